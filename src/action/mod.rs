@@ -1,0 +1,119 @@
+//! Carries out one rendered step.
+//!
+//! Knows buckets and destinations; never sees the queue: what has to be remembered
+//! is told to a [`Progress`], which the worker implements.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::attempt::Exchange;
+use crate::model::bucket::Bucket;
+use crate::model::destination::Destination;
+use crate::model::failure::Failure;
+use crate::model::moves::Move;
+use crate::model::recording::{MovedBy, Place};
+use crate::model::task::Outputs;
+use crate::model::time::Timestamp;
+use crate::object::ObjectStore;
+use crate::outbound::Outbound;
+
+/// What steps can reach: the buckets and destinations of the rules file in force.
+#[derive(Clone)]
+pub struct Reach {
+    pub buckets: BTreeMap<String, OpenBucket>,
+    pub destinations: BTreeMap<String, Arc<Destination>>,
+    pub outbound: Arc<dyn Outbound>,
+}
+
+/// A configured bucket and the store behind it.
+#[derive(Clone)]
+pub struct OpenBucket {
+    pub config: Arc<Bucket>,
+    pub store: Arc<dyn ObjectStore>,
+}
+
+/// What a step works on.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Where the recording is now; `None` when the event names no object.
+    pub place: Option<Place>,
+    /// The rule that moved it there.
+    pub moved_by: Option<MovedBy>,
+    /// When the event arrived: a missing source is waited for a while after it.
+    pub received: Timestamp,
+}
+
+/// What a successful step leaves behind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Done {
+    /// `steps.<id>.<output>` of later steps.
+    pub output: Outputs,
+    pub exchange: Option<Exchange>,
+}
+
+/// Why a step did not succeed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stopped {
+    Failed {
+        failure: Box<Failure>,
+        exchange: Option<Box<Exchange>>,
+    },
+    /// The journal belongs to a newer claim: drop everything.
+    LeaseLost,
+    /// The journal cannot be written now; nothing more was done.
+    Unavailable(String),
+    /// The worker asked for an end: the service stops, or the task is cancelled.
+    Interrupted,
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed {
+            failure: Box::new(failure),
+            exchange: None,
+        }
+    }
+}
+
+/// Where a step remembers how far it came. Every write is durable when it returns.
+#[async_trait]
+pub trait Progress: Send {
+    /// The moves stored for this step, in order of their numbers; empty at the first try.
+    async fn moves(&mut self) -> Result<Vec<Move>, Stopped>;
+
+    /// The newest completed move from each of these places by earlier tasks of the
+    /// same recording.
+    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped>;
+
+    /// Stores the manifest, before anything is copied.
+    async fn manifest(&mut self, moves: &[Move]) -> Result<(), Stopped>;
+
+    /// Stores rows that changed.
+    async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped>;
+
+    /// The commit point: stores that the recording is at `place` from now on.
+    async fn commit(&mut self, place: &Place) -> Result<(), Stopped>;
+
+    /// `Err(Interrupted)` once the step should come to a safe end. A long step asks
+    /// between its parts.
+    fn checkpoint(&mut self) -> Result<(), Stopped>;
+}
+
+impl std::fmt::Debug for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reach")
+            .field("buckets", &self.buckets.keys())
+            .field("destinations", &self.destinations.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for OpenBucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenBucket")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

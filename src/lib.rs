@@ -1,0 +1,9 @@
+//! Aftertake: what happens after the take.
+
+pub mod action;
+pub mod clock;
+pub mod model;
+pub mod object;
+pub mod outbound;
+pub mod rules;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `aftertake` binary: parses arguments and calls the library.
+
+fn main() {}

@@ -1,0 +1,106 @@
+//! A configured bucket: the only places that are ever touched.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// A bucket of the rules file.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// Its key in the file, which is the bucket's name at the store.
+    pub name: String,
+    pub store: BucketStore,
+    /// Prefixes that source and target keys must have; empty allows every key.
+    pub only_under: Vec<String>,
+    /// Steps at a time.
+    pub concurrency: u32,
+    /// How long after its event a missing source is waited for.
+    pub source_grace: Duration,
+    pub tag_limits: TagLimits,
+}
+
+/// What is behind a bucket.
+#[derive(Debug, Clone)]
+pub enum BucketStore {
+    /// A directory that behaves as a bucket.
+    Folder {
+        path: PathBuf,
+    },
+    Obs(ObsBucket),
+}
+
+/// A bucket at Huawei Cloud OBS or a server that speaks its protocol.
+#[derive(Debug, Clone)]
+pub struct ObsBucket {
+    pub endpoint: Url,
+    pub access_key: String,
+    pub secret_key: SecretString,
+    pub security_token: Option<SecretString>,
+    pub addressing: Addressing,
+    /// Larger objects are copied by parts; bytes.
+    pub copy_part_above: u64,
+    /// Bytes of one copied part.
+    pub part_size: u64,
+}
+
+/// Where the bucket stands in a request's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// In the host name: what OBS demands.
+    Virtual,
+    /// In the path: for test servers and IP endpoints.
+    Path,
+}
+
+/// What a site accepts as object tags. Lengths count characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TagLimits {
+    /// Tags on one object.
+    pub tags: usize,
+    pub key: usize,
+    pub value: usize,
+}
+
+impl TagLimits {
+    /// `*.myhuaweicloud.com`, as its console guides of 2025-12 and 2026-02 say.
+    pub const HUAWEI: Self = Self {
+        tags: 10,
+        key: 36,
+        value: 255,
+    };
+    /// Other OBS sites, as the EU and OTC documents say.
+    pub const ELSEWHERE: Self = Self {
+        tags: 10,
+        key: 36,
+        value: 43,
+    };
+}
+
+impl Bucket {
+    /// Whether `only_under` lets this key be read or written.
+    pub fn allows(&self, key: &str) -> bool {
+        self.only_under.is_empty() || self.only_under.iter().any(|prefix| key.starts_with(prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_without_prefixes_allows_every_key() {
+        let mut bucket = Bucket {
+            name: "b".into(),
+            store: BucketStore::Folder { path: "p".into() },
+            only_under: vec![],
+            concurrency: 1,
+            source_grace: Duration::ZERO,
+            tag_limits: TagLimits::HUAWEI,
+        };
+        assert!(bucket.allows("x"));
+        bucket.only_under = vec!["a/".into(), "b/".into()];
+        assert!(bucket.allows("b/x") && !bucket.allows("c/x") && !bucket.allows("a"));
+    }
+}

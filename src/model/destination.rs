@@ -1,0 +1,112 @@
+//! A configured destination: where notifications may go, and how.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// A destination of the rules file.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Its key in the file.
+    pub name: String,
+    pub url: Url,
+    /// Standard Webhooks secrets; the request carries one signature for each.
+    pub secrets: Vec<SecretString>,
+    /// Total time for one request, from connecting to the end of the answer.
+    pub timeout: Duration,
+    /// Requests at a time.
+    pub concurrency: u32,
+    pub rate: Option<Rate>,
+    /// Whether loopback, private, link-local and similar addresses may be reached.
+    pub allow_private: bool,
+    pub headers: Vec<(String, SecretString)>,
+    pub format: Format,
+    /// A chat message's template, for the chat formats.
+    pub text: Option<String>,
+    pub breaker: Option<Breaker>,
+    /// Statuses beside 2xx that are a success.
+    pub success: Vec<u16>,
+    /// Statuses that are tried again beside the usual ones.
+    pub retry: Vec<u16>,
+    /// Statuses that are final although they are usually tried again.
+    pub refused: Vec<u16>,
+    pub tls: TlsFiles,
+    pub proxy: Option<Url>,
+}
+
+/// PEM files for a destination with a private authority or client certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub ca: Option<PathBuf>,
+    /// Certificate and key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// At most this many requests in that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub requests: u32,
+    pub per: Duration,
+}
+
+/// When a destination is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// Consecutive retryable failures that open it.
+    pub failures: u32,
+    /// The longest time between probes.
+    pub longest: Duration,
+}
+
+/// What a notification's body looks like when the step gives none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// The document of the README.
+    #[default]
+    Aftertake,
+    /// The callback's body as it came.
+    Callback,
+    CloudEvents,
+    Slack,
+    Feishu,
+    DingTalk,
+    WeCom,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 7] = [
+        Self::Aftertake,
+        Self::Callback,
+        Self::CloudEvents,
+        Self::Slack,
+        Self::Feishu,
+        Self::DingTalk,
+        Self::WeCom,
+    ];
+
+    /// The format's name in the rules file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aftertake => "aftertake",
+            Self::Callback => "callback",
+            Self::CloudEvents => "cloudevents",
+            Self::Slack => "slack",
+            Self::Feishu => "feishu",
+            Self::DingTalk => "dingtalk",
+            Self::WeCom => "wecom",
+        }
+    }
+
+    /// Whether it is a chat message, made from a `text` template.
+    pub const fn is_chat(self) -> bool {
+        matches!(
+            self,
+            Self::Slack | Self::Feishu | Self::DingTalk | Self::WeCom
+        )
+    }
+}

@@ -1,0 +1,207 @@
+//! What a recorder told us, in the words that rules use.
+//!
+//! Does not know how a recorder spells its callback: `crate::callback` translates.
+//! Every field may be missing, as the vendor documents none as mandatory.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::id::EventId;
+use super::recording::Place;
+use super::time::Timestamp;
+
+/// A callback, parsed: what the recorder announced and when it reached us.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Derived from the meaning, so that a repeated callback is the same event.
+    pub id: EventId,
+    /// When the callback reached us.
+    pub received: Timestamp,
+    /// The request body as it came.
+    pub body: Bytes,
+    /// The typed fields.
+    pub fields: Fields,
+}
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventType {
+    /// A recorded file is complete in object storage.
+    RecordFileComplete,
+    /// The recorder began a new file.
+    RecordNewFileStart,
+    /// The recording job ended.
+    CloudRecordServerOver,
+    /// Anything else, spelled as it came.
+    Other(String),
+}
+
+impl EventType {
+    /// The type's name in rules, stored rows and metrics.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::RecordFileComplete => "RECORD_FILE_COMPLETE",
+            Self::RecordNewFileStart => "RECORD_NEW_FILE_START",
+            Self::CloudRecordServerOver => "CLOUD_RECORD_SERVER_OVER",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The type with this name. `CLOUD_RECORD_OVER` is the recorder's other spelling
+    /// of `CLOUD_RECORD_SERVER_OVER`: its documents disagree among themselves.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "RECORD_FILE_COMPLETE" => Self::RecordFileComplete,
+            "RECORD_NEW_FILE_START" => Self::RecordNewFileStart,
+            "CLOUD_RECORD_SERVER_OVER" | "CLOUD_RECORD_OVER" => Self::CloudRecordServerOver,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// The fields an event can have, typed. Sizes are bytes, durations seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fields {
+    pub event_type: EventType,
+    pub app_id: Option<String>,
+    pub room_id: Option<String>,
+    pub job_id: Option<String>,
+    pub stream_name: Option<String>,
+    /// Upper case: `HLS` or `MP4`.
+    pub record_format: Option<String>,
+    pub file_size: Option<u64>,
+    pub record_duration: Option<u64>,
+    pub width: Option<u64>,
+    pub height: Option<u64>,
+    pub start_time: Option<Timestamp>,
+    pub end_time: Option<Timestamp>,
+    /// A region or an endpoint, as it came: never used to reach anything.
+    pub obs_location: Option<String>,
+    pub obs_bucket: Option<String>,
+    /// The object's key without a leading slash.
+    pub obs_object: Option<String>,
+    pub download_url: Option<String>,
+    pub detail_message: Option<String>,
+}
+
+impl Fields {
+    /// An event of this type that has no other field.
+    pub fn new(event_type: EventType) -> Self {
+        Self {
+            event_type,
+            app_id: None,
+            room_id: None,
+            job_id: None,
+            stream_name: None,
+            record_format: None,
+            file_size: None,
+            record_duration: None,
+            width: None,
+            height: None,
+            start_time: None,
+            end_time: None,
+            obs_location: None,
+            obs_bucket: None,
+            obs_object: None,
+            download_url: None,
+            detail_message: None,
+        }
+    }
+
+    /// Every field's name, in the order of [`Fields::entries`]: what a rule may call.
+    pub const NAMES: [&'static str; 17] = [
+        "event_type",
+        "app_id",
+        "room_id",
+        "job_id",
+        "stream_name",
+        "record_format",
+        "file_size",
+        "record_duration",
+        "width",
+        "height",
+        "start_time",
+        "end_time",
+        "obs_location",
+        "obs_bucket",
+        "obs_object",
+        "download_url",
+        "detail_message",
+    ];
+
+    /// The fields this event has, by name: texts as strings, numbers as numbers,
+    /// times as RFC 3339 strings.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let text = |field: &Option<String>| field.clone().map(Value::from);
+        let number = |field: Option<u64>| field.map(Value::from);
+        let time = |field: Option<Timestamp>| field.map(|time| Value::from(time.to_string()));
+        let values = [
+            Some(Value::from(self.event_type.name())),
+            text(&self.app_id),
+            text(&self.room_id),
+            text(&self.job_id),
+            text(&self.stream_name),
+            text(&self.record_format),
+            number(self.file_size),
+            number(self.record_duration),
+            number(self.width),
+            number(self.height),
+            time(self.start_time),
+            time(self.end_time),
+            text(&self.obs_location),
+            text(&self.obs_bucket),
+            text(&self.obs_object),
+            text(&self.download_url),
+            text(&self.detail_message),
+        ];
+        Self::NAMES
+            .into_iter()
+            .zip(values)
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// The object the event names, when it names one.
+    pub fn place(&self) -> Option<Place> {
+        match (&self.obs_bucket, &self.obs_object) {
+            (Some(bucket), Some(key)) => Some(Place {
+                bucket: bucket.clone(),
+                key: key.clone(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_are_absent_have_no_entry() {
+        let mut fields = Fields::new(EventType::from_name("CLOUD_RECORD_OVER"));
+        fields.height = Some(720);
+        let entries: Vec<_> = fields.entries().collect();
+        assert_eq!(
+            entries,
+            [
+                ("event_type", "CLOUD_RECORD_SERVER_OVER".into()),
+                ("height", 720.into())
+            ],
+        );
+    }
+
+    #[test]
+    fn event_names_a_place_only_with_bucket_and_key() {
+        let mut fields = Fields::new(EventType::RecordFileComplete);
+        fields.obs_bucket = Some("b".into());
+        assert_eq!(fields.place(), None);
+        fields.obs_object = Some("k".into());
+        assert_eq!(
+            fields.place(),
+            Some(Place {
+                bucket: "b".into(),
+                key: "k".into()
+            })
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! Why an attempt did not succeed, as data that outlives the process.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why an attempt did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// For a person: names the thing, the value and what to do.
+    pub reason: String,
+    /// How long the other side asked us to wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure without a wish of the other side.
+    pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            reason: reason.into(),
+            retry_after: None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.name(), self.reason)
+    }
+}
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Another try may succeed.
+    Retry,
+    /// No further try can succeed; a person has to act.
+    Final,
+    /// Nothing of this lane can succeed until a person acts; trying on makes it worse.
+    PauseLane,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $disposition:ident;)*) => {
+        /// The closed list of reasons: the metric label, and whether to retry.
+        /// Decided where the other side's answer is understood, never from text.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum FailureKind {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl FailureKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The kind's one spelling in rows, metrics and JSON.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What follows from a failure of this kind.
+            pub const fn disposition(self) -> Disposition {
+                match self { $(Self::$variant => Disposition::$disposition,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The other side could not be reached: name, connection or TLS.
+    Unreachable = "unreachable", Retry;
+    /// No answer within the time allowed.
+    Timeout = "timeout", Retry;
+    /// The other side answered that it cannot now: 5xx and the like.
+    Unavailable = "unavailable", Retry;
+    /// The other side asked to slow down.
+    Throttled = "throttled", Retry;
+    /// The effect is unknown: the answer was lost. The next try looks first.
+    Unknown = "unknown", Retry;
+    /// The source object does not exist yet, shortly after its event.
+    NotThereYet = "not_there_yet", Retry;
+    /// The source object changed while it was copied.
+    SourceChanged = "source_changed", Retry;
+    /// The step itself crashed.
+    Panic = "panic", Retry;
+    /// Our own disk or store refused.
+    Storage = "storage", Retry;
+    /// The other side refused for good: 4xx, a redirect.
+    Refused = "refused", Final;
+    /// 410: the destination wants nothing any more.
+    Gone = "gone", Final;
+    /// The credentials or the account are refused.
+    Credentials = "credentials", PauseLane;
+    /// The credentials are fine and may not do this.
+    Denied = "denied", Final;
+    /// The source object, or a part of its set, does not exist.
+    Missing = "missing", Final;
+    /// The target exists and is not ours.
+    Conflict = "conflict", Final;
+    /// Another rule of the same planning moved the recording.
+    AlreadyMoved = "already_moved", Final;
+    /// What was asked for cannot be done there: archived, unsupported, too large.
+    Unsupported = "unsupported", Final;
+    /// A playlist, a key, a tag or a URL that is not acceptable.
+    Invalid = "invalid", Final;
+    /// Outside the configured buckets, prefixes or allowed addresses.
+    Forbidden = "forbidden", Final;
+    /// A template or expression failed for this event.
+    Template = "template", Final;
+    /// The process ended while the step ran, as often as tries were allowed.
+    Crashed = "crashed", Final;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_reads_back_as_it_was_stored() {
+        for &kind in FailureKind::ALL {
+            let failure = Failure {
+                retry_after: Some(Duration::from_secs(3)),
+                ..Failure::new(kind, "r")
+            };
+            let stored = serde_json::to_string(&failure).unwrap();
+            assert!(stored.contains(kind.name()));
+            assert_eq!(serde_json::from_str::<Failure>(&stored).unwrap(), failure);
+        }
+    }
+}

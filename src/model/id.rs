@@ -1,0 +1,184 @@
+//! Identities that are derived from meaning, so that the same thing announced
+//! twice has the same id.
+//!
+//! Both ids are 16 bytes and begin with four bytes of the recording's time. Rows
+//! therefore arrive in nearly ascending key order: a random unique key was measured
+//! to halve SQLite's insert rate at a million rows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::time::Timestamp;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{text:?} is not {expected}")]
+pub struct InvalidId {
+    text: String,
+    expected: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// The id with these bytes, as read back from the store.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 16 bytes, as stored.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($prefix)?;
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                text.strip_prefix($prefix)
+                    .and_then(parse_hex)
+                    .map(Self)
+                    .ok_or_else(|| InvalidId { text: text.to_owned(), expected: $expected })
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+    };
+}
+
+id!(
+    /// Names an event. Two callbacks with one meaning have one id.
+    EventId, "evt_", "an event id (evt_ and 32 hexadecimal digits)"
+);
+id!(
+    /// Names a task: one event under one rule, in one generation.
+    TaskId, "task_", "a task id (task_ and 32 hexadecimal digits)"
+);
+
+impl EventId {
+    /// Derives the id from the event's time and the parts that carry its meaning.
+    /// Each part is hashed with its length, so no two lists of parts collide.
+    pub fn derive(time: Option<Timestamp>, parts: &[&[u8]]) -> Self {
+        let seconds = time.map_or(0, |time| u32::try_from(time.seconds()).unwrap_or(0));
+        Self(derived(seconds.to_be_bytes(), parts))
+    }
+}
+
+impl TaskId {
+    /// Derives the id of the task that `event` causes under `rule`. Generation 0 is
+    /// the first planning; each full replay of the event is one more.
+    pub fn derive(event: EventId, rule: &str, generation: u32) -> Self {
+        let [a, b, c, d, ..] = *event.as_bytes();
+        Self(derived(
+            [a, b, c, d],
+            &[event.as_bytes(), rule.as_bytes(), &generation.to_be_bytes()],
+        ))
+    }
+
+    /// The `webhook-id` of the request that step number `step` sends: the same for
+    /// every try, so a receiver can recognise a repetition.
+    pub fn webhook_id(self, step: u16) -> String {
+        format!(
+            "msg_{}_{step}",
+            self.to_string().trim_start_matches("task_")
+        )
+    }
+}
+
+fn derived(prefix: [u8; 4], parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&prefix);
+    bytes[4..].copy_from_slice(&digest[..12]);
+    bytes
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn ids_grow_with_time_whatever_the_parts_are() {
+        assert!(EventId::derive(Some(at(1)), &[b"z"]) < EventId::derive(Some(at(2)), &[b"a"]));
+    }
+
+    #[test]
+    fn moving_a_byte_between_parts_changes_the_id() {
+        assert_ne!(
+            EventId::derive(None, &[b"ab", b"c"]),
+            EventId::derive(None, &[b"a", b"bc"])
+        );
+    }
+
+    #[test]
+    fn id_parses_as_it_prints_and_refuses_the_other_kind() {
+        let event = EventId::derive(Some(at(1)), &[b"x"]);
+        assert_eq!(event.to_string().parse(), Ok(event));
+        assert_eq!(
+            event.to_string().parse::<TaskId>().unwrap_err().to_string(),
+            format!("\"{event}\" is not a task id (task_ and 32 hexadecimal digits)"),
+        );
+        assert!(
+            "evt_+1000000000000000000000000000000"
+                .parse::<EventId>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn each_rule_and_generation_has_its_own_task() {
+        let event = EventId::derive(None, &[b"x"]);
+        let ids = [("a", 0), ("b", 0), ("a", 1)].map(|(rule, n)| TaskId::derive(event, rule, n));
+        assert!(ids[0] != ids[1] && ids[0] != ids[2]);
+        assert_ne!(ids[0].webhook_id(0), ids[0].webhook_id(1));
+    }
+}

@@ -1,0 +1,22 @@
+//! The domain: what an event, a recording, a task and a failure are, and what
+//! follows from what.
+//!
+//! Pure and synchronous: nothing here performs I/O, reads a clock or draws a
+//! random number. Times and jitter come in as arguments. Every other module may
+//! import this one; it imports none of ours.
+
+pub mod attempt;
+pub mod bucket;
+pub mod destination;
+pub mod event;
+pub mod failure;
+pub mod id;
+pub mod moves;
+pub mod plan;
+pub mod recording;
+pub mod retry;
+pub mod secret;
+pub mod step;
+pub mod task;
+pub mod time;
+pub mod transition;

@@ -1,0 +1,49 @@
+//! What the rules make of one event: the tasks it causes, and why not the others.
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use super::id::TaskId;
+use super::task::{Lane, RevisionId};
+
+/// The outcome of planning one event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub revision: RevisionId,
+    /// In the order of the rules.
+    pub tasks: Vec<PlannedTask>,
+    /// Every rule that did not match, with its reason.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A task to be stored with its event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedTask {
+    pub id: TaskId,
+    pub rule: String,
+    pub generation: u32,
+    /// The lane of its first step.
+    pub lane: Lane,
+    /// Whether the first step touches the object, and so needs the recording's turn.
+    pub turn: Turn,
+    /// Tasks of a rule with one value run one at a time, in order of arrival.
+    pub order_key: Option<String>,
+    /// A reason for which it can never run: it is stored dead.
+    pub doomed: Option<Failure>,
+}
+
+/// Whether a step needs the recording's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It touches the object: one task at a time.
+    Needed,
+    /// It only notifies.
+    NotNeeded,
+}
+
+/// A rule that did not match, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub rule: String,
+    pub reason: String,
+}

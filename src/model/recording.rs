@@ -1,0 +1,131 @@
+//! A recording: what its callback named, and where it is now.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Where an object is: a configured bucket's name and a key in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    pub bucket: String,
+    pub key: String,
+}
+
+impl Place {
+    /// The key's part before the last slash, without it; empty at the top.
+    pub fn folder(&self) -> &str {
+        self.key.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The key's part after the last slash.
+    pub fn name(&self) -> &str {
+        self.key
+            .rsplit_once('/')
+            .map_or(self.key.as_str(), |(_, name)| name)
+    }
+
+    /// The name without its extension.
+    pub fn stem(&self) -> &str {
+        self.name()
+            .rsplit_once('.')
+            .map_or(self.name(), |(stem, _)| stem)
+    }
+
+    /// The name's extension without the dot; empty when it has none.
+    pub fn extension(&self) -> &str {
+        self.name()
+            .rsplit_once('.')
+            .map_or("", |(_, extension)| extension)
+    }
+
+    /// Whether the key names an HLS playlist, and the recording thus is a set.
+    pub fn is_playlist(&self) -> bool {
+        self.extension().eq_ignore_ascii_case("m3u8")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.bucket, self.key)
+    }
+}
+
+/// Names a recording: a digest of the bucket and key that its callback named.
+/// It stays the same wherever the recording is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordingId([u8; 16]);
+
+impl RecordingId {
+    /// The recording that a callback named at `named`.
+    pub fn of(named: &Place) -> Self {
+        let mut hash = Sha256::new();
+        hash.update((named.bucket.len() as u64).to_be_bytes());
+        hash.update(&named.bucket);
+        hash.update(&named.key);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self(bytes)
+    }
+
+    /// The id with these bytes, as read back from the store.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 bytes, as stored.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Which rule moved a recording, and in which planning of which event.
+///
+/// One planning moves a recording once: a second `rename` of the same planning is
+/// refused in the first rule's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedBy {
+    pub rule: String,
+    /// Whether it was a rule of the planning that asks, or of an earlier or later one.
+    pub same_planning: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_splits_into_folder_stem_and_extension() {
+        for (key, folder, name, stem, extension) in [
+            ("a/b/c.mp4", "a/b", "c.mp4", "c", "mp4"),
+            ("c", "", "c", "c", ""),
+            ("a//x.tar.gz", "a/", "x.tar.gz", "x.tar", "gz"),
+        ] {
+            let place = Place {
+                bucket: "b".into(),
+                key: key.into(),
+            };
+            assert_eq!(
+                (
+                    place.folder(),
+                    place.name(),
+                    place.stem(),
+                    place.extension()
+                ),
+                (folder, name, stem, extension),
+            );
+        }
+    }
+
+    #[test]
+    fn recordings_with_a_slash_on_either_side_differ() {
+        let place = |bucket: &str, key: &str| Place {
+            bucket: bucket.into(),
+            key: key.into(),
+        };
+        assert_ne!(
+            RecordingId::of(&place("a", "b/c")),
+            RecordingId::of(&place("ab", "/c"))
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! A task: one event under one matching rule, and where it stands.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::failure::Failure;
+use super::id::{EventId, TaskId};
+use super::recording::RecordingId;
+use super::time::Timestamp;
+
+/// The fence: grows with every claim of a task, never falls. Only the newest may write.
+pub type Attempt = i64;
+
+/// Where a step stands in its rule, from 0.
+pub type StepNo = u16;
+
+/// What earlier steps produced, by step id: `steps.<id>.<output>` in templates.
+pub type Outputs = Map<String, Value>;
+
+/// Names the rules in force when an event arrived: a digest of their text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RevisionId(i64);
+
+impl RevisionId {
+    /// The revision with this text.
+    pub fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text);
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&digest[..8]);
+        Self(i64::from_be_bytes(bytes))
+    }
+
+    /// The id with this number, as read back from the store.
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number, as stored.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for RevisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rev_{:016x}", self.0)
+    }
+}
+
+/// The scarce thing that a task's next step needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Lane {
+    Bucket(String),
+    Destination(String),
+}
+
+/// A text that names no lane.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a lane (bucket/NAME or destination/NAME)")]
+pub struct InvalidLane(String);
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bucket(name) => write!(f, "bucket/{name}"),
+            Self::Destination(name) => write!(f, "destination/{name}"),
+        }
+    }
+}
+
+impl FromStr for Lane {
+    type Err = InvalidLane;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLane> {
+        match text.split_once('/') {
+            Some(("bucket", name)) => Ok(Self::Bucket(name.to_owned())),
+            Some(("destination", name)) => Ok(Self::Destination(name.to_owned())),
+            _ => Err(InvalidLane(text.to_owned())),
+        }
+    }
+}
+
+impl From<Lane> for String {
+    fn from(lane: Lane) -> Self {
+        lane.to_string()
+    }
+}
+
+impl TryFrom<String> for Lane {
+    type Error = InvalidLane;
+
+    fn try_from(text: String) -> Result<Self, InvalidLane> {
+        text.parse()
+    }
+}
+
+/// What a worker needs to know of a task to run its next step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    pub id: TaskId,
+    pub event: EventId,
+    pub rule: String,
+    /// 0 for the first planning of the event, one more for each full replay.
+    pub generation: u32,
+    /// The rules it was planned under.
+    pub revision: RevisionId,
+    /// The step to run next.
+    pub step: StepNo,
+    /// Tries spent on that step, the present one included while it runs.
+    pub tries: u32,
+    /// The event's arrival, or the last `tasks retry`: `give_up_after` counts from here.
+    pub since: Timestamp,
+    pub outputs: Outputs,
+    /// The lane of the next step.
+    pub lane: Lane,
+    /// What the event names; `None` when it names no object.
+    pub recording: Option<RecordingId>,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// Waits to be claimed; without `due` it waits for its turn or its order.
+    Ready { due: Option<Timestamp> },
+    /// A worker runs it. After a crash it is due at once.
+    Running { attempt: Attempt },
+    /// Every step succeeded or was skipped.
+    Done { at: Timestamp },
+    /// Out of tries, or refused for good; waits for a person.
+    Dead { at: Timestamp, why: Failure },
+    /// A person ended it.
+    Cancelled { at: Timestamp },
+}
+
+impl TaskState {
+    /// Every state's name.
+    pub const NAMES: [&'static str; 5] = ["ready", "running", "done", "dead", "cancelled"];
+
+    /// The state's one spelling in rows, metrics, JSON and tables.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => Self::NAMES[0],
+            Self::Running { .. } => Self::NAMES[1],
+            Self::Done { .. } => Self::NAMES[2],
+            Self::Dead { .. } => Self::NAMES[3],
+            Self::Cancelled { .. } => Self::NAMES[4],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lane_parses_as_it_prints() {
+        for lane in [Lane::Bucket("a/b".into()), Lane::Destination("lms".into())] {
+            assert_eq!(lane.to_string().parse(), Ok(lane));
+        }
+        assert!("lms".parse::<Lane>().is_err());
+    }
+}

@@ -1,0 +1,249 @@
+//! Decides what happens to a task after a step ran.
+//!
+//! Pure: the worker passes `now` and `jitter`; the store writes whatever is
+//! returned. Kept apart so that every row of the state table is a one-line test.
+
+use super::failure::{Disposition, Failure};
+use super::retry::{Jitter, RetryPolicy};
+use super::time::Timestamp;
+
+/// How a step ended, seen from its task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ran {
+    /// It succeeded or was skipped.
+    Passed,
+    Failed(Failure),
+    /// The service stops; the step was not carried to its end.
+    Interrupted,
+    /// It cannot start for a reason outside the task, such as a name that is gone
+    /// from the rules file.
+    Unable(String),
+    /// A person cancelled the task, and it is brought to a safe end.
+    Cancelled,
+}
+
+/// What a step's rule and history say about how to go on.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    pub policy: &'a RetryPolicy,
+    /// Tries of the step spent, the present one included.
+    pub tries: u32,
+    /// The event's arrival, or the last `tasks retry`.
+    pub since: Timestamp,
+    pub position: Position,
+    pub on_failure: OnFailure,
+}
+
+/// Whether a step has a successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    Last,
+    HasNext,
+}
+
+/// What the end of a step's tries means for its task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The task is dead.
+    #[default]
+    Stop,
+    /// The task goes on with the next step.
+    Continue,
+}
+
+/// A change of a task's state. The store knows one statement for each.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transition {
+    /// To the next step.
+    Advance,
+    /// Every step is done.
+    Finish,
+    /// The same step again at `due`.
+    RetryAt { due: Timestamp, why: Failure },
+    /// Ready again with the try refunded, and with this reason to show.
+    Wait { why: String },
+    /// Dead.
+    Bury { why: Failure },
+    /// Ready again with the try refunded.
+    HandBack,
+    /// Ended by a person.
+    Cancel,
+}
+
+/// What happens to a task whose step ended like `ran`.
+pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) -> Transition {
+    match ran {
+        Ran::Passed => go_on(standing.position),
+        Ran::Interrupted => Transition::HandBack,
+        Ran::Unable(why) => Transition::Wait { why },
+        Ran::Cancelled => Transition::Cancel,
+        Ran::Failed(why) => match retry_due(standing, &why, now, jitter) {
+            Some(due) => Transition::RetryAt { due, why },
+            None if standing.on_failure == OnFailure::Continue => go_on(standing.position),
+            None => Transition::Bury { why },
+        },
+    }
+}
+
+fn go_on(position: Position) -> Transition {
+    match position {
+        Position::Last => Transition::Finish,
+        Position::HasNext => Transition::Advance,
+    }
+}
+
+/// When to try again; `None` when the failure is final or the policy is at its end.
+/// A wish of the other side may exceed the longest delay, but not the deadline.
+fn retry_due(
+    standing: Standing<'_>,
+    why: &Failure,
+    now: Timestamp,
+    jitter: Jitter,
+) -> Option<Timestamp> {
+    let deadline = standing.since.plus(standing.policy.give_up_after);
+    let spent = standing.tries >= standing.policy.tries || now > deadline;
+    if why.kind.disposition() == Disposition::Final || spent {
+        return None;
+    }
+    let own = now.plus(standing.policy.delay(standing.tries, jitter));
+    let asked = why
+        .retry_after
+        .map_or(own, |wish| now.plus(wish).min(deadline));
+    Some(own.max(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::failure::FailureKind;
+    use super::super::retry::JitterMode;
+    use super::*;
+
+    const SINCE: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn policy() -> RetryPolicy {
+        RetryPolicy {
+            first: Duration::from_secs(2),
+            jitter: JitterMode::None,
+            tries: 3,
+            give_up_after: Duration::from_secs(100),
+            ..RetryPolicy::default()
+        }
+    }
+
+    fn settle_at(
+        seconds: u64,
+        tries: u32,
+        ran: Ran,
+        position: Position,
+        on_failure: OnFailure,
+    ) -> Transition {
+        let standing = Standing {
+            policy: &policy(),
+            tries,
+            since: SINCE,
+            position,
+            on_failure,
+        };
+        settle(
+            standing,
+            ran,
+            SINCE.plus(Duration::from_secs(seconds)),
+            Jitter::new(0.5),
+        )
+    }
+
+    fn failed(kind: FailureKind) -> Ran {
+        Ran::Failed(Failure::new(kind, "r"))
+    }
+
+    fn due(seconds: u64, kind: FailureKind) -> Transition {
+        Transition::RetryAt {
+            due: SINCE.plus(Duration::from_secs(seconds)),
+            why: Failure::new(kind, "r"),
+        }
+    }
+
+    fn dead(kind: FailureKind) -> Transition {
+        Transition::Bury {
+            why: Failure::new(kind, "r"),
+        }
+    }
+
+    #[test]
+    fn every_end_of_a_step_has_its_transition() {
+        use FailureKind::{Credentials, Refused, Timeout};
+        use OnFailure::{Continue, Stop};
+        use Position::{HasNext, Last};
+        for (seconds, tries, ran, position, on_failure, expected) in [
+            (0, 1, Ran::Passed, HasNext, Stop, Transition::Advance),
+            (0, 1, Ran::Passed, Last, Stop, Transition::Finish),
+            (0, 3, Ran::Interrupted, Last, Stop, Transition::HandBack),
+            (
+                0,
+                3,
+                Ran::Unable("w".into()),
+                Last,
+                Stop,
+                Transition::Wait { why: "w".into() },
+            ),
+            (0, 1, Ran::Cancelled, HasNext, Continue, Transition::Cancel),
+            (0, 1, failed(Timeout), Last, Stop, due(2, Timeout)),
+            (0, 2, failed(Timeout), Last, Continue, due(4, Timeout)),
+            (0, 3, failed(Timeout), Last, Stop, dead(Timeout)),
+            (
+                0,
+                3,
+                failed(Timeout),
+                HasNext,
+                Continue,
+                Transition::Advance,
+            ),
+            (0, 3, failed(Timeout), Last, Continue, Transition::Finish),
+            (0, 1, failed(Refused), Last, Stop, dead(Refused)),
+            (
+                0,
+                1,
+                failed(Refused),
+                HasNext,
+                Continue,
+                Transition::Advance,
+            ),
+            (0, 1, failed(Credentials), Last, Stop, due(2, Credentials)),
+            (100, 1, failed(Timeout), Last, Stop, due(102, Timeout)),
+            (101, 1, failed(Timeout), Last, Stop, dead(Timeout)),
+        ] {
+            let label = format!("{seconds}s, try {tries}, {ran:?}, {position:?}, {on_failure:?}");
+            assert_eq!(
+                settle_at(seconds, tries, ran, position, on_failure),
+                expected,
+                "{label}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wish_for_patience_is_granted_up_to_the_deadline_and_never_shortens_our_own() {
+        for (wish, expected) in [(50, 50), (1000, 100), (1, 2)] {
+            let why = Failure {
+                retry_after: Some(Duration::from_secs(wish)),
+                ..Failure::new(FailureKind::Throttled, "r")
+            };
+            let got = settle_at(
+                0,
+                1,
+                Ran::Failed(why.clone()),
+                Position::Last,
+                OnFailure::Stop,
+            );
+            assert_eq!(
+                got,
+                Transition::RetryAt {
+                    due: SINCE.plus(Duration::from_secs(expected)),
+                    why
+                }
+            );
+        }
+    }
+}

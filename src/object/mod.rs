@@ -1,0 +1,118 @@
+//! Object storage behind one trait: a folder that behaves as a bucket, and OBS.
+//!
+//! Knows nothing of rules, tasks or the queue. Every error is already a [`Failure`]
+//! with its kind: whoever understands the store's answer decides what follows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::model::failure::Failure;
+use crate::model::time::Timestamp;
+
+/// One bucket.
+///
+/// Every operation may be repeated. A failure of kind `Unknown` means that the effect
+/// may have happened: look before acting again. Keys are whole, without a leading slash
+/// added or removed.
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// What the object is; `None` when it does not exist.
+    async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure>;
+
+    /// The object's content. Refuses one above `limit` bytes: only playlists are read.
+    async fn get(&self, key: &str, limit: u64) -> Result<Bytes, Failure>;
+
+    /// Writes a small object whole: a rewritten playlist.
+    async fn put(
+        &self,
+        key: &str,
+        content: Bytes,
+        attributes: &Attributes,
+    ) -> Result<ObjectMeta, Failure>;
+
+    /// Up to 1,000 objects whose keys begin with `prefix` and follow `after`, in key order.
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure>;
+
+    /// Copies `from`, which is in `source`, to `to` in this bucket, inside the store:
+    /// the bytes do not pass through the process. Content type, metadata, storage
+    /// class, access rights and tags come along. Fails with `SourceChanged` when the
+    /// source's ETag is not `etag`. The answer is the copy, verified to be there.
+    async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure>;
+
+    /// Deletes objects; one that does not exist is deleted. Answers the failures by key.
+    async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure>;
+
+    /// The object's tags.
+    async fn tags(&self, key: &str) -> Result<TagSupport, Failure>;
+
+    /// Replaces the object's tags.
+    async fn set_tags(&self, key: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure>;
+
+    /// Replaces the object's custom metadata.
+    async fn set_metadata(
+        &self,
+        key: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), Failure>;
+
+    /// A plain link to the object.
+    fn url(&self, key: &str) -> String;
+
+    /// A link that works without credentials until `lifetime` after `now`.
+    fn signed_url(&self, key: &str, lifetime: Duration, now: Timestamp) -> String;
+
+    /// Names what is behind the bucket, so that two buckets between which objects can
+    /// be copied inside the store have the same one.
+    fn site(&self) -> String;
+}
+
+/// A copy to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Copy<'a> {
+    /// The source bucket's name; of the same site.
+    pub source: &'a str,
+    pub from: &'a str,
+    pub to: &'a str,
+    /// The source's ETag, as the manifest found it.
+    pub etag: &'a str,
+    /// The source's size in bytes.
+    pub size: u64,
+}
+
+/// What a store says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    pub etag: String,
+    pub attributes: Attributes,
+}
+
+/// What belongs to an object beside its content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub content_type: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub storage_class: Option<String>,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Key, size and ETag; attributes are left out of listings.
+    pub objects: Vec<ObjectMeta>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// An object's tags, or that its bucket has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagSupport {
+    Tags(BTreeMap<String, String>),
+    /// The bucket knows no object tags; custom metadata serves instead.
+    Unsupported,
+}

@@ -1,0 +1,43 @@
+//! The HTTP client for destinations: guarded, bounded, and behind a small trait.
+//!
+//! Knows destinations and bytes; nothing of rules, tasks or recordings.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::model::destination::Destination;
+use crate::model::failure::Failure;
+
+/// Bytes read of an answer; the rest is not read.
+pub const ANSWER_LIMIT: usize = 16 * 1024;
+
+/// Sends requests to destinations.
+#[async_trait]
+pub trait Outbound: Send + Sync {
+    /// Sends one request and reads the answer's first [`ANSWER_LIMIT`] bytes. Any status
+    /// is an answer; a failure means that there was none. Redirects are not followed.
+    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, Failure>;
+}
+
+/// A request, whole: what is sent is exactly this.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: http::Method,
+    pub url: Url,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+    /// Total time, from connecting to the end of the answer.
+    pub timeout: Duration,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: http::StatusCode,
+    pub headers: http::HeaderMap,
+    /// At most [`ANSWER_LIMIT`] bytes.
+    pub body: Bytes,
+}

@@ -1,0 +1,7 @@
+//! What the operator wrote, and what follows from it for an event.
+//!
+//! Pure and synchronous: rules see no clock, no network and no store. Whatever can be
+//! checked is checked when the file is loaded; nothing of it can fail to parse later.
+
+pub mod rule;
+pub mod template;

@@ -1,0 +1,171 @@
+//! Rules as they are in force: everything parsed, every name resolved.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use globset::GlobMatcher;
+use serde_json::Value;
+
+use super::template::{Expression, Template};
+use crate::model::destination::Format;
+use crate::model::event::EventType;
+use crate::model::retry::RetryPolicy;
+use crate::model::step::{OnConflict, OnInvalid, TagMode, TagObjects, TagStorage};
+use crate::model::task::RevisionId;
+use crate::model::transition::OnFailure;
+
+/// The rules of one revision.
+#[derive(Debug)]
+pub struct RuleSet {
+    pub revision: RevisionId,
+    /// The revision's text: `rules`, `rooms` and `retry`, `${…}` unexpanded.
+    pub text: String,
+    /// In the order of the file.
+    pub rules: Vec<Rule>,
+    /// In the order of the file; the first match wins.
+    pub rooms: Vec<RoomEntry>,
+    /// The names of the buckets of the file that was loaded: an event that names
+    /// another one cannot be worked on.
+    pub buckets: BTreeSet<String>,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    pub name: String,
+    pub when: Condition,
+    /// The name of the field whose value orders tasks, such as `room_id`.
+    pub order_by: Option<String>,
+    pub order_blocks: bool,
+    pub on_dead: Option<String>,
+    pub retry: RetryPolicy,
+    /// Never empty.
+    pub steps: Vec<Step>,
+}
+
+/// The `when` of a rule: everything given must hold.
+#[derive(Debug, Default)]
+pub struct Condition {
+    /// Event types; `RECORD_FILE_COMPLETE` when the file says none.
+    pub events: Vec<EventType>,
+    pub matchers: Vec<Matcher>,
+    pub expression: Option<Expression>,
+}
+
+/// One key of `when`.
+#[derive(Debug)]
+pub enum Matcher {
+    /// A field matches one of the globs. Formats compare without case.
+    Glob {
+        key: &'static str,
+        field: &'static str,
+        globs: Vec<Glob>,
+    },
+    /// A number's bounds: `at_least` is inclusive, `below` exclusive.
+    Range {
+        key: &'static str,
+        field: &'static str,
+        at_least: Option<u64>,
+        below: Option<u64>,
+    },
+    /// None of these hold.
+    Not(Vec<Matcher>),
+}
+
+/// A glob and its text.
+#[derive(Debug, Clone)]
+pub struct Glob {
+    pub text: String,
+    pub matcher: GlobMatcher,
+}
+
+/// One entry of the rooms table.
+#[derive(Debug)]
+pub struct RoomEntry {
+    pub room: Vec<Glob>,
+    pub tags: BTreeMap<String, String>,
+    pub vars: BTreeMap<String, Value>,
+}
+
+/// One step of a rule.
+#[derive(Debug)]
+pub struct Step {
+    /// Unique in its rule; the action's name unless given.
+    pub id: String,
+    pub condition: Option<Expression>,
+    /// Total time of one try of the step.
+    pub timeout: Option<Duration>,
+    pub on_failure: OnFailure,
+    pub action: Action,
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub enum Action {
+    Rename(RenameStep),
+    Tag(TagStep),
+    Notify(NotifyStep),
+}
+
+impl Action {
+    /// The action's name: YAML key, metric label and row.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Rename(_) => "rename",
+            Self::Tag(_) => "tag",
+            Self::Notify(_) => "notify",
+        }
+    }
+}
+
+/// `rename:`
+#[derive(Debug)]
+pub struct RenameStep {
+    pub to: Template,
+    /// Another configured bucket; the recording's own when absent.
+    pub bucket: Option<String>,
+    pub on_conflict: OnConflict,
+}
+
+/// `tag:`
+#[derive(Debug)]
+pub struct TagStep {
+    pub tags: TagSource,
+    pub mode: TagMode,
+    pub storage: TagStorage,
+    pub on_invalid: OnInvalid,
+    pub objects: TagObjects,
+}
+
+/// Where a step's tags come from.
+#[derive(Debug)]
+pub enum TagSource {
+    /// The tags of the rooms table, and `room=<room_id>`.
+    ByRoom,
+    Given(BTreeMap<String, Template>),
+}
+
+/// `notify:`
+#[derive(Debug)]
+pub struct NotifyStep {
+    pub destination: String,
+    pub method: http::Method,
+    /// Path and query under the destination's URL.
+    pub path: Option<Template>,
+    pub headers: Vec<(String, Template)>,
+    pub body: Option<BodyTemplate>,
+    /// The destination's format when absent.
+    pub format: Option<Format>,
+    /// The chat formats' message; the destination's when absent.
+    pub text: Option<Template>,
+}
+
+/// A body of the operator's own: any YAML, its strings templates.
+#[derive(Debug)]
+pub enum BodyTemplate {
+    /// A value that stands as it is: null, a boolean, a number.
+    Literal(Value),
+    Text(Template),
+    List(Vec<BodyTemplate>),
+    Map(Vec<(String, BodyTemplate)>),
+}

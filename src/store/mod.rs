@@ -1,0 +1,289 @@
+//! The durable queue: what survives whatever happens to the process.
+//!
+//! [`Store`] is what the service needs; its documentation is the crash contract, and
+//! one contract suite runs against every implementation. [`sqlite`] is the default.
+//! Knows nothing of YAML, HTTP or buckets: it writes what it is told, fenced.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::model::attempt::AttemptRecord;
+use crate::model::event::Event;
+use crate::model::id::{EventId, TaskId};
+use crate::model::moves::Move;
+use crate::model::plan::{Plan, Turn};
+use crate::model::recording::{MovedBy, Place};
+use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+
+/// Turns a stored callback body back into its event. Given to a store when it is
+/// opened, so that the store need not know any recorder's words.
+pub type Decode = fn(EventId, Timestamp, Bytes) -> Event;
+
+/// The queue that the service runs on.
+///
+/// **Crash contract.** When a call that writes has returned `Ok`, its effect is
+/// committed and synced to disk. When it returned [`Unavailable`], or the process died
+/// before it returned, the effect happened whole or not at all. Calls made at the same
+/// time share one commit. No call holds a transaction across anything but its own
+/// statements.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps the text of a revision, so that its tasks can be run after a restart
+    /// with other rules. Storing a revision again changes nothing.
+    async fn keep_revision(&self, id: RevisionId, text: String) -> Result<(), Unavailable>;
+
+    /// The text of a kept revision.
+    async fn revision(&self, id: RevisionId) -> Result<Option<String>, Unavailable>;
+
+    /// Stores an event with its plan and its tasks in one transaction, or recognises
+    /// it as stored before and changes nothing.
+    ///
+    /// `start` names the new tasks for which the caller holds permits: those that need
+    /// not wait for a turn or for order are stored as running, their first try spent,
+    /// and come back as claims. All others are stored as ready, doomed ones as dead.
+    async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable>;
+
+    /// Takes up to `free` due tasks of each named lane, spending one try of each.
+    /// A task whose turn is taken is set to wait for it instead. The cost does not
+    /// grow with the backlog or with finished history.
+    async fn claim(&self, room: Vec<LaneRoom>, now: Timestamp) -> Result<Claimed, Unavailable>;
+
+    /// Where the task's recording is now, and who moved it there. A recording that
+    /// only an earlier event's task moved is back at the place its event names.
+    async fn located(&self, claim: &Claim) -> Result<Option<Located>, Unavailable>;
+
+    /// The moves of the claimed task's present step, in order of their numbers.
+    async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable>;
+
+    /// The newest completed move from each of these places that any task of the
+    /// same recording made.
+    async fn earlier_moves(
+        &self,
+        claim: &Claim,
+        from: Vec<Place>,
+    ) -> Result<Vec<Move>, Unavailable>;
+
+    /// Writes to the journal of the claimed task's present step.
+    async fn journal(&self, claim: &Claim, entry: JournalEntry) -> Result<(), LeaseLost>;
+
+    /// Ends the claim with a transition. [`Transition::Advance`] with [`Hold::Keep`]
+    /// goes on with the next step under a new claim, one try of it spent, unless that
+    /// step has to wait for its turn. Whoever waited for the turn or the order that
+    /// this gives up is released.
+    async fn apply(
+        &self,
+        claim: Claim,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Applied, ApplyError>;
+
+    /// Marks the waiting tasks of lanes that are not among `known` with the reason,
+    /// and clears the mark of those that are again.
+    async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable>;
+
+    /// Which of these running tasks a person asked to cancel.
+    async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable>;
+
+    /// Waits until another process, such as the command line, has written.
+    async fn changed(&self);
+
+    /// Removes what has outlived `keep`, at most a bounded number of rows a call.
+    /// Dead tasks stay.
+    async fn prune(&self, keep: Retention, now: Timestamp) -> Result<Pruned, Unavailable>;
+
+    /// The queue's figures, for metrics.
+    async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable>;
+}
+
+/// An event with what the rules in force make of it.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub event: Arc<Event>,
+    pub plan: Plan,
+}
+
+/// What became of an arrival.
+#[derive(Debug)]
+pub enum Recorded {
+    /// Stored now; tasks among `start` that run from here on.
+    New { claims: Vec<Claim> },
+    /// Stored before.
+    Duplicate,
+}
+
+/// A lane and how many tasks more it can run.
+#[derive(Debug, Clone)]
+pub struct LaneRoom {
+    pub lane: Lane,
+    pub free: usize,
+}
+
+/// What a claim call found.
+#[derive(Debug)]
+pub struct Claimed {
+    pub claims: Vec<Claim>,
+    /// When the next task of the lanes asked about is due; `None` when none waits for
+    /// a time. At or before `now` when there was more than there was room for.
+    pub next_due: Option<Timestamp>,
+}
+
+/// A worker's exclusive hold on a running task.
+///
+/// Only a store builds one, and it moves into [`Store::apply`]: a claim is settled once.
+#[derive(Debug)]
+#[must_use = "a claim holds its task; apply a settlement to it"]
+pub struct Claim {
+    task: Task,
+    attempt: Attempt,
+    event: Arc<Event>,
+}
+
+impl Claim {
+    fn new(task: Task, attempt: Attempt, event: Arc<Event>) -> Self {
+        Self {
+            task,
+            attempt,
+            event,
+        }
+    }
+
+    /// The task as it stood when it was claimed.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// The fence that every write under this claim carries.
+    pub fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// The event that caused the task.
+    pub fn event(&self) -> &Arc<Event> {
+        &self.event
+    }
+}
+
+/// Where a recording is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    pub place: Place,
+    /// The rule that moved it there; `None` while it is where its event says.
+    pub moved_by: Option<MovedBy>,
+}
+
+/// A write to the journal of a rename.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JournalEntry {
+    /// The manifest, before anything is copied. Replaces one that was undone.
+    Manifest(Vec<Move>),
+    /// Rows that changed, by number.
+    Progress(Vec<Move>),
+    /// The commit point: from now on the recording is at this place.
+    Commit(Place),
+}
+
+/// How a claim ends.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub transition: Transition,
+    /// The attempt to log; `None` when nothing was tried.
+    pub attempt: Option<AttemptRecord>,
+    /// The task's outputs from now on.
+    pub outputs: Outputs,
+    /// Where [`Transition::Advance`] leads.
+    pub next: Option<NextStep>,
+}
+
+/// The step a task goes on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextStep {
+    pub step: StepNo,
+    pub lane: Lane,
+    pub turn: Turn,
+    pub hold: Hold,
+}
+
+/// Whether the worker has room to go on with the next step itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    Keep,
+    Leave,
+}
+
+/// What became of an applied claim.
+#[derive(Debug)]
+pub enum Applied {
+    /// The task is no longer the caller's.
+    Settled,
+    /// The caller runs the next step.
+    Continues(Claim),
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Bodies and attempts of finished tasks.
+    pub history: Duration,
+    /// Ids and places, so that a late duplicate still changes nothing.
+    pub dedup_horizon: Duration,
+}
+
+/// What a prune call removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub bodies: usize,
+    pub tasks: usize,
+    pub events: usize,
+    /// Whether there was more than one call may remove.
+    pub more: bool,
+}
+
+/// The queue in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub ready: u64,
+    pub running: u64,
+    pub done: u64,
+    pub dead: u64,
+    pub cancelled: u64,
+    /// How long the longest-due task has been due.
+    pub oldest_due: Option<Duration>,
+}
+
+/// The store cannot answer now: the disk is full or fails, or the service stops.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("store {path}: {reason}")]
+pub struct Unavailable {
+    pub path: PathBuf,
+    pub reason: String,
+}
+
+/// A write under a claim did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseLost {
+    /// A newer claim of the task exists, or it was settled: drop it.
+    #[error("task {0} belongs to a newer claim")]
+    Lost(TaskId),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A settlement was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A newer claim of the task exists, or it was settled: drop it.
+    #[error("task {0} belongs to a newer claim")]
+    Lost(TaskId),
+    /// Nothing was written; the claim comes back to be applied again.
+    #[error("{cause}")]
+    Unavailable {
+        claim: Box<Claim>,
+        cause: Unavailable,
+    },
+}

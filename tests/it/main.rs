@@ -1,0 +1,1 @@
+//! The integration crate: everything through public interfaces.
