@@ -7,3 +7,4 @@ pub mod object;
 pub mod outbound;
 pub mod rules;
 pub mod store;
+pub mod telemetry;
