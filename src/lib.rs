@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod object;
 pub mod outbound;
