@@ -3,6 +3,7 @@
 pub mod action;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod model;
 pub mod object;
 pub mod outbound;

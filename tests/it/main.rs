@@ -1,1 +1,5 @@
 //! The integration crate: everything through public interfaces.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod http;
