@@ -2,8 +2,11 @@
 
 pub mod action;
 pub mod clock;
+pub mod config;
+pub mod http;
 pub mod model;
 pub mod object;
 pub mod outbound;
 pub mod rules;
 pub mod store;
+pub mod telemetry;

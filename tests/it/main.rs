@@ -1,1 +1,7 @@
 //! The integration crate: everything through public interfaces.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod contrib;
+mod http;
+mod layering;
