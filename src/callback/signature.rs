@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -83,8 +84,8 @@ pub fn verify(
 
 /// The signature of a callback, as the vendor would send it.
 pub fn sign(key: &SecretString, rand: &str, timestamp: &str, body: &[u8]) -> String {
-    let signature = mac(key, rand, timestamp, body).finalize().into_bytes();
-    signature.iter().map(|byte| format!("{byte:02x}")).collect()
+    let signature = mac(key, rand, timestamp, body).finalize();
+    format!("{:x}", Bytes::copy_from_slice(&signature.into_bytes()))
 }
 
 fn mac(key: &SecretString, rand: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {

@@ -65,8 +65,8 @@ fn identify(fields: &Fields, body: &[u8], headers: &CallbackHeaders) -> EventId 
             time,
             &[
                 fields.event_type.name().as_bytes(),
-                bytes(&fields.app_id),
-                bytes(&fields.obs_bucket),
+                bytes(fields.app_id.as_ref()),
+                bytes(fields.obs_bucket.as_ref()),
                 object.as_bytes(),
                 &seconds(fields.start_time),
                 &seconds(fields.end_time),
@@ -74,13 +74,17 @@ fn identify(fields: &Fields, body: &[u8], headers: &CallbackHeaders) -> EventId 
         ),
         _ => EventId::derive(
             time,
-            &[body, bytes(&headers.timestamp), bytes(&headers.rand)],
+            &[
+                body,
+                bytes(headers.timestamp.as_ref()),
+                bytes(headers.rand.as_ref()),
+            ],
         ),
     }
 }
 
-fn bytes(text: &Option<String>) -> &[u8] {
-    text.as_deref().unwrap_or_default().as_bytes()
+fn bytes(text: Option<&String>) -> &[u8] {
+    text.map_or(&[], String::as_bytes)
 }
 
 fn seconds(time: Option<Timestamp>) -> Vec<u8> {
@@ -109,7 +113,7 @@ impl<'de> Deserialize<'de> for Callback {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum Key {
     EventType,

@@ -5,3 +5,6 @@
 )]
 
 mod callback;
+mod notify;
+mod outbound;
+mod support;
