@@ -140,22 +140,23 @@ fn both_spellings_of_the_job_end_are_one_event() {
 }
 
 #[test]
-fn event_without_object_is_told_apart_by_its_request() {
-    let id = |body: &'static str, rand: &str, timestamp: &str| {
+fn event_without_object_or_without_time_is_told_apart_by_its_request() {
+    let id = |body: &str, rand: &str, timestamp: &str| {
         let headers = headers(rand, timestamp, "");
-        sparkrtc::parse(Bytes::from(body), &headers, NOW)
-            .unwrap()
-            .id
+        let body = Bytes::from(body.to_owned());
+        sparkrtc::parse(body, &headers, NOW).unwrap().id
     };
-    let body = r#"{"event_type":"RECORD_NEW_FILE_START"}"#;
-    let original = id(body, "r", "1");
-    assert_eq!(id(body, "r", "1"), original);
-    assert_ne!(id(body, "s", "1"), original);
-    assert_ne!(id(body, "r", "2"), original);
-    assert_ne!(
-        id(r#"{"event_type": "RECORD_NEW_FILE_START"}"#, "r", "1"),
-        original
-    );
+    for body in [
+        r#"{"event_type":"RECORD_NEW_FILE_START"}"#,
+        r#"{"obs_bucket":"b","obs_object":"a.mp4"}"#,
+        r#"{"obs_bucket":"b","end_time":"2026-03-02T01:00:01Z"}"#,
+    ] {
+        let original = id(body, "r", "1");
+        assert_eq!(id(body, "r", "1"), original);
+        assert_ne!(id(body, "s", "1"), original);
+        assert_ne!(id(body, "r", "2"), original);
+        assert_ne!(id(&format!("{body} "), "r", "1"), original);
+    }
 }
 
 #[test]
