@@ -8,3 +8,4 @@ mod callback;
 mod notify;
 mod outbound;
 mod support;
+mod tls;

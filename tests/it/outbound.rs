@@ -208,7 +208,9 @@ async fn absence_of_an_answer_is_told_by_kind_and_in_words() {
             format!("http://127.0.0.1:{open}/x?token=hidden"),
             Some(Reply::CutShort),
             FailureKind::Unknown,
-            format!("destination lms at http://127.0.0.1:{open}: sent, but the answer was lost: "),
+            format!(
+                "destination lms at http://127.0.0.1:{open}: sent, but the answer was lost: unexpected EOF"
+            ),
         ),
         (
             format!("http://127.0.0.1:{open}/x?token=hidden"),
@@ -235,7 +237,6 @@ async fn absence_of_an_answer_is_told_by_kind_and_in_words() {
             .send(&destination, request)
             .await
             .unwrap_err();
-        println!("{failure}");
         assert_eq!(failure.kind, kind, "{}", failure.reason);
         assert!(failure.reason.starts_with(&part), "{}", failure.reason);
         assert!(!failure.reason.contains("hidden"), "{}", failure.reason);
@@ -258,6 +259,20 @@ async fn proxy_of_the_destination_is_used() {
         proxy.received(1).await[0].target,
         "http://lms.invalid/hooks"
     );
+}
+
+#[test]
+fn proxy_of_the_environment_is_not_used() {
+    // In a process of its own, as the environment of this one is everybody's.
+    let test = "outbound::request_arrives_as_it_is_and_its_answer_comes_back";
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .envs(["http_proxy", "HTTP_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")))
+        .envs(["no_proxy", "NO_PROXY"].map(|name| (name, "")))
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("1 passed"), "{printed}");
 }
 
 #[tokio::test]
@@ -304,7 +319,6 @@ async fn tls_file_that_cannot_be_used_is_named() {
             ..destination(&url)
         };
         let failure = send(&destination).await.unwrap_err();
-        println!("{failure}");
         assert_eq!(failure.kind, FailureKind::Storage);
         let expected = format!("destination lms at https://127.0.0.1:1: {part}");
         assert!(failure.reason.starts_with(&expected), "{}", failure.reason);

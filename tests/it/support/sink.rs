@@ -57,7 +57,7 @@ pub(crate) enum Reply {
     Hang,
     /// The connection is reset before an answer.
     Reset,
-    /// 200 and the start of a body, then the connection is reset.
+    /// 200 and the start of a body, then the connection closes.
     CutShort,
     /// 200 and a body without end.
     Endless,
@@ -235,8 +235,9 @@ async fn answer(
         }
         Reply::CutShort => Ok(streamed(
             stream::once(async { Ok(Frame::data(Bytes::from_static(b"half"))) }).chain(
-                stream::once(async move {
-                    socket.set_zero_linger()?;
+                stream::once(async {
+                    // Lets the server send the first half before it sees the error.
+                    tokio::task::yield_now().await;
                     Err("cut short".into())
                 }),
             ),
