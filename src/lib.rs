@@ -1,6 +1,7 @@
 //! Aftertake: what happens after the take.
 
 pub mod action;
+pub mod callback;
 pub mod clock;
 pub mod config;
 pub mod http;

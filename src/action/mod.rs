@@ -3,6 +3,8 @@
 //! Knows buckets and destinations; never sees the queue: what has to be remembered
 //! is told to a [`Progress`], which the worker implements.
 
+pub mod notify;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

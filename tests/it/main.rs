@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod callback;
 mod contrib;
 mod http;
 mod layering;
+mod notify;
+mod outbound;
+mod support;
+mod tls;
