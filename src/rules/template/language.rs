@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, TimeZone, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
+use minijinja::value::ValueKind;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
     escape_formatter,
@@ -79,7 +80,24 @@ fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<
         let hint = "a null cannot be written into a text; default('…', true) replaces it";
         return Err(invalid(hint));
     }
+    if lacks_inside(value) {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
     escape_formatter(output, state, value)
+}
+
+/// Whether a list or map holds an undefined value, which minijinja lets pass in silence.
+pub(super) fn lacks_inside(value: &Value) -> bool {
+    let lacks = |inner: &Value| inner.is_undefined() || lacks_inside(inner);
+    match value.kind() {
+        ValueKind::Seq => value
+            .try_iter()
+            .is_ok_and(|mut items| items.any(|item| lacks(&item))),
+        ValueKind::Map => value.try_iter().is_ok_and(|mut keys| {
+            keys.any(|key| value.get_item(&key).is_ok_and(|item| lacks(&item)))
+        }),
+        _ => false,
+    }
 }
 
 fn invalid(text: impl Into<Cow<'static, str>>) -> Error {

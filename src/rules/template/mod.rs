@@ -125,8 +125,8 @@ impl Template {
         let value = single
             .eval(names.values.clone())
             .map_err(|error| names.fault(&error))?;
-        if value.is_undefined() {
-            // Writing it out fails with the name of what is absent.
+        if value.is_undefined() || language::lacks_inside(&value) {
+            // Writing it out fails, where it can with the name of what is absent.
             return self.render(names).map(Value::String);
         }
         serde_json::to_value(&value).map_err(|error| Fault::Broken(error.to_string()))

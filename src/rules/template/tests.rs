@@ -187,6 +187,20 @@ fn runaway_template_fails() {
 }
 
 #[test]
+fn too_many_nested_blocks_fail() {
+    let nested = |depth: usize| "{% with %}".repeat(depth) + &"{% endwith %}".repeat(depth);
+    let render = |depth| {
+        let template = Template::parse(&nested(depth), scope(&[], false)).unwrap();
+        template.render(&names())
+    };
+    assert_eq!(render(40), Ok(String::new()));
+    assert_eq!(
+        render(60),
+        Err(Fault::Broken("recursion limit exceeded".to_owned()))
+    );
+}
+
+#[test]
 fn absent_name_is_said_in_the_words_of_rules() {
     for (source, expected) in [
         ("{{ stream_name }}", "no field stream_name"),
@@ -197,6 +211,8 @@ fn absent_name_is_said_in_the_words_of_rules() {
         ("{{ event.x }}", "no field event.x"),
         ("{{ event.x.y }}", "no field event.x"),
         ("{{ steps.first.x }}", "no steps.first.x"),
+        ("{{ [height, stream_name] }}", "no value for a name"),
+        ("{{ {'a': [stream_name]} }}", "no value for a name"),
         (
             "{% for x in event.list %}{% endfor %}",
             "no field event.list",
