@@ -5,3 +5,12 @@
 
 pub mod rule;
 pub mod template;
+
+mod condition;
+pub mod context;
+mod document;
+pub mod plan;
+pub mod render;
+
+#[cfg(test)]
+mod fixtures;
