@@ -8,5 +8,6 @@ mod http;
 mod layering;
 mod notify;
 mod outbound;
+mod store_contract;
 mod support;
 mod tls;

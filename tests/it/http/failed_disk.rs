@@ -13,7 +13,7 @@ use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, LaneRoom, LeaseLost,
-    Located, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
+    Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -72,10 +72,6 @@ impl Store for FailedDisk {
     }
 
     async fn claim(&self, _: Vec<LaneRoom>, _: Timestamp) -> Result<Claimed, Unavailable> {
-        failed()
-    }
-
-    async fn located(&self, _: &Claim) -> Result<Option<Located>, Unavailable> {
         failed()
     }
 
