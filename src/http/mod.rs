@@ -6,6 +6,7 @@
 
 mod body;
 pub mod callback;
+pub mod gate;
 pub mod ops;
 mod reply;
 pub mod server;

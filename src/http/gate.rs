@@ -1,0 +1,71 @@
+//! The gate that SparkRTC's callbacks go through: signature, then parsing, then planning.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::callback::{Gate, Refusal};
+use crate::callback::{CallbackHeaders, signature, sparkrtc};
+use crate::model::time::Timestamp;
+use crate::rules::file::{Callbacks, Unsigned};
+use crate::rules::plan::plan;
+use crate::rules::rule::RuleSet;
+use crate::store::Arrival;
+
+/// Judges callbacks by the rules file in force.
+#[derive(Debug)]
+pub struct SparkRtcGate {
+    /// Who may call.
+    pub callers: Callbacks,
+    pub rules: Arc<RuleSet>,
+}
+
+impl Gate for SparkRtcGate {
+    fn admit(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+        received: Timestamp,
+    ) -> Result<Arrival, Refusal> {
+        let headers = CallbackHeaders::from(headers);
+        self.check(&headers, &body, received)?;
+        let event = sparkrtc::parse(body, &headers, received)
+            .map_err(|error| Refusal::NotAnEvent(error.to_string()))?;
+        let plan = plan(&self.rules, &event, 0);
+        Ok(Arrival {
+            event: Arc::new(event),
+            plan,
+        })
+    }
+}
+
+impl SparkRtcGate {
+    fn check(
+        &self,
+        headers: &CallbackHeaders,
+        body: &[u8],
+        received: Timestamp,
+    ) -> Result<(), Refusal> {
+        let unsigned = headers.signature.is_none();
+        if self.callers.keys.is_empty() || (unsigned && self.callers.unsigned == Unsigned::Accept) {
+            return Ok(());
+        }
+        signature::verify(
+            &self.callers.keys,
+            headers,
+            body,
+            received,
+            self.callers.max_age,
+        )
+        .map_err(|error| {
+            let signed_with =
+                |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+            Refusal::Signature(format!(
+                "{error} (rand {}, timestamp {})",
+                signed_with(&headers.rand),
+                signed_with(&headers.timestamp),
+            ))
+        })
+    }
+}
