@@ -74,12 +74,14 @@ impl std::error::Error for RulesError {}
 
 impl fmt::Display for RulesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups: Vec<Group<'_>> = self
-            .problems
-            .iter()
-            .map(|problem| self.group(problem))
-            .collect();
-        f.write_str(&Renderer::plain().render(&groups))
+        let renderer = Renderer::plain();
+        for (number, problem) in self.problems.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n\n")?;
+            }
+            f.write_str(&renderer.render(&[self.group(problem)]))?;
+        }
+        Ok(())
     }
 }
 

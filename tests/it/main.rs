@@ -5,9 +5,11 @@
 mod callback;
 mod contrib;
 mod http;
+mod json_schema;
 mod layering;
 mod notify;
 mod outbound;
+mod rules_file;
 mod store_contract;
 mod support;
 mod tls;

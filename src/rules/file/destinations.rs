@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::load::Loading;
-use super::scalar::{Count, HeaderName, RateText, Status, Timeout, WebUrl};
+use super::scalar::{Count, HeaderName, Plain, RateText, Status, Timeout, WebUrl};
 use super::shape::{At, Later, OneOrMany, Table};
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::rules::template::Scope;
@@ -35,7 +35,7 @@ pub(crate) struct Raw {
     /// Whether loopback, private, link-local and similar addresses may be reached; `false` by default.
     allow_private: Option<bool>,
     /// Headers of every request.
-    headers: Option<Table<At<String>>>,
+    headers: Option<Table<At<Plain>>>,
     /// What a body looks like when the step gives none; `aftertake` by default.
     format: Option<Format>,
     /// The message of the chat formats, a template.
@@ -153,18 +153,15 @@ impl Loading<'_> {
         accepted
     }
 
-    fn fixed_headers(
-        &mut self,
-        rows: Vec<(At<String>, At<String>)>,
-    ) -> Vec<(String, SecretString)> {
+    fn fixed_headers(&mut self, rows: Vec<(At<String>, At<Plain>)>) -> Vec<(String, SecretString)> {
         let mut headers = Vec::new();
         for (name, value) in rows {
             let name = self.header_name(&name);
-            if http::HeaderValue::from_str(&value.value).is_err() {
+            if http::HeaderValue::from_str(&value.value.0).is_err() {
                 let help = "a header's value is one line of visible characters";
                 self.refuse(value.at, "this cannot be a header's value", help);
             }
-            headers.extend(name.map(|name| (name, SecretString::from(value.value))));
+            headers.extend(name.map(|name| (name, SecretString::from(value.value.0))));
         }
         headers
     }

@@ -29,7 +29,7 @@ impl Lookup for std::collections::BTreeMap<&str, &str> {
 }
 
 /// A scalar's text with its variables filled in.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Text {
     /// What the file means.
     pub(crate) value: String,
@@ -71,6 +71,12 @@ pub(crate) struct Unexpandable {
     pub(crate) help: String,
 }
 
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Text({:?})", self.shown)
+    }
+}
+
 impl Text {
     /// Fills in the variables of `raw`.
     pub(crate) fn expand(raw: &str, env: &dyn Lookup) -> Result<Self, Unexpandable> {
@@ -93,10 +99,10 @@ impl Text {
         Ok(text)
     }
 
-    /// The values that came from the environment, each with its variable's name.
-    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The parts of the value that came from the environment, each with its variable's name.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
         self.parts.iter().filter_map(|part| match &part.origin {
-            Origin::Environment { name } => Some((name.as_str(), &self.value[part.value.clone()])),
+            Origin::Environment { name } => Some((name.as_str(), part.value.clone())),
             Origin::Literal | Origin::Default => None,
         })
     }
@@ -298,6 +304,6 @@ mod tests {
     fn default_does_not_come_from_the_environment() {
         let env: BTreeMap<&str, &str> = [("A", "1")].into();
         let text = Text::expand("${A} ${B:-2}", &env).unwrap();
-        assert_eq!(text.environment().collect::<Vec<_>>(), [("A", "1")]);
+        assert_eq!(text.environment().collect::<Vec<_>>(), [("A", 0..1)]);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de;
 
-use super::tree::{NodeId, Tree};
+use super::tree::{Content, NodeId, Tree};
 use crate::rules::error::{Problem, did_you_mean};
 
 /// Why a node cannot be read; gets its place where it passes through the reader.
@@ -25,16 +25,26 @@ impl Fault {
     /// The problem that this is at `id`.
     pub(super) fn into_problem(self, tree: &Tree, id: NodeId) -> Problem {
         // A suggestion would tell what the environment says.
-        let word = tree
-            .value(id)
-            .filter(|_| tree.environment_of(id).next().is_none());
+        let word = tree.value(id).filter(|_| tree.is_public(id));
         let meant = |known: &'static [&'static str]| {
             let close = word.and_then(|word| did_you_mean(word, known.iter().copied()));
             close.unwrap_or_else(|| format!("known here: {}", known.join(", ")))
         };
         let (message, help) = match self {
             Self::Placed(problem) => return *problem,
-            Self::Expected(what) => (format!("expected {what}, found {}", tree.shown(id)), None),
+            Self::Expected(_) if matches!(tree.node(id).content, Content::Null) => (
+                "there is no value here".to_owned(),
+                Some("give the key a value, or leave it out".to_owned()),
+            ),
+            Self::Expected(what) => {
+                let empty = tree.value(id).is_some_and(str::is_empty);
+                let found = if empty {
+                    "an empty text".to_owned()
+                } else {
+                    tree.shown(id)
+                };
+                (format!("expected {what}, found {found}"), None)
+            }
             Self::UnknownKey(known) => (
                 format!("unknown key {}", tree.shown(id)),
                 Some(meant(known)),

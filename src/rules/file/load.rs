@@ -6,7 +6,6 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
 use serde::de::DeserializeOwned;
 
 use super::Warning;
@@ -14,8 +13,6 @@ use super::read::read;
 use super::shape::{At, Later};
 use super::tree::{Content, NodeId, Tree};
 use crate::rules::error::{Problem, did_you_mean, position};
-use crate::rules::rule::Glob;
-use crate::rules::template::{Expression, Scope, Template, TemplateError};
 
 pub(super) struct Loading<'a> {
     pub(super) tree: &'a Tree,
@@ -25,17 +22,6 @@ pub(super) struct Loading<'a> {
     pub(super) warnings: Vec<Warning>,
     /// Secrets that are masked however short they are.
     pub(super) secrets: Vec<String>,
-}
-
-/// How a glob reads its subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GlobStyle {
-    /// A name: `*` matches everything.
-    Name,
-    /// A key: `*` ends at a slash, `**` does not.
-    Key,
-    /// A format: upper and lower case are one.
-    Format,
 }
 
 impl<'a> Loading<'a> {
@@ -78,7 +64,7 @@ impl<'a> Loading<'a> {
         self.refuse_range(self.tree.node(at).span.clone(), message, Some(help.into()));
     }
 
-    fn refuse_range(
+    pub(super) fn refuse_range(
         &mut self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -144,7 +130,7 @@ impl<'a> Loading<'a> {
             return Some(name.value.clone());
         }
         // Names that came from the environment are neither shown nor suggested.
-        let public = |name: &At<String>| self.tree.environment_of(name.at).next().is_none();
+        let public = |name: &At<String>| self.tree.is_public(name.at);
         let candidates = known.iter().filter(|known| public(known) && public(name));
         let meant = did_you_mean(&name.value, candidates.map(|known| known.value.as_str()));
         let help = meant
@@ -178,106 +164,4 @@ impl<'a> Loading<'a> {
         self.filled(text, "the path")
             .map(|path| self.base.join(path))
     }
-
-    /// Globs of which one must match; `at` is what an empty list is shown at.
-    pub(super) fn globs(
-        &mut self,
-        at: NodeId,
-        patterns: &[At<String>],
-        style: GlobStyle,
-    ) -> Option<Vec<Glob>> {
-        if patterns.is_empty() {
-            self.refuse(
-                at,
-                "an empty list matches nothing",
-                "give a pattern, or leave the key out",
-            );
-            return None;
-        }
-        let globs: Vec<Glob> = patterns
-            .iter()
-            .filter_map(|pattern| self.glob(pattern, style))
-            .collect();
-        (globs.len() == patterns.len()).then_some(globs)
-    }
-
-    fn glob(&mut self, pattern: &At<String>, style: GlobStyle) -> Option<Glob> {
-        let text = self.filled(pattern, "the pattern")?;
-        match glob_matcher(&text, style) {
-            Ok(matcher) => Some(Glob { text, matcher }),
-            Err(error) => {
-                let message = format!(
-                    "the pattern {} is no glob: {}",
-                    self.shown(pattern.at),
-                    error.kind()
-                );
-                self.refuse(
-                    pattern.at,
-                    message,
-                    "`*`, `?`, `[a-z]` and `{a,b}` have a meaning; `\\` takes it away",
-                );
-                None
-            }
-        }
-    }
-
-    /// A template; what came from the environment into it stands for itself.
-    pub(super) fn template(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Template> {
-        self.refuse_foreign_syntax(text)?;
-        match Template::parse(&text.value, scope) {
-            Ok(template) => Some(template),
-            Err(error) => self.refuse_template(text, error),
-        }
-    }
-
-    pub(super) fn expression(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Expression> {
-        self.filled(text, "the expression")?;
-        match Expression::parse(&text.value, scope) {
-            Ok(expression) => Some(expression),
-            Err(error) => self.refuse_template(text, error),
-        }
-    }
-
-    fn refuse_foreign_syntax(&mut self, text: &At<String>) -> Option<()> {
-        let tree = self.tree;
-        let mut values = tree.environment_of(text.at);
-        let foreign =
-            values.find(|(_, value)| ["{{", "{%", "{#"].iter().any(|mark| value.contains(mark)));
-        let Some((name, _)) = foreign else {
-            return Some(());
-        };
-        let message = format!(
-            "the value of {name} is template syntax, which is not taken from the environment"
-        );
-        self.refuse(
-            text.at,
-            message,
-            format!("write the template here, or set {name} to plain text"),
-        );
-        None
-    }
-
-    fn refuse_template<T>(&mut self, text: &At<String>, error: TemplateError) -> Option<T> {
-        let leaks = self
-            .tree
-            .environment_of(text.at)
-            .any(|(_, value)| !value.is_empty() && error.message.contains(value));
-        let message = if leaks {
-            "this is no template once its variables are filled in".to_owned()
-        } else {
-            error.message
-        };
-        let range = error.range.unwrap_or(0..text.value.len());
-        self.refuse_range(self.tree.locate(text.at, &range), message, None);
-        None
-    }
-}
-
-fn glob_matcher(text: &str, style: GlobStyle) -> Result<GlobMatcher, globset::Error> {
-    let glob = GlobBuilder::new(text)
-        .literal_separator(style == GlobStyle::Key)
-        .case_insensitive(style == GlobStyle::Format)
-        .backslash_escape(true)
-        .build()?;
-    Ok(glob.compile_matcher())
 }

@@ -8,6 +8,7 @@ mod announce;
 mod buckets;
 mod build;
 mod callbacks;
+mod compile;
 mod destinations;
 mod expand;
 mod fault;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::load::Loading;
 use super::rules::Names;
+use super::scalar::Plain;
 use super::shape::{Anything, At, Brief, Later, Table};
 use super::steps::Surroundings;
 use super::tree::{Content, NodeId};
@@ -24,7 +25,7 @@ pub(crate) struct Raw {
     /// Path and query under the destination's URL, a template; begins with `/` or `?`.
     path: Option<At<String>>,
     /// Headers, their values templates.
-    headers: Option<Table<At<String>>>,
+    headers: Option<Table<At<Plain>>>,
     /// Any YAML; its texts are templates, and one that is a single `{{ }}` keeps its type.
     body: Option<Later<Anything>>,
     /// What the body looks like; the destination's format when left out.
@@ -159,12 +160,15 @@ impl Loading<'_> {
 
     fn template_headers(
         &mut self,
-        table: Table<At<String>>,
+        table: Table<At<Plain>>,
         scope: Scope<'_>,
     ) -> Vec<(String, Template)> {
         let mut headers = Vec::new();
         for (name, value) in table.0 {
-            headers.extend(self.header_name(&name).zip(self.template(&value, scope)));
+            headers.extend(
+                self.header_name(&name)
+                    .zip(self.template(&value.text(), scope)),
+            );
         }
         headers
     }

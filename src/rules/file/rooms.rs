@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::load::{GlobStyle, Loading};
+use super::compile::GlobStyle;
+use super::load::Loading;
+use super::scalar::Plain;
 use super::shape::{Anything, At, Later, OneOrMany, Table};
 use super::tree::{Content, NodeId};
 use crate::rules::rule::RoomEntry;
@@ -19,7 +21,7 @@ pub(crate) struct Raw {
     /// A glob for room ids, or a list of them.
     room: OneOrMany<At<String>>,
     /// What `tag: by_room` puts on a recording, and `room.tags.…` in templates.
-    tags: Option<Table<At<String>>>,
+    tags: Option<Table<Plain>>,
     /// Values of your own: `room.vars.…` in templates.
     vars: Option<Table<Later<Anything>>>,
 }
@@ -46,7 +48,7 @@ impl Loading<'_> {
         })
     }
 
-    fn tags(&mut self, table: Table<At<String>>) -> Option<BTreeMap<String, String>> {
+    fn tags(&mut self, table: Table<Plain>) -> Option<BTreeMap<String, String>> {
         let before = self.problems.len();
         for (name, _) in &table.0 {
             self.filled(name, "the tag's name");
@@ -54,7 +56,7 @@ impl Loading<'_> {
         let tags = table
             .0
             .into_iter()
-            .map(|(name, value)| (name.value, value.value));
+            .map(|(name, Plain(value))| (name.value, value));
         (self.problems.len() == before).then(|| tags.collect())
     }
 

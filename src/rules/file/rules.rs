@@ -92,11 +92,13 @@ impl Loading<'_> {
         let name = self.filled(&raw.name, "the rule's name");
         let condition = self.condition(raw.when.as_ref());
         let order_by = raw.order_by.as_ref().map(|field| self.field(field));
-        if let (Some(blocks), None) = (&raw.order_blocks, &order_by) {
+        let blocks = raw.order_blocks.filter(|blocks| blocks.value);
+        if let (Some(blocks), None) = (&blocks, &order_by) {
+            let help = "add `order_by: room_id`";
             self.refuse(
                 blocks.at,
                 "`order_blocks` means nothing without `order_by`",
-                "add `order_by: room_id`",
+                help,
             );
         }
         let on_dead = raw.on_dead.map(|destination| match names {
@@ -108,7 +110,7 @@ impl Loading<'_> {
             name: name?,
             when: condition?,
             order_by: order_by.unwrap_or_default(),
-            order_blocks: raw.order_blocks.is_some_and(|blocks| blocks.value),
+            order_blocks: blocks.is_some(),
             on_dead: on_dead.unwrap_or_default(),
             retry: raw.retry.unwrap_or_default().over(policy),
             steps: steps?,
@@ -125,7 +127,7 @@ impl Loading<'_> {
         if Fields::NAMES.contains(&name.value.as_str()) {
             return Some(name.value.clone());
         }
-        let public = self.tree.environment_of(name.at).next().is_none();
+        let public = self.tree.is_public(name.at);
         let meant = did_you_mean(&name.value, Fields::NAMES.into_iter().filter(|_| public));
         let help =
             meant.unwrap_or_else(|| format!("fields of an event: {}", Fields::NAMES.join(", ")));

@@ -10,7 +10,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 use url::Url;
 
+use super::shape::At;
 use crate::model::destination::Rate;
+
+impl At<Plain> {
+    /// The same, as a text.
+    pub(super) fn text(self) -> At<String> {
+        At {
+            at: self.at,
+            value: self.value.0,
+        }
+    }
+}
 
 macro_rules! scalar {
     ($($(#[$doc:meta])* $name:ident($inner:ty) = $parse:path, $schema:tt;)*) => {$(
@@ -60,6 +71,8 @@ scalar! {
     Factor(f64) = factor, { "type": "number", "minimum": 1 };
     /// A header's name that the destination or the step may set.
     HeaderName(String) = header_name, { "type": "string" };
+    /// A text for which a number or a truth value may stand, as it is written.
+    Plain(String) = plain, { "type": ["string", "number", "boolean"] };
     /// A prefix of keys.
     Prefix(String) = prefix, { "type": "string", "examples": ["Record/"] };
 }
@@ -166,6 +179,14 @@ fn header_name(text: &str) -> Result<String, &'static str> {
     if reserved.contains(&name.as_str()) || name.as_str().starts_with("webhook-") {
         return Err("a header that is not the service's own (host, content-length, webhook-…)");
     }
+    Ok(text.to_owned())
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every scalar is parsed by a function of this form"
+)]
+fn plain(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 

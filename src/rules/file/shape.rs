@@ -40,7 +40,7 @@ impl<T> Default for OneOrMany<T> {
 /// A single word that stands for the long form, or the long form.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(rename = "$brief", rename_all = "lowercase")]
-#[schemars(untagged)]
+#[schemars(untagged, inline)]
 pub(crate) enum Brief<T> {
     Short(At<String>),
     Long(T),

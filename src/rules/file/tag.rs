@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::load::Loading;
+use super::scalar::Plain;
 use super::shape::{At, Brief, Later, Table};
 use crate::model::step::{OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::rules::rule::{TagSource, TagStep};
@@ -17,7 +18,7 @@ use crate::rules::template::Scope;
 #[schemars(rename = "Tag")]
 pub(crate) struct Raw {
     /// Names and templates of values; or `by_room`.
-    tags: Brief<Table<At<String>>>,
+    tags: Brief<Table<At<Plain>>>,
     /// What happens to other tags that are there; `merge` by default.
     mode: Option<TagMode>,
     /// Where tags are kept; `auto` by default.
@@ -53,11 +54,7 @@ impl Loading<'_> {
         })
     }
 
-    fn tag_source(
-        &mut self,
-        tags: Brief<Table<At<String>>>,
-        scope: Scope<'_>,
-    ) -> Option<TagSource> {
+    fn tag_source(&mut self, tags: Brief<Table<At<Plain>>>, scope: Scope<'_>) -> Option<TagSource> {
         let rows = match tags {
             Brief::Short(word) if word.value == "by_room" => return Some(TagSource::ByRoom),
             Brief::Short(word) => {
@@ -75,7 +72,7 @@ impl Loading<'_> {
         let mut given = BTreeMap::new();
         for (name, value) in rows {
             let name = self.filled(&name, "the tag's name");
-            given.extend(name.zip(self.template(&value, scope)));
+            given.extend(name.zip(self.template(&value.text(), scope)));
         }
         (given.len() == count).then_some(TagSource::Given(given))
     }

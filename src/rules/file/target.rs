@@ -41,10 +41,10 @@ fn wrong_segment(target: &str) -> Option<(Range<usize>, &'static str)> {
 }
 
 /// Stands for each byte of a template's parts.
-const TEMPLATE: char = '\u{1}';
+pub(super) const TEMPLATE: char = '\u{1}';
 
 /// `text` with every `{{ … }}`, `{% … %}` and `{# … #}` replaced, byte for byte.
-fn without_templates(text: &str) -> String {
+pub(super) fn without_templates(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = ["{{", "{%", "{#"]

@@ -88,8 +88,8 @@ impl Tree {
         }
     }
 
-    /// Every value that came from the environment into `id`, with its variable's name.
-    pub(crate) fn environment_of(&self, id: NodeId) -> impl Iterator<Item = (&str, &str)> {
+    /// The parts of a scalar's value that came from the environment, with their variables' names.
+    pub(crate) fn environment_of(&self, id: NodeId) -> impl Iterator<Item = (&str, Range<usize>)> {
         let text = match &self.node(id).content {
             Content::Text(scalar) => Some(&scalar.text),
             _ => None,
@@ -97,11 +97,17 @@ impl Tree {
         text.into_iter().flat_map(Text::environment)
     }
 
+    /// Whether nothing of a node came from the environment, so that it may be shown.
+    pub(crate) fn is_public(&self, id: NodeId) -> bool {
+        self.environment_of(id).next().is_none()
+    }
+
     /// Every value that came from the environment.
     pub(crate) fn environment(&self) -> impl Iterator<Item = &str> {
-        let ids = (0..self.nodes.len()).map(NodeId);
-        ids.flat_map(|id| self.environment_of(id))
-            .map(|(_, value)| value)
+        (0..self.nodes.len()).map(NodeId).flat_map(|id| {
+            let value = self.value(id).unwrap_or_default();
+            self.environment_of(id).map(move |(_, range)| &value[range])
+        })
     }
 
     /// The value of `key` in a map.
@@ -201,6 +207,8 @@ mod tests {
             "k: &anchor 'TARGET'\n",
             "{\"k\": \"录制 TARGET\"}\n",
             "- 1\n- k: [a, TARGET]\n",
+            "- 1\n- k: [a, ${X} TARGET]\n",
+            "k: {é: ${X:-,}TARGET}\n",
         ] {
             let tree = tree(source);
             let found = (0..tree.nodes.len()).map(NodeId).find_map(|id| {

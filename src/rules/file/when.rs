@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::load::{GlobStyle, Loading};
+use super::compile::GlobStyle;
+use super::load::Loading;
 use super::scalar::{Size, Span};
 use super::shape::{At, Later, OneOrMany};
 use super::tree::NodeId;
@@ -51,6 +52,7 @@ pub(crate) struct Raw {
 /// From `at_least`, up to but not including `below`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub(crate) struct Bounds<T> {
     at_least: Option<T>,
     below: Option<T>,
@@ -138,7 +140,7 @@ impl Loading<'_> {
         let text = self.filled(name, "the event type")?;
         let event = EventType::from_name(&text);
         if let EventType::Other(_) = event {
-            let public = self.tree.environment_of(name.at).next().is_none();
+            let public = self.tree.is_public(name.at);
             let meant = did_you_mean(&text, KNOWN.iter().map(EventType::name).filter(|_| public));
             let meant = meant.map_or_else(String::new, |meant| format!("; {meant}"));
             self.warn(
