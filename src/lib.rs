@@ -82,3 +82,5 @@ pub mod clock;
 pub mod config;
 
 pub mod app;
+
+pub mod cli;

@@ -5,6 +5,7 @@
 //! callbacks, no more claims; running steps get the grace time; the rest is handed back.
 
 mod handoff;
+mod lookup;
 mod reach;
 mod system;
 
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::system::serve;
+pub use self::system::{serve, start_log};
 use crate::callback::sparkrtc;
 use crate::clock::Stopwatch;
 use crate::config::{Settings, StoreUrl};

@@ -6,8 +6,17 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Service, StartError};
-use crate::config::Settings;
+use crate::config::{LogFormat, Settings};
 use crate::rules::file::{Lookup, RulesFile};
+use crate::telemetry::log::{self, LogError};
+
+/// Begins to log as the settings say.
+pub fn start_log(settings: &Settings) -> Result<(), LogError> {
+    match settings.log {
+        LogFormat::Text => log::text(&settings.log_filter),
+        LogFormat::Json => log::json(&settings.log_filter),
+    }
+}
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(

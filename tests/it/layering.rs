@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "rules", "callback", "store", "object", "outbound", "model",
+            "app", "clock", "config", "rules", "callback", "store", "object", "outbound", "model",
         ],
     ),
     ("main", &["cli"]),
