@@ -83,3 +83,27 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Parsed<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        store: StoreFlag,
+    }
+
+    #[test]
+    fn refused_store_does_not_show_its_password() {
+        let refusal = Line::try_parse_from(["x", "--store", "postgres://me:hidden@db/x"]);
+        let text = refusal.unwrap_err().to_string();
+        assert_eq!(
+            text.lines().next(),
+            Some("error: --store <sqlite:PATH>: \"postgres:…\" is not a store (sqlite:PATH)")
+        );
+        assert!(!text.contains("hidden"));
+    }
+}

@@ -8,6 +8,7 @@ mod backup;
 mod demo;
 mod events;
 mod exit;
+mod fields;
 mod load;
 mod out;
 mod rules;
@@ -126,6 +127,27 @@ mod tests {
             {
                 assert!(arg.is_hide_env_values_set(), "{} {arg}", command.get_name());
             }
+        });
+    }
+
+    #[test]
+    fn twin_in_the_environment_is_named_after_its_flag() {
+        every(&Cli::command(), &mut |command| {
+            for arg in command.get_arguments() {
+                if let (Some(env), Some(long)) = (arg.get_env(), arg.get_long()) {
+                    let twin = long.to_ascii_uppercase().replace('-', "_");
+                    assert_eq!(env.to_str(), Some(format!("AFTERTAKE_{twin}").as_str()));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        every(&Cli::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string);
+            let shown = help.is_some_and(|help| help.contains("  aftertake "));
+            assert!(shown || command.has_subcommands(), "{}", command.get_name());
         });
     }
 }

@@ -28,14 +28,27 @@ pub(super) struct OutFlags {
 impl OutFlags {
     /// Prints the answer on standard output.
     pub(super) fn print(self, answer: &impl Answer) -> Result<(), Stop> {
-        let text = if self.json {
-            let document = serde_json::to_string_pretty(answer);
-            document.context("write JSON").map_err(failed)? + "\n"
+        if self.json {
+            document(answer)
         } else {
-            answer.text(terminal_width())
-        };
-        print(&text)
+            print(&answer.text(terminal_width()))
+        }
     }
+}
+
+/// Prints one JSON document on standard output.
+pub(super) fn document(document: &impl Serialize) -> Result<(), Stop> {
+    let text = serde_json::to_string_pretty(document);
+    print(&(text.context("write JSON").map_err(failed)? + "\n"))
+}
+
+/// The first `limit` rows; says so where there are more.
+pub(super) fn at_most<T>(limit: usize, mut rows: Vec<T>) -> Vec<T> {
+    if rows.len() > limit {
+        rows.truncate(limit);
+        tell(&format!("the newest {limit} are shown; --limit shows more"));
+    }
+    rows
 }
 
 /// Prints a text on standard output.

@@ -113,8 +113,15 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// `text` with each line moved in by `by`.
-pub(super) fn indented(text: &str, by: &str) -> String {
-    text.lines().flat_map(|line| [by, line, "\n"]).collect()
+pub(super) fn indented<'a>(text: &'a str, by: &'a str) -> String {
+    let parts = |line: &'a str| {
+        if line.is_empty() {
+            ["", "", "\n"]
+        } else {
+            [by, line, "\n"]
+        }
+    };
+    text.lines().flat_map(parts).collect()
 }
 
 #[cfg(test)]

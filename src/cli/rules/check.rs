@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::load;
-use crate::cli::out::{Answer, OutFlags};
-use crate::model::task::RevisionId;
+use crate::cli::out::{Answer, OutFlags, document};
 use crate::rules::error::RulesError;
 use crate::rules::file::{self, RulesFile};
 
@@ -22,7 +21,7 @@ pub(super) fn run(path: &Path, out: OutFlags) -> Result<Exit, Stop> {
         Err(refusal) => {
             // For people the refusal itself, on standard error, is the answer.
             if out.json {
-                out.print(&Refused::new(path, &refusal))?;
+                document(&Refused::new(path, &refusal))?;
             }
             Err(Stop::new(Exit::BadInput, refusal))
         }
@@ -70,18 +69,15 @@ impl Accepted {
             message: warning.message.clone(),
             help: None,
         });
+        let shown = |name: &String| file.mask.apply(name).into_owned();
+        let rules = file.rules.rules.iter().map(|rule| &rule.name);
         Self {
             file: path.display().to_string(),
             fine: true,
-            revision: shown(file.rules.revision),
-            rules: file
-                .rules
-                .rules
-                .iter()
-                .map(|rule| rule.name.clone())
-                .collect(),
-            buckets: file.buckets.keys().cloned().collect(),
-            destinations: file.destinations.keys().cloned().collect(),
+            revision: file.rules.revision.to_string(),
+            rules: rules.map(shown).collect(),
+            buckets: file.buckets.keys().map(shown).collect(),
+            destinations: file.destinations.keys().map(shown).collect(),
             warnings: warnings.collect(),
             unbuilt: file::unbuilt(file)
                 .into_iter()
@@ -89,10 +85,6 @@ impl Accepted {
                 .collect(),
         }
     }
-}
-
-fn shown(revision: RevisionId) -> String {
-    revision.to_string()
 }
 
 impl Answer for Accepted {
@@ -145,11 +137,5 @@ impl Refused {
             fine: false,
             problems: problems.collect(),
         }
-    }
-}
-
-impl Answer for Refused {
-    fn text(&self, _: Option<usize>) -> String {
-        String::new()
     }
 }

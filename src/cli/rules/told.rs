@@ -24,13 +24,7 @@ impl Answer for Tried {
 }
 
 fn event(event: &TriedEvent) -> String {
-    let mut text = format!("event {}\n", event.id);
-    for (name, value) in &event.fields {
-        let value = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        let _ = writeln!(text, "  {name:<16} {}", one_line(&value));
-    }
+    let mut text = format!("event {}\n{}", event.id, event.fields.text());
     if event.place.is_none() {
         text.push_str("  it names no object\n");
     }

@@ -16,7 +16,7 @@ use crate::model::bucket::BucketStore;
 use crate::model::destination::Destination;
 use crate::model::event::Event;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::plan::PlannedTask;
+use crate::model::plan::{Plan, PlannedTask};
 use crate::model::recording::Place;
 use crate::model::step::Rendered;
 use crate::model::task::StepNo;
@@ -42,14 +42,13 @@ pub(super) fn run(
     let event = load::event(event)?;
     let tried = attempt(&file, &event);
     out.print(&tried)?;
-    match expect {
-        Some(name) if !tried.matches(name) => Err(Stop::say(
-            Exit::Failed,
-            format!("rule {name:?} does not match this event"),
-        )),
-        _ if tried.fails() => Ok(Exit::Failed),
-        _ => Ok(Exit::Fine),
-    }
+    let failing = tried.failing();
+    let sentence = match expect {
+        Some(name) if !tried.matches(name) => format!("rule {name:?} does not match this event"),
+        _ if failing.is_empty() => return Ok(Exit::Fine),
+        _ => format!("steps would fail, of: {}", failing.join(", ")),
+    };
+    Err(Stop::say(Exit::Failed, sentence))
 }
 
 fn known(file: &RulesFile, path: &Path, name: &str) -> Result<(), Stop> {
@@ -82,19 +81,10 @@ fn attempt(file: &RulesFile, event: &Event) -> Tried {
         moved_by: None,
     };
     let rules = file.rules.rules.iter().map(|rule| {
-        let task = plan.tasks.iter().find(|task| task.rule == rule.name);
-        let skipped = plan
-            .skipped
-            .iter()
-            .find(|skipped| skipped.rule == rule.name);
-        let reason = || {
-            skipped
-                .map(|skipped| file.mask.apply(&skipped.reason).into_owned())
-                .unwrap_or_default()
-        };
-        match task {
+        let mut tasks = plan.tasks.iter();
+        match tasks.find(|task| task.rule == rule.name) {
             Some(task) => trial.rule(rule, task),
-            None => TriedRule::skipped(&rule.name, reason()),
+            None => TriedRule::skipped(&rule.name, trial.reason(&plan, rule)),
         }
     });
     Tried {
@@ -115,6 +105,14 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// Why a rule is skipped.
+    fn reason(&self, plan: &Plan, rule: &Rule) -> String {
+        let mut skipped = plan.skipped.iter();
+        let skipped = skipped.find(|skipped| skipped.rule == rule.name);
+        let reason = skipped.map(|skipped| self.file.mask.apply(&skipped.reason));
+        reason.unwrap_or_default().into_owned()
+    }
+
     fn rule(&mut self, rule: &Rule, task: &PlannedTask) -> TriedRule {
         if let Some(failure) = &task.doomed {
             return TriedRule::dead(&rule.name, task.id, failure.to_string());
@@ -158,7 +156,7 @@ impl Trial<'_> {
             ..Context::before_running(self.event, task.id)
         };
         let rendering = render(&self.file.rules, rule, number, &context, &self.destinations);
-        match rendering.and_then(|rendering| self.check_move(rule, rendering)) {
+        match rendering.and_then(|rendering| self.check(rule, rendering)) {
             Ok(Rendering::Skip(reason)) => Outcome::Skipped {
                 reason: self.file.mask.apply(&reason).into_owned(),
             },
@@ -169,22 +167,46 @@ impl Trial<'_> {
         }
     }
 
-    /// One planning moves a recording once.
-    fn check_move(&mut self, rule: &Rule, rendering: Rendering) -> Result<Rendering, Failure> {
-        let Rendering::Run(Rendered::Rename(rename)) = &rendering else {
-            return Ok(rendering);
-        };
-        match &self.moved_by {
-            Some(other) if *other != rule.name => {
-                let reason = format!("rule {other:?} moves the recording before");
-                Err(Failure::new(FailureKind::AlreadyMoved, reason))
-            }
-            _ => {
-                self.place = Some(rename.to.clone());
-                self.moved_by = Some(rule.name.clone());
-                Ok(rendering)
-            }
+    /// Checks what an action would refuse before it asks any bucket.
+    fn check(&mut self, rule: &Rule, rendering: Rendering) -> Result<Rendering, Failure> {
+        if let Rendering::Run(Rendered::Rename(_) | Rendered::Tag(_)) = &rendering {
+            self.place.iter().try_for_each(|place| self.permit(place))?;
         }
+        if let Rendering::Run(Rendered::Rename(rename)) = &rendering {
+            self.permit(&rename.to)?;
+            self.moves(rule, &rename.to)?;
+        }
+        Ok(rendering)
+    }
+
+    /// Whether the configuration lets an object be touched.
+    fn permit(&self, place: &Place) -> Result<(), Failure> {
+        let forbidden = |reason| Failure::new(FailureKind::Forbidden, reason);
+        let bucket = self.file.buckets.get(&place.bucket).ok_or_else(|| {
+            forbidden(format!(
+                "bucket {:?} is not in the rules file",
+                place.bucket
+            ))
+        })?;
+        if bucket.allows(&place.key) {
+            return Ok(());
+        }
+        let prefixes = bucket.only_under.join(", ");
+        Err(forbidden(format!(
+            "{place} is outside only_under of the bucket ({prefixes})"
+        )))
+    }
+
+    /// One planning moves a recording once.
+    fn moves(&mut self, rule: &Rule, to: &Place) -> Result<(), Failure> {
+        let other = self.moved_by.as_ref().filter(|other| **other != rule.name);
+        if let Some(other) = other {
+            let reason = format!("rule {other:?} moves the recording already");
+            return Err(Failure::new(FailureKind::AlreadyMoved, reason));
+        }
+        self.place = Some(to.clone());
+        self.moved_by = Some(rule.name.clone());
+        Ok(())
     }
 
     fn work(&self, rendered: Rendered) -> Work {

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::cli::fields::FieldList;
 use crate::model::destination::Destination;
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
@@ -34,7 +35,7 @@ pub(super) struct Tried {
 #[derive(Debug, Serialize)]
 pub(super) struct TriedEvent {
     pub(super) id: EventId,
-    pub(super) fields: Map<String, Value>,
+    pub(super) fields: FieldList,
     pub(super) place: Option<Place>,
 }
 
@@ -118,32 +119,30 @@ impl Tried {
             .any(|rule| rule.matched && rule.rule == name)
     }
 
-    /// Whether a task of the event would die.
-    pub(super) fn fails(&self) -> bool {
-        self.rules.iter().any(|rule| {
-            let dead = rule.matched && rule.reason.is_some();
-            dead || rule
-                .steps
-                .iter()
-                .any(|step| matches!(step.outcome, Outcome::Fails { .. }))
-        })
+    /// The rules of which a step would fail, whatever the network does.
+    pub(super) fn failing(&self) -> Vec<&str> {
+        let failing = self.rules.iter().filter(|rule| rule.fails());
+        failing.map(|rule| rule.rule.as_str()).collect()
     }
 }
 
 impl TriedEvent {
     pub(super) fn new(event: &Event) -> Self {
-        let fields = event.fields.entries();
         Self {
             id: event.id,
-            fields: fields
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
+            fields: FieldList::of(event),
             place: event.fields.place(),
         }
     }
 }
 
 impl TriedRule {
+    fn fails(&self) -> bool {
+        let dead = self.matched && self.reason.is_some();
+        let mut steps = self.steps.iter();
+        dead || steps.any(|step| matches!(step.outcome, Outcome::Fails { .. }))
+    }
+
     pub(super) fn skipped(rule: &str, reason: String) -> Self {
         Self {
             rule: rule.to_owned(),
