@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod callback;
+mod cli;
 mod contrib;
 mod http;
 mod json_schema;
