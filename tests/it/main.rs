@@ -6,6 +6,7 @@ mod callback;
 mod contrib;
 mod http;
 mod json_schema;
+mod killed;
 mod layering;
 mod notify;
 mod outbound;
