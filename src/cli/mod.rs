@@ -1,6 +1,6 @@
 //! The command line: reads arguments, runs one command, says how it ended.
 //!
-//! Each command answers with one value that [`out`] prints, as text or as JSON. Errors
+//! Each command answers with one value that `out` prints, as text or as JSON. Errors
 //! are one clear message on standard error, and every way to end has its exit code.
 
 mod args;

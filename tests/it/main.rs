@@ -5,12 +5,17 @@
 mod callback;
 mod cli;
 mod contrib;
+mod folder;
 mod http;
 mod json_schema;
+mod killed;
 mod layering;
 mod notify;
 mod outbound;
+mod rename;
+mod rename_faults;
 mod rules_file;
 mod store_contract;
 mod support;
+mod tag;
 mod tls;

@@ -46,15 +46,15 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
 /// What an error of the file system means.
 pub(super) fn failure(path: &Path, error: &io::Error) -> Failure {
     use io::ErrorKind::{
-        DirectoryNotEmpty, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound,
-        PermissionDenied,
+        AlreadyExists, DirectoryNotEmpty, InvalidFilename, InvalidInput, IsADirectory,
+        NotADirectory, NotFound, PermissionDenied,
     };
     let kind = match error.kind() {
         NotFound => FailureKind::Missing,
         PermissionDenied => FailureKind::Denied,
         InvalidFilename | InvalidInput => FailureKind::Invalid,
         // One key names an object and another, below it, needs a folder of that name.
-        IsADirectory | NotADirectory | DirectoryNotEmpty => FailureKind::Conflict,
+        AlreadyExists | IsADirectory | NotADirectory | DirectoryNotEmpty => FailureKind::Conflict,
         _ => FailureKind::Storage,
     };
     Failure::new(kind, format!("{}: {error}", path.display()))
