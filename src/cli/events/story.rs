@@ -51,8 +51,14 @@ impl<'a> Story<'a> {
 
 impl Answer for Story<'_> {
     fn text(&self, width: Option<usize>) -> String {
-        let EventLine { id, received, .. } = &self.event;
-        let mut text = format!("{id}  received {received}\n");
+        let EventLine {
+            id,
+            received,
+            event_type,
+            ..
+        } = &self.event;
+        let event_type = one_line(event_type);
+        let mut text = format!("{id}  {event_type}, received {received}\n");
         match &self.fields {
             Some(fields) => text.push_str(&fields.text()),
             None => text.push_str("  its body has outlived --retention and is removed\n"),

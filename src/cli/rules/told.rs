@@ -63,8 +63,9 @@ fn described(step: &TriedStep) -> String {
         Outcome::Fails { reason } => format!("{number} {name}: fails: {reason}\n"),
         Outcome::NotReached => format!("{number} {name}: not reached\n"),
     };
-    if let Some(condition) = &step.condition {
-        let _ = writeln!(text, "  only if {condition}, known when it runs");
+    if let (Some(condition), Some(end)) = (&step.condition, text.find('\n')) {
+        let condition = format!("\n  only if {condition}, known when it runs");
+        text.insert_str(end, &condition);
     }
     text
 }

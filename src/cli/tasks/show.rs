@@ -193,10 +193,8 @@ impl Story<'_> {
             ("rule", Some(row.rule.clone())),
             ("event", Some(event)),
             ("room", row.room.clone()),
-            (
-                "step",
-                Some(format!("{}, after {} tries of it", row.step, row.tries)),
-            ),
+            ("step", Some(row.step.to_string())),
+            ("tries", Some(row.tries.to_string())),
             ("lane", Some(self.lane.to_owned())),
             ("due", row.due.map(|due| due.to_string())),
             ("waits", row.note.clone()),

@@ -52,6 +52,26 @@ fn example_is_shown_step_by_step_for_the_published_callback() {
 }
 
 #[test]
+fn step_is_told_with_its_condition_and_what_only_running_can_tell() {
+    let folder = Folder::new();
+    folder.write(
+        "rules.yaml",
+        "buckets: { abc-rtc-bucket2: { store: folder, path: ./r } }
+destinations: { lms: { url: 'https://lms.example.com' } }
+rules:
+  - name: r
+    steps:
+      - rename: { to: '{{ room_id }}.m3u8', on_conflict: keep_both }
+      - { id: tall, if: 'height > 9000', tag: by_room }
+      - { id: many, if: 'steps.rename.objects > 1', notify: { destination: lms, body: 'at {{ object.key }}' } }
+",
+    );
+    let shown = folder.fine(&["rules", "try", "rules.yaml", "callback.json"]);
+    let (_, rules) = shown.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(rules);
+}
+
+#[test]
 fn trial_as_document_has_every_rule_and_step() {
     let folder = Folder::new();
     let tried = folder.json(&["rules", "try", "rules.yaml", "callback.json"]);
