@@ -100,7 +100,7 @@ impl Service {
             revisions: Arc::new(Revisions::new(Arc::clone(&rules), Box::new(parse))),
             lanes: Arc::new(lanes),
             metrics: Arc::clone(&metrics),
-            mask: file.mask,
+            mask: file.mask.clone(),
             retention: Retention {
                 history: settings.retention.history(),
                 dedup_horizon: settings.retention.dedup_horizon(),
@@ -120,6 +120,7 @@ impl Service {
             gate: Arc::new(SparkRtcGate {
                 callers: file.callbacks,
                 rules,
+                mask: file.mask,
             }),
             store,
             handoff: Arc::new(handoff::ToWorkers(workers.clone())),

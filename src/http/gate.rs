@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use super::callback::{Gate, Refusal};
 use crate::callback::{CallbackHeaders, signature, sparkrtc};
+use crate::model::secret::Mask;
 use crate::model::time::Timestamp;
 use crate::rules::file::{Callbacks, Unsigned};
 use crate::rules::plan::plan;
@@ -19,6 +20,8 @@ pub struct SparkRtcGate {
     /// Who may call.
     pub callers: Callbacks,
     pub rules: Arc<RuleSet>,
+    /// Reasons quote patterns of the rules file, which may come from the environment.
+    pub mask: Mask,
 }
 
 impl Gate for SparkRtcGate {
@@ -32,7 +35,15 @@ impl Gate for SparkRtcGate {
         self.check(&headers, &body, received)?;
         let event = sparkrtc::parse(body, &headers, received)
             .map_err(|error| Refusal::NotAnEvent(error.to_string()))?;
-        let plan = plan(&self.rules, &event, 0);
+        let mut plan = plan(&self.rules, &event, 0);
+        let dooms = plan
+            .tasks
+            .iter_mut()
+            .filter_map(|task| task.doomed.as_mut());
+        let reasons = dooms.map(|failure| &mut failure.reason);
+        for reason in reasons.chain(plan.skipped.iter_mut().map(|skipped| &mut skipped.reason)) {
+            *reason = self.mask.apply(reason).into_owned();
+        }
         Ok(Arrival {
             event: Arc::new(event),
             plan,
@@ -67,5 +78,36 @@ impl SparkRtcGate {
                 signed_with(&headers.timestamp),
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::rules::file;
+
+    #[test]
+    fn reason_for_a_rule_that_did_not_match_shows_no_value_of_the_environment() {
+        let text = "destinations: { d: { url: 'https://d.example.com' } }\n\
+                    rules: [{ name: r, when: { room: '${ROOM}' }, steps: [{ notify: d }] }]\n";
+        let env = BTreeMap::from([("ROOM", "hidden-room-7")]);
+        let file = file::parse("rules.yaml", text, Path::new(""), &env).unwrap();
+        let gate = SparkRtcGate {
+            callers: file.callbacks,
+            rules: Arc::new(file.rules),
+            mask: file.mask,
+        };
+        let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"other"}"#;
+        let arrival = gate
+            .admit(&HeaderMap::new(), body.into(), Timestamp::from_millis(0))
+            .unwrap();
+        let reason = &arrival.plan.skipped[0].reason;
+        assert!(
+            reason.contains("***") && !reason.contains("hidden-room-7"),
+            "{reason}"
+        );
     }
 }
