@@ -86,7 +86,7 @@ impl Workers {
 
     /// Starts claiming, watching for other processes' writes, and sweeping.
     pub fn start(&self) {
-        self.spawn_until_drained(Self::claim_loop);
+        self.tasks.spawn(self.clone().claim_loop());
         self.spawn_until_drained(Self::watch_loop);
         self.spawn_until_drained(sweep::sweep_loop);
     }
@@ -154,17 +154,25 @@ impl Workers {
         }
     }
 
+    /// Ends only between two claims: one that was dropped while the store commits it would
+    /// leave tasks running that nobody runs, their tries spent.
     async fn claim_loop(self) {
-        let waker = Arc::clone(self.parts.lanes.waker());
-        loop {
-            match self.claim_once(clock::now()).await {
-                Ok(Some(due)) => {
-                    let wait = due.since(clock::now());
-                    let _woken_or_due = tokio::time::timeout(wait, waker.woken()).await;
-                }
-                Ok(None) => waker.woken().await,
-                Err(error) => self.pause(&error).await,
+        while !self.is_draining() {
+            let claimed = self.claim_once(clock::now()).await;
+            self.draining.run_until_cancelled(self.rest(claimed)).await;
+        }
+    }
+
+    /// Waits until there may be something to claim.
+    async fn rest(&self, claimed: Result<Option<Timestamp>, Unavailable>) {
+        let woken = self.parts.lanes.waker().woken();
+        match claimed {
+            Ok(Some(due)) => {
+                let wait = due.since(clock::now());
+                let _woken_or_due = tokio::time::timeout(wait, woken).await;
             }
+            Ok(None) => woken.await,
+            Err(error) => self.pause(&error).await,
         }
     }
 

@@ -343,6 +343,121 @@ async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
 }
 
 #[tokio::test]
+async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [
+        ("move", bucket(), Turn::Needed),
+        ("tag", bucket(), Turn::Needed),
+    ];
+    store
+        .record(arrival("k", 1, &rules[..1]), vec![])
+        .await
+        .unwrap();
+    let early = one(&store, bucket(), NOW).await;
+    let later = NOW.plus(Duration::from_mins(1));
+    let again = || Transition::RetryAt {
+        due: later,
+        why: Failure::new(FailureKind::Timeout, "r"),
+    };
+    end(&store, early, again()).await;
+
+    store.record(arrival("k", 2, &rules), vec![]).await.unwrap();
+    let second = one(&store, bucket(), NOW).await;
+    store
+        .journal(&second, JournalEntry::Commit(place("x")))
+        .await
+        .unwrap();
+    end(&store, second, Transition::Finish).await;
+    let tag = one(&store, bucket(), NOW).await;
+    end(&store, tag, again()).await;
+
+    let early = one(&store, bucket(), later).await;
+    store
+        .journal(&early, JournalEntry::Commit(place("y")))
+        .await
+        .unwrap();
+    end(&store, early, Transition::Finish).await;
+    let tag = one(&store, bucket(), later).await;
+    let located = tag.located().unwrap();
+    assert_eq!(
+        (tag.task().rule.as_str(), &located.place),
+        ("tag", &place("y"))
+    );
+    assert!(!located.moved_by.as_ref().unwrap().same_planning);
+}
+
+#[tokio::test]
+async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rule = [("move", bucket(), Turn::Needed)];
+    store.record(arrival("k", 1, &rule), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    store
+        .journal(&first, JournalEntry::Commit(place("x")))
+        .await
+        .unwrap();
+    end(&store, first, Transition::Finish).await;
+    store
+        .record(arrival("other", 2, &[]), vec![])
+        .await
+        .unwrap();
+    let day = Duration::from_hours(24);
+    let keep = Retention {
+        history: day,
+        dedup_horizon: day,
+    };
+    let pruned = store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    assert_eq!(
+        pruned.events, 1,
+        "the newest event keeps its key from being given again"
+    );
+    store.record(arrival("k", 1, &rule), vec![]).await.unwrap();
+    assert_eq!(
+        one(&store, bucket(), NOW).await.located().unwrap().place,
+        place("k")
+    );
+}
+
+#[tokio::test]
+async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let claim = one(&store, lane(), NOW).await;
+    let id = claim.task().id;
+    end(&store, claim, Transition::Cancel).await;
+    store.record(notify("newer", 2), vec![]).await.unwrap();
+    let day = Duration::from_hours(24);
+    let keep = Retention {
+        history: day,
+        dedup_horizon: day * 10,
+    };
+    store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::Forgotten);
+    assert_eq!(store.figures(NOW).await.unwrap().cancelled, 1);
+}
+
+#[tokio::test]
+async fn crash_of_one_operation_refuses_its_batch_and_nothing_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let crash = |_id, _received, _body| panic!("a body that cannot be read");
+    let store = SqliteStore::open(&dir.path().join("a.db"), crash, plain()).unwrap();
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let room = vec![LaneRoom {
+        lane: lane(),
+        free: 1,
+    }];
+    let refused = store.claim(room, NOW).await.unwrap_err().to_string();
+    assert!(refused.contains("crashed"), "{refused}");
+    store.record(notify("l", 2), vec![]).await.unwrap();
+    assert_eq!(store.figures(NOW).await.unwrap().ready, 2);
+}
+
+#[tokio::test]
 async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));

@@ -29,6 +29,10 @@ pub(super) fn retry(which: &Which) -> Result<Exit, Stop> {
                 let told = format!("is {state}; only dead and cancelled tasks can be retried");
                 unchanged(id, Some(state), told)
             }
+            RetryOutcome::Forgotten => {
+                let told = "is too old: --retention has removed its callback's body, and with it what to work on";
+                unchanged(id, Some("cancelled"), told.to_owned())
+            }
             RetryOutcome::Unknown => unknown(id),
         })
     })

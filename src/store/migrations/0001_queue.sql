@@ -23,14 +23,16 @@ CREATE TABLE bodies (
 );
 
 -- Only recordings that a task touches have a row: a random key for every event would
--- halve the rate of inserts. `bucket` and `key` are set once it was moved.
+-- halve the rate of inserts. `bucket` and `key` are set once it was moved; `moved_event` is
+-- the latest event that a mover knew of, the `mover_` columns say who moved it last.
 CREATE TABLE recordings (
     id               BLOB PRIMARY KEY,
     bucket           TEXT,
     key              TEXT,
     moved_event      INTEGER,
-    moved_generation INTEGER,
-    moved_rule       TEXT,
+    mover_event      INTEGER,
+    mover_generation INTEGER,
+    mover_rule       TEXT,
     turn             INTEGER
 ) WITHOUT ROWID;
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::apply::move_to_settled;
 use super::core::{CANCELLED, Core, DEAD, READY, Txn};
-use super::row::recording;
+use super::row::{TASK_BITS, recording};
 use super::schema::{self, OpenError};
 use super::{read, record, turn};
 use crate::model::id::TaskId;
@@ -38,6 +38,8 @@ pub enum RetryOutcome {
     Requeued,
     /// Only dead and cancelled tasks can be retried; this one is in that state.
     InState(&'static str),
+    /// Retention has removed the callback's body, and with it what the task works on.
+    Forgotten,
     Unknown,
 }
 
@@ -154,6 +156,12 @@ fn retry(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<Retr
     };
     if state != DEAD && state != CANCELLED {
         return Ok(RetryOutcome::InState("done"));
+    }
+    let mut body = txn
+        .conn
+        .prepare_cached("SELECT 1 FROM bodies WHERE event = ?1")?;
+    if !body.exists([seq >> TASK_BITS])? {
+        return Ok(RetryOutcome::Forgotten);
     }
     txn.conn.execute(
         "INSERT INTO tasks (seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, order_key, \

@@ -67,6 +67,8 @@ fn put(
     Ok(())
 }
 
+/// A late task of an earlier event moves the recording for later events, too: what they
+/// were told of where it is must not fall back to the place that they name.
 fn commit(
     txn: &Txn<'_>,
     seq: i64,
@@ -76,8 +78,8 @@ fn commit(
 ) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = ?4, moved_generation = ?5, moved_rule = ?6 \
-             WHERE id = ?1",
+            "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4), \
+             mover_event = ?4, mover_generation = ?5, mover_rule = ?6 WHERE id = ?1",
         )?
         .execute((recording.as_bytes(), &place.bucket, &place.key, seq >> TASK_BITS, task.generation, &task.rule))?;
     Ok(())

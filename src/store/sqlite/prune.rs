@@ -8,6 +8,9 @@ use crate::store::{Pruned, Retention};
 /// Events looked at in one call: the writer must not be held for long.
 const EVENTS: i64 = 500;
 
+/// The newest event always stays: SQLite gives a new row the greatest key and one more, and
+/// a key that is given twice would tie a new event to what an old one left behind.
+///
 /// Looks at the events after `cursor`, oldest first; answers where to go on, from the
 /// beginning again once everything old enough was seen.
 pub(super) fn prune(
@@ -20,8 +23,13 @@ pub(super) fn prune(
     let horizon = now.minus(keep.dedup_horizon).millis();
     let old: Vec<(i64, i64)> = txn
         .conn
-        .prepare_cached("SELECT seq, received FROM events WHERE seq > ?1 AND received < ?2 ORDER BY seq LIMIT ?3")?
-        .query_map((cursor, history, EVENTS), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached(
+            "SELECT seq, received FROM events WHERE seq > ?1 AND received < ?2 \
+             AND seq < (SELECT max(seq) FROM events) ORDER BY seq LIMIT ?3",
+        )?
+        .query_map((cursor, history, EVENTS), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect::<Result<_, _>>()?;
     let mut pruned = Pruned {
         more: old.len() == usize::try_from(EVENTS).unwrap_or(0),
@@ -80,6 +88,12 @@ fn forget_history(txn: &Txn<'_>, event: i64, pruned: &mut Pruned) -> rusqlite::R
 /// Moves are kept as long as ids: a later event of the recording may refer to them.
 fn forget(txn: &mut Txn<'_>, event: i64, pruned: &mut Pruned) -> rusqlite::Result<()> {
     let (first, end) = tasks_of(event);
+    txn.conn
+        .prepare_cached(
+            "DELETE FROM recordings WHERE turn IS NULL AND coalesce(moved_event, 0) <= ?3 \
+             AND id IN (SELECT recording FROM settled WHERE seq >= ?1 AND seq < ?2)",
+        )?
+        .execute((first, end, event))?;
     for state in [DONE, CANCELLED] {
         let number = i64::try_from(state).unwrap_or(0);
         let gone = txn

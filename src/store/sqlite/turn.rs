@@ -100,7 +100,7 @@ pub(super) fn located(
     let moved = txn
         .conn
         .prepare_cached(
-            "SELECT bucket, key, moved_rule, moved_event, moved_generation FROM recordings \
+            "SELECT bucket, key, mover_rule, mover_event, mover_generation FROM recordings \
              WHERE id = ?1 AND moved_event >= ?2",
         )?
         .query_row((recording.as_bytes(), event_seq), |row| {

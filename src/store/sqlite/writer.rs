@@ -3,6 +3,7 @@
 //! No linger: while one commit syncs, the next batch gathers by itself. Replies leave
 //! after the commit, so whoever has one knows that its effect is on disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -124,15 +125,23 @@ fn run(
         batch.extend(inbox.try_iter().take(BATCH - 1));
         let mut committed = Ok(());
         around(batch.len(), &mut || {
-            committed = core
-                .commit(|txn| batch.iter_mut().try_for_each(|job| job.run(txn)))
-                .map_err(|error| Unavailable {
-                    path: path.to_owned(),
-                    reason: error.to_string(),
-                });
+            committed = commit(&mut core, &mut batch).map_err(|reason| Unavailable {
+                path: path.to_owned(),
+                reason,
+            });
         });
         for job in batch {
             job.reply(committed.clone());
         }
+    }
+}
+
+/// Commits the batch or nothing of it. A panic ends the transaction like an error: were the
+/// thread to end with it, every call after it would be refused until the next start.
+fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), String> {
+    let work = || core.commit(|txn| batch.iter_mut().try_for_each(|job| job.run(txn)));
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(committed) => committed.map_err(|error| error.to_string()),
+        Err(_panic) => Err("an operation crashed; nothing of its batch was written".to_owned()),
     }
 }
