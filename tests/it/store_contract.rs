@@ -238,11 +238,17 @@ async fn unfinished_moves_keep_the_turn() {
         )
         .await
         .unwrap();
-    end(&store, first, Transition::HandBack).await;
-    let first = one(&store, bucket(), NOW).await;
+    let due = NOW.plus(Duration::from_mins(1));
+    let why = Failure::new(FailureKind::Timeout, "r");
+    end(&store, first, Transition::RetryAt { due, why }).await;
+    assert!(
+        claim(&store, bucket(), NOW).await.is_empty(),
+        "the second waits for the first"
+    );
+    let first = one(&store, bucket(), due).await;
     assert_eq!(
         (first.task().rule.as_str(), first.task().tries),
-        ("first", 1)
+        ("first", 2)
     );
     store
         .journal(
