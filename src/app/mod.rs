@@ -28,12 +28,13 @@ use crate::http::callback::{self, Intake};
 use crate::http::gate::SparkRtcGate;
 use crate::http::ops::{self, Ops, Standing, Token};
 use crate::http::server::{self, BindError, Drained, Limits};
+use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
-use crate::rules::file::{Lookup, RulesFile, parse_revision, unbuilt};
+use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision, unbuilt};
 use crate::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
 use crate::telemetry::Metrics;
-use crate::worker::{Parts, Revisions, Workers};
+use crate::worker::{Parse, Parts, Revisions, Workers};
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,40 +78,34 @@ impl Service {
         let admin = server::bind(settings.admin.listen().socket_addr(), "--admin-listen").await?;
         let metrics = Arc::new(Metrics::default());
         let store = open(settings, &metrics)?;
-        let rules = Arc::new(file.rules);
+        let (buckets, destinations) = (file.buckets, file.destinations);
+        let parse = parser(buckets.keys().cloned().collect(), file.mask.clone(), lookup);
+        let rules = Arc::new(Revision {
+            rules: file.rules,
+            mask: file.mask,
+        });
+        let revision = rules.rules.revision;
         store
-            .keep_revision(rules.revision, rules.text.clone())
+            .keep_revision(revision, rules.rules.text.clone())
             .await?;
-        let lanes = reach::lanes(&file.buckets, &file.destinations);
-        for lane in store
-            .mark_unknown_lanes(lanes.names().cloned().collect())
-            .await?
-        {
+        let lanes = reach::lanes(&buckets, &destinations);
+        let known = lanes.names().cloned().collect();
+        for lane in store.mark_unknown_lanes(known).await? {
             tracing::warn!(%lane, "tasks wait: the name is not in the rules file");
         }
-        let buckets: BTreeSet<String> = file.buckets.keys().cloned().collect();
-        let parse = move |text: &str| {
-            parse_revision(text, &buckets, &*lookup)
-                .map(|revision| revision.rules)
-                .map_err(|error| error.to_string())
-        };
         let workers = Workers::new(Parts {
             store: Arc::clone(&store),
-            reach: Arc::new(reach::reach(file.buckets, file.destinations)),
-            revisions: Arc::new(Revisions::new(Arc::clone(&rules), Box::new(parse))),
+            reach: Arc::new(reach::reach(buckets, destinations)),
+            revisions: Arc::new(Revisions::new(Arc::clone(&rules), parse)),
             lanes: Arc::new(lanes),
             metrics: Arc::clone(&metrics),
-            mask: file.mask.clone(),
-            retention: Retention {
-                history: settings.retention.history(),
-                dedup_horizon: settings.retention.dedup_horizon(),
-            },
+            retention: retention(settings),
         });
         workers.start();
         let ops = Ops {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
-            standing: standing(rules.revision, workers.paused()),
+            standing: standing(revision, workers.paused()),
             token: settings
                 .admin
                 .token()
@@ -120,7 +115,6 @@ impl Service {
             gate: Arc::new(SparkRtcGate {
                 callers: file.callbacks,
                 rules,
-                mask: file.mask,
             }),
             store,
             handoff: Arc::new(handoff::ToWorkers(workers.clone())),
@@ -200,6 +194,24 @@ fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, O
         told(operations, watch.elapsed());
     });
     Ok(Arc::new(SqliteStore::open(path, sparkrtc::decode, around)?))
+}
+
+/// Parses the rules of earlier runs. `mask` hides what the file in force hides; what came
+/// from the environment into the old rules alone is hidden, too.
+fn parser(buckets: BTreeSet<String>, mask: Mask, lookup: Arc<dyn Lookup + Send + Sync>) -> Parse {
+    Box::new(move |text| {
+        let revision =
+            parse_revision(text, &buckets, &*lookup).map_err(|error| error.to_string())?;
+        let mask = mask.and(&revision.mask);
+        Ok(Revision { mask, ..revision })
+    })
+}
+
+fn retention(settings: &Settings) -> Retention {
+    Retention {
+        history: settings.retention.history(),
+        dedup_horizon: settings.retention.dedup_horizon(),
+    }
 }
 
 /// What operators are told of rules and workers, kept up to date for as long as anybody asks.

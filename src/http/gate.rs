@@ -7,11 +7,9 @@ use http::HeaderMap;
 
 use super::callback::{Gate, Refusal};
 use crate::callback::{CallbackHeaders, signature, sparkrtc};
-use crate::model::secret::Mask;
 use crate::model::time::Timestamp;
-use crate::rules::file::{Callbacks, Unsigned};
+use crate::rules::file::{Callbacks, Revision, Unsigned};
 use crate::rules::plan::plan;
-use crate::rules::rule::RuleSet;
 use crate::store::Arrival;
 
 /// Judges callbacks by the rules file in force.
@@ -19,9 +17,7 @@ use crate::store::Arrival;
 pub struct SparkRtcGate {
     /// Who may call.
     pub callers: Callbacks,
-    pub rules: Arc<RuleSet>,
-    /// Reasons quote patterns of the rules file, which may come from the environment.
-    pub mask: Mask,
+    pub rules: Arc<Revision>,
 }
 
 impl Gate for SparkRtcGate {
@@ -35,14 +31,15 @@ impl Gate for SparkRtcGate {
         self.check(&headers, &body, received)?;
         let event = sparkrtc::parse(body, &headers, received)
             .map_err(|error| Refusal::NotAnEvent(error.to_string()))?;
-        let mut plan = plan(&self.rules, &event, 0);
+        let mut plan = plan(&self.rules.rules, &event, 0);
+        // Reasons quote patterns of the rules file, which may come from the environment.
         let dooms = plan
             .tasks
             .iter_mut()
             .filter_map(|task| task.doomed.as_mut());
         let reasons = dooms.map(|failure| &mut failure.reason);
         for reason in reasons.chain(plan.skipped.iter_mut().map(|skipped| &mut skipped.reason)) {
-            *reason = self.mask.apply(reason).into_owned();
+            *reason = self.rules.mask.apply(reason).into_owned();
         }
         Ok(Arrival {
             event: Arc::new(event),
@@ -97,8 +94,10 @@ mod tests {
         let file = file::parse("rules.yaml", text, Path::new(""), &env).unwrap();
         let gate = SparkRtcGate {
             callers: file.callbacks,
-            rules: Arc::new(file.rules),
-            mask: file.mask,
+            rules: Arc::new(Revision {
+                rules: file.rules,
+                mask: file.mask,
+            }),
         };
         let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"other"}"#;
         let arrival = gate

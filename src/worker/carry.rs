@@ -61,9 +61,9 @@ impl Runner {
         };
         let signed = std::mem::take(&mut *signed.lock().unwrap_or_else(PoisonError::into_inner));
         if signed.is_empty() {
-            return Ok(ended.masked(&self.parts.mask));
+            return Ok(ended.masked(&work.revision.mask));
         }
-        Ok(ended.masked(&self.parts.mask.with(signed)))
+        Ok(ended.masked(&work.revision.mask.with(signed)))
     }
 
     /// Why the step cannot start: a name that is gone from the rules file.
@@ -107,7 +107,7 @@ impl Runner {
             sign_url,
         };
         render(
-            work.rules,
+            &work.revision.rules,
             work.rule,
             work.claim.task().step,
             &context,

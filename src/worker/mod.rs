@@ -26,7 +26,6 @@ pub use self::revision::{Parse, Revisions};
 use crate::action::Reach;
 use crate::clock;
 use crate::model::id::TaskId;
-use crate::model::secret::Mask;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, Retention, Store, Unavailable};
 use crate::telemetry::Metrics;
@@ -44,7 +43,6 @@ pub struct Parts {
     pub revisions: Arc<Revisions>,
     pub lanes: Arc<Lanes>,
     pub metrics: Arc<Metrics>,
-    pub mask: Mask,
     pub retention: Retention,
 }
 

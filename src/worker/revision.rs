@@ -7,16 +7,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::task::RevisionId;
-use crate::rules::rule::RuleSet;
+use crate::rules::file::Revision;
 use crate::store::{Store, Unavailable};
 
 /// Parses a kept revision's text with the environment and names in force.
-pub type Parse = Box<dyn Fn(&str) -> Result<RuleSet, String> + Send + Sync>;
+pub type Parse = Box<dyn Fn(&str) -> Result<Revision, String> + Send + Sync>;
 
 /// Rules by revision.
 pub struct Revisions {
     parse: Parse,
-    known: Mutex<HashMap<RevisionId, Arc<RuleSet>>>,
+    known: Mutex<HashMap<RevisionId, Arc<Revision>>>,
 }
 
 impl std::fmt::Debug for Revisions {
@@ -37,15 +37,15 @@ pub enum NoRules {
 
 impl Revisions {
     /// Revisions of which `current` is in force.
-    pub fn new(current: Arc<RuleSet>, parse: Parse) -> Self {
+    pub fn new(current: Arc<Revision>, parse: Parse) -> Self {
         Self {
             parse,
-            known: Mutex::new(HashMap::from([(current.revision, current)])),
+            known: Mutex::new(HashMap::from([(current.rules.revision, current)])),
         }
     }
 
     /// The rules of this revision.
-    pub async fn get(&self, id: RevisionId, store: &dyn Store) -> Result<Arc<RuleSet>, NoRules> {
+    pub async fn get(&self, id: RevisionId, store: &dyn Store) -> Result<Arc<Revision>, NoRules> {
         if let Some(rules) = self
             .known
             .lock()

@@ -15,8 +15,9 @@ use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::recording::Place;
 use crate::model::task::StepNo;
 use crate::model::transition::{Position, Standing, Transition, settle};
+use crate::rules::file::Revision;
 use crate::rules::plan::lane_and_turn;
-use crate::rules::rule::{Rule, RuleSet, Step};
+use crate::rules::rule::{Rule, Step};
 use crate::store::{Applied, ApplyError, Claim, Hold, NextStep, Settlement, Unavailable};
 
 /// Runs one task.
@@ -34,7 +35,7 @@ pub(super) struct Dropped;
 /// A claim with all that its step needs.
 pub(super) struct Work<'a> {
     pub(super) claim: &'a Claim,
-    pub(super) rules: &'a RuleSet,
+    pub(super) revision: &'a Revision,
     pub(super) rule: &'a Rule,
     pub(super) step: &'a Step,
 }
@@ -92,7 +93,7 @@ impl Runner {
     }
 
     /// The rules the task was planned under, or why it has to wait.
-    async fn rules(&self, claim: &Claim) -> Result<Result<Arc<RuleSet>, String>, Dropped> {
+    async fn rules(&self, claim: &Claim) -> Result<Result<Arc<Revision>, String>, Dropped> {
         let revision = claim.task().revision;
         loop {
             match self.parts.revisions.get(revision, &*self.parts.store).await {
@@ -106,14 +107,14 @@ impl Runner {
     async fn settlement(
         &self,
         claim: &Claim,
-        rules: &RuleSet,
+        revision: &Revision,
         permit: Permit,
     ) -> Result<(Settlement, Option<Permit>), Dropped> {
-        let Some(work) = find(claim, rules) else {
+        let Some(work) = find(claim, revision) else {
             let task = claim.task();
             let reason = format!(
                 "rule {:?} has no step {} in {}",
-                task.rule, task.step, rules.revision
+                task.rule, task.step, revision.rules.revision
             );
             return Ok((waiting(claim, reason), None));
         };
@@ -247,15 +248,16 @@ impl Runner {
     }
 }
 
-fn find<'a>(claim: &'a Claim, rules: &'a RuleSet) -> Option<Work<'a>> {
-    let rule = rules
+fn find<'a>(claim: &'a Claim, revision: &'a Revision) -> Option<Work<'a>> {
+    let rule = revision
+        .rules
         .rules
         .iter()
         .find(|rule| rule.name == claim.task().rule)?;
     let step = rule.steps.get(usize::from(claim.task().step))?;
     Some(Work {
         claim,
-        rules,
+        revision,
         rule,
         step,
     })

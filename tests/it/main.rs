@@ -15,6 +15,7 @@ mod outbound;
 mod rename;
 mod rename_faults;
 mod rules_file;
+mod service;
 mod store_contract;
 mod support;
 mod tag;
