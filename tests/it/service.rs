@@ -13,7 +13,7 @@ use aftertake::model::id::EventId;
 use aftertake::rules::file::{self, Lookup, RulesFile};
 use aftertake::rules::plan::plan;
 use aftertake::store::Arrival;
-use aftertake::store::sqlite::{Desk, SqliteStore, TaskFilter};
+use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter};
 use bytes::Bytes;
 
 use crate::support::sink::Sink;
@@ -101,4 +101,57 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
             .unwrap()
     );
     assert!(!shown.contains("hidden-token-7"), "{shown}");
+}
+
+#[tokio::test]
+async fn every_sample_callback_is_accepted_and_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start([]).await;
+    let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(Env::new());
+    let settings = settings(folder.path());
+    let rules = rules(&sink, "/new", &Env::new());
+    let service = Service::start(&settings, rules, lookup).await.unwrap();
+    let to = format!("http://{}/callbacks/sparkrtc", service.public);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/callbacks");
+    let mut posted = 0;
+    for sample in std::fs::read_dir(samples).unwrap() {
+        let body = std::fs::read(sample.unwrap().path()).unwrap();
+        for _repeated in 0..2 {
+            let answer = client.post(&to).body(body.clone()).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let said = answer.text().await.unwrap();
+            assert_eq!(said, r#"{"status":1,"result":"success"}"#);
+        }
+        posted += 1;
+    }
+    // Eight of the thirteen say that a file is complete.
+    sink.received(8).await;
+    service.drain().await;
+
+    let desk = Desk::open(&folder.path().join("a.db"), sparkrtc::decode).unwrap();
+    let events = desk
+        .events(&EventFilter {
+            limit: 100,
+            ..EventFilter::default()
+        })
+        .unwrap();
+    assert_eq!((events.len(), posted), (13, 13));
+    for event in events {
+        let detail = desk.event(event.id).unwrap().unwrap();
+        let complete = event.event_type == "RECORD_FILE_COMPLETE";
+        let states: Vec<_> = detail.tasks.iter().map(|task| task.state).collect();
+        let reasons: Vec<_> = detail
+            .skipped
+            .iter()
+            .map(|skipped| skipped.reason.clone())
+            .collect();
+        if complete {
+            assert_eq!((states, reasons.len()), (vec!["done"], 0));
+        } else {
+            let reason = format!("event {} is not RECORD_FILE_COMPLETE", event.event_type);
+            assert_eq!((states.len(), reasons), (0, vec![reason]));
+        }
+    }
+    assert_eq!(sink.requests().len(), 8, "a duplicate causes nothing");
 }
