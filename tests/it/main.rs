@@ -18,5 +18,6 @@ mod rules_file;
 mod service;
 mod store_contract;
 mod support;
+mod systemd;
 mod tag;
 mod tls;
