@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::id::TaskId;
+use super::secret::Mask;
 use super::task::{Lane, RevisionId};
 
 /// The outcome of planning one event.
@@ -14,6 +15,23 @@ pub struct Plan {
     pub tasks: Vec<PlannedTask>,
     /// Every rule that did not match, with its reason.
     pub skipped: Vec<Skipped>,
+}
+
+impl Plan {
+    /// The plan with secrets hidden in its reasons: they quote patterns of the rules file,
+    /// which may come from the environment.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        let dooms = self
+            .tasks
+            .iter_mut()
+            .filter_map(|task| task.doomed.as_mut());
+        let reasons = dooms.map(|failure| &mut failure.reason);
+        for reason in reasons.chain(self.skipped.iter_mut().map(|skipped| &mut skipped.reason)) {
+            *reason = mask.apply(reason).into_owned();
+        }
+        self
+    }
 }
 
 /// A task to be stored with its event.
