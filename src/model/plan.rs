@@ -65,3 +65,33 @@ pub struct Skipped {
     pub rule: String,
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::failure::FailureKind;
+    use super::super::id::EventId;
+    use super::*;
+
+    #[test]
+    fn reasons_of_skipped_rules_and_doomed_tasks_are_masked() {
+        let plan = Plan {
+            revision: RevisionId::of(""),
+            tasks: vec![PlannedTask {
+                id: TaskId::derive(EventId::derive(None, &[]), "r", 0),
+                rule: "r".into(),
+                generation: 0,
+                lane: Lane::Bucket("b".into()),
+                turn: Turn::Needed,
+                order_key: None,
+                doomed: Some(Failure::new(FailureKind::Invalid, "not hidden-7")),
+            }],
+            skipped: vec![Skipped {
+                rule: "s".into(),
+                reason: "is not hidden-7".into(),
+            }],
+        };
+        let masked = plan.masked(&Mask::new(["hidden-7".into()]));
+        assert_eq!(masked.tasks[0].doomed.as_ref().unwrap().reason, "not ***");
+        assert_eq!(masked.skipped[0].reason, "is not ***");
+    }
+}

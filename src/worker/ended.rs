@@ -96,11 +96,10 @@ impl Ended {
         }
         if let Some(exchange) = &mut self.exchange {
             hide(&mut exchange.url);
-            for body in [&mut exchange.sent, &mut exchange.answer] {
-                if let Some(text) = body {
-                    hide(text);
-                    text.truncate(text.floor_char_boundary(KEPT_BODY));
-                }
+            let bodies = [&mut exchange.sent, &mut exchange.answer];
+            for text in bodies.into_iter().flatten() {
+                hide(text);
+                text.truncate(text.floor_char_boundary(KEPT_BODY));
             }
         }
         self

@@ -20,3 +20,4 @@ mod store_contract;
 mod support;
 mod tag;
 mod tls;
+mod worker;
