@@ -1,5 +1,6 @@
 //! Workers on parts that a test chooses: buckets and destinations that break on demand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use aftertake::callback::{CallbackHeaders, sparkrtc};
 use aftertake::clock;
 use aftertake::model::id::TaskId;
 use aftertake::model::task::Lane;
+use aftertake::outbound::{Guarded, Outbound};
 use aftertake::rules::file::Revision;
 use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Retention, Store};
@@ -26,7 +28,24 @@ pub(crate) struct Floor {
     rules: Arc<Revision>,
 }
 
+/// The destinations of these rules, reached through `outbound`.
+pub(crate) fn reach(rules: &str, outbound: Arc<dyn Outbound>) -> Reach {
+    let destinations = parse(rules, &Env::new()).destinations.into_iter();
+    Reach {
+        buckets: BTreeMap::new(),
+        destinations: destinations
+            .map(|(name, to)| (name, Arc::new(to)))
+            .collect(),
+        outbound,
+    }
+}
+
 impl Floor {
+    /// Workers under these rules, with the real client for their destinations.
+    pub(crate) async fn outward(rules: &str) -> Self {
+        Self::new(rules, reach(rules, Arc::new(Guarded::new()))).await
+    }
+
     /// Workers under these rules. What steps reach is `reach` and nothing of the rules' own.
     pub(crate) async fn new(rules: &str, reach: Reach) -> Self {
         let premises = Premises::new();

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::in_time;
+
 /// How an operation goes wrong.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum How {
@@ -89,7 +91,7 @@ impl Gate {
 
     /// Waits until an operation is held.
     pub(crate) async fn held(&self) {
-        self.held.notified().await;
+        in_time(self.held.notified()).await;
     }
 
     /// Lets the held operation go.

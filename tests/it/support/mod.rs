@@ -8,3 +8,15 @@ pub(crate) mod recording;
 pub(crate) mod sink;
 pub(crate) mod watched;
 pub(crate) mod world;
+
+use std::time::Duration;
+
+/// What no test takes: turns a hang into a failure.
+const TOO_LONG: Duration = Duration::from_mins(1);
+
+/// Waits for what has to come.
+async fn in_time<T>(signal: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TOO_LONG, signal)
+        .await
+        .expect("what the test waits for comes")
+}

@@ -13,6 +13,7 @@ use aftertake::store::Store;
 use aftertake::store::sqlite::{Desk, TaskDetail, TaskFilter, TaskRow};
 use serde_json::{Value, json};
 
+use super::in_time;
 use super::sink::Sink;
 use super::watched::Watched;
 
@@ -152,11 +153,14 @@ impl Running {
 
     /// Asks `/readyz` until it says of the workers what is `expected`.
     pub(crate) async fn readyz_says(&self, expected: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let said: Value = serde_json::from_str(&self.ask("/readyz").await).unwrap();
-            if expected(&said["workers_paused"]) {
-                return said;
+        let ask = async {
+            loop {
+                let said: Value = serde_json::from_str(&self.ask("/readyz").await).unwrap();
+                if expected(&said["workers_paused"]) {
+                    return said;
+                }
             }
-        }
+        };
+        in_time(ask).await
     }
 }

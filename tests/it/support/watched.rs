@@ -6,7 +6,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
 use aftertake::model::id::TaskId;
@@ -23,8 +22,7 @@ use aftertake::store::{
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 
-/// What no test takes: turns a hang into a failure.
-const TOO_LONG: Duration = Duration::from_mins(1);
+use super::in_time;
 
 /// The store.
 pub(crate) struct Watched {
@@ -68,12 +66,6 @@ impl Hold {
             self.go.notified().await;
         }
     }
-}
-
-async fn in_time<T>(signal: impl Future<Output = T>) -> T {
-    tokio::time::timeout(TOO_LONG, signal)
-        .await
-        .expect("the signal comes")
 }
 
 async fn at_least<T: Clone>(signal: &watch::Sender<T>, enough: impl Fn(&T) -> bool) -> T {

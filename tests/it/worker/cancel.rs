@@ -153,25 +153,27 @@ async fn copies_that_cannot_be_removed_are_removed_by_the_next_try() {
 
 #[tokio::test]
 async fn cancel_reaches_a_task_that_was_claimed_again_before_its_last_run_was_gone() {
-    let premises = Premises::new();
     let replies = [Reply::status(500), Reply::status(500).held()];
     let sink = Sink::start(replies).await;
     let rules = announcing(&sink, "{ notify: lms }").replace("concurrency: 1", "concurrency: 2");
-    let running = premises.start(&rules, PATIENT).await;
-    running.store.applied.arm();
-    running.announce("a.mp4").await;
-    running.store.applied.reached().await;
-    // Another callback makes the workers look for due tasks.
-    running.announce("b.mp4").await;
-    sink.received(3).await;
-    running.store.applied.release();
-    let task = premises.tasks()[0].id;
-    running.store.settled(2).await;
-    premises.desk().cancel(task, clock::now()).unwrap();
-    running.store.cancels(1).await;
+    let floor = Floor::outward(&rules).await;
+    floor.store.applied.arm();
+    let task = floor.record("a.mp4").await[0];
+    floor.workers.start();
+    floor.store.applied.reached().await;
+    floor.workers.lanes().waker().wake();
+    sink.received(2).await;
+    floor.store.applied.release();
+    tokio::task::yield_now().await;
+
+    let asked = floor.premises.desk().cancel(task, clock::now()).unwrap();
+    assert_eq!(asked, CancelOutcome::Requested);
+    floor.store.cancels(1).await;
     sink.release(1);
-    let settled = running.store.settled(3).await;
-    running.service.drain().await;
-    assert!(settled.contains(&Transition::Cancel), "{settled:?}");
-    assert_eq!(premises.tasks()[0].state, "cancelled");
+    let settled = floor.store.settled(2).await;
+    floor.workers.drain(PATIENT).await;
+    assert!(matches!(
+        settled[..],
+        [Transition::RetryAt { .. }, Transition::Cancel]
+    ));
 }

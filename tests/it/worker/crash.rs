@@ -1,9 +1,7 @@
 //! Steps that panic.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aftertake::action::Reach;
 use aftertake::model::attempt::Outcome;
 use aftertake::model::destination::Destination;
 use aftertake::model::failure::{Failure, FailureKind};
@@ -12,9 +10,9 @@ use aftertake::outbound::{Answer, Outbound, Request};
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
 
-use crate::support::floor::Floor;
+use crate::support::floor::{Floor, reach};
 use crate::support::gate::{How, Which};
-use crate::support::premises::{Env, PATIENT, parse};
+use crate::support::premises::PATIENT;
 use crate::support::recording::{Recording, place};
 use crate::support::world::{RENAMING, World};
 
@@ -41,16 +39,7 @@ rules: [{ name: a, steps: [{ notify: broken }] }, { name: b, steps: [{ notify: l
 
 #[tokio::test]
 async fn step_that_panics_fails_that_try_and_nothing_else() {
-    let reach = Reach {
-        buckets: BTreeMap::new(),
-        destinations: parse(RULES, &Env::new())
-            .destinations
-            .into_iter()
-            .map(|(name, to)| (name, Arc::new(to)))
-            .collect(),
-        outbound: Arc::new(Fragile),
-    };
-    let floor = Floor::new(RULES, reach).await;
+    let floor = Floor::new(RULES, reach(RULES, Arc::new(Fragile))).await;
     let tasks = floor.record("a.mp4").await;
     floor.workers.start();
     floor.store.settled(3).await;

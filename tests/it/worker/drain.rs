@@ -1,20 +1,17 @@
 //! An orderly stop: what runs ends, what does not run is left as it was, no try is lost.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::action::Reach;
 use aftertake::clock;
 use aftertake::model::attempt::Outcome;
 use aftertake::model::transition::Transition;
-use aftertake::outbound::Guarded;
+use aftertake::store::sqlite::TaskRow;
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
 
 use crate::support::floor::Floor;
-use crate::support::premises::{Env, PATIENT, Premises, announcing, parse};
+use crate::support::premises::{PATIENT, Premises, announcing};
 use crate::support::sink::{Reply, Sink};
 
 const NOTIFY: &str = "{ notify: lms }";
@@ -100,15 +97,7 @@ async fn stop_lets_a_step_end_and_leaves_the_next_one_to_the_next_start() {
 /// tasks that is committed and not yet answered.
 async fn claiming(sink: &Sink) -> Floor {
     let rules = announcing(sink, NOTIFY).replace("concurrency: 1", "concurrency: 3");
-    let destinations = parse(&rules, &Env::new()).destinations.into_iter();
-    let reach = Reach {
-        buckets: BTreeMap::new(),
-        destinations: destinations
-            .map(|(name, to)| (name, Arc::new(to)))
-            .collect(),
-        outbound: Arc::new(Guarded::new()),
-    };
-    let floor = Floor::new(&rules, reach).await;
+    let floor = Floor::outward(&rules).await;
     floor.record("runs.mp4").await;
     floor.workers.start();
     sink.received(1).await;
@@ -147,5 +136,9 @@ async fn tasks_whose_claim_comes_after_the_grace_are_handed_back_unbegun() {
     assert_eq!(floor.premises.states(), [("ready", 0, 0); 4]);
     let settled = floor.store.settled(3).await;
     assert!(settled.iter().all(|one| *one == Transition::HandBack));
-    assert_eq!(sink.requests().len(), 1);
+    let desk = floor.premises.desk();
+    let tasks = floor.premises.tasks();
+    let tried = |task: &TaskRow| desk.task(task.id).unwrap().unwrap().attempts.len();
+    let tried: Vec<_> = tasks.iter().map(tried).collect();
+    assert_eq!(tried, [1, 0, 0, 0]);
 }

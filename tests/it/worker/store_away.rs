@@ -6,6 +6,7 @@ use std::time::Duration;
 use aftertake::model::transition::Transition;
 use serde_json::Value;
 
+use crate::support::floor::Floor;
 use crate::support::premises::{PATIENT, Premises, Running, announcing, callback};
 use crate::support::sink::{Received, Reply, Sink};
 
@@ -56,6 +57,29 @@ async fn end_of_a_step_is_stored_once_there_is_room_and_nothing_begins_before() 
     let received = sink.requests();
     assert_eq!(ids(&received).len(), 2);
     assert_ne!(ids(&received)[0], ids(&received)[1]);
+}
+
+#[tokio::test]
+async fn nothing_is_claimed_while_the_end_of_a_step_cannot_be_stored() {
+    let sink = Sink::start([long_answer().held()]).await;
+    let rules = announcing(&sink, "{ notify: lms }").replace("concurrency: 1", "concurrency: 2");
+    let floor = Floor::outward(&rules).await;
+    floor.record("a.mp4").await;
+    floor.workers.start();
+    sink.received(1).await;
+    floor.store_only("b.mp4").await;
+    floor.store.fill().await;
+    sink.release(1);
+    floor.store.refused(1).await;
+    floor.workers.lanes().waker().wake();
+    // A pause later there was time for a claim, and room in the lane.
+    floor.store.refused(3).await;
+    assert_eq!(sink.requests().len(), 1);
+
+    floor.store.free().await;
+    floor.store.settled(2).await;
+    floor.workers.drain(PATIENT).await;
+    assert_eq!(floor.premises.states(), [("done", 0, 1), ("done", 0, 1)]);
 }
 
 #[tokio::test]
