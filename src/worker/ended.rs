@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::run::Work;
 use crate::action::Done;
-use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
+use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Place;
 use crate::model::secret::Mask;
@@ -84,7 +84,8 @@ impl Ended {
         })
     }
 
-    /// Without any secret in what will be stored, logged or shown.
+    /// Without any secret in what will be stored, logged or shown. Bodies are cut only
+    /// then: cut before, a secret across the end would keep its first part.
     pub(super) fn masked(mut self, mask: &Mask) -> Self {
         let hide = |text: &mut String| *text = mask.apply(text).into_owned();
         if let Ran::Failed(failure) = &mut self.ran {
@@ -95,8 +96,11 @@ impl Ended {
         }
         if let Some(exchange) = &mut self.exchange {
             hide(&mut exchange.url);
-            exchange.sent.as_mut().map(hide);
-            exchange.answer.as_mut().map(hide);
+            let bodies = [&mut exchange.sent, &mut exchange.answer];
+            for text in bodies.into_iter().flatten() {
+                hide(text);
+                text.truncate(text.floor_char_boundary(KEPT_BODY));
+            }
         }
         self
     }

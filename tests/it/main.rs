@@ -21,3 +21,4 @@ mod support;
 mod systemd;
 mod tag;
 mod tls;
+mod worker;

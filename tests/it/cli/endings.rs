@@ -186,7 +186,8 @@ const SERVE: [&str; 5] = [
     "127.0.0.1:0",
 ];
 
-const UNBUILT: &str = "
+/// A rules file with what this version does not do.
+pub(super) const UNBUILT: &str = "
 destinations: { lms: { url: 'https://lms.example.com' } }
 rules: [{ name: r, order_by: room_id, steps: [{ notify: lms }] }]
 ";
