@@ -40,9 +40,10 @@ fn crashed_database(at: &Path) {
 
 #[test]
 fn file_of_something_else_is_refused_and_not_touched() {
-    let text = |at: &Path| fs::write(at, "rules:\n".repeat(1000)).unwrap();
-    let cases: [(&str, &dyn Fn(&Path)); 2] = [("database", &crashed_database), ("text", &text)];
-    for (name, make) in cases {
+    for (name, make) in [
+        ("database", crashed_database as fn(&Path)),
+        ("text", |at| fs::write(at, "rules:\n".repeat(1000)).unwrap()),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         make(&path);

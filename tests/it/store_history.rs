@@ -122,7 +122,7 @@ async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back() {
     ];
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let unknown = store.mark_unknown_lanes(known.clone()).await.unwrap();
-    assert_eq!(unknown, [gone.clone()]);
+    assert_eq!(unknown, std::slice::from_ref(&gone));
 
     // A task that comes to such a lane later waits like those that were there.
     let fine = one(&store, lane(), NOW).await;

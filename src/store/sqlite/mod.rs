@@ -20,7 +20,6 @@ mod schema;
 mod turn;
 mod writer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +30,7 @@ use rusqlite::Connection;
 
 use self::apply::Written;
 use self::core::Core;
+use self::schema::Lock;
 use self::writer::Writer;
 use super::{
     Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, LaneRoom,
@@ -59,8 +59,9 @@ pub struct SqliteStore {
     pruned_to: AtomicI64,
     /// What [`Store::changed`] has seen.
     seen: AtomicI64,
-    /// Held for as long as the store is served, and freed with the process at the latest.
-    _lock: File,
+    /// Held for as long as the store is served. The last field, so that the writer has ended
+    /// before it is given up.
+    _lock: Lock,
 }
 
 impl std::fmt::Debug for SqliteStore {

@@ -90,8 +90,19 @@ fn whose(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
-/// Takes the lock that says that this process serves the store. It ends with the process.
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+/// Says that this process serves the store. Ends with the process at the latest.
+pub(super) struct Lock(File);
+
+/// Not by closing the file alone: a child process that is just starting has a copy of it.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is all that is left to do.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock.
+pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = File::options()
@@ -103,7 +114,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
             OpenError::unusable(path, format!("cannot make its lock file: {error}"))
         })?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Served(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(OpenError::unusable(path, error)),
     }
@@ -180,4 +191,21 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
 fn version(conn: &Connection) -> rusqlite::Result<usize> {
     conn.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map(|version| usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_that_is_given_up_is_free_although_its_file_is_open_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let held = lock(&path).unwrap();
+        let elsewhere = held.0.try_clone().unwrap();
+        assert!(matches!(lock(&path), Err(OpenError::Served(_))));
+        drop(held);
+        assert!(lock(&path).is_ok());
+        drop(elsewhere);
+    }
 }
