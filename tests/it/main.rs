@@ -17,6 +17,8 @@ mod rename_faults;
 mod rules_file;
 mod service;
 mod store_contract;
+mod store_file;
+mod store_history;
 mod support;
 mod systemd;
 mod tag;

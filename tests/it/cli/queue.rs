@@ -46,6 +46,8 @@ async fn record(folder: &Folder) {
         event: Arc::new(event),
     };
     store.record(arrival, Vec::new()).await.unwrap();
+    let known = vec![Lane::Bucket("abc-rtc-bucket2".into())];
+    store.mark_unknown_lanes(known).await.unwrap();
 }
 
 /// A folder whose store holds the sample's task dead, after a rename that got half way.
