@@ -8,11 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aftertake::model::bucket::BucketStore;
+use aftertake::model::destination::Destination;
 use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision, unbuilt};
 use aftertake::rules::rule::{Action, BodyTemplate, NotifyStep as Notify, RuleSet, TagSource};
 use aftertake::rules::schema::schema;
 use aftertake::rules::template::{Expression, Template};
 use secrecy::ExposeSecret;
+use url::Url;
 
 use crate::json_schema::mistakes;
 
@@ -151,7 +153,10 @@ fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
             rules(&file.rules),
             file.callbacks,
             file.buckets,
-            file.destinations,
+            file.destinations
+                .values()
+                .map(destination)
+                .collect::<Vec<_>>(),
         );
         assert!(
             !text.contains("s3cr3t-secret") && !text.contains("s3cr3t-token"),
@@ -159,6 +164,31 @@ fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
         );
         snapshot(&name, &text);
     }
+}
+
+/// A destination with what it does not show by itself, which may be secret elsewhere.
+fn destination(of: &Destination) -> impl std::fmt::Debug + use<> {
+    let settings = format!(
+        "timeout {:?}, concurrency {}, rate {:?}, private {}, {:?}, text {:?}, {:?}",
+        of.timeout, of.concurrency, of.rate, of.allow_private, of.format, of.text, of.breaker,
+    );
+    let statuses = format!(
+        "success {:?}, retry {:?}, final {:?}",
+        of.success, of.retry, of.refused
+    );
+    let connection = format!(
+        "{:?}, proxy {:?}",
+        of.tls,
+        of.proxy.as_ref().map(Url::as_str)
+    );
+    (
+        format!("{} {}", of.name, of.url),
+        of.secrets.clone(),
+        of.headers.clone(),
+        settings,
+        statuses,
+        connection,
+    )
 }
 
 /// The rules in words of their own: what is compiled in them has no fixed look.

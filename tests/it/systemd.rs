@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const RULES: &str = "destinations: { lms: { url: 'https://lms.example.com/hook' } }\n\
                      rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
