@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::Options;
 use crate::counterpart::Counterpart;
 use crate::load::{Taken, Until, drive};
-use crate::report::{Report, milliseconds};
+use crate::report::Report;
 use crate::service::{Deployment, Service};
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) {
@@ -28,7 +28,8 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
         &rates(&durable),
         &rates(&bare),
     );
-    latency(report, "accepting, answer after", &durable);
+    let latencies = durable.iter().flat_map(|taken| taken.latencies.clone());
+    report.percentiles("accepting, answer after", latencies.collect());
 
     let deployment = Deployment::new();
     deployment.rules(receiver, 1);
@@ -76,16 +77,6 @@ async fn empty_store(options: &Options, receiver: SocketAddr, next: &Arc<AtomicU
 async fn load(options: &Options, service: &Service, next: &Arc<AtomicU64>) -> Taken {
     let until = Until::Elapsed(options.time());
     drive(service.callbacks, options.connections, next, until).await
-}
-
-fn latency(report: &mut Report, name: &'static str, rounds: &[Taken]) {
-    let mut all: Vec<_> = rounds
-        .iter()
-        .flat_map(|taken| taken.latencies.clone())
-        .collect();
-    all.sort_unstable();
-    let at = |share: usize| milliseconds(all[(all.len() - 1) * share / 100]);
-    report.row(name, format!("p50 {}", at(50)), format!("p99 {}", at(99)));
 }
 
 /// A receiver that never answers: with room for one request, all other tasks wait.

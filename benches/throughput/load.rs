@@ -83,18 +83,21 @@ pub(crate) async fn drive(
     }
 }
 
-/// Posts `count` callbacks one after another, `every` so often; answers when each got its 200.
-pub(crate) async fn pace(to: SocketAddr, first: u64, count: u64, every: Duration) -> Vec<Instant> {
+/// Posts `count` callbacks one after another, `every` so often; answers when each
+/// was sent and when it got its 200.
+pub(crate) async fn pace(to: SocketAddr, count: u64, every: Duration) -> Vec<(Instant, Instant)> {
     let mut stream = TcpStream::connect(to).await.expect("the service listens");
     stream.set_nodelay(true).expect("a TCP option");
     let mut ticks = tokio::time::interval(every);
-    let (mut answer, mut answered) = (Vec::new(), Vec::new());
-    for number in first..first + count {
+    let (mut answer, mut times) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let request = callback(number);
         ticks.tick().await;
-        exchange(&mut stream, &callback(number), &mut answer).await;
-        answered.push(Instant::now());
+        let sent = Instant::now();
+        exchange(&mut stream, &request, &mut answer).await;
+        times.push((sent, Instant::now()));
     }
-    answered
+    times
 }
 
 /// One request and its answer, which must be a 200.

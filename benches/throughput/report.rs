@@ -1,5 +1,6 @@
 //! The figures of a run, as a table or as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -28,6 +29,13 @@ impl Report {
         self.row(name, figure, detail);
     }
 
+    /// The median and the hundredth part that took longest.
+    pub(crate) fn percentiles(&mut self, name: &'static str, mut times: Vec<Duration>) {
+        times.sort_unstable();
+        let at = |share: usize| milliseconds(times[(times.len() - 1) * share / 100]);
+        self.row(name, format!("p50 {}", at(50)), format!("p99 {}", at(99)));
+    }
+
     pub(crate) fn row(&mut self, name: &'static str, figure: String, detail: String) {
         eprintln!("{name}: {figure} ({detail})");
         self.rows.push(Row {
@@ -53,7 +61,7 @@ impl Report {
             |row: &Row| json!({ "what": row.name, "figure": row.figure, "measured": row.detail });
         json!({
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
-            "circumstances": circumstances(options).into_iter().collect::<serde_json::Map<_, Value>>(),
+            "circumstances": circumstances(options).into_iter().collect::<BTreeMap<_, _>>(),
         })
     }
 }
@@ -80,7 +88,7 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-fn circumstances(options: &Options) -> Vec<(String, Value)> {
+fn circumstances(options: &Options) -> [(&'static str, String); 6] {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let cpu = cpuinfo
@@ -88,25 +96,24 @@ fn circumstances(options: &Options) -> Vec<(String, Value)> {
         .find_map(|line| line.strip_prefix("model name"));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu = cpu.unwrap_or_default().trim_start_matches(['\t', ':', ' ']);
-    let said: [(&str, Value); 6] = [
-        ("aftertake", env!("CARGO_PKG_VERSION").into()),
-        ("sqlite", rusqlite::version().into()),
-        ("kernel", read("/proc/sys/kernel/osrelease").trim().into()),
-        ("processor", format!("{cores} cores of {cpu}").into()),
+    [
+        ("aftertake", env!("CARGO_PKG_VERSION").to_owned()),
+        ("sqlite", rusqlite::version().to_owned()),
+        (
+            "kernel",
+            read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        ),
+        ("processor", format!("{cores} cores of {cpu}")),
         (
             "rounds",
-            format!("{} of {} s each side", options.rounds, options.seconds).into(),
+            format!("{} of {} s each side", options.rounds, options.seconds),
         ),
         (
             "load",
             format!(
                 "{} connections, {} in a filled store",
                 options.connections, options.filled
-            )
-            .into(),
+            ),
         ),
-    ];
-    said.into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    ]
 }
