@@ -151,7 +151,7 @@ async fn failed_attempt_keeps_no_part_of_a_secret_at_the_end_of_what_is_kept() {
     let running = premises
         .start_in(&announcing(&sink, &steps), &env, PATIENT)
         .await;
-    running.announce("a.mp4").await;
+    running.front.announce("a.mp4").await;
     running.store.settled(1).await;
     running.service.drain().await;
 

@@ -1,6 +1,7 @@
 //! The real service on real ports, and the folder that outlives it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,13 @@ pub(crate) struct Premises {
 pub(crate) struct Running {
     pub(crate) service: Service,
     pub(crate) store: Arc<Watched>,
+    pub(crate) front: Front,
+}
+
+/// A service as others see it.
+pub(crate) struct Front {
+    pub(crate) public: SocketAddr,
+    admin: SocketAddr,
     client: reqwest::Client,
 }
 
@@ -95,10 +103,15 @@ impl Premises {
         let service = Service::start_on(&settings, parse(rules, env), lookup, open)
             .await
             .unwrap();
+        let front = Front {
+            public: service.public,
+            admin: service.admin,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        };
         Running {
             service,
             store,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            front,
         }
     }
 
@@ -132,10 +145,10 @@ impl Premises {
     }
 }
 
-impl Running {
+impl Front {
     /// Posts a callback, and answers what it got.
     pub(crate) async fn post(&self, body: String) -> reqwest::Response {
-        let url = format!("http://{}/callbacks/sparkrtc", self.service.public);
+        let url = format!("http://{}/callbacks/sparkrtc", self.public);
         self.client.post(url).body(body).send().await.unwrap()
     }
 
@@ -146,7 +159,7 @@ impl Running {
 
     /// What the operator listener answers.
     pub(crate) async fn ask(&self, path: &str) -> String {
-        let url = format!("http://{}{path}", self.service.admin);
+        let url = format!("http://{}{path}", self.admin);
         let answer = self.client.get(url).send().await.unwrap();
         answer.text().await.unwrap()
     }

@@ -66,14 +66,14 @@ async fn waiting_task_is_cancelled_at_once_and_never_runs() {
     let sink = Sink::start([Reply::status(200).held()]).await;
     let rules = announcing(&sink, "{ notify: lms }");
     let running = premises.start(&rules, PATIENT).await;
-    running.announce("a.mp4").await;
+    running.front.announce("a.mp4").await;
     sink.received(1).await;
-    running.announce("b.mp4").await;
+    running.front.announce("b.mp4").await;
     let waiting = premises.tasks()[1].id;
     let asked = premises.desk().cancel(waiting, clock::now()).unwrap();
     assert_eq!(asked, CancelOutcome::Cancelled);
     sink.release(1);
-    running.announce("c.mp4").await;
+    running.front.announce("c.mp4").await;
     running.store.settled(2).await;
     running.service.drain().await;
     let states = [("done", 0, 1), ("cancelled", 0, 0), ("done", 0, 1)];

@@ -22,16 +22,19 @@ async fn step_under_way_ends_within_the_grace_and_nothing_else_begins() {
     let sink = Sink::start([Reply::status(200).held()]).await;
     let rules = announcing(&sink, NOTIFY);
     let running = premises.start(&rules, PATIENT).await;
-    running.announce("a.mp4").await;
-    running.announce("b.mp4").await;
+    running.front.announce("a.mp4").await;
+    running.front.announce("b.mp4").await;
     let first = sink.received(1).await;
 
-    let public = running.service.public;
     let mut drain = pin!(running.service.drain());
     assert!(drain.as_mut().now_or_never().is_none());
-    while TcpStream::connect(public).await.is_ok() {}
-    assert!(drain.as_mut().now_or_never().is_none());
+    while TcpStream::connect(running.front.public).await.is_ok() {}
     sink.release(1);
+    running.store.settled(1).await;
+    // Operators are answered to the end; and meanwhile there was time for a claim.
+    let metrics = running.front.ask("/metrics").await;
+    let waits = "\naftertake_tasks{state=\"ready\"} 1\n";
+    assert!(metrics.contains(waits), "{metrics}");
     drain.await;
     drop(running.store);
     assert_eq!(premises.states(), [("done", 0, 1), ("ready", 0, 0)]);
@@ -50,7 +53,7 @@ async fn step_that_outlasts_the_grace_is_handed_back_and_sent_again_under_its_id
     let sink = Sink::start([Reply::Hang]).await;
     let rules = announcing(&sink, NOTIFY);
     let running = premises.start(&rules, Duration::from_millis(1)).await;
-    running.announce("a.mp4").await;
+    running.front.announce("a.mp4").await;
     sink.received(1).await;
     running.service.drain().await;
     drop(running.store);
@@ -78,7 +81,7 @@ async fn stop_lets_a_step_end_and_leaves_the_next_one_to_the_next_start() {
     let sink = Sink::start([Reply::status(200).held()]).await;
     let rules = announcing(&sink, "{ notify: lms }, { id: again, notify: lms }");
     let running = premises.start(&rules, PATIENT).await;
-    running.announce("a.mp4").await;
+    running.front.announce("a.mp4").await;
     sink.received(1).await;
     let mut drain = pin!(running.service.drain());
     assert!(drain.as_mut().now_or_never().is_none());

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aftertake::model::task::Lane;
 use aftertake::model::transition::Transition;
 use serde_json::Value;
 
@@ -19,8 +20,8 @@ fn long_answer() -> Reply {
 async fn stuck(premises: &Premises, sink: &Sink, grace: Duration) -> Running {
     let rules = announcing(sink, "{ notify: lms }");
     let running = premises.start(&rules, grace).await;
-    running.announce("a.mp4").await;
-    running.announce("b.mp4").await;
+    running.front.announce("a.mp4").await;
+    running.front.announce("b.mp4").await;
     sink.received(1).await;
     running.store.fill().await;
     sink.release(1);
@@ -40,23 +41,38 @@ async fn end_of_a_step_is_stored_once_there_is_room_and_nothing_begins_before() 
     let premises = Premises::new();
     let sink = Sink::start([long_answer().held()]).await;
     let running = stuck(&premises, &sink, PATIENT).await;
-    let said = running.readyz_says(Value::is_string).await;
+    let said = running.front.readyz_says(Value::is_string).await;
     assert_eq!(said["ready"], true);
     let reason = said["workers_paused"].as_str().unwrap();
     assert!(reason.contains("full"), "{reason}");
-    let metrics = running.ask("/metrics").await;
+    let metrics = running.front.ask("/metrics").await;
     assert!(metrics.contains("\naftertake_workers_paused 1\n"));
     assert_eq!(sink.requests().len(), 1);
 
     running.store.free().await;
     let settled = running.store.settled(2).await;
     assert_eq!(settled, [Transition::Finish, Transition::Finish]);
-    running.readyz_says(Value::is_null).await;
+    running.front.readyz_says(Value::is_null).await;
     running.service.drain().await;
     assert_eq!(premises.states(), [("done", 0, 1), ("done", 0, 1)]);
     let received = sink.requests();
     assert_eq!(ids(&received).len(), 2);
     assert_ne!(ids(&received)[0], ids(&received)[1]);
+}
+
+#[tokio::test]
+async fn room_in_a_lane_is_free_only_once_the_end_of_its_step_is_stored() {
+    let sink = Sink::start([]).await;
+    let floor = Floor::outward(&announcing(&sink, "{ notify: lms }")).await;
+    floor.store.applied.arm();
+    floor.record("a.mp4").await;
+    floor.workers.start();
+    floor.store.applied.reached().await;
+    let lane = Lane::Destination("lms".into());
+    assert!(floor.workers.lanes().permit(&lane).is_none());
+    floor.store.applied.release();
+    floor.workers.drain(PATIENT).await;
+    assert!(floor.workers.lanes().permit(&lane).is_some());
 }
 
 #[tokio::test]
@@ -107,9 +123,10 @@ async fn post_until_refused(running: &Running) -> (Vec<String>, String) {
     let mut accepted = Vec::new();
     loop {
         let object = format!("{}/{}.mp4", "long".repeat(250), accepted.len());
-        let answer = running.post(callback(&object)).await;
+        let answer = running.front.post(callback(&object)).await;
         if answer.status() == 200 {
             accepted.push(object);
+            assert!(accepted.len() < 1000, "a full disk refuses nothing");
             continue;
         }
         assert_eq!(answer.status(), 503);
@@ -124,16 +141,16 @@ async fn full_disk_refuses_callbacks_loses_none_it_took_and_takes_them_again_onc
     let sink = Sink::start([]).await;
     let rules = announcing(&sink, "{ notify: lms }");
     let running = premises.start(&rules, PATIENT).await;
-    running.announce("before.mp4").await;
+    running.front.announce("before.mp4").await;
     running.store.fill().await;
     let (mut accepted, refused) = post_until_refused(&running).await;
-    let metrics = running.ask("/metrics").await;
+    let metrics = running.front.ask("/metrics").await;
     let counted = "\naftertake_callbacks_total{result=\"unavailable\"} 1\n";
     assert!(metrics.contains(counted), "{metrics}");
     assert_eq!(premises.tasks().len(), 1 + accepted.len());
 
     running.store.free().await;
-    running.announce(&refused).await;
+    running.front.announce(&refused).await;
     accepted.extend([refused, "before.mp4".to_owned()]);
     running.store.settled(accepted.len()).await;
     running.service.drain().await;

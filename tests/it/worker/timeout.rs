@@ -17,7 +17,7 @@ async fn receiver_that_never_answers_is_asked_again_after_the_timeout() {
         let rules = announcing(&sink, step);
         let rules = rules.replace("concurrency", &format!("{destination}concurrency"));
         let running = premises.start(&rules, PATIENT).await;
-        running.announce("a.mp4").await;
+        running.front.announce("a.mp4").await;
         let settled = running.store.settled(2).await;
         running.service.drain().await;
 
