@@ -39,7 +39,8 @@ CREATE TABLE recordings (
 -- Every task, also those that are settled: what the queue asks for is found by indexes
 -- that a settled task is not in. `seq` is the event's shifted left by 16 plus a number, so
 -- tasks of an event are a range and the order of acceptance is the order of the key.
--- `state` counts as `TaskState::NAMES` does. `at` is when the task was settled.
+-- `state` counts as `TaskState::NAMES` does; `blocked_by` is the recording whose turn the
+-- task waits for; `at` is when it was settled.
 CREATE TABLE tasks (
     seq        INTEGER PRIMARY KEY,
     id         BLOB NOT NULL UNIQUE,
@@ -57,7 +58,7 @@ CREATE TABLE tasks (
     needs_turn INTEGER NOT NULL,
     state      INTEGER NOT NULL,
     due        INTEGER NOT NULL,
-    blocked_by INTEGER,
+    blocked_by BLOB,
     cancel     INTEGER NOT NULL DEFAULT 0,
     at         INTEGER,
     failure    TEXT,

@@ -250,11 +250,9 @@ fn wait_for_turn(txn: &Txn<'_>, held: &Held) -> rusqlite::Result<bool> {
     let Some(needed) = recording(needed) else {
         return Ok(false);
     };
-    match turn::take(txn, held.seq, needed)? {
-        Ok(()) => Ok(false),
-        Err(holder) => {
-            turn::wait(txn, held.seq, holder)?;
-            Ok(true)
-        }
+    let has_turn = turn::take(txn, held.seq, needed)?;
+    if !has_turn {
+        turn::wait(txn, held.seq, needed)?;
     }
+    Ok(!has_turn)
 }

@@ -54,9 +54,9 @@ fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
 
 fn take(txn: &mut Txn<'_>, mut row: TaskRow) -> rusqlite::Result<Option<Claim>> {
     if let (Turn::Needed, Some(recording)) = (row.turn, row.recording)
-        && let Err(holder) = turn::take(txn, row.seq, recording)?
+        && !turn::take(txn, row.seq, recording)?
     {
-        turn::wait(txn, row.seq, holder)?;
+        turn::wait(txn, row.seq, recording)?;
         return Ok(None);
     }
     txn.conn

@@ -44,16 +44,18 @@ pub(super) fn record(
     let mut claims = Vec::new();
     for (number, planned) in (0..).zip(&plan.tasks) {
         let seq = event_seq << TASK_BITS | number;
-        let holder = match (planned.turn, recording, &planned.doomed) {
-            (Turn::Needed, Some(recording), None) => turn::take(txn, seq, recording)?.err(),
+        let blocked_by = match (planned.turn, recording, &planned.doomed) {
+            (Turn::Needed, Some(recording), None) if !turn::take(txn, seq, recording)? => {
+                Some(recording)
+            }
             _ => None,
         };
         let state = match planned.doomed {
             Some(_) => DEAD,
-            None if holder.is_none() && start.contains(&planned.id) => RUNNING,
+            None if blocked_by.is_none() && start.contains(&planned.id) => RUNNING,
             None => READY,
         };
-        insert(txn, seq, arrival, planned, recording, holder, state)?;
+        insert(txn, seq, arrival, planned, recording, blocked_by, state)?;
         if state == RUNNING {
             claims.push(first_claim(seq, arrival, planned, named.clone()));
         }
@@ -94,7 +96,7 @@ fn insert(
     arrival: &Arrival,
     planned: &PlannedTask,
     recording: Option<RecordingId>,
-    holder: Option<i64>,
+    blocked_by: Option<RecordingId>,
     state: usize,
 ) -> rusqlite::Result<()> {
     let now = arrival.event.received.millis();
@@ -117,7 +119,7 @@ fn insert(
             recording.as_ref().map(RecordingId::as_bytes),
             planned.turn == Turn::Needed,
             state,
-            holder,
+            blocked_by.as_ref().map(RecordingId::as_bytes),
             (state == DEAD).then_some(now),
             planned.doomed.as_ref().map(json),
         ])?;

@@ -1,7 +1,7 @@
 //! Whose turn it is with a recording: one task at a time, in order of acceptance.
 //!
 //! A task holds the turn from when it is given until it leaves the step that needs it.
-//! Waiting tasks name the holder in `blocked_by`, which keeps them out of the index of
+//! Waiting tasks name the recording in `blocked_by`, which keeps them out of the index of
 //! due tasks; whoever gives the turn up passes it on in the same transaction.
 
 use rusqlite::OptionalExtension;
@@ -11,12 +11,8 @@ use crate::model::event::Event;
 use crate::model::recording::{MovedBy, Place, RecordingId};
 use crate::store::Located;
 
-/// Gives the turn to the task, or answers who holds it.
-pub(super) fn take(
-    txn: &Txn<'_>,
-    seq: i64,
-    recording: RecordingId,
-) -> rusqlite::Result<Result<(), i64>> {
+/// Gives the turn to the task, unless another has it; whether it has it now.
+pub(super) fn take(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<bool> {
     let holder: i64 = txn
         .conn
         .prepare_cached(
@@ -24,14 +20,14 @@ pub(super) fn take(
              ON CONFLICT (id) DO UPDATE SET turn = coalesce(turn, ?2) RETURNING turn",
         )?
         .query_row((recording.as_bytes(), seq), |row| row.get(0))?;
-    Ok(if holder == seq { Ok(()) } else { Err(holder) })
+    Ok(holder == seq)
 }
 
-/// Sets the task to wait for the holder.
-pub(super) fn wait(txn: &Txn<'_>, seq: i64, holder: i64) -> rusqlite::Result<()> {
+/// Sets the task to wait for its turn.
+pub(super) fn wait(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE tasks SET blocked_by = ?2 WHERE seq = ?1")?
-        .execute((seq, holder))?;
+        .execute((seq, recording.as_bytes()))?;
     Ok(())
 }
 
@@ -46,28 +42,22 @@ pub(super) fn pass_on(
     let waiting: Option<i64> = txn
         .conn
         .prepare_cached("SELECT seq FROM tasks WHERE blocked_by = ?1 ORDER BY seq LIMIT 1")?
-        .query_row([seq], |row| row.get(0))
+        .query_row([recording.as_bytes()], |row| row.get(0))
         .optional()?;
-    match waiting {
-        Some(next) if !(competes && seq < next) => {
-            set(txn, recording, Some(next))?;
-            txn.conn
-                .prepare_cached("UPDATE tasks SET blocked_by = NULL WHERE seq = ?1")?
-                .execute([next])?;
-            txn.conn
-                .prepare_cached("UPDATE tasks SET blocked_by = ?2 WHERE blocked_by = ?1")?
-                .execute((seq, next))?;
-            if competes {
-                wait(txn, seq, next)?;
-            }
-            Ok(false)
-        }
-        _ if competes => Ok(true),
-        _ => {
-            set(txn, recording, None)?;
-            Ok(false)
+    let keeps = competes && waiting.is_none_or(|next| seq < next);
+    if keeps {
+        return Ok(true);
+    }
+    set(txn, recording, waiting)?;
+    if let Some(next) = waiting {
+        txn.conn
+            .prepare_cached("UPDATE tasks SET blocked_by = NULL WHERE seq = ?1")?
+            .execute([next])?;
+        if competes {
+            wait(txn, seq, recording)?;
         }
     }
+    Ok(false)
 }
 
 /// Whether the task has objects half moved: then nobody else may touch the recording.
