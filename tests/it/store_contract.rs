@@ -222,6 +222,29 @@ async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules() {
 }
 
 #[tokio::test]
+async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = ["first", "second"].map(|rule| (rule, bucket(), Turn::Needed));
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    assert!(claim(&store, bucket(), NOW).await.is_empty());
+    end(&store, first, Transition::HandBack).await;
+    let first = one(&store, bucket(), NOW).await;
+    assert_eq!(first.task().rule, "first");
+
+    let why = Failure::new(FailureKind::Timeout, "r");
+    end(&store, first, Transition::RetryAt { due: NOW, why }).await;
+    let second = one(&store, bucket(), NOW).await;
+    assert_eq!(second.task().rule, "second");
+    end(&store, second, Transition::HandBack).await;
+    let first = one(&store, bucket(), NOW).await;
+    assert_eq!(first.task().rule, "first");
+    end(&store, first, Transition::Finish).await;
+    assert_eq!(one(&store, bucket(), NOW).await.task().rule, "second");
+}
+
+#[tokio::test]
 async fn unfinished_moves_keep_the_turn() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));

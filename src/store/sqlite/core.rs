@@ -37,8 +37,9 @@ impl Core {
     ///
     /// The connection stays usable after a failed read, write or sync: with the rollback,
     /// SQLite drops the pages it holds and goes back to the last whole commit of its log, so
-    /// what a failed sync may have lost is written again before it counts (pager states in
-    /// <https://sqlite.org/src/file/src/pager.c>). Once the disk works, the next call does.
+    /// what a failed sync may have lost is written again before it counts
+    /// (<https://sqlite.org/lang_transaction.html>, errors within a transaction). Once the disk
+    /// works again, so does the next call.
     pub(super) fn commit<T>(
         &mut self,
         work: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<T>,

@@ -44,8 +44,7 @@ pub(super) fn pass_on(
         .prepare_cached("SELECT seq FROM tasks WHERE blocked_by = ?1 ORDER BY seq LIMIT 1")?
         .query_row([recording.as_bytes()], |row| row.get(0))
         .optional()?;
-    let keeps = competes && waiting.is_none_or(|next| seq < next);
-    if keeps {
+    if competes && waiting.is_none_or(|next| seq < next) {
         return Ok(true);
     }
     set(txn, recording, waiting)?;
@@ -53,9 +52,6 @@ pub(super) fn pass_on(
         txn.conn
             .prepare_cached("UPDATE tasks SET blocked_by = NULL WHERE seq = ?1")?
             .execute([next])?;
-        if competes {
-            wait(txn, seq, recording)?;
-        }
     }
     Ok(false)
 }
