@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
 /// One bucket.
@@ -41,6 +41,62 @@ pub trait ObjectStore: Send + Sync {
     /// class, access rights and tags come along. Fails with `SourceChanged` when the
     /// source's ETag is not `etag`. The answer is the copy, verified to be there.
     async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure>;
+
+    /// [`Self::copy`], giving the copy these access rights instead of the source's own, and
+    /// remembering in `log` whatever it would leave open if the process died. A store
+    /// that leaves nothing open never writes to the log.
+    async fn copy_logged(
+        &self,
+        copy: Copy<'_>,
+        _rights: Option<&Rights>,
+        _log: &mut dyn UploadLog,
+    ) -> Result<ObjectMeta, CopyStopped> {
+        Ok(self.copy(copy).await?)
+    }
+
+    /// Looks for the result of an earlier try of this copy, of which `note` is the last
+    /// one in its log. An object at the target counts as the copy when it came out of the
+    /// noted upload, or has the source's size and ETag; its access rights are made sure
+    /// of. `None`: there is no copy, and nothing is left open any more.
+    async fn find_copy(
+        &self,
+        copy: Copy<'_>,
+        _rights: Option<&Rights>,
+        _note: Option<&str>,
+    ) -> Result<Option<ObjectMeta>, Failure> {
+        let found = self.head(copy.to).await?;
+        Ok(found.filter(|found| found.size == copy.size && found.etag == copy.etag))
+    }
+
+    /// Ends whatever the note of a copy to `to` says may be open; done when nothing is.
+    async fn drop_upload(&self, _to: &str, _note: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// How the bucket is built, and thus whether renaming is one request there.
+    async fn layout(&self) -> Result<Layout, Failure> {
+        Ok(Layout::Objects)
+    }
+
+    /// Renames an object inside this bucket, which must be a [`Layout::FileSystem`]. May be
+    /// repeated: a source that is gone with a matching target is done. Never replaces an
+    /// object: a target that exists is a `Conflict`.
+    async fn rename(&self, rename: Copy<'_>) -> Result<ObjectMeta, Failure> {
+        Err(Failure::new(
+            FailureKind::Unsupported,
+            format!("{:?}: this bucket cannot rename, only copy", rename.from),
+        ))
+    }
+
+    /// Who may read and write the object beside its owner.
+    async fn rights(&self, _key: &str) -> Result<Rights, Failure> {
+        Ok(Rights::Private)
+    }
+
+    /// Replaces who may read and write the object beside its owner.
+    async fn set_rights(&self, _key: &str, _rights: &Rights) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Deletes objects; one that does not exist is deleted. Answers the failures by key.
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure>;
@@ -115,4 +171,58 @@ pub enum TagSupport {
     Tags(BTreeMap<String, String>),
     /// The bucket knows no object tags; custom metadata serves instead.
     Unsupported,
+}
+
+/// How a bucket is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Keys are names and nothing more: a rename is a copy and a deletion.
+    Objects,
+    /// Directories and files, with a true rename.
+    FileSystem,
+}
+
+/// Who may read and write an object beside its owner, in the words of the store it was
+/// read from. Means something to buckets of the same site only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Rights {
+    /// Nobody.
+    #[default]
+    Private,
+    Shared(String),
+}
+
+/// Where a copy remembers what it leaves open, and asks whether to go on.
+#[async_trait]
+pub trait UploadLog: Send {
+    /// Stores the copy's newest note in place of the one before, durably; `None`: nothing
+    /// is open. The text is the store's own.
+    async fn note(&mut self, note: Option<&str>) -> Result<(), Halt>;
+
+    /// Whether the copy should come to a safe end: asked between its parts.
+    fn go_on(&mut self) -> Result<(), Halt>;
+}
+
+/// The copy's caller wants it to stop, and knows why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halt;
+
+/// Why a copy did not come to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CopyStopped {
+    Failed(Failure),
+    /// The log said so. Whatever could be tidied up was.
+    Halted,
+}
+
+impl From<Failure> for CopyStopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Halt> for CopyStopped {
+    fn from(Halt: Halt) -> Self {
+        Self::Halted
+    }
 }
