@@ -3,6 +3,8 @@
 //! Knows nothing of rules, tasks or the queue. Every error is already a [`Failure`]
 //! with its kind: whoever understands the store's answer decides what follows.
 
+pub mod obs;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
