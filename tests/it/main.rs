@@ -9,4 +9,5 @@ mod obs_errors;
 mod obs_file_system;
 mod obs_objects;
 mod obs_parts;
+mod obs_parts_faults;
 mod support;

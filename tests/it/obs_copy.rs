@@ -191,7 +191,9 @@ async fn success_without_an_etag_is_none() {
 #[tokio::test]
 async fn copy_that_is_not_there_after_success_is_unknown() {
     let obs = FakeObs::start().await;
-    let (store, source) = with_source(&obs, "k").await;
+    let store = obs.store("b1");
+    obs.world(|world| world.put("b1", "k", Object::text("film")));
+    let source = store.head("k").await.unwrap().unwrap();
     obs.strike_first(|request| request.line() == "HEAD b1/to", Fault::Stale);
     let failure = store.copy(copy_of(&source, "to")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unknown, "{failure}");

@@ -7,7 +7,7 @@ use aftertake::object::{Attributes, ObjectStore};
 use bytes::Bytes;
 
 use crate::obs_objects::follow;
-use crate::support::fake_obs::{FakeObs, Fault, Object, SECRET_KEY, TOKEN};
+use crate::support::fake_obs::{FakeObs, Fault, Object, SECRET_KEY, TOKEN, store_with};
 
 #[tokio::test]
 async fn refusal_is_named_with_its_operation_key_code_and_request_id() {
@@ -124,11 +124,11 @@ async fn temporary_credentials_send_their_token_with_every_request() {
     obs.demand_token();
     obs.world(|world| world.put("b1", "k", Object::text("film")));
     let mut access = obs.access();
-    let without = obs.store_with("b1", access.clone());
+    let without = store_with("b1", &access);
     let failure = without.head("k").await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Credentials, "{failure}");
     access.security_token = Some(TOKEN.to_owned().into());
-    let with = obs.store_with("b1", access);
+    let with = store_with("b1", &access);
     assert!(with.head("k").await.unwrap().is_some());
     let shown = format!("{with:?}");
     assert!(
@@ -143,7 +143,7 @@ async fn wrong_secret_is_a_matter_of_credentials() {
     obs.world(|world| world.put("b1", "k", Object::text("film")));
     let mut access = obs.access();
     access.secret_key = "wrong".to_owned().into();
-    let store = obs.store_with("b1", access);
+    let store = store_with("b1", &access);
     let failure = store.get("k", 10).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Credentials, "{failure}");
     assert!(failure.reason.contains("check `secret_key`"), "{failure}");

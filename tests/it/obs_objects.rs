@@ -8,7 +8,7 @@ use aftertake::model::failure::FailureKind;
 use aftertake::object::{Attributes, ObjectStore, Rights, TagSupport};
 use bytes::Bytes;
 
-use crate::support::fake_obs::{FakeObs, Kind, Object, TOKEN};
+use crate::support::fake_obs::{FakeObs, Kind, Object, TOKEN, store_with};
 
 /// Keys that clients are known to get wrong.
 pub(crate) const KEYS: [&str; 16] = [
@@ -244,7 +244,7 @@ async fn signed_link_works_without_credentials_until_it_ends() {
     let mut access = obs.access();
     for token in [None, Some(TOKEN)] {
         access.security_token = token.map(|token| token.to_owned().into());
-        let store = obs.store_with("b1", access.clone());
+        let store = store_with("b1", &access);
         obs.world(|world| world.put("b1", "录制/a b.mp4", Object::text("film")));
         let get = async |lifetime, now| {
             let link = store.signed_url("录制/a b.mp4", lifetime, now);

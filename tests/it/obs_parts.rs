@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use aftertake::model::failure::{Disposition, Failure, FailureKind};
+use aftertake::model::failure::FailureKind;
 use aftertake::object::obs::ObsStore;
 use aftertake::object::{Copy, CopyStopped, Halt, ObjectMeta, ObjectStore, UploadLog};
 use async_trait::async_trait;
-use tokio::task::JoinSet;
 
-use crate::support::fake_obs::{FakeObs, Fault, Gate, Object, Recorded};
+use crate::support::fake_obs::{FakeObs, Fault, Gate, Object, Recorded, store_with};
 
 /// Remembers notes, and stops the copy where it is told to.
 #[derive(Debug, Default)]
@@ -48,17 +47,17 @@ impl UploadLog for Log {
 }
 
 /// A server with a large dressed source at `a b/源` and a stranger's upload to the target.
-struct Scene {
-    obs: FakeObs,
+pub(crate) struct Scene {
+    pub(crate) obs: FakeObs,
     store: Arc<ObsStore>,
     source: ObjectMeta,
 }
 
 const FROM: &str = "a b/源";
-const TO: &str = "to/源+1";
+pub(crate) const TO: &str = "to/源+1";
 
 impl Scene {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let obs = FakeObs::start().await;
         let store = Arc::new(obs.store("b1"));
         obs.world(|world| world.put("b1", FROM, Object::large(1150).dressed()));
@@ -88,7 +87,7 @@ impl Scene {
         }
     }
 
-    async fn attempt(&self, log: &mut Log) -> Result<ObjectMeta, CopyStopped> {
+    pub(crate) async fn attempt(&self, log: &mut Log) -> Result<ObjectMeta, CopyStopped> {
         self.store.copy_logged(self.copy(), None, log).await
     }
 
@@ -104,7 +103,7 @@ impl Scene {
     }
 
     /// As whoever resumes does it: look first, then copy.
-    async fn resume(&self, log: &mut Log) -> ObjectMeta {
+    pub(crate) async fn resume(&self, log: &mut Log) -> ObjectMeta {
         let found = self.store.find_copy(self.copy(), None, log.newest());
         match found.await.unwrap() {
             Some(found) => found,
@@ -113,7 +112,7 @@ impl Scene {
     }
 
     /// The copy is whole, everything came along, and only the stranger's upload is open.
-    fn check_end(&self, at: &str) {
+    pub(crate) fn check_end(&self, at: &str) {
         self.obs.world(|world| {
             let source = world.object("b1", FROM).unwrap();
             let copied = world
@@ -139,19 +138,6 @@ impl Scene {
             assert_eq!(world.open_uploads(), 1, "{at}");
         });
     }
-}
-
-/// Whether a 200 can hold an error there.
-fn answers_early(request: &Recorded) -> bool {
-    request.method == "POST" || request.line().ends_with("(copy)")
-}
-
-fn retryable(stopped: CopyStopped) -> Failure {
-    let CopyStopped::Failed(failure) = stopped else {
-        panic!("{stopped:?}")
-    };
-    assert_eq!(failure.kind.disposition(), Disposition::Retry, "{failure}");
-    failure
 }
 
 #[tokio::test]
@@ -196,7 +182,7 @@ async fn object_above_the_limit_of_one_request_is_copied_by_parts() {
     let mut access = obs.access();
     access.copy_part_above = 5 << 30;
     access.part_size = 512 << 20;
-    let store = obs.store_with("b1", access);
+    let store = store_with("b1", &access);
     for (key, size, parts) in [("at", 5 << 30, 0), ("above", (5 << 30) + 1, 11)] {
         obs.world(|world| world.put("b1", key, Object::large(size)));
         let source = store.head(key).await.unwrap().unwrap();
@@ -253,98 +239,6 @@ async fn no_more_than_four_parts_are_copied_at_once() {
         gate.open();
     }
     copying.await.unwrap().unwrap();
-}
-
-/// Whatever happens to one request, whichever it is.
-#[tokio::test]
-async fn copy_by_parts_recovers_from_a_loss_at_every_request() {
-    let mut cases = JoinSet::new();
-    for fault in [
-        Fault::DropBefore,
-        Fault::DropAfter,
-        Fault::CutAnswer,
-        Fault::Refuse(503, "SlowDown"),
-        Fault::Refuse(500, "InternalError"),
-        Fault::RefuseAfter(503, "ServiceUnavailable"),
-        Fault::ErrorInside("InternalError"),
-        Fault::NothingInside,
-    ] {
-        cases.spawn(async move {
-            let scene = Scene::start().await;
-            let requests = count(&scene).await;
-            for number in 0..requests {
-                let early = matches!(fault, Fault::ErrorInside(_) | Fault::NothingInside);
-                let at = scene.obs.requests().len() + number;
-                scene.obs.strike_first(
-                    move |request| request.number == at && (!early || answers_early(request)),
-                    fault.clone(),
-                );
-                let mut log = Log::default();
-                if let Err(stopped) = scene.attempt(&mut log).await {
-                    retryable(stopped);
-                    scene.resume(&mut log).await;
-                }
-                scene.obs.calm();
-                scene.check_end(&format!("{fault:?} at {number}"));
-                clear(&scene);
-            }
-        });
-    }
-    cases.join_all().await;
-}
-
-/// The network goes at some request and comes back after the try.
-#[tokio::test]
-async fn copy_by_parts_recovers_from_an_outage_that_begins_anywhere() {
-    let scene = Scene::start().await;
-    let requests = count(&scene).await;
-    let mut cases = JoinSet::new();
-    for number in 0..requests {
-        for first in [Fault::DropBefore, Fault::DropAfter] {
-            cases.spawn(async move {
-                let scene = Scene::start().await;
-                let at = format!("{first:?} at {number}, then nothing");
-                let from = scene.obs.requests().len() + number;
-                scene.obs.strike(number, first);
-                scene
-                    .obs
-                    .strike_every(move |request| request.number > from, Fault::DropBefore);
-                let mut log = Log::default();
-                retryable(scene.attempt(&mut log).await.expect_err(&at));
-                scene.obs.calm();
-                scene.resume(&mut log).await;
-                scene.check_end(&at);
-            });
-        }
-    }
-    cases.join_all().await;
-}
-
-/// The process dies while a request is under way, before or after its effect.
-#[tokio::test]
-async fn copy_by_parts_goes_on_after_its_process_died_at_any_request() {
-    let scene = Scene::start().await;
-    let requests = count(&scene).await;
-    let mut cases = JoinSet::new();
-    for number in 0..requests {
-        for fault in [Fault::Hold, Fault::HoldAfter] {
-            cases.spawn(async move {
-                let scene = Scene::start().await;
-                let gate = Gate::new();
-                let fault = fault(gate.clone());
-                let at = format!("died at {number}: {fault:?}");
-                scene.obs.strike(number, fault);
-                let mut log = Log::default();
-                tokio::select! {
-                    _ = scene.attempt(&mut log) => panic!("{at}: it was held"),
-                    () = gate.reached() => {}
-                }
-                scene.resume(&mut log).await;
-                scene.check_end(&at);
-            });
-        }
-    }
-    cases.join_all().await;
 }
 
 #[tokio::test]
@@ -442,19 +336,4 @@ async fn strangers_object_is_not_found_to_be_the_copy_of_an_open_upload() {
         .await;
     assert_eq!(found.unwrap(), None);
     scene.obs.world(|world| assert_eq!(world.open_uploads(), 1));
-}
-
-/// How many requests a copy makes. Leaves the scene as it was.
-async fn count(scene: &Scene) -> usize {
-    let from = scene.obs.requests().len();
-    scene.attempt(&mut Log::default()).await.unwrap();
-    scene.check_end("no fault");
-    clear(scene);
-    scene.obs.requests().len() - from
-}
-
-fn clear(scene: &Scene) {
-    scene
-        .obs
-        .world(|world| world.bucket("b1").objects.remove(TO));
 }

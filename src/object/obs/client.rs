@@ -26,6 +26,9 @@ use crate::model::time::Timestamp;
 
 /// For a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a connection to be used again: shorter than servers keep one, since a request that
+/// meets its closing has an unknown effect.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// For an answer that needs no work at the server.
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// For a copy: the status may come at once and the body when up to 5 GiB are copied.
@@ -79,6 +82,7 @@ impl Client {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| {
                 let reason = format!("the HTTP client for OBS cannot start: {}", causes(&error));

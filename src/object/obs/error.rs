@@ -135,7 +135,7 @@ impl Refusal {
                 "(the bucket is at {location}: correct `endpoint`)"
             ));
         }
-        add(advice(&self.code));
+        reason.push_str(advice(&self.code));
         reason
     }
 }
@@ -296,8 +296,7 @@ mod tests {
         assert_eq!(error.failure.retry_after, Some(Duration::from_secs(7)));
         assert_eq!(
             error.failure.reason,
-            "look at \"k\": OBS answered 403 InvalidAccessKeyId (no such key) [request id 0A1B] \
-             ; check `access_key`, and that `security_token` is not expired"
+            "look at \"k\": OBS answered 403 InvalidAccessKeyId (no such key) [request id 0A1B]; check `access_key`, and that `security_token` is not expired"
         );
     }
 }

@@ -36,7 +36,7 @@ use super::{
     UploadLog,
 };
 use crate::model::bucket::{Bucket, ObsBucket};
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
 /// A bucket at OBS.
@@ -114,7 +114,10 @@ impl ObjectStore for ObsStore {
         match self.make_copy(copy, None, &mut NoLog).await {
             Ok(copied) => Ok(copied),
             Err(CopyStopped::Failed(failure)) => Err(failure),
-            Err(CopyStopped::Halted) => unreachable!("a log that stops nothing stopped a copy"),
+            Err(CopyStopped::Halted) => {
+                let reason = format!("copy to {:?}: it was told to stop", copy.to);
+                Err(Failure::new(FailureKind::Unknown, reason))
+            }
         }
     }
 

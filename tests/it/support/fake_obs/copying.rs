@@ -1,6 +1,7 @@
 //! Copies, whole and by parts.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::objects::{bucket, described};
 use super::operations::{Outcome, Reply};
@@ -66,7 +67,7 @@ pub(super) fn copy(world: &mut World, request: &Recorded) -> Outcome {
     Ok(reply)
 }
 
-pub(super) fn list_uploads(world: &mut World, request: &Recorded) -> Outcome {
+pub(super) fn list_uploads(world: &mut World, request: &Recorded) -> Reply {
     let page = world.page.unwrap_or(1000);
     let prefix = request.value("prefix").unwrap_or_default();
     let marker = (
@@ -84,19 +85,24 @@ pub(super) fn list_uploads(world: &mut World, request: &Recorded) -> Outcome {
     let mut inside = String::new();
     for (key, id) in shown {
         let key = xml::escape(key);
-        inside += &format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>");
+        let _ = write!(
+            inside,
+            "<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"
+        );
     }
-    inside += &format!("<IsTruncated>{}</IsTruncated>", shown.len() < open.len());
+    let _ = write!(
+        inside,
+        "<IsTruncated>{}</IsTruncated>",
+        shown.len() < open.len()
+    );
     if let Some((key, id)) = shown.last() {
         let key = xml::escape(key);
-        inside += &format!(
+        let _ = write!(
+            inside,
             "<NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>{id}</NextUploadIdMarker>"
         );
     }
-    Ok(Reply::document(
-        200,
-        xml::document("ListMultipartUploadsResult", &inside),
-    ))
+    Reply::document(200, xml::document("ListMultipartUploadsResult", &inside))
 }
 
 pub(super) fn initiate(world: &mut World, request: &Recorded) -> Outcome {

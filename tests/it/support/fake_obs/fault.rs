@@ -1,6 +1,7 @@
 //! What can go wrong with one request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -50,9 +51,11 @@ impl Gate {
         }
     }
 
-    /// Waits until a request stands before it.
+    /// Waits until a request stands before it. Gives up on one that never comes, so that
+    /// a broken client is a failed test, not one without end.
     pub(crate) async fn reached(&self) {
-        self.reached.acquire().await.unwrap().forget();
+        let reached = tokio::time::timeout(Duration::from_mins(1), self.reached.acquire());
+        reached.await.unwrap().unwrap().forget();
     }
 
     /// Lets one request through.

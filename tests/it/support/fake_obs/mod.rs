@@ -164,21 +164,21 @@ impl FakeObs {
         self.world(|world| {
             world.bucket(bucket);
         });
-        self.store_with(bucket, self.access())
+        store_with(bucket, &self.access())
     }
+}
 
-    /// The client under test with this access.
-    pub(crate) fn store_with(&self, bucket: &str, access: ObsBucket) -> ObsStore {
-        let config = Bucket {
-            name: bucket.to_owned(),
-            store: BucketStore::Obs(access.clone()),
-            only_under: Vec::new(),
-            concurrency: 8,
-            source_grace: Duration::ZERO,
-            tag_limits: TagLimits::HUAWEI,
-        };
-        ObsStore::new(&config, &access).unwrap()
-    }
+/// The client under test with this access.
+pub(crate) fn store_with(bucket: &str, access: &ObsBucket) -> ObsStore {
+    let config = Bucket {
+        name: bucket.to_owned(),
+        store: BucketStore::Obs(access.clone()),
+        only_under: Vec::new(),
+        concurrency: 8,
+        source_grace: Duration::ZERO,
+        tag_limits: TagLimits::HUAWEI,
+    };
+    ObsStore::new(&config, access).unwrap()
 }
 
 impl Drop for FakeObs {

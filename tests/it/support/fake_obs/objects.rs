@@ -1,6 +1,7 @@
 //! Operations on objects that are there, and on the bucket.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use http::Method;
 
@@ -31,16 +32,16 @@ fn object<'a>(
     objects.get_mut(&request.key).ok_or((404, "NoSuchKey"))
 }
 
-pub(super) fn head_bucket(world: &mut World, request: &Recorded) -> Outcome {
+pub(super) fn head_bucket(world: &mut World, request: &Recorded) -> Reply {
     let reply = Reply::status(200).header("x-obs-version", "3.0");
-    Ok(if bucket(world, request).kind.is_file_system() {
+    if bucket(world, request).kind.is_file_system() {
         reply.header("x-obs-fs-file-interface", "Enabled")
     } else {
         reply
-    })
+    }
 }
 
-pub(super) fn list(world: &mut World, request: &Recorded) -> Outcome {
+pub(super) fn list(world: &mut World, request: &Recorded) -> Reply {
     let page = world.page.unwrap_or(1000);
     let prefix = request.value("prefix").unwrap_or_default();
     let marker = request.value("marker").unwrap_or_default();
@@ -51,7 +52,8 @@ pub(super) fn list(world: &mut World, request: &Recorded) -> Outcome {
         .peekable();
     let mut inside = String::new();
     for (key, object) in found.by_ref().take(page) {
-        inside += &format!(
+        let _ = write!(
+            inside,
             "<Contents><Key>{}</Key><LastModified>2026-07-01T04:19:21.000Z</LastModified>\
              <ETag>\"{}\"</ETag><Size>{}</Size><StorageClass>{}</StorageClass></Contents>",
             xml::escape(key),
@@ -60,11 +62,12 @@ pub(super) fn list(world: &mut World, request: &Recorded) -> Outcome {
             object.storage_class
         );
     }
-    inside += &format!("<IsTruncated>{}</IsTruncated>", found.peek().is_some());
-    Ok(Reply::document(
-        200,
-        xml::document("ListBucketResult", &inside),
-    ))
+    let _ = write!(
+        inside,
+        "<IsTruncated>{}</IsTruncated>",
+        found.peek().is_some()
+    );
+    Reply::document(200, xml::document("ListBucketResult", &inside))
 }
 
 pub(super) fn head(world: &mut World, request: &Recorded) -> Outcome {
@@ -125,7 +128,7 @@ pub(super) fn described(
         }
     }
     if let Some(class) = request.header("x-obs-storage-class") {
-        object.storage_class = class.to_owned();
+        class.clone_into(&mut object.storage_class);
     }
     object.grants = canned(request.header("x-obs-acl").unwrap_or("private"))?;
     if let Some(tags) = request.header("x-obs-tagging") {
@@ -148,9 +151,9 @@ fn canned(acl: &str) -> Result<Vec<super::Grant>, (u16, &'static str)> {
     }
 }
 
-pub(super) fn delete(world: &mut World, request: &Recorded) -> Outcome {
+pub(super) fn delete(world: &mut World, request: &Recorded) -> Reply {
     bucket(world, request).objects.remove(&request.key);
-    Ok(Reply::status(204))
+    Reply::status(204)
 }
 
 /// A key that begins with `locked/` may not be deleted.
@@ -163,7 +166,8 @@ pub(super) fn delete_many(world: &mut World, request: &Recorded) -> Outcome {
     let mut inside = String::new();
     for key in keys {
         if key.starts_with("locked/") {
-            inside += &format!(
+            let _ = write!(
+                inside,
                 "<Error><Key>{}</Key><Code>AccessDenied</Code><Message>locked</Message></Error>",
                 xml::escape(&key)
             );

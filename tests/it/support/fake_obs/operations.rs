@@ -48,13 +48,13 @@ pub(super) fn carry_out(world: &mut World, request: &Recorded) -> Outcome {
     }
     let on_bucket = request.key.is_empty();
     match (&request.method, on_bucket, subresource(request)?) {
-        (&Method::HEAD, true, "") => objects::head_bucket(world, request),
-        (&Method::GET, true, "") => objects::list(world, request),
-        (&Method::GET, true, "uploads") => copying::list_uploads(world, request),
+        (&Method::HEAD, true, "") => Ok(objects::head_bucket(world, request)),
+        (&Method::GET, true, "") => Ok(objects::list(world, request)),
+        (&Method::GET, true, "uploads") => Ok(copying::list_uploads(world, request)),
         (&Method::POST, true, "delete") => objects::delete_many(world, request),
         (&Method::HEAD, false, "") => objects::head(world, request),
         (&Method::GET, false, "") => objects::get(world, request),
-        (&Method::DELETE, false, "") => objects::delete(world, request),
+        (&Method::DELETE, false, "") => Ok(objects::delete(world, request)),
         (&Method::PUT, false, "") if request.header("x-obs-copy-source").is_some() => {
             copying::copy(world, request)
         }

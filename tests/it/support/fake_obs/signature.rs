@@ -107,27 +107,36 @@ fn string_to_sign(request: &Recorded, date_line: &str) -> String {
     )
 }
 
+/// By name: `x-obs-copy-source` comes before `x-obs-copy-source-range`, though its line
+/// does not.
 fn obs_headers(headers: &HeaderMap) -> String {
-    let mut lines: Vec<String> = headers
+    let mut named: Vec<(&str, &str)> = headers
         .iter()
-        .filter(|(name, _)| name.as_str().starts_with("x-obs-"))
-        .map(|(name, value)| format!("{name}:{}\n", value.to_str().unwrap().trim()))
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap().trim()))
+        .filter(|(name, _)| name.starts_with("x-obs-"))
         .collect();
-    lines.sort();
+    named.sort_unstable();
+    let lines: Vec<String> = named
+        .into_iter()
+        .map(|(name, value)| format!("{name}:{value}\n"))
+        .collect();
     lines.concat()
 }
 
 fn subresources(request: &Recorded) -> String {
-    let mut signed: Vec<String> = request
+    let mut signed: Vec<&(String, Option<String>)> = request
         .query
         .iter()
         .filter(|(name, _)| SIGNED.contains(&name.as_str()))
+        .collect();
+    signed.sort_unstable();
+    let signed: Vec<String> = signed
+        .into_iter()
         .map(|(name, value)| match value {
             Some(value) => format!("{name}={value}"),
             None => name.clone(),
         })
         .collect();
-    signed.sort();
     if signed.is_empty() {
         String::new()
     } else {

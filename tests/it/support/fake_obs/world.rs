@@ -189,7 +189,7 @@ impl Object {
         ] {
             self.headers.insert(name.to_owned(), value.to_owned());
         }
-        self.storage_class = "WARM".to_owned();
+        "WARM".clone_into(&mut self.storage_class);
         self.tags.insert("room".to_owned(), "a b+c=d".to_owned());
         self.tags.insert("科目".to_owned(), String::new());
         self.grants = vec![
