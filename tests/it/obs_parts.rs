@@ -337,3 +337,60 @@ async fn strangers_object_is_not_found_to_be_the_copy_of_an_open_upload() {
     assert_eq!(found.unwrap(), None);
     scene.obs.world(|world| assert_eq!(world.open_uploads(), 1));
 }
+
+#[tokio::test]
+async fn upload_that_shows_up_late_is_ended_by_its_note() {
+    let scene = Scene::start().await;
+    scene
+        .obs
+        .strike_first(|request| request.method == "POST", Fault::DropAfter);
+    // The list before it, then the one that looks for it: HEAD, rights, tags, list, open, list.
+    scene.obs.strike(5, Fault::Stale);
+    let mut log = Log::default();
+    let stopped = scene.attempt(&mut log).await.unwrap_err();
+    let CopyStopped::Failed(failure) = stopped else {
+        panic!("{stopped:?}")
+    };
+    assert_eq!(failure.kind, FailureKind::Unknown, "{failure}");
+    scene.obs.world(|world| assert_eq!(world.open_uploads(), 2));
+    let note = log.newest().unwrap();
+    scene.store.drop_upload(TO, note).await.unwrap();
+    scene.check_nothing("it showed up late");
+}
+
+#[tokio::test]
+async fn uploads_of_others_stay_open_however_many_pages_they_fill() {
+    let scene = Scene::start().await;
+    scene.obs.world(|world| {
+        world.page = Some(1);
+        world.open_upload("b1", TO);
+        world.open_upload("b1", &format!("{TO}/longer"));
+    });
+    let mut log = Log::default();
+    let opens = |request: &Recorded| request.method == "POST";
+    scene.dies_at(&mut log, opens).await;
+    let open = || scene.obs.world(|world| world.open_uploads());
+    assert_eq!(open(), 4);
+    let note = log.newest().unwrap();
+    scene.store.drop_upload(TO, note).await.unwrap();
+    assert_eq!(open(), 3);
+}
+
+#[tokio::test]
+async fn completion_is_looked_up_before_it_is_asked_for_again() {
+    for (fault, asked) in [
+        (Fault::DropAfter, 1),
+        (Fault::RefuseAfter(503, "ServiceUnavailable"), 1),
+        (Fault::DropBefore, 2),
+        (Fault::Refuse(500, "InternalError"), 2),
+    ] {
+        let scene = Scene::start().await;
+        let completes = |request: &Recorded| request.method == "POST" && request.has("uploadId");
+        scene.obs.strike_first(completes, fault.clone());
+        scene.attempt(&mut Log::default()).await.unwrap();
+        scene.check_end(&format!("{fault:?}"));
+        let requests = scene.obs.requests();
+        let times = requests.iter().filter(|request| completes(request)).count();
+        assert_eq!(times, asked, "{fault:?}");
+    }
+}

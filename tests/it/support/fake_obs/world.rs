@@ -134,7 +134,8 @@ impl World {
     /// Opens an upload that no request asked for.
     pub(crate) fn open_upload(&mut self, bucket: &str, key: &str) {
         self.uploads += 1;
-        let id = format!("STRANGER{}", self.uploads);
+        // Listed before those that requests ask for.
+        let id = format!("00-STRANGER{}", self.uploads);
         let upload = Upload {
             key: key.to_owned(),
             object: Object::text(""),
