@@ -1,9 +1,86 @@
 //! Aftertake: what happens after the take.
+//!
+//! A background service that receives cloud-recording callbacks (Huawei Cloud SparkRTC),
+//! stores each one durably before it answers, and carries out the operator's YAML rules on
+//! the finished recording: rename it, tag it by room, notify webhooks. The README is for
+//! operators; this page is for whoever changes the code.
+//!
+//! # The one-way flow
+//!
+//! ```text
+//!  SparkRTC ──POST──▶ http::callback ─▶ callback::{signature, sparkrtc} ─▶ model::Event
+//!                     rules::plan(&RuleSet, &Event) ─▶ Plan              pure
+//!                     store.record(arrival, start) ─▶ claims             one transaction, group commit
+//!  ═══════════════ durable line: the 200 leaves only below this line ═══════════════
+//!                     store.claim(room, now) ─▶ Claim                    by value
+//!                     rules::render(step, context) ─▶ Rendered           pure
+//!                     action::run(Rendered, &mut dyn Progress) ─▶ Done | Stopped
+//!                     store.journal(&Claim, …)                           fenced; a retry resumes here
+//!                     model::transition::settle(…) ─▶ Transition         pure
+//!                     store.apply(Claim, Settlement)                     fenced; consumes the claim
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A callback gets its 200 only after its event and tasks are committed and synced.
+//! 2. The same recording announced twice is one event; the duplicate changes nothing.
+//! 3. An event is stored also when no rule matches; the reason is stored with it.
+//! 4. Rules in force when an event arrived stay in force for its tasks. Buckets and
+//!    destinations are looked up in the file in force; a name that is gone makes the task
+//!    wait, without spending tries.
+//! 5. Effects are at-least-once, and every step is safe to repeat: it looks before it acts.
+//! 6. Only the newest claim may write: every write carries the attempt, which only grows.
+//! 7. A try is spent when a task is claimed, not when it fails, so a step that kills the
+//!    process still runs out of tries.
+//! 8. No transaction and no lock spans network I/O.
+//! 9. A recording is whole in at least one place at every instant. "All copies verified,
+//!    place = target" is committed before the first deletion.
+//! 10. Nothing outside the configured buckets and destinations is ever touched.
+//! 11. Secrets never reach a log, a metric, an error text or the store.
+//!
+//! # Decisions
+//!
+//! **Why SQLite with one writer thread?** The queue and the history are rows that an operator
+//! can query. One thread that commits everything waiting was measured at five times the rate
+//! of a transaction for each request.
+//!
+//! **Why are ids derived, and why do they begin with a time?** Recorders give no event id, and
+//! a resent callback is not always the same bytes. A random unique key halves SQLite's insert
+//! rate at a million rows.
+//!
+//! **Why does `record` return claims?** The usual task can start at once: writing it as running
+//! in the transaction that stores its event saves a commit. What cannot start stays in the store.
+//!
+//! **Why are there no leases with a time?** A store is served by one process, held by a file
+//! lock. What was running when a process starts is due at once; what it runs never expires.
+//!
+//! **Why does a retrying task give up its turn?** Rules are independent: a tag must not wait
+//! because another rule's rename is refused. Only unfinished moves hold the turn.
+
+pub mod model;
+
+pub mod rules;
+
+pub mod callback;
+
+pub mod store;
+
+pub mod object;
+
+pub mod outbound;
 
 pub mod action;
+
+pub mod worker;
+
+pub mod http;
+
+pub mod telemetry;
+
 pub mod clock;
-pub mod model;
-pub mod object;
-pub mod outbound;
-pub mod rules;
-pub mod store;
+
+pub mod config;
+
+pub mod app;
+
+pub mod cli;

@@ -1,3 +1,7 @@
-//! The `aftertake` binary: parses arguments and calls the library.
+//! The `aftertake` binary: passes its arguments to the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aftertake::cli::run(std::env::args_os())
+}

@@ -3,21 +3,57 @@
 //! Knows buckets and destinations; never sees the queue: what has to be remembered
 //! is told to a [`Progress`], which the worker implements.
 
+pub mod notify;
+pub mod rename;
+pub mod tag;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::clock;
 use crate::model::attempt::Exchange;
 use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Move;
 use crate::model::recording::{MovedBy, Place};
+use crate::model::step::Rendered;
 use crate::model::task::Outputs;
 use crate::model::time::Timestamp;
 use crate::object::ObjectStore;
 use crate::outbound::Outbound;
+
+/// Requests to a bucket at a time, within one step.
+const REQUESTS: usize = 8;
+
+/// Carries out one step. Safe to repeat after any end, however abrupt: a step looks at
+/// what is there, and at what it stored through `progress`, before it acts.
+pub async fn run(
+    reach: &Reach,
+    rendered: &Rendered,
+    subject: &Subject,
+    progress: &mut dyn Progress,
+) -> Result<Done, Stopped> {
+    match rendered {
+        Rendered::Rename(request) => rename::rename(reach, request, subject, progress).await,
+        Rendered::Tag(request) => tag::tag(reach, request, subject, progress).await,
+        Rendered::Notify(request) => {
+            let destination = reach
+                .destinations
+                .get(&request.destination)
+                .ok_or_else(|| {
+                    let reason = format!(
+                        "destination {:?} is not in the rules file",
+                        request.destination
+                    );
+                    Failure::new(FailureKind::Forbidden, reason)
+                })?;
+            notify::notify(&*reach.outbound, destination, request, clock::now()).await
+        }
+    }
+}
 
 /// What steps can reach: the buckets and destinations of the rules file in force.
 #[derive(Clone)]
@@ -37,6 +73,8 @@ pub struct OpenBucket {
 /// What a step works on.
 #[derive(Debug, Clone)]
 pub struct Subject {
+    /// The rule of the step's own task.
+    pub rule: String,
     /// Where the recording is now; `None` when the event names no object.
     pub place: Option<Place>,
     /// The rule that moved it there.
@@ -99,6 +137,55 @@ pub trait Progress: Send {
     /// `Err(Interrupted)` once the step should come to a safe end. A long step asks
     /// between its parts.
     fn checkpoint(&mut self) -> Result<(), Stopped>;
+}
+
+impl Reach {
+    /// The bucket of this name, as long as its configuration lets `place` be touched.
+    fn bucket(&self, place: &Place) -> Result<&OpenBucket, Failure> {
+        let bucket = self.buckets.get(&place.bucket).ok_or_else(|| {
+            let reason = format!("bucket {:?} is not in the rules file", place.bucket);
+            Failure::new(FailureKind::Forbidden, reason)
+        })?;
+        if bucket.config.allows(&place.key) {
+            return Ok(bucket);
+        }
+        let reason = format!(
+            "{place} is outside only_under of bucket {:?} ({})",
+            place.bucket,
+            bucket.config.only_under.join(", "),
+        );
+        Err(Failure::new(FailureKind::Forbidden, reason))
+    }
+}
+
+impl Subject {
+    /// The recording's place; a failure when the event names no object.
+    fn place(&self) -> Result<&Place, Failure> {
+        self.place.as_ref().ok_or_else(|| {
+            let reason = "the event names no object (obs_bucket and obs_object)";
+            Failure::new(FailureKind::Invalid, reason)
+        })
+    }
+
+    /// What it means that a part of the recording is not there: recorders announce files
+    /// before they can be read, so for the bucket's `source_grace` it is waited for.
+    fn absent(&self, bucket: &Bucket, what: &str) -> Failure {
+        if clock::now().since(self.received) < bucket.source_grace {
+            let reason = format!("{what} is not there yet");
+            return Failure::new(FailureKind::NotThereYet, reason);
+        }
+        let grace = humantime::format_duration(bucket.source_grace);
+        let reason = format!("{what} does not exist, {grace} (source_grace) after the event");
+        Failure::new(FailureKind::Missing, reason)
+    }
+
+    /// `failure`, or that a part is not there yet when that is what it says.
+    fn waits(&self, bucket: &Bucket, failure: Failure) -> Failure {
+        match failure.kind {
+            FailureKind::Missing => self.absent(bucket, &failure.reason),
+            _ => failure,
+        }
+    }
 }
 
 impl std::fmt::Debug for Reach {

@@ -19,6 +19,7 @@ pub struct Move {
     /// What stood at the target when the manifest was made.
     pub target: Target,
     /// The copy's ETag, once it is verified: what tells our copy from a stranger's.
+    /// Until then, of a target that may be replaced: the ETag of what may be replaced.
     pub target_etag: Option<String>,
     /// The multipart upload that is open for it.
     pub upload: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A number in `[0, 1)`, drawn by `crate::clock` and passed in.
@@ -20,7 +21,7 @@ impl Jitter {
 }
 
 /// How much of a delay is left to chance, so that many tasks do not retry at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JitterMode {
     /// The whole delay, always.

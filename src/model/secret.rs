@@ -24,6 +24,18 @@ impl Mask {
         Self { secrets }
     }
 
+    /// This mask and more secrets.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = String>) -> Self {
+        Self::new(self.secrets.iter().cloned().chain(more))
+    }
+
+    /// This mask and another.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        self.with(other.secrets.iter().cloned())
+    }
+
     /// `text` with every secret shown as `***`.
     pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut shown = Cow::Borrowed(text);

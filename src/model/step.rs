@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -29,7 +30,7 @@ pub struct Rename {
 }
 
 /// What a rename does when its target exists and is not our own copy.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// The task is dead with that reason.
@@ -52,7 +53,7 @@ pub struct Tag {
 }
 
 /// What happens to tags that are there already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TagMode {
     /// Tags of other names stay.
@@ -63,7 +64,7 @@ pub enum TagMode {
 }
 
 /// Where tags are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TagStorage {
     /// Object tags, or custom metadata where the bucket has none.
@@ -76,7 +77,7 @@ pub enum TagStorage {
 }
 
 /// What happens to a tag that breaks the site's limits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnInvalid {
     /// The task is dead with that reason.
@@ -87,7 +88,7 @@ pub enum OnInvalid {
 }
 
 /// Which objects of a set are tagged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TagObjects {
     /// The object that the event names: of an HLS set, the playlist.

@@ -3,6 +3,7 @@
 //! Knows nothing of rules, tasks or the queue. Every error is already a [`Failure`]
 //! with its kind: whoever understands the store's answer decides what follows.
 
+pub mod folder;
 pub mod obs;
 
 use std::collections::BTreeMap;
@@ -18,13 +19,14 @@ use crate::model::time::Timestamp;
 ///
 /// Every operation may be repeated. A failure of kind `Unknown` means that the effect
 /// may have happened: look before acting again. Keys are whole, without a leading slash
-/// added or removed.
+/// added or removed. An ETag is spelled the same in every answer, without quotes.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
     /// What the object is; `None` when it does not exist.
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure>;
 
-    /// The object's content. Refuses one above `limit` bytes: only playlists are read.
+    /// The object's content; `Missing` when it does not exist. Refuses one above `limit`
+    /// bytes: only playlists are read.
     async fn get(&self, key: &str, limit: u64) -> Result<Bytes, Failure>;
 
     /// Writes a small object whole: a rewritten playlist.
@@ -41,7 +43,8 @@ pub trait ObjectStore: Send + Sync {
     /// Copies `from`, which is in `source`, to `to` in this bucket, inside the store:
     /// the bytes do not pass through the process. Content type, metadata, storage
     /// class, access rights and tags come along. Fails with `SourceChanged` when the
-    /// source's ETag is not `etag`. The answer is the copy, verified to be there.
+    /// source's ETag is not `etag`, with `Missing` when there is no source. The answer
+    /// is the copy, verified to be there.
     async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure>;
 
     /// [`Self::copy`], giving the copy these access rights instead of the source's own, and
@@ -70,8 +73,9 @@ pub trait ObjectStore: Send + Sync {
         Ok(found.filter(|found| found.size == copy.size && found.etag == copy.etag))
     }
 
-    /// Ends whatever the note of a copy to `to` says may be open; done when nothing is.
-    async fn drop_upload(&self, _to: &str, _note: &str) -> Result<(), Failure> {
+    /// Removes what an unfinished copy to `to` may have left beside it, such as the upload
+    /// that `note`, the last one in its log, tells of. The target itself stays as it is.
+    async fn abandon(&self, _to: &str, _note: Option<&str>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -100,10 +104,11 @@ pub trait ObjectStore: Send + Sync {
         Ok(())
     }
 
-    /// Deletes objects; one that does not exist is deleted. Answers the failures by key.
+    /// Deletes objects, at most [`DELETE_LIMIT`]; one that does not exist is deleted.
+    /// Answers the failures by key.
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure>;
 
-    /// The object's tags.
+    /// The object's tags; `Missing` when it does not exist.
     async fn tags(&self, key: &str) -> Result<TagSupport, Failure>;
 
     /// Replaces the object's tags.
@@ -126,6 +131,10 @@ pub trait ObjectStore: Send + Sync {
     /// be copied inside the store have the same one.
     fn site(&self) -> String;
 }
+
+/// The most keys of one [`ObjectStore::delete`]: OBS refuses more in one request
+/// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0086.html>).
+pub const DELETE_LIMIT: usize = 1000;
 
 /// A copy to make.
 #[derive(Debug, Clone, Copy)]

@@ -1,15 +1,25 @@
 //! The HTTP client for destinations: guarded, bounded, and behind a small trait.
 //!
-//! Knows destinations and bytes; nothing of rules, tasks or recordings.
+//! Knows destinations and bytes; nothing of rules, tasks or recordings. Texts name a
+//! URL by its [`origin`] only: paths and queries of webhooks are secrets.
+
+mod address;
+mod client;
+mod failure;
+mod guarded;
+mod resolve;
+
+use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::time::Duration;
-
 use url::Url;
 
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
+
+pub use guarded::Guarded;
 
 /// Bytes read of an answer; the rest is not read.
 pub const ANSWER_LIMIT: usize = 16 * 1024;
@@ -23,7 +33,7 @@ pub trait Outbound: Send + Sync {
 }
 
 /// A request, whole: what is sent is exactly this.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     pub method: http::Method,
     pub url: Url,
@@ -40,4 +50,20 @@ pub struct Answer {
     pub headers: http::HeaderMap,
     /// At most [`ANSWER_LIMIT`] bytes.
     pub body: Bytes,
+}
+
+/// A URL's scheme, host and port: what may be shown of it.
+pub fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("origin", &origin(&self.url))
+            .field("body_bytes", &self.body.len())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }

@@ -73,10 +73,16 @@ pub enum Matcher {
 }
 
 /// A glob and its text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Glob {
     pub text: String,
     pub matcher: GlobMatcher,
+}
+
+impl std::fmt::Debug for Glob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Glob({:?})", self.text)
+    }
 }
 
 /// One entry of the rooms table.

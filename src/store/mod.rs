@@ -4,6 +4,8 @@
 //! one contract suite runs against every implementation. [`sqlite`] is the default.
 //! Knows nothing of YAML, HTTP or buckets: it writes what it is told, fenced.
 
+pub mod sqlite;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,10 +55,6 @@ pub trait Store: Send + Sync {
     /// A task whose turn is taken is set to wait for it instead. The cost does not
     /// grow with the backlog or with finished history.
     async fn claim(&self, room: Vec<LaneRoom>, now: Timestamp) -> Result<Claimed, Unavailable>;
-
-    /// Where the task's recording is now, and who moved it there. A recording that
-    /// only an earlier event's task moved is back at the place its event names.
-    async fn located(&self, claim: &Claim) -> Result<Option<Located>, Unavailable>;
 
     /// The moves of the claimed task's present step, in order of their numbers.
     async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable>;
@@ -139,20 +137,16 @@ pub struct Claimed {
 #[derive(Debug)]
 #[must_use = "a claim holds its task; apply a settlement to it"]
 pub struct Claim {
+    /// The store's own key of the task.
+    key: i64,
     task: Task,
     attempt: Attempt,
     event: Arc<Event>,
+    located: Option<Located>,
+    cancel: bool,
 }
 
 impl Claim {
-    fn new(task: Task, attempt: Attempt, event: Arc<Event>) -> Self {
-        Self {
-            task,
-            attempt,
-            event,
-        }
-    }
-
     /// The task as it stood when it was claimed.
     pub fn task(&self) -> &Task {
         &self.task
@@ -166,6 +160,18 @@ impl Claim {
     /// The event that caused the task.
     pub fn event(&self) -> &Arc<Event> {
         &self.event
+    }
+
+    /// Where the recording is, and who moved it there; `None` when the event names no
+    /// object. What only an earlier event's task moved is back at the place its event
+    /// names. Nobody else moves it while the claim holds its turn.
+    pub fn located(&self) -> Option<&Located> {
+        self.located.as_ref()
+    }
+
+    /// Whether a person asked to cancel the task before it was claimed.
+    pub fn cancel_requested(&self) -> bool {
+        self.cancel
     }
 }
 
@@ -222,7 +228,7 @@ pub enum Applied {
     /// The task is no longer the caller's.
     Settled,
     /// The caller runs the next step.
-    Continues(Claim),
+    Continues(Box<Claim>),
 }
 
 /// How long things are kept.

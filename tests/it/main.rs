@@ -1,13 +1,28 @@
 //! The integration crate: everything through public interfaces.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test's own support code ends the test where it cannot go on"
-)]
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod callback;
+mod cli;
+mod contrib;
+mod folder;
+mod http;
+mod json_schema;
+mod killed;
+mod layering;
+mod notify;
 mod obs_copy;
 mod obs_errors;
 mod obs_file_system;
 mod obs_objects;
 mod obs_parts;
 mod obs_parts_faults;
+mod outbound;
+mod rename;
+mod rename_faults;
+mod rules_file;
+mod service;
+mod store_contract;
 mod support;
+mod tag;
+mod tls;

@@ -286,7 +286,7 @@ async fn copy_that_is_given_up_ends_what_its_note_names() {
             .world(|world| assert_eq!(world.open_uploads(), 2, "{held}"));
         for _ in 0..2 {
             let note = log.newest().unwrap();
-            scene.store.drop_upload(TO, note).await.unwrap();
+            scene.store.abandon(TO, Some(note)).await.unwrap();
             scene.check_nothing(held);
         }
     }
@@ -354,7 +354,7 @@ async fn upload_that_shows_up_late_is_ended_by_its_note() {
     assert_eq!(failure.kind, FailureKind::Unknown, "{failure}");
     scene.obs.world(|world| assert_eq!(world.open_uploads(), 2));
     let note = log.newest().unwrap();
-    scene.store.drop_upload(TO, note).await.unwrap();
+    scene.store.abandon(TO, Some(note)).await.unwrap();
     scene.check_nothing("it showed up late");
 }
 
@@ -372,7 +372,7 @@ async fn uploads_of_others_stay_open_however_many_pages_they_fill() {
     let open = || scene.obs.world(|world| world.open_uploads());
     assert_eq!(open(), 4);
     let note = log.newest().unwrap();
-    scene.store.drop_upload(TO, note).await.unwrap();
+    scene.store.abandon(TO, Some(note)).await.unwrap();
     assert_eq!(open(), 3);
 }
 

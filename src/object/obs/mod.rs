@@ -140,8 +140,11 @@ impl ObjectStore for ObsStore {
         Ok(self.earlier_copy(copy, rights, note.as_ref()).await?)
     }
 
-    async fn drop_upload(&self, to: &str, note: &str) -> Result<(), Failure> {
-        Ok(self.end_noted(to, &Note::parse(note)?).await?)
+    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<(), Failure> {
+        match note {
+            Some(note) => Ok(self.end_noted(to, &Note::parse(note)?).await?),
+            None => Ok(()),
+        }
     }
 
     async fn layout(&self) -> Result<Layout, Failure> {

@@ -1,3 +1,8 @@
 //! What tests need from the other side of the service.
 
 pub(crate) mod fake_obs;
+pub(crate) mod gate;
+pub(crate) mod journal;
+pub(crate) mod recording;
+pub(crate) mod sink;
+pub(crate) mod world;

@@ -1,0 +1,398 @@
+//! Decides what moves where: the manifest of a rename.
+//!
+//! Pure: given what stands at the sources and at the targets, and what earlier tasks
+//! moved, the same manifest comes out. `survey` looks, this decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::relative;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::recording::Place;
+use crate::model::step::OnConflict;
+use crate::object::ObjectMeta;
+
+/// The longest key in bytes that OBS takes.
+const KEY_LIMIT: usize = 1024;
+
+/// From where to where the object moves that the event names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route<'a> {
+    pub(super) from: &'a Place,
+    pub(super) to: &'a Place,
+}
+
+/// An object of the set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    /// Where the playlist says that it is.
+    pub(super) named: Place,
+    /// Where it is: elsewhere when an earlier task of the recording moved it.
+    pub(super) at: Place,
+    pub(super) size: u64,
+    pub(super) etag: String,
+}
+
+/// What is known beside the members.
+#[derive(Debug)]
+pub(super) struct Circumstances<'a> {
+    /// What stands at the targets.
+    pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
+    /// The newest completed move from each named place, by earlier tasks.
+    pub(super) earlier: &'a BTreeMap<Place, Move>,
+    pub(super) on_conflict: OnConflict,
+}
+
+impl Route<'_> {
+    /// Whether only the named object moves: it is no playlist, or a playlist that gets
+    /// another name in its folder, where everything it refers to stays right.
+    pub(super) fn is_single(&self) -> bool {
+        !self.from.is_playlist() || self.stays_in_folder()
+    }
+
+    /// Where the member that the playlist has at `key` goes.
+    pub(super) fn target(&self, key: &str) -> Result<Place, Failure> {
+        if key == self.from.key {
+            check_key(&self.to.key)?;
+            return Ok(self.to.clone());
+        }
+        let way = relative::between(relative::folder(&self.from.key), key);
+        let key = relative::resolve(relative::folder(&self.to.key), &way)
+            .filter(|target| target.len() <= KEY_LIMIT)
+            .ok_or_else(|| {
+                let reason = format!("{key:?} would move above the bucket's top, or to a key of more than {KEY_LIMIT} bytes");
+                Failure::new(FailureKind::Invalid, reason)
+            })?;
+        Ok(Place {
+            bucket: self.to.bucket.clone(),
+            key,
+        })
+    }
+
+    /// The place that `keep_both` takes when the target is taken: beside it, with `-` and
+    /// `suffix` before the extension, or for a set after the folder's name.
+    pub(super) fn beside(&self, suffix: &str) -> Place {
+        let to = self.to;
+        let folder = relative::folder(&to.key);
+        let key = match folder.strip_suffix('/') {
+            _ if self.is_single() => {
+                let dot = if to.name().contains('.') { "." } else { "" };
+                format!("{folder}{}-{suffix}{dot}{}", to.stem(), to.extension())
+            }
+            Some(folder) => format!("{folder}-{suffix}/{}", to.name()),
+            // At the top there is no folder to rename.
+            None => format!("{}-{suffix}/{}", to.stem(), to.name()),
+        };
+        Place {
+            bucket: to.bucket.clone(),
+            key,
+        }
+    }
+
+    fn stays_in_folder(&self) -> bool {
+        self.from.bucket == self.to.bucket
+            && relative::folder(&self.from.key) == relative::folder(&self.to.key)
+    }
+}
+
+/// The moves of `members`, in their order, numbered. `Conflict` when a target is taken.
+pub(super) fn manifest(
+    route: Route<'_>,
+    members: &[Member],
+    known: &Circumstances<'_>,
+) -> Result<Vec<Move>, Failure> {
+    let mut moves = Vec::with_capacity(members.len());
+    for member in members {
+        let to = route.target(&member.named.key)?;
+        moves.push(known.move_of(member, &to)?);
+    }
+    let at: BTreeSet<&Place> = members.iter().map(|member| &member.at).collect();
+    if let Some(crossed) = moves
+        .iter()
+        .find(|m| m.from != m.to && at.contains(&m.to) && m.target != Target::Present)
+    {
+        let reason = format!(
+            "{} would move to {}, which is a part of the recording itself",
+            crossed.from, crossed.to
+        );
+        return Err(Failure::new(FailureKind::Conflict, reason));
+    }
+    if let Some(outdated) = known.outdated_playlist(route, members) {
+        moves.insert(moves.len().saturating_sub(1), outdated);
+    }
+    for (number, one) in (0..).zip(&mut moves) {
+        one.number = number;
+    }
+    Ok(moves)
+}
+
+/// Refuses what no target may be named. Empty segments come from templates that were
+/// filled with nothing, and `.` and `..` are taken out of URLs by clients.
+fn check_key(key: &str) -> Result<(), Failure> {
+    let fault = if key.len() > KEY_LIMIT {
+        "it is longer than 1024 bytes"
+    } else if key.chars().any(char::is_control) {
+        "it has a control character"
+    } else if key.split('/').any(str::is_empty) {
+        "it has an empty segment"
+    } else if key
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
+    {
+        "it has a . or .. segment"
+    } else {
+        return Ok(());
+    };
+    let reason = format!("cannot rename to {key:?}: {fault}");
+    Err(Failure::new(FailureKind::Invalid, reason))
+}
+
+impl Circumstances<'_> {
+    fn move_of(&self, member: &Member, to: &Place) -> Result<Move, Failure> {
+        let planned = |target, target_etag| Move {
+            number: 0,
+            from: member.at.clone(),
+            to: to.clone(),
+            size: member.size,
+            etag: member.etag.clone(),
+            target,
+            target_etag,
+            upload: None,
+            phase: MovePhase::Planned,
+        };
+        if member.at == *to {
+            return Ok(Move {
+                from: member.named.clone(),
+                phase: MovePhase::Copied,
+                ..planned(Target::Present, Some(member.etag.clone()))
+            });
+        }
+        match self.there.get(to) {
+            None => Ok(planned(Target::Absent, None)),
+            Some(there) if self.may_replace(member, to, there) => {
+                Ok(planned(Target::Replace, Some(there.etag.clone())))
+            }
+            Some(_) => {
+                let reason = format!(
+                    "{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)"
+                );
+                Err(Failure::new(FailureKind::Conflict, reason))
+            }
+        }
+    }
+
+    fn may_replace(&self, member: &Member, to: &Place, there: &ObjectMeta) -> bool {
+        // What an earlier task put there, or a copy that was made anew and then kept.
+        let ours = |earlier: &Move| {
+            earlier.to == *to
+                && (earlier.target_etag.as_ref() == Some(&there.etag) || there.etag == member.etag)
+        };
+        self.on_conflict == OnConflict::Overwrite
+            || self.earlier.get(&member.named).is_some_and(ours)
+    }
+
+    /// The playlist that an earlier task put elsewhere, when segments are now taken away
+    /// from beside it: a move that only deletes it.
+    fn outdated_playlist(&self, route: Route<'_>, members: &[Member]) -> Option<Move> {
+        let fetched = |member: &Member| {
+            member.at != member.named
+                && route
+                    .target(&member.named.key)
+                    .is_ok_and(|to| to != member.at)
+        };
+        let earlier = self.earlier.get(route.from)?;
+        if earlier.to == *route.to || !members.iter().any(fetched) {
+            return None;
+        }
+        Some(Move {
+            number: 0,
+            from: earlier.to.clone(),
+            to: route.to.clone(),
+            size: 0,
+            etag: earlier.target_etag.clone()?,
+            target: Target::Present,
+            target_etag: None,
+            upload: None,
+            phase: MovePhase::Copied,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(key: &str) -> Place {
+        Place {
+            bucket: "b".into(),
+            key: key.into(),
+        }
+    }
+
+    fn member(key: &str, at: &str) -> Member {
+        Member {
+            named: place(key),
+            at: place(at),
+            size: 1,
+            etag: format!("etag of {key}"),
+        }
+    }
+
+    fn there(key: &str) -> (Place, ObjectMeta) {
+        let meta = ObjectMeta {
+            key: key.into(),
+            size: 1,
+            etag: "there".into(),
+            attributes: crate::object::Attributes::default(),
+        };
+        (place(key), meta)
+    }
+
+    fn earlier(from: &str, to: &str) -> (Place, Move) {
+        let moved = Move {
+            number: 0,
+            from: place(from),
+            to: place(to),
+            size: 1,
+            etag: "old".into(),
+            target: Target::Absent,
+            target_etag: Some("there".into()),
+            upload: None,
+            phase: MovePhase::Moved,
+        };
+        (place(from), moved)
+    }
+
+    struct Case {
+        to: &'static str,
+        members: Vec<Member>,
+        there: Vec<(Place, ObjectMeta)>,
+        earlier: Vec<(Place, Move)>,
+        on_conflict: OnConflict,
+    }
+
+    impl Case {
+        fn hls(to: &'static str) -> Self {
+            Self {
+                to,
+                members: ["r/ts/1.ts", "r/a.m3u8"].map(|key| member(key, key)).into(),
+                there: vec![],
+                earlier: vec![],
+                on_conflict: OnConflict::Fail,
+            }
+        }
+
+        /// `from > to target phase` of each move, or the failure's kind.
+        fn moves(&self) -> Result<Vec<String>, FailureKind> {
+            let (from, to) = (place("r/a.m3u8"), place(self.to));
+            let known = Circumstances {
+                there: &self.there.iter().cloned().collect(),
+                earlier: &self.earlier.iter().cloned().collect(),
+                on_conflict: self.on_conflict,
+            };
+            let route = Route {
+                from: &from,
+                to: &to,
+            };
+            let moves = manifest(route, &self.members, &known).map_err(|failure| failure.kind)?;
+            Ok(moves
+                .iter()
+                .map(|m| {
+                    format!(
+                        "{} {} > {} {:?} {}",
+                        m.number,
+                        m.from.key,
+                        m.to.key,
+                        m.target,
+                        m.phase.name()
+                    )
+                })
+                .collect())
+        }
+    }
+
+    #[test]
+    fn segments_keep_their_place_relative_to_the_playlist_which_is_last() {
+        assert_eq!(
+            Case::hls("x/y/b.m3u8").moves().unwrap(),
+            [
+                "0 r/ts/1.ts > x/y/ts/1.ts Absent planned",
+                "1 r/a.m3u8 > x/y/b.m3u8 Absent planned"
+            ],
+        );
+    }
+
+    #[test]
+    fn target_that_stands_is_a_conflict_unless_it_may_be_overwritten_or_is_an_earlier_copy() {
+        let mut case = Case::hls("x/b.m3u8");
+        case.there = vec![there("x/ts/1.ts")];
+        assert_eq!(case.moves(), Err(FailureKind::Conflict));
+        case.earlier = vec![earlier("r/ts/1.ts", "x/ts/1.ts")];
+        let replaced = case.moves().unwrap();
+        assert_eq!(replaced[0], "0 r/ts/1.ts > x/ts/1.ts Replace planned");
+        case.earlier.clear();
+        case.on_conflict = OnConflict::Overwrite;
+        assert_eq!(case.moves().unwrap(), replaced);
+    }
+
+    #[test]
+    fn segment_that_an_earlier_task_moved_is_present_or_fetched_from_there() {
+        let mut case = Case::hls("x/b.m3u8");
+        case.members[0] = member("r/ts/1.ts", "x/ts/1.ts");
+        assert_eq!(
+            case.moves().unwrap()[0],
+            "0 r/ts/1.ts > x/ts/1.ts Present copied"
+        );
+        case.members[0] = member("r/ts/1.ts", "old/ts/1.ts");
+        case.earlier = vec![earlier("r/a.m3u8", "old/b.m3u8")];
+        assert_eq!(
+            case.moves().unwrap(),
+            [
+                "0 old/ts/1.ts > x/ts/1.ts Absent planned",
+                "1 old/b.m3u8 > x/b.m3u8 Present copied",
+                "2 r/a.m3u8 > x/b.m3u8 Absent planned",
+            ],
+        );
+    }
+
+    #[test]
+    fn recording_is_never_moved_over_a_part_of_itself() {
+        let mut case = Case::hls("r/ts/b.m3u8");
+        case.members.insert(0, member("r/1.ts", "r/1.ts"));
+        case.on_conflict = OnConflict::Overwrite;
+        assert_eq!(case.moves(), Err(FailureKind::Conflict));
+    }
+
+    #[test]
+    fn target_that_is_no_sound_key_is_refused() {
+        let long = format!("{}.m3u8", "x".repeat(1024));
+        for key in ["", "/a", "a/", "a//b", "a/../b", "./a", "a\nb", &long] {
+            assert_eq!(
+                check_key(key).unwrap_err().kind,
+                FailureKind::Invalid,
+                "{key:?}"
+            );
+        }
+        let mut case = Case::hls("b.m3u8");
+        case.members.insert(0, member("1.ts", "1.ts"));
+        assert_eq!(case.moves(), Err(FailureKind::Invalid), "above the top");
+    }
+
+    #[test]
+    fn keep_both_names_the_file_or_the_folder_of_a_set() {
+        for (from, to, beside) in [
+            ("r/a.mp4", "x/b.mp4", "x/b-1f.mp4"),
+            ("r/a", "x/b", "x/b-1f"),
+            ("r/a.m3u8", "x/b.m3u8", "x-1f/b.m3u8"),
+            ("r/a.m3u8", "b.m3u8", "b-1f/b.m3u8"),
+            ("r/a.m3u8", "r/b.m3u8", "r/b-1f.m3u8"),
+        ] {
+            let (from, to) = (place(from), place(to));
+            let route = Route {
+                from: &from,
+                to: &to,
+            };
+            assert_eq!(route.beside("1f"), place(beside));
+        }
+    }
+}

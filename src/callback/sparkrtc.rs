@@ -1,0 +1,253 @@
+//! SparkRTC's callback body, and the only file that spells its fields.
+//!
+//! The vendor documents every field as optional, its two field tables disagree with
+//! its example, and its sibling products send the same fields with other types. So
+//! whatever is a JSON object is an event; a field that makes no sense is absent.
+//! Sources: <https://support.huaweicloud.com/api-rtc/rtc_07_0021.html> (fields),
+//! <https://support.huaweicloud.com/usermanual-rtc/rtc_04_0007.html> (example).
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
+
+use super::CallbackHeaders;
+use super::lenient::Scalar;
+use crate::model::event::{Event, EventType, Fields};
+use crate::model::id::EventId;
+use crate::model::time::Timestamp;
+
+/// A body that is not an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEvent {
+    #[error("body is not JSON: {reason}")]
+    Malformed { reason: String },
+    #[error("body is JSON but not an object")]
+    NotAnObject,
+}
+
+/// Reads a callback that reached us at `received`.
+pub fn parse(
+    body: Bytes,
+    headers: &CallbackHeaders,
+    received: Timestamp,
+) -> Result<Event, NotAnEvent> {
+    let fields = read(&body)?;
+    Ok(Event {
+        id: identify(&fields, &body, headers),
+        received,
+        body,
+        fields,
+    })
+}
+
+/// Turns a stored body back into its event. A body that cannot be read is an event
+/// without fields: what was accepted once never fails later.
+pub fn decode(id: EventId, received: Timestamp, body: Bytes) -> Event {
+    let fields = read(&body).unwrap_or_else(|_| Fields::new(EventType::from_name("")));
+    Event {
+        id,
+        received,
+        body,
+        fields,
+    }
+}
+
+/// The vendor sends no event id, so the id is derived from what the callback means.
+/// The times are part of it because HLS merge mode completes the same object again.
+/// Without an object or a time only the very same request is the same event.
+fn identify(fields: &Fields, body: &[u8], headers: &CallbackHeaders) -> EventId {
+    let time = fields.end_time.or(fields.start_time);
+    match (&fields.obs_object, time) {
+        (Some(object), Some(_)) => EventId::derive(
+            time,
+            &[
+                fields.event_type.name().as_bytes(),
+                bytes(fields.app_id.as_ref()),
+                bytes(fields.obs_bucket.as_ref()),
+                object.as_bytes(),
+                &seconds(fields.start_time),
+                &seconds(fields.end_time),
+            ],
+        ),
+        _ => EventId::derive(
+            time,
+            &[
+                body,
+                bytes(headers.timestamp.as_ref()),
+                bytes(headers.rand.as_ref()),
+            ],
+        ),
+    }
+}
+
+fn bytes(text: Option<&String>) -> &[u8] {
+    text.map_or(&[], String::as_bytes)
+}
+
+fn seconds(time: Option<Timestamp>) -> Vec<u8> {
+    time.map_or_else(Vec::new, |time| time.seconds().to_be_bytes().to_vec())
+}
+
+fn read(body: &[u8]) -> Result<Fields, NotAnEvent> {
+    // Checked once for the whole body: values that are skipped are not looked into.
+    let text = std::str::from_utf8(body).map_err(|error| NotAnEvent::Malformed {
+        reason: format!("byte {} is not UTF-8", error.valid_up_to()),
+    })?;
+    let Callback(fields) = serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => NotAnEvent::NotAnObject,
+        Category::Io | Category::Syntax | Category::Eof => NotAnEvent::Malformed {
+            reason: error.to_string(),
+        },
+    })?;
+    Ok(fields)
+}
+
+struct Callback(Fields);
+
+impl<'de> Deserialize<'de> for Callback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CallbackVisitor).map(Self)
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    EventType,
+    AppId,
+    RoomId,
+    JobId,
+    StreamName,
+    RecordFormat,
+    FileSize,
+    RecordDuration,
+    Width,
+    Height,
+    StartTime,
+    EndTime,
+    ObsLocation,
+    ObsBucket,
+    ObsObject,
+    DownloadUrl,
+    DetailMessage,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Fills the fields in one pass over the body. Not derived: a derived struct would
+/// refuse a repeated key, and accept a list.
+struct CallbackVisitor;
+
+impl<'de> Visitor<'de> for CallbackVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::new(EventType::from_name(""));
+        while let Some(key) = map.next_key()? {
+            if let Key::Unknown = key {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                set(&mut fields, key, map.next_value()?);
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn set(fields: &mut Fields, key: Key, value: Scalar<'_>) {
+    match key {
+        Key::EventType => {
+            fields.event_type = EventType::from_name(&value.text().unwrap_or_default());
+        }
+        Key::AppId => fields.app_id = value.text(),
+        Key::RoomId => fields.room_id = value.text(),
+        Key::JobId => fields.job_id = value.text(),
+        Key::StreamName => fields.stream_name = value.text(),
+        Key::RecordFormat => {
+            fields.record_format = value.text().map(|format| format.to_ascii_uppercase());
+        }
+        Key::FileSize => fields.file_size = value.number(),
+        Key::RecordDuration => fields.record_duration = value.number(),
+        Key::Width => fields.width = value.number(),
+        Key::Height => fields.height = value.number(),
+        Key::StartTime => fields.start_time = value.time(),
+        Key::EndTime => fields.end_time = value.time(),
+        Key::ObsLocation => fields.obs_location = value.text(),
+        Key::ObsBucket => fields.obs_bucket = value.text(),
+        Key::ObsObject => fields.obs_object = value.text().and_then(without_leading_slash),
+        Key::DownloadUrl => fields.download_url = value.text(),
+        Key::DetailMessage => fields.detail_message = value.text(),
+        Key::Unknown => {}
+    }
+}
+
+/// Only one slash goes: the rest of the key is the recorder's, and empty segments
+/// are real.
+fn without_leading_slash(key: String) -> Option<String> {
+    match key.strip_prefix('/') {
+        Some("") => None,
+        Some(rest) => Some(rest.to_owned()),
+        None => Some(key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(json: &str) -> Fields {
+        read(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_one_leading_slash_of_the_object_goes() {
+        for (sent, key) in [
+            ("/a/b.mp4", Some("a/b.mp4")),
+            ("//a/b.mp4", Some("/a/b.mp4")),
+            ("a//b.mp4", Some("a//b.mp4")),
+            ("/", None),
+            ("", None),
+        ] {
+            let found = fields(&format!(r#"{{"obs_object":"{sent}"}}"#)).obs_object;
+            assert_eq!(found.as_deref(), key, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn last_of_repeated_keys_counts() {
+        let fields = fields(r#"{"room_id":"a","room_id":{"x":1},"room_id":7}"#);
+        assert_eq!(fields.room_id.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn body_that_is_no_object_is_refused_with_the_reason() {
+        for (body, reason) in [
+            (&b"[]"[..], "body is JSON but not an object"),
+            (b"\"text\"", "body is JSON but not an object"),
+            (b"null", "body is JSON but not an object"),
+            (
+                b"",
+                "body is not JSON: EOF while parsing a value at line 1 column 0",
+            ),
+            (
+                b"{} x",
+                "body is not JSON: trailing characters at line 1 column 4",
+            ),
+            (
+                b"{\"room_id\":\"a\",}",
+                "body is not JSON: trailing comma at line 1 column 16",
+            ),
+            (b"{\"x\":\"\xff\"}", "body is not JSON: byte 6 is not UTF-8"),
+        ] {
+            let error = read(body).unwrap_err();
+            assert_eq!(error.to_string(), reason, "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Flags that several commands share, each with its twin in the environment.
+//!
+//! A flag beats its twin. `--help` does not show what the environment holds.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+
+use crate::config::StoreUrl;
+
+/// Which rules file is in force.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct RulesFlag {
+    /// The rules file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AFTERTAKE_RULES",
+        hide_env_values = true,
+        default_value = "rules.yaml"
+    )]
+    pub rules: PathBuf,
+}
+
+/// Which store is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct StoreFlag {
+    /// The store
+    #[arg(
+        long,
+        value_name = "sqlite:PATH",
+        env = "AFTERTAKE_STORE",
+        hide_env_values = true,
+        default_value = "sqlite:aftertake.db",
+        value_parser = Parsed::of::<StoreUrl>()
+    )]
+    pub store: StoreUrl,
+}
+
+/// Reads a value and says what is wrong with it in the value's own words: clap's message
+/// would repeat the value as it came, and a store's URL may hold a password.
+#[derive(Debug)]
+pub(super) struct Parsed<T>(fn(&str) -> Result<T, String>);
+
+impl<T> Parsed<T> {
+    /// Reads a value with this function.
+    pub(super) const fn by(read: fn(&str) -> Result<T, String>) -> Self {
+        Self(read)
+    }
+}
+
+impl Parsed<()> {
+    /// Reads a value as its type says.
+    pub(super) const fn of<T: FromStr<Err: fmt::Display>>() -> Parsed<T> {
+        Parsed(|text| text.parse().map_err(|error: T::Err| error.to_string()))
+    }
+}
+
+impl<T> Clone for Parsed<T> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Parsed<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        let text = value.to_str().ok_or("the value is not UTF-8".to_owned());
+        text.and_then(self.0).map_err(|why| {
+            let name = arg.map(ToString::to_string).unwrap_or_default();
+            let message = format!("{name}: {why}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        store: StoreFlag,
+    }
+
+    #[test]
+    fn refused_store_does_not_show_its_password() {
+        let refusal = Line::try_parse_from(["x", "--store", "postgres://me:hidden@db/x"]);
+        let text = refusal.unwrap_err().to_string();
+        assert_eq!(
+            text.lines().next(),
+            Some("error: --store <sqlite:PATH>: \"postgres:…\" is not a store (sqlite:PATH)")
+        );
+        assert!(!text.contains("hidden"));
+    }
+}

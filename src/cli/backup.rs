@@ -1,0 +1,58 @@
+//! `aftertake backup`: a copy of the store as it is at one moment.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::args::StoreFlag;
+use super::exit::{Exit, Stop};
+use super::out::{Answer, OutFlags};
+use super::store;
+
+/// Copy the store to a new file, also while it is served
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  aftertake backup /var/backups/aftertake.db")]
+pub(super) struct Backup {
+    /// The file to write; it must not exist
+    file: PathBuf,
+    #[command(flatten)]
+    store: StoreFlag,
+    #[command(flatten)]
+    out: OutFlags,
+}
+
+/// A backup that was made.
+#[derive(Debug, Serialize)]
+struct Copied {
+    store: String,
+    file: String,
+    bytes: u64,
+}
+
+impl Backup {
+    pub(super) fn run(&self) -> Result<Exit, Stop> {
+        let desk = store::desk(&self.store.store)?;
+        let file = self.file.display().to_string();
+        if self.file.exists() {
+            let sentence = format!("{file} exists already; name a file that does not");
+            return Err(Stop::say(Exit::Failed, sentence));
+        }
+        desk.backup(&self.file)
+            .with_context(|| format!("copy the store to {file}"))
+            .map_err(|error| Stop::new(Exit::Failed, error))?;
+        self.out.print(&Copied {
+            store: self.store.store.to_string(),
+            bytes: std::fs::metadata(&self.file).map_or(0, |meta| meta.len()),
+            file,
+        })?;
+        Ok(Exit::Fine)
+    }
+}
+
+impl Answer for Copied {
+    fn text(&self, _: Option<usize>) -> String {
+        let Self { store, file, bytes } = self;
+        format!("{store} is copied to {file}, {bytes} bytes\n")
+    }
+}

@@ -1,0 +1,68 @@
+//! `aftertake events add`: enters a callback that was lost on its way.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::story::Story;
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::out::{Answer, OutFlags};
+use crate::cli::{load, store};
+use crate::config::StoreUrl;
+use crate::model::event::Event;
+use crate::model::plan::Plan;
+use crate::rules::file::RulesFile;
+use crate::rules::plan::plan;
+use crate::store::{Arrival, Recorded};
+
+pub(super) fn run(path: &Path, rules: &Path, url: &StoreUrl, out: OutFlags) -> Result<(), Stop> {
+    let file = load::rules(rules)?;
+    let event = load::event(path)?;
+    let mut desk = store::desk(url)?;
+    let arrival = Arrival {
+        plan: masked_plan(&file, &event),
+        event: Arc::new(event),
+    };
+    let recorded = desk.record(&arrival, &file.rules.text);
+    let recorded = recorded.map_err(store::unavailable)?;
+    let id = arrival.event.id;
+    let detail = desk.event(id).map_err(store::unavailable)?;
+    let detail = detail.ok_or_else(|| {
+        let sentence = format!("{id} was removed from {url} at once; is --retention very short?");
+        Stop::say(Exit::Failed, sentence)
+    })?;
+    out.print(&Added {
+        new: matches!(recorded, Recorded::New { .. }),
+        event: Story::of(&detail),
+    })
+}
+
+/// Reasons quote the rule's patterns, which can hold values of the environment.
+fn masked_plan(file: &RulesFile, event: &Event) -> Plan {
+    let mut plan = plan(&file.rules, event, 0);
+    for skipped in &mut plan.skipped {
+        skipped.reason = file.mask.apply(&skipped.reason).into_owned();
+    }
+    plan
+}
+
+/// What became of the callback: the event as it is stored now.
+#[derive(Debug, Serialize)]
+struct Added<'a> {
+    /// Whether it was stored now, and not before.
+    new: bool,
+    #[serde(flatten)]
+    event: Story<'a>,
+}
+
+impl Answer for Added<'_> {
+    fn text(&self, width: Option<usize>) -> String {
+        let told = if self.new {
+            "stored now"
+        } else {
+            "stored before; nothing changed"
+        };
+        format!("{told}: {}", self.event.text(width))
+    }
+}

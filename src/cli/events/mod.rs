@@ -1,0 +1,146 @@
+//! `aftertake events …`: what was announced, what came of it, and what was lost on its way.
+
+mod add;
+mod story;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use self::story::Story;
+use super::args::{Parsed, RulesFlag, StoreFlag};
+use super::exit::{Exit, Stop};
+use super::out::{Answer, OutFlags, at_most};
+use super::store;
+use super::table::Table;
+use crate::model::id::EventId;
+use crate::model::time::Timestamp;
+use crate::store::sqlite::{EventFilter, EventRow};
+
+/// List, show and add events
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Events {
+    /// List events, the newest first
+    #[command(after_help = "Example:\n  aftertake events list --room class-7")]
+    List {
+        /// Only events of this room
+        #[arg(long)]
+        room: Option<String>,
+        /// Events at the most
+        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+        limit: usize,
+        #[command(flatten)]
+        store: StoreFlag,
+        #[command(flatten)]
+        out: OutFlags,
+    },
+    /// Show an event: its fields, its tasks, and why each other rule did not match
+    #[command(
+        after_help = "Example:\n  aftertake events show evt_6089239abc2e2142601366dba4427b1a"
+    )]
+    Show {
+        /// The event
+        #[arg(value_parser = Parsed::of::<EventId>())]
+        id: EventId,
+        #[command(flatten)]
+        store: StoreFlag,
+        #[command(flatten)]
+        out: OutFlags,
+    },
+    /// Enter a callback by hand that was lost on its way
+    ///
+    /// Plans it under the rules file as the service would, and stores it with its tasks; a
+    /// running service takes them up within a second. A callback that arrived after all is
+    /// recognised by its object and times, and changes nothing.
+    #[command(
+        after_help = "Examples:\n  aftertake events add callback.json --rules rules.yaml\n  \
+                      curl … | aftertake events add - --rules rules.yaml"
+    )]
+    Add {
+        /// The callback's body as SparkRTC sends it; `-` for standard input
+        file: PathBuf,
+        #[command(flatten)]
+        rules: RulesFlag,
+        #[command(flatten)]
+        store: StoreFlag,
+        #[command(flatten)]
+        out: OutFlags,
+    },
+}
+
+impl Events {
+    pub(super) fn run(self) -> Result<Exit, Stop> {
+        match self {
+            Self::List {
+                room,
+                limit,
+                store,
+                out,
+            } => {
+                let filter = EventFilter {
+                    room,
+                    limit: limit.saturating_add(1),
+                };
+                let rows = store::desk(&store.store)?.events(&filter);
+                let rows = at_most(limit, rows.map_err(store::unavailable)?);
+                out.print(&Listed(rows.iter().map(EventLine::of).collect()))?;
+            }
+            Self::Show { id, store, out } => {
+                let detail = store::desk(&store.store)?.event(id);
+                let detail = detail.map_err(store::unavailable)?.ok_or_else(|| {
+                    let url = &store.store;
+                    let sentence = format!(
+                        "{id} is not in {url}; `aftertake events list` shows those that are"
+                    );
+                    Stop::say(Exit::Failed, sentence)
+                })?;
+                out.print(&Story::of(&detail))?;
+            }
+            Self::Add {
+                file,
+                rules,
+                store,
+                out,
+            } => add::run(&file, &rules.rules, &store.store, out)?,
+        }
+        Ok(Exit::Fine)
+    }
+}
+
+/// An event in a document. Keys may be added, never renamed or removed.
+#[derive(Debug, Serialize)]
+struct EventLine<'a> {
+    id: EventId,
+    received: Timestamp,
+    event_type: &'a str,
+    room: Option<&'a str>,
+}
+
+impl<'a> EventLine<'a> {
+    fn of(row: &'a EventRow) -> Self {
+        Self {
+            id: row.id,
+            received: row.received,
+            event_type: &row.event_type,
+            room: row.room.as_deref(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Listed<'a>(Vec<EventLine<'a>>);
+
+impl Answer for Listed<'_> {
+    fn text(&self, width: Option<usize>) -> String {
+        let mut table = Table::new(&["EVENT", "RECEIVED", "ROOM", "TYPE"]);
+        for row in &self.0 {
+            table.row([
+                row.id.to_string(),
+                row.received.to_string(),
+                row.room.unwrap_or_default().to_owned(),
+                row.event_type.to_owned(),
+            ]);
+        }
+        table.text(width)
+    }
+}

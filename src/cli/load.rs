@@ -1,0 +1,59 @@
+//! Reads what a command is given: the rules file and callback bodies.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::Context;
+use bytes::Bytes;
+
+use super::exit::{Exit, Stop};
+use crate::callback::{CallbackHeaders, sparkrtc};
+use crate::clock;
+use crate::config::Environment;
+use crate::model::event::Event;
+use crate::rules::error::RulesError;
+use crate::rules::file::{self, RulesFile};
+
+/// The rules file at `path`, with the variables of this process's environment.
+pub(super) fn rules(path: &Path) -> Result<RulesFile, Stop> {
+    let text = text(path)?;
+    parse(path, &text).map_err(|refusal| Stop::new(Exit::BadInput, refusal))
+}
+
+/// Parses the rules file at `path`; relative paths in it start from its folder.
+pub(super) fn parse(path: &Path, text: &str) -> Result<RulesFile, RulesError> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    file::parse(&path.display().to_string(), text, base, &Environment)
+}
+
+/// The text of a rules file.
+pub(super) fn text(path: &Path) -> Result<String, Stop> {
+    let bytes = fs::read(path)
+        .with_context(|| format!("read rules file {}", path.display()))
+        .map_err(|error| Stop::new(Exit::NoInput, error))?;
+    String::from_utf8(bytes)
+        .with_context(|| format!("read rules file {}", path.display()))
+        .map_err(|error| Stop::new(Exit::BadInput, error))
+}
+
+/// The callback whose body is in the file at `path`, or on standard input for `-`,
+/// as if it arrived now. Nobody signed it.
+pub(super) fn event(path: &Path) -> Result<Event, Stop> {
+    let shown = || format!("read event file {}", path.display());
+    let body = body(path)
+        .with_context(shown)
+        .map_err(|error| Stop::new(Exit::NoInput, error))?;
+    sparkrtc::parse(Bytes::from(body), &CallbackHeaders::default(), clock::now())
+        .with_context(shown)
+        .map_err(|error| Stop::new(Exit::BadInput, error))
+}
+
+fn body(path: &Path) -> io::Result<Vec<u8>> {
+    if path != Path::new("-") {
+        return fs::read(path);
+    }
+    let mut body = Vec::new();
+    io::stdin().lock().read_to_end(&mut body)?;
+    Ok(body)
+}

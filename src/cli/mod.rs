@@ -1,0 +1,153 @@
+//! The command line: reads arguments, runs one command, says how it ended.
+//!
+//! Each command answers with one value that `out` prints, as text or as JSON. Errors
+//! are one clear message on standard error, and every way to end has its exit code.
+
+mod args;
+mod backup;
+mod demo;
+mod events;
+mod exit;
+mod fields;
+mod load;
+mod out;
+mod rules;
+mod serve;
+mod store;
+mod table;
+mod tasks;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use self::exit::{Exit, Stop};
+
+/// Acts on finished recordings: renames, tags and announces them by YAML rules
+///
+/// Aftertake takes the callbacks of Huawei Cloud SparkRTC, stores each one durably before
+/// it answers, and carries out the rules of a YAML file on the finished recording: rename
+/// it, tag it by room, notify webhooks, with retries.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aftertake",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = START,
+    after_long_help = format!("{START}\n\n{ENVIRONMENT}\n\n{}", exit::HELP)
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const START: &str = "\
+Start here:
+  aftertake demo                                see it work, with nothing to set up
+  aftertake rules check rules.yaml              is the file right?
+  aftertake rules try rules.yaml callback.json  what would it do with this callback?
+  aftertake serve --rules rules.yaml            do it
+  aftertake tasks list --state dead             what waits for a person?
+  aftertake tasks show task_…                   what happened, and why?";
+
+const ENVIRONMENT: &str = "\
+Every flag that a service needs has a twin in the environment, such as AFTERTAKE_STORE for
+--store. The flag beats its twin.";
+
+/// What can be asked for.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Serve(Box<serve::Serve>),
+    Demo(demo::Demo),
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
+    #[command(subcommand)]
+    Events(events::Events),
+    Backup(backup::Backup),
+}
+
+/// Runs the command that the arguments ask for; the first one is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads any more is no error.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(Exit::Usage.into(), ExitCode::from);
+        }
+    };
+    cli.command
+        .run()
+        .unwrap_or_else(|stop| {
+            out::tell(&stop.to_string());
+            stop.exit
+        })
+        .into()
+}
+
+impl Command {
+    fn run(self) -> Result<Exit, Stop> {
+        match self {
+            Self::Serve(serve) => serve.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::Rules(rules) => rules.run(),
+            Self::Tasks(tasks) => tasks.run(),
+            Self::Events(events) => events.run(),
+            Self::Backup(backup) => backup.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn every(command: &clap::Command, check: &mut impl FnMut(&clap::Command)) {
+        check(command);
+        command.get_subcommands().for_each(|sub| every(sub, check));
+    }
+
+    #[test]
+    fn arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_never_shows_what_the_environment_holds() {
+        every(&Cli::command(), &mut |command| {
+            for arg in command
+                .get_arguments()
+                .filter(|arg| arg.get_env().is_some())
+            {
+                assert!(arg.is_hide_env_values_set(), "{} {arg}", command.get_name());
+            }
+        });
+    }
+
+    #[test]
+    fn twin_in_the_environment_is_named_after_its_flag() {
+        every(&Cli::command(), &mut |command| {
+            for arg in command.get_arguments() {
+                if let (Some(env), Some(long)) = (arg.get_env(), arg.get_long()) {
+                    let twin = long.to_ascii_uppercase().replace('-', "_");
+                    assert_eq!(env.to_str(), Some(format!("AFTERTAKE_{twin}").as_str()));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        every(&Cli::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string);
+            let shown = help.is_some_and(|help| help.contains("  aftertake "));
+            assert!(shown || command.has_subcommands(), "{}", command.get_name());
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! The only place that prints.
+//!
+//! A command answers with one value, which is a document for programs and a text for
+//! people. A reader that went away, as in `aftertake tasks list | head -1`, is no error.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::exit::{Exit, Stop};
+
+/// What a command answers.
+pub(super) trait Answer: Serialize {
+    /// The answer for a person; `width` is that of the terminal, `None` where there is
+    /// none and nothing may be cut.
+    fn text(&self, width: Option<usize>) -> String;
+}
+
+/// How a command prints its answer.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(super) struct OutFlags {
+    /// Print one JSON document and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl OutFlags {
+    /// Prints the answer on standard output.
+    pub(super) fn print(self, answer: &impl Answer) -> Result<(), Stop> {
+        if self.json {
+            document(answer)
+        } else {
+            print(&answer.text(terminal_width()))
+        }
+    }
+}
+
+/// Prints one JSON document on standard output.
+pub(super) fn document(document: &impl Serialize) -> Result<(), Stop> {
+    let text = serde_json::to_string_pretty(document);
+    print(&(text.context("write JSON").map_err(failed)? + "\n"))
+}
+
+/// The first `limit` rows; says so where there are more.
+pub(super) fn at_most<T>(limit: usize, mut rows: Vec<T>) -> Vec<T> {
+    if rows.len() > limit {
+        rows.truncate(limit);
+        tell(&format!("the newest {limit} are shown; --limit shows more"));
+    }
+    rows
+}
+
+/// Prints a text on standard output.
+pub(super) fn print(text: &str) -> Result<(), Stop> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(
+            anyhow::Error::new(error).context("write to standard output"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Tells a person something on standard error. Where that is closed, nobody listens.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether a person reads standard output.
+pub(super) fn on_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Columns of the terminal that standard output is.
+fn terminal_width() -> Option<usize> {
+    let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(columns.into())
+}
+
+fn failed(error: anyhow::Error) -> Stop {
+    Stop::new(Exit::Failed, error)
+}

@@ -1,0 +1,141 @@
+//! `aftertake rules check`: accepts or refuses a rules file.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::load;
+use crate::cli::out::{Answer, OutFlags, document};
+use crate::rules::error::RulesError;
+use crate::rules::file::{self, RulesFile};
+
+pub(super) fn run(path: &Path, out: OutFlags) -> Result<Exit, Stop> {
+    let text = load::text(path)?;
+    match load::parse(path, &text) {
+        Ok(file) => {
+            out.print(&Accepted::new(path, &file))?;
+            Ok(Exit::Fine)
+        }
+        Err(refusal) => {
+            // For people the refusal itself, on standard error, is the answer.
+            if out.json {
+                document(&Refused::new(path, &refusal))?;
+            }
+            Err(Stop::new(Exit::BadInput, refusal))
+        }
+    }
+}
+
+/// A file that is accepted.
+#[derive(Debug, Serialize)]
+struct Accepted {
+    file: String,
+    fine: bool,
+    revision: String,
+    rules: Vec<String>,
+    buckets: Vec<String>,
+    destinations: Vec<String>,
+    /// What is probably not meant.
+    warnings: Vec<Remark>,
+    /// What `serve` of this version refuses.
+    unbuilt: Vec<String>,
+}
+
+/// A file that is refused.
+#[derive(Debug, Serialize)]
+struct Refused {
+    file: String,
+    fine: bool,
+    problems: Vec<Remark>,
+}
+
+/// Something about a place in the file; line and column count from 1.
+#[derive(Debug, Serialize)]
+struct Remark {
+    line: usize,
+    column: usize,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+}
+
+impl Accepted {
+    fn new(path: &Path, file: &RulesFile) -> Self {
+        let warnings = file.warnings.iter().map(|warning| Remark {
+            line: warning.line,
+            column: warning.column,
+            message: warning.message.clone(),
+            help: None,
+        });
+        let shown = |name: &String| file.mask.apply(name).into_owned();
+        let rules = file.rules.rules.iter().map(|rule| &rule.name);
+        Self {
+            file: path.display().to_string(),
+            fine: true,
+            revision: file.rules.revision.to_string(),
+            rules: rules.map(shown).collect(),
+            buckets: file.buckets.keys().map(shown).collect(),
+            destinations: file.destinations.keys().map(shown).collect(),
+            warnings: warnings.collect(),
+            unbuilt: file::unbuilt(file)
+                .into_iter()
+                .map(|(place, what)| format!("{what} ({place})"))
+                .collect(),
+        }
+    }
+}
+
+impl Answer for Accepted {
+    fn text(&self, _: Option<usize>) -> String {
+        let mut text = format!("{} is accepted as {}\n", self.file, self.revision);
+        for (kind, names) in [
+            ("rules", &self.rules),
+            ("buckets", &self.buckets),
+            ("destinations", &self.destinations),
+        ] {
+            let names = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            let _ = writeln!(text, "  {kind:<13} {names}");
+        }
+        for Remark {
+            line,
+            column,
+            message,
+            ..
+        } in &self.warnings
+        {
+            let _ = writeln!(text, "warning: {}:{line}:{column}: {message}", self.file);
+        }
+        for feature in &self.unbuilt {
+            let _ = writeln!(
+                text,
+                "not built in this version, so `serve` refuses it: {feature}"
+            );
+        }
+        text
+    }
+}
+
+impl Refused {
+    fn new(path: &Path, refusal: &RulesError) -> Self {
+        let problems = refusal.problems().iter().map(|problem| {
+            let (line, column) = refusal.position(problem);
+            Remark {
+                line,
+                column,
+                message: problem.message.clone(),
+                help: problem.help.clone(),
+            }
+        });
+        Self {
+            file: path.display().to_string(),
+            fine: false,
+            problems: problems.collect(),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `aftertake rules …`: what a rules file means, without running anything of it.
+
+mod check;
+mod schema;
+mod told;
+mod trial;
+mod tried;
+
+use std::path::PathBuf;
+
+use super::exit::{Exit, Stop};
+use super::out::OutFlags;
+
+/// Check a rules file, try it on a callback, or print its JSON Schema
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Rules {
+    /// Check a rules file
+    ///
+    /// Prints what the file holds, what is probably not meant, and what this version
+    /// cannot serve yet. A file that is wrong is shown with line and column, and the
+    /// exit code is 65.
+    #[command(after_help = "Example:\n  aftertake rules check rules.yaml")]
+    Check {
+        /// The rules file
+        file: PathBuf,
+        #[command(flatten)]
+        out: OutFlags,
+    },
+    /// Show what a rules file would do with a callback; nothing is executed
+    ///
+    /// Prints for every rule whether it matches or which key failed with which value,
+    /// and each step of a matching rule with its templates filled in. What only
+    /// running can tell is shown as such. The exit code is 0 also when no rule matches,
+    /// and 1 when a step of a matching rule would fail.
+    #[command(
+        after_help = "Examples:\n  aftertake rules try rules.yaml callback.json\n  \
+                      aftertake rules try rules.yaml callback.json --expect archive-classes"
+    )]
+    Try {
+        /// The rules file
+        rules: PathBuf,
+        /// The callback's body as SparkRTC sends it; `-` for standard input
+        event: PathBuf,
+        /// Exit with 1 when this rule does not match
+        #[arg(long, value_name = "RULE")]
+        expect: Option<String>,
+        #[command(flatten)]
+        out: OutFlags,
+    },
+    /// Print the JSON Schema of rules files, for editors
+    #[command(after_help = "Example:\n  aftertake rules schema > aftertake.schema.json")]
+    Schema,
+}
+
+impl Rules {
+    pub(super) fn run(self) -> Result<Exit, Stop> {
+        match self {
+            Self::Check { file, out } => check::run(&file, out),
+            Self::Try {
+                rules,
+                event,
+                expect,
+                out,
+            } => trial::run(&rules, &event, expect.as_deref(), out),
+            Self::Schema => schema::run(),
+        }
+    }
+}

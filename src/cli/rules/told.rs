@@ -1,0 +1,132 @@
+//! The answer of `rules try` for people: rules as headings, steps below them.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::tried::{Outcome, Tried, TriedEvent, TriedRule, TriedStep, Work};
+use crate::cli::out::Answer;
+use crate::cli::table::{indented, lines, one_line};
+
+impl Answer for Tried {
+    fn text(&self, _: Option<usize>) -> String {
+        let mut text = event(&self.event);
+        for rule in &self.rules {
+            text.push('\n');
+            text.push_str(&one_line(&heading(rule)));
+            text.push('\n');
+            for step in &rule.steps {
+                text.push_str(&indented(&lines(&described(step)), "  "));
+            }
+        }
+        text
+    }
+}
+
+fn event(event: &TriedEvent) -> String {
+    let mut text = format!("event {}\n{}", event.id, event.fields.text());
+    if event.place.is_none() {
+        text.push_str("  it names no object\n");
+    }
+    text
+}
+
+fn heading(rule: &TriedRule) -> String {
+    let name = &rule.rule;
+    match (&rule.task_id, &rule.reason) {
+        (Some(task), None) => format!("{name}: matches, as {task}"),
+        (Some(task), Some(reason)) => {
+            format!("{name}: matches, and {task} is dead at once: {reason}")
+        }
+        (None, reason) => format!(
+            "{name}: does not match: {}",
+            reason.as_deref().unwrap_or_default()
+        ),
+    }
+}
+
+fn described(step: &TriedStep) -> String {
+    let TriedStep {
+        step: number,
+        id,
+        action,
+        ..
+    } = step;
+    let name = if id == action {
+        id.clone()
+    } else {
+        format!("{id} ({action})")
+    };
+    let mut text = match &step.outcome {
+        Outcome::Runs(work) => format!("{number} {name}{}", work_text(work)),
+        Outcome::Skipped { reason } => format!("{number} {name}: skipped: {reason}\n"),
+        Outcome::Fails { reason } => format!("{number} {name}: fails: {reason}\n"),
+        Outcome::NotReached => format!("{number} {name}: not reached\n"),
+    };
+    if let (Some(condition), Some(end)) = (&step.condition, text.find('\n')) {
+        let condition = format!("\n  only if {condition}, known when it runs");
+        text.insert_str(end, &condition);
+    }
+    text
+}
+
+fn work_text(work: &Work) -> String {
+    match work {
+        Work::Rename {
+            to,
+            on_conflict,
+            suffix,
+        } => {
+            let suffix = suffix
+                .as_ref()
+                .map(|suffix| format!(" with -{suffix}"))
+                .unwrap_or_default();
+            format!(" to {to}\n  on_conflict {}{suffix}\n", word(on_conflict))
+        }
+        Work::Tag {
+            tags,
+            mode,
+            storage,
+            on_invalid,
+            objects,
+        } => {
+            let [mode, storage] = [word(mode), word(storage)];
+            let [on_invalid, objects] = [word(on_invalid), word(objects)];
+            let mut text = String::from("\n");
+            for (key, value) in tags {
+                let _ = writeln!(text, "  {key} = {value}");
+            }
+            text + &format!(
+                "  mode {mode}, as {storage}, on_invalid {on_invalid}, objects {objects}\n"
+            )
+        }
+        Work::Notify {
+            destination,
+            method,
+            url,
+            headers,
+            body,
+        } => {
+            let mut text = format!(" {destination}\n  {method} {url}\n");
+            for (name, value) in headers {
+                let _ = writeln!(text, "  {name}: {value}");
+            }
+            text + "\n" + &indented(&body_text(body), "  ")
+        }
+    }
+}
+
+/// The word that the rules file uses.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+fn body_text(body: &Value) -> String {
+    match body {
+        Value::String(text) => text.clone(),
+        json => format!("{json:#}"),
+    }
+}

@@ -1,0 +1,280 @@
+//! What `rules try` answers: every rule, and every step of the matching ones.
+//!
+//! Values pass the mask on their way in, so nothing here can show a secret.
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::fields::FieldList;
+use crate::model::destination::Destination;
+use crate::model::event::Event;
+use crate::model::id::{EventId, TaskId};
+use crate::model::recording::Place;
+use crate::model::secret::Mask;
+use crate::model::step::{
+    Notify, OnConflict, OnInvalid, Rename, Tag, TagMode, TagObjects, TagStorage,
+};
+use crate::model::task::StepNo;
+use crate::rules::rule::Step;
+
+/// Stands where only running can tell.
+const LATER: &str = "<known when it runs>";
+
+/// What a rules file makes of a callback.
+#[derive(Debug, Serialize)]
+pub(super) struct Tried {
+    pub(super) event: TriedEvent,
+    /// In the order of the file.
+    pub(super) rules: Vec<TriedRule>,
+}
+
+/// The callback, as rules see it.
+#[derive(Debug, Serialize)]
+pub(super) struct TriedEvent {
+    pub(super) id: EventId,
+    pub(super) fields: FieldList,
+    pub(super) place: Option<Place>,
+}
+
+/// What becomes of one rule.
+#[derive(Debug, Serialize)]
+pub(super) struct TriedRule {
+    pub(super) rule: String,
+    pub(super) matched: bool,
+    /// Why it does not match, or why its task is dead at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) task_id: Option<TaskId>,
+    pub(super) steps: Vec<TriedStep>,
+}
+
+/// One step of a matching rule.
+#[derive(Debug, Serialize)]
+pub(super) struct TriedStep {
+    /// Its number, from 0.
+    pub(super) step: StepNo,
+    pub(super) id: String,
+    pub(super) action: &'static str,
+    /// An `if` that asks what earlier steps produced: the step is shown as if it held.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub(super) condition: Option<String>,
+    #[serde(flatten)]
+    pub(super) outcome: Outcome,
+}
+
+/// What becomes of a step.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Runs(Work),
+    /// Its `if` does not hold.
+    Skipped {
+        reason: String,
+    },
+    Fails {
+        reason: String,
+    },
+    /// A step before it ends the task.
+    NotReached,
+}
+
+/// What a step would do.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Work {
+    Rename {
+        to: Place,
+        on_conflict: OnConflict,
+        /// What `keep_both` puts after a `-` when the target exists.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        suffix: Option<String>,
+    },
+    Tag {
+        tags: BTreeMap<String, String>,
+        mode: TagMode,
+        #[serde(rename = "as")]
+        storage: TagStorage,
+        on_invalid: OnInvalid,
+        objects: TagObjects,
+    },
+    Notify {
+        destination: String,
+        method: String,
+        url: String,
+        headers: BTreeMap<String, String>,
+        /// JSON where it is JSON, else the text.
+        body: Value,
+    },
+}
+
+impl Tried {
+    /// Whether this rule matches.
+    pub(super) fn matches(&self, name: &str) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.matched && rule.rule == name)
+    }
+
+    /// The rules of which a step would fail, whatever the network does.
+    pub(super) fn failing(&self) -> Vec<&str> {
+        let failing = self.rules.iter().filter(|rule| rule.fails());
+        failing.map(|rule| rule.rule.as_str()).collect()
+    }
+}
+
+impl TriedEvent {
+    pub(super) fn new(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            fields: FieldList::of(event),
+            place: event.fields.place(),
+        }
+    }
+}
+
+impl TriedRule {
+    fn fails(&self) -> bool {
+        let dead = self.matched && self.reason.is_some();
+        let mut steps = self.steps.iter();
+        dead || steps.any(|step| matches!(step.outcome, Outcome::Fails { .. }))
+    }
+
+    pub(super) fn skipped(rule: &str, reason: String) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            matched: false,
+            reason: Some(reason),
+            task_id: None,
+            steps: Vec::new(),
+        }
+    }
+
+    pub(super) fn matched(rule: &str, task: TaskId, steps: Vec<TriedStep>) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            matched: true,
+            reason: None,
+            task_id: Some(task),
+            steps,
+        }
+    }
+
+    /// A task that can never run.
+    pub(super) fn dead(rule: &str, task: TaskId, reason: String) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::matched(rule, task, Vec::new())
+        }
+    }
+}
+
+impl TriedStep {
+    pub(super) fn new(number: StepNo, step: &Step, outcome: Outcome) -> Self {
+        let unknown = step
+            .condition
+            .as_ref()
+            .filter(|condition| condition.names_steps());
+        Self {
+            step: number,
+            id: step.id.clone(),
+            action: step.action.name(),
+            condition: unknown.map(|condition| condition.source().to_owned()),
+            outcome,
+        }
+    }
+}
+
+impl Work {
+    pub(super) fn rename(rename: &Rename, mask: &Mask) -> Self {
+        let keeps_both = rename.on_conflict == OnConflict::KeepBoth;
+        Self::Rename {
+            to: Place {
+                bucket: rename.to.bucket.clone(),
+                key: masked(mask, &rename.to.key),
+            },
+            on_conflict: rename.on_conflict,
+            suffix: keeps_both.then(|| rename.suffix.clone()),
+        }
+    }
+
+    pub(super) fn tag(tag: &Tag, mask: &Mask) -> Self {
+        let tags = tag
+            .tags
+            .iter()
+            .map(|(key, value)| (key.clone(), masked(mask, value)));
+        Self::Tag {
+            tags: tags.collect(),
+            mode: tag.mode,
+            storage: tag.storage,
+            on_invalid: tag.on_invalid,
+            objects: tag.objects,
+        }
+    }
+
+    pub(super) fn notify(notify: &Notify, destination: Option<&Destination>, mask: &Mask) -> Self {
+        Self::Notify {
+            destination: notify.destination.clone(),
+            method: notify.method.to_string(),
+            url: masked(mask, notify.url.as_str()),
+            headers: headers(notify, destination, mask),
+            body: body(&notify.body, mask),
+        }
+    }
+}
+
+/// In the order in which later ones replace earlier ones of the same name.
+fn headers(
+    notify: &Notify,
+    destination: Option<&Destination>,
+    mask: &Mask,
+) -> BTreeMap<String, String> {
+    let of_destination = destination.map_or(&[][..], |destination| &destination.headers);
+    let configured = of_destination
+        .iter()
+        .map(|(name, value)| (name, value.expose_secret()));
+    let own = notify
+        .headers
+        .iter()
+        .map(|(name, value)| (name, value.as_str()));
+    let mut headers = BTreeMap::from([("content-type".to_owned(), notify.content_type.clone())]);
+    for (name, value) in configured.chain(own) {
+        headers.insert(name.to_ascii_lowercase(), masked(mask, value));
+    }
+    headers.insert("webhook-id".to_owned(), notify.webhook_id.clone());
+    headers.insert("webhook-timestamp".to_owned(), LATER.to_owned());
+    if destination.is_some_and(|destination| !destination.secrets.is_empty()) {
+        headers.insert("webhook-signature".to_owned(), LATER.to_owned());
+    }
+    headers
+}
+
+fn body(bytes: &[u8], mask: &Mask) -> Value {
+    let text = || Value::from(String::from_utf8_lossy(bytes).into_owned());
+    masked_value(
+        serde_json::from_slice(bytes).unwrap_or_else(|_| text()),
+        mask,
+    )
+}
+
+fn masked_value(value: Value, mask: &Mask) -> Value {
+    match value {
+        Value::String(text) => masked(mask, &text).into(),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| masked_value(item, mask))
+            .collect(),
+        Value::Object(entries) => entries
+            .into_iter()
+            .map(|(key, value)| (key, masked_value(value, mask)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn masked(mask: &Mask, text: &str) -> String {
+    mask.apply(text).into_owned()
+}

@@ -1,0 +1,213 @@
+//! `aftertake serve`: the flags of the service, put together into its settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::args::{Parsed, RulesFlag, StoreFlag};
+use super::exit::{Exit, Stop};
+use super::{load, store};
+use crate::app::{self, StartError};
+use crate::config::{self, Admin, ListenAddr, LogFormat, Retention, Settings};
+
+/// Take callbacks and work on them until SIGTERM or SIGINT
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  aftertake serve --rules rules.yaml --store sqlite:/var/lib/aftertake/aftertake.db"
+)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    rules: RulesFlag,
+    #[command(flatten)]
+    store: StoreFlag,
+    /// Where callbacks come in
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "AFTERTAKE_LISTEN",
+        hide_env_values = true,
+        default_value = "0.0.0.0:8080",
+        value_parser = Parsed::of::<ListenAddr>()
+    )]
+    listen: ListenAddr,
+    /// Where operators ask: metrics, readiness, reload
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "AFTERTAKE_ADMIN_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:8081",
+        value_parser = Parsed::of::<ListenAddr>()
+    )]
+    admin_listen: ListenAddr,
+    /// A file with the token that operators must send; needed where other machines reach --admin-listen
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AFTERTAKE_ADMIN_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    admin_token_file: Option<PathBuf>,
+    /// How log lines look: text or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "AFTERTAKE_LOG_FORMAT",
+        hide_env_values = true,
+        default_value = "text",
+        value_parser = Parsed::of::<LogFormat>()
+    )]
+    log_format: LogFormat,
+    /// Which log lines are written: a level, or target=level,…
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "AFTERTAKE_LOG_FILTER",
+        hide_env_values = true,
+        default_value = "info"
+    )]
+    log_filter: String,
+    /// How long running steps have to end once the service stops
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "AFTERTAKE_GRACE",
+        hide_env_values = true,
+        default_value = "25s",
+        value_parser = Parsed::by(duration)
+    )]
+    grace: Duration,
+    /// How long callback bodies and attempts of finished tasks are kept
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "AFTERTAKE_RETENTION",
+        hide_env_values = true,
+        default_value = "30d",
+        value_parser = Parsed::by(duration)
+    )]
+    retention: Duration,
+    /// How long a repeated callback is recognised
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "AFTERTAKE_DEDUP_HORIZON",
+        hide_env_values = true,
+        default_value = "180d",
+        value_parser = Parsed::by(duration)
+    )]
+    dedup_horizon: Duration,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<Exit, Stop> {
+        let settings = self.settings()?;
+        app::start_log(&settings).map_err(|error| Stop::new(Exit::BadSettings, error))?;
+        let file = load::rules(&settings.rules)?;
+        for warning in &file.warnings {
+            tracing::warn!("{}:{warning}", settings.rules.display());
+        }
+        let served = runtime()?.block_on(app::serve(
+            &settings,
+            file,
+            std::sync::Arc::new(config::Environment),
+        ));
+        served.map(|()| Exit::Fine).map_err(refused)
+    }
+
+    /// The settings, or why the flags do not fit together.
+    pub(super) fn settings(self) -> Result<Settings, Stop> {
+        let unfit = |error| Stop::new(Exit::BadSettings, anyhow::Error::new(error));
+        let token = self.admin_token()?;
+        let token_file = self.admin_token_file.as_deref().zip(token.as_deref());
+        Ok(Settings {
+            admin: Admin::new(self.admin_listen, token_file).map_err(unfit)?,
+            retention: Retention::new(self.retention, self.dedup_horizon).map_err(unfit)?,
+            rules: self.rules.rules,
+            store: self.store.store,
+            listen: self.listen,
+            grace: self.grace,
+            log: self.log_format,
+            log_filter: self.log_filter,
+        })
+    }
+
+    fn admin_token(&self) -> Result<Option<String>, Stop> {
+        let Some(path) = &self.admin_token_file else {
+            return Ok(None);
+        };
+        std::fs::read_to_string(path)
+            .map(Some)
+            .with_context(|| format!("read --admin-token-file {}", path.display()))
+            .map_err(|error| Stop::new(Exit::NoInput, error))
+    }
+}
+
+/// The runtime of the service and of the demo.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime
+        .context("start the runtime")
+        .map_err(|error| Stop::new(Exit::Unavailable, error))
+}
+
+/// Why the service did not start, as an exit.
+pub(super) fn refused(error: StartError) -> Stop {
+    let exit = match &error {
+        StartError::Bind(_) | StartError::Store(_) => Exit::Unavailable,
+        StartError::Open(error) => store::exit_of(error),
+        StartError::Unbuilt(_) => Exit::BadInput,
+    };
+    Stop::new(exit, error)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    fn settings(flags: &[&str]) -> Result<Settings, Stop> {
+        let line = Line::try_parse_from(["serve"].iter().chain(flags)).unwrap();
+        line.serve.settings()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.rules, PathBuf::from("rules.yaml"));
+        assert_eq!(settings.store.to_string(), "sqlite:aftertake.db");
+        assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(settings.admin.listen().to_string(), "127.0.0.1:8081");
+        assert_eq!(settings.grace, Duration::from_secs(25));
+        assert_eq!(settings.retention.history(), Duration::from_hours(30 * 24));
+        assert_eq!(
+            settings.retention.dedup_horizon(),
+            Duration::from_hours(180 * 24)
+        );
+    }
+
+    #[test]
+    fn flags_that_do_not_fit_together_are_bad_settings() {
+        for (flags, exit) in [
+            (["--admin-listen", ":8081"], Exit::BadSettings),
+            (["--retention", "200d"], Exit::BadSettings),
+            (["--admin-token-file", "/does/not/exist"], Exit::NoInput),
+        ] {
+            assert_eq!(settings(&flags).unwrap_err().exit, exit, "{flags:?}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Opens the store beside the service, and says what its errors mean for a script.
+
+use super::exit::{Exit, Stop};
+use crate::callback::sparkrtc;
+use crate::config::StoreUrl;
+use crate::store::Unavailable;
+use crate::store::sqlite::{Desk, OpenError};
+
+pub(super) fn desk(url: &StoreUrl) -> Result<Desk, Stop> {
+    let StoreUrl::Sqlite(path) = url;
+    Desk::open(path, sparkrtc::decode).map_err(|error| Stop::new(exit_of(&error), error))
+}
+
+pub(super) fn unavailable(error: Unavailable) -> Stop {
+    Stop::new(Exit::Unavailable, error)
+}
+
+pub(super) const fn exit_of(error: &OpenError) -> Exit {
+    match error {
+        OpenError::Served(_) => Exit::Unavailable,
+        OpenError::Newer { .. } | OpenError::Older(_) => Exit::BadSettings,
+        OpenError::Missing(_) | OpenError::Unusable { .. } => Exit::NoInput,
+    }
+}

@@ -1,0 +1,163 @@
+//! Texts for people: aligned columns, cut to the terminal, safe to look at.
+//!
+//! What is shown may come from anywhere, so control characters, which could rewrite a
+//! terminal, are shown as escapes. Columns count as a terminal does: Chinese
+//! characters are two wide.
+
+use std::borrow::Cow;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The last column is not cut below this, even on a narrow terminal.
+const LEAST: usize = 24;
+
+/// Rows under a heading. The last column is the one that may be long.
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub(super) fn new(heading: &[&str]) -> Self {
+        let heading = heading.iter().map(|&text| text.to_owned());
+        Self {
+            rows: vec![heading.collect()],
+        }
+    }
+
+    /// Adds a row with one cell for each heading.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter().map(|cell| one_line(&cell).into_owned());
+        self.rows.push(cells.collect());
+    }
+
+    /// The table, each line cut to `width`.
+    pub(super) fn text(&self, width: Option<usize>) -> String {
+        let widths = self.widths();
+        let mut text = String::new();
+        for row in &self.rows {
+            text.push_str(line(row, &widths, width).trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Of each column but the last.
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows[0].len() - 1;
+        let widest = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].as_str().width())
+                .max()
+        };
+        (0..columns).filter_map(widest).collect()
+    }
+}
+
+fn line(row: &[String], widths: &[usize], width: Option<usize>) -> String {
+    let mut text = String::new();
+    for (cell, width) in row.iter().zip(widths) {
+        let fill = width + 2 - cell.width();
+        text.push_str(cell);
+        text.extend(std::iter::repeat_n(' ', fill));
+    }
+    let last = row.last().map_or("", String::as_str);
+    let left = width.map(|width| width.saturating_sub(text.width()).max(LEAST));
+    text.push_str(&cut(last, left));
+    text
+}
+
+/// `text` with an ellipsis where it is wider than `width`.
+fn cut(text: &str, width: Option<usize>) -> Cow<'_, str> {
+    let Some(width) = width.filter(|width| text.width() > *width) else {
+        return Cow::Borrowed(text);
+    };
+    let mut taken = 0;
+    let fits = text.chars().take_while(|character| {
+        taken += character.width().unwrap_or(0);
+        taken < width
+    });
+    Cow::Owned(fits.chain(['…']).collect())
+}
+
+/// `text` with nothing in it that moves a cursor or begins a line.
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| false)
+}
+
+/// `text` with nothing in it that moves a cursor, its lines kept.
+pub(super) fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |character| matches!(character, '\n' | '\t'))
+}
+
+fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let unsafe_to_show = |character: char| {
+        // Those that turn the direction of writing hide what stands there, too.
+        let turns = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        (character.is_control() || turns) && !keep(character)
+    };
+    if !text.contains(unsafe_to_show) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if unsafe_to_show(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// `text` with each line moved in by `by`.
+pub(super) fn indented<'a>(text: &'a str, by: &'a str) -> String {
+    let parts = |line: &'a str| {
+        if line.is_empty() {
+            ["", "", "\n"]
+        } else {
+            [by, line, "\n"]
+        }
+    };
+    text.lines().flat_map(parts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(why: &str) -> Table {
+        let mut table = Table::new(&["RULE", "STATE", "WHY"]);
+        table.row(["课堂".into(), "dead".into(), why.into()]);
+        table.row(["archive".into(), "done".into(), String::new()]);
+        table
+    }
+
+    #[test]
+    fn columns_are_aligned_also_under_wide_characters() {
+        assert_eq!(
+            table("refused").text(None),
+            "RULE     STATE  WHY\n课堂     dead   refused\narchive  done\n"
+        );
+    }
+
+    #[test]
+    fn last_column_is_cut_to_the_terminal_and_never_below_its_least() {
+        let text = |width| table(&"x".repeat(50)).text(Some(width));
+        assert_eq!(text(45).lines().nth(1).unwrap().width(), 45);
+        assert_eq!(text(20).lines().nth(1).unwrap().width(), 16 + LEAST);
+        assert_eq!(text(80).lines().nth(1).unwrap().width(), 66);
+    }
+
+    #[test]
+    fn nothing_that_is_shown_can_move_the_cursor() {
+        assert_eq!(
+            one_line("a\u{1b}[2J\nb\u{202e}"),
+            "a\\u{1b}[2J\\nb\\u{202e}"
+        );
+        assert_eq!(lines("a\n\tb\r"), "a\n\tb\\r");
+        assert!(matches!(one_line("录制 plain"), Cow::Borrowed(_)));
+    }
+}

@@ -1,0 +1,391 @@
+//! The settings of the process: what flags and the environment say, parsed.
+//!
+//! Knows no command line parser and no rules file: the command line fills
+//! [`Settings`], and the application reads it. Every text that is refused says what
+//! would be taken instead.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// What the service is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub rules: PathBuf,
+    pub store: StoreUrl,
+    /// Where callbacks come in.
+    pub listen: ListenAddr,
+    pub admin: Admin,
+    pub retention: Retention,
+    /// How long running steps have to end once the service stops.
+    pub grace: Duration,
+    pub log: LogFormat,
+    /// Which log lines are written, as `level` or `target=level,…`.
+    pub log_filter: String,
+}
+
+/// Settings that do not fit together.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unfit {
+    #[error("--admin-listen {0} can be reached from other machines; add --admin-token-file FILE")]
+    OpenAdmin(ListenAddr),
+    #[error("{}: empty; put the token of --admin-token-file in it", .0.display())]
+    EmptyToken(PathBuf),
+    #[error(
+        "--dedup-horizon {} is shorter than --retention {}; an event must be known as long as its history is kept",
+        humantime::format_duration(*dedup_horizon),
+        humantime::format_duration(*history)
+    )]
+    ShortHorizon {
+        dedup_horizon: Duration,
+        history: Duration,
+    },
+}
+
+/// A text that is not a setting of the expected kind.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{given} is not {expected}")]
+pub struct Invalid {
+    given: String,
+    expected: &'static str,
+}
+
+/// The operator listener: open to this machine alone, or guarded by a token.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    listen: ListenAddr,
+    token: Option<SecretString>,
+}
+
+/// How long things are kept in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    history: Duration,
+    dedup_horizon: Duration,
+}
+
+/// Where the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// An SQLite database file.
+    Sqlite(PathBuf),
+}
+
+/// An address and port to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAddr(SocketAddr);
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The environment of the process, as a rules file sees it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Environment;
+
+impl Admin {
+    /// The operator listener at `listen`, with the token that `token_file` holds.
+    pub fn new(listen: ListenAddr, token_file: Option<(&Path, &str)>) -> Result<Self, Unfit> {
+        let token = match token_file {
+            None if listen.is_loopback() => None,
+            None => return Err(Unfit::OpenAdmin(listen)),
+            Some((path, text)) if text.trim().is_empty() => {
+                return Err(Unfit::EmptyToken(path.to_owned()));
+            }
+            Some((_, text)) => Some(SecretString::from(text.trim())),
+        };
+        Ok(Self { listen, token })
+    }
+
+    /// Where it listens.
+    pub fn listen(&self) -> ListenAddr {
+        self.listen
+    }
+
+    /// The bearer token that it asks for.
+    pub fn token(&self) -> Option<&SecretString> {
+        self.token.as_ref()
+    }
+}
+
+impl Retention {
+    /// Keeps bodies and attempts of finished tasks for `history`, and ids and places
+    /// for `dedup_horizon`.
+    pub fn new(history: Duration, dedup_horizon: Duration) -> Result<Self, Unfit> {
+        if dedup_horizon < history {
+            return Err(Unfit::ShortHorizon {
+                dedup_horizon,
+                history,
+            });
+        }
+        Ok(Self {
+            history,
+            dedup_horizon,
+        })
+    }
+
+    /// How long bodies and attempts of finished tasks are kept.
+    pub fn history(self) -> Duration {
+        self.history
+    }
+
+    /// How long a late duplicate is still known.
+    pub fn dedup_horizon(self) -> Duration {
+        self.dedup_horizon
+    }
+}
+
+/// A duration with its unit, such as `30d`, `12h` or `25s`.
+pub fn duration(text: &str) -> Result<Duration, Invalid> {
+    humantime::parse_duration(text)
+        .map_err(|_| invalid(text, "a duration with a unit, such as 30d, 12h or 25s"))
+}
+
+impl FromStr for StoreUrl {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let Some(path) = text.strip_prefix("sqlite:") else {
+            return Err(unknown_store(text));
+        };
+        // `sqlite:///var/lib/x.db` is how other programs write an absolute path.
+        let path = match path.strip_prefix("//") {
+            Some(absolute) if absolute.starts_with('/') => absolute,
+            Some(_) => return Err(invalid(text, "a store (sqlite:PATH, without //)")),
+            None => path,
+        };
+        if path.is_empty() || path.starts_with(':') || path.contains('?') {
+            let expected = "a store (sqlite:PATH, where PATH is a file, without parameters)";
+            return Err(invalid(text, expected));
+        }
+        Ok(Self::Sqlite(path.into()))
+    }
+}
+
+/// Names no more than the scheme: what follows it may hold a password.
+fn unknown_store(text: &str) -> Invalid {
+    let given = match text.split_once(':') {
+        Some((scheme, _)) => format!("\"{scheme}:…\""),
+        None => format!("{text:?}"),
+    };
+    Invalid {
+        given,
+        expected: "a store (sqlite:PATH)",
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+impl ListenAddr {
+    /// The address, as the system takes it.
+    pub fn socket_addr(self) -> SocketAddr {
+        self.0
+    }
+
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(self) -> bool {
+        self.0.ip().to_canonical().is_loopback()
+    }
+}
+
+impl FromStr for ListenAddr {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let on = |ip: Ipv4Addr, port: &str| Some(SocketAddr::from((ip, port.parse().ok()?)));
+        match text.rsplit_once(':') {
+            Some(("", port)) => on(Ipv4Addr::UNSPECIFIED, port),
+            Some(("localhost", port)) => on(Ipv4Addr::LOCALHOST, port),
+            _ => text.parse().ok(),
+        }
+        .map(Self)
+        .ok_or_else(|| invalid(text, "an address and port, such as 127.0.0.1:8080"))
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(invalid(text, "a log format (text or json)")),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl Environment {
+    /// The variable's value; `None` when it is unset or not UTF-8.
+    pub fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    /// The file's content without the line break that editors and secret stores put at
+    /// its end, or why it cannot be had.
+    pub fn file(&self, path: &str) -> Result<String, String> {
+        let mut content = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {path}: {error}"))?;
+        content.truncate(content.trim_end_matches(['\r', '\n']).len());
+        Ok(content)
+    }
+}
+
+fn invalid(given: &str, expected: &'static str) -> Invalid {
+    Invalid {
+        given: format!("{given:?}"),
+        expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal<T: FromStr<Err = Invalid> + fmt::Debug>(text: &str) -> String {
+        text.parse::<T>().unwrap_err().to_string()
+    }
+
+    fn at(text: &str) -> ListenAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn store_is_a_file_on_disk() {
+        for (text, path) in [
+            ("sqlite:aftertake.db", "aftertake.db"),
+            ("sqlite:/var/lib/a.db", "/var/lib/a.db"),
+            ("sqlite:///var/lib/a.db", "/var/lib/a.db"),
+        ] {
+            assert_eq!(text.parse(), Ok(StoreUrl::Sqlite(path.into())));
+        }
+        let no_file = "is not a store (sqlite:PATH, where PATH is a file, without parameters)";
+        for text in ["sqlite:", "sqlite::memory:", "sqlite:a.db?mode=rwc"] {
+            assert_eq!(refusal::<StoreUrl>(text), format!("{text:?} {no_file}"));
+        }
+        assert_eq!(
+            refusal::<StoreUrl>("sqlite://a.db"),
+            "\"sqlite://a.db\" is not a store (sqlite:PATH, without //)"
+        );
+        assert_eq!(
+            refusal::<StoreUrl>("a.db"),
+            "\"a.db\" is not a store (sqlite:PATH)"
+        );
+    }
+
+    #[test]
+    fn refused_store_does_not_show_the_password_in_its_url() {
+        assert_eq!(
+            refusal::<StoreUrl>("postgres://me:hidden@db/x"),
+            "\"postgres:…\" is not a store (sqlite:PATH)"
+        );
+    }
+
+    #[test]
+    fn address_may_leave_out_the_host_or_name_this_machine() {
+        for (text, shown) in [
+            (":8080", "0.0.0.0:8080"),
+            ("localhost:1", "127.0.0.1:1"),
+            ("[::]:80", "[::]:80"),
+        ] {
+            assert_eq!(at(text).to_string(), shown);
+        }
+        for text in ["8080", "localhost", "localhost:99999", "example.com:80", ""] {
+            let refusal = refusal::<ListenAddr>(text);
+            let expected = "is not an address and port, such as 127.0.0.1:8080";
+            assert_eq!(refusal, format!("{text:?} {expected}"));
+        }
+    }
+
+    #[test]
+    fn admin_address_that_others_reach_needs_a_token() {
+        assert!(Admin::new(at("127.0.0.1:1"), None).is_ok());
+        assert!(Admin::new(at("[::1]:1"), None).is_ok());
+        assert!(Admin::new(at("[::ffff:127.0.0.1]:1"), None).is_ok());
+        assert_eq!(
+            Admin::new(at(":8081"), None).unwrap_err().to_string(),
+            "--admin-listen 0.0.0.0:8081 can be reached from other machines; add --admin-token-file FILE",
+        );
+        let file = Path::new("/run/token");
+        assert!(Admin::new(at(":8081"), Some((file, "t\n"))).is_ok());
+        assert_eq!(
+            Admin::new(at(":8081"), Some((file, " \n")))
+                .unwrap_err()
+                .to_string(),
+            "/run/token: empty; put the token of --admin-token-file in it",
+        );
+    }
+
+    #[test]
+    fn admin_does_not_print_its_token() {
+        let admin = Admin::new(at(":1"), Some((Path::new("f"), "hidden"))).unwrap();
+        assert!(!format!("{admin:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn duration_needs_a_unit() {
+        assert_eq!(duration("30d"), Ok(Duration::from_hours(30 * 24)));
+        assert_eq!(
+            duration("30").unwrap_err().to_string(),
+            "\"30\" is not a duration with a unit, such as 30d, 12h or 25s",
+        );
+    }
+
+    #[test]
+    fn event_is_known_as_long_as_its_history_is_kept() {
+        let day = Duration::from_hours(24);
+        assert!(Retention::new(day, day).is_ok());
+        assert_eq!(
+            Retention::new(day * 2, day).unwrap_err().to_string(),
+            "--dedup-horizon 1day is shorter than --retention 2days; an event must be known as long as its history is kept",
+        );
+    }
+
+    #[test]
+    fn file_of_a_secret_is_read_without_its_last_line_break() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::write(&path, "two\nlines\r\n").unwrap();
+        assert_eq!(
+            Environment.file(path.to_str().unwrap()),
+            Ok("two\nlines".to_owned())
+        );
+        assert!(
+            Environment
+                .file("/does/not/exist")
+                .unwrap_err()
+                .starts_with("cannot read /does/not/exist: ")
+        );
+    }
+}

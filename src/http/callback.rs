@@ -1,0 +1,207 @@
+//! The callback listener: an event is answered 200 once it is stored, and not before.
+//!
+//! Knows no recorder's words: a [`Gate`] turns a request into an event with its plan,
+//! or refuses it. Knows no worker: a [`Handoff`] takes on what a stored event starts.
+
+use std::convert::Infallible;
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Method};
+use sha2::{Digest, Sha256};
+use warp::Filter;
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use crate::clock;
+use crate::model::id::TaskId;
+use crate::model::plan::Plan;
+use crate::model::time::Timestamp;
+use crate::store::{Arrival, Claim, Recorded, Store};
+use crate::telemetry::{CallbackResult, Metrics};
+
+use super::reply;
+use super::server::{Cut, Site};
+
+/// The answer that SparkRTC's guide shows. Nothing says that a 2xx other than 200 counts.
+/// <https://support.huaweicloud.com/usermanual-rtc/rtc_04_0007.html>
+const SUCCESS: &str = r#"{"status":1,"result":"success"}"#;
+
+/// Turns a request into an event with its plan, or refuses it.
+pub trait Gate: Send + Sync {
+    /// Judges the request with these headers and this body, which came at `received`.
+    fn admit(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+        received: Timestamp,
+    ) -> Result<Arrival, Refusal>;
+}
+
+/// Why a request is no event of ours. The text is for the log and names no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its signature is missing or wrong. The text should give what the sender signed
+    /// beside the body, so that a misconfigured key can be told from an attack.
+    Signature(String),
+    /// Its body is not a JSON object.
+    NotAnEvent(String),
+}
+
+/// Takes on the tasks that a stored event starts.
+pub trait Handoff: Send + Sync {
+    /// Reserves room for as many of the plan's tasks as can run now.
+    fn reserve(&self, plan: &Plan) -> Box<dyn Reservation>;
+}
+
+/// Room for some of a plan's tasks; dropped, it is free again.
+pub trait Reservation: Send {
+    /// The tasks that there is room for: what [`Store::record`] starts.
+    fn start(&self) -> Vec<TaskId>;
+
+    /// The event is stored: runs the claims in the room reserved, and lets the workers
+    /// know of the plan's other tasks.
+    fn run(self: Box<Self>, claims: Vec<Claim>);
+}
+
+/// What a callback goes through.
+#[derive(Clone)]
+pub struct Intake {
+    pub gate: Arc<dyn Gate>,
+    pub store: Arc<dyn Store>,
+    pub handoff: Arc<dyn Handoff>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// `POST /callbacks/sparkrtc`, and `/healthz`.
+pub fn site(intake: Intake) -> Site {
+    let metrics = Arc::clone(&intake.metrics);
+    let callback = warp::path!("callbacks" / "sparkrtc")
+        .and(warp::any().map(move || intake.clone()))
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::bytes())
+        .then(answer);
+    let routes = callback
+        .or(reply::healthz())
+        .unify()
+        .recover(async |rejection| Ok::<_, Infallible>(reply::rejected(&rejection)))
+        .unify()
+        .boxed();
+    Site::new(routes, move |cut| match cut {
+        Cut::TooLarge => metrics.callback(CallbackResult::TooLarge),
+        Cut::TimedOut => metrics.callback(CallbackResult::Timeout),
+        Cut::Broken => metrics.callback(CallbackResult::Malformed),
+    })
+}
+
+async fn answer(intake: Intake, method: Method, headers: HeaderMap, body: Bytes) -> Response {
+    let probe = match method {
+        Method::GET | Method::HEAD => true,
+        // The recorder's console checks that a URL can be reached when it is set.
+        Method::POST => body.is_empty(),
+        _ => return reply::not_allowed("GET, HEAD, POST"),
+    };
+    let metrics = Arc::clone(&intake.metrics);
+    let (result, response) = if probe {
+        (CallbackResult::Probe, success())
+    } else {
+        intake.take(&headers, body).await
+    };
+    metrics.callback(result);
+    response
+}
+
+impl Intake {
+    async fn take(self, headers: &HeaderMap, body: Bytes) -> (CallbackResult, Response) {
+        match self.gate.admit(headers, body.clone(), clock::now()) {
+            Ok(arrival) => match self.store_apart(arrival).await {
+                Some(result) => (result, success()),
+                None => (
+                    CallbackResult::Unavailable,
+                    reply::come_again("cannot store the callback now"),
+                ),
+            },
+            Err(refusal) => refuse(&refusal, &body),
+        }
+    }
+
+    /// Stores the arrival in a task of its own. The server drops an answer in the making
+    /// when the client goes; were the store's reply dropped with it, the claims in it
+    /// would be held by nobody until the next start.
+    async fn store_apart(self, arrival: Arrival) -> Option<CallbackResult> {
+        let stored = tokio::spawn(self.store(arrival));
+        stored.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "storing an event crashed; answered 503");
+            None
+        })
+    }
+
+    /// Stores the arrival and hands on what it starts; `None` when it cannot be stored.
+    async fn store(self, arrival: Arrival) -> Option<CallbackResult> {
+        let event_id = arrival.event.id;
+        let tasks = arrival.plan.tasks.len();
+        let reservation = self.handoff.reserve(&arrival.plan);
+        let start = reservation.start();
+        match self.store.record(arrival, start).await {
+            Ok(Recorded::New { claims }) => {
+                tracing::info!(%event_id, tasks, "event stored");
+                reservation.run(claims);
+                Some(match tasks {
+                    0 => CallbackResult::Unmatched,
+                    _ => CallbackResult::Stored,
+                })
+            }
+            Ok(Recorded::Duplicate) => {
+                tracing::info!(%event_id, "event was stored before");
+                Some(CallbackResult::Duplicate)
+            }
+            Err(error) => {
+                tracing::error!(%event_id, %error, "event not stored; answered 503");
+                None
+            }
+        }
+    }
+}
+
+fn success() -> Response {
+    reply::json(StatusCode::OK, SUCCESS)
+}
+
+fn refuse(refusal: &Refusal, body: &[u8]) -> (CallbackResult, Response) {
+    let (result, response, reason) = match refusal {
+        Refusal::Signature(reason) => (
+            CallbackResult::RefusedSignature,
+            reply::error(StatusCode::UNAUTHORIZED, "signature missing or wrong"),
+            reason,
+        ),
+        Refusal::NotAnEvent(reason) => (
+            CallbackResult::Malformed,
+            reply::error(StatusCode::BAD_REQUEST, "body is not a JSON object"),
+            reason,
+        ),
+    };
+    tracing::warn!(
+        result = result.name(),
+        %reason,
+        body_length = body.len(),
+        body_sha256 = sha256(body),
+        "callback refused"
+    );
+    (result, response)
+}
+
+fn sha256(body: &[u8]) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(body) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! The operator listener: whether the service is ready, and its metrics.
+//!
+//! Readiness never depends on a bucket or a destination: a recorder must be able to
+//! reach us while they are down, for that is when its callbacks have to be kept.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use warp::http::StatusCode;
+use warp::reply::Response;
+use warp::{Filter, Rejection, Reply};
+
+use crate::clock;
+use crate::model::task::RevisionId;
+use crate::store::{Figures, Store};
+use crate::telemetry::{Metrics, metrics};
+
+use super::reply;
+use super::server::Site;
+
+/// How long the store may take to say that it is there.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What operators can ask about.
+#[derive(Clone)]
+pub struct Ops {
+    pub store: Arc<dyn Store>,
+    pub metrics: Arc<Metrics>,
+    pub standing: watch::Receiver<Standing>,
+    /// Asked for everywhere but on `/healthz`.
+    pub token: Option<Token>,
+}
+
+/// How the service stands at present.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The rules in force; `None` until they are loaded.
+    pub revision: Option<RevisionId>,
+    /// Why no task is claimed for the time being.
+    pub workers_paused: Option<String>,
+}
+
+/// The bearer token of the operator listener, kept as its digest.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+/// `/healthz`, `/readyz` and `/metrics`.
+pub fn site(ops: Ops) -> Site {
+    let token = ops.token.clone();
+    let ops = warp::any().map(move || ops.clone());
+    let readyz = warp::path!("readyz")
+        .and(reply::get_or_head())
+        .and(ops.clone())
+        .then(readyz);
+    let metrics = warp::path!("metrics")
+        .and(reply::get_or_head())
+        .and(ops)
+        .then(metrics);
+    let routes = reply::healthz()
+        .or(token_bearer(token).and(readyz.or(metrics).unify()))
+        .unify()
+        .recover(async |rejection| Ok::<_, Infallible>(rejected(&rejection)))
+        .unify()
+        .boxed();
+    Site::new(routes, |_cut| {})
+}
+
+async fn readyz(ops: Ops) -> Response {
+    let store = ops.figures().await;
+    let standing = ops.standing.borrow().clone();
+    let ready = store.is_ok() && standing.revision.is_some();
+    let document = json!({
+        "ready": ready,
+        "version": env!("CARGO_PKG_VERSION"),
+        "revision": standing.revision.map(|revision| revision.to_string()),
+        "store": store.map_or_else(|reason| reason, |_figures| "open".to_owned()),
+        "workers_paused": standing.workers_paused,
+    });
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    reply::json(status, document.to_string())
+}
+
+async fn metrics(ops: Ops) -> Response {
+    // Without an answer the queue's last figures stay, and `store_up` says so.
+    let figures = ops.figures().await;
+    ops.metrics.store_up(figures.is_ok());
+    if let Ok(figures) = figures {
+        let Figures {
+            ready,
+            running,
+            done,
+            dead,
+            cancelled,
+            oldest_due,
+        } = figures;
+        ops.metrics
+            .queue([ready, running, done, dead, cancelled], oldest_due);
+    }
+    let paused = ops.standing.borrow().workers_paused.is_some();
+    ops.metrics.workers_paused(paused);
+    let mut response = ops.metrics.encode().into_response();
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(metrics::CONTENT_TYPE),
+    );
+    response
+}
+
+impl Ops {
+    async fn figures(&self) -> Result<Figures, String> {
+        tokio::time::timeout(STORE_PATIENCE, self.store.figures(clock::now()))
+            .await
+            .map_err(|_elapsed| format!("no answer within {} s", STORE_PATIENCE.as_secs()))?
+            .map_err(|unavailable| unavailable.to_string())
+    }
+}
+
+impl Token {
+    /// The token with this text, without the space around it that files tend to have.
+    pub fn new(text: &str) -> Self {
+        Self(Sha256::digest(text.trim()).into())
+    }
+
+    /// Whether the text is the token. Digests are compared, and to their ends: the time
+    /// it takes says nothing of how much of a guess is right.
+    fn is(&self, text: &str) -> bool {
+        let digest: [u8; 32] = Sha256::digest(text).into();
+        let difference = self
+            .0
+            .iter()
+            .zip(digest)
+            .fold(0, |difference, (ours, theirs)| difference | (ours ^ theirs));
+        difference == 0
+    }
+}
+
+#[derive(Debug)]
+struct TokenNeeded;
+
+impl warp::reject::Reject for TokenNeeded {}
+
+fn token_bearer(token: Option<Token>) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::header::headers_cloned()
+        .and_then(move |headers: HeaderMap| {
+            std::future::ready(match (&token, bearer(&headers)) {
+                (None, _) => Ok(()),
+                (Some(token), Some(presented)) if token.is(presented) => Ok(()),
+                (Some(_), _) => Err(warp::reject::custom(TokenNeeded)),
+            })
+        })
+        .untuple_one()
+}
+
+/// The token of the `Authorization` header; the scheme's case does not matter.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+fn rejected(rejection: &Rejection) -> Response {
+    match rejection.find::<TokenNeeded>() {
+        Some(TokenNeeded) => reply::token_needed(),
+        None => reply::rejected(rejection),
+    }
+}
+
+impl fmt::Debug for Ops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ops")
+            .field("standing", &*self.standing.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}

@@ -1,0 +1,157 @@
+//! A directory that behaves as a bucket: for trying things out and for tests.
+//!
+//! A key is a path below the directory, exactly. Keys that no path can be are refused
+//! rather than encoded, so that what a person sees in the directory is what rules name
+//! (`path`). What a file system cannot hold (content type, metadata, storage class, tags)
+//! stands in sidecar files under `.aftertake/`, which is no part of the bucket
+//! (`sidecar`). All work is blocking and done off the runtime's threads (`disk`, `file`).
+//!
+//! An object's ETag is a digest of its content, computed when it is asked for; those of
+//! large files are remembered in memory by size and time of change, so that a read never
+//! writes. Files may be put into the directory by anything at any time.
+
+mod disk;
+mod file;
+mod path;
+mod sidecar;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use url::Url;
+
+use self::disk::Folder;
+use super::{Attributes, Copy, ObjectMeta, ObjectStore, Page, TagSupport};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::time::Timestamp;
+
+/// A directory as a bucket.
+#[derive(Debug, Clone)]
+pub struct FolderStore {
+    folder: Arc<Folder>,
+    /// Every folder bucket by name: where the source of a copy is looked up.
+    all: Arc<BTreeMap<String, Arc<Folder>>>,
+}
+
+/// Opens the folder buckets of one rules file, given by name and directory: objects can
+/// be copied between those that were opened together. A directory is made when something
+/// is first written into it.
+pub fn open(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, FolderStore> {
+    let all: BTreeMap<_, _> = paths
+        .into_iter()
+        .map(|(name, path)| (name, Arc::new(Folder::new(path))))
+        .collect();
+    let all = Arc::new(all);
+    all.iter()
+        .map(|(name, folder)| {
+            let store = FolderStore {
+                folder: Arc::clone(folder),
+                all: Arc::clone(&all),
+            };
+            (name.clone(), store)
+        })
+        .collect()
+}
+
+impl FolderStore {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let folder = Arc::clone(&self.folder);
+        tokio::task::spawn_blocking(move || work(&folder))
+            .await
+            .unwrap_or_else(|error| Err(Failure::new(FailureKind::Panic, error.to_string())))
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FolderStore {
+    async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure> {
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.head(&key)).await
+    }
+
+    async fn get(&self, key: &str, limit: u64) -> Result<Bytes, Failure> {
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.get(&key, limit)).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        content: Bytes,
+        attributes: &Attributes,
+    ) -> Result<ObjectMeta, Failure> {
+        let (key, attributes) = (key.to_owned(), attributes.clone());
+        self.blocking(move |folder| folder.put(&key, &content, attributes))
+            .await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.blocking(move |folder| folder.list(&prefix, after.as_deref()))
+            .await
+    }
+
+    async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure> {
+        let source = self.all.get(copy.source).cloned().ok_or_else(|| {
+            let reason = format!("{:?} is not a folder bucket of the rules file", copy.source);
+            Failure::new(FailureKind::Forbidden, reason)
+        })?;
+        let (from, to) = (copy.from.to_owned(), copy.to.to_owned());
+        let etag = copy.etag.to_owned();
+        self.blocking(move |folder| folder.copy(&source, &from, &to, &etag))
+            .await
+    }
+
+    async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<(), Failure> {
+        let to = to.to_owned();
+        self.blocking(move |folder| folder.abandon(&to)).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {
+        let keys = keys.to_vec();
+        self.blocking(move |folder| folder.delete(&keys)).await
+    }
+
+    async fn tags(&self, key: &str) -> Result<TagSupport, Failure> {
+        let key = key.to_owned();
+        self.blocking(move |folder| folder.tags(&key).map(TagSupport::Tags))
+            .await
+    }
+
+    async fn set_tags(&self, key: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let (key, tags) = (key.to_owned(), tags.clone());
+        self.blocking(move |folder| folder.amend(&key, |sidecar| sidecar.tags = tags))
+            .await
+    }
+
+    async fn set_metadata(
+        &self,
+        key: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        let (key, metadata) = (key.to_owned(), metadata.clone());
+        self.blocking(move |folder| folder.amend(&key, |sidecar| sidecar.metadata = metadata))
+            .await
+    }
+
+    fn url(&self, key: &str) -> String {
+        let path = self.folder.root().join(key);
+        Url::from_file_path(&path).map_or_else(|()| path.display().to_string(), Into::into)
+    }
+
+    /// The plain link: whoever may read the file needs no signature.
+    fn signed_url(&self, key: &str, _lifetime: Duration, _now: Timestamp) -> String {
+        self.url(key)
+    }
+
+    fn site(&self) -> String {
+        "folder".to_owned()
+    }
+}

@@ -1,0 +1,114 @@
+//! Builds the HTTP client that a destination's settings ask for.
+//!
+//! Knows TLS files and proxies. What all clients have in common: no redirects (they
+//! would lead past the guard), no proxy that the rules file does not name (it would
+//! look names up itself), no repetition of requests (retrying is the queue's work).
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::tls::{Certificate, Identity};
+use reqwest::{Client, ClientBuilder, Proxy};
+use url::Url;
+
+use super::failure::causes;
+use super::resolve::PublicOnly;
+use crate::model::destination::{Destination, TlsFiles};
+
+/// The longest time for looking up, connecting and the TLS handshake together.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What makes two destinations need different clients.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// `None` where TLS is not spoken: reading the system's authorities takes time,
+    /// and fails on a machine that has none.
+    tls: Option<TlsFiles>,
+    proxy: Option<Url>,
+    allow_private: bool,
+}
+
+impl Settings {
+    pub(super) fn of(destination: &Destination) -> Self {
+        let proxy = destination.proxy.as_ref();
+        let secure = |url: &Url| url.scheme() == "https";
+        let tls = secure(&destination.url) || proxy.is_some_and(secure);
+        Self {
+            tls: tls.then(|| destination.tls.clone()),
+            proxy: proxy.cloned(),
+            allow_private: destination.allow_private,
+        }
+    }
+
+    /// A client with these settings, or in words why there is none: a file that
+    /// cannot be read or used.
+    pub(super) fn build(&self) -> Result<Client, String> {
+        let mut builder = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT);
+        // A proxy is the operator's own machine, and it is the one that looks up where
+        // the destination leads.
+        if let Some(url) = &self.proxy {
+            let proxy = Proxy::all(url.clone())
+                .map_err(|error| format!("proxy cannot be used: {}", causes(&error)))?;
+            builder = builder.proxy(proxy);
+        } else if !self.allow_private {
+            builder = builder.dns_resolver(PublicOnly);
+        }
+        match &self.tls {
+            Some(files) => with_files(builder, files)?
+                .build()
+                .map_err(|error| format!("TLS with {}: {}", shown(files), causes(&error))),
+            None => builder
+                .tls_certs_only([])
+                .build()
+                .map_err(|error| causes(&error)),
+        }
+    }
+}
+
+fn with_files(mut builder: ClientBuilder, files: &TlsFiles) -> Result<ClientBuilder, String> {
+    if let Some(path) = &files.ca {
+        let authorities = Certificate::from_pem_bundle(&read(path)?).unwrap_or_default();
+        if authorities.is_empty() {
+            return Err(format!("{}: no PEM certificate in it", path.display()));
+        }
+        builder = builder.tls_certs_only(authorities);
+    }
+    if let Some((certificate, key)) = &files.client {
+        let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+        let identity = Identity::from_pem(&pem).map_err(|error| {
+            let (certificate, key) = (certificate.display(), key.display());
+            format!("{certificate} and {key}: {}", causes(&error))
+        })?;
+        builder = builder.identity(identity);
+    }
+    Ok(builder)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn shown(files: &TlsFiles) -> String {
+    let paths: Vec<_> = files
+        .ca
+        .iter()
+        .chain(
+            files
+                .client
+                .iter()
+                .flat_map(|(certificate, key)| [certificate, key]),
+        )
+        .map(|path| path.display().to_string())
+        .collect();
+    if paths.is_empty() {
+        "the system's authorities".to_owned()
+    } else {
+        paths.join(", ")
+    }
+}

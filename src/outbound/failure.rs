@@ -1,0 +1,69 @@
+//! Says in words, and by kind, why there was no answer.
+
+use std::error::Error;
+use std::iter::successors;
+use std::time::Duration;
+
+use super::client::CONNECT_TIMEOUT;
+use super::resolve::Refused;
+use crate::model::failure::{Failure, FailureKind};
+
+/// The failure that the client's error is. `to` names destination and origin.
+pub(super) fn no_answer(error: &reqwest::Error, to: &str) -> Failure {
+    if let Some(refused) = layers(error).find_map(|layer| layer.downcast_ref::<Refused>()) {
+        return forbidden(refused, to);
+    }
+    let why = causes(error);
+    match (error.is_connect(), error.is_timeout()) {
+        (true, true) => Failure::new(
+            FailureKind::Timeout,
+            format!("{to}: no connection within {}", words(CONNECT_TIMEOUT)),
+        ),
+        (true, false) => Failure::new(
+            FailureKind::Unreachable,
+            format!("{to}: cannot connect: {why}"),
+        ),
+        _ if error.is_builder() => Failure::new(
+            FailureKind::Invalid,
+            format!("{to}: request cannot be made: {why}"),
+        ),
+        _ => Failure::new(
+            FailureKind::Unknown,
+            format!("{to}: sent, but the answer was lost: {why}"),
+        ),
+    }
+}
+
+/// The failure of a request that took longer than it may.
+pub(super) fn too_slow(timeout: Duration, to: &str) -> Failure {
+    let reason = format!("{to}: no complete answer within {}", words(timeout));
+    Failure::new(FailureKind::Timeout, reason)
+}
+
+/// The failure of a destination that leads where it may not.
+pub(super) fn forbidden(refused: &Refused, to: &str) -> Failure {
+    let reason =
+        format!("{to} {refused}, which is refused unless the destination says allow_private: true");
+    Failure::new(FailureKind::Forbidden, reason)
+}
+
+/// The causes below an error, outermost first. The error itself is left out, as it
+/// names the whole URL, and so is the layer below it where there are deeper ones: it
+/// says only in which part of the client they arose.
+pub(super) fn causes(error: &reqwest::Error) -> String {
+    let mut texts: Vec<String> = layers(error).map(ToString::to_string).collect();
+    texts.dedup();
+    match texts.as_slice() {
+        [] => "no cause given".to_owned(),
+        [only] => only.clone(),
+        [_, deeper @ ..] => deeper.join(": "),
+    }
+}
+
+fn layers(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    successors(error.source(), |layer| (**layer).source())
+}
+
+fn words(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}

@@ -1,0 +1,109 @@
+//! Sends requests to destinations over connections that are kept and reused.
+//!
+//! Whatever a name resolves to at the moment of connecting is what is checked, and
+//! one request never costs more than its time and [`ANSWER_LIMIT`] bytes of memory.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use reqwest::Client;
+use url::Url;
+
+use super::client::Settings;
+use super::failure::{forbidden, no_answer, too_slow};
+use super::resolve::check_literal;
+use super::{ANSWER_LIMIT, Answer, Outbound, Request, origin};
+use crate::model::destination::Destination;
+use crate::model::failure::{Failure, FailureKind};
+
+/// The client of the service.
+///
+/// Destinations with equal TLS, proxy and `allow_private` settings share connections.
+/// TLS files are read when the first request needs them; one that cannot be used is
+/// read again for the next request, the others when a new `Guarded` is made.
+#[derive(Default)]
+pub struct Guarded {
+    // Few: most destinations have no settings of their own.
+    clients: Mutex<Vec<(Settings, Client)>>,
+}
+
+impl Guarded {
+    /// A client without connections.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn client(&self, destination: &Destination) -> Result<Client, String> {
+        let settings = Settings::of(destination);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == settings) {
+            return Ok(client.clone());
+        }
+        let client = settings.build()?;
+        clients.push((settings, client.clone()));
+        Ok(client)
+    }
+}
+
+#[async_trait]
+impl Outbound for Guarded {
+    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, Failure> {
+        let to = format!(
+            "destination {} at {}",
+            destination.name,
+            origin(&request.url)
+        );
+        check_origin(destination, &request.url, &to)?;
+        if !destination.allow_private {
+            check_literal(&request.url).map_err(|refused| forbidden(&refused, &to))?;
+        }
+        let client = self.client(destination).map_err(|why| {
+            // Files can come late or be half written, so this is worth another try.
+            Failure::new(FailureKind::Storage, format!("{to}: {why}"))
+        })?;
+        let timeout = request.timeout;
+        match tokio::time::timeout(timeout, exchange(&client, request)).await {
+            Ok(answered) => answered.map_err(|error| no_answer(&error, &to)),
+            Err(_) => Err(too_slow(timeout, &to)),
+        }
+    }
+}
+
+/// Path and query may be a step's own; scheme, host and port never.
+fn check_origin(destination: &Destination, url: &Url, to: &str) -> Result<(), Failure> {
+    if url.origin() == destination.url.origin() {
+        return Ok(());
+    }
+    let configured = origin(&destination.url);
+    let reason = format!("{to} is not where the destination is configured, {configured}");
+    Err(Failure::new(FailureKind::Forbidden, reason))
+}
+
+async fn exchange(client: &Client, request: Request) -> reqwest::Result<Answer> {
+    let mut response = client
+        .request(request.method, request.url)
+        .headers(request.headers)
+        .body(request.body)
+        .send()
+        .await?;
+    let mut body = BytesMut::new();
+    while body.len() < ANSWER_LIMIT
+        && let Some(chunk) = response.chunk().await?
+    {
+        let room = ANSWER_LIMIT - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(Answer {
+        status: response.status(),
+        headers: std::mem::take(response.headers_mut()),
+        body: body.freeze(),
+    })
+}
+
+impl fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").finish_non_exhaustive()
+    }
+}

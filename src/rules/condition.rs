@@ -1,0 +1,342 @@
+//! Whether a rule's `when` holds for an event, and if not, which key failed with which
+//! value: "why did nothing happen?" always has an answer.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use serde_json::Value;
+
+use super::rule::{Condition, Glob, Matcher, RoomEntry, RuleSet};
+use super::template::{Expression, Fault, Names};
+use crate::model::event::{EventType, Fields};
+
+/// An event's fields by name, gathered once for all rules.
+pub(super) type FieldValues = BTreeMap<&'static str, Value>;
+
+/// The entry of the rooms table for the event's room: the first that matches. An event
+/// without a room has none.
+pub(super) fn room<'a>(rules: &'a RuleSet, fields: &Fields) -> Option<&'a RoomEntry> {
+    let room = fields.room_id.as_deref()?;
+    rules
+        .rooms
+        .iter()
+        .find(|entry| matches_any(&entry.room, room))
+}
+
+/// Checks every key of `when`; the error is the reason for which the rule is skipped.
+/// `names` are made only when there is an expression to look at them.
+pub(super) fn check(
+    when: &Condition,
+    event_type: &EventType,
+    fields: &FieldValues,
+    names: impl FnOnce() -> Names,
+) -> Result<(), String> {
+    if !when.events.contains(event_type) {
+        return Err(wrong_type(event_type, &when.events));
+    }
+    when.matchers
+        .iter()
+        .try_for_each(|matcher| check_matcher(matcher, fields))?;
+    let Some(expression) = &when.expression else {
+        return Ok(());
+    };
+    match why_not(expression, &names()) {
+        Ok(None) => Ok(()),
+        Ok(Some(reason)) | Err(reason) => Err(reason),
+    }
+}
+
+/// Why an `if` does not hold, or `None` when it does; an error when it cannot be told.
+/// What the event lacks is a reason, never an error.
+pub(super) fn why_not(expression: &Expression, names: &Names) -> Result<Option<String>, String> {
+    let source = expression.source();
+    match expression.holds(names) {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(format!("if: {source} does not hold"))),
+        Err(Fault::Absent(reason)) => Ok(Some(reason)),
+        Err(Fault::Broken(reason)) => Err(format!("if: {source}: {reason}")),
+    }
+}
+
+fn wrong_type(given: &EventType, wanted: &[EventType]) -> String {
+    let names: Vec<_> = wanted.iter().map(EventType::name).collect();
+    let relation = if names.len() == 1 {
+        "is not"
+    } else {
+        "is none of"
+    };
+    format!("event {} {relation} {}", given.name(), names.join(", "))
+}
+
+fn check_matcher(matcher: &Matcher, fields: &FieldValues) -> Result<(), String> {
+    match matcher {
+        Matcher::Glob { key, field, globs } => {
+            let value = text(fields, field)?;
+            if matches_any(globs, &value) {
+                return Ok(());
+            }
+            Err(format!(
+                "{key} {value:?} matches none of {}",
+                list(globs.iter().map(|glob| &glob.text))
+            ))
+        }
+        Matcher::Range {
+            key,
+            field,
+            at_least,
+            below,
+        } => check_range(key, number(fields, field)?, *at_least, *below),
+        Matcher::Not(matchers) => matchers
+            .iter()
+            .find(|matcher| check_matcher(matcher, fields).is_ok())
+            .map_or(Ok(()), |held| {
+                Err(format!("not: {}", describe(held, fields)))
+            }),
+    }
+}
+
+fn check_range(
+    key: &str,
+    value: u64,
+    at_least: Option<u64>,
+    below: Option<u64>,
+) -> Result<(), String> {
+    match (at_least, below) {
+        (Some(at_least), _) if value < at_least => {
+            Err(format!("{key} {value} is below {at_least}"))
+        }
+        (_, Some(below)) if value >= below => Err(format!("{key} {value} is not below {below}")),
+        _ => Ok(()),
+    }
+}
+
+/// A matcher that holds, with the value that it holds for.
+fn describe(matcher: &Matcher, fields: &FieldValues) -> String {
+    match matcher {
+        Matcher::Glob { key, field, globs } => {
+            let value = text(fields, field).unwrap_or_default();
+            let matching = globs.iter().filter(|glob| glob.matcher.is_match(&value));
+            format!(
+                "{key} {value:?} matches {}",
+                list(matching.map(|glob| &glob.text))
+            )
+        }
+        Matcher::Range {
+            key,
+            field,
+            at_least,
+            below,
+        } => {
+            let value = number(fields, field).unwrap_or_default();
+            let from = at_least.map(|bound| format!("at least {bound}"));
+            let to = below.map(|bound| format!("below {bound}"));
+            let bounds: Vec<_> = from.into_iter().chain(to).collect();
+            format!("{key} {value} is {}", bounds.join(" and "))
+        }
+        Matcher::Not(_) => "an inner not holds".to_owned(),
+    }
+}
+
+fn matches_any(globs: &[Glob], value: &str) -> bool {
+    globs.iter().any(|glob| glob.matcher.is_match(value))
+}
+
+fn list<T: Display>(items: impl Iterator<Item = T>) -> String {
+    let items: Vec<_> = items.map(|item| item.to_string()).collect();
+    items.join(", ")
+}
+
+fn text(fields: &FieldValues, field: &str) -> Result<String, String> {
+    fields.get(field).map(as_text).ok_or_else(|| absent(field))
+}
+
+/// A field's value as globs and order keys see it.
+pub(super) fn as_text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn number(fields: &FieldValues, field: &str) -> Result<u64, String> {
+    let value = fields.get(field).and_then(Value::as_u64);
+    value.ok_or_else(|| absent(field))
+}
+
+fn absent(field: &str) -> String {
+    format!("no field {field}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fixtures::{self, event, expression, glob, globs};
+
+    fn at_least(key: &'static str, field: &'static str, bound: u64) -> Matcher {
+        Matcher::Range {
+            key,
+            field,
+            at_least: Some(bound),
+            below: None,
+        }
+    }
+
+    fn below(key: &'static str, field: &'static str, bound: u64) -> Matcher {
+        Matcher::Range {
+            key,
+            field,
+            at_least: None,
+            below: Some(bound),
+        }
+    }
+
+    fn not(matchers: Vec<Matcher>) -> Vec<Matcher> {
+        vec![Matcher::Not(matchers)]
+    }
+
+    /// The reason, or an empty text when the matchers hold for room `class-7`, 720 lines
+    /// high, 65 seconds long, MP4.
+    fn reason(matchers: Vec<Matcher>) -> String {
+        let event = event();
+        let when = Condition {
+            matchers,
+            ..fixtures::condition()
+        };
+        let fields = event.fields.entries().collect();
+        check(&when, &event.fields.event_type, &fields, || unreachable!())
+            .err()
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn failed_key_is_named_with_its_value() {
+        let room = |patterns: &[&str]| glob("room", "room_id", patterns);
+        for (matchers, expected) in [
+            (vec![], ""),
+            (vec![room(&["class-*"])], ""),
+            (vec![room(&["lab-?", "class-7"])], ""),
+            (
+                vec![room(&["lab-?", "class"])],
+                "room \"class-7\" matches none of lab-?, class",
+            ),
+            (
+                vec![glob("stream", "stream_name", &["*"])],
+                "no field stream_name",
+            ),
+            (vec![at_least("duration", "record_duration", 65)], ""),
+            (
+                vec![at_least("duration", "record_duration", 66)],
+                "duration 65 is below 66",
+            ),
+            (vec![below("height", "height", 721)], ""),
+            (
+                vec![below("height", "height", 720)],
+                "height 720 is not below 720",
+            ),
+            (vec![below("size", "file_size", 9)], "no field file_size"),
+            (
+                vec![room(&["class-*"]), at_least("height", "height", 721)],
+                "height 720 is below 721",
+            ),
+            (not(vec![room(&["lab-*"])]), ""),
+            (not(vec![glob("stream", "stream_name", &["*"])]), ""),
+            (
+                not(vec![room(&["lab-*"]), room(&["x", "class-?", "class-*"])]),
+                "not: room \"class-7\" matches class-?, class-*",
+            ),
+            (
+                not(vec![Matcher::Range {
+                    key: "height",
+                    field: "height",
+                    at_least: Some(1),
+                    below: Some(999),
+                }]),
+                "not: height 720 is at least 1 and below 999",
+            ),
+            (not(not(vec![room(&["lab-*"])])), "not: an inner not holds"),
+        ] {
+            let shown = format!("{matchers:?}");
+            assert_eq!(reason(matchers), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn event_type_is_one_of_those_asked_for() {
+        let start = EventType::RecordNewFileStart;
+        let complete = EventType::RecordFileComplete;
+        let over = EventType::CloudRecordServerOver;
+        for (events, expected) in [
+            (vec![start.clone(), complete.clone()], Ok(())),
+            (
+                vec![start.clone()],
+                Err("event RECORD_FILE_COMPLETE is not RECORD_NEW_FILE_START"),
+            ),
+            (
+                vec![start, over],
+                Err(
+                    "event RECORD_FILE_COMPLETE is none of RECORD_NEW_FILE_START, CLOUD_RECORD_SERVER_OVER",
+                ),
+            ),
+        ] {
+            let when = Condition {
+                events,
+                ..Condition::default()
+            };
+            let result = check(&when, &complete, &FieldValues::new(), || unreachable!());
+            assert_eq!(result, expected.map_err(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn expression_that_does_not_hold_says_so() {
+        let rules = fixtures::rules(vec![]);
+        for (source, expected) in [
+            ("height >= 720 and room.vars.channel == 'lectures'", ""),
+            ("height > 720", "if: height > 720 does not hold"),
+            ("stream_name == 'x'", "no field stream_name"),
+            ("stream_name != 'x'", "no field stream_name"),
+            ("stream_name", "no field stream_name"),
+            ("not stream_name", "no field stream_name"),
+            ("height < 720 or stream_name", "no field stream_name"),
+            ("height >= 720 or stream_name", ""),
+            ("'x' in stream_name", "no field stream_name"),
+            ("stream_name | upper == 'X'", "no field stream_name"),
+            ("stream_name is not defined", ""),
+            ("stream_name | default('x') == 'x'", ""),
+            ("room.vars.chanel == 'x'", "no room.vars.chanel"),
+            ("event.extra.a == 1", ""),
+            ("event.extra.b", "no field event.extra.b"),
+            ("event['other']", "no field event['other']"),
+            ("object.extension == 'mp4'", ""),
+            (
+                "height | date('%Y', 'Mars' ~ 'x')",
+                "if: height | date('%Y', 'Mars' ~ 'x'): unknown time zone \"Marsx\"",
+            ),
+        ] {
+            let event = event();
+            let when = Condition {
+                expression: Some(expression(source)),
+                ..fixtures::condition()
+            };
+            let names = || fixtures::context(&event).names("r", room(&rules, &event.fields));
+            let fields = event.fields.entries().collect();
+            let result = check(&when, &event.fields.event_type, &fields, names);
+            assert_eq!(result.err().unwrap_or_default(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn first_matching_room_entry_wins() {
+        let rules = fixtures::rules(vec![]);
+        let mut fields = event().fields;
+        for (room_id, expected) in [
+            (Some("class-7"), Some("teaching")),
+            (Some("lab-1"), Some("other")),
+            (None, None),
+        ] {
+            fields.room_id = room_id.map(str::to_owned);
+            let department = room(&rules, &fields).map(|entry| entry.tags["department"].as_str());
+            assert_eq!(department, expected);
+        }
+        assert!(matches_any(&globs(&["*"]), ""));
+    }
+}

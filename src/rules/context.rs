@@ -1,0 +1,181 @@
+//! What the templates of a task can name, gathered from the event, the room's entry, the
+//! place and the earlier steps.
+//!
+//! Nothing here asks for anything: the caller says where the recording is and how a link
+//! is signed. Before a task runs, as in `rules try`, what only running can tell is
+//! named instead: `<steps.rename.key: known when it runs>`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use minijinja::value::{Object, ObjectRepr, Serde};
+use minijinja::{Error, ErrorKind, Value};
+
+use super::rule::RoomEntry;
+use super::template::{Names, parse_lifetime};
+use crate::model::event::{Event, Fields};
+use crate::model::id::TaskId;
+use crate::model::recording::Place;
+use crate::model::task::Outputs;
+
+/// Makes a link to the recording that works without credentials for so long.
+pub type SignUrl = Arc<dyn Fn(Duration) -> String + Send + Sync>;
+
+/// What a step is rendered with.
+#[derive(Clone)]
+pub struct Context<'a> {
+    pub event: &'a Event,
+    pub task: TaskId,
+    /// Where the recording is now; `None` when the event names no object.
+    pub place: Option<Place>,
+    /// A plain link to it. When absent, the recorder's own link stands in for it as long
+    /// as the recording is where its event says.
+    pub url: Option<String>,
+    /// What earlier steps produced; `None` before the task runs.
+    pub outputs: Option<&'a Outputs>,
+    /// `None` where no link can be signed: the bucket is not configured.
+    pub sign_url: Option<SignUrl>,
+}
+
+impl<'a> Context<'a> {
+    /// The context of a task that does not run yet. To show a whole rule, set `place` to
+    /// the target of a `rename` before the steps after it are rendered.
+    pub fn before_running(event: &'a Event, task: TaskId) -> Self {
+        Self {
+            event,
+            task,
+            place: event.fields.place(),
+            url: None,
+            outputs: None,
+            sign_url: None,
+        }
+    }
+
+    /// A plain link to the recording, when one is known.
+    pub(super) fn link(&self) -> Option<&str> {
+        let unmoved = self.place.is_some() && self.place == self.event.fields.place();
+        let recorders = self.event.fields.download_url.as_deref();
+        self.url.as_deref().or(recorders.filter(|_| unmoved))
+    }
+
+    /// Everything that a template of `rule` can name.
+    pub(super) fn names(&self, rule: &str, room: Option<&RoomEntry>) -> Names {
+        let mut values: BTreeMap<&str, Value> = self
+            .event
+            .fields
+            .entries()
+            .map(|(name, value)| (name, Value::from(Serde(value))))
+            .collect();
+        values.insert("event_id", self.event.id.to_string().into());
+        values.insert("task_id", self.task.to_string().into());
+        values.insert("rule", rule.into());
+        values.insert("room", room_value(room));
+        values.insert("steps", self.steps());
+        values.extend(body(self.event).map(|body| ("event", body)));
+        values.extend(self.object().map(|object| ("object", object)));
+        values.extend(self.signed_url().map(|call| ("signed_url", call)));
+        Names {
+            values: Value::from_pairs(values),
+            object_lacks: self.place.is_none().then(|| lacking(&self.event.fields)),
+        }
+    }
+
+    fn object(&self) -> Option<Value> {
+        let place = self.place.as_ref()?;
+        let parts = [
+            ("bucket", place.bucket.as_str()),
+            ("key", place.key.as_str()),
+            ("folder", place.folder()),
+            ("name", place.name()),
+            ("stem", place.stem()),
+            ("extension", place.extension()),
+        ];
+        let link = self.link().map(|link| ("url", link));
+        Some(Value::from_pairs(parts.into_iter().chain(link)))
+    }
+
+    fn steps(&self) -> Value {
+        match self.outputs {
+            Some(outputs) => Value::from(Serde(outputs)),
+            None => Value::from_object(Unknown("steps".to_owned())),
+        }
+    }
+
+    fn signed_url(&self) -> Option<Value> {
+        let sign = match (&self.sign_url, self.outputs) {
+            (Some(sign), _) => sign.clone(),
+            (None, None) => Arc::new(|_| unknown("signed_url")) as SignUrl,
+            (None, Some(_)) => return None,
+        };
+        self.place.as_ref()?;
+        Some(Value::from_function(move |lifetime: &str| {
+            parse_lifetime(lifetime)
+                .map(|lifetime| sign(lifetime))
+                .map_err(|fault| Error::new(ErrorKind::InvalidOperation, fault))
+        }))
+    }
+}
+
+/// The field for want of which an event names no object.
+pub(super) fn lacking(fields: &Fields) -> &'static str {
+    match fields.obs_object {
+        None => "obs_object",
+        Some(_) => "obs_bucket",
+    }
+}
+
+/// What stands where only running can tell.
+pub(super) fn unknown(name: &str) -> String {
+    format!("<{name}: known when it runs>")
+}
+
+/// The callback's body as it came. What is not JSON cannot be named.
+fn body(event: &Event) -> Option<Value> {
+    serde_json::from_slice(&event.body).ok()
+}
+
+fn room_value(room: Option<&RoomEntry>) -> Value {
+    let tags = room.map(|room| Value::from(Serde(&room.tags)));
+    let vars = room.map(|room| Value::from(Serde(&room.vars)));
+    let none = || Value::from_pairs(std::iter::empty::<(&str, Value)>());
+    Value::from_pairs([
+        ("tags", tags.unwrap_or_else(none)),
+        ("vars", vars.unwrap_or_else(none)),
+    ])
+}
+
+/// A value that only running can tell, and every member of it.
+struct Unknown(String);
+
+impl Object for Unknown {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        Some(Value::from_object(Self(format!("{}.{key}", self.0))))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&unknown(&self.0))
+    }
+}
+
+impl fmt::Debug for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&unknown(&self.0))
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("event", &self.event.id)
+            .field("task", &self.task)
+            .field("place", &self.place)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! The default body of a notification.
+//!
+//! Receivers build on it: fields may be added, never renamed or removed.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::context::{Context, unknown};
+use super::rule::{RoomEntry, Rule, Step};
+use crate::model::event::EventType;
+use crate::model::task::Outputs;
+
+/// The document that announces an event, in the form that Standard Webhooks asks for.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// When the event reached us: the same for every try. The recorder's own times are
+    /// among the data, and a callback may have none.
+    timestamp: String,
+    data: Map<String, Value>,
+}
+
+/// The document for one step of a task, which `earlier` steps came before.
+pub(super) fn document(
+    context: &Context<'_>,
+    rule: &Rule,
+    earlier: &[Step],
+    room: Option<&RoomEntry>,
+) -> Document {
+    let event = context.event;
+    let mut data: Map<String, Value> = event
+        .fields
+        .entries()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    data.insert("event_id".to_owned(), json!(event.id));
+    data.insert("task_id".to_owned(), json!(context.task));
+    data.insert("rule".to_owned(), json!(rule.name));
+    data.insert(
+        "room".to_owned(),
+        json!({
+            "tags": room.map(|room| room.tags.clone()).unwrap_or_default(),
+            "vars": room.map(|room| room.vars.clone()).unwrap_or_default(),
+        }),
+    );
+    data.insert("steps".to_owned(), steps(context.outputs, earlier));
+    data.extend(place(context).map(|place| ("place".to_owned(), place)));
+    Document {
+        kind: kind(&event.fields.event_type),
+        timestamp: event.received.to_string(),
+        data,
+    }
+}
+
+const fn kind(event_type: &EventType) -> &'static str {
+    match event_type {
+        EventType::RecordFileComplete => "recording.completed",
+        EventType::RecordNewFileStart => "recording.started",
+        EventType::CloudRecordServerOver => "recording.job_over",
+        EventType::Other(_) => "recording.event",
+    }
+}
+
+fn place(context: &Context<'_>) -> Option<Value> {
+    let mut place = json!(context.place.as_ref()?);
+    if let Some(link) = context.link() {
+        place["url"] = link.into();
+    }
+    Some(place)
+}
+
+fn steps(outputs: Option<&Outputs>, earlier: &[Step]) -> Value {
+    match outputs {
+        Some(outputs) => json!(outputs),
+        None => earlier
+            .iter()
+            .map(|step| (step.id.clone(), unknown(&format!("steps.{}", step.id))))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::condition::room;
+    use crate::rules::fixtures::{self, event};
+
+    #[test]
+    fn document_has_every_field_of_the_event_typed() {
+        let event = event();
+        let rules = fixtures::rules(vec![fixtures::rule(vec![])]);
+        let outputs = json!({"rename": {"objects": 1}});
+        let context = Context {
+            outputs: outputs.as_object(),
+            ..fixtures::context(&event)
+        };
+        let room = room(&rules, &event.fields);
+        let document = document(&context, &rules.rules[0], &[], room);
+        assert_eq!(
+            serde_json::to_value(&document).unwrap(),
+            json!({
+                "type": "recording.completed",
+                "timestamp": "2026-03-02T01:01:04Z",
+                "data": {
+                    "event_id": event.id.to_string(),
+                    "task_id": context.task.to_string(),
+                    "rule": "archive",
+                    "event_type": "RECORD_FILE_COMPLETE",
+                    "room_id": "class-7",
+                    "record_format": "MP4",
+                    "record_duration": 65,
+                    "height": 720,
+                    "start_time": "2026-03-01T23:59:57Z",
+                    "obs_bucket": "b1",
+                    "obs_object": "Record/a.b.mp4",
+                    "place": {"bucket": "b1", "key": "Record/a.b.mp4", "url": "https://b1.obs/Record/a.b.mp4"},
+                    "room": {"tags": {"department": "teaching"}, "vars": {"channel": "lectures"}},
+                    "steps": {"rename": {"objects": 1}},
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn event_without_object_or_room_has_no_place_and_an_empty_room() {
+        let mut event = event();
+        event.fields = crate::model::event::Fields::new(EventType::Other("NEW".to_owned()));
+        let rule = fixtures::rule(vec![]);
+        let earlier = [fixtures::notify_step("first", "lms")];
+        let context = Context::before_running(&event, fixtures::context(&event).task);
+        let document = document(&context, &rule, &earlier, None);
+        let shown = serde_json::to_value(&document).unwrap();
+        assert_eq!(shown["type"], "recording.event");
+        assert_eq!(shown["data"]["room"], json!({"tags": {}, "vars": {}}));
+        assert_eq!(shown["data"].get("place"), None);
+        assert_eq!(
+            shown["data"]["steps"]["first"],
+            "<steps.first: known when it runs>"
+        );
+    }
+
+    #[test]
+    fn every_kind_of_event_has_its_type() {
+        for (name, expected) in [
+            ("RECORD_FILE_COMPLETE", "recording.completed"),
+            ("RECORD_NEW_FILE_START", "recording.started"),
+            ("CLOUD_RECORD_OVER", "recording.job_over"),
+            ("RECORD_FAILED", "recording.event"),
+        ] {
+            assert_eq!(kind(&EventType::from_name(name)), expected);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What is wrong with a rules file, shown the way rustc shows it: one sentence, the
+//! file, line and column, the offending text and the way out.
+//!
+//! Knows text and ranges only. Whoever writes a message keeps values that came from
+//! the environment out of it; literal secrets are blotted out of the text shown here.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Bytes of the file that are at fault.
+    pub span: Range<usize>,
+    /// Names the thing and the value; lower case, no full stop.
+    pub message: String,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem at `span` without a known way out.
+    pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            help: None,
+        }
+    }
+}
+
+/// A rules file that is refused: everything that was found wrong with it.
+#[derive(Debug)]
+pub struct RulesError {
+    name: String,
+    /// The file's text, secrets blotted out byte by byte.
+    text: String,
+    /// In the order of the file; never empty.
+    problems: Vec<Problem>,
+}
+
+impl RulesError {
+    /// The refusal of the file `name` with this text. `secrets` are the ranges that must
+    /// not be shown; `None` when the text could not be taken apart, so that they are unknown.
+    pub(crate) fn new(
+        name: &str,
+        text: &str,
+        secrets: Option<&[Range<usize>]>,
+        mut problems: Vec<Problem>,
+    ) -> Self {
+        problems.sort_by_key(|problem| problem.span.start);
+        problems.dedup();
+        Self {
+            name: name.to_owned(),
+            text: secrets.map_or_else(|| blot_by_name(text), |ranges| blot(text, ranges)),
+            problems,
+        }
+    }
+
+    /// Everything that is wrong, in the order of the file.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The line and column of a problem, both from 1; columns count characters.
+    pub fn position(&self, problem: &Problem) -> (usize, usize) {
+        position(&self.text, problem.span.start)
+    }
+}
+
+impl std::error::Error for RulesError {}
+
+impl fmt::Display for RulesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let renderer = Renderer::plain();
+        for (number, problem) in self.problems.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n\n")?;
+            }
+            f.write_str(&renderer.render(&[self.group(problem)]))?;
+        }
+        Ok(())
+    }
+}
+
+impl RulesError {
+    fn group<'a>(&'a self, problem: &'a Problem) -> Group<'a> {
+        let end = problem.span.end.min(self.text.len());
+        let start = problem.span.start.min(end);
+        let snippet = Snippet::source(&self.text)
+            .path(&self.name)
+            .annotation(AnnotationKind::Primary.span(start..end));
+        let group = Level::ERROR
+            .primary_title(&problem.message)
+            .element(snippet);
+        match &problem.help {
+            Some(help) => group.element(Level::HELP.message(help)),
+            None => group,
+        }
+    }
+}
+
+/// The line and column of a byte, both from 1; columns count characters.
+pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
+}
+
+/// "did you mean …", when one of `known` is close enough to be meant.
+pub(crate) fn did_you_mean<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let allowed = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .filter(|(distance, name)| *distance <= allowed || name.eq_ignore_ascii_case(word))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| format!("did you mean `{name}`?"))
+}
+
+/// Keys whose values are secrets wherever they stand.
+pub(crate) const SECRET_KEYS: [&str; 5] = [
+    "keys",
+    "secret",
+    "access_key",
+    "secret_key",
+    "security_token",
+];
+
+fn blot(text: &str, ranges: &[Range<usize>]) -> String {
+    let hidden = |at: usize| ranges.iter().any(|range| range.contains(&at));
+    let mut shown = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        if hidden(at) && character != '\n' {
+            shown.extend(std::iter::repeat_n('*', character.len_utf8()));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// For a text that is not YAML: what follows a secret's key on its line.
+fn blot_by_name(text: &str) -> String {
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let key = SECRET_KEYS
+            .iter()
+            .filter_map(|key| line.find(&format!("{key}:")).map(|at| at + key.len() + 1))
+            .min();
+        ranges.extend(key.map(|at| start + at + 1..start + line.len()));
+        start += line.len();
+    }
+    blot(text, &ranges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problem_is_shown_with_place_text_and_way_out() {
+        let text = "rules:\n  - nam: x\n";
+        let problem = Problem {
+            span: 11..14,
+            message: "unknown key `nam`".into(),
+            help: did_you_mean("nam", ["steps", "name"]),
+        };
+        let error = RulesError::new("r.yaml", text, Some(&[]), vec![problem.clone()]);
+        assert_eq!(error.position(&problem), (2, 5));
+        insta::assert_snapshot!(error);
+    }
+
+    #[test]
+    fn secrets_are_blotted_out_of_the_text() {
+        let text = "a: [\"ключ\"]\n";
+        let error = RulesError::new(
+            "r.yaml",
+            text,
+            Some(std::slice::from_ref(&(5..13))),
+            vec![Problem::new(0..1, "m")],
+        );
+        assert!(error.to_string().contains("a: [\"********\"]"), "{error}");
+        let broken = "  b: {secret_key: \"abc\n";
+        let error = RulesError::new("r.yaml", broken, None, vec![Problem::new(18..19, "m")]);
+        assert!(!error.to_string().contains("abc"), "{error}");
+    }
+
+    #[test]
+    fn far_words_are_not_suggested() {
+        assert_eq!(did_you_mean("zzz", ["name", "steps"]), None);
+        assert_eq!(
+            did_you_mean("TO", ["to"]),
+            Some("did you mean `to`?".into())
+        );
+    }
+}

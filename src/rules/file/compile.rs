@@ -1,0 +1,150 @@
+//! Texts that are compiled when the file is loaded: globs, templates, expressions.
+
+use std::ops::Range;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::load::Loading;
+use super::shape::At;
+use super::target::{TEMPLATE, without_templates};
+use super::tree::NodeId;
+use crate::rules::rule::Glob;
+use crate::rules::template::{Expression, Scope, Template, TemplateError};
+
+/// How a glob reads its subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GlobStyle {
+    /// A name: `*` matches everything.
+    Name,
+    /// A key: `*` ends at a slash, `**` does not.
+    Key,
+    /// A format: upper and lower case are one.
+    Format,
+}
+
+impl Loading<'_> {
+    /// Globs of which one must match; `at` is what an empty list is shown at.
+    pub(super) fn globs(
+        &mut self,
+        at: NodeId,
+        patterns: &[At<String>],
+        style: GlobStyle,
+    ) -> Option<Vec<Glob>> {
+        if patterns.is_empty() {
+            self.refuse(
+                at,
+                "an empty list matches nothing",
+                "give a pattern, or leave the key out",
+            );
+            return None;
+        }
+        let globs: Vec<Glob> = patterns
+            .iter()
+            .filter_map(|pattern| self.glob(pattern, style))
+            .collect();
+        (globs.len() == patterns.len()).then_some(globs)
+    }
+
+    fn glob(&mut self, pattern: &At<String>, style: GlobStyle) -> Option<Glob> {
+        let text = self.filled(pattern, "the pattern")?;
+        match glob_matcher(&text, style) {
+            Ok(matcher) => Some(Glob { text, matcher }),
+            Err(error) => {
+                // The reason may quote the pattern.
+                let reason = if self.tree.is_public(pattern.at) {
+                    error.kind().to_string()
+                } else {
+                    "its syntax is wrong".to_owned()
+                };
+                let shown = self.shown(pattern.at);
+                let message = format!("the pattern {shown} is no glob: {reason}");
+                self.refuse(
+                    pattern.at,
+                    message,
+                    "`*`, `?`, `[a-z]` and `{a,b}` have a meaning; `\\` takes it away",
+                );
+                None
+            }
+        }
+    }
+
+    /// A template; what came from the environment into it stands for itself.
+    pub(super) fn template(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Template> {
+        self.refuse_foreign_syntax(text)?;
+        match Template::parse(&text.value, scope) {
+            Ok(template) => Some(template),
+            Err(error) => self.refuse_template(text, error, Code::InBraces),
+        }
+    }
+
+    pub(super) fn expression(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Expression> {
+        self.filled(text, "the expression")?;
+        match Expression::parse(&text.value, scope) {
+            Ok(expression) => Some(expression),
+            Err(error) => self.refuse_template(text, error, Code::All),
+        }
+    }
+
+    /// A value is filled in as it is, and never read as a template.
+    fn refuse_foreign_syntax(&mut self, text: &At<String>) -> Option<()> {
+        let marks = ["{{", "{%", "{#"];
+        let is_foreign = |range: &Range<usize>| {
+            marks
+                .iter()
+                .any(|mark| text.value[range.clone()].contains(mark))
+        };
+        let mut parts = self.tree.environment_of(text.at);
+        let Some((name, _)) = parts.find(|(_, range)| is_foreign(range)) else {
+            return Some(());
+        };
+        let message = format!(
+            "the value of {name} is template syntax, which is not taken from the environment"
+        );
+        let help = format!("write the template here, or set {name} to plain text");
+        self.refuse(text.at, message, help);
+        None
+    }
+
+    /// The engine's message may quote what stands in the code: it is shown only when
+    /// nothing of the code came from the environment.
+    fn refuse_template<T>(
+        &mut self,
+        text: &At<String>,
+        error: TemplateError,
+        code: Code,
+    ) -> Option<T> {
+        let literal = without_templates(&text.value);
+        let is_code =
+            |range: &Range<usize>| code == Code::All || literal[range.clone()].contains(TEMPLATE);
+        let secret = self
+            .tree
+            .environment_of(text.at)
+            .any(|(_, range)| is_code(&range));
+        let message = if secret {
+            "this is not right once its variables are filled in".to_owned()
+        } else {
+            error.message
+        };
+        let range = error.range.unwrap_or(0..text.value.len());
+        self.refuse_range(self.tree.locate(text.at, &range), message, None);
+        None
+    }
+}
+
+/// Which part of a text is code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    /// All of an expression.
+    All,
+    /// What stands in the braces of a template.
+    InBraces,
+}
+
+fn glob_matcher(text: &str, style: GlobStyle) -> Result<GlobMatcher, globset::Error> {
+    let glob = GlobBuilder::new(text)
+        .literal_separator(style == GlobStyle::Key)
+        .case_insensitive(style == GlobStyle::Format)
+        .backslash_escape(true)
+        .build()?;
+    Ok(glob.compile_matcher())
+}

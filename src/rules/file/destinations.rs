@@ -1,0 +1,220 @@
+//! `destinations:` where notifications may go, and how.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::load::Loading;
+use super::scalar::{Count, HeaderName, Plain, RateText, Status, Timeout, WebUrl};
+use super::shape::{At, Later, OneOrMany, Table};
+use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
+use crate::rules::template::Scope;
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+const CONCURRENCY: u32 = 16;
+
+/// A destination of notifications.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Destination")]
+pub(crate) struct Raw {
+    url: At<WebUrl>,
+    /// Standard Webhooks secrets (`whsec_…`); a list while rotating.
+    secret: Option<OneOrMany<At<String>>>,
+    /// Total time for one request; 15s by default.
+    timeout: Option<Timeout>,
+    /// Requests at a time; 16 by default.
+    concurrency: Option<Count>,
+    /// At most this many requests in that time, such as `50/s`.
+    rate: Option<RateText>,
+    /// Whether loopback, private, link-local and similar addresses may be reached; `false` by default.
+    allow_private: Option<bool>,
+    /// Headers of every request.
+    headers: Option<Table<At<Plain>>>,
+    /// What a body looks like when the step gives none; `aftertake` by default.
+    format: Option<Format>,
+    /// The message of the chat formats, a template.
+    text: Option<At<String>>,
+    breaker: Option<RawBreaker>,
+    /// Statuses beside 2xx that are a success.
+    success: Option<Vec<At<Status>>>,
+    /// Statuses that are tried again beside the usual ones.
+    retry: Option<Vec<At<Status>>>,
+    /// Statuses that are final although they are usually tried again.
+    #[serde(rename = "final")]
+    refused: Option<Vec<At<Status>>>,
+    /// A private authority's certificate, PEM, relative to the rules file.
+    ca: Option<At<String>>,
+    /// A client certificate, PEM; together with `client_key`.
+    client_cert: Option<At<String>>,
+    /// The client certificate's key, PEM.
+    client_key: Option<At<String>>,
+    /// An HTTP proxy; none by default, whatever the environment says.
+    proxy: Option<WebUrl>,
+}
+
+/// When a destination is left alone for a while.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Breaker")]
+pub(crate) struct RawBreaker {
+    /// Consecutive retryable failures that open it.
+    failures: Count,
+    /// The longest time between probes.
+    longest: Timeout,
+}
+
+impl Loading<'_> {
+    /// The destinations that are right in themselves.
+    pub(super) fn destinations(
+        &mut self,
+        section: Option<&Later<Table<Later<Raw>>>>,
+    ) -> BTreeMap<String, Destination> {
+        let rows = self.read_or_default(section).unwrap_or_default().0;
+        let mut destinations = BTreeMap::new();
+        for (name, destination) in &rows {
+            let destination = self.destination(name, destination);
+            destinations.extend(destination.map(|destination| (name.value.clone(), destination)));
+        }
+        destinations
+    }
+
+    fn destination(&mut self, name: &At<String>, destination: &Later<Raw>) -> Option<Destination> {
+        self.filled(name, "the destination's name")?;
+        let raw = self.read(destination)?;
+        let before = self.problems.len();
+        self.refuse_credentials(&raw.url);
+        let secrets = self.signing_secrets(raw.secret.unwrap_or_default().0);
+        let headers = self.fixed_headers(raw.headers.unwrap_or_default().0);
+        let text = raw.text.map(|text| self.message(&text));
+        let tls = self.tls(
+            raw.ca.as_ref(),
+            raw.client_cert.as_ref(),
+            raw.client_key.as_ref(),
+        );
+        let [success, retry, refused] = self.statuses([raw.success, raw.retry, raw.refused]);
+        (self.problems.len() == before).then(|| Destination {
+            name: name.value.clone(),
+            url: raw.url.value.0,
+            secrets,
+            timeout: raw.timeout.map_or(TIMEOUT, |Timeout(timeout)| timeout),
+            concurrency: raw.concurrency.map_or(CONCURRENCY, |Count(count)| count),
+            rate: raw.rate.map(|RateText(rate)| rate),
+            allow_private: raw.allow_private.unwrap_or(false),
+            headers,
+            format: raw.format.unwrap_or_default(),
+            text,
+            breaker: raw.breaker.map(|breaker| Breaker {
+                failures: breaker.failures.0,
+                longest: breaker.longest.0,
+            }),
+            success,
+            retry,
+            refused,
+            tls,
+            proxy: raw.proxy.map(|WebUrl(proxy)| proxy),
+        })
+    }
+
+    fn refuse_credentials(&mut self, url: &At<WebUrl>) {
+        if !url.value.0.username().is_empty() || url.value.0.password().is_some() {
+            let help = "send them in `headers`, taken from the environment";
+            self.refuse(
+                url.at,
+                "a user and a password in a URL are shown wherever the URL is",
+                help,
+            );
+        }
+    }
+
+    /// Standard Webhooks secrets: `whsec_` and base64.
+    fn signing_secrets(&mut self, secrets: Vec<At<String>>) -> Vec<SecretString> {
+        let mut accepted = Vec::new();
+        for secret in secrets {
+            let Some(value) = self.secret(&secret, "the secret") else {
+                continue;
+            };
+            let key = value.strip_prefix("whsec_").map(|key| STANDARD.decode(key));
+            if !matches!(key, Some(Ok(key)) if !key.is_empty()) {
+                let help = "make one: printf 'whsec_%s' \"$(openssl rand -base64 24)\"";
+                self.refuse(
+                    secret.at,
+                    "the secret is not `whsec_` followed by base64",
+                    help,
+                );
+            }
+            accepted.push(SecretString::from(value));
+        }
+        accepted
+    }
+
+    fn fixed_headers(&mut self, rows: Vec<(At<String>, At<Plain>)>) -> Vec<(String, SecretString)> {
+        let mut headers = Vec::new();
+        for (name, value) in rows {
+            let name = self.header_name(&name);
+            if http::HeaderValue::from_str(&value.value.0).is_err() {
+                let help = "a header's value is one line of visible characters";
+                self.refuse(value.at, "this cannot be a header's value", help);
+            }
+            headers.extend(name.map(|name| (name, SecretString::from(value.value.0))));
+        }
+        headers
+    }
+
+    /// A header's name that the file may set.
+    pub(super) fn header_name(&mut self, name: &At<String>) -> Option<String> {
+        self.read_node(name.at).map(|HeaderName(name)| name)
+    }
+
+    /// The chat message: checked here, rendered with each notification.
+    fn message(&mut self, text: &At<String>) -> String {
+        let scope = Scope {
+            earlier_steps: &[],
+            signed_url: true,
+        };
+        self.template(text, scope);
+        text.value.clone()
+    }
+
+    fn tls(
+        &mut self,
+        ca: Option<&At<String>>,
+        cert: Option<&At<String>>,
+        key: Option<&At<String>>,
+    ) -> TlsFiles {
+        if let (Some(alone), None) | (None, Some(alone)) = (cert, key) {
+            let help = "a client certificate needs both `client_cert` and `client_key`";
+            self.refuse(alone.at, "half of a client certificate", help);
+        }
+        let mut path = |text: Option<&At<String>>| text.and_then(|text| self.path(text));
+        TlsFiles {
+            ca: path(ca),
+            client: path(cert).zip(path(key)),
+        }
+    }
+
+    /// The three lists of statuses; a status in two of them would mean two things.
+    fn statuses(&mut self, lists: [Option<Vec<At<Status>>>; 3]) -> [Vec<u16>; 3] {
+        let mut seen = Vec::new();
+        lists.map(|list| {
+            let list = list.unwrap_or_default();
+            for status in &list {
+                if seen.contains(&status.value.0) {
+                    let message = format!("{} is given twice", self.shown(status.at));
+                    self.refuse(
+                        status.at,
+                        message,
+                        "a status is in one of `success`, `retry` and `final`",
+                    );
+                }
+                seen.push(status.value.0);
+            }
+            list.into_iter().map(|status| status.value.0).collect()
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a node of the tree cannot be read, as serde's error type.
+//!
+//! Says what was expected and never what was found: the reader adds that from the tree,
+//! where it knows which values came from the environment.
+
+use std::fmt;
+
+use serde::de;
+
+use super::tree::{Content, NodeId, Tree};
+use crate::rules::error::{Problem, did_you_mean};
+
+/// Why a node cannot be read; gets its place where it passes through the reader.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// What should stand there.
+    Expected(String),
+    UnknownKey(&'static [&'static str]),
+    UnknownWord(&'static [&'static str]),
+    Missing(&'static str),
+    Placed(Box<Problem>),
+}
+
+impl Fault {
+    /// The problem that this is at `id`.
+    pub(super) fn into_problem(self, tree: &Tree, id: NodeId) -> Problem {
+        // A suggestion would tell what the environment says.
+        let word = tree.value(id).filter(|_| tree.is_public(id));
+        let meant = |known: &'static [&'static str]| {
+            let close = word.and_then(|word| did_you_mean(word, known.iter().copied()));
+            close.unwrap_or_else(|| format!("known here: {}", known.join(", ")))
+        };
+        let (message, help) = match self {
+            Self::Placed(problem) => return *problem,
+            Self::Expected(_) if matches!(tree.node(id).content, Content::Null) => (
+                "there is no value here".to_owned(),
+                Some("give the key a value, or leave it out".to_owned()),
+            ),
+            Self::Expected(what) => {
+                let empty = tree.value(id).is_some_and(str::is_empty);
+                let found = if empty {
+                    "an empty text".to_owned()
+                } else {
+                    tree.shown(id)
+                };
+                (format!("expected {what}, found {found}"), None)
+            }
+            Self::UnknownKey(known) => (
+                format!("unknown key {}", tree.shown(id)),
+                Some(meant(known)),
+            ),
+            Self::UnknownWord(known) => (
+                format!("unknown value {}", tree.shown(id)),
+                Some(meant(known)),
+            ),
+            Self::Missing(key) => (format!("`{key}` is missing here"), None),
+        };
+        let span = tree.node(id).span.clone();
+        Problem {
+            span,
+            message,
+            help,
+        }
+    }
+
+    /// This, at `id` unless it has a place already.
+    pub(super) fn at(self, tree: &Tree, id: NodeId) -> Self {
+        Self::Placed(Box::new(self.into_problem(tree, id)))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    /// Scalars say what they expect; the reader adds what it found.
+    fn custom<T: fmt::Display>(expected: T) -> Self {
+        Self::Expected(expected.to_string())
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::Expected(expected.to_string())
+    }
+
+    fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
+        Self::UnknownWord(known)
+    }
+
+    fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
+        Self::UnknownKey(known)
+    }
+
+    fn missing_field(key: &'static str) -> Self {
+        Self::Missing(key)
+    }
+}

@@ -1,0 +1,167 @@
+//! Loading in progress: reads parts of the tree and collects what is wrong with them.
+//!
+//! Every part is read on its own and answers `None` when it is wrong, so that one run
+//! reports all independent mistakes. What is wrong is kept here, not in results.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::Warning;
+use super::read::read;
+use super::shape::{At, Later};
+use super::tree::{Content, NodeId, Tree};
+use crate::rules::error::{Problem, did_you_mean, position};
+
+pub(super) struct Loading<'a> {
+    pub(super) tree: &'a Tree,
+    /// The folder that relative paths start from.
+    base: &'a Path,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Warning>,
+    /// Secrets that are masked however short they are.
+    pub(super) secrets: Vec<String>,
+}
+
+impl<'a> Loading<'a> {
+    pub(super) fn new(tree: &'a Tree, base: &'a Path) -> Self {
+        Self {
+            tree,
+            base,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Reads a part.
+    pub(super) fn read<T: DeserializeOwned>(&mut self, later: &Later<T>) -> Option<T> {
+        self.read_node(later.at)
+    }
+
+    pub(super) fn read_node<T: DeserializeOwned>(&mut self, id: NodeId) -> Option<T> {
+        read(self.tree, id)
+            .map_err(|problem| self.problems.push(problem))
+            .ok()
+    }
+
+    /// Reads an optional part; absent ones are the default, wrong ones are `None`.
+    pub(super) fn read_or_default<T: DeserializeOwned + Default>(
+        &mut self,
+        later: Option<&Later<T>>,
+    ) -> Option<T> {
+        later.map_or_else(|| Some(T::default()), |later| self.read(later))
+    }
+
+    /// Notes that a node is wrong.
+    pub(super) fn refuse(
+        &mut self,
+        at: NodeId,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.refuse_range(self.tree.node(at).span.clone(), message, Some(help.into()));
+    }
+
+    pub(super) fn refuse_range(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
+        let message = message.into();
+        self.problems.push(Problem {
+            span,
+            message,
+            help,
+        });
+    }
+
+    /// Notes that part of a scalar is wrong; `range` is of its value.
+    pub(super) fn refuse_part(
+        &mut self,
+        at: NodeId,
+        range: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.refuse_range(self.tree.locate(at, range), message, Some(help.into()));
+    }
+
+    /// Notes something that is accepted and probably not meant.
+    pub(super) fn warn(&mut self, at: NodeId, message: impl Into<String>) {
+        let (line, column) = position(&self.tree.source, self.tree.node(at).span.start);
+        let message = message.into();
+        self.warnings.push(Warning {
+            line,
+            column,
+            message,
+        });
+    }
+
+    /// A scalar for a person, in backquotes.
+    pub(super) fn shown(&self, at: NodeId) -> String {
+        self.tree.shown(at)
+    }
+
+    /// The names that a section defines, whether or not their content is right.
+    pub(super) fn names<T>(&self, section: Option<&Later<T>>) -> Vec<At<String>> {
+        let Some(Content::Map(entries)) =
+            section.map(|section| &self.tree.node(section.at).content)
+        else {
+            return Vec::new();
+        };
+        let named = |(key, _): &(NodeId, NodeId)| {
+            let value = self.tree.value(*key)?.to_owned();
+            Some(At { at: *key, value })
+        };
+        entries.iter().filter_map(named).collect()
+    }
+
+    /// `name`, when it is one of `known`; otherwise notes that it is an unknown `kind`.
+    pub(super) fn known(
+        &mut self,
+        name: &At<String>,
+        kind: &str,
+        known: &[At<String>],
+    ) -> Option<String> {
+        if known.iter().any(|known| known.value == name.value) {
+            return Some(name.value.clone());
+        }
+        // Names that came from the environment are neither shown nor suggested.
+        let public = |name: &At<String>| self.tree.is_public(name.at);
+        let candidates = known.iter().filter(|known| public(known) && public(name));
+        let meant = did_you_mean(&name.value, candidates.map(|known| known.value.as_str()));
+        let help = meant
+            .unwrap_or_else(|| format!("define it under `{kind}s`, or name one that is there"));
+        self.refuse(
+            name.at,
+            format!("unknown {kind} {}", self.shown(name.at)),
+            help,
+        );
+        None
+    }
+
+    /// A text that must not be empty.
+    pub(super) fn filled(&mut self, text: &At<String>, what: &str) -> Option<String> {
+        if text.value.is_empty() {
+            self.refuse(text.at, format!("{what} is empty"), "give it a value");
+            return None;
+        }
+        Some(text.value.clone())
+    }
+
+    /// A secret that must not be empty; masked from now on.
+    pub(super) fn secret(&mut self, text: &At<String>, what: &str) -> Option<String> {
+        let secret = self.filled(text, what)?;
+        self.secrets.push(secret.clone());
+        Some(secret)
+    }
+
+    /// A path, relative to the file's folder.
+    pub(super) fn path(&mut self, text: &At<String>) -> Option<PathBuf> {
+        self.filled(text, "the path")
+            .map(|path| self.base.join(path))
+    }
+}

@@ -1,0 +1,232 @@
+//! The rules file: YAML text to buckets, destinations and rules in force.
+//!
+//! A text becomes a tree with places and variables filled in (`build`, `expand`, `tree`);
+//! parts of the tree become wire types (`read`, `shape`, `scalar`), and those become what
+//! is in force, one file for each section. Reads no file and no environment itself.
+
+mod announce;
+mod buckets;
+mod build;
+mod callbacks;
+mod compile;
+mod destinations;
+mod expand;
+mod fault;
+mod load;
+mod notify;
+mod place;
+mod read;
+mod rename;
+mod retry;
+mod revision;
+mod rooms;
+mod rules;
+mod scalar;
+mod shape;
+mod shield;
+mod steps;
+mod tag;
+mod target;
+mod tree;
+mod unbuilt;
+mod when;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use self::callbacks::{Callbacks, Unsigned};
+pub use self::expand::Lookup;
+pub use self::unbuilt::unbuilt;
+
+use self::load::Loading;
+use self::rules::{Names, PlacedRule};
+use self::shape::{Later, Table};
+use self::tree::Tree;
+use super::error::RulesError;
+use super::rule::{RoomEntry, RuleSet};
+use crate::model::bucket::Bucket;
+use crate::model::destination::Destination;
+use crate::model::retry::RetryPolicy;
+use crate::model::secret::Mask;
+use crate::model::task::RevisionId;
+
+/// Values from the environment are masked from this length on: shorter ones are words
+/// that stand everywhere.
+const MASKED_FROM: usize = 8;
+
+/// A rules file in force.
+#[derive(Debug)]
+pub struct RulesFile {
+    pub callbacks: Callbacks,
+    pub buckets: BTreeMap<String, Bucket>,
+    pub destinations: BTreeMap<String, Destination>,
+    pub rules: RuleSet,
+    /// Hides the file's secrets, and what came from the environment.
+    pub mask: Mask,
+    /// What is accepted and probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Rules that tasks were planned under, loaded again from their text.
+#[derive(Debug)]
+pub struct Revision {
+    pub rules: RuleSet,
+    /// Hides what came from the environment into them.
+    pub mask: Mask,
+}
+
+/// Something that is accepted and probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+/// Who may call, which buckets and destinations exist, and what to do with which recording.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Aftertake rules file")]
+pub(crate) struct Raw {
+    /// Who may call.
+    callbacks: Option<Later<callbacks::Raw>>,
+    /// The only buckets that are ever touched, by name.
+    buckets: Option<Later<Table<Later<buckets::Raw>>>>,
+    /// Where notifications may go, by name.
+    destinations: Option<Later<Table<Later<destinations::Raw>>>>,
+    /// Tags and variables by room; the first match wins.
+    rooms: Option<Later<Vec<Later<rooms::Raw>>>>,
+    /// When a failed step is tried again, unless its rule says otherwise.
+    retry: Option<Later<retry::Raw>>,
+    /// What to do with which recording.
+    rules: Later<Vec<Later<rules::Raw>>>,
+}
+
+/// The sections of a revision.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRevision {
+    rooms: Option<Later<Vec<Later<rooms::Raw>>>>,
+    retry: Option<Later<retry::Raw>>,
+    rules: Later<Vec<Later<rules::Raw>>>,
+}
+
+/// Loads the rules file `name` from its text. Relative paths in it start from the folder
+/// `base`; `env` gives the values of `${NAME}`. The error names everything that is wrong.
+pub fn parse(
+    name: &str,
+    text: &str,
+    base: &Path,
+    env: &dyn Lookup,
+) -> Result<RulesFile, RulesError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let tree = take_apart(name, text, env)?;
+    let mut loading = Loading::new(&tree, base);
+    let file = loading.whole();
+    loading.finish(name, text, file)
+}
+
+/// Loads the rules of a revision from its text. `buckets` are the names in the file in force.
+/// Names that are gone are accepted: tasks that need one wait until it is back.
+pub fn parse_revision(
+    text: &str,
+    buckets: &BTreeSet<String>,
+    env: &dyn Lookup,
+) -> Result<Revision, RulesError> {
+    let name = RevisionId::of(text).to_string();
+    let tree = take_apart(&name, text, env)?;
+    // A revision has no paths.
+    let mut loading = Loading::new(&tree, Path::new(""));
+    let revision = loading.revision(buckets);
+    loading.finish(&name, text, revision)
+}
+
+fn take_apart(name: &str, text: &str, env: &dyn Lookup) -> Result<Tree, RulesError> {
+    Tree::parse(text, env).map_err(|problems| RulesError::new(name, text, None, problems))
+}
+
+impl Loading<'_> {
+    /// What was loaded, when nothing is wrong with it.
+    fn finish<T>(self, name: &str, text: &str, loaded: Option<T>) -> Result<T, RulesError> {
+        let (secrets, problems) = (self.tree.secrets(), self.problems);
+        let wrong = || RulesError::new(name, text, Some(&secrets), problems.clone());
+        loaded.filter(|_| problems.is_empty()).ok_or_else(wrong)
+    }
+
+    fn whole(&mut self) -> Option<RulesFile> {
+        let raw: Raw = self.read_node(self.tree.root)?;
+        let callbacks = self.callbacks(raw.callbacks.as_ref());
+        let buckets = self.buckets(raw.buckets.as_ref());
+        let destinations = self.destinations(raw.destinations.as_ref());
+        let rooms = self.rooms(raw.rooms.as_ref());
+        let policy = self.policy(raw.retry.as_ref());
+        let names = Names {
+            buckets: self.names(raw.buckets.as_ref()),
+            destinations: self.names(raw.destinations.as_ref()),
+            right_buckets: &buckets,
+            right_destinations: &destinations,
+        };
+        let rules = self.rules(&raw.rules, policy, Some(&names));
+        self.warn_of_early_announcements(&rules, &destinations);
+        self.warnings
+            .sort_by_key(|warning| (warning.line, warning.column));
+        Some(RulesFile {
+            callbacks: callbacks?,
+            rules: self.rule_set(rules, rooms, buckets.keys().cloned().collect()),
+            buckets,
+            destinations,
+            mask: self.mask(),
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    fn revision(&mut self, buckets: &BTreeSet<String>) -> Option<Revision> {
+        let raw: RawRevision = self.read_node(self.tree.root)?;
+        let rooms = self.rooms(raw.rooms.as_ref());
+        let policy = self.policy(raw.retry.as_ref());
+        let rules = self.rules(&raw.rules, policy, None);
+        Some(Revision {
+            rules: self.rule_set(rules, rooms, buckets.clone()),
+            mask: self.mask(),
+        })
+    }
+
+    fn policy(&mut self, section: Option<&Later<retry::Raw>>) -> RetryPolicy {
+        let raw = self.read_or_default(section).unwrap_or_default();
+        raw.over(RetryPolicy::default())
+    }
+
+    fn rule_set(
+        &self,
+        rules: Vec<PlacedRule>,
+        rooms: Vec<RoomEntry>,
+        buckets: BTreeSet<String>,
+    ) -> RuleSet {
+        let text = revision::text(self.tree);
+        RuleSet {
+            revision: RevisionId::of(&text),
+            text,
+            rules: rules.into_iter().map(|placed| placed.rule).collect(),
+            rooms,
+            buckets,
+        }
+    }
+
+    fn mask(&self) -> Mask {
+        let long = |value: &&str| value.chars().count() >= MASKED_FROM;
+        let environment = self.tree.environment().filter(long).map(str::to_owned);
+        Mask::new(environment.chain(self.secrets.iter().cloned()))
+    }
+}

@@ -1,0 +1,202 @@
+//! `notify:` one request to a destination.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::load::Loading;
+use super::rules::Names;
+use super::scalar::Plain;
+use super::shape::{Anything, At, Brief, Later, Table};
+use super::steps::Surroundings;
+use super::tree::{Content, NodeId};
+use crate::model::destination::Format;
+use crate::rules::rule::{BodyTemplate, NotifyStep};
+use crate::rules::template::{Scope, Template};
+
+/// Send one request to a destination.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Notify")]
+pub(crate) struct Raw {
+    /// A configured destination.
+    destination: At<String>,
+    /// `POST` by default.
+    method: Option<Method>,
+    /// Path and query under the destination's URL, a template; begins with `/` or `?`.
+    path: Option<At<String>>,
+    /// Headers, their values templates.
+    headers: Option<Table<At<Plain>>>,
+    /// Any YAML; its texts are templates, and one that is a single `{{ }}` keeps its type.
+    body: Option<Later<Anything>>,
+    /// What the body looks like; the destination's format when left out.
+    format: Option<At<Format>>,
+    /// The message of the chat formats, a template; the destination's when left out.
+    text: Option<At<String>>,
+}
+
+/// A request's method.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Method {
+    Post,
+    Put,
+    Patch,
+    Get,
+    Delete,
+}
+
+impl From<Method> for http::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
+            Method::Get => Self::GET,
+            Method::Delete => Self::DELETE,
+        }
+    }
+}
+
+impl Raw {
+    fn to(destination: At<String>) -> Self {
+        Self {
+            destination,
+            method: None,
+            path: None,
+            headers: None,
+            body: None,
+            format: None,
+            text: None,
+        }
+    }
+}
+
+impl Loading<'_> {
+    pub(super) fn notify(
+        &mut self,
+        notify: &Later<Brief<Raw>>,
+        surroundings: Surroundings<'_>,
+    ) -> Option<NotifyStep> {
+        let scope = surroundings.scope(true);
+        let raw = match self.read(notify)? {
+            Brief::Short(destination) => Raw::to(destination),
+            Brief::Long(raw) => raw,
+        };
+        let before = self.problems.len();
+        if let Some(names) = surroundings.names {
+            self.known(&raw.destination, "destination", &names.destinations);
+            self.refuse_contradictions(&raw, names);
+        }
+        let path = raw.path.and_then(|path| self.request_path(&path, scope));
+        let headers = self.template_headers(raw.headers.unwrap_or_default(), scope);
+        let body = raw.body.and_then(|body| self.body(body.at, scope));
+        let text = raw.text.and_then(|text| self.template(&text, scope));
+        (self.problems.len() == before).then(|| NotifyStep {
+            destination: raw.destination.value,
+            method: raw.method.unwrap_or(Method::Post).into(),
+            path,
+            headers,
+            body,
+            format: raw.format.map(|format| format.value),
+            text,
+        })
+    }
+
+    /// `body`, `format` and `text` must fit each other and the destination.
+    fn refuse_contradictions(&mut self, raw: &Raw, names: &Names<'_>) {
+        if let (Some(format), Some(_)) = (&raw.format, &raw.body) {
+            self.refuse(
+                format.at,
+                "a step gives `body` or `format`, not both",
+                "remove one of them",
+            );
+            return;
+        }
+        let Some(destination) = names.right_destinations.get(&raw.destination.value) else {
+            return;
+        };
+        let format = raw
+            .format
+            .as_ref()
+            .map_or(destination.format, |format| format.value);
+        let chat = format.is_chat() && raw.body.is_none();
+        if chat && raw.text.is_none() && destination.text.is_none() {
+            let at = raw
+                .format
+                .as_ref()
+                .map_or(raw.destination.at, |format| format.at);
+            let message = format!(
+                "the format {} needs a `text`, and neither the step nor its destination has one",
+                format.name()
+            );
+            self.refuse(at, message, "add `text: \"{{ room_id }}: {{ rule }}\"`");
+        }
+        if let Some(text) = raw.text.as_ref().filter(|_| !chat) {
+            self.refuse(
+                text.at,
+                "`text` is for the chat formats only",
+                "write the message into `body`, or choose a chat `format`",
+            );
+        }
+    }
+
+    /// A path and query that stay under the destination's scheme, host and port.
+    fn request_path(&mut self, path: &At<String>, scope: Scope<'_>) -> Option<Template> {
+        let text = self.filled(path, "the path")?;
+        if !text.starts_with(['/', '?']) || text.starts_with("//") || text.contains('\\') {
+            let help = "begin with one `/` or with `?`; scheme and host are the destination's";
+            self.refuse(
+                path.at,
+                format!(
+                    "{} is no path under the destination's URL",
+                    self.shown(path.at)
+                ),
+                help,
+            );
+            return None;
+        }
+        self.template(path, scope)
+    }
+
+    fn template_headers(
+        &mut self,
+        table: Table<At<Plain>>,
+        scope: Scope<'_>,
+    ) -> Vec<(String, Template)> {
+        let mut headers = Vec::new();
+        for (name, value) in table.0 {
+            headers.extend(
+                self.header_name(&name)
+                    .zip(self.template(&value.text(), scope)),
+            );
+        }
+        headers
+    }
+
+    fn body(&mut self, id: NodeId, scope: Scope<'_>) -> Option<BodyTemplate> {
+        let tree = self.tree;
+        match &tree.node(id).content {
+            Content::Null | Content::Literal(_) => Some(BodyTemplate::Literal(self.any(id))),
+            Content::Text(scalar) => {
+                let value = scalar.text.value.clone();
+                self.template(&At { at: id, value }, scope)
+                    .map(BodyTemplate::Text)
+            }
+            Content::List(items) => {
+                let parts: Vec<_> = items
+                    .iter()
+                    .filter_map(|item| self.body(*item, scope))
+                    .collect();
+                (parts.len() == items.len()).then_some(BodyTemplate::List(parts))
+            }
+            Content::Map(entries) => {
+                let mut parts = Vec::new();
+                for (key, value) in entries {
+                    let key = tree.value(*key).map(str::to_owned);
+                    parts.extend(key.zip(self.body(*value, scope)));
+                }
+                (parts.len() == entries.len()).then_some(BodyTemplate::Map(parts))
+            }
+        }
+    }
+}

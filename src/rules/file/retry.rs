@@ -1,0 +1,42 @@
+//! `retry:` when a failed step is tried again: the file's default, and single keys by rule.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::scalar::{Count, Factor, Span};
+use crate::model::retry::{JitterMode, RetryPolicy};
+
+/// When a failed step is tried again; keys that are left out keep their default.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Retry")]
+pub(crate) struct Raw {
+    /// The delay before the second try; 2s by default.
+    first: Option<Span>,
+    /// What each further delay is multiplied by; 2 by default.
+    factor: Option<Factor>,
+    /// No delay is longer; 30m by default.
+    longest: Option<Span>,
+    /// How much of a delay is left to chance; `full` by default.
+    jitter: Option<JitterMode>,
+    /// Tries of one step, the first included; 20 by default.
+    tries: Option<Count>,
+    /// No retry later than this after the event's arrival; 72h by default.
+    give_up_after: Option<Span>,
+}
+
+impl Raw {
+    /// `policy` with the keys that are given here.
+    pub(super) fn over(self, policy: RetryPolicy) -> RetryPolicy {
+        RetryPolicy {
+            first: self.first.map_or(policy.first, |Span(first)| first),
+            factor: self.factor.map_or(policy.factor, |Factor(factor)| factor),
+            longest: self.longest.map_or(policy.longest, |Span(longest)| longest),
+            jitter: self.jitter.unwrap_or(policy.jitter),
+            tries: self.tries.map_or(policy.tries, |Count(tries)| tries),
+            give_up_after: self
+                .give_up_after
+                .map_or(policy.give_up_after, |Span(end)| end),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `rules:` what to do with which recording.
+
+use std::collections::{BTreeMap, HashSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::load::Loading;
+use super::shape::{At, Later};
+use super::{retry, steps, when};
+use crate::model::bucket::Bucket;
+use crate::model::destination::Destination;
+use crate::model::event::Fields;
+use crate::model::retry::RetryPolicy;
+use crate::rules::error::did_you_mean;
+use crate::rules::rule::Rule;
+
+/// What to do with which recording.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Rule")]
+pub(crate) struct Raw {
+    /// The rule's name; unique in the file.
+    name: At<String>,
+    /// Which events it is for: every `RECORD_FILE_COMPLETE` when left out.
+    pub(super) when: Option<Later<when::Raw>>,
+    /// A field such as `room_id`: tasks with one value run one at a time, in order of arrival.
+    order_by: Option<At<String>>,
+    /// Whether a dead task holds its successors back; `false` by default.
+    order_blocks: Option<At<bool>>,
+    /// A destination that gets a notice when a task of this rule dies.
+    on_dead: Option<At<String>>,
+    /// Single keys that differ from the file's `retry`.
+    retry: Option<retry::Raw>,
+    /// What is done, in this order.
+    steps: Later<Vec<Later<steps::Raw>>>,
+}
+
+/// The names that rules may use.
+#[derive(Debug)]
+pub(super) struct Names<'n> {
+    pub(super) buckets: Vec<At<String>>,
+    pub(super) destinations: Vec<At<String>>,
+    /// Those of them that are right in themselves.
+    pub(super) right_buckets: &'n BTreeMap<String, Bucket>,
+    pub(super) right_destinations: &'n BTreeMap<String, Destination>,
+}
+
+/// A rule, and where it stands.
+#[derive(Debug)]
+pub(super) struct PlacedRule {
+    pub(super) name: At<String>,
+    pub(super) when: Option<Later<when::Raw>>,
+    pub(super) rule: Rule,
+}
+
+impl Loading<'_> {
+    /// The rules of the file; `None` for names that are not checked: those of a revision
+    /// may be gone, and its tasks wait until they are back.
+    pub(super) fn rules(
+        &mut self,
+        section: &Later<Vec<Later<Raw>>>,
+        policy: RetryPolicy,
+        names: Option<&Names<'_>>,
+    ) -> Vec<PlacedRule> {
+        let entries = self.read(section).unwrap_or_default();
+        let mut taken = HashSet::new();
+        let mut rules = Vec::new();
+        for entry in &entries {
+            let Some(raw) = self.read(entry) else {
+                continue;
+            };
+            if !taken.insert(raw.name.value.clone()) {
+                let message = format!("a second rule is named {}", self.shown(raw.name.at));
+                self.refuse(
+                    raw.name.at,
+                    message,
+                    "tasks are known by their rule: give it a name of its own",
+                );
+            }
+            rules.extend(self.rule(raw, policy, names));
+        }
+        rules
+    }
+
+    fn rule(
+        &mut self,
+        raw: Raw,
+        policy: RetryPolicy,
+        names: Option<&Names<'_>>,
+    ) -> Option<PlacedRule> {
+        let name = self.filled(&raw.name, "the rule's name");
+        let condition = self.condition(raw.when.as_ref());
+        let order_by = raw.order_by.as_ref().map(|field| self.field(field));
+        let blocks = raw.order_blocks.filter(|blocks| blocks.value);
+        if let (Some(blocks), None) = (&blocks, &order_by) {
+            let help = "add `order_by: room_id`";
+            self.refuse(
+                blocks.at,
+                "`order_blocks` means nothing without `order_by`",
+                help,
+            );
+        }
+        let on_dead = raw.on_dead.map(|destination| match names {
+            Some(names) => self.known(&destination, "destination", &names.destinations),
+            None => Some(destination.value),
+        });
+        let steps = self.steps(&raw.steps, names, condition.as_ref());
+        let rule = Rule {
+            name: name?,
+            when: condition?,
+            order_by: order_by.unwrap_or_default(),
+            order_blocks: blocks.is_some(),
+            on_dead: on_dead.unwrap_or_default(),
+            retry: raw.retry.unwrap_or_default().over(policy),
+            steps: steps?,
+        };
+        Some(PlacedRule {
+            name: raw.name,
+            when: raw.when,
+            rule,
+        })
+    }
+
+    /// The name of a field that events have.
+    fn field(&mut self, name: &At<String>) -> Option<String> {
+        if Fields::NAMES.contains(&name.value.as_str()) {
+            return Some(name.value.clone());
+        }
+        let public = self.tree.is_public(name.at);
+        let meant = did_you_mean(&name.value, Fields::NAMES.into_iter().filter(|_| public));
+        let help =
+            meant.unwrap_or_else(|| format!("fields of an event: {}", Fields::NAMES.join(", ")));
+        self.refuse(
+            name.at,
+            format!("unknown field {}", self.shown(name.at)),
+            help,
+        );
+        None
+    }
+}

@@ -1,0 +1,84 @@
+//! Lets `${NAME}` stand unquoted inside `[…]` and `{…}`.
+//!
+//! YAML ends a plain scalar there at the brace, so `[${A}, ${B}]` would be refused. Before
+//! parsing, the flow characters of every variable are replaced, one for one, by characters
+//! of the private use area, and put back in each scalar afterwards. Counted in characters
+//! every place in the text stays what it was.
+
+use std::borrow::Cow;
+
+use super::expand::is_name;
+
+const PAIRS: [(char, char); 5] = [
+    ('{', '\u{e07b}'),
+    ('}', '\u{e07d}'),
+    ('[', '\u{e05b}'),
+    (']', '\u{e05d}'),
+    (',', '\u{e02c}'),
+];
+
+/// `source` with its variables shielded; as it is when it uses the private characters itself.
+pub(super) fn shield(source: &str) -> Cow<'_, str> {
+    if !source.contains("${") || source.contains(PAIRS.map(|(_, private)| private)) {
+        return Cow::Borrowed(source);
+    }
+    let mut shielded = String::with_capacity(source.len() + 64);
+    let mut rest = source;
+    while let Some(start) = rest.find("${") {
+        let length = variable_length(&rest[start..]);
+        shielded.push_str(&rest[..start]);
+        let variable = &rest[start..start + length.unwrap_or(2)];
+        match length {
+            Some(_) => shielded.extend(variable.chars().map(|character| swap(character, PAIRS))),
+            None => shielded.push_str(variable),
+        }
+        rest = &rest[start + variable.len()..];
+    }
+    shielded.push_str(rest);
+    Cow::Owned(shielded)
+}
+
+/// A scalar of a shielded source as the source has it.
+pub(super) fn unshield(value: &str) -> String {
+    let pairs = PAIRS.map(|(plain, private)| (private, plain));
+    value
+        .chars()
+        .map(|character| swap(character, pairs))
+        .collect()
+}
+
+fn swap(character: char, pairs: [(char, char); 5]) -> char {
+    let pair = pairs.into_iter().find(|(from, _)| *from == character);
+    pair.map_or(character, |(_, to)| to)
+}
+
+/// The bytes of the variable at the start of `text`, if it is a whole one on one line.
+fn variable_length(text: &str) -> Option<usize> {
+    let end = text
+        .find(['}', '\n'])
+        .filter(|end| text[*end..].starts_with('}'))?;
+    let inner = &text[2..end];
+    let name = inner.split_once(":-").map_or(inner, |(name, _)| name);
+    is_name(name).then_some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shielded_text_has_its_length_and_comes_back() {
+        for source in [
+            "[${A}, ${B:-x, [y]}]",
+            "${{ no }} ${",
+            "plain",
+            "$${A} ${A\n}",
+        ] {
+            let shielded = shield(source);
+            assert_eq!(shielded.chars().count(), source.chars().count());
+            assert_eq!(unshield(&shielded), source);
+        }
+        assert!(!shield("[${A:-x, y}]").contains([',', '{', '}']));
+        assert!(shield("${{ no }}").contains('{'));
+    }
+}

@@ -1,0 +1,162 @@
+//! `steps:` what a rule does: one action each, and when and how long it runs.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::load::Loading;
+use super::rules::Names;
+use super::scalar::Timeout;
+use super::shape::{At, Brief, Later};
+use super::tree::NodeId;
+use super::{notify, rename, tag};
+use crate::model::transition;
+use crate::rules::rule::{Action, Condition, Step};
+use crate::rules::template::Scope;
+
+/// One step: one action, and when and how long it runs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Step")]
+pub(crate) struct Raw {
+    /// Unique in its rule; the action's name when left out. Later steps read `steps.<id>.…`.
+    id: Option<At<String>>,
+    /// An expression of the template language; the step is skipped when it does not hold.
+    #[serde(rename = "if")]
+    condition: Option<At<String>>,
+    /// Total time of one try of the step.
+    timeout: Option<Timeout>,
+    /// What the end of its tries means: `stop` (default) or `continue`.
+    on_failure: Option<OnFailure>,
+    /// Move the recording to another key.
+    rename: Option<Later<rename::Raw>>,
+    /// Put tags on the recording; `by_room` for the tags of the rooms table.
+    tag: Option<Later<Brief<tag::Raw>>>,
+    /// Send a request to a destination; its name alone sends the default document.
+    notify: Option<Later<Brief<notify::Raw>>>,
+}
+
+/// What the end of a step's tries means for its task.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnFailure {
+    /// The task is dead.
+    Stop,
+    /// The task goes on with the next step.
+    Continue,
+}
+
+/// What a step may refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'s> {
+    /// The file's names; `None` when names are not checked.
+    pub(super) names: Option<&'s Names<'s>>,
+    /// The rule's `when`; `None` when it is wrong.
+    pub(super) condition: Option<&'s Condition>,
+    /// Ids of the steps before it.
+    pub(super) earlier: &'s [String],
+}
+
+impl<'s> Surroundings<'s> {
+    /// What a template of the step may name; `signed_url` in `notify` only.
+    pub(super) fn scope(self, signed_url: bool) -> Scope<'s> {
+        Scope {
+            earlier_steps: self.earlier,
+            signed_url,
+        }
+    }
+}
+
+impl Loading<'_> {
+    pub(super) fn steps(
+        &mut self,
+        section: &Later<Vec<Later<Raw>>>,
+        names: Option<&Names<'_>>,
+        condition: Option<&Condition>,
+    ) -> Option<Vec<Step>> {
+        let entries = self.read(section)?;
+        if entries.is_empty() {
+            let help = "give it a step: `rename`, `tag` or `notify`";
+            self.refuse(section.at, "the rule has no steps", help);
+        }
+        let mut ids: Vec<String> = Vec::new();
+        let mut steps = Vec::new();
+        for entry in &entries {
+            let surroundings = Surroundings {
+                names,
+                condition,
+                earlier: &ids,
+            };
+            let step = self
+                .read(entry)
+                .and_then(|raw| self.step(entry.at, raw, surroundings));
+            steps.extend(step);
+            // Of a wrong step, too: what is wrong in it must not show again in later ones.
+            ids.extend(self.presumed_id(entry.at));
+        }
+        (steps.len() == entries.len() && !entries.is_empty()).then_some(steps)
+    }
+
+    fn step(&mut self, at: NodeId, raw: Raw, surroundings: Surroundings<'_>) -> Option<Step> {
+        let condition = raw.condition.as_ref();
+        let condition = condition.map(|text| self.expression(text, surroundings.scope(false)));
+        let action = match (raw.rename, raw.tag, raw.notify) {
+            (Some(rename), None, None) => self.rename(&rename, surroundings).map(Action::Rename),
+            (None, Some(tag), None) => self.tag(&tag, surroundings.scope(false)).map(Action::Tag),
+            (None, None, Some(notify)) => self.notify(&notify, surroundings).map(Action::Notify),
+            _ => {
+                let help = "a step is one of `rename`, `tag` and `notify`, beside `id`, `if`, `timeout` and `on_failure`";
+                self.refuse(at, "a step has exactly one action", help);
+                return None;
+            }
+        };
+        let id = self.step_id(at, raw.id.as_ref(), surroundings.earlier);
+        Some(Step {
+            id: id?,
+            condition: condition.map_or(Some(None), |condition| condition.map(Some))?,
+            timeout: raw.timeout.map(|Timeout(timeout)| timeout),
+            on_failure: match raw.on_failure {
+                Some(OnFailure::Continue) => transition::OnFailure::Continue,
+                Some(OnFailure::Stop) | None => transition::OnFailure::Stop,
+            },
+            action: action?,
+        })
+    }
+
+    /// The id that a step has, whether or not the step is right.
+    fn presumed_id(&self, step: NodeId) -> Option<String> {
+        if let Some(id) = self.tree.get(step, "id") {
+            return self.tree.value(id).map(str::to_owned);
+        }
+        let mut actions = ["rename", "tag", "notify"].into_iter();
+        let action = actions.find(|action| self.tree.get(step, action).is_some());
+        action.map(str::to_owned)
+    }
+
+    /// A step's id, which templates of later steps name.
+    fn step_id(
+        &mut self,
+        step: NodeId,
+        given: Option<&At<String>>,
+        earlier: &[String],
+    ) -> Option<String> {
+        let id = self.presumed_id(step)?;
+        let at = given.map_or(step, |id| id.at);
+        let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        if id.starts_with(|first: char| first.is_ascii_digit())
+            || id.is_empty()
+            || !id.chars().all(word)
+        {
+            let message = format!("{} cannot be a step's id", self.shown(at));
+            let help = "an id has letters, digits and `_`, and does not begin with a digit";
+            self.refuse(at, message, help);
+            return None;
+        }
+        if earlier.contains(&id) {
+            let shown = given.map_or_else(|| format!("`{id}`"), |id| self.shown(id.at));
+            let message = format!("a second step of this rule has the id {shown}");
+            self.refuse(at, message, "give one of them an `id` of its own");
+            return None;
+        }
+        Some(id)
+    }
+}

@@ -1,0 +1,286 @@
+//! What the rules make of an event: the tasks it causes, and why not the others.
+//!
+//! Pure, so that `rules try` shows exactly what the service would do.
+
+use std::collections::BTreeSet;
+
+use super::condition::{self, FieldValues};
+use super::context::{Context, lacking};
+use super::rule::{Action, BodyTemplate, NotifyStep, RoomEntry, Rule, RuleSet, Step};
+use super::template::Template;
+use crate::model::event::Event;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::TaskId;
+use crate::model::plan::{Plan, PlannedTask, Skipped, Turn};
+use crate::model::recording::Place;
+use crate::model::task::Lane;
+
+/// Plans an event. Generation 0 is its first planning; each full replay is one more.
+pub fn plan(rules: &RuleSet, event: &Event, generation: u32) -> Plan {
+    let subject = Subject {
+        event,
+        generation,
+        fields: event.fields.entries().collect(),
+        place: event.fields.place(),
+        room: condition::room(rules, &event.fields),
+        buckets: &rules.buckets,
+    };
+    let mut tasks = Vec::new();
+    let mut skipped = Vec::new();
+    for rule in &rules.rules {
+        match subject.task(rule) {
+            Ok(task) => tasks.push(task),
+            Err(reason) => skipped.push(Skipped {
+                rule: rule.name.clone(),
+                reason,
+            }),
+        }
+    }
+    Plan {
+        revision: rules.revision,
+        tasks,
+        skipped,
+    }
+}
+
+/// The lane that a step needs, and whether it needs the recording's turn. `None` for a
+/// step that touches the object when there is none; no planned task has such a step.
+pub fn lane_and_turn(step: &Step, place: Option<&Place>) -> Option<(Lane, Turn)> {
+    match &step.action {
+        Action::Rename(_) | Action::Tag(_) => {
+            Some((Lane::Bucket(place?.bucket.clone()), Turn::Needed))
+        }
+        Action::Notify(notify) => Some((
+            Lane::Destination(notify.destination.clone()),
+            Turn::NotNeeded,
+        )),
+    }
+}
+
+/// What every rule of one planning looks at.
+struct Subject<'a> {
+    event: &'a Event,
+    generation: u32,
+    fields: FieldValues,
+    place: Option<Place>,
+    room: Option<&'a RoomEntry>,
+    buckets: &'a BTreeSet<String>,
+}
+
+impl Subject<'_> {
+    /// The task of a rule that matches, or why it is skipped.
+    fn task(&self, rule: &Rule) -> Result<PlannedTask, String> {
+        let id = TaskId::derive(self.event.id, &rule.name, self.generation);
+        let event_type = &self.event.fields.event_type;
+        condition::check(&rule.when, event_type, &self.fields, || {
+            Context::before_running(self.event, id).names(&rule.name, self.room)
+        })?;
+        let place = self.place.as_ref();
+        if place.is_none() && rule.steps.iter().any(needs_object) {
+            return Err(format!("no field {}", lacking(&self.event.fields)));
+        }
+        let (lane, turn) = rule
+            .steps
+            .first()
+            .and_then(|step| lane_and_turn(step, place))
+            .ok_or("it has no steps")?;
+        Ok(PlannedTask {
+            id,
+            rule: rule.name.clone(),
+            generation: self.generation,
+            lane,
+            turn,
+            order_key: self.order_key(rule),
+            doomed: self.doom(rule),
+        })
+    }
+
+    /// An event without the field that orders is not ordered.
+    fn order_key(&self, rule: &Rule) -> Option<String> {
+        let value = self.fields.get(rule.order_by.as_deref()?)?;
+        Some(format!("{}/{}", rule.name, condition::as_text(value)))
+    }
+
+    /// An event may name any bucket; only configured ones are touched.
+    fn doom(&self, rule: &Rule) -> Option<Failure> {
+        let bucket = &self.place.as_ref()?.bucket;
+        if self.buckets.contains(bucket) || !rule.steps.iter().any(touches_object) {
+            return None;
+        }
+        Some(Failure::new(
+            FailureKind::Forbidden,
+            format!(
+                "bucket {bucket:?} is not configured: add it under `buckets` and retry the task"
+            ),
+        ))
+    }
+}
+
+fn touches_object(step: &Step) -> bool {
+    matches!(step.action, Action::Rename(_) | Action::Tag(_))
+}
+
+fn needs_object(step: &Step) -> bool {
+    match &step.action {
+        Action::Rename(_) | Action::Tag(_) => true,
+        Action::Notify(notify) => notify_names_object(notify),
+    }
+}
+
+fn notify_names_object(notify: &NotifyStep) -> bool {
+    let headers = notify.headers.iter().map(|(_, template)| template);
+    let texts = notify.path.iter().chain(&notify.text).chain(headers);
+    let mut texts = texts.map(Template::names_object);
+    texts.any(|names| names) || notify.body.as_ref().is_some_and(body_names_object)
+}
+
+fn body_names_object(body: &BodyTemplate) -> bool {
+    match body {
+        BodyTemplate::Literal(_) => false,
+        BodyTemplate::Text(template) => template.names_object(),
+        BodyTemplate::List(items) => items.iter().any(body_names_object),
+        BodyTemplate::Map(entries) => entries.iter().any(|(_, value)| body_names_object(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::EventType;
+    use crate::rules::fixtures::{
+        event, expression, glob, notify_step, notify_with, rename_step, rule, rules, tag_step,
+        template,
+    };
+
+    fn named(name: &str, mut rule: Rule) -> Rule {
+        rule.name = name.to_owned();
+        rule
+    }
+
+    #[test]
+    fn every_rule_has_a_task_or_a_reason_in_order() {
+        let mut lab = named("lab", rule(vec![notify_step("n", "lms")]));
+        lab.when.matchers = vec![glob("room", "room_id", &["lab-*"])];
+        let mut tall = named("tall", rule(vec![notify_step("n", "lms")]));
+        tall.when.expression = Some(expression("height > 720"));
+        let first = named(
+            "first",
+            rule(vec![rename_step("x/"), notify_step("n", "lms")]),
+        );
+        let last = named("last", rule(vec![notify_step("n", "lms")]));
+        let rules = rules(vec![first, lab, tall, last]);
+        let event = event();
+        let plan = plan(&rules, &event, 3);
+        assert_eq!(plan.revision, rules.revision);
+        let tasks: Vec<_> = plan
+            .tasks
+            .iter()
+            .map(|task| (task.rule.as_str(), task.lane.to_string(), task.turn))
+            .collect();
+        assert_eq!(
+            tasks,
+            [
+                ("first", "bucket/b1".to_owned(), Turn::Needed),
+                ("last", "destination/lms".to_owned(), Turn::NotNeeded),
+            ]
+        );
+        assert_eq!(plan.tasks[0].id, TaskId::derive(event.id, "first", 3));
+        assert_eq!(plan.tasks[0].generation, 3);
+        let skipped: Vec<_> = plan
+            .skipped
+            .iter()
+            .map(|skipped| (skipped.rule.as_str(), skipped.reason.as_str()))
+            .collect();
+        assert_eq!(
+            skipped,
+            [
+                ("lab", "room \"class-7\" matches none of lab-*"),
+                ("tall", "if: height > 720 does not hold"),
+            ]
+        );
+    }
+
+    #[test]
+    fn rule_that_needs_an_object_is_skipped_when_the_event_names_none() {
+        let body = |source| {
+            let leaf = BodyTemplate::Text(template(source));
+            let list = BodyTemplate::List(vec![BodyTemplate::Literal(1.into()), leaf]);
+            notify_with(|notify| notify.body = Some(BodyTemplate::Map(vec![("k".into(), list)])))
+        };
+        let header =
+            |source| notify_with(|notify| notify.headers = vec![("X-A".into(), template(source))]);
+        let path = |source| notify_with(|notify| notify.path = Some(template(source)));
+        for (step, needs) in [
+            (rename_step("x/"), true),
+            (tag_step(), true),
+            (body("{{ object.url }}"), true),
+            (body("{{ signed_url('1h') }}"), true),
+            (header("{{ object.key }}"), true),
+            (path("{{ object.name }}"), true),
+            (path("{{ room_id }}"), false),
+            (notify_step("n", "lms"), false),
+        ] {
+            let shown = format!("{step:?}");
+            let rules = rules(vec![rule(vec![notify_step("n", "lms"), step])]);
+            let mut event = event();
+            let expect = |reason: &str| {
+                if needs {
+                    vec![reason.to_owned()]
+                } else {
+                    vec![]
+                }
+            };
+            let reasons = |event: &Event| -> Vec<_> {
+                let plan = plan(&rules, event, 0);
+                plan.skipped.into_iter().map(|one| one.reason).collect()
+            };
+            event.fields.obs_bucket = None;
+            assert_eq!(reasons(&event), expect("no field obs_bucket"), "{shown}");
+            event.fields.obs_object = None;
+            assert_eq!(reasons(&event), expect("no field obs_object"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn task_for_a_bucket_that_is_not_configured_is_doomed_when_it_would_touch_it() {
+        let rules = rules(vec![
+            named("touches", rule(vec![notify_step("n", "lms"), tag_step()])),
+            named("tells", rule(vec![notify_step("n", "lms")])),
+        ]);
+        let mut event = event();
+        event.fields.obs_bucket = Some("strange".to_owned());
+        let tasks = plan(&rules, &event, 0).tasks;
+        assert_eq!(
+            tasks[0].doomed.as_ref().map(ToString::to_string),
+            Some(
+                "forbidden: bucket \"strange\" is not configured: add it under `buckets` and retry the task"
+                    .to_owned()
+            )
+        );
+        assert_eq!(tasks[1].doomed, None);
+    }
+
+    #[test]
+    fn order_key_is_the_rule_and_the_value_of_its_field() {
+        for (field, expected) in [
+            (None, None),
+            (Some("room_id"), Some("archive/class-7")),
+            (Some("height"), Some("archive/720")),
+            (Some("stream_name"), None),
+        ] {
+            let mut rule = rule(vec![notify_step("n", "lms")]);
+            rule.order_by = field.map(str::to_owned);
+            let plan = plan(&rules(vec![rule]), &event(), 0);
+            assert_eq!(plan.tasks[0].order_key.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn job_over_is_planned_like_any_other_type() {
+        let mut rule = rule(vec![notify_step("n", "lms")]);
+        rule.when.events = vec![EventType::CloudRecordServerOver];
+        let mut event = event();
+        event.fields.event_type = EventType::from_name("CLOUD_RECORD_OVER");
+        assert_eq!(plan(&rules(vec![rule]), &event, 0).tasks.len(), 1);
+    }
+}

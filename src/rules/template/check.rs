@@ -1,0 +1,240 @@
+//! Refuses names that do not exist, with the closest one that does.
+//!
+//! minijinja finds out such a thing only when it renders, and for an event that reaches
+//! the place. Here it is found when the file is loaded. So are a time zone, a date format
+//! or a duration that is written out.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::language::{FILTERS, FUNCTIONS, TESTS, check_format, parse_lifetime, parse_zone};
+use super::scan::{Kind, Token};
+use super::{Scope, TemplateError};
+use crate::model::event::Fields;
+
+/// Names beside the event's fields.
+const ROOTS: &[&str] = &[
+    "event",
+    "event_id",
+    "task_id",
+    "rule",
+    "room",
+    "object",
+    "steps",
+    "signed_url",
+];
+
+/// What an object has.
+const OBJECT: &[&str] = &[
+    "bucket",
+    "key",
+    "folder",
+    "name",
+    "stem",
+    "extension",
+    "url",
+];
+
+/// What a room has.
+const ROOM: &[&str] = &["tags", "vars"];
+
+/// Whether a name belongs to what the recorder sent.
+pub(super) fn is_field(root: &str) -> bool {
+    root == "event" || Fields::NAMES.contains(&root)
+}
+
+/// Checks every name, filter, test and written-out argument. `named` is what minijinja
+/// says that the source takes from outside, such as `room_id` or `object.name`.
+pub(super) fn check(
+    tokens: &[Token<'_>],
+    named: &HashSet<String>,
+    scope: Scope<'_>,
+) -> Result<(), TemplateError> {
+    let unknown_names = named.iter().filter_map(|name| {
+        let message = name_fault(name, scope)?;
+        Some((find(tokens, name), message))
+    });
+    let words = (0..tokens.len()).filter_map(|at| {
+        let (token, message) = word_fault(tokens, at)?;
+        Some((Some(token.range.clone()), message))
+    });
+    let first = unknown_names
+        .chain(words)
+        .min_by_key(|(range, message)| (range.as_ref().map(|range| range.start), message.clone()));
+    match first {
+        Some((range, message)) => Err(TemplateError { message, range }),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a name that comes from outside the template.
+fn name_fault(name: &str, scope: Scope<'_>) -> Option<String> {
+    let mut parts = name.split('.');
+    let root = parts.next()?;
+    let member = parts.next();
+    let deeper = parts.next();
+    match (root, member) {
+        ("event", _) | (_, None)
+            if root != "signed_url" && (ROOTS.contains(&root) || is_known(root)) =>
+        {
+            None
+        }
+        ("signed_url", _) if !scope.signed_url => {
+            Some("signed_url can be called in notify only".to_owned())
+        }
+        ("signed_url", None) => None,
+        ("room", Some(member)) => member_fault("room", member, ROOM),
+        ("steps", Some(member)) => step_fault(member, scope.earlier_steps),
+        ("object", Some(member)) => member_fault("object", member, OBJECT)
+            .or_else(|| deeper.map(|deeper| no_member(&format!("object.{member}"), deeper))),
+        (root, Some(member)) if ROOTS.contains(&root) || is_known(root) => {
+            Some(no_member(root, member))
+        }
+        _ => Some(unknown("name", root, all_roots())),
+    }
+}
+
+fn is_known(root: &str) -> bool {
+    Fields::NAMES.contains(&root) || FUNCTIONS.contains(&root)
+}
+
+fn all_roots() -> impl Iterator<Item = &'static str> {
+    let roots = Fields::NAMES.into_iter().chain(ROOTS.iter().copied());
+    roots.chain(FUNCTIONS.iter().copied())
+}
+
+fn member_fault(root: &str, member: &str, known: &[&str]) -> Option<String> {
+    (!known.contains(&member)).then(|| {
+        let hint = closest(member, known.iter().copied());
+        format!("{root} has no {member:?}{hint}")
+    })
+}
+
+fn no_member(of: &str, member: &str) -> String {
+    format!("{of} is a single value and has no {member:?}")
+}
+
+fn step_fault(id: &str, earlier: &[String]) -> Option<String> {
+    let known = earlier.iter().map(String::as_str);
+    (!earlier.iter().any(|step| step == id)).then(|| {
+        let hint = closest(id, known);
+        format!("no step {id:?} comes before this{hint}")
+    })
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    format!("unknown {what} {name:?}{}", closest(name, known))
+}
+
+/// What is wrong with the token `at`, as a filter, a test or an argument written out.
+fn word_fault<'t, 'a>(tokens: &'t [Token<'a>], at: usize) -> Option<(&'t Token<'a>, String)> {
+    let token = &tokens[at];
+    let before = &tokens[..at];
+    let after = &tokens[at + 1..];
+    match token.kind {
+        Kind::Name if is_filter(before) => {
+            if !FILTERS.contains(&token.text) {
+                return Some((token, unknown("filter", token.text, known(FILTERS))));
+            }
+            (token.text == "date").then(|| date_fault(after)).flatten()
+        }
+        Kind::Name if is_test(before, token) && !TESTS.contains(&token.text) => {
+            Some((token, unknown("test", token.text, known(TESTS))))
+        }
+        Kind::Name if token.text == "signed_url" && !follows(before, ".") => lifetime_fault(after),
+        _ => None,
+    }
+}
+
+fn known(names: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    names.iter().copied()
+}
+
+fn follows(before: &[Token<'_>], sign: &str) -> bool {
+    before
+        .last()
+        .is_some_and(|token| token.kind == Kind::Sign && token.text == sign)
+}
+
+/// Whether a filter's name comes next: behind `|`, or behind `{% filter`.
+fn is_filter(before: &[Token<'_>]) -> bool {
+    let opens_block = |tokens: &[Token<'_>]| matches!(tokens, [.., block, word] if block.kind == Kind::Block && is_name(word, "filter"));
+    follows(before, "|") || opens_block(before)
+}
+
+/// Whether a test's name comes next: behind `is` or `is not`.
+fn is_test(before: &[Token<'_>], token: &Token<'_>) -> bool {
+    match before {
+        [.., dot, word] if dot.text == "." && dot.kind == Kind::Sign && is_name(word, "is") => {
+            false
+        }
+        [.., word] if is_name(word, "is") => token.text != "not",
+        [.., word, not] => is_name(word, "is") && is_name(not, "not"),
+        _ => false,
+    }
+}
+
+fn is_name(token: &Token<'_>, text: &str) -> bool {
+    token.kind == Kind::Name && token.text == text
+}
+
+fn date_fault<'t, 'a>(after: &'t [Token<'a>]) -> Option<(&'t Token<'a>, String)> {
+    let format = argument(after, "(")?;
+    let faulty = check_format(format.text).err().map(|fault| (format, fault));
+    faulty.or_else(|| {
+        let zone = argument(&after[2..], ",")?;
+        Some((zone, parse_zone(zone.text).err()?))
+    })
+}
+
+fn lifetime_fault<'t, 'a>(after: &'t [Token<'a>]) -> Option<(&'t Token<'a>, String)> {
+    let lifetime = argument(after, "(")?;
+    Some((lifetime, parse_lifetime(lifetime.text).err()?))
+}
+
+/// The text that follows `sign` and is a whole argument. One with an escape is left alone.
+fn argument<'t, 'a>(tokens: &'t [Token<'a>], sign: &str) -> Option<&'t Token<'a>> {
+    match tokens {
+        [opening, text, closing, ..]
+            if opening.text == sign
+                && text.kind == Kind::Text
+                && !text.text.contains('\\')
+                && [",", ")"].contains(&closing.text) =>
+        {
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
+/// Where a dotted name first stands.
+fn find(tokens: &[Token<'_>], name: &str) -> Option<Range<usize>> {
+    (0..tokens.len()).find_map(|at| {
+        if tokens[at].kind != Kind::Name || follows(&tokens[..at], ".") {
+            return None;
+        }
+        let mut end = tokens[at].range.end;
+        let mut rest = &tokens[at..];
+        for (number, part) in name.split('.').enumerate() {
+            if number > 0 {
+                rest = rest.split_first().filter(|(dot, _)| dot.text == ".")?.1;
+            }
+            let (word, after) = rest.split_first().filter(|(word, _)| is_name(word, part))?;
+            end = word.range.end;
+            rest = after;
+        }
+        Some(tokens[at].range.start..end)
+    })
+}
+
+/// `; did you mean "…"?` with the closest of `known`, or nothing when none is close.
+pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let allowed = (name.chars().count() / 3).max(1);
+    known
+        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map_or_else(String::new, |(_, candidate)| {
+            format!("; did you mean {candidate:?}?")
+        })
+}

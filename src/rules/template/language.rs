@@ -1,0 +1,290 @@
+//! The language of templates: minijinja with our filters, its limits, and its errors
+//! in our words.
+//!
+//! Built once and shared. Undefined names are errors, nothing is escaped, and every
+//! template has a bounded amount of work: what a file says must not stop the service.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, TimeZone, Utc};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use minijinja::value::ValueKind;
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
+    escape_formatter,
+};
+use sha2::{Digest, Sha256};
+
+use super::check::closest;
+
+/// Instructions, or 64 bytes of data each, that one rendering may take. A body of the
+/// largest callback (64 KiB) written out as JSON takes 16,000.
+const FUEL: u64 = 100_000;
+
+/// Nested loops and blocks; far above what a rule needs, far below a thread's stack.
+const DEPTH: usize = 50;
+
+/// The environment of every template and expression.
+pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(DEPTH);
+    // Only in debug mode do errors say which name was undefined, and where.
+    environment.set_debug(true);
+    environment.set_formatter(write_value);
+    environment.remove_global("debug");
+    // With it a loop can nest a value thousands deep, and dropping that overflows the stack.
+    environment.remove_global("namespace");
+    environment.add_filter("date", date);
+    environment.add_filter("slug", slug);
+    environment.add_filter("hash", hash);
+    environment
+}
+
+/// Filters beside minijinja's own are `date`, `slug` and `hash`. The list is kept here as
+/// minijinja does not tell which filters it has.
+#[rustfmt::skip]
+pub(super) const FILTERS: &[&str] = &[
+    "abs", "attr", "batch", "bool", "capitalize", "chain", "count", "d", "date", "default",
+    "dictsort", "e", "escape", "first", "float", "format", "groupby", "hash", "indent", "int",
+    "items", "join", "last", "length", "lines", "list", "lower", "map", "max", "min", "pprint",
+    "reject", "rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr",
+    "slice", "slug", "sort", "split", "string", "sum", "title", "tojson", "trim", "unique",
+    "upper", "urlencode", "zip",
+];
+
+/// minijinja's tests: what may follow `is`.
+#[rustfmt::skip]
+pub(super) const TESTS: &[&str] = &[
+    "boolean", "defined", "divisibleby", "endingwith", "eq", "equalto", "escaped", "even",
+    "false", "filter", "float", "ge", "greaterthan", "gt", "in", "int", "integer", "iterable",
+    "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "safe", "sameas",
+    "sequence", "startingwith", "string", "test", "true", "undefined", "upper",
+];
+
+/// Functions that any template may call.
+pub(super) const FUNCTIONS: &[&str] = &["dict", "range"];
+
+/// Writes a value into a text. A null would become the word `None` in a key or a
+/// message, which nobody asks for.
+fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    if value.is_none() {
+        let hint = "a null cannot be written into a text; default('…', true) replaces it";
+        return Err(invalid(hint));
+    }
+    if lacks_inside(value) {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    escape_formatter(output, state, value)
+}
+
+/// Whether a list or map holds an undefined value, which minijinja lets pass in silence.
+pub(super) fn lacks_inside(value: &Value) -> bool {
+    let lacks = |inner: &Value| inner.is_undefined() || lacks_inside(inner);
+    match value.kind() {
+        ValueKind::Seq => value
+            .try_iter()
+            .is_ok_and(|mut items| items.any(|item| lacks(&item))),
+        ValueKind::Map => value.try_iter().is_ok_and(|mut keys| {
+            keys.any(|key| value.get_item(&key).is_ok_and(|item| lacks(&item)))
+        }),
+        _ => false,
+    }
+}
+
+fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, text)
+}
+
+/// `date(format, zone)`: a time in words. Takes RFC 3339 or seconds since the epoch.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "minijinja hands out a Cow, which also takes numbers"
+)]
+fn date(time: Cow<'_, str>, format: &str, zone: Option<&str>) -> Result<String, Error> {
+    let zone = zone.map_or(Ok(Tz::UTC), parse_zone).map_err(invalid)?;
+    check_format(format).map_err(invalid)?;
+    let time = parse_time(&time).ok_or_else(|| {
+        invalid(format!(
+            "{time:?} is not a time like 2026-03-02T01:00:01Z, nor seconds since 1970"
+        ))
+    })?;
+    let mut text = String::new();
+    write!(text, "{}", time.with_timezone(&zone).format(format))
+        .map_err(|_| invalid(format!("the time {time} cannot be written as {format:?}")))?;
+    Ok(text)
+}
+
+fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    match text.parse() {
+        Ok(seconds) => Utc.timestamp_opt(seconds, 0).single(),
+        Err(_) => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()),
+    }
+}
+
+/// Refuses what chrono cannot format: it would fail only when a recording comes.
+pub(super) fn check_format(format: &str) -> Result<(), String> {
+    if StrftimeItems::new(format).any(|item| matches!(item, Item::Error)) {
+        return Err(format!("{format:?} is not a date format like %Y-%m-%d"));
+    }
+    Ok(())
+}
+
+/// The time zone of this name.
+pub(super) fn parse_zone(name: &str) -> Result<Tz, String> {
+    name.parse().map_err(|_| {
+        let known = closest(name, TZ_VARIANTS.iter().map(|zone| zone.name()));
+        format!("unknown time zone {name:?}{known}")
+    })
+}
+
+/// How long a signed link works, as in `signed_url('24h')`.
+pub(in crate::rules) fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("{text:?} is not a duration like 24h"))
+}
+
+/// `slug`: the letters and digits of any script in lower case, all else one hyphen.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "minijinja hands out a Cow, which also takes numbers"
+)]
+fn slug(text: Cow<'_, str>) -> String {
+    let lower = text.to_lowercase();
+    let words = lower
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// `hash(n)`: the first `n` hexadecimal digits of the text's SHA-256; it has 64.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "minijinja hands out a Cow, which also takes numbers"
+)]
+fn hash(text: Cow<'_, str>, digits: usize) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let digit = |half: u8| char::from_digit(u32::from(half), 16);
+    let all = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    all.filter_map(digit).take(digits).collect()
+}
+
+/// The error without minijinja's name and line of the template, which say nothing here.
+pub(super) fn text(error: &Error) -> String {
+    match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "the template does too much work".to_owned(),
+        (ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
+        (kind, Some(detail)) => format!("{kind}: {detail}"),
+        (kind, None) => kind.to_string(),
+    }
+}
+
+/// The name that was undefined, when that is what is wrong. minijinja has it in its text
+/// only: "`room_id` is undefined", alone or behind another message.
+pub(super) fn undefined(error: &Error) -> Option<&str> {
+    let named = error.detail().and_then(|detail| {
+        let (before, _) = detail.split_once("` is undefined")?;
+        Some(before.rsplit_once('`').map_or(before, |(_, name)| name))
+    });
+    let cause = || {
+        std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref::<Error>())
+            .and_then(undefined)
+    };
+    let unnamed = || (error.kind() == ErrorKind::UndefinedError).then_some("value for a name");
+    named.or_else(cause).or_else(unnamed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_filter_and_test_exists() {
+        let mut state = ENVIRONMENT.empty_state();
+        for name in FILTERS {
+            let kind = state.apply_filter(name, &[]).map_err(|error| error.kind());
+            assert_ne!(kind.err(), Some(ErrorKind::UnknownFilter), "{name}");
+        }
+        for name in TESTS {
+            let kind = state.perform_test(name, &[]).map_err(|error| error.kind());
+            assert_ne!(kind.err(), Some(ErrorKind::UnknownTest), "{name}");
+        }
+    }
+
+    #[test]
+    fn date_is_written_in_its_zone() {
+        for (time, format, zone, expected) in [
+            ("2026-03-02T23:00:01Z", "%Y-%m-%d", None, "2026-03-02"),
+            (
+                "2026-03-02T23:00:01Z",
+                "%Y-%m-%d",
+                Some("Asia/Shanghai"),
+                "2026-03-03",
+            ),
+            (
+                "2026-03-02T23:00:01.075+08:00",
+                "%H:%M:%S%.3f",
+                None,
+                "15:00:01.075",
+            ),
+            ("1619600300", "%FT%T", Some("UTC"), "2021-04-28T08:58:20"),
+        ] {
+            assert_eq!(date(time.into(), format, zone).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn date_refuses_with_the_word_at_fault() {
+        for (time, format, zone, expected) in [
+            (
+                "yesterday",
+                "%Y",
+                None,
+                "\"yesterday\" is not a time like 2026-03-02T01:00:01Z, nor seconds since 1970",
+            ),
+            ("0", "%Q", None, "\"%Q\" is not a date format like %Y-%m-%d"),
+            (
+                "0",
+                "%Y",
+                Some("Asia/Shangai"),
+                "unknown time zone \"Asia/Shangai\"; did you mean \"Asia/Shanghai\"?",
+            ),
+            (
+                "99999999999999999",
+                "%Y",
+                None,
+                "\"99999999999999999\" is not a time like 2026-03-02T01:00:01Z, nor seconds since 1970",
+            ),
+        ] {
+            assert_eq!(
+                text(&date(time.into(), format, zone).unwrap_err()),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn slug_keeps_letters_of_any_script() {
+        for (given, expected) in [
+            ("Class 7 / Über", "class-7-über"),
+            ("录制 room.01", "录制-room-01"),
+            ("--", ""),
+        ] {
+            assert_eq!(slug(given.into()), expected);
+        }
+    }
+
+    #[test]
+    fn hash_has_as_many_digits_as_asked_for() {
+        assert_eq!(hash("abc".into(), 8), "ba7816bf");
+        assert_eq!(hash("abc".into(), 999).len(), 64);
+    }
+}

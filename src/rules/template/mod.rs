@@ -1,0 +1,242 @@
+//! Templates and expressions: the text of a rule that an event fills in.
+//!
+//! A template knows only [`Names`]: who puts which value there is the business of
+//! [`super::context`]. Both kinds are parsed when the file is loaded, with every name
+//! checked, so that a typing error is found by `rules check` and not by the first
+//! recording. What remains to fail is what an event lacks, and that is never a crash.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use minijinja::Environment;
+use serde_json::Value;
+
+mod check;
+mod language;
+mod scan;
+
+pub(super) use language::parse_lifetime;
+
+/// A template or expression that cannot be accepted.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct TemplateError {
+    pub message: String,
+    /// Bytes of the source that are at fault.
+    pub range: Option<Range<usize>>,
+}
+
+/// Where a template stands, and thus which names it may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// Ids of the steps before it in its rule: `steps.<id>` may be named.
+    pub earlier_steps: &'a [String],
+    /// Whether `signed_url` may be called: in `notify` only.
+    pub signed_url: bool,
+}
+
+/// Why a template gave nothing for an event.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum Fault {
+    /// It names something that the event, or the room, does not have.
+    #[error("{0}")]
+    Absent(String),
+    /// A filter refused its input, or the template did too much work.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// The values that a template can name.
+#[derive(Debug, Clone)]
+pub struct Names {
+    pub(super) values: minijinja::Value,
+    /// The field for want of which there is no `object`.
+    pub(super) object_lacks: Option<&'static str>,
+}
+
+/// A text with `{{ … }}` parts.
+#[derive(Clone)]
+pub struct Template(Arc<CompiledTemplate>);
+
+struct CompiledTemplate {
+    source: String,
+    /// A copy of the shared environment that holds this one template: minijinja lends
+    /// compiled templates out of an environment only.
+    environment: Environment<'static>,
+    /// The expression inside, when the template is a single `{{ }}`.
+    single: Option<minijinja::Expression<'static, 'static>>,
+    roots: BTreeSet<String>,
+}
+
+/// A condition such as `height >= 720`.
+#[derive(Clone)]
+pub struct Expression(Arc<CompiledExpression>);
+
+struct CompiledExpression {
+    source: String,
+    negated: minijinja::Expression<'static, 'static>,
+    roots: BTreeSet<String>,
+}
+
+/// The one template of each copied environment. Its ending asks for no escaping.
+const NAME: &str = "template";
+
+impl Template {
+    /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
+    pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
+        let mut environment = language::ENVIRONMENT.clone();
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|error| refused(source, &error))?;
+        let named = environment
+            .get_template(NAME)
+            .map_err(|error| refused(source, &error))?
+            .undeclared_variables(true);
+        check::check(&scan::of_template(source), &named, scope)?;
+        Ok(Self(Arc::new(CompiledTemplate {
+            source: source.to_owned(),
+            environment,
+            single: single_expression(source),
+            roots: roots(&named),
+        })))
+    }
+
+    /// The text as it was written.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// The text with every part filled in.
+    pub fn render(&self, names: &Names) -> Result<String, Fault> {
+        self.0
+            .environment
+            .get_template(NAME)
+            .and_then(|template| template.render(names.values.clone()))
+            .map_err(|error| names.fault(&error))
+    }
+
+    /// The value of a template that is a single `{{ }}`, with its type; a text otherwise.
+    pub fn value(&self, names: &Names) -> Result<Value, Fault> {
+        let Some(single) = &self.0.single else {
+            return self.render(names).map(Value::String);
+        };
+        let value = single
+            .eval(names.values.clone())
+            .map_err(|error| names.fault(&error))?;
+        if value.is_undefined() || language::lacks_inside(&value) {
+            // Writing it out fails, where it can with the name of what is absent.
+            return self.render(names).map(Value::String);
+        }
+        serde_json::to_value(&value).map_err(|error| Fault::Broken(error.to_string()))
+    }
+
+    /// Whether it needs an object: it names `object` or signs a link to it.
+    pub fn names_object(&self) -> bool {
+        self.0.roots.contains("object") || self.0.roots.contains("signed_url")
+    }
+}
+
+impl Expression {
+    /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
+    pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
+        let written = language::ENVIRONMENT
+            .compile_expression_owned(source.to_owned())
+            .map_err(|error| refused(source, &error))?;
+        let named = written.undeclared_variables(true);
+        check::check(&scan::of_expression(source), &named, scope)?;
+        // An expression that is nothing but an absent name evaluates to undefined, which
+        // is no error yet. `not` asks for its truth, and that error says which name.
+        let negated = language::ENVIRONMENT
+            .compile_expression_owned(format!("not ({source})"))
+            .map_err(|error| refused(source, &error))?;
+        Ok(Self(Arc::new(CompiledExpression {
+            source: source.to_owned(),
+            negated,
+            roots: roots(&named),
+        })))
+    }
+
+    /// The text as it was written.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Whether the condition holds.
+    pub fn holds(&self, names: &Names) -> Result<bool, Fault> {
+        match self.0.negated.eval(names.values.clone()) {
+            Ok(negated) => Ok(!negated.is_true()),
+            Err(error) => Err(names.fault(&error)),
+        }
+    }
+
+    /// Whether it asks what earlier steps produced, which only running can tell.
+    pub fn names_steps(&self) -> bool {
+        self.0.roots.contains("steps")
+    }
+}
+
+impl Names {
+    fn fault(&self, error: &minijinja::Error) -> Fault {
+        match language::undefined(error) {
+            Some(name) => Fault::Absent(self.absent(name)),
+            None => Fault::Broken(language::text(error)),
+        }
+    }
+
+    /// The reason in the words of rules, for a name that has no value.
+    fn absent(&self, name: &str) -> String {
+        let root = name.split(['.', '[']).next().unwrap_or(name);
+        match self.object_lacks {
+            Some(field) if root == "object" || root == "signed_url" => format!("no field {field}"),
+            _ if check::is_field(root) => format!("no field {name}"),
+            _ => format!("no {name}"),
+        }
+    }
+}
+
+fn roots(named: &std::collections::HashSet<String>) -> BTreeSet<String> {
+    named
+        .iter()
+        .filter_map(|name| name.split('.').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The expression of a source that is one `{{ }}` and nothing else. A source with several
+/// parts leaves `}} … {{` between the outer braces, which is no expression.
+fn single_expression(source: &str) -> Option<minijinja::Expression<'static, 'static>> {
+    let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+    let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
+    language::ENVIRONMENT
+        .compile_expression_owned(inner.to_owned())
+        .ok()
+}
+
+fn refused(source: &str, error: &minijinja::Error) -> TemplateError {
+    let range = error.range().map(|range| {
+        let end = range.end.min(source.len());
+        range.start.min(end)..end
+    });
+    TemplateError {
+        message: language::text(error),
+        range: range.filter(|range| source.get(range.clone()).is_some()),
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({:?})", self.source())
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({:?})", self.source())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Finds the words of a template, so that a fault can be shown where it stands.
+//!
+//! minijinja says which names a template uses but not where, and nothing of its filters.
+//! The source is known to be well-formed when it comes here: it has been compiled.
+
+use std::ops::Range;
+
+/// A word or sign inside `{{ }}` or `{% %}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    pub(super) kind: Kind,
+    /// As written; a text without its quotes.
+    pub(super) text: &'a str,
+    /// Bytes of the source; of a text with its quotes.
+    pub(super) range: Range<usize>,
+}
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Name,
+    Text,
+    /// One character, or a number.
+    Sign,
+    /// `{%`
+    Block,
+}
+
+/// The tokens of a template.
+pub(super) fn of_template(source: &str) -> Vec<Token<'_>> {
+    let mut scan = Scan::new(source);
+    while let Some(start) = scan.next_marker() {
+        match source.as_bytes()[start + 1] {
+            b'#' => scan.skip_past("#}"),
+            b'%' if is_tag(&source[start + 2..], "raw") => scan.skip_raw(),
+            b'%' => scan.block(start),
+            _ => scan.code("}}"),
+        }
+    }
+    scan.tokens
+}
+
+/// The tokens of an expression.
+pub(super) fn of_expression(source: &str) -> Vec<Token<'_>> {
+    let mut scan = Scan::new(source);
+    while scan.at < source.len() {
+        scan.token();
+    }
+    scan.tokens
+}
+
+/// Whether a block that begins here is the tag `name`, as in `{%- raw %}`.
+fn is_tag(block: &str, name: &str) -> bool {
+    block
+        .trim_start_matches(['-', '+'])
+        .trim_start()
+        .strip_prefix(name)
+        .is_some_and(|rest| !rest.starts_with(is_word))
+}
+
+fn is_word(character: char) -> bool {
+    character == '_' || character.is_ascii_alphanumeric()
+}
+
+struct Scan<'a> {
+    source: &'a str,
+    at: usize,
+    tokens: Vec<Token<'a>>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(source: &'a str) -> Self {
+        Self {
+            source,
+            at: 0,
+            tokens: Vec::new(),
+        }
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.source[self.at..]
+    }
+
+    /// Goes behind the next `{{`, `{%` or `{#` and answers where it began.
+    fn next_marker(&mut self) -> Option<usize> {
+        let found = ["{{", "{%", "{#"]
+            .iter()
+            .filter_map(|marker| self.rest().find(marker))
+            .min()?;
+        let start = self.at + found;
+        self.at = start + 2;
+        Some(start)
+    }
+
+    fn skip_past(&mut self, end: &str) {
+        let skipped = self.rest().find(end).map(|found| found + end.len());
+        self.at += skipped.unwrap_or(self.rest().len());
+    }
+
+    fn skip_raw(&mut self) {
+        loop {
+            self.skip_past("{%");
+            if self.rest().is_empty() || is_tag(self.rest(), "endraw") {
+                return self.skip_past("%}");
+            }
+        }
+    }
+
+    fn block(&mut self, start: usize) {
+        self.push(Kind::Block, start..self.at);
+        self.code("%}");
+    }
+
+    /// Reads up to `end`, which does not count inside a text or inside brackets.
+    fn code(&mut self, end: &str) {
+        let mut open = 0_usize;
+        while !self.rest().is_empty() {
+            if open == 0 && self.rest().starts_with(end) {
+                self.at += end.len();
+                return;
+            }
+            match self.rest().as_bytes()[0] {
+                b'(' | b'[' | b'{' => open += 1,
+                b')' | b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            self.token();
+        }
+    }
+
+    fn token(&mut self) {
+        let Some(first) = self.rest().chars().next() else {
+            return;
+        };
+        let start = self.at;
+        match first {
+            _ if first.is_whitespace() => self.at += first.len_utf8(),
+            '"' | '\'' => self.text(first),
+            _ if is_word(first) => {
+                let length = self.rest().find(|c| !is_word(c));
+                self.at += length.unwrap_or(self.rest().len());
+                let kind = if first.is_ascii_digit() {
+                    Kind::Sign
+                } else {
+                    Kind::Name
+                };
+                self.push(kind, start..self.at);
+            }
+            _ => {
+                self.at += first.len_utf8();
+                self.push(Kind::Sign, start..self.at);
+            }
+        }
+    }
+
+    fn text(&mut self, quote: char) {
+        let start = self.at;
+        let mut escaped = false;
+        let inside = self.rest()[1..].find(|character| {
+            let ends = character == quote && !escaped;
+            escaped = character == '\\' && !escaped;
+            ends
+        });
+        let end = start + 1 + inside.unwrap_or(self.rest().len() - 1);
+        self.at = (end + 1).min(self.source.len());
+        self.tokens.push(Token {
+            kind: Kind::Text,
+            text: &self.source[start + 1..end],
+            range: start..self.at,
+        });
+    }
+
+    fn push(&mut self, kind: Kind, range: Range<usize>) {
+        self.tokens.push(Token {
+            kind,
+            text: &self.source[range.clone()],
+            range,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(source: &str) -> String {
+        let tokens = of_template(source);
+        let words: Vec<_> = tokens.iter().map(|token| token.text).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn only_code_has_words() {
+        for (source, expected) in [
+            ("a {{ b.c }} d", "b . c"),
+            ("{# x #}{{ y }}{# z", "y"),
+            ("{%- raw %}{{ x }}{% if %}{% endraw -%}{{ y }}", "y"),
+            ("{% rawly %}", "{% rawly"),
+            ("{{ {'a': {'b': c}} }} d", "{ a : { b : c } }"),
+            (r"{{ 'it\'s }}' | f(1.5) }} d", r"it\'s }} | f ( 1 . 5 )"),
+            ("{{ '录制' ~ x }}", "录制 ~ x"),
+        ] {
+            assert_eq!(words(source), expected, "{source}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_scanned_with_ranges_inside_it(source in r#"([{}%#'"\\a录 .|-]|raw|endraw){0,40}"#) {
+            for token in of_template(&source).into_iter().chain(of_expression(&source)) {
+                prop_assert!(source.get(token.range).is_some());
+            }
+        }
+    }
+}

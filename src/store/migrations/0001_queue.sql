@@ -1,0 +1,122 @@
+-- The rules that tasks were planned under: `rules`, `rooms` and `retry`, ${…} unexpanded.
+CREATE TABLE revisions (
+    id   INTEGER PRIMARY KEY,
+    text TEXT NOT NULL
+);
+
+-- Never updated. `seq` is the order of arrival. Ids begin with a time, so the unique
+-- index grows at its end.
+CREATE TABLE events (
+    seq        INTEGER PRIMARY KEY,
+    id         BLOB NOT NULL UNIQUE,
+    received   INTEGER NOT NULL,
+    event_type TEXT NOT NULL,
+    room       TEXT,
+    revision   INTEGER NOT NULL
+);
+
+-- What retention removes first: the callback's body and why rules did not match.
+CREATE TABLE bodies (
+    event   INTEGER PRIMARY KEY,
+    body    BLOB NOT NULL,
+    skipped TEXT
+);
+
+-- Only recordings that a task touches have a row: a random key for every event would
+-- halve the rate of inserts. `bucket` and `key` are set once it was moved; `moved_event` is
+-- the latest event that a mover knew of, the `mover_` columns say who moved it last.
+CREATE TABLE recordings (
+    id               BLOB PRIMARY KEY,
+    bucket           TEXT,
+    key              TEXT,
+    moved_event      INTEGER,
+    mover_event      INTEGER,
+    mover_generation INTEGER,
+    mover_rule       TEXT,
+    turn             INTEGER
+) WITHOUT ROWID;
+
+-- Unsettled tasks only. `seq` is the event's shifted left by 16 plus a number, so tasks
+-- of an event are a range and the order of acceptance is the order of the key.
+CREATE TABLE tasks (
+    seq        INTEGER PRIMARY KEY,
+    id         BLOB NOT NULL UNIQUE,
+    rule       TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    revision   INTEGER NOT NULL,
+    step       INTEGER NOT NULL,
+    tries      INTEGER NOT NULL,
+    attempt    INTEGER NOT NULL,
+    since      INTEGER NOT NULL,
+    outputs    TEXT,
+    lane       TEXT NOT NULL,
+    order_key  TEXT,
+    recording  BLOB,
+    needs_turn INTEGER NOT NULL,
+    running    INTEGER NOT NULL,
+    due        INTEGER NOT NULL,
+    blocked_by INTEGER,
+    cancel     INTEGER NOT NULL DEFAULT 0,
+    failure    TEXT,
+    note       TEXT
+);
+CREATE INDEX tasks_due ON tasks (lane, due, seq) WHERE running = 0 AND blocked_by IS NULL;
+CREATE INDEX tasks_blocked ON tasks (blocked_by, seq) WHERE blocked_by IS NOT NULL;
+
+-- Done, dead and cancelled tasks, where they cost the queue nothing.
+CREATE TABLE settled (
+    seq        INTEGER PRIMARY KEY,
+    id         BLOB NOT NULL UNIQUE,
+    rule       TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    revision   INTEGER NOT NULL,
+    step       INTEGER NOT NULL,
+    tries      INTEGER NOT NULL,
+    attempt    INTEGER NOT NULL,
+    since      INTEGER NOT NULL,
+    outputs    TEXT,
+    lane       TEXT NOT NULL,
+    order_key  TEXT,
+    recording  BLOB,
+    needs_turn INTEGER NOT NULL,
+    state      INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    failure    TEXT
+);
+
+-- One row for each try, as JSON.
+CREATE TABLE attempts (
+    task    INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    record  TEXT NOT NULL,
+    PRIMARY KEY (task, attempt)
+) WITHOUT ROWID;
+
+-- The journal of renames.
+CREATE TABLE moves (
+    task        INTEGER NOT NULL,
+    step        INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    recording   BLOB NOT NULL,
+    from_bucket TEXT NOT NULL,
+    from_key    TEXT NOT NULL,
+    to_bucket   TEXT NOT NULL,
+    to_key      TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    etag        TEXT NOT NULL,
+    target      INTEGER NOT NULL,
+    target_etag TEXT,
+    upload      TEXT,
+    phase       INTEGER NOT NULL,
+    PRIMARY KEY (task, step, number)
+) WITHOUT ROWID;
+CREATE INDEX moves_from ON moves (recording, from_bucket, from_key, task);
+CREATE INDEX moves_unfinished ON moves (task) WHERE phase < 2;
+
+-- Tasks by state, kept in the transactions that change them: counting a million rows for
+-- each scrape would not do.
+CREATE TABLE counts (
+    state INTEGER PRIMARY KEY,
+    tasks INTEGER NOT NULL
+);
+INSERT INTO counts VALUES (0, 0), (1, 0), (2, 0), (3, 0), (4, 0);

@@ -1,0 +1,221 @@
+//! Ends a claim: one statement for each transition, fenced by the attempt.
+
+use super::claim::claimed;
+use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
+use super::row::{TASK, TaskRow, json, outputs_text, recording};
+use super::turn;
+use crate::model::attempt::AttemptRecord;
+use crate::model::failure::Failure;
+use crate::model::plan::Turn;
+use crate::model::recording::RecordingId;
+use crate::model::task::Attempt;
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::{Claim, Hold, NextStep, Settlement};
+
+/// How long a task waits that cannot start for a reason outside it.
+const WAIT_MS: i64 = 5_000;
+
+/// What became of a settlement.
+pub(super) enum Written {
+    Settled,
+    Continues(Box<Claim>),
+    /// The claim is not the newest any more: nothing was written.
+    Lost,
+}
+
+/// The claim that is ended.
+struct Held {
+    seq: i64,
+    /// The recording whose turn it holds.
+    turn: Option<RecordingId>,
+}
+
+pub(super) fn apply(
+    txn: &mut Txn<'_>,
+    seq: i64,
+    attempt: Attempt,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> rusqlite::Result<Written> {
+    let Some(held) = held(txn, seq, attempt)? else {
+        return Ok(Written::Lost);
+    };
+    let outputs = outputs_text(&settlement.outputs);
+    txn.conn
+        .prepare_cached("UPDATE tasks SET outputs = ?2 WHERE seq = ?1")?
+        .execute((seq, outputs))?;
+    if let Some(record) = &settlement.attempt {
+        log(txn, seq, attempt, record)?;
+    }
+    match &settlement.transition {
+        Transition::Advance => return advance(txn, &held, settlement.next.as_ref(), now),
+        Transition::Finish => settle(txn, &held, DONE, None, now)?,
+        Transition::Bury { why } => settle(txn, &held, DEAD, Some(why), now)?,
+        Transition::Cancel => settle(txn, &held, CANCELLED, None, now)?,
+        Transition::RetryAt { due, why } => {
+            ready(txn, seq, due.millis(), 0)?;
+            txn.conn
+                .prepare_cached("UPDATE tasks SET failure = ?2 WHERE seq = ?1")?
+                .execute((seq, json(why)))?;
+            give_up_turn(txn, &held, false)?;
+        }
+        Transition::Wait { why } => {
+            ready(txn, seq, now.millis() + WAIT_MS, 1)?;
+            txn.conn
+                .prepare_cached("UPDATE tasks SET note = ?2 WHERE seq = ?1")?
+                .execute((seq, why))?;
+            give_up_turn(txn, &held, false)?;
+        }
+        Transition::HandBack => {
+            ready(txn, seq, now.millis(), 1)?;
+            give_up_turn(txn, &held, true)?;
+        }
+    }
+    Ok(Written::Settled)
+}
+
+/// Whether this claim is still the newest.
+pub(super) fn is_held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<bool> {
+    Ok(held(txn, seq, attempt)?.is_some())
+}
+
+fn held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<Option<Held>> {
+    let mut statement = txn.conn.prepare_cached(
+        "SELECT CASE needs_turn WHEN 1 THEN recording END FROM tasks WHERE seq = ?1 AND attempt = ?2 AND running = 1",
+    )?;
+    let mut rows = statement.query((seq, attempt))?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some(Held {
+        seq,
+        turn: recording(row.get(0)?),
+    }))
+}
+
+fn log(txn: &Txn<'_>, seq: i64, attempt: Attempt, record: &AttemptRecord) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached("INSERT INTO attempts (task, attempt, record) VALUES (?1, ?2, ?3)")?
+        .execute((seq, attempt, json(record)))?;
+    Ok(())
+}
+
+/// `refund`: tries to give back.
+fn ready(txn: &mut Txn<'_>, seq: i64, due: i64, refund: i64) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET running = 0, due = ?2, tries = max(tries - ?3, 0) WHERE seq = ?1",
+        )?
+        .execute((seq, due, refund))?;
+    txn.leaves(RUNNING);
+    txn.enters(READY);
+    Ok(())
+}
+
+/// Passes the turn on, unless objects are half moved.
+fn give_up_turn(txn: &Txn<'_>, held: &Held, competes: bool) -> rusqlite::Result<()> {
+    if let Some(recording) = held.turn
+        && !turn::is_unfinished(txn, held.seq)?
+    {
+        turn::pass_on(txn, held.seq, recording, competes)?;
+    }
+    Ok(())
+}
+
+fn settle(
+    txn: &mut Txn<'_>,
+    held: &Held,
+    state: usize,
+    why: Option<&Failure>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    move_to_settled(txn, held.seq, state, why, now)?;
+    if let Some(recording) = held.turn {
+        turn::pass_on(txn, held.seq, recording, false)?;
+    }
+    txn.leaves(RUNNING);
+    txn.enters(state);
+    Ok(())
+}
+
+/// Takes the task out of the queue.
+pub(super) fn move_to_settled(
+    txn: &Txn<'_>,
+    seq: i64,
+    state: usize,
+    why: Option<&Failure>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "INSERT INTO settled (seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, \
+             order_key, recording, needs_turn, state, at, failure) \
+             SELECT seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, order_key, \
+             recording, needs_turn, ?2, ?3, ?4 FROM tasks WHERE seq = ?1",
+        )?
+        .execute((seq, i64::try_from(state).unwrap_or(0), now.millis(), why.map(json)))?;
+    txn.conn
+        .prepare_cached("DELETE FROM tasks WHERE seq = ?1")?
+        .execute([seq])?;
+    Ok(())
+}
+
+fn advance(
+    txn: &mut Txn<'_>,
+    held: &Held,
+    next: Option<&NextStep>,
+    now: Timestamp,
+) -> rusqlite::Result<Written> {
+    // A settlement without the step it leads to would lose the task; it is done instead.
+    let Some(next) = next else {
+        settle(txn, held, DONE, None, now)?;
+        return Ok(Written::Settled);
+    };
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET step = ?2, lane = ?3, needs_turn = ?4, tries = 0, running = 0, due = ?5, failure = NULL \
+             WHERE seq = ?1",
+        )?
+        .execute((held.seq, next.step, next.lane.to_string(), next.turn == Turn::Needed, now.millis()))?;
+    let has_turn = match (held.turn, next.turn) {
+        (Some(recording), turn) => turn::pass_on(txn, held.seq, recording, turn == Turn::Needed)?,
+        (None, _) => false,
+    };
+    let blocked = next.turn == Turn::Needed && !has_turn && wait_for_turn(txn, held)?;
+    if next.hold == Hold::Leave || blocked {
+        txn.leaves(RUNNING);
+        txn.enters(READY);
+        return Ok(Written::Settled);
+    }
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET running = 1, tries = 1, attempt = attempt + 1 WHERE seq = ?1",
+        )?
+        .execute([held.seq])?;
+    let row = txn
+        .conn
+        .prepare_cached(&format!("SELECT {TASK} FROM tasks WHERE seq = ?1"))?
+        .query_row([held.seq], TaskRow::read)?;
+    Ok(claimed(txn, row)?.map_or(Written::Settled, |claim| {
+        Written::Continues(Box::new(claim))
+    }))
+}
+
+/// Takes the turn for the step that the task came to; whether it has to wait for it.
+fn wait_for_turn(txn: &Txn<'_>, held: &Held) -> rusqlite::Result<bool> {
+    let needed: Option<[u8; 16]> = txn
+        .conn
+        .prepare_cached("SELECT recording FROM tasks WHERE seq = ?1")?
+        .query_row([held.seq], |row| row.get(0))?;
+    let Some(needed) = recording(needed) else {
+        return Ok(false);
+    };
+    match turn::take(txn, held.seq, needed)? {
+        Ok(()) => Ok(false),
+        Err(holder) => {
+            turn::wait(txn, held.seq, holder)?;
+            Ok(true)
+        }
+    }
+}

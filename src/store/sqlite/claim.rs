@@ -1,0 +1,98 @@
+//! Takes due tasks, lane by lane.
+
+use super::core::{READY, RUNNING, Txn};
+use super::row::{self, TASK, TaskRow};
+use super::turn;
+use crate::model::plan::Turn;
+use crate::model::time::Timestamp;
+use crate::store::{Claim, Claimed, LaneRoom};
+
+pub(super) fn claim(
+    txn: &mut Txn<'_>,
+    room: &[LaneRoom],
+    now: Timestamp,
+) -> rusqlite::Result<Claimed> {
+    let mut claims = Vec::new();
+    let mut next_due: Option<i64> = None;
+    for LaneRoom { lane, free } in room {
+        let lane = lane.to_string();
+        let full = claims.len() + free;
+        // A task that has to wait for its turn leaves the index, so each round finds others.
+        while claims.len() < full {
+            let due = due(txn, &lane, full - claims.len(), now)?;
+            if due.is_empty() {
+                break;
+            }
+            for row in due {
+                claims.extend(take(txn, row)?);
+            }
+        }
+        next_due = earlier(next_due, first_due(txn, &lane)?);
+    }
+    Ok(Claimed {
+        claims,
+        next_due: next_due.map(Timestamp::from_millis),
+    })
+}
+
+pub(super) const DUE: &str = "FROM tasks WHERE lane = ?1 AND running = 0 AND blocked_by IS NULL";
+
+fn due(txn: &Txn<'_>, lane: &str, free: usize, now: Timestamp) -> rusqlite::Result<Vec<TaskRow>> {
+    let limit = i64::try_from(free).unwrap_or(i64::MAX);
+    txn.conn
+        .prepare_cached(&format!(
+            "SELECT {TASK} {DUE} AND due <= ?2 ORDER BY due, seq LIMIT ?3"
+        ))?
+        .query_map((lane, now.millis(), limit), TaskRow::read)?
+        .collect()
+}
+
+fn first_due(txn: &Txn<'_>, lane: &str) -> rusqlite::Result<Option<i64>> {
+    txn.conn
+        .prepare_cached(&format!("SELECT min(due) {DUE}"))?
+        .query_row([lane], |row| row.get(0))
+}
+
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    [one, other].into_iter().flatten().min()
+}
+
+fn take(txn: &mut Txn<'_>, mut row: TaskRow) -> rusqlite::Result<Option<Claim>> {
+    if let (Turn::Needed, Some(recording)) = (row.turn, row.recording)
+        && let Err(holder) = turn::take(txn, row.seq, recording)?
+    {
+        turn::wait(txn, row.seq, holder)?;
+        return Ok(None);
+    }
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET running = 1, attempt = attempt + 1, tries = tries + 1, note = NULL WHERE seq = ?1",
+        )?
+        .execute([row.seq])?;
+    txn.leaves(READY);
+    txn.enters(RUNNING);
+    row.attempt += 1;
+    row.tries += 1;
+    claimed(txn, row)
+}
+
+/// The claim of a task whose row says that it runs.
+pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Claim>> {
+    let (key, attempt, cancel, event_seq) = (row.seq, row.attempt, row.cancel, row.event_seq());
+    // Bodies of unsettled tasks are never pruned, so the event is there.
+    let Some(event) = row::event(txn, event_seq)? else {
+        return Ok(None);
+    };
+    let located = turn::located(txn, &event, event_seq, row.generation, row.recording)?;
+    let Some(task) = row.task(event.id) else {
+        return Ok(None);
+    };
+    Ok(Some(Claim {
+        key,
+        task,
+        attempt,
+        event,
+        located,
+        cancel,
+    }))
+}

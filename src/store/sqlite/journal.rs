@@ -1,0 +1,114 @@
+//! The journal of renames: written under a claim, read by whoever takes the step up.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::apply::is_held;
+use super::core::Txn;
+use super::row::{MOVE, TASK_BITS, phase_number, read_move, target_number};
+use crate::model::moves::Move;
+use crate::model::recording::{Place, RecordingId};
+use crate::model::task::{Attempt, StepNo, Task};
+use crate::store::JournalEntry;
+
+/// Writes the entry; whether the claim was still the newest.
+pub(super) fn write(
+    txn: &Txn<'_>,
+    seq: i64,
+    attempt: Attempt,
+    task: &Task,
+    entry: &JournalEntry,
+) -> rusqlite::Result<bool> {
+    let (true, Some(recording)) = (is_held(txn, seq, attempt)?, task.recording) else {
+        return Ok(false);
+    };
+    match entry {
+        JournalEntry::Manifest(moves) => {
+            txn.conn
+                .prepare_cached("DELETE FROM moves WHERE task = ?1 AND step = ?2")?
+                .execute((seq, task.step))?;
+            put(txn, seq, task.step, recording, moves)?;
+        }
+        JournalEntry::Progress(moves) => put(txn, seq, task.step, recording, moves)?,
+        JournalEntry::Commit(place) => commit(txn, seq, task, recording, place)?,
+    }
+    Ok(true)
+}
+
+fn put(
+    txn: &Txn<'_>,
+    seq: i64,
+    step: StepNo,
+    recording: RecordingId,
+    moves: &[Move],
+) -> rusqlite::Result<()> {
+    let mut statement = txn.conn.prepare_cached(
+        "INSERT OR REPLACE INTO moves (task, step, number, recording, from_bucket, from_key, to_bucket, to_key, size, \
+         etag, target, target_etag, upload, phase) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?;
+    for one in moves {
+        statement.execute(rusqlite::params![
+            seq,
+            step,
+            one.number,
+            recording.as_bytes(),
+            one.from.bucket,
+            one.from.key,
+            one.to.bucket,
+            one.to.key,
+            i64::try_from(one.size).unwrap_or(i64::MAX),
+            one.etag,
+            target_number(one.target),
+            one.target_etag,
+            one.upload,
+            phase_number(one.phase),
+        ])?;
+    }
+    Ok(())
+}
+
+/// A late task of an earlier event moves the recording for later events, too: what they
+/// were told of where it is must not fall back to the place that they name.
+fn commit(
+    txn: &Txn<'_>,
+    seq: i64,
+    task: &Task,
+    recording: RecordingId,
+    place: &Place,
+) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4), \
+             mover_event = ?4, mover_generation = ?5, mover_rule = ?6 WHERE id = ?1",
+        )?
+        .execute((recording.as_bytes(), &place.bucket, &place.key, seq >> TASK_BITS, task.generation, &task.rule))?;
+    Ok(())
+}
+
+/// The moves of one step.
+pub(super) fn moves(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Vec<Move>> {
+    conn.prepare_cached(&format!(
+        "SELECT {MOVE} FROM moves WHERE task = ?1 AND step = ?2 ORDER BY number"
+    ))?
+    .query_map((seq, step), read_move)?
+    .collect()
+}
+
+/// The newest completed move from each of the places, by other tasks of the recording.
+pub(super) fn earlier(
+    conn: &Connection,
+    seq: i64,
+    recording: RecordingId,
+    from: &[Place],
+) -> rusqlite::Result<Vec<Move>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {MOVE} FROM moves WHERE recording = ?1 AND from_bucket = ?2 AND from_key = ?3 AND task <> ?4 \
+         AND phase = 2 ORDER BY task DESC LIMIT 1",
+    ))?;
+    let mut found = Vec::new();
+    for place in from {
+        let row = (recording.as_bytes(), &place.bucket, &place.key, seq);
+        found.extend(statement.query_row(row, read_move).optional()?);
+    }
+    Ok(found)
+}

@@ -1,0 +1,269 @@
+//! The default store: one SQLite file, served by one process.
+//!
+//! Write-ahead log, `synchronous=FULL`, one writer thread that commits in groups around a
+//! synchronous core, a connection apart for reading. Commit, then answer: that order is
+//! the whole durability.
+
+mod apply;
+mod claim;
+mod core;
+mod desk;
+mod journal;
+mod look;
+mod prune;
+mod read;
+mod record;
+mod row;
+mod schema;
+mod turn;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension};
+
+use self::apply::Written;
+use self::core::Core;
+use self::writer::Writer;
+use super::{
+    Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, LaneRoom,
+    LeaseLost, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
+};
+use crate::model::id::TaskId;
+use crate::model::moves::Move;
+use crate::model::recording::Place;
+use crate::model::task::{Lane, RevisionId};
+use crate::model::time::Timestamp;
+
+pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
+pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
+pub use self::schema::OpenError;
+pub use self::writer::AroundCommit;
+
+/// Between two looks for what another process wrote.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A served SQLite store.
+pub struct SqliteStore {
+    writer: Writer,
+    reader: Arc<Mutex<Connection>>,
+    path: PathBuf,
+    /// Where pruning goes on.
+    pruned_to: AtomicI64,
+    /// What [`Store::changed`] has seen.
+    seen: AtomicI64,
+    /// Held for as long as the store is served, and freed with the process at the latest.
+    _lock: File,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store at `path` for this process alone, and makes it if it is not there.
+    /// Tasks that were running when the last process ended are due at once.
+    pub fn open(
+        path: &Path,
+        decode: Decode,
+        around_commit: AroundCommit,
+    ) -> Result<Self, OpenError> {
+        let lock = schema::lock(path)?;
+        let mut core = Core::new(schema::open_serving(path)?, decode);
+        let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+        core.commit(recover).map_err(unusable)?;
+        let seen = data_version(core.conn()).map_err(unusable)?;
+        let reader = schema::open_beside(path)?;
+        let writer = Writer::start(core, path.to_owned(), around_commit)
+            .map_err(|error| OpenError::unusable(path, error))?;
+        Ok(Self {
+            writer,
+            reader: Arc::new(Mutex::new(reader)),
+            path: path.to_owned(),
+            pruned_to: AtomicI64::new(0),
+            seen: AtomicI64::new(seen),
+            _lock: lock,
+        })
+    }
+
+    /// Lets the database grow to `pages` pages of 4,096 bytes and no further; what does not
+    /// fit is refused as on a full disk.
+    pub async fn limit_pages(&self, pages: u32) -> Result<(), Unavailable> {
+        self.writer
+            .run(move |txn| txn.conn.pragma_update(None, "max_page_count", pages))
+            .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let reader = Arc::clone(&self.reader);
+        let unavailable = |reason: String| Unavailable {
+            path: self.path.clone(),
+            reason,
+        };
+        tokio::task::spawn_blocking(move || {
+            read(&reader.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+        .await
+        .map_err(|error| unavailable(error.to_string()))?
+        .map_err(|error| unavailable(error.to_string()))
+    }
+}
+
+/// What ran when the last process ended runs no more.
+fn recover(txn: &mut core::Txn<'_>) -> rusqlite::Result<()> {
+    let orphans = txn
+        .conn
+        .execute("UPDATE tasks SET running = 0 WHERE running = 1", [])?;
+    for _ in 0..orphans {
+        txn.leaves(core::RUNNING);
+        txn.enters(core::READY);
+    }
+    Ok(())
+}
+
+fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.pragma_query_value(None, "data_version", |row| row.get(0))
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn keep_revision(&self, id: RevisionId, text: String) -> Result<(), Unavailable> {
+        self.writer
+            .run(move |txn| desk::keep_revision(txn, id, &text))
+            .await
+    }
+
+    async fn revision(&self, id: RevisionId) -> Result<Option<String>, Unavailable> {
+        self.read(move |conn| {
+            conn.prepare_cached("SELECT text FROM revisions WHERE id = ?1")?
+                .query_row([id.number()], |row| row.get(0))
+                .optional()
+        })
+        .await
+    }
+
+    async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable> {
+        self.writer
+            .run(move |txn| record::record(txn, &arrival, &start))
+            .await
+    }
+
+    async fn claim(&self, room: Vec<LaneRoom>, now: Timestamp) -> Result<Claimed, Unavailable> {
+        self.writer
+            .run(move |txn| claim::claim(txn, &room, now))
+            .await
+    }
+
+    async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable> {
+        let (seq, step) = (claim.key, claim.task.step);
+        self.read(move |conn| journal::moves(conn, seq, step)).await
+    }
+
+    async fn earlier_moves(
+        &self,
+        claim: &Claim,
+        from: Vec<Place>,
+    ) -> Result<Vec<Move>, Unavailable> {
+        let Some(recording) = claim.task.recording else {
+            return Ok(Vec::new());
+        };
+        let seq = claim.key;
+        self.read(move |conn| journal::earlier(conn, seq, recording, &from))
+            .await
+    }
+
+    async fn journal(&self, claim: &Claim, entry: JournalEntry) -> Result<(), LeaseLost> {
+        let (seq, attempt, task) = (claim.key, claim.attempt, claim.task.clone());
+        let held = self
+            .writer
+            .run(move |txn| journal::write(txn, seq, attempt, &task, &entry))
+            .await?;
+        if held {
+            Ok(())
+        } else {
+            Err(LeaseLost::Lost(claim.task.id))
+        }
+    }
+
+    async fn apply(
+        &self,
+        claim: Claim,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Applied, ApplyError> {
+        let (seq, attempt) = (claim.key, claim.attempt);
+        match self
+            .writer
+            .run(move |txn| apply::apply(txn, seq, attempt, &settlement, now))
+            .await
+        {
+            Ok(Written::Settled) => Ok(Applied::Settled),
+            Ok(Written::Continues(next)) => Ok(Applied::Continues(next)),
+            Ok(Written::Lost) => Err(ApplyError::Lost(claim.task.id)),
+            Err(cause) => Err(ApplyError::Unavailable {
+                claim: Box::new(claim),
+                cause,
+            }),
+        }
+    }
+
+    async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
+        self.writer
+            .run(move |txn| desk::mark_unknown_lanes(txn, &known))
+            .await
+    }
+
+    async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {
+        self.read(move |conn| {
+            let mut statement =
+                conn.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1 AND cancel = 1")?;
+            let mut asked = Vec::new();
+            for id in running {
+                if statement.exists([id.as_bytes()])? {
+                    asked.push(id);
+                }
+            }
+            Ok(asked)
+        })
+        .await
+    }
+
+    async fn changed(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            // On the writer's connection: only there do our own writes not count.
+            let Ok(version) = self.writer.run(|txn| data_version(txn.conn)).await else {
+                continue;
+            };
+            if self.seen.swap(version, Ordering::SeqCst) != version {
+                return;
+            }
+        }
+    }
+
+    async fn prune(&self, keep: Retention, now: Timestamp) -> Result<Pruned, Unavailable> {
+        let cursor = self.pruned_to.load(Ordering::SeqCst);
+        let (pruned, next) = self
+            .writer
+            .run(move |txn| prune::prune(txn, cursor, keep, now))
+            .await?;
+        self.pruned_to.store(next, Ordering::SeqCst);
+        Ok(pruned)
+    }
+
+    async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable> {
+        self.read(move |conn| read::figures(conn, now)).await
+    }
+}

@@ -1,0 +1,173 @@
+//! Between rows and the domain: the only place that knows how a column is spelled.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, Row};
+
+use super::core::Txn;
+use crate::model::event::Event;
+use crate::model::failure::Failure;
+use crate::model::id::{EventId, TaskId};
+use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::plan::Turn;
+use crate::model::recording::{Place, RecordingId};
+use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
+use crate::model::time::Timestamp;
+
+/// Tasks of one event have keys that begin with the event's.
+pub(super) const TASK_BITS: u32 = 16;
+
+/// The columns that [`TaskRow::read`] takes, of `tasks`.
+pub(super) const TASK: &str = "seq, id, rule, generation, revision, step, tries, attempt, since, \
+                               outputs, lane, recording, needs_turn, cancel";
+
+/// A row of `tasks`, before its event is known.
+pub(super) struct TaskRow {
+    pub(super) seq: i64,
+    pub(super) id: TaskId,
+    pub(super) rule: String,
+    pub(super) generation: u32,
+    pub(super) revision: RevisionId,
+    pub(super) step: u16,
+    pub(super) tries: u32,
+    pub(super) attempt: Attempt,
+    pub(super) since: Timestamp,
+    pub(super) outputs: Outputs,
+    pub(super) lane: String,
+    pub(super) recording: Option<RecordingId>,
+    pub(super) turn: Turn,
+    pub(super) cancel: bool,
+}
+
+impl TaskRow {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            id: TaskId::from_bytes(row.get("id")?),
+            rule: row.get("rule")?,
+            generation: row.get("generation")?,
+            revision: RevisionId::from_number(row.get("revision")?),
+            step: row.get("step")?,
+            tries: row.get("tries")?,
+            attempt: row.get("attempt")?,
+            since: Timestamp::from_millis(row.get("since")?),
+            outputs: outputs(row.get("outputs")?),
+            lane: row.get("lane")?,
+            recording: recording(row.get("recording")?),
+            turn: if row.get("needs_turn")? {
+                Turn::Needed
+            } else {
+                Turn::NotNeeded
+            },
+            cancel: row.get("cancel")?,
+        })
+    }
+
+    /// The key of the task's event.
+    pub(super) fn event_seq(&self) -> i64 {
+        self.seq >> TASK_BITS
+    }
+
+    pub(super) fn task(self, event: EventId) -> Option<Task> {
+        Some(Task {
+            id: self.id,
+            event,
+            rule: self.rule,
+            generation: self.generation,
+            revision: self.revision,
+            step: self.step,
+            tries: self.tries,
+            since: self.since,
+            outputs: self.outputs,
+            lane: self.lane.parse::<Lane>().ok()?,
+            recording: self.recording,
+        })
+    }
+}
+
+/// The event with this key, read back from its body.
+pub(super) fn event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<Arc<Event>>> {
+    txn.conn
+        .prepare_cached(
+            "SELECT id, received, body FROM events JOIN bodies ON event = seq WHERE seq = ?1",
+        )?
+        .query_row([seq], |row| {
+            let id = EventId::from_bytes(row.get(0)?);
+            let body: Vec<u8> = row.get(2)?;
+            Ok(Arc::new((txn.decode)(
+                id,
+                Timestamp::from_millis(row.get(1)?),
+                Bytes::from(body),
+            )))
+        })
+        .optional()
+}
+
+pub(super) fn recording(bytes: Option<[u8; 16]>) -> Option<RecordingId> {
+    bytes.map(RecordingId::from_bytes)
+}
+
+/// Most tasks have no outputs yet: they are not written.
+pub(super) fn outputs_text(outputs: &Outputs) -> Option<String> {
+    (!outputs.is_empty()).then(|| json(outputs))
+}
+
+pub(super) fn outputs(text: Option<String>) -> Outputs {
+    text.and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
+}
+
+pub(super) fn failure(text: Option<String>) -> Option<Failure> {
+    text.and_then(|text| serde_json::from_str(&text).ok())
+}
+
+/// The JSON of one of our own types, which always has one: string keys, no custom errors.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// The columns that [`read_move`] takes.
+pub(super) const MOVE: &str = "number, from_bucket, from_key, to_bucket, to_key, size, etag, target, \
+                               target_etag, upload, phase";
+
+pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
+    Ok(Move {
+        number: row.get(0)?,
+        from: Place {
+            bucket: row.get(1)?,
+            key: row.get(2)?,
+        },
+        to: Place {
+            bucket: row.get(3)?,
+            key: row.get(4)?,
+        },
+        size: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
+        etag: row.get(6)?,
+        target: match row.get::<_, i64>(7)? {
+            0 => Target::Absent,
+            1 => Target::Replace,
+            _ => Target::Present,
+        },
+        target_etag: row.get(8)?,
+        upload: row.get(9)?,
+        phase: MovePhase::ALL[row.get::<_, usize>(10)?.min(MovePhase::ALL.len() - 1)],
+    })
+}
+
+pub(super) const fn target_number(target: Target) -> i64 {
+    match target {
+        Target::Absent => 0,
+        Target::Replace => 1,
+        Target::Present => 2,
+    }
+}
+
+pub(super) const fn phase_number(phase: MovePhase) -> i64 {
+    match phase {
+        MovePhase::Planned => 0,
+        MovePhase::Copied => 1,
+        MovePhase::Moved => 2,
+        MovePhase::Undone => 3,
+    }
+}

@@ -1,0 +1,135 @@
+//! Opening a database: the file lock, the pragmas, the migrations.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Every migration, in order; a database's `user_version` counts those it has had.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_queue.sql")];
+
+/// SQLite before 3.51.3 can corrupt a database when it resets its write-ahead log
+/// (<https://sqlite.org/wal.html>).
+const LEAST_SQLITE: i32 = 3_051_003;
+
+/// How long a connection waits for another process's transaction.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("store {} is already served by another process; stop it, or use another --store", .0.display())]
+    Served(PathBuf),
+    #[error(
+        "store {} was written by a newer version of aftertake (schema {found}, this one knows {known}); \
+         install that version or a later one", .path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        found: usize,
+        known: usize,
+    },
+    #[error("store {} was written by an older version of aftertake; start `aftertake serve` on it once", .0.display())]
+    Older(PathBuf),
+    #[error("store {} does not exist; `aftertake serve` makes it, or name another with --store", .0.display())]
+    Missing(PathBuf),
+    #[error("store {}: {reason}", .path.display())]
+    Unusable { path: PathBuf, reason: String },
+}
+
+impl OpenError {
+    pub(super) fn unusable(path: &Path, reason: impl fmt::Display) -> Self {
+        Self::Unusable {
+            path: path.to_owned(),
+            reason: format!("{reason}"),
+        }
+    }
+}
+
+/// Takes the lock that says that this process serves the store. It ends with the process.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(PathBuf::from(name))
+        .map_err(|error| {
+            OpenError::unusable(path, format!("cannot make its lock file: {error}"))
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Served(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(OpenError::unusable(path, error)),
+    }
+}
+
+/// Opens the database, makes it if it is not there, and brings it up to this version.
+pub(super) fn open_serving(path: &Path) -> Result<Connection, OpenError> {
+    let mut conn = Connection::open(path).map_err(|error| OpenError::unusable(path, error))?;
+    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    if rusqlite::version_number() < LEAST_SQLITE {
+        return Err(OpenError::unusable(
+            path,
+            "the SQLite library is too old; it must be 3.51.3 or later",
+        ));
+    }
+    configure(&conn).map_err(unusable)?;
+    conn.pragma_update(None, "journal_mode", "wal")
+        .map_err(unusable)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 2000)
+        .map_err(unusable)?;
+    let found = version(&conn).map_err(unusable)?;
+    if found > MIGRATIONS.len() {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known: MIGRATIONS.len(),
+        });
+    }
+    for (number, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+        let txn = conn.transaction().map_err(unusable)?;
+        txn.execute_batch(migration).map_err(unusable)?;
+        txn.pragma_update(None, "user_version", number + 1)
+            .map_err(unusable)?;
+        txn.commit().map_err(unusable)?;
+    }
+    Ok(conn)
+}
+
+/// Opens a database that is there and of this version, beside whoever serves it.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::Missing(path.to_owned()));
+    }
+    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(unusable)?;
+    configure(&conn).map_err(unusable)?;
+    match version(&conn).map_err(unusable)? {
+        found if found > MIGRATIONS.len() => Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known: MIGRATIONS.len(),
+        }),
+        found if found < MIGRATIONS.len() => Err(OpenError::Older(path.to_owned())),
+        _ => Ok(conn),
+    }
+}
+
+/// `synchronous` and the timeout belong to a connection and have to be set on each.
+fn configure(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY)?;
+    conn.pragma_update(None, "synchronous", "full")?;
+    conn.pragma_update(None, "cache_size", -32_000)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<usize> {
+    conn.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map(|version| usize::try_from(version).unwrap_or(usize::MAX))
+}

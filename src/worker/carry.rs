@@ -1,0 +1,216 @@
+//! Carries out one step: renders it, runs its action, and says how it ended.
+//!
+//! A panic is a failure like another. A step that exceeds its time, or whose task is
+//! cancelled, is asked to come to a safe end and waited for; only the end of the
+//! service drops it where it stands, as a killed process would.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+use super::ended::Ended;
+use super::journal::Journal;
+use super::run::{Dropped, Runner, Work};
+use crate::action::{self, Done, Stopped, Subject};
+use crate::clock;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::step::Rendered;
+use crate::model::task::Lane;
+use crate::model::transition::Ran;
+use crate::rules::context::{Context, SignUrl};
+use crate::rules::render::{Rendering, render};
+use crate::rules::rule::Action;
+
+/// Links that were signed while a step was rendered.
+type Signed = Arc<Mutex<Vec<String>>>;
+
+/// What came of an action, before it is told in words.
+enum Halt {
+    Returned(Result<Done, Stopped>),
+    Panicked(String),
+    /// The service's grace time ended first.
+    Interrupted,
+}
+
+impl Runner {
+    pub(super) async fn carry_out(&self, work: &Work<'_>) -> Result<Ended, Dropped> {
+        if self.cancel.is_cancelled() {
+            return Ok(Ended::not_begun(Ran::Cancelled));
+        }
+        let tries = work.claim.task().tries;
+        if tries > work.rule.retry.tries {
+            return Ok(Ended::failure(
+                FailureKind::Crashed,
+                format!(
+                    "the process ended during each of the {} tries allowed",
+                    work.rule.retry.tries
+                ),
+            ));
+        }
+        if let Some(reason) = self.gone(work) {
+            return Ok(Ended::not_begun(Ran::Unable(reason)));
+        }
+        let signed: Signed = Arc::default();
+        let ended = match self.render(work, &signed) {
+            Ok(Rendering::Run(rendered)) => self.act(work, &rendered).await?,
+            Ok(Rendering::Skip(reason)) => Ended::skipped(reason),
+            Err(failure) => Ended::failed(failure, None),
+        };
+        let signed = std::mem::take(&mut *signed.lock().unwrap_or_else(PoisonError::into_inner));
+        if signed.is_empty() {
+            return Ok(ended.masked(&work.revision.mask));
+        }
+        Ok(ended.masked(&work.revision.mask.with(signed)))
+    }
+
+    /// Why the step cannot start: a name that is gone from the rules file.
+    fn gone(&self, work: &Work<'_>) -> Option<String> {
+        let reach = &self.parts.reach;
+        let known = match &work.claim.task().lane {
+            Lane::Bucket(name) => reach.buckets.contains_key(name),
+            Lane::Destination(name) => reach.destinations.contains_key(name),
+        };
+        (!known).then(|| format!("{} is not in the rules file", work.claim.task().lane))
+    }
+
+    fn render(&self, work: &Work<'_>, signed: &Signed) -> Result<Rendering, Failure> {
+        let place = work.place().cloned();
+        let bucket = place
+            .as_ref()
+            .and_then(|place| self.parts.reach.buckets.get(&place.bucket));
+        let url = place
+            .as_ref()
+            .zip(bucket)
+            .map(|(place, bucket)| bucket.store.url(&place.key));
+        let sign_url = place.clone().zip(bucket).map(|(place, bucket)| {
+            let (store, signed) = (Arc::clone(&bucket.store), Arc::clone(signed));
+            let sign: SignUrl = Arc::new(move |lifetime| {
+                let url = store.signed_url(&place.key, lifetime, clock::now());
+                // A link that opens without credentials is a secret: it is masked like one.
+                signed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(url.clone());
+                url
+            });
+            sign
+        });
+        let context = Context {
+            event: work.claim.event(),
+            task: work.claim.task().id,
+            place,
+            url,
+            outputs: Some(&work.claim.task().outputs),
+            sign_url,
+        };
+        render(
+            &work.revision.rules,
+            work.rule,
+            work.claim.task().step,
+            &context,
+            &self.parts.reach.destinations,
+        )
+    }
+
+    async fn act(&self, work: &Work<'_>, rendered: &Rendered) -> Result<Ended, Dropped> {
+        let stop = self.cancel.child_token();
+        let limit = match work.step.action {
+            // The request carries the step's timeout itself, so that the failure says
+            // which part of the exchange took too long.
+            Action::Notify(_) => None,
+            Action::Rename(_) | Action::Tag(_) => work.step.timeout,
+        };
+        let (halt, timed_out) = self.halt(work, rendered, &stop, limit).await;
+        match halt {
+            Halt::Returned(Ok(done)) => Ok(Ended::passed(done)),
+            Halt::Returned(Err(Stopped::Failed { failure, exchange })) => {
+                Ok(Ended::failed(*failure, exchange.map(|exchange| *exchange)))
+            }
+            Halt::Returned(Err(Stopped::LeaseLost)) => Err(Dropped),
+            Halt::Returned(Err(Stopped::Unavailable(reason))) => {
+                tracing::error!(reason, "a step stopped: the store cannot be used");
+                Ok(Ended::interrupted(Ran::Interrupted))
+            }
+            Halt::Returned(Err(Stopped::Interrupted)) => {
+                Ok(self.stopped_early(work, limit.filter(|_| timed_out)))
+            }
+            Halt::Panicked(message) => Ok(Ended::failure(
+                FailureKind::Panic,
+                format!("the step crashed: {message}"),
+            )),
+            Halt::Interrupted => Ok(Ended::interrupted(Ran::Interrupted)),
+        }
+    }
+
+    fn stopped_early(&self, work: &Work<'_>, exceeded: Option<Duration>) -> Ended {
+        match exceeded {
+            _ if self.cancel.is_cancelled() => Ended::interrupted(Ran::Cancelled),
+            Some(limit) => Ended::failure(
+                FailureKind::Timeout,
+                format!(
+                    "{} took longer than its timeout of {}; the next try goes on where it stopped",
+                    work.step.action.name(),
+                    humantime::format_duration(limit),
+                ),
+            ),
+            None => Ended::interrupted(Ran::Interrupted),
+        }
+    }
+
+    /// Runs the action to its end, or to the safe end it is asked for after `limit`.
+    async fn halt(
+        &self,
+        work: &Work<'_>,
+        rendered: &Rendered,
+        stop: &CancellationToken,
+        limit: Option<Duration>,
+    ) -> (Halt, bool) {
+        let subject = Subject {
+            rule: work.rule.name.clone(),
+            place: work.place().cloned(),
+            moved_by: work
+                .claim
+                .located()
+                .and_then(|located| located.moved_by.clone()),
+            received: work.claim.event().received,
+        };
+        let mut journal = Journal {
+            store: &*self.parts.store,
+            claim: work.claim,
+            stop,
+        };
+        let action = action::run(&self.parts.reach, rendered, &subject, &mut journal);
+        let action = AssertUnwindSafe(action).catch_unwind();
+        tokio::pin!(action);
+        let exceeded = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(exceeded);
+        let mut timed_out = false;
+        loop {
+            tokio::select! {
+                returned = &mut action => {
+                    let halt = returned.map_or_else(|panic| Halt::Panicked(message_of(&*panic)), Halt::Returned);
+                    return (halt, timed_out);
+                }
+                () = self.interrupt.cancelled() => return (Halt::Interrupted, timed_out),
+                () = &mut exceeded, if !timed_out => {
+                    timed_out = true;
+                    stop.cancel();
+                }
+            }
+        }
+    }
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

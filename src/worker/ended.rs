@@ -1,0 +1,121 @@
+//! How a step ended: what the task's fate and the log are made from.
+
+use std::time::Duration;
+
+use super::run::Work;
+use crate::action::Done;
+use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::recording::Place;
+use crate::model::secret::Mask;
+use crate::model::task::Outputs;
+use crate::model::time::Timestamp;
+use crate::model::transition::Ran;
+
+/// How a step ended, before its task's fate is decided.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) ran: Ran,
+    /// What the log says of it; `None` when nothing was tried.
+    outcome: Option<Outcome>,
+    pub(super) output: Option<Outputs>,
+    exchange: Option<Exchange>,
+}
+
+impl Ended {
+    pub(super) fn passed(done: Done) -> Self {
+        Self {
+            ran: Ran::Passed,
+            outcome: Some(Outcome::Succeeded),
+            output: Some(done.output),
+            exchange: done.exchange,
+        }
+    }
+
+    pub(super) fn skipped(reason: String) -> Self {
+        Self {
+            ran: Ran::Passed,
+            outcome: Some(Outcome::Skipped(reason)),
+            output: None,
+            exchange: None,
+        }
+    }
+
+    pub(super) fn failed(failure: Failure, exchange: Option<Exchange>) -> Self {
+        let outcome = Some(Outcome::Failed(failure.clone()));
+        Self {
+            ran: Ran::Failed(failure),
+            outcome,
+            output: None,
+            exchange,
+        }
+    }
+
+    pub(super) fn failure(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Self::failed(Failure::new(kind, reason), None)
+    }
+
+    /// The step was begun and not carried to its end.
+    pub(super) fn interrupted(ran: Ran) -> Self {
+        Self {
+            ran,
+            outcome: Some(Outcome::Interrupted),
+            output: None,
+            exchange: None,
+        }
+    }
+
+    /// The step was not begun.
+    pub(super) fn not_begun(ran: Ran) -> Self {
+        Self {
+            ran,
+            outcome: None,
+            output: None,
+            exchange: None,
+        }
+    }
+
+    /// Where the step left the recording, if it moved it.
+    pub(super) fn place(&self) -> Option<Place> {
+        let text = |name| Some(self.output.as_ref()?.get(name)?.as_str()?.to_owned());
+        Some(Place {
+            bucket: text("bucket")?,
+            key: text("key")?,
+        })
+    }
+
+    /// Without any secret in what will be stored, logged or shown.
+    pub(super) fn masked(mut self, mask: &Mask) -> Self {
+        let hide = |text: &mut String| *text = mask.apply(text).into_owned();
+        if let Ran::Failed(failure) = &mut self.ran {
+            hide(&mut failure.reason);
+        }
+        if let Some(Outcome::Failed(failure)) = &mut self.outcome {
+            hide(&mut failure.reason);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            hide(&mut exchange.url);
+            exchange.sent.as_mut().map(hide);
+            exchange.answer.as_mut().map(hide);
+        }
+        self
+    }
+
+    /// The row for the log of attempts.
+    pub(super) fn record(
+        &self,
+        work: &Work<'_>,
+        started: Timestamp,
+        took: Duration,
+    ) -> Option<AttemptRecord> {
+        Some(AttemptRecord {
+            step: work.claim.task().step,
+            step_id: work.step.id.clone(),
+            action: work.step.action.name().to_owned(),
+            started,
+            took,
+            outcome: self.outcome.clone()?,
+            exchange: self.exchange.clone(),
+        })
+    }
+}

@@ -1,0 +1,285 @@
+//! One claimed task, from its claim to the end of the claim.
+//!
+//! Reads what the step needs, lets the action act, lets `model::transition::settle`
+//! decide and the store write the decision. Decides nothing itself.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::lane::Permit;
+use super::revision::NoRules;
+use super::{Parts, STORE_PAUSE};
+use crate::clock::{self, Stopwatch};
+use crate::model::attempt::{AttemptRecord, Outcome};
+use crate::model::recording::Place;
+use crate::model::task::StepNo;
+use crate::model::transition::{Position, Standing, Transition, settle};
+use crate::rules::file::Revision;
+use crate::rules::plan::lane_and_turn;
+use crate::rules::rule::{Rule, Step};
+use crate::store::{Applied, ApplyError, Claim, Hold, NextStep, Settlement, Unavailable};
+
+/// Runs one task.
+pub(super) struct Runner {
+    pub(super) parts: Parts,
+    /// The service's grace time is over.
+    pub(super) interrupt: CancellationToken,
+    /// A person asked to cancel this task.
+    pub(super) cancel: CancellationToken,
+}
+
+/// The claim is no longer ours, or the service ends: nothing more may be written.
+pub(super) struct Dropped;
+
+/// A claim with all that its step needs.
+pub(super) struct Work<'a> {
+    pub(super) claim: &'a Claim,
+    pub(super) revision: &'a Revision,
+    pub(super) rule: &'a Rule,
+    pub(super) step: &'a Step,
+}
+
+impl Work<'_> {
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.claim.located().map(|located| &located.place)
+    }
+
+    fn step_no(&self) -> StepNo {
+        self.claim.task().step
+    }
+
+    fn position(&self) -> Position {
+        if usize::from(self.step_no()) + 1 < self.rule.steps.len() {
+            Position::HasNext
+        } else {
+            Position::Last
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing<'_> {
+        Standing {
+            policy: &self.rule.retry,
+            tries: self.claim.task().tries,
+            since: self.claim.task().since,
+            position: self.position(),
+            on_failure: self.step.on_failure,
+        }
+    }
+}
+
+impl Runner {
+    /// Runs step after step until the task leaves this worker.
+    pub(super) async fn run(&self, claim: Claim, permit: Permit) {
+        let mut held = Some((claim, permit));
+        while let Some((claim, permit)) = held {
+            held = self.run_step(claim, permit).await.unwrap_or(None);
+        }
+    }
+
+    async fn run_step(
+        &self,
+        claim: Claim,
+        permit: Permit,
+    ) -> Result<Option<(Claim, Permit)>, Dropped> {
+        let (settlement, next) = match self.rules(&claim).await? {
+            Ok(rules) => self.settlement(&claim, &rules, permit).await?,
+            Err(reason) => (waiting(&claim, reason), None),
+        };
+        match (self.apply(claim, settlement).await?, next) {
+            (Applied::Continues(claim), Some(permit)) => Ok(Some((*claim, permit))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The rules the task was planned under, or why it has to wait.
+    async fn rules(&self, claim: &Claim) -> Result<Result<Arc<Revision>, String>, Dropped> {
+        let revision = claim.task().revision;
+        loop {
+            match self.parts.revisions.get(revision, &*self.parts.store).await {
+                Ok(rules) => return Ok(Ok(rules)),
+                Err(NoRules::Unavailable(cause)) => self.pause(&cause).await?,
+                Err(unusable) => return Ok(Err(unusable.to_string())),
+            }
+        }
+    }
+
+    async fn settlement(
+        &self,
+        claim: &Claim,
+        revision: &Revision,
+        permit: Permit,
+    ) -> Result<(Settlement, Option<Permit>), Dropped> {
+        let Some(work) = find(claim, revision) else {
+            let task = claim.task();
+            let reason = format!(
+                "rule {:?} has no step {} in {}",
+                task.rule, task.step, revision.rules.revision
+            );
+            return Ok((waiting(claim, reason), None));
+        };
+        let (started, watch) = (clock::now(), Stopwatch::start());
+        let ended = self.carry_out(&work).await?;
+        let decided = settle(
+            work.standing(),
+            ended.ran.clone(),
+            clock::now(),
+            clock::jitter(),
+        );
+        let (transition, ended) = self.close(&work, decided, ended).await?;
+        let record = ended.record(&work, started, watch.elapsed());
+        self.tell(claim, record.as_ref(), &transition);
+
+        let place = ended.place().or_else(|| work.place().cloned());
+        let mut outputs = claim.task().outputs.clone();
+        if let Some(output) = ended.output {
+            outputs.insert(work.step.id.clone(), output.into());
+        }
+        let (next, permit) = match transition {
+            Transition::Advance => self.next_step(&work, place.as_ref(), permit),
+            _ => (None, None),
+        };
+        Ok((
+            Settlement {
+                transition,
+                attempt: record,
+                outputs,
+                next,
+            },
+            permit,
+        ))
+    }
+
+    /// Counts and logs the attempt, once.
+    fn tell(&self, claim: &Claim, record: Option<&AttemptRecord>, transition: &Transition) {
+        let Some(record) = record else { return };
+        self.parts.metrics.attempt(record);
+        let (task_id, event_id) = (claim.task().id, claim.task().event);
+        let (rule, step, took_ms) = (&claim.task().rule, &record.step_id, record.took.as_millis());
+        let outcome = record.outcome.name();
+        match (&record.outcome, transition) {
+            (Outcome::Failed(failure), Transition::RetryAt { due, .. }) => {
+                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, retry_at = %due, "step failed");
+            }
+            (Outcome::Failed(failure), Transition::Bury { .. }) => {
+                tracing::error!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task is dead");
+            }
+            (Outcome::Failed(failure), _) => {
+                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task goes on");
+            }
+            _ => tracing::info!(%task_id, %event_id, rule, step, took_ms, outcome, "step ended"),
+        }
+    }
+
+    /// Where the task goes on, with the permit for it if there is room.
+    fn next_step(
+        &self,
+        work: &Work<'_>,
+        place: Option<&Place>,
+        permit: Permit,
+    ) -> (Option<NextStep>, Option<Permit>) {
+        let number = work.step_no() + 1;
+        let Some(step) = work.rule.steps.get(usize::from(number)) else {
+            return (None, None);
+        };
+        let Some((lane, turn)) = lane_and_turn(step, place) else {
+            return (None, None);
+        };
+        let permit = if lane == work.claim.task().lane {
+            Some(permit)
+        } else {
+            drop(permit);
+            self.parts.lanes.permit(&lane)
+        };
+        let hold = if permit.is_some() {
+            Hold::Keep
+        } else {
+            Hold::Leave
+        };
+        (
+            Some(NextStep {
+                step: number,
+                lane,
+                turn,
+                hold,
+            }),
+            permit,
+        )
+    }
+
+    /// Writes how the claim ends, for as long as it takes the store to come back: the
+    /// step's effect has happened, and forgetting it would repeat it.
+    async fn apply(&self, claim: Claim, settlement: Settlement) -> Result<Applied, Dropped> {
+        let leaves_work = leaves_work(&settlement);
+        let mut claim = claim;
+        loop {
+            match self
+                .parts
+                .store
+                .apply(claim, settlement.clone(), clock::now())
+                .await
+            {
+                Ok(applied) => {
+                    if leaves_work {
+                        self.parts.lanes.waker().wake();
+                    }
+                    return Ok(applied);
+                }
+                Err(ApplyError::Lost(id)) => {
+                    tracing::warn!(task_id = %id, "dropped a result: the task belongs to a newer claim");
+                    return Err(Dropped);
+                }
+                Err(ApplyError::Unavailable { claim: back, cause }) => {
+                    self.pause(&cause).await?;
+                    claim = *back;
+                }
+            }
+        }
+    }
+
+    pub(super) async fn pause(&self, cause: &Unavailable) -> Result<(), Dropped> {
+        tracing::error!(error = %cause, "a task waits: the store cannot be used");
+        let pause = tokio::time::sleep(STORE_PAUSE);
+        // A task left running in the store is due again at the next start.
+        self.interrupt
+            .run_until_cancelled(pause)
+            .await
+            .ok_or(Dropped)
+    }
+}
+
+fn find<'a>(claim: &'a Claim, revision: &'a Revision) -> Option<Work<'a>> {
+    let rule = revision
+        .rules
+        .rules
+        .iter()
+        .find(|rule| rule.name == claim.task().rule)?;
+    let step = rule.steps.get(usize::from(claim.task().step))?;
+    Some(Work {
+        claim,
+        revision,
+        rule,
+        step,
+    })
+}
+
+fn waiting(claim: &Claim, why: String) -> Settlement {
+    let outputs = claim.task().outputs.clone();
+    Settlement {
+        transition: Transition::Wait { why },
+        attempt: None,
+        outputs,
+        next: None,
+    }
+}
+
+/// Whether the transition may have made a task due, this one or one that waited for it.
+fn leaves_work(settlement: &Settlement) -> bool {
+    !matches!(
+        settlement.next,
+        Some(NextStep {
+            hold: Hold::Keep,
+            ..
+        })
+    )
+}

@@ -1,0 +1,105 @@
+//! The command line as scripts and people meet it: the real binary, its exit codes, and
+//! the exact words of the obvious mistakes.
+
+mod endings;
+mod queue;
+mod rules;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The callback that Huawei publishes.
+const SAMPLE: &str = include_str!("../callbacks/01_sparkrtc_hls_file_complete.json");
+
+/// A folder in which the binary runs, with nothing of ours in its environment.
+struct Folder {
+    dir: tempfile::TempDir,
+    env: Vec<(&'static str, &'static str)>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Folder {
+    /// A folder with the example's rules and the sample callback.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules.example.yaml");
+        std::fs::copy(example, dir.path().join("rules.yaml")).unwrap();
+        std::fs::write(dir.path().join("callback.json"), SAMPLE).unwrap();
+        Self {
+            dir,
+            env: Vec::new(),
+        }
+    }
+
+    fn with_env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The command with these arguments, ready to be run here.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .envs(self.env.iter().copied())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&self.command(args).output().unwrap())
+    }
+
+    /// Runs a command that must succeed, and answers what it printed.
+    #[track_caller]
+    fn fine(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{args:?}");
+        ran.out
+    }
+
+    /// The JSON document that a command prints, which must succeed.
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> serde_json::Value {
+        let args = [args, &["--json"]].concat();
+        serde_json::from_str(&self.fine(&args)).unwrap()
+    }
+
+    /// Runs a command that must end with `code`, print nothing and say exactly `err`.
+    #[track_caller]
+    fn refused(&self, args: &[&str], code: i32, err: &str) {
+        let ran = self.run(args);
+        assert_eq!(
+            (ran.code, ran.out.as_str(), ran.err.as_str()),
+            (Some(code), "", err),
+            "{args:?}"
+        );
+    }
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout.clone()).unwrap(),
+            err: String::from_utf8(output.stderr.clone()).unwrap(),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A directory as a bucket.
+
+use std::collections::BTreeMap;
+
+use aftertake::model::failure::FailureKind;
+use aftertake::object::folder::FolderStore;
+use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, TagSupport};
+
+use super::support::recording::place;
+use super::support::world::World;
+
+fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key.to_owned(), value.to_owned())])
+}
+
+fn attributes() -> Attributes {
+    Attributes {
+        content_type: Some("video/mp4".into()),
+        metadata: map("room", "7"),
+        storage_class: Some("WARM".into()),
+    }
+}
+
+async fn keys(store: &FolderStore, prefix: &str, after: Option<&str>) -> Vec<String> {
+    let page = store.list(prefix, after).await.unwrap();
+    page.objects.into_iter().map(|object| object.key).collect()
+}
+
+async fn copy(
+    world: &World,
+    source: &ObjectMeta,
+    to: &str,
+    etag: &str,
+) -> Result<ObjectMeta, FailureKind> {
+    let copy = Copy {
+        source: "recorded",
+        from: &source.key,
+        to,
+        etag,
+        size: source.size,
+    };
+    world.stores["archive"]
+        .copy(copy)
+        .await
+        .map_err(|failure| failure.kind)
+}
+
+#[tokio::test]
+async fn folder_is_made_by_the_first_write_and_empty_before() {
+    let world = World::new();
+    let store = &world.stores["recorded"];
+    assert_eq!(store.head("a/b").await.unwrap(), None);
+    assert_eq!(keys(store, "", None).await, [""; 0]);
+    assert_eq!(store.delete(&["a/b".into()]).await.unwrap(), []);
+    assert!(!world.path("recorded").exists());
+    let put = store
+        .put("a/录 1.mp4", "content".into(), &attributes())
+        .await
+        .unwrap();
+    assert_eq!(store.head("a/录 1.mp4").await.unwrap(), Some(put.clone()));
+    assert_eq!((put.size, put.attributes), (7, attributes()));
+    assert_eq!(store.get("a/录 1.mp4", 7).await.unwrap(), "content");
+    assert_eq!(world.objects()[&place("recorded", "a/录 1.mp4")], "content");
+}
+
+#[tokio::test]
+async fn object_above_the_limit_is_not_read_and_one_that_is_missing_says_so() {
+    let world = World::new();
+    let store = &world.stores["recorded"];
+    store
+        .put("a", "content".into(), &attributes())
+        .await
+        .unwrap();
+    assert_eq!(
+        store.get("a", 6).await.unwrap_err().kind,
+        FailureKind::Unsupported
+    );
+    assert_eq!(
+        store.get("b", 6).await.unwrap_err().kind,
+        FailureKind::Missing
+    );
+    assert_eq!(
+        store.tags("b").await.unwrap_err().kind,
+        FailureKind::Missing
+    );
+    let tagged = store.set_tags("b", &map("a", "b")).await;
+    assert_eq!(tagged.unwrap_err().kind, FailureKind::Missing);
+}
+
+#[tokio::test]
+async fn etag_changes_with_the_content_and_with_nothing_else() {
+    let world = World::new();
+    let store = &world.stores["recorded"];
+    let etag = async || store.head("a").await.unwrap().unwrap().etag;
+    for size in [3, 2 << 20] {
+        world.write(&place("recorded", "a"), &"x".repeat(size));
+        let first = etag().await;
+        assert_eq!(etag().await, first);
+        store.set_tags("a", &map("a", "b")).await.unwrap();
+        store.set_metadata("a", &map("c", "d")).await.unwrap();
+        assert_eq!(etag().await, first);
+        assert_eq!(store.list("", None).await.unwrap().objects[0].etag, first);
+        let changed = store
+            .put("a", "y".repeat(size).into(), &attributes())
+            .await
+            .unwrap();
+        assert_ne!(changed.etag, first);
+        assert_eq!(etag().await, changed.etag);
+    }
+}
+
+#[tokio::test]
+async fn copy_takes_all_along_and_is_conditional_on_the_sources_etag() {
+    let world = World::new();
+    let source = &world.stores["recorded"];
+    let original = source
+        .put("a", "content".into(), &attributes())
+        .await
+        .unwrap();
+    source.set_tags("a", &map("tag", "1")).await.unwrap();
+    let copied = copy(&world, &original, "x/y", &original.etag)
+        .await
+        .unwrap();
+    assert_eq!(
+        (copied.size, &copied.etag, copied.attributes),
+        (7, &original.etag, attributes())
+    );
+    let tags = world.stores["archive"].tags("x/y").await.unwrap();
+    assert_eq!(tags, TagSupport::Tags(map("tag", "1")));
+    let changed = copy(&world, &original, "x/z", "another").await;
+    assert_eq!(changed, Err(FailureKind::SourceChanged));
+    let gone = ObjectMeta {
+        key: "b".into(),
+        ..original
+    };
+    let missing = copy(&world, &gone, "x/z", "another").await;
+    assert_eq!(missing, Err(FailureKind::Missing));
+    assert_eq!(keys(&world.stores["archive"], "", None).await, ["x/y"]);
+}
+
+#[tokio::test]
+async fn copy_replaces_all_that_belonged_to_its_target() {
+    let world = World::new();
+    let target = &world.stores["archive"];
+    target.put("x", "old".into(), &attributes()).await.unwrap();
+    target.set_tags("x", &map("old", "1")).await.unwrap();
+    world.write(&place("recorded", "a"), "content");
+    let plain = world.stores["recorded"].head("a").await.unwrap().unwrap();
+    copy(&world, &plain, "x", &plain.etag).await.unwrap();
+    let copied = target.head("x").await.unwrap().unwrap();
+    assert_eq!(copied.attributes, Attributes::default());
+    assert_eq!(
+        target.tags("x").await.unwrap(),
+        TagSupport::Tags(BTreeMap::new())
+    );
+}
+
+#[tokio::test]
+async fn deleted_object_leaves_neither_tags_nor_empty_folders() {
+    let world = World::new();
+    let store = &world.stores["recorded"];
+    for key in ["a/b/c", "a/d"] {
+        store.put(key, "x".into(), &attributes()).await.unwrap();
+    }
+    assert_eq!(
+        store.delete(&["a/b/c".into(), "a".into()]).await.unwrap(),
+        []
+    );
+    assert!(!world.path("recorded").join("a/b").exists());
+    assert_eq!(keys(store, "", None).await, ["a/d"]);
+    world.write(&place("recorded", "a/b/c"), "x");
+    assert_eq!(
+        store.tags("a/b/c").await.unwrap(),
+        TagSupport::Tags(BTreeMap::new())
+    );
+}
+
+#[tokio::test]
+async fn listing_is_in_key_order_whatever_the_folders() {
+    let world = World::new();
+    let store = &world.stores["recorded"];
+    for key in ["a/b", "a-b", "a0", "b/a/c", "b/a.ts", "c"] {
+        store.put(key, "x".into(), &attributes()).await.unwrap();
+    }
+    let all = ["a-b", "a/b", "a0", "b/a.ts", "b/a/c", "c"];
+    assert_eq!(keys(store, "", None).await, all);
+    for (number, key) in all.iter().enumerate() {
+        assert_eq!(keys(store, "", Some(key)).await, all[number + 1..]);
+    }
+    assert_eq!(keys(store, "b/a", None).await, ["b/a.ts", "b/a/c"]);
+    assert_eq!(keys(store, "b/a", Some("b/a.ts")).await, ["b/a/c"]);
+}
+
+#[tokio::test]
+async fn long_listing_comes_in_pages() {
+    let world = World::new();
+    for number in 0..2001 {
+        world.write(
+            &place("recorded", &format!("r/{}/{number}", number % 3)),
+            "x",
+        );
+    }
+    let store = &world.stores["recorded"];
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = store.list("r/", after.as_deref()).await.unwrap();
+        pages += 1;
+        found.extend(page.objects.into_iter().map(|object| object.key));
+        if !page.more {
+            break;
+        }
+        after = found.last().cloned();
+    }
+    assert_eq!((pages, found.len()), (3, 2001));
+    assert!(found.is_sorted());
+}
+
+#[tokio::test]
+async fn key_is_a_path_below_the_folder_or_refused() {
+    let world = World::new();
+    let store = &world.stores["recorded"];
+    for key in [
+        "../archive/x",
+        "/etc/passwd",
+        "a//b",
+        "a/",
+        "a/./b",
+        ".aftertake/x.json",
+    ] {
+        let put = store.put(key, "x".into(), &attributes()).await;
+        assert_eq!(put.unwrap_err().kind, FailureKind::Invalid, "{key}");
+        assert_eq!(
+            store.head(key).await.unwrap_err().kind,
+            FailureKind::Invalid
+        );
+    }
+    store.put("a", "x".into(), &attributes()).await.unwrap();
+    let below = store.put("a/b", "x".into(), &attributes()).await;
+    assert_eq!(below.unwrap_err().kind, FailureKind::Conflict);
+    assert_eq!(store.head("a/b").await.unwrap(), None);
+    assert_eq!(keys(store, "", None).await, ["a"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn symbolic_link_is_not_followed() {
+    let world = World::new();
+    let (store, root) = (&world.stores["recorded"], world.path("recorded"));
+    world.write(&place("archive", "secret/x"), "secret");
+    std::fs::create_dir(&root).unwrap();
+    std::os::unix::fs::symlink(world.path("archive").join("secret"), root.join("out")).unwrap();
+    std::os::unix::fs::symlink(world.path("archive").join("secret/x"), root.join("file")).unwrap();
+    for key in ["out/x", "file"] {
+        assert_eq!(
+            store.get(key, 10).await.unwrap_err().kind,
+            FailureKind::Forbidden
+        );
+        let deleted = store.delete(&[key.into()]).await.unwrap();
+        assert_eq!(deleted[0].1.kind, FailureKind::Forbidden);
+    }
+    assert_eq!(keys(store, "", None).await, [""; 0]);
+    assert_eq!(world.objects()[&place("archive", "secret/x")], "secret");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_beside_a_target_is_abandoned() {
+    let world = World::new();
+    let store = &world.stores["archive"];
+    store.put("x", "x".into(), &attributes()).await.unwrap();
+    // A crash between sidecar and object, and one amid the write of a part.
+    world.remove(&place("archive", "x"));
+    let own = world.path("archive").join(".aftertake");
+    let mut kept = std::fs::read_dir(&own).unwrap().map(|e| e.unwrap().path());
+    let sidecar = kept.find(|path| path.is_file()).unwrap();
+    let stem = sidecar.file_stem().unwrap().to_str().unwrap();
+    let part = own.join("parts").join(format!("{stem}Xy12"));
+    std::fs::write(&part, "half").unwrap();
+    let other = own.join("parts/other");
+    std::fs::write(&other, "of another key").unwrap();
+    store.abandon("x", None).await.unwrap();
+    assert!(!part.exists() && !sidecar.exists() && other.exists());
+}
+
+#[tokio::test]
+async fn link_is_the_files_percent_encoded() {
+    let world = World::new();
+    let url = world.stores["recorded"].url("a b/录%?#.mp4");
+    assert!(url.starts_with("file:///"));
+    assert!(
+        url.ends_with("/recorded/a%20b/%E5%BD%95%25%3F%23.mp4"),
+        "{url}"
+    );
+}

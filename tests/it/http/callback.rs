@@ -1,0 +1,210 @@
+//! Who is answered what on the callback listener.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aftertake::http::callback::{self, Gate, Handoff, Intake, Refusal, Reservation};
+use aftertake::http::server::Limits;
+use aftertake::model::event::{Event, EventType, Fields};
+use aftertake::model::id::{EventId, TaskId};
+use aftertake::model::plan::Plan;
+use aftertake::model::task::RevisionId;
+use aftertake::model::time::Timestamp;
+use aftertake::store::{Arrival, Claim};
+use aftertake::telemetry::Metrics;
+use bytes::Bytes;
+use hyper::HeaderMap;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
+
+use super::failed_disk::FailedDisk;
+use super::{Listening, PATIENT};
+
+/// A gate that judges by the body alone.
+struct Words;
+
+impl Gate for Words {
+    fn admit(
+        &self,
+        _headers: &HeaderMap,
+        body: Bytes,
+        received: Timestamp,
+    ) -> Result<Arrival, Refusal> {
+        match &*body {
+            b"forged" => Err(Refusal::Signature("does not fit".into())),
+            b"words" => Err(Refusal::NotAnEvent("expected value".into())),
+            _ => Ok(Arrival {
+                event: Arc::new(Event {
+                    id: EventId::derive(None, &[&body]),
+                    received,
+                    body,
+                    fields: Fields::new(EventType::RecordFileComplete),
+                }),
+                plan: Plan {
+                    revision: RevisionId::of(""),
+                    tasks: Vec::new(),
+                    skipped: Vec::new(),
+                },
+            }),
+        }
+    }
+}
+
+/// A handoff that counts what it is told.
+#[derive(Clone, Default)]
+struct Counts {
+    reserved: Arc<AtomicUsize>,
+    ran: Arc<AtomicUsize>,
+}
+
+impl Handoff for Counts {
+    fn reserve(&self, _plan: &Plan) -> Box<dyn Reservation> {
+        self.reserved.fetch_add(1, Ordering::SeqCst);
+        Box::new(self.clone())
+    }
+}
+
+impl Reservation for Counts {
+    fn start(&self) -> Vec<TaskId> {
+        Vec::new()
+    }
+
+    fn run(self: Box<Self>, _claims: Vec<Claim>) {
+        self.ran.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn intake(disk: FailedDisk) -> (Intake, Counts) {
+    let counts = Counts::default();
+    let intake = Intake {
+        gate: Arc::new(Words),
+        store: Arc::new(disk),
+        handoff: Arc::new(counts.clone()),
+        metrics: Arc::default(),
+    };
+    (intake, counts)
+}
+
+#[track_caller]
+fn assert_counted(metrics: &Metrics, result: &str, count: usize) {
+    let line = format!("aftertake_callbacks_total{{result=\"{result}\"}} {count}\n");
+    let shown = metrics.encode();
+    assert!(shown.contains(&line), "{line}{shown}");
+}
+
+#[tokio::test]
+async fn callback_listener_answers_each_request_as_the_recorder_expects() {
+    let (intake, _) = intake(FailedDisk::default());
+    let metrics = Arc::clone(&intake.metrics);
+    let listening = Listening::start(callback::site(intake), PATIENT).await;
+    let large = "x".repeat(1001);
+    let success = r#"{"status":1,"result":"success"}"#;
+    let path = "/callbacks/sparkrtc";
+    for (method, path, body, status, answer) in [
+        ("GET", path, "", 200, success),
+        ("HEAD", path, "", 200, ""),
+        ("POST", path, "", 200, success),
+        (
+            "POST",
+            path,
+            "forged",
+            401,
+            r#"{"error":"signature missing or wrong"}"#,
+        ),
+        (
+            "POST",
+            path,
+            "words",
+            400,
+            r#"{"error":"body is not a JSON object"}"#,
+        ),
+        ("POST", path, &large, 413, r#"{"error":"body too large"}"#),
+        (
+            "POST",
+            path,
+            "{}",
+            503,
+            r#"{"error":"cannot store the callback now"}"#,
+        ),
+        (
+            "PUT",
+            path,
+            "{}",
+            405,
+            r#"{"error":"method not allowed here"}"#,
+        ),
+        ("GET", "/healthz", "", 200, r#"{"status":"ok"}"#),
+        (
+            "POST",
+            "/healthz",
+            "",
+            405,
+            r#"{"error":"method not allowed here"}"#,
+        ),
+        ("GET", "/metrics", "", 404, r#"{"error":"nothing here"}"#),
+        ("POST", "/", "{}", 404, r#"{"error":"nothing here"}"#),
+    ] {
+        let response = reqwest::Client::new()
+            .request(method.parse().unwrap(), listening.url(path))
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), status, "{method} {path} {body}");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.text().await.unwrap(), answer);
+    }
+    for (result, count) in [
+        ("probe", 3),
+        ("refused_signature", 1),
+        ("malformed", 1),
+        ("too_large", 1),
+        ("unavailable", 1),
+        ("stored", 0),
+    ] {
+        assert_counted(&metrics, result, count);
+    }
+}
+
+#[tokio::test]
+async fn sender_of_what_cannot_be_stored_is_asked_to_come_again_and_nothing_is_run() {
+    let (intake, counts) = intake(FailedDisk::default());
+    let listening = Listening::start(callback::site(intake), PATIENT).await;
+    let response = reqwest::Client::new()
+        .post(listening.url("/callbacks/sparkrtc"))
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert_eq!(counts.reserved.load(Ordering::SeqCst), 1);
+    assert_eq!(counts.ran.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn event_is_stored_to_the_end_though_its_sender_has_gone() {
+    let go = Arc::new(Notify::new());
+    let disk = FailedDisk {
+        go: Some(Arc::clone(&go)),
+        ..FailedDisk::default()
+    };
+    let (come, ended) = (Arc::clone(&disk.come), Arc::clone(&disk.ended));
+    let (intake, _) = intake(disk);
+    let limits = Limits {
+        drain: Duration::ZERO,
+        ..PATIENT
+    };
+    let listening = Listening::start(callback::site(intake), limits).await;
+    let mut stream = listening.connect().await;
+    let head = b"POST /callbacks/sparkrtc HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}";
+    stream.write_all(head).await.unwrap();
+    come.notified().await;
+    drop(stream);
+    // Once the listener has ended, the connection and its half-made answer are gone.
+    listening.stop.cancel();
+    listening.served.await.unwrap();
+    go.notify_one();
+    ended.signal.notified().await;
+    assert!(ended.whole.load(Ordering::SeqCst));
+}

@@ -1,0 +1,121 @@
+//! A store whose disk has failed: it answers every call, and stores nothing.
+//!
+//! For what callers make of such a store, which a real one cannot be brought to at will.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aftertake::model::id::TaskId;
+use aftertake::model::moves::Move;
+use aftertake::model::recording::Place;
+use aftertake::model::task::{Lane, RevisionId};
+use aftertake::model::time::Timestamp;
+use aftertake::store::{
+    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, LaneRoom, LeaseLost,
+    Pruned, Recorded, Retention, Settlement, Store, Unavailable,
+};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+/// The store. Its signals tell how far a call of `record` has come.
+#[derive(Default)]
+pub(crate) struct FailedDisk {
+    /// A call has come.
+    pub(crate) come: Arc<Notify>,
+    /// Awaited by a call before it fails, when there is one.
+    pub(crate) go: Option<Arc<Notify>>,
+    pub(crate) ended: Arc<Ended>,
+}
+
+/// Tells that a call has ended, and whether its caller waited for it.
+#[derive(Default)]
+pub(crate) struct Ended {
+    pub(crate) signal: Notify,
+    pub(crate) whole: AtomicBool,
+}
+
+/// Signals when it is dropped, be it with its call.
+struct Ending(Arc<Ended>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.signal.notify_one();
+    }
+}
+
+fn failed<T>() -> Result<T, Unavailable> {
+    Err(Unavailable {
+        path: "/full".into(),
+        reason: "no space left".into(),
+    })
+}
+
+#[async_trait]
+impl Store for FailedDisk {
+    async fn keep_revision(&self, _: RevisionId, _: String) -> Result<(), Unavailable> {
+        failed()
+    }
+
+    async fn revision(&self, _: RevisionId) -> Result<Option<String>, Unavailable> {
+        failed()
+    }
+
+    async fn record(&self, _: Arrival, _: Vec<TaskId>) -> Result<Recorded, Unavailable> {
+        let ending = Ending(Arc::clone(&self.ended));
+        self.come.notify_one();
+        if let Some(go) = &self.go {
+            go.notified().await;
+        }
+        ending.0.whole.store(true, Ordering::SeqCst);
+        failed()
+    }
+
+    async fn claim(&self, _: Vec<LaneRoom>, _: Timestamp) -> Result<Claimed, Unavailable> {
+        failed()
+    }
+
+    async fn moves(&self, _: &Claim) -> Result<Vec<Move>, Unavailable> {
+        failed()
+    }
+
+    async fn earlier_moves(&self, _: &Claim, _: Vec<Place>) -> Result<Vec<Move>, Unavailable> {
+        failed()
+    }
+
+    async fn journal(&self, _: &Claim, _: JournalEntry) -> Result<(), LeaseLost> {
+        Ok(failed()?)
+    }
+
+    async fn apply(
+        &self,
+        claim: Claim,
+        _: Settlement,
+        _: Timestamp,
+    ) -> Result<Applied, ApplyError> {
+        failed().map_err(|cause| ApplyError::Unavailable {
+            claim: Box::new(claim),
+            cause,
+        })
+    }
+
+    async fn mark_unknown_lanes(&self, _: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
+        failed()
+    }
+
+    async fn cancel_requests(&self, _: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {
+        failed()
+    }
+
+    async fn changed(&self) {
+        pending::<()>().await;
+    }
+
+    async fn prune(&self, _: Retention, _: Timestamp) -> Result<Pruned, Unavailable> {
+        failed()
+    }
+
+    async fn figures(&self, _: Timestamp) -> Result<Figures, Unavailable> {
+        failed()
+    }
+}

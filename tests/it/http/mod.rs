@@ -1,0 +1,78 @@
+//! The listeners as strangers meet them, over real sockets.
+//!
+//! Where a test needs a store it is one whose disk has failed; what a working store
+//! makes of callbacks is tested with the whole service.
+
+mod callback;
+mod failed_disk;
+mod ops;
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aftertake::http::server::{BodyLimits, Drained, Limits, Site, bind, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const HOUR: Duration = Duration::from_hours(1);
+const SOON: Duration = Duration::from_millis(50);
+/// What no test takes: turns a hang into a failure.
+const TOO_LONG: Duration = Duration::from_mins(1);
+
+/// Limits that no test meets by chance.
+const PATIENT: Limits = Limits {
+    connections: 100,
+    head_bytes: 8192,
+    first_head: HOUR,
+    next_head: HOUR,
+    body: BodyLimits {
+        bytes: 1000,
+        dropped: 100_000_000,
+        time: HOUR,
+    },
+    drain: HOUR,
+};
+
+/// A listener that runs, and the means to stop it.
+struct Listening {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    served: JoinHandle<Drained>,
+}
+
+impl Listening {
+    async fn start(site: Site, limits: Limits) -> Self {
+        let listener = bind(([127, 0, 0, 1], 0).into(), "--listen").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, site, limits, stop.clone()));
+        Self { addr, stop, served }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.unwrap()
+    }
+
+    /// Sends `request` and reads until the connection ends.
+    async fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.unwrap();
+        rest(&mut stream).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+}
+
+/// Everything that comes until the connection ends; a reset is an end.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut received = Vec::new();
+    let _ = tokio::time::timeout(TOO_LONG, stream.read_to_end(&mut received))
+        .await
+        .expect("the connection ends");
+    String::from_utf8(received).unwrap()
+}

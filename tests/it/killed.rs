@@ -1,0 +1,146 @@
+//! The real program, killed under load: nothing that was acknowledged is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::support::sink::Sink;
+
+/// A served store, killed when it goes out of scope.
+struct Served {
+    child: Child,
+    callbacks: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the program and waits until it says where it listens.
+fn serve(folder: &Path) -> Served {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aftertake"))
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ])
+        .current_dir(folder)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if let Some(address) = line["listen"].as_str() {
+            break address.to_owned();
+        }
+    };
+    // Read on, or the program would stop at a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    Served {
+        child,
+        callbacks: format!("http://{address}/callbacks/sparkrtc"),
+    }
+}
+
+fn rules(folder: &Path, sink: &Sink) {
+    let text = format!(
+        "destinations:\n  lms: {{ url: \"{}\", allow_private: true }}\nretry: {{ first: 50ms, longest: 50ms }}\n\
+         rules:\n  - name: announce\n    steps: [{{ notify: lms }}]\n",
+        sink.url("/hook"),
+    );
+    std::fs::write(folder.join("rules.yaml"), text).unwrap();
+}
+
+async fn post(client: &reqwest::Client, to: &str, number: usize) -> bool {
+    let body = json!({
+        "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": format!("k{number}.mp4"),
+        "room_id": "class-7", "end_time": "2026-03-02T01:01:02Z",
+    });
+    client
+        .post(to)
+        .body(body.to_string())
+        .send()
+        .await
+        .is_ok_and(|answer| answer.status() == 200)
+}
+
+/// Posts until the program is gone; answers which callbacks got their 200.
+async fn flood(to: String, first: usize, gone: Arc<AtomicBool>) -> BTreeSet<String> {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut accepted = BTreeSet::new();
+    for number in (first..).step_by(8) {
+        if post(&client, &to, number).await {
+            accepted.insert(format!("k{number}.mp4"));
+        } else if gone.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    accepted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_all_tries() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start([]).await;
+    rules(folder.path(), &sink);
+    let mut accepted = BTreeSet::new();
+    for round in 0..3 {
+        let mut served = serve(folder.path());
+        let gone = Arc::new(AtomicBool::new(false));
+        let already = sink.requests().len();
+        let floods: Vec<_> = (0..8)
+            .map(|lane| {
+                tokio::spawn(flood(
+                    served.callbacks.clone(),
+                    round * 100_000 + lane,
+                    Arc::clone(&gone),
+                ))
+            })
+            .collect();
+        sink.received(already + 100).await;
+        served.child.kill().unwrap();
+        gone.store(true, Ordering::SeqCst);
+        for flood in floods {
+            accepted.extend(flood.await.unwrap());
+        }
+    }
+    assert!(accepted.len() > 100);
+
+    let _served = serve(folder.path());
+    let ids = loop {
+        let count = sink.requests().len();
+        let ids = ids_by_object(&sink);
+        if accepted.iter().all(|object| ids.contains_key(object)) {
+            break ids;
+        }
+        sink.received(count + 1).await;
+    };
+    for (object, ids) in ids {
+        assert_eq!(ids.len(), 1, "{object} was announced under {ids:?}");
+    }
+}
+
+/// The `webhook-id`s under which each object was announced.
+fn ids_by_object(sink: &Sink) -> BTreeMap<String, BTreeSet<String>> {
+    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for request in sink.requests() {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let object = body["data"]["obs_object"].as_str().unwrap().to_owned();
+        let id = request.header("webhook-id").to_owned();
+        ids.entry(object).or_default().insert(id);
+    }
+    ids
+}

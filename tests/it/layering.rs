@@ -1,0 +1,267 @@
+//! House rules that the compiler does not know: who may import whom, and that every
+//! file says what it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each part of `src`, and the parts it may name beside itself. `lib.rs` only lists
+/// the parts and is free of the rule.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("clock", &["model"]),
+    ("rules", &["model"]),
+    ("callback", &["model"]),
+    ("store", &["model"]),
+    ("telemetry", &["model"]),
+    ("config", &["model"]),
+    ("object", &["model", "clock"]),
+    ("outbound", &["model", "clock"]),
+    ("action", &["model", "object", "outbound", "clock"]),
+    (
+        "worker",
+        &["model", "rules", "store", "action", "clock", "telemetry"],
+    ),
+    (
+        "http",
+        &["model", "rules", "callback", "store", "clock", "telemetry"],
+    ),
+    (
+        "app",
+        &[
+            "model",
+            "clock",
+            "rules",
+            "callback",
+            "store",
+            "telemetry",
+            "config",
+            "object",
+            "outbound",
+            "action",
+            "worker",
+            "http",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "app", "clock", "config", "rules", "callback", "store", "object", "outbound", "model",
+        ],
+    ),
+    ("main", &["cli"]),
+];
+
+/// What the pure parts must not name: they do no I/O and never wait.
+const IMPURE: [&str; 6] = [
+    "async fn", "tokio", "reqwest", "std::fs", "std::net", "std::env",
+];
+
+struct Source {
+    path: PathBuf,
+    /// The names from the crate's root to the file's module: `["http", "server"]`.
+    module: Vec<String>,
+    text: String,
+}
+
+impl Source {
+    fn part(&self) -> &str {
+        &self.module[0]
+    }
+
+    /// The lines without comments, numbered from 1.
+    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let code = self.text.lines().map(|line| match line.split_once("//") {
+            Some((code, _comment)) => code,
+            None => line,
+        });
+        (1..).zip(code)
+    }
+
+    fn at(&self, line: usize) -> String {
+        format!("{}:{line}", self.path.display())
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    let mut folders = vec![src.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(source(&src, &path));
+            }
+        }
+    }
+    assert!(!sources.is_empty());
+    sources
+}
+
+fn source(src: &Path, path: &Path) -> Source {
+    let inside = path.strip_prefix(src).unwrap().with_extension("");
+    let mut module: Vec<String> = inside
+        .iter()
+        .map(|name| name.to_str().unwrap().to_owned())
+        .collect();
+    if module.len() > 1 && module.last().unwrap() == "mod" {
+        module.pop();
+    }
+    Source {
+        path: Path::new("src").join(path.strip_prefix(src).unwrap()),
+        module,
+        text: fs::read_to_string(path).unwrap(),
+    }
+}
+
+/// The parts that `code` names after `root`, which is `crate::` or `aftertake::`, and
+/// where: one name, or those of a group in braces, which may go over many lines.
+fn named<'a>(code: &'a str, root: &'a str) -> Vec<(usize, &'a str)> {
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices(root) {
+        let line = code[..at].matches('\n').count() + 1;
+        let rest = &code[at + root.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => names.extend(members(group).map(|name| (line, name))),
+            None => names.push((line, first_name(rest))),
+        }
+    }
+    names
+}
+
+/// The first name of each member of a group that has just been opened.
+fn members(group: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 1;
+    let end = group.find(|c| {
+        depth += match c {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        depth == 0
+    });
+    let mut depth = 0;
+    group[..end.unwrap()]
+        .split(move |c| {
+            depth += match c {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            c == ',' && depth == 0
+        })
+        .map(|member| first_name(member.trim_start()))
+        .filter(|name| !name.is_empty())
+}
+
+fn first_name(path: &str) -> &str {
+    let end = path.find(|c: char| !c.is_alphanumeric() && c != '_');
+    &path[..end.unwrap_or(path.len())]
+}
+
+fn strangers(source: &Source) -> Vec<String> {
+    let Some((_, allowed)) = LAYERS.iter().find(|(part, _)| *part == source.part()) else {
+        return vec![format!(
+            "{}: {:?} is no part of the table above",
+            source.path.display(),
+            source.part()
+        )];
+    };
+    let root = match source.part() {
+        "main" => "aftertake::",
+        _ => "crate::",
+    };
+    let lines: Vec<&str> = source.lines().map(|(_, line)| line).collect();
+    named(&lines.join("\n"), root)
+        .into_iter()
+        .filter(|(_, name)| *name != source.part() && !allowed.contains(name))
+        .map(|(line, name)| {
+            format!(
+                "{}: {} may not name {name:?}",
+                source.at(line),
+                source.part()
+            )
+        })
+        .collect()
+}
+
+/// Lines that climb to the crate's root by `super`, where [`strangers`] cannot see what
+/// they name. An inline module, such as `tests`, is one deeper.
+fn climbers(source: &Source) -> Vec<String> {
+    let mut depth = source.module.len();
+    let mut climbers = Vec::new();
+    for (number, line) in source.lines() {
+        if line.starts_with("mod ") && line.trim_end().ends_with('{') {
+            depth += 1;
+        }
+        let steps = line.matches("super::").count();
+        if steps >= depth {
+            climbers.push(format!("{}: write crate:: here", source.at(number)));
+        }
+    }
+    climbers
+}
+
+#[track_caller]
+fn assert_none(offences: &[String]) {
+    assert!(offences.is_empty(), "\n{}", offences.join("\n"));
+}
+
+#[test]
+fn parts_name_only_what_lies_below_them() {
+    let offences: Vec<String> = sources()
+        .iter()
+        .filter(|source| source.part() != "lib")
+        .flat_map(|source| strangers(source).into_iter().chain(climbers(source)))
+        .collect();
+    assert_none(&offences);
+}
+
+#[test]
+fn every_file_opens_by_saying_what_it_is() {
+    let offences: Vec<String> = sources()
+        .iter()
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| format!("{}: open it with a //! line", source.path.display()))
+        .collect();
+    assert_none(&offences);
+}
+
+#[test]
+fn model_and_rules_do_no_input_or_output() {
+    let mut offences = Vec::new();
+    for source in sources() {
+        if !["model", "rules"].contains(&source.part()) {
+            continue;
+        }
+        for (number, line) in source
+            .lines()
+            .take_while(|(_, line)| !line.contains("mod tests"))
+        {
+            for word in IMPURE.iter().filter(|word| line.contains(**word)) {
+                offences.push(format!("{}: {word}", source.at(number)));
+            }
+        }
+    }
+    assert_none(&offences);
+}
+
+#[test]
+fn names_are_found_singly_in_groups_and_inside_expressions() {
+    for (code, names) in [
+        ("\nuse crate::store::Store;", vec![(2, "store")]),
+        (
+            "use crate::{\n    model::{id, task},\n    http,\n};",
+            vec![(1, "model"), (1, "http")],
+        ),
+        (
+            "    f(crate::clock::now(), crate::app)",
+            vec![(1, "clock"), (1, "app")],
+        ),
+        ("pub(crate) fn f() {}", vec![]),
+    ] {
+        assert_eq!(named(code, "crate::"), names, "{code}");
+    }
+}

@@ -1,0 +1,258 @@
+//! Breaks every operation of a rename and of its undoing, one after the other, in every
+//! way, and looks at the world: after each effect, and when it goes quiet.
+
+use aftertake::action::rename::{Standing, Undo, standing, undo};
+use aftertake::action::{Done, Stopped, Subject, run};
+use aftertake::model::recording::Place;
+use aftertake::model::step::{OnConflict, Rename, Rendered};
+use aftertake::model::time::Timestamp;
+
+use super::support::gate::{How, Which};
+use super::support::journal::Journal;
+use super::support::recording::{Recording, place};
+use super::support::world::World;
+
+/// A recording, and a rename of it that has to be carried out.
+struct Case {
+    recording: Recording,
+    from: Place,
+    to: Place,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let case = |recording, from: &str, (bucket, to): (&str, &str)| Self {
+            recording,
+            from: place("recorded", from),
+            to: place(bucket, to),
+        };
+        vec![
+            case(Recording::mp4(), "r/a.mp4", ("recorded", "classes/7/b.mp4")),
+            case(
+                Recording::hls(),
+                "r/x/a.m3u8",
+                ("archive", "classes/7/b.m3u8"),
+            ),
+            case(
+                Recording::absolute_hls("r/x"),
+                "r/x/a.m3u8",
+                ("recorded", "r/x/y/b.m3u8"),
+            ),
+        ]
+    }
+
+    async fn begin(&self) -> Begun<'_> {
+        let world = World::new();
+        world.record(&self.recording, &self.from).await;
+        let places = [self.from.clone(), self.to.clone()];
+        let check = world.whole_somewhere(&self.recording, places);
+        world.gate.check_after_each(check);
+        let journal = Journal::new(self.from.clone(), world.gate.clone());
+        Begun {
+            case: self,
+            world,
+            journal,
+        }
+    }
+}
+
+struct Begun<'a> {
+    case: &'a Case,
+    world: World,
+    journal: Journal,
+}
+
+impl Begun<'_> {
+    /// One try; `None` when the process died.
+    async fn try_once(&self) -> Option<Result<Done, Stopped>> {
+        let step = Rendered::Rename(Rename {
+            to: self.case.to.clone(),
+            on_conflict: OnConflict::Fail,
+            suffix: "0123abcd".into(),
+        });
+        let subject = Subject {
+            rule: "archive".into(),
+            place: self.place(),
+            moved_by: None,
+            received: Timestamp::from_millis(0),
+        };
+        let (reach, mut journal) = (self.world.reach(), self.journal.clone());
+        let ran = tokio::select! {
+            ran = run(&reach, &step, &subject, &mut journal) => Some(ran),
+            () = self.world.gate.died() => None,
+        };
+        self.world.gate.quiet().await;
+        ran
+    }
+
+    async fn undo(&self) -> Option<Result<Undo, Stopped>> {
+        let (reach, mut journal) = (self.world.reach(), self.journal.clone());
+        let place = self.place();
+        let undone = tokio::select! {
+            undone = undo(&reach, place.as_ref(), &mut journal) => Some(undone),
+            () = self.world.gate.died() => None,
+        };
+        self.world.gate.quiet().await;
+        undone
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.journal.state.lock().unwrap().place.clone()
+    }
+
+    async fn assert_moved(&self) {
+        assert_eq!(self.place().as_ref(), Some(&self.case.to));
+        self.world
+            .assert_only(&self.case.recording, &self.case.to)
+            .await;
+    }
+
+    async fn assert_at_source(&self) {
+        assert_eq!(self.place().as_ref(), Some(&self.case.from));
+        let begins = Recording {
+            named: (
+                self.case.recording.named.0.clone(),
+                self.case.recording.named.0.clone(),
+            ),
+            ..self.case.recording.clone()
+        };
+        self.world.assert_only(&begins, &self.case.from).await;
+    }
+}
+
+/// How many operations a run without faults makes, and which is the commit.
+async fn clean_run(case: &Case) -> (usize, usize) {
+    let begun = case.begin().await;
+    let done = begun.try_once().await.unwrap().unwrap();
+    assert_eq!(done.output["objects"], case.recording.objects());
+    begun.assert_moved().await;
+    let log = begun.world.gate.log();
+    let commit = log.iter().position(|name| *name == "commit").unwrap();
+    (log.len(), commit)
+}
+
+#[tokio::test]
+async fn rename_that_breaks_anywhere_is_carried_to_its_end_by_the_next_try() {
+    for case in Case::all() {
+        let (operations, _) = clean_run(&case).await;
+        for how in How::ALL {
+            for number in 0..operations {
+                let begun = case.begin().await;
+                begun.world.gate.break_at(Which::Number(number), how);
+                let broken = begun.try_once().await;
+                assert!(
+                    !matches!(broken, Some(Ok(_))),
+                    "{how:?} at {number}: {broken:?}"
+                );
+                begun.world.gate.mend();
+                let next = begun.try_once().await.unwrap();
+                assert!(next.is_ok(), "after {how:?} at {number}: {next:?}");
+                begun.assert_moved().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rename_that_breaks_anywhere_can_be_undone_until_its_commit_and_then_goes_forward() {
+    for case in Case::all() {
+        let (operations, commit) = clean_run(&case).await;
+        for how in How::ALL {
+            for number in 0..operations {
+                let begun = case.begin().await;
+                begun.world.gate.break_at(Which::Number(number), how);
+                let _ = begun.try_once().await;
+                begun.world.gate.mend();
+                let undone = begun.undo().await.unwrap().unwrap();
+                let committed = begun.place().as_ref() == Some(&case.to);
+                if committed {
+                    assert!(number >= commit);
+                    assert_eq!(undone, Undo::GoesForward);
+                    begun.try_once().await.unwrap().unwrap();
+                    begun.assert_moved().await;
+                } else {
+                    assert_eq!(undone, Undo::Undone { kept: vec![] }, "{how:?} at {number}");
+                    begun.assert_at_source().await;
+                    begun.try_once().await.unwrap().unwrap();
+                    begun.assert_moved().await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn undo_that_breaks_anywhere_is_carried_to_its_end_when_it_is_repeated() {
+    for case in Case::all() {
+        let (_, commit) = clean_run(&case).await;
+        // With the last copy made and not stored, and with all stored but the commit.
+        for before in [commit.saturating_sub(2), commit] {
+            for how in How::ALL {
+                for number in 0.. {
+                    let begun = case.begin().await;
+                    begun
+                        .world
+                        .gate
+                        .break_at(Which::Number(before), How::DiesBefore);
+                    assert!(begun.try_once().await.is_none());
+                    begun.world.gate.break_at(Which::Number(number), how);
+                    let broken = begun.undo().await;
+                    let out_of_operations = begun.world.gate.log().len() <= number;
+                    begun.world.gate.mend();
+                    let undone = begun.undo().await.unwrap().unwrap();
+                    assert_eq!(undone, Undo::Undone { kept: vec![] }, "{how:?} at {number}");
+                    begun.assert_at_source().await;
+                    assert_eq!(
+                        standing(&begun.journal.moves(), Some(&case.from)),
+                        Standing::Untouched
+                    );
+                    if out_of_operations {
+                        assert!(matches!(broken, Some(Ok(_))));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn recording_of_25000_segments_moves_with_few_requests_at_a_time() {
+    const SEGMENTS: usize = 25_000;
+    let names: Vec<String> = (0..SEGMENTS).map(|n| format!("{n}.ts")).collect();
+    let playlist = format!("#EXTM3U\n{}\n", names.join("\n"));
+    let world = World::new();
+    let (from, to) = (place("recorded", "r/a.m3u8"), place("recorded", "s/b.m3u8"));
+    for name in &names {
+        world.write(&place("recorded", &format!("r/{name}")), name);
+    }
+    world.write(&from, &playlist);
+    let journal = Journal::new(from.clone(), world.gate.clone());
+    let case = Case {
+        recording: Recording::mp4(),
+        from,
+        to,
+    };
+    let begun = Begun {
+        case: &case,
+        world,
+        journal,
+    };
+    let done = begun.try_once().await.unwrap().unwrap();
+    assert_eq!(done.output["objects"], SEGMENTS + 1);
+    let objects = begun.world.objects();
+    assert_eq!(objects.len(), SEGMENTS + 1);
+    assert!(objects.keys().all(|place| place.key.starts_with("s/")));
+    let most = begun.world.gate.most();
+    assert!((2..=8).contains(&most), "{most} requests at a time");
+    let log = begun.world.gate.log();
+    let count = |name: &str| log.iter().filter(|&&logged| logged == name).count();
+    // Each target is looked at before its copy; all other looks are listings.
+    assert!(count("head") < SEGMENTS + 50, "{} looks", count("head"));
+    assert!(count("moved") < SEGMENTS / 50, "{} writes", count("moved"));
+    assert!(
+        count("delete") < SEGMENTS / 500,
+        "{} deletions",
+        count("delete")
+    );
+}

@@ -1,0 +1,427 @@
+//! The rules file through its front door: every `rules/good-*.yaml` loads, and every
+//! `rules/bad-*.yaml` is refused with exactly the text beside it. Adding a case is adding
+//! a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aftertake::model::bucket::BucketStore;
+use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision, unbuilt};
+use aftertake::rules::rule::{Action, BodyTemplate, NotifyStep as Notify, RuleSet, TagSource};
+use aftertake::rules::schema::schema;
+use aftertake::rules::template::{Expression, Template};
+use secrecy::ExposeSecret;
+
+use crate::json_schema::mistakes;
+
+/// Values that must never be shown; each begins with `s3cr3t`.
+struct Environment;
+
+impl Lookup for Environment {
+    fn get(&self, name: &str) -> Option<String> {
+        let value = match name {
+            "EMPTY" => "",
+            "SECRET_VALUE" => "s3cr3t-value",
+            "OTHER_VALUE" => "s3cr3t-other",
+            "TEMPLATE" => "s3cr3t {{ room_id }}",
+            "LOST_FILE" => "s3cr3t-path",
+            "SPARKRTC_CALLBACK_KEY" => "s3cr3t-callback-key",
+            "OBS_ACCESS_KEY" => "s3cr3t-access-key",
+            "OBS_SECRET_KEY_FILE" => "/run/secrets/obs",
+            "LMS_WEBHOOK_SECRET" => "whsec_czNjcjN0",
+            "TOKEN" => "s3cr3t-token",
+            "TRIES" => "7",
+            "YES" => "true",
+            "LONG" => "90m",
+            "BIG" => "3MiB",
+            "ROOM" => "class-*",
+            "INJECTION" => "a, b], other: [c",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        match path {
+            "/run/secrets/obs" => Ok("s3cr3t-secret-key\n".to_owned()),
+            _ => Err("no such file".to_owned()),
+        }
+    }
+}
+
+fn cases(prefix: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/rules");
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    paths.sort();
+    let named = paths.into_iter().map(|path| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap())
+    });
+    named.filter(|(name, _)| name.starts_with(prefix)).collect()
+}
+
+fn case(name: &str) -> String {
+    let mut found = cases(name).into_iter().filter(|(found, _)| found == name);
+    found.next().expect("the folder has this case").1
+}
+
+fn example() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rules.example.yaml")).unwrap()
+}
+
+fn load(text: &str) -> RulesFile {
+    parse(
+        "rules.yaml",
+        text,
+        Path::new("/etc/aftertake"),
+        &Environment,
+    )
+    .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refusal(text: &str) -> String {
+    match parse(
+        "rules.yaml",
+        text,
+        Path::new("/etc/aftertake"),
+        &Environment,
+    ) {
+        Ok(_) => panic!("this was accepted:\n{text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({
+        snapshot_path => "rules",
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn bad_file_is_refused_with_exactly_these_words() {
+    for (name, text) in cases("bad-") {
+        let shown = refusal(&text);
+        assert!(
+            !shown.contains("s3cr3t"),
+            "{name} shows what the environment says:\n{shown}"
+        );
+        assert!(
+            !shown.contains("literal-secret"),
+            "{name} shows a secret:\n{shown}"
+        );
+        snapshot(&name, &shown);
+    }
+}
+
+#[test]
+fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
+    for (name, text) in cases("good-") {
+        let file = load(&text);
+        let warnings: Vec<String> = file.warnings.iter().map(ToString::to_string).collect();
+        let unbuilt: Vec<String> = unbuilt(&file)
+            .into_iter()
+            .map(|(place, what)| format!("{place}: {what}"))
+            .collect();
+        let text = format!(
+            "warnings\n{}\n\nnot built\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n",
+            warnings.join("\n"),
+            unbuilt.join("\n"),
+            rules(&file.rules),
+            file.callbacks,
+            file.buckets,
+            file.destinations,
+        );
+        assert!(
+            !text.contains("s3cr3t-secret") && !text.contains("s3cr3t-token"),
+            "{name}"
+        );
+        snapshot(&name, &text);
+    }
+}
+
+/// The rules in words of their own: what is compiled in them has no fixed look.
+fn rules(set: &RuleSet) -> String {
+    let mut text = format!("revision {}\n", set.revision);
+    for room in &set.rooms {
+        writeln!(
+            text,
+            "room {:?} tags {:?} vars {:?}",
+            room.room, room.tags, room.vars
+        )
+        .unwrap();
+    }
+    for rule in &set.rules {
+        let order = (&rule.order_by, rule.order_blocks, &rule.on_dead);
+        writeln!(text, "rule {} {order:?}\n  {:?}", rule.name, rule.retry).unwrap();
+        writeln!(text, "  when {:?}", rule.when.events).unwrap();
+        for matcher in &rule.when.matchers {
+            writeln!(text, "    {matcher:?}").unwrap();
+        }
+        writeln!(
+            text,
+            "    if {:?}",
+            rule.when.expression.as_ref().map(Expression::source)
+        )
+        .unwrap();
+        for step in &rule.steps {
+            let condition = step.condition.as_ref().map(Expression::source);
+            writeln!(
+                text,
+                "  step {} if {condition:?} {:?} {:?}",
+                step.id, step.timeout, step.on_failure
+            )
+            .unwrap();
+            writeln!(text, "    {}", action(&step.action)).unwrap();
+        }
+    }
+    text
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Rename(step) => {
+            format!(
+                "rename {:?} {:?} {:?}",
+                step.to.source(),
+                step.bucket,
+                step.on_conflict
+            )
+        }
+        Action::Tag(step) => {
+            let tags = match &step.tags {
+                TagSource::ByRoom => "by room".to_owned(),
+                TagSource::Given(tags) => {
+                    let pair =
+                        |(name, value): (&String, &Template)| format!("{name}={}", value.source());
+                    tags.iter().map(pair).collect::<Vec<_>>().join(" ")
+                }
+            };
+            format!(
+                "tag {tags} {:?} {:?} {:?} {:?}",
+                step.mode, step.storage, step.on_invalid, step.objects
+            )
+        }
+        Action::Notify(step) => {
+            let headers: Vec<_> = step
+                .headers
+                .iter()
+                .map(|(name, value)| (name, value.source()))
+                .collect();
+            let source =
+                |text: &Option<Template>| text.as_ref().map(|text| text.source().to_owned());
+            let (path, text) = (source(&step.path), source(&step.text));
+            let body = step.body.as_ref().map(body);
+            let Notify {
+                destination,
+                method,
+                format,
+                ..
+            } = step;
+            format!(
+                "notify {destination} {method} {path:?} {headers:?} body {body:?} {format:?} {text:?}"
+            )
+        }
+    }
+}
+
+fn body(part: &BodyTemplate) -> String {
+    match part {
+        BodyTemplate::Literal(value) => value.to_string(),
+        BodyTemplate::Text(text) => format!("t{:?}", text.source()),
+        BodyTemplate::List(parts) => format!(
+            "[{}]",
+            parts.iter().map(body).collect::<Vec<_>>().join(", ")
+        ),
+        BodyTemplate::Map(parts) => {
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|(name, part)| format!("{name}: {}", body(part)))
+                .collect();
+            format!("{{{}}}", parts.join(", "))
+        }
+    }
+}
+
+#[test]
+fn revision_is_loaded_again_as_the_same_rules() {
+    let files = cases("good-")
+        .into_iter()
+        .map(|(_, text)| text)
+        .chain([example()]);
+    for text in files {
+        let file = load(&text);
+        let buckets: BTreeSet<String> = file.buckets.keys().cloned().collect();
+        let again = parse_revision(&file.rules.text, &buckets, &Environment).unwrap();
+        assert_eq!(again.rules.text, file.rules.text);
+        assert_eq!(rules(&again.rules), rules(&file.rules));
+    }
+}
+
+#[test]
+fn revision_follows_rules_rooms_and_retry_and_nothing_else() {
+    let text = "retry: { tries: 3 }\nrooms: []\nrules: [{ name: a, steps: [{ tag: by_room }] }]\n";
+    let revision = |text: &str| load(text).rules.revision;
+    for same in [
+        "rules:\n- name: \"a\" # a comment\n  steps:\n  - tag: 'by_room'\nrooms: []\nretry: {tries: 3}\n",
+        &format!("buckets: {{ b: {{ store: folder, path: x }} }}\n{text}"),
+        &format!("destinations: {{ d: {{ url: \"http://a/\" }} }}\n{text}"),
+        &format!("callbacks: {{ sparkrtc: {{ keys: [k] }} }}\n{text}"),
+    ] {
+        assert_eq!(revision(same), revision(text), "{same}");
+    }
+    for other in [
+        text.replace("tries: 3", "tries: 4"),
+        text.replace("rooms: []", "rooms: [{ room: x }]"),
+        text.replace("name: a", "name: b"),
+    ] {
+        assert_ne!(revision(&other), revision(text), "{other}");
+    }
+}
+
+#[test]
+fn revision_holds_the_name_of_a_variable_and_not_its_value() {
+    let text = "rules: [{ name: a, steps: [{ rename: { to: \"${SECRET_VALUE}/x\" } }] }]\n";
+    let file = load(text);
+    assert!(file.rules.text.contains("${SECRET_VALUE}/x"));
+    let again = parse_revision(&file.rules.text, &BTreeSet::new(), &Environment).unwrap();
+    assert_eq!(again.mask.apply("s3cr3t-value/x"), "***/x");
+    let unset: BTreeMap<&str, &str> = BTreeMap::new();
+    let error = parse_revision(&file.rules.text, &BTreeSet::new(), &unset).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the variable SECRET_VALUE is not set"),
+        "{error}"
+    );
+}
+
+#[test]
+fn revision_whose_names_are_gone_is_loaded_all_the_same() {
+    let text = r#"{"rules":[{"name":"a","on_dead":"gone","steps":[{"rename":{"to":"x","bucket":"gone"}},{"notify":"gone"}]}]}"#;
+    let revision = parse_revision(text, &["left".to_owned()].into(), &Environment).unwrap();
+    assert_eq!(revision.rules.rules[0].steps.len(), 2);
+    assert_eq!(revision.rules.text, text);
+    assert!(revision.rules.buckets.contains("left"));
+}
+
+#[test]
+fn variables_stand_for_every_kind_of_scalar_in_every_style() {
+    let file = load(
+        r#"
+buckets:
+  local: { store: folder, path: ${UNSET:-./here}, concurrency: ${TRIES}, source_grace: "${LONG}" }
+destinations:
+  lms: { url: 'https://${UNSET:-lms}.example.com/', allow_private: ${YES}, headers: { X: ">${TOKEN}<" } }
+retry: { tries: "${TRIES}" }
+rooms:
+  - room: [${ROOM}, x]
+    vars: { list: [${INJECTION}], number: ${TRIES}, dollar: $${x} }
+rules:
+  - name: one
+    when: { size: { at_least: ${BIG} } }
+    steps:
+      - notify:
+          destination: lms
+          body: |
+            ${UNSET:-a}
+            b
+"#,
+    );
+    let bucket = &file.buckets["local"];
+    assert!(
+        matches!(&bucket.store, BucketStore::Folder { path } if path == Path::new("/etc/aftertake/./here"))
+    );
+    assert_eq!(
+        (bucket.concurrency, bucket.source_grace.as_secs()),
+        (7, 90 * 60)
+    );
+    let destination = &file.destinations["lms"];
+    assert_eq!(destination.url.as_str(), "https://lms.example.com/");
+    assert!(destination.allow_private);
+    assert_eq!(destination.headers[0].1.expose_secret(), ">s3cr3t-token<");
+    assert_eq!(file.rules.rules[0].retry.tries, 7);
+    let room = &file.rules.rooms[0];
+    assert_eq!(room.room[0].text, "class-*");
+    let vars = serde_json::to_string(&room.vars).unwrap();
+    assert_eq!(
+        vars,
+        r#"{"dollar":"${x}","list":["a, b], other: [c"],"number":"7"}"#
+    );
+}
+
+#[test]
+fn secrets_and_long_values_of_the_environment_are_masked() {
+    let text = case("good-every-key");
+    let mask = load(&text).mask;
+    for hidden in [
+        "second-key",
+        "s3cr3t-secret-key",
+        "s3cr3t-token",
+        "whsec_czNjcjN0",
+        "s3cr3t-access-key",
+    ] {
+        assert_eq!(mask.apply(hidden), "***");
+    }
+    assert_eq!(
+        mask.apply("https://chat.example.com/hook media"),
+        "https://chat.example.com/hook media"
+    );
+}
+
+#[test]
+fn example_loads_without_any_variable_and_uses_only_what_is_built() {
+    let unset: BTreeMap<&str, &str> = BTreeMap::new();
+    let file = parse("rules.example.yaml", &example(), Path::new(""), &unset)
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(unbuilt(&file), []);
+    assert_eq!(file.warnings.len(), 1, "{:?}", file.warnings);
+    assert!(file.buckets.contains_key("abc-rtc-bucket2"));
+}
+
+#[test]
+fn schema_accepts_what_loads_and_refuses_what_it_can_tell() {
+    let schema = schema();
+    let accepted = cases("good-")
+        .into_iter()
+        .chain([("example".to_owned(), example())]);
+    for (name, text) in accepted {
+        let value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(mistakes(&schema, &value), [""; 0], "{name}");
+    }
+    for name in [
+        "no-rules",
+        "unknown-section",
+        "unknown-key",
+        "unknown-word",
+        "unknown-store",
+        "missing-store",
+        "missing-key",
+        "key-of-other-store",
+        "list-for-map",
+        "map-for-list",
+        "text-for-number",
+        "map-for-text",
+        "no-value",
+        "factor",
+        "tries",
+        "status",
+        "method",
+    ] {
+        let text = case(&format!("bad-{name}"));
+        let value = serde_saphyr::from_str(&text).unwrap();
+        assert_ne!(mistakes(&schema, &value), [""; 0], "{name}");
+    }
+}

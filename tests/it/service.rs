@@ -1,0 +1,157 @@
+//! The real service on real ports, started again with other rules.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aftertake::app::Service;
+use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::clock;
+use aftertake::config::{Admin, LogFormat, Retention, Settings, StoreUrl};
+use aftertake::model::id::EventId;
+use aftertake::rules::file::{self, Lookup, RulesFile};
+use aftertake::rules::plan::plan;
+use aftertake::store::Arrival;
+use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter};
+use bytes::Bytes;
+
+use crate::support::sink::Sink;
+
+type Env = BTreeMap<&'static str, &'static str>;
+
+fn settings(folder: &Path) -> Settings {
+    let day = Duration::from_hours(24);
+    Settings {
+        rules: folder.join("rules.yaml"),
+        store: StoreUrl::Sqlite(folder.join("a.db")),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        admin: Admin::new("127.0.0.1:0".parse().unwrap(), None).unwrap(),
+        retention: Retention::new(day, day).unwrap(),
+        grace: Duration::from_secs(20),
+        log: LogFormat::Text,
+        log_filter: "warn".to_owned(),
+    }
+}
+
+fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
+    let text = format!(
+        "destinations: {{ lms: {{ url: '{}', allow_private: true, concurrency: 1 }} }}\n\
+         rules: [{{ name: announce, steps: [{{ notify: {{ destination: lms, path: '{path}' }} }}] }}]\n",
+        sink.url("/"),
+    );
+    file::parse("rules.yaml", &text, Path::new(""), env).unwrap()
+}
+
+fn arrival(rules: &RulesFile, body: &str) -> Arrival {
+    let body = Bytes::from(body.to_owned());
+    let headers = CallbackHeaders::default();
+    let event = sparkrtc::parse(body, &headers, clock::now()).unwrap();
+    Arrival {
+        plan: plan(&rules.rules, &event, 0),
+        event: Arc::new(event),
+    }
+}
+
+#[tokio::test]
+async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start([]).await;
+    let env = Env::from([("TOKEN", "hidden-token-7")]);
+    let old = rules(&sink, "/${TOKEN}/{{ stream_name }}", &env);
+    let path = folder.path().join("a.db");
+    drop(SqliteStore::open(&path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap());
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    for body in [
+        r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"nameless"}"#,
+        r#"{"event_type":"RECORD_FILE_COMPLETE","stream_name":"s"}"#,
+    ] {
+        desk.record(&arrival(&old, body), &old.rules.text).unwrap();
+    }
+
+    let new = rules(&sink, "/new", &Env::new());
+    let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env);
+    let settings = settings(folder.path());
+    // The lane holds one task at a time: the first stored has ended when the second is sent.
+    let service = Service::start(&settings, new, lookup).await.unwrap();
+    let received = sink.received(1).await;
+    service.drain().await;
+
+    assert_eq!(received[0].target, "/hidden-token-7/s");
+    let tasks = desk
+        .tasks(&TaskFilter {
+            limit: 10,
+            ..TaskFilter::default()
+        })
+        .unwrap();
+    let dead = tasks.iter().find(|task| task.state == "dead").unwrap();
+    let reason = &dead.failure.as_ref().unwrap().reason;
+    assert!(
+        reason.contains("***") && !reason.contains("hidden-token-7"),
+        "{reason}"
+    );
+    let done: Vec<EventId> = tasks
+        .iter()
+        .filter(|task| task.state == "done")
+        .map(|task| task.event)
+        .collect();
+    let shown = format!(
+        "{:?}",
+        desk.task(tasks.iter().find(|task| task.event == done[0]).unwrap().id)
+            .unwrap()
+    );
+    assert!(!shown.contains("hidden-token-7"), "{shown}");
+}
+
+#[tokio::test]
+async fn every_sample_callback_is_accepted_and_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start([]).await;
+    let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(Env::new());
+    let settings = settings(folder.path());
+    let rules = rules(&sink, "/new", &Env::new());
+    let service = Service::start(&settings, rules, lookup).await.unwrap();
+    let to = format!("http://{}/callbacks/sparkrtc", service.public);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/callbacks");
+    let mut posted = 0;
+    for sample in std::fs::read_dir(samples).unwrap() {
+        let body = std::fs::read(sample.unwrap().path()).unwrap();
+        for _repeated in 0..2 {
+            let answer = client.post(&to).body(body.clone()).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let said = answer.text().await.unwrap();
+            assert_eq!(said, r#"{"status":1,"result":"success"}"#);
+        }
+        posted += 1;
+    }
+    // Eight of the thirteen say that a file is complete.
+    sink.received(8).await;
+    service.drain().await;
+
+    let desk = Desk::open(&folder.path().join("a.db"), sparkrtc::decode).unwrap();
+    let events = desk
+        .events(&EventFilter {
+            limit: 100,
+            ..EventFilter::default()
+        })
+        .unwrap();
+    assert_eq!((events.len(), posted), (13, 13));
+    for event in events {
+        let detail = desk.event(event.id).unwrap().unwrap();
+        let complete = event.event_type == "RECORD_FILE_COMPLETE";
+        let states: Vec<_> = detail.tasks.iter().map(|task| task.state).collect();
+        let reasons: Vec<_> = detail
+            .skipped
+            .iter()
+            .map(|skipped| skipped.reason.clone())
+            .collect();
+        if complete {
+            assert_eq!((states, reasons.len()), (vec!["done"], 0));
+        } else {
+            let reason = format!("event {} is not RECORD_FILE_COMPLETE", event.event_type);
+            assert_eq!((states.len(), reasons), (0, vec![reason]));
+        }
+    }
+    assert_eq!(sink.requests().len(), 8, "a duplicate causes nothing");
+}

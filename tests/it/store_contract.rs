@@ -1,0 +1,648 @@
+//! What every store promises, shown on the SQLite store through its public interface.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::event::{Event, EventType, Fields};
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::id::{EventId, TaskId};
+use aftertake::model::moves::{Move, MovePhase, Target};
+use aftertake::model::plan::{Plan, PlannedTask, Skipped, Turn};
+use aftertake::model::recording::{MovedBy, Place};
+use aftertake::model::task::{Lane, Outputs, RevisionId};
+use aftertake::model::time::Timestamp;
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{
+    AroundCommit, CancelOutcome, Desk, OpenError, RetryOutcome, SqliteStore, TaskFilter,
+};
+use aftertake::store::{
+    Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, LaneRoom, LeaseLost, NextStep,
+    Recorded, Retention, Settlement, Store,
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+
+fn plain() -> AroundCommit {
+    Arc::new(|_operations, commit| commit())
+}
+
+fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, sparkrtc::decode, plain()).unwrap()
+}
+
+fn lane() -> Lane {
+    Lane::Destination("lms".into())
+}
+
+fn bucket() -> Lane {
+    Lane::Bucket("b".into())
+}
+
+fn place(key: &str) -> Place {
+    Place {
+        bucket: "b".into(),
+        key: key.into(),
+    }
+}
+
+/// An arrival of a recording `key`, with a task for each of the rules.
+fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arrival {
+    let id = EventId::derive(Some(Timestamp::from_millis(time * 1000)), &[key.as_bytes()]);
+    let mut fields = Fields::new(EventType::RecordFileComplete);
+    fields.obs_bucket = Some("b".into());
+    fields.obs_object = Some(key.into());
+    fields.room_id = Some("class-7".into());
+    let body = serde_json::json!({
+        "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": key, "room_id": "class-7",
+    });
+    let body = body.to_string().into();
+    let tasks = rules.iter().map(|(rule, lane, turn)| PlannedTask {
+        id: TaskId::derive(id, rule, 0),
+        rule: (*rule).to_owned(),
+        generation: 0,
+        lane: lane.clone(),
+        turn: *turn,
+        order_key: None,
+        doomed: None,
+    });
+    let skipped = vec![Skipped {
+        rule: "other".into(),
+        reason: "no field app_id".into(),
+    }];
+    let plan = Plan {
+        revision: RevisionId::of("rules"),
+        tasks: tasks.collect(),
+        skipped,
+    };
+    Arrival {
+        event: Arc::new(Event {
+            id,
+            received: NOW,
+            body,
+            fields,
+        }),
+        plan,
+    }
+}
+
+fn notify(key: &str, time: i64) -> Arrival {
+    arrival(key, time, &[("announce", lane(), Turn::NotNeeded)])
+}
+
+fn ending(transition: Transition) -> Settlement {
+    Settlement {
+        transition,
+        attempt: None,
+        outputs: Outputs::new(),
+        next: None,
+    }
+}
+
+async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Vec<Claim> {
+    store
+        .claim(vec![LaneRoom { lane, free: 10 }], now)
+        .await
+        .unwrap()
+        .claims
+}
+
+async fn one(store: &SqliteStore, lane: Lane, now: Timestamp) -> Claim {
+    let mut claims = claim(store, lane, now).await;
+    assert_eq!(claims.len(), 1);
+    claims.pop().unwrap()
+}
+
+async fn end(store: &SqliteStore, claim: Claim, transition: Transition) {
+    let applied = store.apply(claim, ending(transition), NOW).await.unwrap();
+    assert!(matches!(applied, Applied::Settled));
+}
+
+fn moved(number: u32, phase: MovePhase) -> Move {
+    Move {
+        number,
+        from: place(&format!("from/{number}.ts")),
+        to: place(&format!("to/{number}.ts")),
+        size: 7,
+        etag: "e".into(),
+        target: Target::Absent,
+        target_etag: None,
+        upload: None,
+        phase,
+    }
+}
+
+#[tokio::test]
+async fn event_stored_twice_is_one_event_with_one_task() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    assert!(matches!(
+        store.record(notify("k", 1), vec![]).await.unwrap(),
+        Recorded::New { .. }
+    ));
+    assert!(matches!(
+        store.record(notify("k", 1), vec![]).await.unwrap(),
+        Recorded::Duplicate
+    ));
+    assert_eq!(store.figures(NOW).await.unwrap().ready, 1);
+}
+
+#[tokio::test]
+async fn started_task_is_running_with_its_first_try_spent_and_due_again_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let arrival = notify("k", 1);
+    let start = vec![arrival.plan.tasks[0].id];
+    let Recorded::New { claims } = store.record(arrival, start).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((claims[0].task().tries, claims[0].attempt()), (1, 1));
+    assert_eq!(store.figures(NOW).await.unwrap().running, 1);
+    drop(store);
+
+    let store = open(&path);
+    let again = one(&store, lane(), NOW).await;
+    assert_eq!((again.task().tries, again.attempt()), (2, 2));
+    assert_eq!(again.event().fields.room_id.as_deref(), Some("class-7"));
+}
+
+#[tokio::test]
+async fn only_the_newest_claim_may_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    store
+        .record(arrival("k", 1, &[("move", bucket(), Turn::Needed)]), vec![])
+        .await
+        .unwrap();
+    let old = one(&store, bucket(), NOW).await;
+    drop(store);
+    let store = open(&path);
+    let new = one(&store, bucket(), NOW).await;
+    let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)]);
+    assert!(matches!(
+        store.journal(&old, entry).await,
+        Err(LeaseLost::Lost(_))
+    ));
+    let stale = store.apply(old, ending(Transition::Finish), NOW).await;
+    assert!(matches!(stale, Err(ApplyError::Lost(_))));
+    end(&store, new, Transition::Finish).await;
+    assert_eq!(store.figures(NOW).await.unwrap().done, 1);
+}
+
+#[tokio::test]
+async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [
+        ("first", bucket(), Turn::Needed),
+        ("second", bucket(), Turn::Needed),
+    ];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    assert_eq!(first.task().rule, "first");
+    let why = Failure::new(FailureKind::Timeout, "r");
+    let due = NOW.plus(Duration::from_mins(1));
+    end(&store, first, Transition::RetryAt { due, why }).await;
+
+    let second = one(&store, bucket(), NOW).await;
+    assert_eq!(second.task().rule, "second");
+    assert!(
+        claim(&store, bucket(), due).await.is_empty(),
+        "the second holds the turn"
+    );
+    end(&store, second, Transition::Finish).await;
+    let first = one(&store, bucket(), due).await;
+    assert_eq!(
+        (first.task().rule.as_str(), first.task().tries),
+        ("first", 2)
+    );
+}
+
+#[tokio::test]
+async fn unfinished_moves_keep_the_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [
+        ("first", bucket(), Turn::Needed),
+        ("second", bucket(), Turn::Needed),
+    ];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    store
+        .journal(
+            &first,
+            JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]),
+        )
+        .await
+        .unwrap();
+    let due = NOW.plus(Duration::from_mins(1));
+    let why = Failure::new(FailureKind::Timeout, "r");
+    end(&store, first, Transition::RetryAt { due, why }).await;
+    assert!(
+        claim(&store, bucket(), NOW).await.is_empty(),
+        "the second waits for the first"
+    );
+    let first = one(&store, bucket(), due).await;
+    assert_eq!(
+        (first.task().rule.as_str(), first.task().tries),
+        ("first", 2)
+    );
+    store
+        .journal(
+            &first,
+            JournalEntry::Progress(vec![moved(0, MovePhase::Moved)]),
+        )
+        .await
+        .unwrap();
+    end(&store, first, Transition::Finish).await;
+    assert_eq!(one(&store, bucket(), NOW).await.task().rule, "second");
+}
+
+#[tokio::test]
+async fn task_goes_on_with_its_next_step_under_a_new_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    store
+        .record(arrival("k", 1, &[("both", bucket(), Turn::Needed)]), vec![])
+        .await
+        .unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let mut settlement = ending(Transition::Advance);
+    settlement
+        .outputs
+        .insert("rename".into(), serde_json::json!({ "key": "new" }));
+    settlement.next = Some(NextStep {
+        step: 1,
+        lane: lane(),
+        turn: Turn::NotNeeded,
+        hold: Hold::Keep,
+    });
+    let Applied::Continues(next) = store.apply(first, settlement.clone(), NOW).await.unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (next.task().step, next.task().tries, next.attempt()),
+        (1, 1, 2)
+    );
+    assert_eq!(next.task().outputs, settlement.outputs);
+    end(&store, *next, Transition::HandBack).await;
+    let again = one(&store, lane(), NOW).await;
+    assert_eq!((again.task().step, again.task().tries), (1, 1));
+}
+
+#[tokio::test]
+async fn lanes_without_room_are_left_alone_and_the_next_due_time_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    for key in ["x", "y", "z"] {
+        store.record(notify(key, 1), vec![]).await.unwrap();
+    }
+    let room = vec![LaneRoom {
+        lane: lane(),
+        free: 2,
+    }];
+    let claimed = store.claim(room, NOW).await.unwrap();
+    assert_eq!((claimed.claims.len(), claimed.next_due), (2, Some(NOW)));
+    assert!(claim(&store, bucket(), NOW).await.is_empty());
+}
+
+#[tokio::test]
+async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [
+        ("move", bucket(), Turn::Needed),
+        ("tag", bucket(), Turn::Needed),
+    ];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    assert_eq!(first.located().unwrap().place, place("k"));
+    store
+        .journal(&first, JournalEntry::Commit(place("new")))
+        .await
+        .unwrap();
+    end(&store, first, Transition::Finish).await;
+    let tag = one(&store, bucket(), NOW).await;
+    let located = tag.located().unwrap();
+    assert_eq!(located.place, place("new"));
+    assert_eq!(
+        located.moved_by,
+        Some(MovedBy {
+            rule: "move".into(),
+            same_planning: true
+        })
+    );
+    end(&store, tag, Transition::Finish).await;
+
+    store
+        .record(arrival("k", 2, &rules[..1]), vec![])
+        .await
+        .unwrap();
+    assert_eq!(
+        one(&store, bucket(), NOW).await.located().unwrap().place,
+        place("k")
+    );
+}
+
+#[tokio::test]
+async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [
+        ("move", bucket(), Turn::Needed),
+        ("tag", bucket(), Turn::Needed),
+    ];
+    store
+        .record(arrival("k", 1, &rules[..1]), vec![])
+        .await
+        .unwrap();
+    let early = one(&store, bucket(), NOW).await;
+    let later = NOW.plus(Duration::from_mins(1));
+    let again = || Transition::RetryAt {
+        due: later,
+        why: Failure::new(FailureKind::Timeout, "r"),
+    };
+    end(&store, early, again()).await;
+
+    store.record(arrival("k", 2, &rules), vec![]).await.unwrap();
+    let second = one(&store, bucket(), NOW).await;
+    store
+        .journal(&second, JournalEntry::Commit(place("x")))
+        .await
+        .unwrap();
+    end(&store, second, Transition::Finish).await;
+    let tag = one(&store, bucket(), NOW).await;
+    end(&store, tag, again()).await;
+
+    let early = one(&store, bucket(), later).await;
+    store
+        .journal(&early, JournalEntry::Commit(place("y")))
+        .await
+        .unwrap();
+    end(&store, early, Transition::Finish).await;
+    let tag = one(&store, bucket(), later).await;
+    let located = tag.located().unwrap();
+    assert_eq!(
+        (tag.task().rule.as_str(), &located.place),
+        ("tag", &place("y"))
+    );
+    assert!(!located.moved_by.as_ref().unwrap().same_planning);
+}
+
+#[tokio::test]
+async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rule = [("move", bucket(), Turn::Needed)];
+    store.record(arrival("k", 1, &rule), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    store
+        .journal(&first, JournalEntry::Commit(place("x")))
+        .await
+        .unwrap();
+    end(&store, first, Transition::Finish).await;
+    store
+        .record(arrival("other", 2, &[]), vec![])
+        .await
+        .unwrap();
+    let day = Duration::from_hours(24);
+    let keep = Retention {
+        history: day,
+        dedup_horizon: day,
+    };
+    let pruned = store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    assert_eq!(
+        pruned.events, 1,
+        "the newest event keeps its key from being given again"
+    );
+    store.record(arrival("k", 1, &rule), vec![]).await.unwrap();
+    assert_eq!(
+        one(&store, bucket(), NOW).await.located().unwrap().place,
+        place("k")
+    );
+}
+
+#[tokio::test]
+async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let claim = one(&store, lane(), NOW).await;
+    let id = claim.task().id;
+    end(&store, claim, Transition::Cancel).await;
+    store.record(notify("newer", 2), vec![]).await.unwrap();
+    let day = Duration::from_hours(24);
+    let keep = Retention {
+        history: day,
+        dedup_horizon: day * 10,
+    };
+    store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::Forgotten);
+    assert_eq!(store.figures(NOW).await.unwrap().cancelled, 1);
+}
+
+#[tokio::test]
+async fn crash_of_one_operation_refuses_its_batch_and_nothing_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let crash = |_id, _received, _body| panic!("a body that cannot be read");
+    let store = SqliteStore::open(&dir.path().join("a.db"), crash, plain()).unwrap();
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let room = vec![LaneRoom {
+        lane: lane(),
+        free: 1,
+    }];
+    let refused = store.claim(room, NOW).await.unwrap_err().to_string();
+    assert!(refused.contains("crashed"), "{refused}");
+    store.record(notify("l", 2), vec![]).await.unwrap();
+    assert_eq!(store.figures(NOW).await.unwrap().ready, 2);
+}
+
+#[tokio::test]
+async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    store
+        .record(arrival("k", 1, &[("move", bucket(), Turn::Needed)]), vec![])
+        .await
+        .unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let moves: Vec<Move> = (0..25_000)
+        .map(|number| moved(number, MovePhase::Moved))
+        .collect();
+    store
+        .journal(&first, JournalEntry::Manifest(moves.clone()))
+        .await
+        .unwrap();
+    assert!(store.moves(&first).await.unwrap() == moves);
+    end(&store, first, Transition::Finish).await;
+    store
+        .record(arrival("k", 2, &[("move", bucket(), Turn::Needed)]), vec![])
+        .await
+        .unwrap();
+    let later = one(&store, bucket(), NOW).await;
+    let found = store
+        .earlier_moves(&later, vec![place("from/9.ts"), place("x")])
+        .await
+        .unwrap();
+    assert_eq!(found, [moves[9].clone()]);
+}
+
+#[tokio::test]
+async fn full_disk_refuses_and_everything_works_again_once_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    store.record(notify("before", 1), vec![]).await.unwrap();
+    store.limit_pages(1).await.unwrap();
+    let mut stored = 1;
+    let mut number = 0;
+    let refused = loop {
+        number += 1;
+        match store
+            .record(notify(&format!("{number:01000}"), 1), vec![])
+            .await
+        {
+            Ok(_) => stored += 1,
+            Err(refused) => break refused.to_string(),
+        }
+    };
+    assert!(refused.contains("full"), "{refused}");
+    assert_eq!(store.figures(NOW).await.unwrap().ready, stored);
+    store.limit_pages(1_000_000).await.unwrap();
+    store.record(notify("after", 1), vec![]).await.unwrap();
+    assert_eq!(store.figures(NOW).await.unwrap().ready, stored + 1);
+}
+
+#[tokio::test]
+async fn person_retries_and_cancels_while_the_store_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let dead = one(&store, lane(), NOW).await;
+    let id = dead.task().id;
+    end(
+        &store,
+        dead,
+        Transition::Bury {
+            why: Failure::new(FailureKind::Refused, "no"),
+        },
+    )
+    .await;
+
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let listed = desk
+        .tasks(&TaskFilter {
+            state: Some("dead".into()),
+            limit: 10,
+            ..TaskFilter::default()
+        })
+        .unwrap();
+    assert_eq!(listed[0].failure.as_ref().unwrap().reason, "no");
+    assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::Requeued);
+    store.changed().await;
+    let again = one(&store, lane(), NOW).await;
+    assert_eq!(again.task().tries, 1);
+    assert_eq!(desk.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
+    assert_eq!(store.cancel_requests(vec![id]).await.unwrap(), [id]);
+    end(&store, again, Transition::Cancel).await;
+    assert_eq!(
+        desk.cancel(id, NOW).unwrap(),
+        CancelOutcome::InState("cancelled")
+    );
+    assert_eq!(
+        desk.event(listed[0].event).unwrap().unwrap().skipped[0].reason,
+        "no field app_id"
+    );
+}
+
+#[tokio::test]
+async fn old_history_is_forgotten_and_dead_tasks_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    store.record(notify("done", 1), vec![]).await.unwrap();
+    let claimed = one(&store, lane(), NOW).await;
+    end(&store, claimed, Transition::Finish).await;
+    store.record(notify("dead", 2), vec![]).await.unwrap();
+    let claimed = one(&store, lane(), NOW).await;
+    end(
+        &store,
+        claimed,
+        Transition::Bury {
+            why: Failure::new(FailureKind::Refused, "no"),
+        },
+    )
+    .await;
+    let day = Duration::from_hours(24);
+    let keep = Retention {
+        history: day,
+        dedup_horizon: day * 10,
+    };
+    let pruned = store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    assert_eq!((pruned.bodies, pruned.events), (1, 0));
+    let late = store.record(notify("done", 1), vec![]).await.unwrap();
+    assert!(matches!(late, Recorded::Duplicate));
+    let pruned = store.prune(keep, NOW.plus(day * 11)).await.unwrap();
+    assert_eq!((pruned.events, pruned.tasks), (1, 1));
+    assert_eq!(store.figures(NOW).await.unwrap().dead, 1);
+}
+
+#[tokio::test]
+async fn store_is_served_once_and_never_by_an_older_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let second = SqliteStore::open(&path, sparkrtc::decode, plain());
+    assert!(matches!(second, Err(OpenError::Served(_))));
+    drop(store);
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let newer = SqliteStore::open(&path, sparkrtc::decode, plain());
+    assert!(matches!(newer, Err(OpenError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn backup_of_a_served_store_holds_what_it_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
+    let store = open(&path);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    desk.backup(&copy).unwrap();
+    assert!(
+        desk.backup(&copy).is_err(),
+        "an existing file is not overwritten"
+    );
+    assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_event_of_a_crowd_is_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = Arc::new(open(&path));
+    let tasks: Vec<_> = (0..500)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                store
+                    .record(notify(&format!("k{number}"), number), vec![])
+                    .await
+                    .is_ok()
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert!(task.await.unwrap());
+    }
+    drop(store);
+    assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 500);
+}

@@ -1,0 +1,154 @@
+//! Lets one operation of a run go wrong, by its number.
+//!
+//! Every operation of the store and of the journal passes the gate. Its effect runs on a
+//! task of its own, so that it happens whole even when the run that asked for it is
+//! dropped, as a server goes on when its client dies; [`Gate::quiet`] waits for that.
+
+use std::future::{Future, pending};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aftertake::model::failure::{Failure, FailureKind};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How an operation goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum How {
+    /// It fails without an effect.
+    Fails,
+    /// It has its effect, and the answer is lost.
+    AnswerIsLost,
+    /// The process dies before the effect.
+    DiesBefore,
+    /// The process dies after the effect.
+    DiesAfter,
+}
+
+impl How {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Fails,
+        Self::AnswerIsLost,
+        Self::DiesBefore,
+        Self::DiesAfter,
+    ];
+}
+
+type Check = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Which operation goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Which {
+    /// The one with this number, counted from 0.
+    Number(usize),
+    /// The first one of this name.
+    First(&'static str),
+}
+
+/// Counts operations and breaks one.
+#[derive(Default)]
+pub(crate) struct Gate {
+    fault: Mutex<Option<(Which, How)>>,
+    /// The names of the operations, in the order in which they began.
+    log: Mutex<Vec<&'static str>>,
+    check: Mutex<Option<Check>>,
+    under_way: AtomicUsize,
+    most: AtomicUsize,
+    dead: Mutex<CancellationToken>,
+    effects: TaskTracker,
+}
+
+impl Gate {
+    /// Breaks one operation from now on.
+    pub(crate) fn break_at(&self, which: Which, how: How) {
+        self.log.lock().unwrap().clear();
+        *self.fault.lock().unwrap() = Some((which, how));
+        *self.dead.lock().unwrap() = CancellationToken::new();
+    }
+
+    /// Breaks nothing from now on.
+    pub(crate) fn mend(&self) {
+        self.log.lock().unwrap().clear();
+        *self.fault.lock().unwrap() = None;
+        *self.dead.lock().unwrap() = CancellationToken::new();
+    }
+
+    /// Calls `check` with the operation's name after each effect.
+    pub(crate) fn check_after_each(&self, check: impl Fn(&str) + Send + Sync + 'static) {
+        *self.check.lock().unwrap() = Some(Box::new(check));
+    }
+
+    pub(crate) fn log(&self) -> Vec<&'static str> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The most operations that were under way at a time.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the process dies.
+    pub(crate) async fn died(&self) {
+        let dead = self.dead.lock().unwrap().clone();
+        dead.cancelled().await;
+    }
+
+    /// Waits until every effect has happened.
+    pub(crate) async fn quiet(&self) {
+        self.effects.close();
+        self.effects.wait().await;
+        self.effects.reopen();
+    }
+
+    /// Carries out one operation, unless it is the one to break.
+    pub(crate) async fn pass<T: Send + 'static>(
+        self: &std::sync::Arc<Self>,
+        name: &'static str,
+        effect: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let how = self.begin(name);
+        match how {
+            Some(How::Fails) => {
+                return Err(Failure::new(FailureKind::Unavailable, "broken by the test"));
+            }
+            Some(How::DiesBefore) => self.die().await,
+            _ => {}
+        }
+        let gate = std::sync::Arc::clone(self);
+        let result = self.effects.spawn(async move {
+            let now = gate.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            gate.most.fetch_max(now, Ordering::SeqCst);
+            let result = effect.await;
+            gate.under_way.fetch_sub(1, Ordering::SeqCst);
+            if let Some(check) = &*gate.check.lock().unwrap() {
+                check(name);
+            }
+            result
+        });
+        let result = result.await.expect("the check after an effect holds");
+        match how {
+            Some(How::AnswerIsLost) => Err(Failure::new(
+                FailureKind::Unknown,
+                "answer lost by the test",
+            )),
+            Some(How::DiesAfter) => self.die().await,
+            _ => Ok(result),
+        }
+    }
+
+    fn begin(&self, name: &'static str) -> Option<How> {
+        let mut log = self.log.lock().unwrap();
+        log.push(name);
+        let (which, how) = (*self.fault.lock().unwrap())?;
+        let breaks = match which {
+            Which::Number(number) => number + 1 == log.len(),
+            Which::First(broken) => broken == name && !log[..log.len() - 1].contains(&name),
+        };
+        breaks.then_some(how)
+    }
+
+    async fn die<T>(&self) -> T {
+        self.dead.lock().unwrap().cancel();
+        pending().await
+    }
+}

@@ -1,0 +1,122 @@
+//! A journal in memory that outlives the runs that write to it, as a store does.
+
+use std::sync::{Arc, Mutex};
+
+use aftertake::action::{Progress, Stopped};
+use aftertake::model::failure::Failure;
+use aftertake::model::moves::{Move, MovePhase};
+use aftertake::model::recording::Place;
+use async_trait::async_trait;
+
+use super::gate::Gate;
+
+/// What one step stored, and what earlier tasks did.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) moves: Vec<Move>,
+    pub(crate) place: Option<Place>,
+    pub(crate) earlier: Vec<Move>,
+    /// How many writes of rows there were.
+    pub(crate) writes: usize,
+    /// Checkpoints that pass before the step is asked to end.
+    pub(crate) interrupt_after: Option<usize>,
+}
+
+/// The progress of one step.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    pub(crate) state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
+}
+
+impl Journal {
+    pub(crate) fn new(place: Place, gate: Arc<Gate>) -> Self {
+        let state = State {
+            place: Some(place),
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            gate,
+        }
+    }
+
+    pub(crate) fn moves(&self) -> Vec<Move> {
+        self.state.lock().unwrap().moves.clone()
+    }
+
+    /// The journal of the next task of the recording, which begins at `place`.
+    pub(crate) fn next_task(&self, place: Place) -> Self {
+        let next = Self::new(place, Arc::clone(&self.gate));
+        let old = self.state.lock().unwrap();
+        let done = old.moves.iter().filter(|one| one.phase == MovePhase::Moved);
+        // The newest first, so that the first found is the one that counts.
+        next.state.lock().unwrap().earlier = done.chain(&old.earlier).cloned().collect();
+        next
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        change: impl FnOnce(&mut State) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let state = Arc::clone(&self.state);
+        let effect = async move { change(&mut state.lock().unwrap()) };
+        let passed = self.gate.pass(name, effect).await;
+        passed.map_err(|failure: Failure| Stopped::Unavailable(failure.reason))
+    }
+}
+
+#[async_trait]
+impl Progress for Journal {
+    async fn moves(&mut self) -> Result<Vec<Move>, Stopped> {
+        self.write("moves", |state| state.moves.clone()).await
+    }
+
+    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped> {
+        let find = move |state: &mut State| {
+            let newest = |place: &Place| state.earlier.iter().find(|one| one.from == *place);
+            from.iter().filter_map(newest).cloned().collect()
+        };
+        self.write("earlier_moves", find).await
+    }
+
+    async fn manifest(&mut self, moves: &[Move]) -> Result<(), Stopped> {
+        let moves = moves.to_vec();
+        let replace = |state: &mut State| {
+            let undone = state.moves.iter().all(|one| one.phase == MovePhase::Undone);
+            assert!(undone, "a manifest replaces only one that was undone");
+            state.moves = moves;
+        };
+        self.write("manifest", replace).await
+    }
+
+    async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped> {
+        let moves = moves.to_vec();
+        let update = |state: &mut State| {
+            state.writes += 1;
+            for one in moves {
+                let number = one.number as usize;
+                state.moves[number] = one;
+            }
+        };
+        self.write("moved", update).await
+    }
+
+    async fn commit(&mut self, place: &Place) -> Result<(), Stopped> {
+        let place = place.clone();
+        self.write("commit", |state| state.place = Some(place))
+            .await
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Stopped> {
+        match &mut self.state.lock().unwrap().interrupt_after {
+            Some(0) => Err(Stopped::Interrupted),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}

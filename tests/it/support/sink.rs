@@ -1,0 +1,270 @@
+//! A webhook receiver that answers from a script and remembers what it was sent.
+//!
+//! Serves real HTTP on a port of its own. Each request takes the script's next reply;
+//! when the script is used up, requests are answered 200. Waiting is for the n-th
+//! request, never for time.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use url::Url;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Received {
+    /// The header's value; empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// What a request gets.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Bytes,
+    },
+    /// The reply inside, once the test calls [`Sink::release`].
+    Held(Box<Reply>),
+    /// Nothing, for ever.
+    Hang,
+    /// The connection is reset before an answer.
+    Reset,
+    /// 200 and the start of a body, then the connection closes.
+    CutShort,
+    /// 200 and a body without end.
+    Endless,
+}
+
+impl Reply {
+    /// An answer with this status and nothing else.
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Answer {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// A redirect to `location`.
+    pub(crate) fn redirect(location: &str) -> Self {
+        Self::status(302).header("location", location)
+    }
+
+    /// The answer with a header more.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Self::Answer { headers, .. } = &mut self {
+            headers.push((name, value.to_owned()));
+        }
+        self
+    }
+
+    /// The answer with this body.
+    pub(crate) fn body(mut self, content: impl Into<Bytes>) -> Self {
+        if let Self::Answer { body, .. } = &mut self {
+            *body = content.into();
+        }
+        self
+    }
+
+    /// The reply, held back until it is released.
+    pub(crate) fn held(self) -> Self {
+        Self::Held(Box::new(self))
+    }
+}
+
+/// The receiver. Stops when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    script: Mutex<VecDeque<Reply>>,
+    received: watch::Sender<Vec<Received>>,
+    released: Semaphore,
+    connections: AtomicUsize,
+}
+
+impl Sink {
+    /// Starts a receiver with this script.
+    pub(crate) async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            script: Mutex::new(script.into_iter().collect()),
+            received: watch::Sender::default(),
+            released: Semaphore::new(0),
+            connections: AtomicUsize::new(0),
+        });
+        let accepting = tokio::spawn(accept(listener, shared.clone()));
+        Self {
+            address,
+            shared,
+            accepting,
+        }
+    }
+
+    /// The URL of a path here.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let address = self.address;
+        format!("http://{address}{path}").parse().unwrap()
+    }
+
+    /// The port here, to be reached under other names.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Appends to the script.
+    pub(crate) fn then(&self, reply: Reply) {
+        self.shared.script.lock().unwrap().push_back(reply);
+    }
+
+    /// Lets `count` held replies go.
+    pub(crate) fn release(&self, count: usize) {
+        self.shared.released.add_permits(count);
+    }
+
+    /// Waits until `count` requests were received whole, and gives all received.
+    pub(crate) async fn received(&self, count: usize) -> Vec<Received> {
+        let mut received = self.shared.received.subscribe();
+        let enough = received.wait_for(|received| received.len() >= count);
+        enough.await.unwrap().clone()
+    }
+
+    /// The requests received so far.
+    pub(crate) fn requests(&self) -> Vec<Received> {
+        self.shared.received.borrow().clone()
+    }
+
+    /// The connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        shared.connections.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(serve(stream, shared.clone()));
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let stream = stream.into_std().unwrap();
+    // A second handle on the socket, as the first one belongs to the HTTP server.
+    let reset = Arc::new(TcpStream::from_std(stream.try_clone().unwrap()).unwrap());
+    let service = service_fn(move |request| answer(request, shared.clone(), reset.clone()));
+    let stream = TokioIo::new(TcpStream::from_std(stream).unwrap());
+    // Errors are what the script asked for, or a client that went away.
+    let _ = http1::Builder::new()
+        .serve_connection(stream, service)
+        .await;
+}
+
+type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+    socket: Arc<TcpStream>,
+) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
+    let (head, body) = request.into_parts();
+    let received = Received {
+        method: head.method,
+        target: head.uri.to_string(),
+        headers: head.headers,
+        body: body.collect().await?.to_bytes(),
+    };
+    let reply = shared.script.lock().unwrap().pop_front();
+    shared.received.send_modify(|all| all.push(received));
+    let mut reply = reply.unwrap_or_else(|| Reply::status(200));
+    while let Reply::Held(inner) = reply {
+        shared.released.acquire().await?.forget();
+        reply = *inner;
+    }
+    match reply {
+        Reply::Answer {
+            status,
+            headers,
+            body,
+        } => Ok(whole(status, headers, body)),
+        Reply::Hang => std::future::pending().await,
+        Reply::Reset => {
+            // Closing with linger zero sends RST instead of FIN.
+            socket.set_zero_linger()?;
+            Err("reset".into())
+        }
+        Reply::CutShort => Ok(streamed(
+            stream::once(async { Ok(Frame::data(Bytes::from_static(b"half"))) }).chain(
+                stream::once(async {
+                    // Lets the server send the first half before it sees the error.
+                    tokio::task::yield_now().await;
+                    Err("cut short".into())
+                }),
+            ),
+        )),
+        Reply::Endless => Ok(streamed(stream::repeat_with(|| {
+            Ok(Frame::data(Bytes::from_static(&[b'x'; 1000])))
+        }))),
+        Reply::Held(_) => unreachable!("held replies were unwrapped above"),
+    }
+}
+
+fn whole(status: u16, headers: Vec<(&'static str, String)>, body: Bytes) -> Response<Body> {
+    let body = http_body_util::Full::new(body).map_err(|never: Infallible| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    for (name, value) in headers {
+        response.headers_mut().append(name, value.parse().unwrap());
+    }
+    response
+}
+
+fn streamed<S>(frames: S) -> Response<Body>
+where
+    S: futures_util::Stream<Item = Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static,
+{
+    let frames: Pin<Box<S>> = Box::pin(frames);
+    Response::new(StreamBody::new(frames).boxed_unsync())
+}
