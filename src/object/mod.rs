@@ -47,13 +47,14 @@ pub trait ObjectStore: Send + Sync {
     /// is the copy, verified to be there.
     async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure>;
 
-    /// [`Self::copy`], giving the copy these access rights instead of the source's own, and
-    /// remembering in `log` whatever it would leave open if the process died. A store
-    /// that leaves nothing open never writes to the log.
+    /// [`Self::copy`], remembering in `log` whatever it would leave open if the process
+    /// died. A store that leaves nothing open never writes to the log. With `known`, what
+    /// the caller has seen of the source, neither the source nor the copy is looked at
+    /// again unless it has to be: the caller verifies, and the answer has no attributes.
     async fn copy_logged(
         &self,
         copy: Copy<'_>,
-        _rights: Option<&Rights>,
+        _known: Option<&Belongings>,
         _log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
         Ok(self.copy(copy).await?)
@@ -66,7 +67,7 @@ pub trait ObjectStore: Send + Sync {
     async fn find_copy(
         &self,
         copy: Copy<'_>,
-        _rights: Option<&Rights>,
+        _known: Option<&Belongings>,
         _note: Option<&str>,
     ) -> Result<Option<ObjectMeta>, Failure> {
         let found = self.head(copy.to).await?;
@@ -165,12 +166,22 @@ pub struct Attributes {
     pub content_type: Option<String>,
     pub metadata: BTreeMap<String, String>,
     pub storage_class: Option<String>,
+    /// What else is stored with it, by the names of the store's headers: how it is to be
+    /// cached, how it is encrypted.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What belongs to an object and does not come along with a copy by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Belongings {
+    pub attributes: Attributes,
+    pub rights: Rights,
 }
 
 /// One page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Key, size and ETag; attributes are left out of listings.
+    /// Key, size, ETag and storage class; the other attributes are left out of listings.
     pub objects: Vec<ObjectMeta>,
     /// Whether more follow.
     pub more: bool,

@@ -15,6 +15,7 @@ fn map(key: &str, value: &str) -> BTreeMap<String, String> {
 
 fn attributes() -> Attributes {
     Attributes {
+        headers: BTreeMap::new(),
         content_type: Some("video/mp4".into()),
         metadata: map("room", "7"),
         storage_class: Some("WARM".into()),

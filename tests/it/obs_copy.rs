@@ -1,7 +1,7 @@
 //! Copies in one request: what comes along, and what an interrupted one leaves.
 
 use aftertake::model::failure::{Disposition, FailureKind};
-use aftertake::object::{Copy, ObjectMeta, ObjectStore, Rights};
+use aftertake::object::{Belongings, Copy, ObjectMeta, ObjectStore};
 
 use crate::obs_objects::KEYS;
 use crate::support::fake_obs::{FakeObs, Fault, Kind, Object};
@@ -61,7 +61,7 @@ async fn plainest_object_is_copied_with_no_more_requests_than_needed() {
     let store = obs.store("b1");
     obs.world(|world| world.put("b1", "k", Object::text("film")));
     let source = store.head("k").await.unwrap().unwrap();
-    for (rights, lines) in [
+    for (known, lines) in [
         (
             None,
             vec![
@@ -72,16 +72,13 @@ async fn plainest_object_is_copied_with_no_more_requests_than_needed() {
                 "HEAD b1/to",
             ],
         ),
-        (
-            Some(Rights::Private),
-            vec!["HEAD b1/k", "PUT b1/to (copy)", "HEAD b1/to"],
-        ),
+        (Some(Belongings::default()), vec!["PUT b1/to (copy)"]),
     ] {
         let from = obs.requests().len();
         let copy = copy_of(&source, "to");
         let mut log = crate::obs_parts::Log::default();
         store
-            .copy_logged(copy, rights.as_ref(), &mut log)
+            .copy_logged(copy, known.as_ref(), &mut log)
             .await
             .unwrap();
         assert_eq!(obs.lines(from), lines);
@@ -90,13 +87,13 @@ async fn plainest_object_is_copied_with_no_more_requests_than_needed() {
 }
 
 #[tokio::test]
-async fn given_rights_stand_in_for_the_sources_own() {
+async fn known_belongings_stand_in_for_the_sources_own() {
     let obs = FakeObs::start().await;
     let (store, source) = with_source(&obs, "k").await;
     let mut log = crate::obs_parts::Log::default();
     let copy = copy_of(&source, "to");
     store
-        .copy_logged(copy, Some(&Rights::Private), &mut log)
+        .copy_logged(copy, Some(&Belongings::default()), &mut log)
         .await
         .unwrap();
     obs.world(|world| {

@@ -53,6 +53,7 @@ async fn every_key_is_written_read_listed_and_deleted_as_it_is() {
             content_type: Some("text/plain".into()),
             metadata: map(&[("room", "房 1%20")]),
             storage_class: Some("WARM".into()),
+            headers: map(&[("cache-control", "no-store")]),
         };
         let written = store.put(key, content.clone(), &attributes).await.unwrap();
         let found = store.head(key).await.unwrap().unwrap();
@@ -63,6 +64,7 @@ async fn every_key_is_written_read_listed_and_deleted_as_it_is() {
         assert_eq!(found.etag, written.etag, "{key}");
         assert_eq!(found.attributes.content_type, attributes.content_type);
         assert_eq!(found.attributes.storage_class, attributes.storage_class);
+        assert_eq!(found.attributes.headers, attributes.headers);
         assert_eq!(found.attributes.metadata["room"], "%E6%88%BF 1%20");
         assert_eq!(store.get(key, 1000).await.unwrap(), content);
     }

@@ -12,11 +12,13 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::acl::canned;
 use super::client::Call;
 use super::error::Error;
-use super::head::{Head, header_value};
+use super::head::{Head, header_value, keeping_headers};
 use super::upload::Note;
 use super::{ObsStore, document, encode};
 use crate::model::failure::FailureKind;
-use crate::object::{Copy, CopyStopped, ObjectMeta, Rights, TagSupport, UploadLog};
+use crate::object::{
+    Attributes, Belongings, Copy, CopyStopped, ObjectMeta, Rights, TagSupport, UploadLog,
+};
 
 const TAGGING_DIRECTIVE: &str = "x-obs-tagging-directive";
 const DIRECTIVE_COPY: HeaderValue = HeaderValue::from_static("COPY");
@@ -28,25 +30,39 @@ impl From<Error> for CopyStopped {
 }
 
 impl ObsStore {
-    /// Copies, by parts when the object is large, and verifies the copy.
+    /// Copies, by parts when the object is large. Verifies the copy unless the source is
+    /// `known`.
     pub(super) async fn make_copy(
         &self,
         copy: Copy<'_>,
-        rights: Option<&Rights>,
+        known: Option<&Belongings>,
         log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
-        let source = self.unchanged_source(copy).await?;
-        let rights = self.rights_for(copy, rights).await?;
+        let by_parts = copy.size > self.copy_part_above;
+        let keeping = match known {
+            Some(known) if !by_parts => keeping_headers(&known.attributes)?,
+            _ => self.unchanged_source(copy).await?.headers(by_parts),
+        };
+        let rights = self
+            .rights_for(copy, known.map(|known| &known.rights))
+            .await?;
         let mut headers = canned(&rights);
-        headers.extend(source.keeping.clone());
-        let etag = if copy.size > self.copy_part_above {
-            headers.extend(source.description);
+        headers.extend(keeping);
+        let etag = if by_parts {
             self.copy_by_parts(copy, headers, log).await?
         } else {
             self.copy_whole(copy, headers).await?
         };
         self.complete_rights(copy.to, &rights).await?;
-        Ok(self.verified(copy, &etag).await?)
+        match known {
+            Some(_) => Ok(ObjectMeta {
+                key: copy.to.to_owned(),
+                size: copy.size,
+                etag,
+                attributes: Attributes::default(),
+            }),
+            None => Ok(self.verified(copy, &etag).await?),
+        }
     }
 
     /// What an earlier try of this copy left: the copy, or nothing any more.

@@ -30,7 +30,10 @@ pub(super) fn listing(result: &Node) -> Option<Page> {
             key: entry.text_of("Key")?.to_owned(),
             size: entry.text_of("Size")?.trim().parse().ok()?,
             etag: etag(entry).unwrap_or_default(),
-            attributes: Attributes::default(),
+            attributes: Attributes {
+                storage_class: entry.text_of("StorageClass").map(str::to_owned),
+                ..Attributes::default()
+            },
         })
     });
     Some(Page {

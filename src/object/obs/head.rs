@@ -41,9 +41,9 @@ pub(super) struct Head {
     /// The multipart upload that it came out of.
     pub(super) upload_id: Option<String>,
     /// Its headers to write it again elsewhere by: description and custom metadata.
-    pub(super) description: HeaderMap,
+    description: HeaderMap,
     /// Storage class and encryption, which no copy takes over by itself.
-    pub(super) keeping: HeaderMap,
+    keeping: HeaderMap,
 }
 
 impl ObsStore {
@@ -61,6 +61,16 @@ impl ObsStore {
 }
 
 impl Head {
+    /// The headers that a copy by parts, which takes over nothing, or a whole one is made
+    /// with.
+    pub(super) fn headers(self, by_parts: bool) -> HeaderMap {
+        let mut headers = self.keeping;
+        if by_parts {
+            headers.extend(self.description);
+        }
+        headers
+    }
+
     fn read(key: &str, headers: &HeaderMap) -> Option<Self> {
         let storage_class = text(headers, STORAGE_CLASS).unwrap_or_else(|| STANDARD.to_owned());
         let mut keeping = pick(headers, |name| ENCRYPTION.contains(&name));
@@ -76,6 +86,7 @@ impl Head {
                     content_type: text(headers, CONTENT_TYPE.as_str()),
                     metadata: metadata(headers),
                     storage_class: Some(storage_class),
+                    headers: others(headers),
                 },
             },
             upload_id: text(headers, "x-obs-uploadid"),
@@ -91,11 +102,26 @@ impl Head {
 /// key that no header can have.
 pub(super) fn attribute_headers(attributes: &Attributes) -> Result<HeaderMap, Error> {
     let mut headers = metadata_headers(&attributes.metadata)?;
-    for (name, value) in [
-        (CONTENT_TYPE.as_str(), &attributes.content_type),
-        (STORAGE_CLASS, &attributes.storage_class),
-    ] {
-        if let Some(value) = value {
+    headers.extend(keeping_headers(attributes)?);
+    if let Some(value) = &attributes.content_type {
+        headers.insert(CONTENT_TYPE, header_value(CONTENT_TYPE.as_str(), value)?);
+    }
+    for name in &DESCRIPTION {
+        if let Some(value) = attributes.headers.get(name.as_str()) {
+            headers.insert(name, header_value(name.as_str(), value)?);
+        }
+    }
+    Ok(headers)
+}
+
+/// The headers that give a copy what no copy takes over by itself.
+pub(super) fn keeping_headers(attributes: &Attributes) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    if let Some(class) = &attributes.storage_class {
+        headers.insert(STORAGE_CLASS, header_value(STORAGE_CLASS, class)?);
+    }
+    for name in ENCRYPTION {
+        if let Some(value) = attributes.headers.get(name) {
             headers.insert(name, header_value(name, value)?);
         }
     }
@@ -132,6 +158,15 @@ fn metadata(headers: &HeaderMap) -> BTreeMap<String, String> {
             let key = name.as_str().strip_prefix(METADATA_PREFIX)?;
             Some((key.to_owned(), text(headers, name.as_str())?))
         })
+        .collect()
+}
+
+/// Description and encryption, without what has a field of its own.
+fn others(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let names = DESCRIPTION.iter().map(HeaderName::as_str).chain(ENCRYPTION);
+    names
+        .filter(|name| *name != CONTENT_TYPE.as_str())
+        .filter_map(|name| Some((name.to_owned(), text(headers, name)?)))
         .collect()
 }
 

@@ -32,8 +32,8 @@ use self::client::Client;
 use self::sign::Credentials;
 use self::upload::Note;
 use super::{
-    Attributes, Copy, CopyStopped, Halt, Layout, ObjectMeta, ObjectStore, Page, Rights, TagSupport,
-    UploadLog,
+    Attributes, Belongings, Copy, CopyStopped, Halt, Layout, ObjectMeta, ObjectStore, Page, Rights,
+    TagSupport, UploadLog,
 };
 use crate::model::bucket::{Bucket, ObsBucket};
 use crate::model::failure::{Failure, FailureKind};
@@ -124,19 +124,20 @@ impl ObjectStore for ObsStore {
     async fn copy_logged(
         &self,
         copy: Copy<'_>,
-        rights: Option<&Rights>,
+        known: Option<&Belongings>,
         log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
-        self.make_copy(copy, rights, log).await
+        self.make_copy(copy, known, log).await
     }
 
     async fn find_copy(
         &self,
         copy: Copy<'_>,
-        rights: Option<&Rights>,
+        known: Option<&Belongings>,
         note: Option<&str>,
     ) -> Result<Option<ObjectMeta>, Failure> {
         let note = note.map(Note::parse).transpose()?;
+        let rights = known.map(|known| &known.rights);
         Ok(self.earlier_copy(copy, rights, note.as_ref()).await?)
     }
 

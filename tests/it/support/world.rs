@@ -206,6 +206,7 @@ fn belongings(name: &str) -> (Attributes, BTreeMap<String, String>) {
         content_type: Some("video/mp2t".into()),
         metadata: map("made-for"),
         storage_class: Some("WARM".into()),
+        headers: BTreeMap::new(),
     };
     (attributes, map("tagged"))
 }
@@ -246,7 +247,7 @@ fn config(name: &str, path: &Path) -> Bucket {
             path: path.to_owned(),
         },
         only_under: Vec::new(),
-        concurrency: 1,
+        concurrency: 8,
         source_grace: Duration::from_mins(15),
         tag_limits: TagLimits::HUAWEI,
     }
