@@ -17,6 +17,7 @@ mod obs_file_system;
 mod obs_objects;
 mod obs_parts;
 mod obs_parts_faults;
+mod obs_service;
 mod outbound;
 mod rename;
 mod rename_faults;

@@ -20,7 +20,7 @@ use crate::support::sink::Sink;
 
 type Env = BTreeMap<&'static str, &'static str>;
 
-fn settings(folder: &Path) -> Settings {
+pub(crate) fn settings(folder: &Path) -> Settings {
     let day = Duration::from_hours(24);
     Settings {
         rules: folder.join("rules.yaml"),

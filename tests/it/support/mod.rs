@@ -5,4 +5,6 @@ pub(crate) mod gate;
 pub(crate) mod journal;
 pub(crate) mod recording;
 pub(crate) mod sink;
+pub(crate) mod stage;
+pub(crate) mod take;
 pub(crate) mod world;

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use self::fault::Planned;
 pub(crate) use self::fault::{Fault, Gate};
 pub(crate) use self::request::Recorded;
-pub(crate) use self::world::{Grant, Kind, Object, World};
+pub(crate) use self::world::{Content, Grant, Kind, Object, World};
 
 pub(crate) const ACCESS_KEY: &str = "FAKEACCESSKEY0000001";
 pub(crate) const SECRET_KEY: &str = "FakeSecretKey00000000000000000000000001";

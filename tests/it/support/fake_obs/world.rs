@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn is_file_system(self) -> bool {
+    pub(crate) fn is_file_system(self) -> bool {
         matches!(self, Self::FileSystem | Self::StrictFileSystem)
     }
 

@@ -1,0 +1,108 @@
+//! Every request of the whole way failed, lost, or its process killed in turn.
+
+use tokio::task::JoinSet;
+
+use super::{Make, TAKES};
+use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::stage::Stage;
+
+/// What can happen to a request, and to which it can.
+fn faults() -> Vec<(Fault, fn(&Recorded) -> bool)> {
+    let any = |_: &Recorded| true;
+    vec![
+        (Fault::Refuse(503, "ServiceUnavailable"), any),
+        (Fault::RefuseAfter(500, "InternalError"), any),
+        (Fault::Wait(0), any),
+        (Fault::ErrorInside("InternalError"), answers_early),
+        (Fault::NothingInside, answers_early),
+        (Fault::DropBefore, any),
+        (Fault::DropAfter, any),
+        (Fault::CutAnswer, |request| request.method != "HEAD"),
+        (Fault::Stale, reads),
+        (Fault::Refuse(404, "NoSuchKey"), reads),
+    ]
+}
+
+/// Whether a 200 can hold an error there.
+fn answers_early(request: &Recorded) -> bool {
+    request.method == "POST" && !request.has("rename") || request.line().ends_with("(copy)")
+}
+
+fn reads(request: &Recorded) -> bool {
+    matches!(request.method.as_str(), "GET" | "HEAD") && !request.key.is_empty()
+}
+
+/// The requests of a run without faults.
+async fn requests(make: Make) -> Vec<Recorded> {
+    let stage = Stage::new(make).await;
+    stage.play("a run without faults").await;
+    stage.obs.requests()
+}
+
+/// The first request that changes anything: a 404 is early up to there.
+fn first_change(requests: &[Recorded]) -> usize {
+    let changes = |request: &Recorded| !matches!(request.method.as_str(), "GET" | "HEAD");
+    requests.iter().position(changes).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_moves_whole_though_any_request_fails_in_any_way() {
+    let mut cases = JoinSet::new();
+    for make in TAKES {
+        let requests = requests(make).await;
+        let changed = first_change(&requests);
+        for (fault, strikes) in faults() {
+            let early = matches!(fault, Fault::Refuse(404, _));
+            let numbers: Vec<usize> = requests
+                .iter()
+                .filter(|request| strikes(request) && !(early && request.number > changed))
+                .map(|request| request.number)
+                .collect();
+            cases.spawn(async move {
+                for number in numbers {
+                    let stage = Stage::new(make).await;
+                    let take = &stage.take;
+                    let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
+                    // Copies side by side come in any order.
+                    let strikes =
+                        move |request: &Recorded| request.number == number && strikes(request);
+                    stage.obs.strike_first(strikes, fault.clone());
+                    stage.play(&at).await;
+                    stage.assert_done(&at);
+                }
+            });
+        }
+    }
+    while let Some(case) = cases.join_next().await {
+        case.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_moves_whole_though_the_process_is_killed_at_any_request() {
+    let mut cases = JoinSet::new();
+    for make in TAKES {
+        let requests = requests(make).await.len();
+        for hold in [Fault::Hold, Fault::HoldAfter] {
+            cases.spawn(async move {
+                for number in 0..requests {
+                    let stage = Stage::new(make).await;
+                    let gate = Gate::new();
+                    let fault = hold(gate.clone());
+                    let take = &stage.take;
+                    let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
+                    stage.obs.strike(number, fault);
+                    let service = stage.serve_killable().await;
+                    stage.announce(service.service()).await;
+                    gate.reached().await;
+                    service.kill().await;
+                    stage.play(&at).await;
+                    stage.assert_done(&at);
+                }
+            });
+        }
+    }
+    while let Some(case) = cases.join_next().await {
+        case.unwrap();
+    }
+}
