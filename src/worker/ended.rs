@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::run::Work;
 use crate::action::Done;
-use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
+use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Place;
 use crate::model::secret::Mask;
@@ -95,10 +97,22 @@ impl Ended {
         }
         if let Some(exchange) = &mut self.exchange {
             hide(&mut exchange.url);
+            let bodies = [&mut exchange.sent, &mut exchange.answer];
+            for text in bodies.into_iter().flatten().filter(|text| is_cut(text)) {
+                *text = mask.apply_to_cut(text).into_owned();
+            }
             exchange.sent.as_mut().map(hide);
             exchange.answer.as_mut().map(hide);
         }
         self
+    }
+
+    /// Without these links in what later steps see, where a destination told them back.
+    pub(super) fn without_links(mut self, links: &Mask) -> Self {
+        for value in self.output.iter_mut().flat_map(Outputs::values_mut) {
+            hide_within(value, links);
+        }
+        self.masked(links)
     }
 
     /// The row for the log of attempts.
@@ -117,5 +131,22 @@ impl Ended {
             outcome: self.outcome.clone()?,
             exchange: self.exchange.clone(),
         })
+    }
+}
+
+/// Whether a kept body may be the beginning of a longer one.
+fn is_cut(text: &str) -> bool {
+    // It is cut between characters, of up to four bytes.
+    text.len() + 4 > KEPT_BODY
+}
+
+fn hide_within(value: &mut Value, mask: &Mask) {
+    match value {
+        Value::String(text) => *text = mask.apply(text).into_owned(),
+        Value::Array(values) => values.iter_mut().for_each(|value| hide_within(value, mask)),
+        Value::Object(values) => values
+            .values_mut()
+            .for_each(|value| hide_within(value, mask)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

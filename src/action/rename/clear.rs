@@ -153,7 +153,10 @@ async fn delete(
     let mut left = BTreeMap::new();
     for (bucket, places) in buckets {
         let keys: Vec<String> = places.iter().map(|place| place.key.clone()).collect();
-        let failures = reach.bucket(places[0])?.store.delete(&keys).await?;
+        let deleted = reach.bucket(places[0])?.store.delete(&keys).await;
+        // Of a request that failed as a whole, every object may be left.
+        let all = |failure: Failure| keys.into_iter().map(|key| (key, failure.clone())).collect();
+        let failures: Vec<_> = deleted.unwrap_or_else(all);
         left.extend(failures.into_iter().map(|(key, failure)| {
             let bucket = bucket.to_owned();
             (Place { bucket, key }, failure)

@@ -75,11 +75,8 @@ pub(super) async fn verify(
     let is_set = moves.len() > 1;
     let there = find(reach, moves.iter().map(|one| &one.to)).await?;
     let mut lost = Vec::new();
-    for one in moves.iter_mut().filter(|one| one.target_etag.is_some()) {
-        if !there
-            .get(&one.to)
-            .is_some_and(|meta| stands(one, meta, is_set))
-        {
+    for one in moves {
+        if !stands(one, there.get(&one.to), is_set) {
             one.phase = MovePhase::Planned;
             one.target_etag = None;
             // What stood there may come back with a repeated run of another tool: from
@@ -99,11 +96,17 @@ pub(super) async fn verify(
     Err(Failure::new(FailureKind::Unknown, reason).into())
 }
 
-/// Whether the copy is there. The playlists of a set may have become shorter.
-fn stands(one: &Move, there: &ObjectMeta, is_set: bool) -> bool {
+/// Whether the copy is made and there. The playlists of a set may have become shorter.
+fn stands(one: &Move, there: Option<&ObjectMeta>, is_set: bool) -> bool {
     let rewritten = is_set && one.from.is_playlist();
-    one.target_etag.as_ref() == Some(&there.etag)
-        && (rewritten || one.target == Target::Present || there.size == one.size)
+    match (one.phase, &one.target_etag, there) {
+        // An outdated playlist, which only goes.
+        (MovePhase::Copied, None, _) => true,
+        (MovePhase::Copied, Some(etag), Some(there)) => {
+            *etag == there.etag && (rewritten || there.size == one.size)
+        }
+        _ => false,
+    }
 }
 
 /// Copies segments, many at a time.

@@ -130,6 +130,12 @@ async fn run(
 ) -> Result<Done, Stopped> {
     let place = subject.place.as_ref();
     let mut moves = progress.moves().await?;
+    let half_undone = moves.iter().any(|one| one.phase == MovePhase::Undone);
+    if half_undone && standing(&moves, place) == Standing::Before {
+        // What is undone would be missing at the target.
+        undo(reach, place, progress).await?;
+        moves = progress.moves().await?;
+    }
     let mut seen = None;
     if standing(&moves, place) == Standing::Untouched {
         refuse_second_move(subject)?;

@@ -3,24 +3,31 @@
 use tokio::task::JoinSet;
 
 use super::{Make, TAKES};
-use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::fake_obs::{Fault, Gate, Kind, Recorded};
 use crate::support::stage::Stage;
 
-/// What can happen to a request, and to which it can.
-fn faults() -> Vec<(Fault, fn(&Recorded) -> bool)> {
-    let any = |_: &Recorded| true;
-    vec![
+type Strikes = fn(&Recorded) -> bool;
+
+/// What can happen to a request, and to which it can. The last five on object buckets
+/// only: a file system differs in what is asked of it, not in how answers are lost.
+fn faults(kind: Kind) -> Vec<(Fault, Strikes)> {
+    let any: Strikes = |_| true;
+    let mut faults = vec![
         (Fault::Refuse(503, "ServiceUnavailable"), any),
         (Fault::RefuseAfter(500, "InternalError"), any),
-        (Fault::Wait(0), any),
         (Fault::ErrorInside("InternalError"), answers_early),
-        (Fault::NothingInside, answers_early),
-        (Fault::DropBefore, any),
         (Fault::DropAfter, any),
+        (Fault::Refuse(404, "NoSuchKey"), reads),
+        (Fault::Wait(0), any),
+        (Fault::DropBefore, any),
+        (Fault::NothingInside, answers_early),
         (Fault::CutAnswer, |request| request.method != "HEAD"),
         (Fault::Stale, reads),
-        (Fault::Refuse(404, "NoSuchKey"), reads),
-    ]
+    ];
+    if kind != Kind::Objects {
+        faults.truncate(5);
+    }
+    faults
 }
 
 /// Whether a 200 can hold an error there.
@@ -32,11 +39,11 @@ fn reads(request: &Recorded) -> bool {
     matches!(request.method.as_str(), "GET" | "HEAD") && !request.key.is_empty()
 }
 
-/// The requests of a run without faults.
-async fn requests(make: Make) -> Vec<Recorded> {
+/// The bucket's kind, and the requests of a run without faults.
+async fn clean_run(make: Make) -> (Kind, Vec<Recorded>) {
     let stage = Stage::new(make).await;
     stage.play("a run without faults").await;
-    stage.obs.requests()
+    (stage.take.kind, stage.obs.requests())
 }
 
 /// The first request that changes anything: a 404 is early up to there.
@@ -49,9 +56,9 @@ fn first_change(requests: &[Recorded]) -> usize {
 async fn recording_moves_whole_though_any_request_fails_in_any_way() {
     let mut cases = JoinSet::new();
     for make in TAKES {
-        let requests = requests(make).await;
+        let (kind, requests) = clean_run(make).await;
         let changed = first_change(&requests);
-        for (fault, strikes) in faults() {
+        for (fault, strikes) in faults(kind) {
             let early = matches!(fault, Fault::Refuse(404, _));
             let numbers: Vec<usize> = requests
                 .iter()
@@ -82,7 +89,7 @@ async fn recording_moves_whole_though_any_request_fails_in_any_way() {
 async fn recording_moves_whole_though_the_process_is_killed_at_any_request() {
     let mut cases = JoinSet::new();
     for make in TAKES {
-        let requests = requests(make).await.len();
+        let requests = clean_run(make).await.1.len();
         for hold in [Fault::Hold, Fault::HoldAfter] {
             cases.spawn(async move {
                 for number in 0..requests {

@@ -13,12 +13,11 @@ use crate::support::take::{ARCHIVE, RECORDED, Take};
 type Make = fn(&FakeObs) -> Take;
 
 /// Every kind of recording on every kind of bucket.
-const TAKES: [Make; 7] = [
+const TAKES: [Make; 6] = [
     |_| Take::mp4(Kind::Objects, RECORDED),
     |_| Take::large(Kind::Objects, ARCHIVE),
     |obs| Take::hls(Kind::Objects, ARCHIVE, obs),
     |_| Take::mp4(Kind::FileSystem, RECORDED),
-    |_| Take::large(Kind::StrictFileSystem, RECORDED),
     |_| Take::large(Kind::FileSystem, ARCHIVE),
     |obs| Take::hls(Kind::FileSystem, RECORDED, obs),
 ];
@@ -60,6 +59,13 @@ async fn single_object_takes_three_requests_beside_copy_verification_and_deletio
             "PUT recorded/classes/class-7/b.mp4?tagging",
         ]
     );
+}
+
+#[tokio::test]
+async fn large_file_on_a_file_system_is_renamed_like_any_other() {
+    let stage = Stage::new(|_| Take::large(Kind::StrictFileSystem, RECORDED)).await;
+    stage.play("large mp4").await;
+    stage.assert_done("large mp4");
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@
 
 use std::future::{Future, pending};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aftertake::model::failure::{Failure, FailureKind};
 use tokio_util::sync::CancellationToken;
@@ -52,8 +51,6 @@ pub(crate) struct Gate {
     /// The names of the operations, in the order in which they began.
     log: Mutex<Vec<&'static str>>,
     check: Mutex<Option<Check>>,
-    under_way: AtomicUsize,
-    most: AtomicUsize,
     dead: Mutex<CancellationToken>,
     effects: TaskTracker,
 }
@@ -80,11 +77,6 @@ impl Gate {
 
     pub(crate) fn log(&self) -> Vec<&'static str> {
         self.log.lock().unwrap().clone()
-    }
-
-    /// The most operations that were under way at a time.
-    pub(crate) fn most(&self) -> usize {
-        self.most.load(Ordering::SeqCst)
     }
 
     /// Waits until the process dies.
@@ -116,10 +108,7 @@ impl Gate {
         }
         let gate = std::sync::Arc::clone(self);
         let result = self.effects.spawn(async move {
-            let now = gate.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-            gate.most.fetch_max(now, Ordering::SeqCst);
             let result = effect.await;
-            gate.under_way.fetch_sub(1, Ordering::SeqCst);
             if let Some(check) = &*gate.check.lock().unwrap() {
                 check(name);
             }

@@ -1,8 +1,8 @@
 //! The real service with a fake OBS behind it and a webhook receiver before it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aftertake::app::Service;
@@ -22,6 +22,12 @@ use crate::service::settings;
 /// How long a task may take until the test is given up as failed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Keeps no connection: one that is kept ends with the runtime of the test that made it.
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    let client = reqwest::Client::builder().no_proxy();
+    client.pool_max_idle_per_host(0).build().unwrap()
+});
+
 /// A recording, and all that is needed to do something with it.
 pub(crate) struct Stage {
     pub(crate) obs: FakeObs,
@@ -32,6 +38,8 @@ pub(crate) struct Stage {
     pub(crate) steps: String,
     /// Tries of a step.
     pub(crate) tries: u32,
+    /// From how many bytes on objects are copied by parts of 300.
+    pub(crate) part_above: &'static str,
     /// More settings of both buckets, as YAML.
     pub(crate) bucket: &'static str,
 }
@@ -70,6 +78,7 @@ impl Stage {
             take,
             steps,
             tries: 8,
+            part_above: "1000B",
             bucket: "",
         }
     }
@@ -77,8 +86,8 @@ impl Stage {
     fn rules(&self) -> RulesFile {
         let bucket = format!(
             "{{ store: obs, endpoint: 'http://{}', access_key: {ACCESS_KEY}, secret_key: {SECRET_KEY}, \
-             addressing: path, copy_part_above: 1000B, part_size: 300B, {} }}",
-            self.obs.address, self.bucket
+             addressing: path, copy_part_above: {}, part_size: 300B, {} }}",
+            self.obs.address, self.part_above, self.bucket
         );
         let text = format!(
             "buckets:\n  {RECORDED}: {bucket}\n  {ARCHIVE}: {bucket}\n\
@@ -123,9 +132,8 @@ impl Stage {
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": RECORDED, "obs_object": self.take.from,
             "room_id": "class-7", "end_time": "2026-03-02T01:01:02Z",
         });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let to = format!("http://{}/callbacks/sparkrtc", service.public);
-        let answer = client.post(to).body(body.to_string()).send().await.unwrap();
+        let answer = CLIENT.post(to).body(body.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 200);
     }
 
@@ -150,9 +158,14 @@ impl Stage {
         service.drain().await;
     }
 
+    /// Where the service's store is.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("a.db")
+    }
+
     /// The only task.
     pub(crate) fn task(&self) -> TaskDetail {
-        let desk = Desk::open(&self.folder.path().join("a.db"), sparkrtc::decode).unwrap();
+        let desk = Desk::open(&self.store(), sparkrtc::decode).unwrap();
         let filter = TaskFilter {
             limit: 2,
             ..TaskFilter::default()

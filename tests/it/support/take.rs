@@ -48,11 +48,11 @@ impl Take {
         take
     }
 
-    /// A playlist with segments beside and below it, one of them named by its whole URL.
+    /// A playlist with segments beside it, one of them named by its whole URL.
     pub(crate) fn hls(kind: Kind, bucket: &'static str, obs: &FakeObs) -> Self {
-        let names = ["1.ts", "2 +.ts", "3.ts", "4.ts", "5.ts", "ts/6.ts"];
+        let names = ["1.ts", "2 +.ts", "3.ts", "4.ts", "5.ts"];
         let playlist = |first: &str| {
-            let rest = "2%20%2B.ts\n#EXTINF:2,\n3.ts\n4.ts\n5.ts\nts/6.ts\n#EXT-X-ENDLIST\n";
+            let rest = "2%20%2B.ts\n#EXTINF:2,\n3.ts\n4.ts\n5.ts\n#EXT-X-ENDLIST\n";
             format!("#EXTM3U\n#EXTINF:2,\n{first}\n{rest}")
         };
         let url = format!("http://{}/{RECORDED}/r/x/1.ts", obs.address);
@@ -76,6 +76,10 @@ impl Take {
             take.add(&format!("r/x/{name}"), Object::text(&name), None);
         }
         take.add(from, Object::text(&playlist), None);
+        for part in &mut take.parts {
+            // What can be given to a copy in its own request.
+            part.object.grants = vec![("*".to_owned(), "READ".to_owned())];
+        }
         take
     }
 

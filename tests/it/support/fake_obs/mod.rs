@@ -45,7 +45,7 @@ pub(crate) struct FakeObs {
 struct State {
     world: World,
     /// The world before its latest mutation: what a stale read shows.
-    before: World,
+    before: Option<World>,
     requests: Vec<Recorded>,
     faults: Vec<Planned>,
     hook: Option<Hook>,
@@ -53,6 +53,9 @@ struct State {
     ahead_ms: i64,
     /// Requests must carry [`TOKEN`].
     token: bool,
+    /// Requests under way, and the most of them so far.
+    under_way: usize,
+    most: usize,
 }
 
 impl FakeObs {
@@ -60,12 +63,14 @@ impl FakeObs {
     pub(crate) async fn start() -> Self {
         let state = Arc::new(Mutex::new(State {
             world: World::default(),
-            before: World::default(),
+            before: Some(World::default()),
             requests: Vec::new(),
             faults: Vec::new(),
             hook: None,
             ahead_ms: 0,
             token: false,
+            under_way: 0,
+            most: 0,
         }));
         let (address, serving) = serve::start(Arc::clone(&state)).await;
         Self {
@@ -83,8 +88,20 @@ impl FakeObs {
     pub(crate) fn world<T>(&self, with: impl FnOnce(&mut World) -> T) -> T {
         let mut state = self.state();
         let result = with(&mut state.world);
-        state.before = state.world.clone();
+        if state.before.is_some() {
+            state.before = Some(state.world.clone());
+        }
         result
+    }
+
+    /// Keeps no earlier world for stale reads: large worlds take long to copy.
+    pub(crate) fn keep_nothing(&self) {
+        self.state().before = None;
+    }
+
+    /// The most requests that were under way at a time.
+    pub(crate) fn most(&self) -> usize {
+        self.state().most
     }
 
     /// Called after every mutation by a request, before it is answered.

@@ -45,8 +45,20 @@ pub(super) async fn start(state: Shared) -> (SocketAddr, JoinHandle<()>) {
     (address, serving)
 }
 
-/// `Err` closes the connection.
+/// Counts the request as under way.
 async fn answer(state: Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    {
+        let mut state = state.lock().unwrap();
+        state.under_way += 1;
+        state.most = state.most.max(state.under_way);
+    }
+    let answered = respond(Arc::clone(&state), request).await;
+    state.lock().unwrap().under_way -= 1;
+    answered
+}
+
+/// `Err` closes the connection.
+async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let (request, fault) = {
@@ -67,7 +79,8 @@ async fn answer(state: Shared, request: Request<Incoming>) -> io::Result<Respons
             Ok(reply.header("retry-after", &seconds.to_string()))
         }
         Some(Fault::Stale) => {
-            let mut before = state.lock().unwrap().before.clone();
+            let before = state.lock().unwrap().before.clone();
+            let mut before = before.expect("the test keeps the world for stale reads");
             operations::carry_out(&mut before, &request)
         }
         Some(Fault::Hold(gate)) => {
@@ -99,7 +112,7 @@ fn carry_out(state: &Shared, request: &Recorded) -> Outcome {
     let mut state = state.lock().unwrap();
     let state = &mut *state;
     signature::check(request, state.ahead_ms, state.token)?;
-    let before = state.world.clone();
+    let before = state.before.is_some().then(|| state.world.clone());
     let outcome = operations::carry_out(&mut state.world, request);
     if outcome.is_ok() && !matches!(request.method, Method::GET | Method::HEAD) {
         state.before = before;
