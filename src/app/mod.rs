@@ -2,7 +2,7 @@
 //!
 //! Ports are taken before the store is opened, so that a second service fails without a
 //! trace; a listener answers only when everything behind it stands. At the end: no more
-//! callbacks, no more claims; running steps get the grace time; the rest is handed back.
+//! claims, no more callbacks; running steps get the grace time; the rest is handed back.
 
 mod handoff;
 mod lookup;
@@ -35,7 +35,7 @@ use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision, unbuilt};
 use crate::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
 use crate::telemetry::Metrics;
-use crate::worker::{Parse, Parts, Revisions, Workers};
+use crate::worker::{Parse, Parts, Paused, Revisions, Workers};
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,16 @@ impl Service {
         settings: &Settings,
         file: RulesFile,
         lookup: Arc<dyn Lookup + Send + Sync>,
+    ) -> Result<Self, StartError> {
+        Self::start_on(settings, file, lookup, open).await
+    }
+
+    /// [`Service::start`] on the store that `open` makes once the ports are taken.
+    pub async fn start_on(
+        settings: &Settings,
+        file: RulesFile,
+        lookup: Arc<dyn Lookup + Send + Sync>,
+        open: impl FnOnce(&Settings, &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError>,
     ) -> Result<Self, StartError> {
         refuse_unbuilt(&file)?;
         let (buckets, destinations) = (file.buckets, file.destinations);
@@ -168,8 +178,10 @@ impl Service {
         }
     }
 
-    /// Ends the service: first callbacks, then claims, then what runs.
+    /// Ends the service: no further step begins, callbacks that have come are stored, and
+    /// steps under way get the grace time.
     pub async fn drain(self) {
+        self.workers.stop_claiming();
         self.stop_public.cancel();
         let _ = self.public_listener.await;
         self.workers.drain(self.grace).await;
@@ -178,7 +190,8 @@ impl Service {
     }
 }
 
-fn refuse_unbuilt(file: &RulesFile) -> Result<(), StartError> {
+/// Refuses a rules file that asks for what this version does not do.
+pub fn refuse_unbuilt(file: &RulesFile) -> Result<(), StartError> {
     let found = unbuilt(file);
     if found.is_empty() {
         return Ok(());
@@ -223,7 +236,7 @@ fn retention(settings: &Settings) -> Retention {
 /// What operators are told of rules and workers, kept up to date for as long as anybody asks.
 fn standing(
     revision: RevisionId,
-    mut paused: watch::Receiver<Option<String>>,
+    mut paused: watch::Receiver<Paused>,
 ) -> watch::Receiver<Standing> {
     let now = move |workers_paused| Standing {
         revision: Some(revision),
@@ -232,7 +245,7 @@ fn standing(
     let (sender, receiver) = watch::channel(now(None));
     tokio::spawn(async move {
         while paused.changed().await.is_ok() {
-            let reason = paused.borrow_and_update().clone();
+            let reason = paused.borrow_and_update().why.clone();
             if sender.send(now(reason)).is_err() {
                 return;
             }

@@ -18,7 +18,7 @@ pub(super) fn unavailable(error: Unavailable) -> Stop {
 pub(super) const fn exit_of(error: &OpenError) -> Exit {
     match error {
         OpenError::Served(_) => Exit::Unavailable,
-        OpenError::Newer { .. } | OpenError::Older(_) => Exit::BadSettings,
+        OpenError::Newer { .. } | OpenError::Older(_) | OpenError::Foreign(_) => Exit::BadSettings,
         OpenError::Missing(_) | OpenError::Unusable { .. } => Exit::NoInput,
     }
 }

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::model::task::StepNo;
+
 /// The last column is not cut below this, even on a narrow terminal.
 const LEAST: usize = 24;
 
@@ -53,6 +55,16 @@ impl Table {
                 .max()
         };
         (0..columns).filter_map(widest).collect()
+    }
+}
+
+/// A step as it is called everywhere: its number, and its id where that is known, with
+/// the action that the id does not tell.
+pub(super) fn step_name(number: StepNo, id: &str, action: &str) -> String {
+    if id == action {
+        format!("{number} {id}")
+    } else {
+        format!("{number} {id} ({action})")
     }
 }
 

@@ -31,16 +31,7 @@ impl Gate for SparkRtcGate {
         self.check(&headers, &body, received)?;
         let event = sparkrtc::parse(body, &headers, received)
             .map_err(|error| Refusal::NotAnEvent(error.to_string()))?;
-        let mut plan = plan(&self.rules.rules, &event, 0);
-        // Reasons quote patterns of the rules file, which may come from the environment.
-        let dooms = plan
-            .tasks
-            .iter_mut()
-            .filter_map(|task| task.doomed.as_mut());
-        let reasons = dooms.map(|failure| &mut failure.reason);
-        for reason in reasons.chain(plan.skipped.iter_mut().map(|skipped| &mut skipped.reason)) {
-            *reason = self.rules.mask.apply(reason).into_owned();
-        }
+        let plan = plan(&self.rules.rules, &event, 0).masked(&self.rules.mask);
         Ok(Arrival {
             event: Arc::new(event),
             plan,

@@ -51,7 +51,7 @@ impl Outcome {
     }
 }
 
-/// A request and its answer. Texts are masked before they get here.
+/// A request and its answer. Texts are masked, then cut, before they are stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     pub method: String,
@@ -65,10 +65,10 @@ pub struct Exchange {
     pub sent_length: u64,
     /// SHA-256 of the sent body, hexadecimal.
     pub sent_digest: String,
-    /// The sent body of a failed attempt, cut to [`KEPT_BODY`].
+    /// The sent body of a failed attempt; at most [`KEPT_BODY`] is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<String>,
-    /// The answer to a failed attempt, cut to [`KEPT_BODY`].
+    /// The answer to a failed attempt; at most [`KEPT_BODY`] is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
 }

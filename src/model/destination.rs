@@ -1,5 +1,6 @@
 //! A configured destination: where notifications may go, and how.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A destination of the rules file.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Destination {
     /// Its key in the file.
     pub name: String,
@@ -62,6 +63,18 @@ pub struct Breaker {
     pub longest: Duration,
 }
 
+/// Only the origin of its URL is shown: the rest may be a token, and a proxy's may name a
+/// password.
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination")
+            .field("name", &self.name)
+            .field("origin", &self.url.origin().ascii_serialization())
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a notification's body looks like when the step gives none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -109,5 +122,36 @@ impl Format {
             self,
             Self::Slack | Self::Feishu | Self::DingTalk | Self::WeCom
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destination_shows_its_origin_and_no_secret() {
+        let destination = Destination {
+            name: "lms".into(),
+            url: "https://user:hidden@lms.example.com:8443/hidden?token=hidden"
+                .parse()
+                .unwrap(),
+            secrets: vec!["hidden".into()],
+            timeout: Duration::from_secs(15),
+            concurrency: 1,
+            rate: None,
+            allow_private: false,
+            headers: vec![("authorization".into(), "hidden".into())],
+            format: Format::Slack,
+            text: Some("hidden".into()),
+            breaker: None,
+            success: Vec::new(),
+            retry: Vec::new(),
+            refused: Vec::new(),
+            tls: TlsFiles::default(),
+            proxy: Some("http://user:hidden@proxy.example.com/".parse().unwrap()),
+        };
+        let shown = r#"Destination { name: "lms", origin: "https://lms.example.com:8443", format: Slack, .. }"#;
+        assert_eq!(format!("{destination:?}"), shown);
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::id::TaskId;
+use super::secret::Mask;
 use super::task::{Lane, RevisionId};
 
 /// The outcome of planning one event.
@@ -14,6 +15,23 @@ pub struct Plan {
     pub tasks: Vec<PlannedTask>,
     /// Every rule that did not match, with its reason.
     pub skipped: Vec<Skipped>,
+}
+
+impl Plan {
+    /// The plan with secrets hidden in its reasons: they quote patterns of the rules file,
+    /// which may come from the environment.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        let dooms = self
+            .tasks
+            .iter_mut()
+            .filter_map(|task| task.doomed.as_mut());
+        let reasons = dooms.map(|failure| &mut failure.reason);
+        for reason in reasons.chain(self.skipped.iter_mut().map(|skipped| &mut skipped.reason)) {
+            *reason = mask.apply(reason).into_owned();
+        }
+        self
+    }
 }
 
 /// A task to be stored with its event.
@@ -46,4 +64,34 @@ pub enum Turn {
 pub struct Skipped {
     pub rule: String,
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::failure::FailureKind;
+    use super::super::id::EventId;
+    use super::*;
+
+    #[test]
+    fn reasons_of_skipped_rules_and_doomed_tasks_are_masked() {
+        let plan = Plan {
+            revision: RevisionId::of(""),
+            tasks: vec![PlannedTask {
+                id: TaskId::derive(EventId::derive(None, &[]), "r", 0),
+                rule: "r".into(),
+                generation: 0,
+                lane: Lane::Bucket("b".into()),
+                turn: Turn::Needed,
+                order_key: None,
+                doomed: Some(Failure::new(FailureKind::Invalid, "not hidden-7")),
+            }],
+            skipped: vec![Skipped {
+                rule: "s".into(),
+                reason: "is not hidden-7".into(),
+            }],
+        };
+        let masked = plan.masked(&Mask::new(["hidden-7".into()]));
+        assert_eq!(masked.tasks[0].doomed.as_ref().unwrap().reason, "not ***");
+        assert_eq!(masked.skipped[0].reason, "is not ***");
+    }
 }

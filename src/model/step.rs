@@ -1,6 +1,7 @@
 //! A step with its templates filled in: what an action carries out.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,7 +100,7 @@ pub enum TagObjects {
 }
 
 /// Send one request to a destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Notify {
     pub destination: String,
     pub method: http::Method,
@@ -114,4 +115,40 @@ pub struct Notify {
     pub webhook_id: String,
     /// Overrides the destination's.
     pub timeout: Option<Duration>,
+}
+
+/// Only the origin of its URL is shown, and nothing of headers and body: paths and queries
+/// of webhooks are secrets, and the others may hold some.
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify")
+            .field("destination", &self.destination)
+            .field("method", &self.method)
+            .field("origin", &self.url.origin().ascii_serialization())
+            .field("webhook_id", &self.webhook_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_shows_its_origin_and_no_secret() {
+        let request = Rendered::Notify(Notify {
+            destination: "lms".into(),
+            method: http::Method::POST,
+            url: "https://lms.example.com/hidden?token=hidden"
+                .parse()
+                .unwrap(),
+            headers: vec![("authorization".into(), "hidden".into())],
+            content_type: "text/plain".into(),
+            body: "hidden".into(),
+            webhook_id: "msg_1_0".into(),
+            timeout: None,
+        });
+        let shown = r#"Notify(Notify { destination: "lms", method: POST, origin: "https://lms.example.com", webhook_id: "msg_1_0", .. })"#;
+        assert_eq!(format!("{request:?}"), shown);
+    }
 }

@@ -59,8 +59,8 @@ pub trait Store: Send + Sync {
     /// The moves of the claimed task's present step, in order of their numbers.
     async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable>;
 
-    /// The newest completed move from each of these places that any task of the
-    /// same recording made.
+    /// The newest completed move from each of these places that any step of any task of
+    /// the same recording made.
     async fn earlier_moves(
         &self,
         claim: &Claim,
@@ -81,8 +81,9 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Applied, ApplyError>;
 
-    /// Marks the waiting tasks of lanes that are not among `known` with the reason,
-    /// and clears the mark of those that are again.
+    /// Says which lanes there are. Tasks of all others wait, spend no tries and are shown
+    /// with that reason, until a later call names their lane. Answers those of these lanes
+    /// that tasks wait in. The cost does not grow with the backlog.
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable>;
 
     /// Which of these running tasks a person asked to cancel.
@@ -91,8 +92,8 @@ pub trait Store: Send + Sync {
     /// Waits until another process, such as the command line, has written.
     async fn changed(&self);
 
-    /// Removes what has outlived `keep`, at most a bounded number of rows a call.
-    /// Dead tasks stay.
+    /// Removes what has outlived `keep`, at most a bounded number of rows a call, however
+    /// many an event has. Dead tasks stay.
     async fn prune(&self, keep: Retention, now: Timestamp) -> Result<Pruned, Unavailable>;
 
     /// The queue's figures, for metrics.

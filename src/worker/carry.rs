@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::ended::Ended;
 use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
-use crate::action::{self, Done, Stopped, Subject};
+use crate::action::{self, Done, Stopped, Subject, rename};
 use crate::clock;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::secret::Mask;
@@ -32,19 +32,34 @@ const SIGNATURE: usize = 16;
 /// Links that were signed while a step was rendered.
 type Signed = Arc<Mutex<Vec<String>>>;
 
-/// What came of an action, before it is told in words.
-enum Halt {
-    Returned(Result<Done, Stopped>),
-    Panicked(String),
-    /// The service's grace time ended first.
-    Interrupted,
+/// How an action came to its end.
+struct Halt {
+    /// `None` when the service's grace time ended first.
+    returned: Option<Result<Done, Stopped>>,
+    timed_out: bool,
 }
 
 impl Runner {
     pub(super) async fn carry_out(&self, work: &Work<'_>) -> Result<Ended, Dropped> {
-        if self.cancel.is_cancelled() {
-            return Ok(Ended::not_begun(Ran::Cancelled));
+        let signed = Signed::default();
+        let step = AssertUnwindSafe(self.step(work, &signed)).catch_unwind();
+        let ended = step.await.unwrap_or_else(|panic| {
+            let reason = format!("the step crashed: {}", message_of(&*panic));
+            Ok(Ended::failure(FailureKind::Panic, reason))
+        })?;
+        let signed = std::mem::take(&mut *signed.lock().unwrap_or_else(PoisonError::into_inner));
+        let links = Mask::new(signed.iter().flat_map(|link| traces(link)));
+        Ok(ended.without_links(&links, &work.revision.mask))
+    }
+
+    async fn step(&self, work: &Work<'_>, signed: &Signed) -> Result<Ended, Dropped> {
+        if self.interrupt.is_cancelled() {
+            return Ok(Ended::not_begun(Ran::Interrupted));
         }
+        let stop = match self.stop(work).await {
+            Ok(stop) => stop,
+            Err(ran) => return Ok(Ended::not_begun(ran)),
+        };
         let tries = work.claim.task().tries;
         if tries > work.rule.retry.tries {
             return Ok(Ended::failure(
@@ -58,15 +73,30 @@ impl Runner {
         if let Some(reason) = self.gone(work) {
             return Ok(Ended::not_begun(Ran::Unable(reason)));
         }
-        let signed: Signed = Arc::default();
-        let ended = match self.render(work, &signed) {
-            Ok(Rendering::Run(rendered)) => self.act(work, &rendered).await?,
-            Ok(Rendering::Skip(reason)) => Ended::skipped(reason),
-            Err(failure) => Ended::failed(failure, None),
+        match self.render(work, signed) {
+            Ok(Rendering::Run(rendered)) => self.act(work, &rendered, &stop).await,
+            Ok(Rendering::Skip(reason)) => Ok(Ended::skipped(reason)),
+            Err(failure) => Ok(Ended::failed(failure, None)),
+        }
+    }
+
+    /// What asks the step to end early. A step of a cancelled task is not begun, unless it
+    /// can only go forward: then nothing but the service's end stops it.
+    async fn stop(&self, work: &Work<'_>) -> Result<CancellationToken, Ran> {
+        if !self.cancel.is_cancelled() {
+            return Ok(self.cancel.child_token());
+        }
+        let Action::Rename(_) = work.step.action else {
+            return Err(Ran::Cancelled);
         };
-        let signed = std::mem::take(&mut *signed.lock().unwrap_or_else(PoisonError::into_inner));
-        let links = Mask::new(signed.iter().flat_map(|link| traces(link)));
-        Ok(ended.without_links(&links).masked(&work.revision.mask))
+        let moves = self.parts.store.moves(work.claim).await.map_err(|error| {
+            tracing::error!(%error, "a step was not begun: the store cannot be used");
+            Ran::Interrupted
+        })?;
+        match rename::standing(&moves, work.place()) {
+            rename::Standing::After => Ok(CancellationToken::new()),
+            rename::Standing::Untouched | rename::Standing::Before => Err(Ran::Cancelled),
+        }
     }
 
     /// Why the step cannot start: a name that is gone from the rules file.
@@ -118,39 +148,38 @@ impl Runner {
         )
     }
 
-    async fn act(&self, work: &Work<'_>, rendered: &Rendered) -> Result<Ended, Dropped> {
-        let stop = self.cancel.child_token();
+    async fn act(
+        &self,
+        work: &Work<'_>,
+        rendered: &Rendered,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Dropped> {
         let limit = match work.step.action {
             // The request carries the step's timeout itself, so that the failure says
             // which part of the exchange took too long.
             Action::Notify(_) => None,
             Action::Rename(_) | Action::Tag(_) => work.step.timeout,
         };
-        let (halt, timed_out) = self.halt(work, rendered, &stop, limit).await;
-        match halt {
-            Halt::Returned(Ok(done)) => Ok(Ended::passed(done)),
-            Halt::Returned(Err(Stopped::Failed { failure, exchange })) => {
+        let halt = self.halt(work, rendered, stop, limit).await;
+        match halt.returned {
+            Some(Ok(done)) => Ok(Ended::passed(done)),
+            Some(Err(Stopped::Failed { failure, exchange })) => {
                 Ok(Ended::failed(*failure, exchange.map(|exchange| *exchange)))
             }
-            Halt::Returned(Err(Stopped::LeaseLost)) => Err(Dropped),
-            Halt::Returned(Err(Stopped::Unavailable(reason))) => {
+            Some(Err(Stopped::LeaseLost)) => Err(Dropped),
+            Some(Err(Stopped::Unavailable(reason))) => {
                 tracing::error!(reason, "a step stopped: the store cannot be used");
                 Ok(Ended::interrupted(Ran::Interrupted))
             }
-            Halt::Returned(Err(Stopped::Interrupted)) => {
-                Ok(self.stopped_early(work, limit.filter(|_| timed_out)))
+            Some(Err(Stopped::Interrupted)) => {
+                Ok(self.stopped_early(work, limit.filter(|_| halt.timed_out)))
             }
-            Halt::Panicked(message) => Ok(Ended::failure(
-                FailureKind::Panic,
-                format!("the step crashed: {message}"),
-            )),
-            Halt::Interrupted => Ok(Ended::interrupted(Ran::Interrupted)),
+            None => Ok(Ended::interrupted(Ran::Interrupted)),
         }
     }
 
     fn stopped_early(&self, work: &Work<'_>, exceeded: Option<Duration>) -> Ended {
         match exceeded {
-            _ if self.cancel.is_cancelled() => Ended::interrupted(Ran::Cancelled),
             Some(limit) => Ended::failure(
                 FailureKind::Timeout,
                 format!(
@@ -159,6 +188,7 @@ impl Runner {
                     humantime::format_duration(limit),
                 ),
             ),
+            None if self.cancel.is_cancelled() => Ended::interrupted(Ran::Cancelled),
             None => Ended::interrupted(Ran::Interrupted),
         }
     }
@@ -170,7 +200,7 @@ impl Runner {
         rendered: &Rendered,
         stop: &CancellationToken,
         limit: Option<Duration>,
-    ) -> (Halt, bool) {
+    ) -> Halt {
         let subject = Subject {
             rule: work.rule.name.clone(),
             place: work.place().cloned(),
@@ -186,7 +216,6 @@ impl Runner {
             stop,
         };
         let action = action::run(&self.parts.reach, rendered, &subject, &mut journal);
-        let action = AssertUnwindSafe(action).catch_unwind();
         tokio::pin!(action);
         let exceeded = async {
             match limit {
@@ -198,11 +227,12 @@ impl Runner {
         let mut timed_out = false;
         loop {
             tokio::select! {
+                // First: an action that has ended is not run again for want of grace.
+                biased;
                 returned = &mut action => {
-                    let halt = returned.map_or_else(|panic| Halt::Panicked(message_of(&*panic)), Halt::Returned);
-                    return (halt, timed_out);
+                    return Halt { returned: Some(returned), timed_out };
                 }
-                () = self.interrupt.cancelled() => return (Halt::Interrupted, timed_out),
+                () = self.interrupt.cancelled() => return Halt { returned: None, timed_out },
                 () = &mut exceeded, if !timed_out => {
                     timed_out = true;
                     stop.cancel();
@@ -226,7 +256,7 @@ fn traces(link: &str) -> Vec<String> {
     traces
 }
 
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())

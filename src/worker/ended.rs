@@ -86,7 +86,8 @@ impl Ended {
         })
     }
 
-    /// Without any secret in what will be stored, logged or shown.
+    /// Without any secret in what will be stored, logged or shown. Bodies are cut only
+    /// then: cut before, a secret across the end would keep its first part.
     pub(super) fn masked(mut self, mask: &Mask) -> Self {
         let hide = |text: &mut String| *text = mask.apply(text).into_owned();
         if let Ran::Failed(failure) = &mut self.ran {
@@ -98,21 +99,21 @@ impl Ended {
         if let Some(exchange) = &mut self.exchange {
             hide(&mut exchange.url);
             let bodies = [&mut exchange.sent, &mut exchange.answer];
-            for text in bodies.into_iter().flatten().filter(|text| is_cut(text)) {
-                *text = mask.apply_to_cut(text).into_owned();
+            for text in bodies.into_iter().flatten() {
+                hide(text);
+                text.truncate(text.floor_char_boundary(KEPT_BODY));
             }
-            exchange.sent.as_mut().map(hide);
-            exchange.answer.as_mut().map(hide);
         }
         self
     }
 
-    /// Without these links in what later steps see, where a destination told them back.
-    pub(super) fn without_links(mut self, links: &Mask) -> Self {
+    /// Without these links, also where a destination told them back to later steps, and
+    /// without the secrets of `mask`.
+    pub(super) fn without_links(mut self, links: &Mask, mask: &Mask) -> Self {
         for value in self.output.iter_mut().flat_map(Outputs::values_mut) {
             hide_within(value, links);
         }
-        self.masked(links)
+        self.masked(&mask.and(links))
     }
 
     /// The row for the log of attempts.
@@ -132,12 +133,6 @@ impl Ended {
             exchange: self.exchange.clone(),
         })
     }
-}
-
-/// Whether a kept body may be the beginning of a longer one.
-fn is_cut(text: &str) -> bool {
-    // It is cut between characters, of up to four bytes.
-    text.len() + 4 > KEPT_BODY
 }
 
 fn hide_within(value: &mut Value, mask: &Mask) {

@@ -10,6 +10,7 @@ mod close;
 mod ended;
 mod journal;
 pub mod lane;
+mod pause;
 mod revision;
 mod run;
 mod sweep;
@@ -22,18 +23,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::pause::Paused;
 pub use self::revision::{Parse, Revisions};
 use crate::action::Reach;
 use crate::clock;
 use crate::model::id::TaskId;
+use crate::model::task::Attempt;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, Retention, Store, Unavailable};
 use crate::telemetry::Metrics;
 
 use self::lane::{Lanes, Permit, Reserved};
-
-/// How long to leave a store alone that could not answer.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+use self::pause::Pauses;
 
 /// What workers need.
 #[derive(Clone)]
@@ -63,11 +64,13 @@ pub struct Workers {
     /// The grace time is over: steps end where they are.
     interrupt: CancellationToken,
     tasks: TaskTracker,
-    /// How to ask a running task to end.
-    running: Arc<Mutex<HashMap<TaskId, CancellationToken>>>,
-    /// Why nothing is claimed for the time being.
-    paused: Arc<watch::Sender<Option<String>>>,
+    running: Arc<Mutex<Running>>,
+    pauses: Pauses,
 }
+
+/// How to ask running tasks to end. Each is known by the claim that its run began with:
+/// a task can be claimed again before the run that gave it up is gone.
+type Running = HashMap<(TaskId, Attempt), CancellationToken>;
 
 impl Workers {
     /// Workers that do nothing yet.
@@ -78,7 +81,7 @@ impl Workers {
             interrupt: CancellationToken::new(),
             tasks: TaskTracker::new(),
             running: Arc::default(),
-            paused: Arc::new(watch::Sender::new(None)),
+            pauses: Pauses::default(),
         }
     }
 
@@ -104,9 +107,9 @@ impl Workers {
         &self.parts.lanes
     }
 
-    /// Why nothing is claimed for the time being; `None` while all is well.
-    pub fn paused(&self) -> watch::Receiver<Option<String>> {
-        self.paused.subscribe()
+    /// Whether, and why, nothing is claimed for the time being.
+    pub fn paused(&self) -> watch::Receiver<Paused> {
+        self.pauses.subscribe()
     }
 
     /// Whether the service is being stopped.
@@ -116,28 +119,32 @@ impl Workers {
 
     /// Carries the claimed task to its end, in the background.
     pub fn run(&self, claim: Claim, permit: Permit) {
-        let id = claim.task().id;
+        let begun = (claim.task().id, claim.attempt());
         let cancel = CancellationToken::new();
-        if claim.cancel_requested() {
-            cancel.cancel();
-        }
-        self.running().insert(id, cancel.clone());
+        self.running().insert(begun, cancel.clone());
         let runner = run::Runner {
             parts: self.parts.clone(),
+            draining: self.draining.clone(),
             interrupt: self.interrupt.clone(),
             cancel,
+            pauses: self.pauses.clone(),
         };
         let workers = self.clone();
         self.tasks.spawn(async move {
             runner.run(claim, permit).await;
-            workers.running().remove(&id);
+            workers.running().remove(&begun);
         });
     }
 
-    /// Stops claiming, lets running steps end for as long as `grace`, then hands back
-    /// the rest.
-    pub async fn drain(&self, grace: Duration) {
+    /// Begins no further step, be it of a task that runs.
+    pub fn stop_claiming(&self) {
         self.draining.cancel();
+    }
+
+    /// Begins no further step, lets running ones end for as long as `grace`, then hands
+    /// back the rest.
+    pub async fn drain(&self, grace: Duration) {
+        self.stop_claiming();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait())
             .await
@@ -155,23 +162,33 @@ impl Workers {
     /// Ends only between two claims: one that was dropped while the store commits it would
     /// leave tasks running that nobody runs, their tries spent.
     async fn claim_loop(self) {
+        let mut patience = self.pauses.patience();
         while !self.is_draining() {
-            let claimed = self.claim_once(clock::now()).await;
-            self.draining.run_until_cancelled(self.rest(claimed)).await;
+            match self.claim_once(clock::now()).await {
+                Ok(next_due) => {
+                    patience = self.pauses.patience();
+                    self.draining.run_until_cancelled(self.rest(next_due)).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "workers pause: the store cannot be used");
+                    let wait = patience.wait(&error);
+                    self.draining.run_until_cancelled(wait).await;
+                }
+            }
         }
     }
 
     /// Waits until there may be something to claim.
-    async fn rest(&self, claimed: Result<Option<Timestamp>, Unavailable>) {
+    async fn rest(&self, next_due: Option<Timestamp>) {
         let woken = self.parts.lanes.waker().woken();
-        match claimed {
-            Ok(Some(due)) => {
+        match next_due {
+            Some(due) => {
                 let wait = due.since(clock::now());
                 let _woken_or_due = tokio::time::timeout(wait, woken).await;
             }
-            Ok(None) => woken.await,
-            Err(error) => self.pause(&error).await,
+            None => woken.await,
         }
+        self.pauses.over().await;
     }
 
     /// Claims once and starts what it got. Answers when to look again; `None` when only
@@ -186,8 +203,6 @@ impl Workers {
             return Ok(None);
         }
         let claimed = self.parts.store.claim(room, now).await?;
-        self.paused
-            .send_if_modified(|paused| paused.take().is_some());
         for claim in claimed.claims {
             self.start_claimed(claim, &mut reserved);
         }
@@ -204,30 +219,29 @@ impl Workers {
         );
     }
 
-    async fn pause(&self, error: &Unavailable) {
-        tracing::error!(%error, "workers pause: the store cannot be used");
-        self.paused.send_replace(Some(error.to_string()));
-        tokio::time::sleep(STORE_PAUSE).await;
-    }
-
     /// Notices what the command line wrote: new due tasks and requests to cancel.
     async fn watch_loop(self) {
         loop {
             self.parts.store.changed().await;
             self.parts.lanes.waker().wake();
-            let running: Vec<TaskId> = self.running().keys().copied().collect();
-            let Ok(requests) = self.parts.store.cancel_requests(running).await else {
-                continue;
-            };
-            let tokens = self.running();
-            requests
-                .iter()
-                .filter_map(|id| tokens.get(id))
-                .for_each(CancellationToken::cancel);
+            let mut patience = self.pauses.patience();
+            while let Err(error) = self.hear_cancels().await {
+                patience.wait(&error).await;
+            }
         }
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, CancellationToken>> {
+    async fn hear_cancels(&self) -> Result<(), Unavailable> {
+        let running = self.running().keys().map(|(id, _)| *id).collect();
+        let asked = self.parts.store.cancel_requests(running).await?;
+        self.running()
+            .iter()
+            .filter(|((id, _), _)| asked.contains(id))
+            .for_each(|(_, cancel)| cancel.cancel());
+        Ok(())
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

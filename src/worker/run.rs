@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::Parts;
 use super::lane::Permit;
+use super::pause::{Patience, Pauses};
 use super::revision::NoRules;
-use super::{Parts, STORE_PAUSE};
 use crate::clock::{self, Stopwatch};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::recording::Place;
-use crate::model::task::StepNo;
+use crate::model::task::{Lane, StepNo};
 use crate::model::transition::{Position, Standing, Transition, settle};
 use crate::rules::file::Revision;
 use crate::rules::plan::lane_and_turn;
@@ -23,10 +24,22 @@ use crate::store::{Applied, ApplyError, Claim, Hold, NextStep, Settlement, Unava
 /// Runs one task.
 pub(super) struct Runner {
     pub(super) parts: Parts,
+    /// The service stops: no further step is begun.
+    pub(super) draining: CancellationToken,
     /// The service's grace time is over.
     pub(super) interrupt: CancellationToken,
     /// A person asked to cancel this task.
     pub(super) cancel: CancellationToken,
+    pub(super) pauses: Pauses,
+}
+
+/// Room for the step that a task goes on with.
+enum Room {
+    /// There is none, or no such step.
+    None,
+    /// That of the step before.
+    Same,
+    Other(Permit),
 }
 
 /// The claim is no longer ours, or the service ends: nothing more may be written.
@@ -73,6 +86,9 @@ impl Runner {
     pub(super) async fn run(&self, claim: Claim, permit: Permit) {
         let mut held = Some((claim, permit));
         while let Some((claim, permit)) = held {
+            if claim.cancel_requested() {
+                self.cancel.cancel();
+            }
             held = self.run_step(claim, permit).await.unwrap_or(None);
         }
     }
@@ -82,23 +98,27 @@ impl Runner {
         claim: Claim,
         permit: Permit,
     ) -> Result<Option<(Claim, Permit)>, Dropped> {
-        let (settlement, next) = match self.rules(&claim).await? {
-            Ok(rules) => self.settlement(&claim, &rules, permit).await?,
-            Err(reason) => (waiting(&claim, reason), None),
+        let (settlement, room) = match self.rules(&claim).await? {
+            Ok(rules) => self.settlement(&claim, &rules).await?,
+            Err(reason) => (waiting(&claim, reason), Room::None),
         };
-        match (self.apply(claim, settlement).await?, next) {
-            (Applied::Continues(claim), Some(permit)) => Ok(Some((*claim, permit))),
-            _ => Ok(None),
-        }
+        // The permit is kept until the end is stored: what runs stays bounded though the
+        // store be away, and a lane of one runs its tasks one after the other.
+        Ok(match (self.apply(claim, settlement).await?, room) {
+            (Applied::Continues(claim), Room::Same) => Some((*claim, permit)),
+            (Applied::Continues(claim), Room::Other(permit)) => Some((*claim, permit)),
+            _ => None,
+        })
     }
 
     /// The rules the task was planned under, or why it has to wait.
     async fn rules(&self, claim: &Claim) -> Result<Result<Arc<Revision>, String>, Dropped> {
         let revision = claim.task().revision;
+        let mut patience = self.pauses.patience();
         loop {
             match self.parts.revisions.get(revision, &*self.parts.store).await {
                 Ok(rules) => return Ok(Ok(rules)),
-                Err(NoRules::Unavailable(cause)) => self.pause(&cause).await?,
+                Err(NoRules::Unavailable(cause)) => self.pause(&mut patience, &cause).await?,
                 Err(unusable) => return Ok(Err(unusable.to_string())),
             }
         }
@@ -108,15 +128,14 @@ impl Runner {
         &self,
         claim: &Claim,
         revision: &Revision,
-        permit: Permit,
-    ) -> Result<(Settlement, Option<Permit>), Dropped> {
+    ) -> Result<(Settlement, Room), Dropped> {
         let Some(work) = find(claim, revision) else {
             let task = claim.task();
             let reason = format!(
                 "rule {:?} has no step {} in {}",
                 task.rule, task.step, revision.rules.revision
             );
-            return Ok((waiting(claim, reason), None));
+            return Ok((waiting(claim, reason), Room::None));
         };
         let (started, watch) = (clock::now(), Stopwatch::start());
         let ended = self.carry_out(&work).await?;
@@ -135,19 +154,17 @@ impl Runner {
         if let Some(output) = ended.output {
             outputs.insert(work.step.id.clone(), output.into());
         }
-        let (next, permit) = match transition {
-            Transition::Advance => self.next_step(&work, place.as_ref(), permit),
-            _ => (None, None),
+        let (next, room) = match transition {
+            Transition::Advance => self.next_step(&work, place.as_ref()),
+            _ => (None, Room::None),
         };
-        Ok((
-            Settlement {
-                transition,
-                attempt: record,
-                outputs,
-                next,
-            },
-            permit,
-        ))
+        let settlement = Settlement {
+            transition,
+            attempt: record,
+            outputs,
+            next,
+        };
+        Ok((settlement, room))
     }
 
     /// Counts and logs the attempt, once.
@@ -171,40 +188,38 @@ impl Runner {
         }
     }
 
-    /// Where the task goes on, with the permit for it if there is room.
-    fn next_step(
-        &self,
-        work: &Work<'_>,
-        place: Option<&Place>,
-        permit: Permit,
-    ) -> (Option<NextStep>, Option<Permit>) {
+    /// Where the task goes on, with room for it if there is any.
+    fn next_step(&self, work: &Work<'_>, place: Option<&Place>) -> (Option<NextStep>, Room) {
         let number = work.step_no() + 1;
         let Some(step) = work.rule.steps.get(usize::from(number)) else {
-            return (None, None);
+            return (None, Room::None);
         };
         let Some((lane, turn)) = lane_and_turn(step, place) else {
-            return (None, None);
+            return (None, Room::None);
         };
-        let permit = if lane == work.claim.task().lane {
-            Some(permit)
+        let room = self.room(work, &lane);
+        let hold = match room {
+            Room::None => Hold::Leave,
+            Room::Same | Room::Other(_) => Hold::Keep,
+        };
+        let next = NextStep {
+            step: number,
+            lane,
+            turn,
+            hold,
+        };
+        (Some(next), room)
+    }
+
+    fn room(&self, work: &Work<'_>, lane: &Lane) -> Room {
+        if self.draining.is_cancelled() {
+            Room::None
+        } else if *lane == work.claim.task().lane {
+            Room::Same
         } else {
-            drop(permit);
-            self.parts.lanes.permit(&lane)
-        };
-        let hold = if permit.is_some() {
-            Hold::Keep
-        } else {
-            Hold::Leave
-        };
-        (
-            Some(NextStep {
-                step: number,
-                lane,
-                turn,
-                hold,
-            }),
-            permit,
-        )
+            let permit = self.parts.lanes.permit(lane);
+            permit.map_or(Room::None, Room::Other)
+        }
     }
 
     /// Writes how the claim ends, for as long as it takes the store to come back: the
@@ -212,6 +227,7 @@ impl Runner {
     async fn apply(&self, claim: Claim, settlement: Settlement) -> Result<Applied, Dropped> {
         let leaves_work = leaves_work(&settlement);
         let mut claim = claim;
+        let mut patience = self.pauses.patience();
         loop {
             match self
                 .parts
@@ -230,19 +246,18 @@ impl Runner {
                     return Err(Dropped);
                 }
                 Err(ApplyError::Unavailable { claim: back, cause }) => {
-                    self.pause(&cause).await?;
+                    self.pause(&mut patience, &cause).await?;
                     claim = *back;
                 }
             }
         }
     }
 
-    pub(super) async fn pause(&self, cause: &Unavailable) -> Result<(), Dropped> {
+    async fn pause(&self, patience: &mut Patience, cause: &Unavailable) -> Result<(), Dropped> {
         tracing::error!(error = %cause, "a task waits: the store cannot be used");
-        let pause = tokio::time::sleep(STORE_PAUSE);
         // A task left running in the store is due again at the next start.
         self.interrupt
-            .run_until_cancelled(pause)
+            .run_until_cancelled(patience.wait(cause))
             .await
             .ok_or(Dropped)
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{STORE_PAUSE, Workers};
+use super::Workers;
+use super::pause::STORE_PAUSE;
 use crate::clock;
 use crate::store::{Pruned, Unavailable};
 

@@ -1,4 +1,4 @@
-//! The real program, killed under load: nothing that was acknowledged is lost.
+//! The real program, killed or stopped under load: nothing that was acknowledged is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aftertake::callback::sparkrtc;
+use aftertake::store::sqlite::{Desk, TaskFilter};
 use serde_json::{Value, json};
 
 use crate::support::sink::Sink;
@@ -91,14 +93,11 @@ async fn flood(to: String, first: usize, gone: Arc<AtomicBool>) -> BTreeSet<Stri
     accepted
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_all_tries() {
-    let folder = tempfile::tempdir().unwrap();
-    let sink = Sink::start([]).await;
-    rules(folder.path(), &sink);
+/// Serves three times under load, each time until `end`; answers what was accepted.
+async fn flooded(folder: &Path, sink: &Sink, end: impl Fn(&mut Child)) -> BTreeSet<String> {
     let mut accepted = BTreeSet::new();
     for round in 0..3 {
-        let mut served = serve(folder.path());
+        let mut served = serve(folder);
         let gone = Arc::new(AtomicBool::new(false));
         let already = sink.requests().len();
         let floods: Vec<_> = (0..8)
@@ -111,18 +110,22 @@ async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_a
             })
             .collect();
         sink.received(already + 100).await;
-        served.child.kill().unwrap();
+        tokio::task::block_in_place(|| end(&mut served.child));
         gone.store(true, Ordering::SeqCst);
         for flood in floods {
             accepted.extend(flood.await.unwrap());
         }
     }
     assert!(accepted.len() > 100);
+    accepted
+}
 
-    let _served = serve(folder.path());
+/// Serves once more until all of these were announced, each under one id.
+async fn assert_announced(folder: &Path, sink: &Sink, accepted: &BTreeSet<String>) {
+    let _served = serve(folder);
     let ids = loop {
         let count = sink.requests().len();
-        let ids = ids_by_object(&sink);
+        let ids = ids_by_object(sink);
         if accepted.iter().all(|object| ids.contains_key(object)) {
             break ids;
         }
@@ -131,6 +134,49 @@ async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_a
     for (object, ids) in ids {
         assert_eq!(ids.len(), 1, "{object} was announced under {ids:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_all_tries() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start([]).await;
+    rules(folder.path(), &sink);
+    let kill = |child: &mut Child| child.kill().unwrap();
+    let accepted = flooded(folder.path(), &sink, kill).await;
+    assert_announced(folder.path(), &sink, &accepted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start([]).await;
+    rules(folder.path(), &sink);
+    let stop = |child: &mut Child| {
+        let pid = child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(asked.unwrap().success());
+        assert!(child.wait().unwrap().success());
+    };
+    let accepted = flooded(folder.path(), &sink, stop).await;
+    let desk = Desk::open(&folder.path().join("aftertake.db"), sparkrtc::decode).unwrap();
+    let tasks = desk
+        .tasks(&TaskFilter {
+            limit: 1_000_000,
+            ..TaskFilter::default()
+        })
+        .unwrap();
+    for task in tasks {
+        let stands = (task.state, task.tries);
+        assert!([("done", 1), ("ready", 0)].contains(&stands), "{stands:?}");
+    }
+    drop(desk);
+    assert_announced(folder.path(), &sink, &accepted).await;
+    let announced = sink.requests();
+    let ids: BTreeSet<&str> = announced
+        .iter()
+        .map(|one| one.header("webhook-id"))
+        .collect();
+    assert_eq!(ids.len(), announced.len());
 }
 
 /// The `webhook-id`s under which each object was announced.

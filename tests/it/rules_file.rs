@@ -126,6 +126,15 @@ fn bad_file_is_refused_with_exactly_these_words() {
     }
 }
 
+/// The store gives the tasks of one event 65,536 keys.
+#[test]
+fn file_with_more_rules_than_an_event_can_have_tasks_is_refused() {
+    let rule = |number| format!("- {{ name: r{number}, steps: [{{ notify: lms }}] }}\n");
+    let rules: String = (0..=65_536).map(rule).collect();
+    let refusal = refusal(&format!("rules:\n{rules}"));
+    assert!(refusal.contains("the file is too large"), "{refusal}");
+}
+
 #[test]
 fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
     for (name, text) in cases("good-") {

@@ -1,38 +1,20 @@
 //! The real service on real ports, started again with other rules.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aftertake::app::Service;
 use aftertake::callback::{CallbackHeaders, sparkrtc};
 use aftertake::clock;
-use aftertake::config::{Admin, LogFormat, Retention, Settings, StoreUrl};
 use aftertake::model::id::EventId;
-use aftertake::rules::file::{self, Lookup, RulesFile};
+use aftertake::rules::file::{Lookup, RulesFile};
 use aftertake::rules::plan::plan;
 use aftertake::store::Arrival;
 use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter};
 use bytes::Bytes;
 
-use crate::support::sink::Sink;
-
-type Env = BTreeMap<&'static str, &'static str>;
-
-pub(crate) fn settings(folder: &Path) -> Settings {
-    let day = Duration::from_hours(24);
-    Settings {
-        rules: folder.join("rules.yaml"),
-        store: StoreUrl::Sqlite(folder.join("a.db")),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        admin: Admin::new("127.0.0.1:0".parse().unwrap(), None).unwrap(),
-        retention: Retention::new(day, day).unwrap(),
-        grace: Duration::from_secs(20),
-        log: LogFormat::Text,
-        log_filter: "warn".to_owned(),
-    }
-}
+use crate::support::premises::{Env, PATIENT, Premises, announcing, parse, settings};
+use crate::support::sink::{Reply, Sink};
 
 fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
     let text = format!(
@@ -40,7 +22,7 @@ fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
          rules: [{{ name: announce, steps: [{{ notify: {{ destination: lms, path: '{path}' }} }}] }}]\n",
         sink.url("/"),
     );
-    file::parse("rules.yaml", &text, Path::new(""), env).unwrap()
+    parse(&text, env)
 }
 
 fn arrival(rules: &RulesFile, body: &str) -> Arrival {
@@ -71,7 +53,7 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
 
     let new = rules(&sink, "/new", &Env::new());
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env);
-    let settings = settings(folder.path());
+    let settings = settings(folder.path(), PATIENT);
     // The lane holds one task at a time: the first stored has ended when the second is sent.
     let service = Service::start(&settings, new, lookup).await.unwrap();
     let received = sink.received(1).await;
@@ -108,7 +90,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(Env::new());
-    let settings = settings(folder.path());
+    let settings = settings(folder.path(), PATIENT);
     let rules = rules(&sink, "/new", &Env::new());
     let service = Service::start(&settings, rules, lookup).await.unwrap();
     let to = format!("http://{}/callbacks/sparkrtc", service.public);
@@ -154,4 +136,27 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
         }
     }
     assert_eq!(sink.requests().len(), 8, "a duplicate causes nothing");
+}
+
+#[tokio::test]
+async fn failed_attempt_keeps_no_part_of_a_secret_at_the_end_of_what_is_kept() {
+    let premises = Premises::new();
+    let body = format!("{}hidden-token-7", "x".repeat(4090));
+    let sink = Sink::start([Reply::status(422).body(body)]).await;
+    let steps = format!(
+        "{{ notify: {{ destination: lms, body: '{}${{TOKEN}}' }} }}",
+        "x".repeat(4090)
+    );
+    let env = Env::from([("TOKEN", "hidden-token-7")]);
+    let running = premises
+        .start_in(&announcing(&sink, &steps), &env, PATIENT)
+        .await;
+    running.announce("a.mp4").await;
+    running.store.settled(1).await;
+    running.service.drain().await;
+
+    let attempts = premises.only().attempts;
+    let exchange = attempts[0].exchange.as_ref().unwrap();
+    let kept = Some(format!("{}***", "x".repeat(4090)));
+    assert_eq!((&exchange.sent, &exchange.answer), (&kept, &kept));
 }

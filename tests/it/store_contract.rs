@@ -22,25 +22,25 @@ use aftertake::store::{
     Recorded, Retention, Settlement, Store,
 };
 
-const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
-fn plain() -> AroundCommit {
+pub(crate) fn plain() -> AroundCommit {
     Arc::new(|_operations, commit| commit())
 }
 
-fn open(path: &Path) -> SqliteStore {
+pub(crate) fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path, sparkrtc::decode, plain()).unwrap()
 }
 
-fn lane() -> Lane {
+pub(crate) fn lane() -> Lane {
     Lane::Destination("lms".into())
 }
 
-fn bucket() -> Lane {
+pub(crate) fn bucket() -> Lane {
     Lane::Bucket("b".into())
 }
 
-fn place(key: &str) -> Place {
+pub(crate) fn place(key: &str) -> Place {
     Place {
         bucket: "b".into(),
         key: key.into(),
@@ -48,7 +48,7 @@ fn place(key: &str) -> Place {
 }
 
 /// An arrival of a recording `key`, with a task for each of the rules.
-fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arrival {
+pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arrival {
     let id = EventId::derive(Some(Timestamp::from_millis(time * 1000)), &[key.as_bytes()]);
     let mut fields = Fields::new(EventType::RecordFileComplete);
     fields.obs_bucket = Some("b".into());
@@ -87,11 +87,11 @@ fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arrival {
     }
 }
 
-fn notify(key: &str, time: i64) -> Arrival {
+pub(crate) fn notify(key: &str, time: i64) -> Arrival {
     arrival(key, time, &[("announce", lane(), Turn::NotNeeded)])
 }
 
-fn ending(transition: Transition) -> Settlement {
+pub(crate) fn ending(transition: Transition) -> Settlement {
     Settlement {
         transition,
         attempt: None,
@@ -100,7 +100,7 @@ fn ending(transition: Transition) -> Settlement {
     }
 }
 
-async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Vec<Claim> {
+pub(crate) async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Vec<Claim> {
     store
         .claim(vec![LaneRoom { lane, free: 10 }], now)
         .await
@@ -108,18 +108,18 @@ async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Vec<Claim> {
         .claims
 }
 
-async fn one(store: &SqliteStore, lane: Lane, now: Timestamp) -> Claim {
+pub(crate) async fn one(store: &SqliteStore, lane: Lane, now: Timestamp) -> Claim {
     let mut claims = claim(store, lane, now).await;
     assert_eq!(claims.len(), 1);
     claims.pop().unwrap()
 }
 
-async fn end(store: &SqliteStore, claim: Claim, transition: Transition) {
+pub(crate) async fn end(store: &SqliteStore, claim: Claim, transition: Transition) {
     let applied = store.apply(claim, ending(transition), NOW).await.unwrap();
     assert!(matches!(applied, Applied::Settled));
 }
 
-fn moved(number: u32, phase: MovePhase) -> Move {
+pub(crate) fn moved(number: u32, phase: MovePhase) -> Move {
     Move {
         number,
         from: place(&format!("from/{number}.ts")),
@@ -559,6 +559,23 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
         desk.event(listed[0].event).unwrap().unwrap().skipped[0].reason,
         "no field app_id"
     );
+}
+
+#[tokio::test]
+async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let rules = ["first", "second", "third"].map(|rule| (rule, bucket(), Turn::Needed));
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let second = TaskId::derive(first.event().id, "second", 0);
+    assert_eq!(desk.cancel(second, NOW).unwrap(), CancelOutcome::Cancelled);
+    end(&store, first, Transition::Finish).await;
+    assert_eq!(one(&store, bucket(), NOW).await.task().rule, "third");
+    assert_eq!(desk.retry(second, NOW).unwrap(), RetryOutcome::Requeued);
+    assert!(claim(&store, bucket(), NOW).await.is_empty());
 }
 
 #[tokio::test]

@@ -145,3 +145,34 @@ async fn key_that_does_not_belong_to_its_certificate_is_named() {
     let named = format!("{}, {}: ", client.0.display(), client.1.display());
     assert!(failure.reason.contains(&named), "{}", failure.reason);
 }
+
+#[tokio::test]
+async fn server_that_never_shakes_hands_is_no_connection() {
+    // Accepts by being listened on, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let url: Url = format!("https://localhost:{port}/").parse().unwrap();
+    let destination = Destination {
+        tls: TlsFiles {
+            ca: Some(file("ca.pem")),
+            client: None,
+        },
+        ..destination(&url)
+    };
+    let request = Request {
+        method: Method::POST,
+        url,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        timeout: Duration::from_hours(1),
+    };
+    let failure = Guarded::new()
+        .send(&destination, request)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    assert!(
+        failure.reason.ends_with(": no connection within 5s"),
+        "{failure}"
+    );
+}

@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Done, Stopped};
-use crate::model::attempt::{Exchange, KEPT_BODY};
+use crate::model::attempt::Exchange;
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
 use crate::model::step::Notify;
@@ -91,8 +91,9 @@ fn stopped(
     Stopped::Failed {
         failure: Box::new(failure),
         exchange: Some(Box::new(Exchange {
-            sent: Some(text(&notify.body, KEPT_BODY)),
-            answer: answer.map(|answer| text(&answer.body, KEPT_BODY)),
+            // Whole: whoever keeps them hides secrets before anything is cut.
+            sent: Some(String::from_utf8_lossy(&notify.body).into_owned()),
+            answer: answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()),
             ..exchange
         })),
     }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::story::Story;
+use crate::app;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{Answer, OutFlags};
-use crate::cli::{load, store};
+use crate::cli::{load, serve, store};
 use crate::config::StoreUrl;
-use crate::model::event::Event;
-use crate::model::plan::Plan;
-use crate::rules::file::RulesFile;
 use crate::rules::plan::plan;
 use crate::store::{Arrival, Recorded};
 
 pub(super) fn run(path: &Path, rules: &Path, url: &StoreUrl, out: OutFlags) -> Result<(), Stop> {
     let file = load::rules(rules)?;
+    // Tasks of such rules would be run by a service that passes over what it does not know.
+    app::refuse_unbuilt(&file).map_err(serve::refused)?;
     let event = load::event(path)?;
     let mut desk = store::desk(url)?;
     let arrival = Arrival {
-        plan: masked_plan(&file, &event),
+        plan: plan(&file.rules, &event, 0).masked(&file.mask),
         event: Arc::new(event),
     };
     let recorded = desk.record(&arrival, &file.rules.text);
@@ -36,15 +36,6 @@ pub(super) fn run(path: &Path, rules: &Path, url: &StoreUrl, out: OutFlags) -> R
         new: matches!(recorded, Recorded::New { .. }),
         event: Story::of(&detail),
     })
-}
-
-/// Reasons quote the rule's patterns, which can hold values of the environment.
-fn masked_plan(file: &RulesFile, event: &Event) -> Plan {
-    let mut plan = plan(&file.rules, event, 0);
-    for skipped in &mut plan.skipped {
-        skipped.reason = file.mask.apply(&skipped.reason).into_owned();
-    }
-    plan
 }
 
 /// What became of the callback: the event as it is stored now.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::tried::{Outcome, Tried, TriedEvent, TriedRule, TriedStep, Work};
 use crate::cli::out::Answer;
-use crate::cli::table::{indented, lines, one_line};
+use crate::cli::table::{indented, lines, one_line, step_name};
 
 impl Answer for Tried {
     fn text(&self, _: Option<usize>) -> String {
@@ -46,22 +46,12 @@ fn heading(rule: &TriedRule) -> String {
 }
 
 fn described(step: &TriedStep) -> String {
-    let TriedStep {
-        step: number,
-        id,
-        action,
-        ..
-    } = step;
-    let name = if id == action {
-        id.clone()
-    } else {
-        format!("{id} ({action})")
-    };
+    let name = step_name(step.step, &step.id, step.action);
     let mut text = match &step.outcome {
-        Outcome::Runs(work) => format!("{number} {name}{}", work_text(work)),
-        Outcome::Skipped { reason } => format!("{number} {name}: skipped: {reason}\n"),
-        Outcome::Fails { reason } => format!("{number} {name}: fails: {reason}\n"),
-        Outcome::NotReached => format!("{number} {name}: not reached\n"),
+        Outcome::Runs(work) => format!("{name}{}", work_text(work)),
+        Outcome::Skipped { reason } => format!("{name}: skipped: {reason}\n"),
+        Outcome::Fails { reason } => format!("{name}: fails: {reason}\n"),
+        Outcome::NotReached => format!("{name}: not reached\n"),
     };
     if let (Some(condition), Some(end)) = (&step.condition, text.find('\n')) {
         let condition = format!("\n  only if {condition}, known when it runs");

@@ -9,7 +9,7 @@ use crate::callback::sparkrtc;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{Answer, OutFlags};
 use crate::cli::store;
-use crate::cli::table::{indented, lines, one_line};
+use crate::cli::table::{indented, lines, one_line, step_name};
 use crate::config::StoreUrl;
 use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
 use crate::model::id::TaskId;
@@ -180,6 +180,18 @@ impl Answer for Story<'_> {
 }
 
 impl Story<'_> {
+    /// The step that is next, by its id too once it was tried: only attempts tell ids, the
+    /// rules may be others by now.
+    fn step(&self) -> String {
+        let number = self.detail.row.step;
+        let tried = self.detail.attempts.iter().rev();
+        tried
+            .filter(|attempt| attempt.step == number)
+            .map(|attempt| step_name(number, &attempt.step_id, &attempt.action))
+            .next()
+            .unwrap_or_else(|| number.to_string())
+    }
+
     /// What there is to say in one line each.
     fn facts(&self) -> impl Iterator<Item = (&'static str, String)> {
         let row = &self.detail.row;
@@ -193,7 +205,7 @@ impl Story<'_> {
             ("rule", Some(row.rule.clone())),
             ("event", Some(event)),
             ("room", row.room.clone()),
-            ("step", Some(row.step.to_string())),
+            ("step", Some(self.step())),
             ("tries", Some(row.tries.to_string())),
             ("lane", Some(self.lane.to_owned())),
             ("due", row.due.map(|due| due.to_string())),
@@ -218,10 +230,9 @@ fn attempt_text(attempt: &AttemptRecord) -> String {
         Outcome::Succeeded | Outcome::Interrupted => String::new(),
     };
     let mut text = format!(
-        "{}  {} {} {} in {} ms{why}\n",
+        "{}  {} {} in {} ms{why}\n",
         attempt.started,
-        attempt.step,
-        attempt.step_id,
+        step_name(attempt.step, &attempt.step_id, &attempt.action),
         attempt.outcome.name(),
         attempt.took.as_millis(),
     );

@@ -36,8 +36,10 @@ CREATE TABLE recordings (
     turn             INTEGER
 ) WITHOUT ROWID;
 
--- Unsettled tasks only. `seq` is the event's shifted left by 16 plus a number, so tasks
--- of an event are a range and the order of acceptance is the order of the key.
+-- Every task, also those that are settled: what the queue asks for is found by indexes
+-- that a settled task is not in. `seq` is the event's shifted left by 16 plus a number, so
+-- tasks of an event are a range and the order of acceptance is the order of the key.
+-- `state` counts as `TaskState::NAMES` does. `at` is when the task was settled.
 CREATE TABLE tasks (
     seq        INTEGER PRIMARY KEY,
     id         BLOB NOT NULL UNIQUE,
@@ -53,36 +55,24 @@ CREATE TABLE tasks (
     order_key  TEXT,
     recording  BLOB,
     needs_turn INTEGER NOT NULL,
-    running    INTEGER NOT NULL,
+    state      INTEGER NOT NULL,
     due        INTEGER NOT NULL,
     blocked_by INTEGER,
     cancel     INTEGER NOT NULL DEFAULT 0,
+    at         INTEGER,
     failure    TEXT,
     note       TEXT
 );
-CREATE INDEX tasks_due ON tasks (lane, due, seq) WHERE running = 0 AND blocked_by IS NULL;
-CREATE INDEX tasks_blocked ON tasks (blocked_by, seq) WHERE blocked_by IS NOT NULL;
+-- An index ends with its row's key, so both are in order of acceptance last.
+CREATE INDEX tasks_due ON tasks (lane, due) WHERE state = 0 AND blocked_by IS NULL;
+CREATE INDEX tasks_blocked ON tasks (blocked_by) WHERE blocked_by IS NOT NULL;
+-- For lists of one state, and for what ran when the last process ended.
+CREATE INDEX tasks_state ON tasks (state);
 
--- Done, dead and cancelled tasks, where they cost the queue nothing.
-CREATE TABLE settled (
-    seq        INTEGER PRIMARY KEY,
-    id         BLOB NOT NULL UNIQUE,
-    rule       TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    revision   INTEGER NOT NULL,
-    step       INTEGER NOT NULL,
-    tries      INTEGER NOT NULL,
-    attempt    INTEGER NOT NULL,
-    since      INTEGER NOT NULL,
-    outputs    TEXT,
-    lane       TEXT NOT NULL,
-    order_key  TEXT,
-    recording  BLOB,
-    needs_turn INTEGER NOT NULL,
-    state      INTEGER NOT NULL,
-    at         INTEGER NOT NULL,
-    failure    TEXT
-);
+-- The lanes of the rules file in force: a task of any other waits until it is back.
+CREATE TABLE lanes (
+    name TEXT PRIMARY KEY
+) WITHOUT ROWID;
 
 -- One row for each try, as JSON.
 CREATE TABLE attempts (
@@ -110,8 +100,7 @@ CREATE TABLE moves (
     phase       INTEGER NOT NULL,
     PRIMARY KEY (task, step, number)
 ) WITHOUT ROWID;
-CREATE INDEX moves_from ON moves (recording, from_bucket, from_key, task);
-CREATE INDEX moves_unfinished ON moves (task) WHERE phase < 2;
+CREATE INDEX moves_from ON moves (recording, from_bucket, from_key);
 
 -- Tasks by state, kept in the transactions that change them: counting a million rows for
 -- each scrape would not do.

@@ -2,7 +2,7 @@
 
 use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
-use super::row::{TASK, TaskRow, json, outputs_text, recording};
+use super::row::{TaskRow, json, outputs_text, recording, task_columns};
 use super::turn;
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
@@ -31,6 +31,15 @@ struct Held {
     turn: Option<RecordingId>,
 }
 
+/// How a task waits for its next try.
+struct Again<'a> {
+    due: i64,
+    /// Tries to give back.
+    refund: i64,
+    why: Option<&'a Failure>,
+    note: Option<&'a str>,
+}
+
 pub(super) fn apply(
     txn: &mut Txn<'_>,
     seq: i64,
@@ -41,34 +50,41 @@ pub(super) fn apply(
     let Some(held) = held(txn, seq, attempt)? else {
         return Ok(Written::Lost);
     };
-    let outputs = outputs_text(&settlement.outputs);
-    txn.conn
-        .prepare_cached("UPDATE tasks SET outputs = ?2 WHERE seq = ?1")?
-        .execute((seq, outputs))?;
     if let Some(record) = &settlement.attempt {
         log(txn, seq, attempt, record)?;
     }
+    let handed_back = Again {
+        due: now.millis(),
+        refund: 1,
+        why: None,
+        note: None,
+    };
     match &settlement.transition {
-        Transition::Advance => return advance(txn, &held, settlement.next.as_ref(), now),
-        Transition::Finish => settle(txn, &held, DONE, None, now)?,
-        Transition::Bury { why } => settle(txn, &held, DEAD, Some(why), now)?,
-        Transition::Cancel => settle(txn, &held, CANCELLED, None, now)?,
+        Transition::Advance => return advance(txn, &held, settlement, now),
+        Transition::Finish => settle(txn, &held, settlement, DONE, None, now)?,
+        Transition::Bury { why } => settle(txn, &held, settlement, DEAD, Some(why), now)?,
+        Transition::Cancel => settle(txn, &held, settlement, CANCELLED, None, now)?,
         Transition::RetryAt { due, why } => {
-            ready(txn, seq, due.millis(), 0)?;
-            txn.conn
-                .prepare_cached("UPDATE tasks SET failure = ?2 WHERE seq = ?1")?
-                .execute((seq, json(why)))?;
+            let again = Again {
+                due: due.millis(),
+                refund: 0,
+                why: Some(why),
+                ..handed_back
+            };
+            ready(txn, &held, settlement, &again)?;
             give_up_turn(txn, &held, false)?;
         }
         Transition::Wait { why } => {
-            ready(txn, seq, now.millis() + WAIT_MS, 1)?;
-            txn.conn
-                .prepare_cached("UPDATE tasks SET note = ?2 WHERE seq = ?1")?
-                .execute((seq, why))?;
+            let again = Again {
+                due: now.millis() + WAIT_MS,
+                note: Some(why),
+                ..handed_back
+            };
+            ready(txn, &held, settlement, &again)?;
             give_up_turn(txn, &held, false)?;
         }
         Transition::HandBack => {
-            ready(txn, seq, now.millis(), 1)?;
+            ready(txn, &held, settlement, &handed_back)?;
             give_up_turn(txn, &held, true)?;
         }
     }
@@ -82,7 +98,7 @@ pub(super) fn is_held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Re
 
 fn held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<Option<Held>> {
     let mut statement = txn.conn.prepare_cached(
-        "SELECT CASE needs_turn WHEN 1 THEN recording END FROM tasks WHERE seq = ?1 AND attempt = ?2 AND running = 1",
+        "SELECT CASE needs_turn WHEN 1 THEN recording END FROM tasks WHERE seq = ?1 AND attempt = ?2 AND state = 1",
     )?;
     let mut rows = statement.query((seq, attempt))?;
     let Some(row) = rows.next()? else {
@@ -101,13 +117,25 @@ fn log(txn: &Txn<'_>, seq: i64, attempt: Attempt, record: &AttemptRecord) -> rus
     Ok(())
 }
 
-/// `refund`: tries to give back.
-fn ready(txn: &mut Txn<'_>, seq: i64, due: i64, refund: i64) -> rusqlite::Result<()> {
+fn ready(
+    txn: &mut Txn<'_>,
+    held: &Held,
+    settlement: &Settlement,
+    again: &Again<'_>,
+) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET running = 0, due = ?2, tries = max(tries - ?3, 0) WHERE seq = ?1",
+            "UPDATE tasks SET state = 0, due = ?2, tries = max(tries - ?3, 0), failure = coalesce(?4, failure), \
+             note = ?5, outputs = ?6 WHERE seq = ?1",
         )?
-        .execute((seq, due, refund))?;
+        .execute((
+            held.seq,
+            again.due,
+            again.refund,
+            again.why.map(json),
+            again.note,
+            outputs_text(&settlement.outputs),
+        ))?;
     txn.leaves(RUNNING);
     txn.enters(READY);
     Ok(())
@@ -126,11 +154,22 @@ fn give_up_turn(txn: &Txn<'_>, held: &Held, competes: bool) -> rusqlite::Result<
 fn settle(
     txn: &mut Txn<'_>,
     held: &Held,
+    settlement: &Settlement,
     state: usize,
     why: Option<&Failure>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    move_to_settled(txn, held.seq, state, why, now)?;
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET state = ?2, at = ?3, failure = ?4, outputs = ?5 WHERE seq = ?1",
+        )?
+        .execute((
+            held.seq,
+            state,
+            now.millis(),
+            why.map(json),
+            outputs_text(&settlement.outputs),
+        ))?;
     if let Some(recording) = held.turn {
         turn::pass_on(txn, held.seq, recording, false)?;
     }
@@ -139,45 +178,18 @@ fn settle(
     Ok(())
 }
 
-/// Takes the task out of the queue.
-pub(super) fn move_to_settled(
-    txn: &Txn<'_>,
-    seq: i64,
-    state: usize,
-    why: Option<&Failure>,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    txn.conn
-        .prepare_cached(
-            "INSERT INTO settled (seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, \
-             order_key, recording, needs_turn, state, at, failure) \
-             SELECT seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, order_key, \
-             recording, needs_turn, ?2, ?3, ?4 FROM tasks WHERE seq = ?1",
-        )?
-        .execute((seq, i64::try_from(state).unwrap_or(0), now.millis(), why.map(json)))?;
-    txn.conn
-        .prepare_cached("DELETE FROM tasks WHERE seq = ?1")?
-        .execute([seq])?;
-    Ok(())
-}
-
 fn advance(
     txn: &mut Txn<'_>,
     held: &Held,
-    next: Option<&NextStep>,
+    settlement: &Settlement,
     now: Timestamp,
 ) -> rusqlite::Result<Written> {
     // A settlement without the step it leads to would lose the task; it is done instead.
-    let Some(next) = next else {
-        settle(txn, held, DONE, None, now)?;
+    let Some(next) = &settlement.next else {
+        settle(txn, held, settlement, DONE, None, now)?;
         return Ok(Written::Settled);
     };
-    txn.conn
-        .prepare_cached(
-            "UPDATE tasks SET step = ?2, lane = ?3, needs_turn = ?4, tries = 0, running = 0, due = ?5, failure = NULL \
-             WHERE seq = ?1",
-        )?
-        .execute((held.seq, next.step, next.lane.to_string(), next.turn == Turn::Needed, now.millis()))?;
+    go_to(txn, held.seq, next, settlement, now)?;
     let has_turn = match (held.turn, next.turn) {
         (Some(recording), turn) => turn::pass_on(txn, held.seq, recording, turn == Turn::Needed)?,
         (None, _) => false,
@@ -190,16 +202,43 @@ fn advance(
     }
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET running = 1, tries = 1, attempt = attempt + 1 WHERE seq = ?1",
+            "UPDATE tasks SET state = 1, tries = 1, attempt = attempt + 1 WHERE seq = ?1",
         )?
         .execute([held.seq])?;
     let row = txn
         .conn
-        .prepare_cached(&format!("SELECT {TASK} FROM tasks WHERE seq = ?1"))?
+        .prepare_cached(concat!(
+            "SELECT ",
+            task_columns!(),
+            " FROM tasks WHERE seq = ?1"
+        ))?
         .query_row([held.seq], TaskRow::read)?;
     Ok(claimed(txn, row)?.map_or(Written::Settled, |claim| {
         Written::Continues(Box::new(claim))
     }))
+}
+
+fn go_to(
+    txn: &Txn<'_>,
+    seq: i64,
+    next: &NextStep,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET step = ?2, lane = ?3, needs_turn = ?4, tries = 0, state = 0, due = ?5, failure = NULL, \
+             outputs = ?6 WHERE seq = ?1",
+        )?
+        .execute((
+            seq,
+            next.step,
+            next.lane.to_string(),
+            next.turn == Turn::Needed,
+            now.millis(),
+            outputs_text(&settlement.outputs),
+        ))?;
+    Ok(())
 }
 
 /// Takes the turn for the step that the task came to; whether it has to wait for it.

@@ -1,8 +1,8 @@
 //! Takes due tasks, lane by lane.
 
 use super::core::{READY, RUNNING, Txn};
-use super::row::{self, TASK, TaskRow};
-use super::turn;
+use super::row::{self, TaskRow, task_columns};
+use super::{read, turn};
 use crate::model::plan::Turn;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, Claimed, LaneRoom};
@@ -27,7 +27,7 @@ pub(super) fn claim(
                 claims.extend(take(txn, row)?);
             }
         }
-        next_due = earlier(next_due, first_due(txn, &lane)?);
+        next_due = earlier(next_due, read::first_due(txn.conn, &lane)?);
     }
     Ok(Claimed {
         claims,
@@ -35,22 +35,17 @@ pub(super) fn claim(
     })
 }
 
-pub(super) const DUE: &str = "FROM tasks WHERE lane = ?1 AND running = 0 AND blocked_by IS NULL";
-
 fn due(txn: &Txn<'_>, lane: &str, free: usize, now: Timestamp) -> rusqlite::Result<Vec<TaskRow>> {
     let limit = i64::try_from(free).unwrap_or(i64::MAX);
     txn.conn
-        .prepare_cached(&format!(
-            "SELECT {TASK} {DUE} AND due <= ?2 ORDER BY due, seq LIMIT ?3"
+        .prepare_cached(concat!(
+            "SELECT ",
+            task_columns!(),
+            " FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND due <= ?2 \
+             ORDER BY due, seq LIMIT ?3"
         ))?
         .query_map((lane, now.millis(), limit), TaskRow::read)?
         .collect()
-}
-
-fn first_due(txn: &Txn<'_>, lane: &str) -> rusqlite::Result<Option<i64>> {
-    txn.conn
-        .prepare_cached(&format!("SELECT min(due) {DUE}"))?
-        .query_row([lane], |row| row.get(0))
 }
 
 fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
@@ -66,7 +61,7 @@ fn take(txn: &mut Txn<'_>, mut row: TaskRow) -> rusqlite::Result<Option<Claim>> 
     }
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET running = 1, attempt = attempt + 1, tries = tries + 1, note = NULL WHERE seq = ?1",
+            "UPDATE tasks SET state = 1, attempt = attempt + 1, tries = tries + 1, note = NULL WHERE seq = ?1",
         )?
         .execute([row.seq])?;
     txn.leaves(READY);

@@ -16,7 +16,7 @@ pub(super) const CANCELLED: usize = 4;
 
 /// A connection that writes.
 pub(super) struct Core {
-    conn: Connection,
+    pub(super) conn: Connection,
     decode: Decode,
 }
 
@@ -33,11 +33,12 @@ impl Core {
         Self { conn, decode }
     }
 
-    pub(super) fn conn(&self) -> &Connection {
-        &self.conn
-    }
-
     /// Runs `work` in one transaction and commits it, or nothing of it.
+    ///
+    /// The connection stays usable after a failed read, write or sync: with the rollback,
+    /// SQLite drops the pages it holds and goes back to the last whole commit of its log, so
+    /// what a failed sync may have lost is written again before it counts (pager states in
+    /// <https://sqlite.org/src/file/src/pager.c>). Once the disk works, the next call does.
     pub(super) fn commit<T>(
         &mut self,
         work: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<T>,

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::apply::move_to_settled;
-use super::core::{CANCELLED, Core, DEAD, READY, Txn};
+use super::core::{CANCELLED, Core, DEAD, READY, RUNNING, Txn};
 use super::row::{TASK_BITS, recording};
 use super::schema::{self, OpenError};
 use super::{read, record, turn};
 use crate::model::id::TaskId;
-use crate::model::task::{Lane, RevisionId};
+use crate::model::recording::RecordingId;
+use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::{Arrival, Decode, Recorded, Unavailable};
 
@@ -54,6 +54,14 @@ pub enum CancelOutcome {
     Unknown,
 }
 
+/// The task that a command names.
+struct Found {
+    seq: i64,
+    state: usize,
+    /// The recording whose turn its step needs.
+    turn: Option<RecordingId>,
+}
+
 impl Desk {
     /// Opens the store at `path`, which must be there and of this version.
     pub fn open(path: &Path, decode: Decode) -> Result<Self, OpenError> {
@@ -64,7 +72,7 @@ impl Desk {
     }
 
     pub(super) fn conn(&self) -> &Connection {
-        self.core.conn()
+        &self.core.conn
     }
 
     pub(super) fn unavailable(&self) -> impl Fn(rusqlite::Error) -> Unavailable + use<> {
@@ -105,18 +113,29 @@ impl Desk {
         self.write(|txn| cancel(txn, id, now))
     }
 
-    /// Copies the whole store, as it is at one moment, to a new file.
+    /// Copies the whole store, as it is at one moment, to a file that is not there yet. It
+    /// gets its name once it is whole and synced.
     pub fn backup(&self, to: &Path) -> Result<(), Unavailable> {
-        let unavailable = self.unavailable();
-        let name = to.to_string_lossy();
-        self.conn()
-            .execute("VACUUM INTO ?1", [name])
-            .map_err(&unavailable)?;
-        let synced = std::fs::File::open(to).and_then(|file| file.sync_all());
-        synced.map_err(|error| Unavailable {
+        self.copy(to).map_err(|error| Unavailable {
             path: to.to_owned(),
             reason: error.to_string(),
         })
+    }
+
+    fn copy(&self, to: &Path) -> std::io::Result<()> {
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let copy = tempfile::Builder::new()
+            .prefix(".aftertake-backup-")
+            .tempfile_in(folder)?;
+        let name = copy.path().to_str();
+        let name = name.ok_or_else(|| std::io::Error::other("the folder's name is not UTF-8"))?;
+        self.conn()
+            .execute("VACUUM INTO ?1", [name])
+            .map_err(std::io::Error::other)?;
+        copy.as_file().sync_all()?;
+        copy.persist_noclobber(to)?;
+        std::fs::File::open(folder)?.sync_all()
     }
 }
 
@@ -127,78 +146,67 @@ pub(super) fn keep_revision(txn: &Txn<'_>, id: RevisionId, text: &str) -> rusqli
     Ok(())
 }
 
-/// Says of tasks in lanes that are not known why they wait, and stops saying it of those
-/// that are known again.
+/// Keeps which lanes there are; answers those that tasks wait in and that are not there.
+/// Whoever shows a task says so: marking the tasks would touch a whole backlog.
 pub(super) fn mark_unknown_lanes(txn: &Txn<'_>, known: &[Lane]) -> rusqlite::Result<Vec<Lane>> {
-    let lanes = read::lanes(txn.conn)?
-        .into_iter()
-        .filter_map(|lane| lane.parse::<Lane>().ok());
-    let unknown: Vec<Lane> = lanes.filter(|lane| !known.contains(lane)).collect();
-    let mut mark = txn.conn.prepare_cached(
-        "UPDATE tasks SET note = ?2 WHERE lane = ?1 AND running = 0 AND blocked_by IS NULL",
-    )?;
-    for lane in &unknown {
-        mark.execute((lane.to_string(), format!("{lane} is not in the rules file")))?;
+    txn.conn.prepare_cached("DELETE FROM lanes")?.execute([])?;
+    let mut insert = txn
+        .conn
+        .prepare_cached("INSERT INTO lanes (name) VALUES (?1)")?;
+    for lane in known {
+        insert.execute([lane.to_string()])?;
     }
-    txn.conn.execute(
-        "UPDATE tasks SET note = NULL WHERE note LIKE '% is not in the rules file' AND lane IN (SELECT value FROM json_each(?1))",
-        [super::row::json(&known)],
-    )?;
-    Ok(unknown)
+    let waiting = read::lanes(txn.conn)?.into_iter();
+    Ok(waiting
+        .filter_map(|lane| lane.parse().ok())
+        .filter(|lane| !known.contains(lane))
+        .collect())
 }
 
 fn retry(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<RetryOutcome> {
-    let Some((seq, state)) = settled(txn, id)? else {
-        let queued = txn
-            .conn
-            .prepare_cached("SELECT running FROM tasks WHERE id = ?1")?;
-        return Ok(queued_state(queued, id)?.map_or(RetryOutcome::Unknown, RetryOutcome::InState));
+    let Some(found) = find(txn, id)? else {
+        return Ok(RetryOutcome::Unknown);
     };
-    if state != DEAD && state != CANCELLED {
-        return Ok(RetryOutcome::InState("done"));
+    if found.state != DEAD && found.state != CANCELLED {
+        return Ok(RetryOutcome::InState(TaskState::NAMES[found.state]));
     }
     let mut body = txn
         .conn
         .prepare_cached("SELECT 1 FROM bodies WHERE event = ?1")?;
-    if !body.exists([seq >> TASK_BITS])? {
+    if !body.exists([found.seq >> TASK_BITS])? {
         return Ok(RetryOutcome::Forgotten);
     }
-    txn.conn.execute(
-        "INSERT INTO tasks (seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, order_key, \
-         recording, needs_turn, running, due) \
-         SELECT seq, id, rule, generation, revision, step, 0, attempt, ?2, outputs, lane, order_key, recording, \
-         needs_turn, 0, ?2 FROM settled WHERE seq = ?1",
-        (seq, now.millis()),
-    )?;
     txn.conn
-        .execute("DELETE FROM settled WHERE seq = ?1", [seq])?;
-    txn.leaves(state);
+        .prepare_cached(
+            "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, cancel = 0, at = NULL, failure = NULL, \
+             note = NULL WHERE seq = ?1",
+        )?
+        .execute((found.seq, now.millis()))?;
+    txn.leaves(found.state);
     txn.enters(READY);
     Ok(RetryOutcome::Requeued)
 }
 
 fn cancel(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<CancelOutcome> {
-    let found: Option<(i64, bool, bool, Option<[u8; 16]>)> = txn
-        .conn
-        .prepare_cached("SELECT seq, running, needs_turn, recording FROM tasks WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })
-        .optional()?;
-    let Some((seq, running, needs_turn, bytes)) = found else {
-        let state = settled(txn, id)?.map(|(_, state)| crate::model::task::TaskState::NAMES[state]);
-        return Ok(state.map_or(CancelOutcome::Unknown, CancelOutcome::InState));
+    let Some(found) = find(txn, id)? else {
+        return Ok(CancelOutcome::Unknown);
     };
-    if running || turn::is_unfinished(txn, seq)? {
-        txn.conn.execute(
-            "UPDATE tasks SET cancel = 1, due = ?2 WHERE seq = ?1",
-            (seq, now.millis()),
-        )?;
+    if found.state != READY && found.state != RUNNING {
+        return Ok(CancelOutcome::InState(TaskState::NAMES[found.state]));
+    }
+    if found.state == RUNNING || turn::is_unfinished(txn, found.seq)? {
+        txn.conn
+            .prepare_cached("UPDATE tasks SET cancel = 1, due = ?2 WHERE seq = ?1")?
+            .execute((found.seq, now.millis()))?;
         return Ok(CancelOutcome::Requested);
     }
-    move_to_settled(txn, seq, CANCELLED, None, now)?;
-    if let (true, Some(recording)) = (needs_turn, recording(bytes)) {
-        give_up(txn, seq, recording)?;
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET state = 4, at = ?2, blocked_by = NULL, failure = NULL, note = NULL WHERE seq = ?1",
+        )?
+        .execute((found.seq, now.millis()))?;
+    if let Some(recording) = found.turn {
+        give_up(txn, found.seq, recording)?;
     }
     txn.leaves(READY);
     txn.enters(CANCELLED);
@@ -206,11 +214,7 @@ fn cancel(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<Can
 }
 
 /// A task that waits for its turn holds none to pass on.
-fn give_up(
-    txn: &Txn<'_>,
-    seq: i64,
-    recording: crate::model::recording::RecordingId,
-) -> rusqlite::Result<()> {
+fn give_up(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<()> {
     let holds = txn
         .conn
         .prepare_cached("SELECT 1 FROM recordings WHERE id = ?1 AND turn = ?2")?
@@ -221,19 +225,17 @@ fn give_up(
     Ok(())
 }
 
-fn settled(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<(i64, usize)>> {
+fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
     txn.conn
-        .prepare_cached("SELECT seq, state FROM settled WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached(
+            "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END FROM tasks WHERE id = ?1",
+        )?
+        .query_row([id.as_bytes()], |row| {
+            Ok(Found {
+                seq: row.get(0)?,
+                state: row.get::<_, usize>(1)?.min(CANCELLED),
+                turn: recording(row.get(2)?),
+            })
+        })
         .optional()
-}
-
-fn queued_state(
-    mut statement: rusqlite::CachedStatement<'_>,
-    id: TaskId,
-) -> rusqlite::Result<Option<&'static str>> {
-    let running: Option<bool> = statement
-        .query_row([id.as_bytes()], |row| row.get(0))
-        .optional()?;
-    Ok(running.map(|running| if running { "running" } else { "ready" }))
 }

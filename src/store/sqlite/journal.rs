@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::apply::is_held;
 use super::core::Txn;
-use super::row::{MOVE, TASK_BITS, phase_number, read_move, target_number};
+use super::row::{TASK_BITS, move_columns, phase_number, read_move, target_number};
 use crate::model::moves::Move;
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
@@ -87,27 +87,31 @@ fn commit(
 
 /// The moves of one step.
 pub(super) fn moves(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Vec<Move>> {
-    conn.prepare_cached(&format!(
-        "SELECT {MOVE} FROM moves WHERE task = ?1 AND step = ?2 ORDER BY number"
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        move_columns!(),
+        " FROM moves WHERE task = ?1 AND step = ?2 ORDER BY number"
     ))?
     .query_map((seq, step), read_move)?
     .collect()
 }
 
-/// The newest completed move from each of the places, by other tasks of the recording.
+/// The newest completed move from each of the places, by whichever step of whichever task
+/// of the recording: a second `rename` of a rule looks for what the first one moved, too.
 pub(super) fn earlier(
     conn: &Connection,
-    seq: i64,
     recording: RecordingId,
     from: &[Place],
 ) -> rusqlite::Result<Vec<Move>> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {MOVE} FROM moves WHERE recording = ?1 AND from_bucket = ?2 AND from_key = ?3 AND task <> ?4 \
-         AND phase = 2 ORDER BY task DESC LIMIT 1",
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        move_columns!(),
+        " FROM moves WHERE recording = ?1 AND from_bucket = ?2 AND from_key = ?3 AND phase = 2 \
+         ORDER BY task DESC, step DESC LIMIT 1"
     ))?;
     let mut found = Vec::new();
     for place in from {
-        let row = (recording.as_bytes(), &place.bucket, &place.key, seq);
+        let row = (recording.as_bytes(), &place.bucket, &place.key);
         found.extend(statement.query_row(row, read_move).optional()?);
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row};
 
 use super::desk::Desk;
-use super::row::{self, MOVE, TASK_BITS, read_move};
+use super::row::{self, TASK_BITS, move_columns, read_move};
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
@@ -81,10 +81,30 @@ pub struct EventDetail {
     pub tasks: Vec<TaskRow>,
 }
 
-const TASKS: &str = "
-    SELECT seq, id, rule, step, tries, failure, note, due, blocked_by, running AS state FROM tasks
-    UNION ALL
-    SELECT seq, id, rule, step, tries, failure, NULL, NULL, NULL, state FROM settled";
+/// The statement that lists the tasks with `$which`. 16 is [`TASK_BITS`].
+macro_rules! list {
+    ($which:literal) => {
+        concat!(
+            "SELECT t.id, t.rule, t.state, t.step, t.tries, t.failure, e.id AS event, e.room, \
+             CASE WHEN t.state = 0 AND t.blocked_by IS NULL THEN t.due END AS due, \
+             CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
+             THEN t.lane || ' is not in the rules file' ELSE t.note END AS note \
+             FROM tasks t JOIN events e ON e.seq = t.seq >> 16 WHERE ",
+            $which
+        )
+    };
+}
+
+/// Both go from the newest task to older ones, and end with the last row that is asked for.
+pub(super) const TASKS: &str = list!(
+    "?1 IS NULL AND (?2 IS NULL OR t.rule = ?2) AND (?3 IS NULL OR e.room = ?3) ORDER BY t.seq DESC LIMIT ?4"
+);
+pub(super) const TASKS_IN_STATE: &str = list!(
+    "t.state = ?1 AND (?2 IS NULL OR t.rule = ?2) AND (?3 IS NULL OR e.room = ?3) ORDER BY t.seq DESC LIMIT ?4"
+);
+
+pub(super) const EVENTS: &str = "SELECT seq, id, received, event_type, room FROM events \
+                                 WHERE (?1 IS NULL OR room = ?1) ORDER BY seq DESC LIMIT ?2";
 
 impl Desk {
     /// Tasks, the newest first.
@@ -93,15 +113,14 @@ impl Desk {
             .state
             .as_deref()
             .and_then(|name| TaskState::NAMES.iter().position(|known| *known == name));
-        let sql = format!(
-            "SELECT t.*, e.id AS event, e.room FROM ({TASKS}) t JOIN events e ON e.seq = t.seq >> {TASK_BITS} \
-             WHERE (?1 IS NULL OR t.state = ?1) AND (?2 IS NULL OR t.rule = ?2) AND (?3 IS NULL OR e.room = ?3) \
-             ORDER BY t.seq DESC LIMIT ?4"
-        );
+        let sql = match state {
+            None => TASKS,
+            Some(_) => TASKS_IN_STATE,
+        };
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
         let rows = || {
             self.conn()
-                .prepare_cached(&sql)?
+                .prepare_cached(sql)?
                 .query_map((state, &filter.rule, &filter.room, limit), task_row)?
                 .collect::<Result<Vec<_>, _>>()
         };
@@ -118,10 +137,7 @@ impl Desk {
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
         let rows = || {
             self.conn()
-                .prepare_cached(
-                    "SELECT seq, id, received, event_type, room FROM events WHERE (?1 IS NULL OR room = ?1) \
-                     ORDER BY seq DESC LIMIT ?2",
-                )?
+                .prepare_cached(EVENTS)?
                 .query_map((&filter.room, limit), event_row)?
                 .collect::<Result<Vec<_>, _>>()
         };
@@ -134,26 +150,26 @@ impl Desk {
     }
 
     fn find_task(&self, id: TaskId) -> rusqlite::Result<Option<TaskDetail>> {
-        let found = ["tasks", "settled"].into_iter().find_map(|table| {
-            let sql = format!("SELECT seq, lane, outputs, recording FROM {table} WHERE id = ?1");
-            let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-            self.conn()
-                .query_row(&sql, [id.as_bytes()], read)
-                .optional()
-                .transpose()
-        });
-        let Some(found) = found.transpose()? else {
+        let read = |row: &Row<'_>| {
+            let lane: String = row.get("lane")?;
+            let outputs = row::outputs(row.get("outputs")?);
+            Ok((row.get("seq")?, lane, outputs, row.get("recording")?))
+        };
+        let found = self
+            .conn()
+            .prepare_cached("SELECT seq, lane, outputs, recording FROM tasks WHERE id = ?1")?
+            .query_row([id.as_bytes()], read)
+            .optional()?;
+        let Some((seq, lane, outputs, recording)) = found else {
             return Ok(None);
         };
-        let (seq, lane, outputs, recording): (i64, String, Option<String>, Option<[u8; 16]>) =
-            found;
         let Some(row) = self.tasks_of(seq, seq + 1)?.pop() else {
             return Ok(None);
         };
         Ok(Some(TaskDetail {
             row,
             lane,
-            outputs: row::outputs(outputs),
+            outputs,
             attempts: self.attempts(seq)?,
             moves: self.moves(seq)?,
             place: self.place(recording)?,
@@ -161,20 +177,19 @@ impl Desk {
     }
 
     fn find_event(&self, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
-        let sql = "SELECT seq, id, received, event_type, room FROM events WHERE id = ?1";
-        let found = self.conn().query_row(sql, [id.as_bytes()], |row| {
-            Ok((row.get::<_, i64>(0)?, event_row(row)?))
-        });
+        let found = self
+            .conn()
+            .prepare_cached("SELECT seq, id, received, event_type, room FROM events WHERE id = ?1")?
+            .query_row([id.as_bytes()], |row| {
+                Ok((row.get::<_, i64>(0)?, event_row(row)?))
+            });
         let Some((seq, row)) = found.optional()? else {
             return Ok(None);
         };
         let kept: Option<(Vec<u8>, Option<String>)> = self
             .conn()
-            .query_row(
-                "SELECT body, skipped FROM bodies WHERE event = ?1",
-                [seq],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+            .prepare_cached("SELECT body, skipped FROM bodies WHERE event = ?1")?
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let (body, skipped) = kept.map_or((None, None), |(body, skipped)| (Some(body), skipped));
         let skipped = skipped
@@ -190,12 +205,8 @@ impl Desk {
     }
 
     fn tasks_of(&self, first: i64, end: i64) -> rusqlite::Result<Vec<TaskRow>> {
-        let sql = format!(
-            "SELECT t.*, e.id AS event, e.room FROM ({TASKS}) t JOIN events e ON e.seq = t.seq >> {TASK_BITS} \
-             WHERE t.seq >= ?1 AND t.seq < ?2 ORDER BY t.seq"
-        );
         self.conn()
-            .prepare_cached(&sql)?
+            .prepare_cached(list!("t.seq >= ?1 AND t.seq < ?2 ORDER BY t.seq"))?
             .query_map((first, end), task_row)?
             .collect()
     }
@@ -213,9 +224,12 @@ impl Desk {
     }
 
     fn moves(&self, seq: i64) -> rusqlite::Result<Vec<Move>> {
-        let sql = format!("SELECT {MOVE} FROM moves WHERE task = ?1 ORDER BY step, number");
         self.conn()
-            .prepare_cached(&sql)?
+            .prepare_cached(concat!(
+                "SELECT ",
+                move_columns!(),
+                " FROM moves WHERE task = ?1 ORDER BY step, number"
+            ))?
             .query_map([seq], read_move)?
             .collect()
     }
@@ -225,23 +239,21 @@ impl Desk {
             return Ok(None);
         };
         self.conn()
-            .query_row(
+            .prepare_cached(
                 "SELECT bucket, key FROM recordings WHERE id = ?1 AND bucket IS NOT NULL",
-                [recording],
-                |row| {
-                    Ok(Place {
-                        bucket: row.get(0)?,
-                        key: row.get(1)?,
-                    })
-                },
-            )
+            )?
+            .query_row([recording], |row| {
+                Ok(Place {
+                    bucket: row.get(0)?,
+                    key: row.get(1)?,
+                })
+            })
             .optional()
     }
 }
 
 fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
     let state: usize = row.get("state")?;
-    let waits: Option<i64> = row.get("blocked_by")?;
     let due: Option<i64> = row.get("due")?;
     Ok(TaskRow {
         id: TaskId::from_bytes(row.get("id")?),
@@ -251,9 +263,7 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         state: TaskState::NAMES[state.min(TaskState::NAMES.len() - 1)],
         step: row.get("step")?,
         tries: row.get("tries")?,
-        due: due
-            .filter(|_| state == 0 && waits.is_none())
-            .map(Timestamp::from_millis),
+        due: due.map(Timestamp::from_millis),
         failure: row::failure(row.get("failure")?),
         note: row.get("note")?,
     })

@@ -10,6 +10,8 @@ mod core;
 mod desk;
 mod journal;
 mod look;
+#[cfg(test)]
+mod plans;
 mod prune;
 mod read;
 mod record;
@@ -18,17 +20,17 @@ mod schema;
 mod turn;
 mod writer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use self::apply::Written;
 use self::core::Core;
+use self::schema::Lock;
 use self::writer::Writer;
 use super::{
     Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, LaneRoom,
@@ -57,8 +59,9 @@ pub struct SqliteStore {
     pruned_to: AtomicI64,
     /// What [`Store::changed`] has seen.
     seen: AtomicI64,
-    /// Held for as long as the store is served, and freed with the process at the latest.
-    _lock: File,
+    /// Held for as long as the store is served. The last field, so that the writer has ended
+    /// before it is given up.
+    _lock: Lock,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -77,11 +80,12 @@ impl SqliteStore {
         decode: Decode,
         around_commit: AroundCommit,
     ) -> Result<Self, OpenError> {
+        schema::refuse_foreign(path)?;
         let lock = schema::lock(path)?;
         let mut core = Core::new(schema::open_serving(path)?, decode);
         let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
         core.commit(recover).map_err(unusable)?;
-        let seen = data_version(core.conn()).map_err(unusable)?;
+        let seen = data_version(&core.conn).map_err(unusable)?;
         let reader = schema::open_beside(path)?;
         let writer = Writer::start(core, path.to_owned(), around_commit)
             .map_err(|error| OpenError::unusable(path, error))?;
@@ -125,7 +129,7 @@ impl SqliteStore {
 fn recover(txn: &mut core::Txn<'_>) -> rusqlite::Result<()> {
     let orphans = txn
         .conn
-        .execute("UPDATE tasks SET running = 0 WHERE running = 1", [])?;
+        .execute("UPDATE tasks SET state = 0 WHERE state = 1", [])?;
     for _ in 0..orphans {
         txn.leaves(core::RUNNING);
         txn.enters(core::READY);
@@ -146,12 +150,7 @@ impl Store for SqliteStore {
     }
 
     async fn revision(&self, id: RevisionId) -> Result<Option<String>, Unavailable> {
-        self.read(move |conn| {
-            conn.prepare_cached("SELECT text FROM revisions WHERE id = ?1")?
-                .query_row([id.number()], |row| row.get(0))
-                .optional()
-        })
-        .await
+        self.read(move |conn| read::revision(conn, id)).await
     }
 
     async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable> {
@@ -179,8 +178,7 @@ impl Store for SqliteStore {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
-        let seq = claim.key;
-        self.read(move |conn| journal::earlier(conn, seq, recording, &from))
+        self.read(move |conn| journal::earlier(conn, recording, &from))
             .await
     }
 
@@ -226,18 +224,8 @@ impl Store for SqliteStore {
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {
-        self.read(move |conn| {
-            let mut statement =
-                conn.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1 AND cancel = 1")?;
-            let mut asked = Vec::new();
-            for id in running {
-                if statement.exists([id.as_bytes()])? {
-                    asked.push(id);
-                }
-            }
-            Ok(asked)
-        })
-        .await
+        self.read(move |conn| read::cancel_requests(conn, running))
+            .await
     }
 
     async fn changed(&self) {

@@ -1,18 +1,32 @@
-//! Forgets what has outlived its retention, a bounded number of events at a time.
+//! Forgets what has outlived its retention, a bounded number of rows at a time.
 
-use super::core::{CANCELLED, DEAD, DONE, Txn};
+use rusqlite::Params;
+
+use super::core::Txn;
 use super::row::TASK_BITS;
 use crate::model::time::Timestamp;
 use crate::store::{Pruned, Retention};
 
-/// Events looked at in one call: the writer must not be held for long.
-const EVENTS: i64 = 500;
+/// Events looked at in one call.
+const EVENTS: usize = 500;
 
-/// The newest event always stays: SQLite gives a new row the greatest key and one more, and
-/// a key that is given twice would tie a new event to what an old one left behind.
-///
+/// Rows removed in one call, and tasks after which no further event is looked at: the writer
+/// must not be held for long.
+const ROWS: usize = 2_000;
+
+/// What a call may still do, and what it did.
+struct Sweep<'a, 't> {
+    txn: &'a mut Txn<'t>,
+    rows: usize,
+    looks: usize,
+    pruned: Pruned,
+}
+
 /// Looks at the events after `cursor`, oldest first; answers where to go on, from the
 /// beginning again once everything old enough was seen.
+///
+/// The newest event always stays: SQLite gives a new row the greatest key and one more, and
+/// a key that is given twice would tie a new event to what an old one left behind.
 pub(super) fn prune(
     txn: &mut Txn<'_>,
     cursor: i64,
@@ -31,84 +45,110 @@ pub(super) fn prune(
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<Result<_, _>>()?;
-    let mut pruned = Pruned {
-        more: old.len() == usize::try_from(EVENTS).unwrap_or(0),
-        ..Pruned::default()
+    let mut sweep = Sweep {
+        txn,
+        rows: ROWS,
+        looks: ROWS,
+        pruned: Pruned {
+            more: old.len() == EVENTS,
+            ..Pruned::default()
+        },
     };
-    for &(event, received) in &old {
-        if is_needed(txn, event, history)? {
-            continue;
+    let mut seen = cursor;
+    for (event, received) in old {
+        let is_whole = sweep.event(event, history, received < horizon)?;
+        if is_whole {
+            seen = event;
         }
-        forget_history(txn, event, &mut pruned)?;
-        if received < horizon {
-            forget(txn, event, &mut pruned)?;
+        if !is_whole || sweep.looks == 0 {
+            sweep.pruned.more = true;
+            break;
         }
     }
-    let next = if pruned.more {
-        old.last().map_or(0, |(event, _)| *event)
-    } else {
-        0
-    };
-    Ok((pruned, next))
+    let next = if sweep.pruned.more { seen } else { 0 };
+    Ok((sweep.pruned, next))
 }
 
-/// The keys of an event's tasks.
-fn tasks_of(event: i64) -> (i64, i64) {
-    (event << TASK_BITS, (event + 1) << TASK_BITS)
-}
+impl Sweep<'_, '_> {
+    /// Forgets what is due of an event, in an order that leaves what stands for the rest
+    /// until the end; whether it came to that end.
+    fn event(&mut self, event: i64, history: i64, is_beyond: bool) -> rusqlite::Result<bool> {
+        let (first, end) = (event << TASK_BITS, (event + 1) << TASK_BITS);
+        if self.is_needed(first, end, history)? {
+            return Ok(true);
+        }
+        // With its body gone, none of its tasks can be retried any more.
+        self.pruned.bodies += self.delete("DELETE FROM bodies WHERE event = ?1", [event])?;
+        self.delete(
+            "DELETE FROM attempts WHERE (task, attempt) IN \
+             (SELECT task, attempt FROM attempts WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
+            (first, end, self.rows),
+        )?;
+        if is_beyond {
+            self.beyond(event, first, end)?;
+        }
+        Ok(self.rows > 0)
+    }
 
-/// Whether the event has a task that is not finished, that a person has to look at, or
-/// that finished within the time that history is kept.
-fn is_needed(txn: &Txn<'_>, event: i64, history: i64) -> rusqlite::Result<bool> {
-    let (first, end) = tasks_of(event);
-    let dead = i64::try_from(DEAD).unwrap_or(0);
-    let queued = txn
-        .conn
-        .prepare_cached("SELECT 1 FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1")?
-        .exists((first, end))?;
-    Ok(queued
-        || txn
-            .conn
-            .prepare_cached("SELECT 1 FROM settled WHERE seq >= ?1 AND seq < ?2 AND (state = ?3 OR at >= ?4) LIMIT 1")?
-            .exists((first, end, dead, history))?)
-}
-
-fn forget_history(txn: &Txn<'_>, event: i64, pruned: &mut Pruned) -> rusqlite::Result<()> {
-    let (first, end) = tasks_of(event);
-    pruned.bodies += txn
-        .conn
-        .prepare_cached("DELETE FROM bodies WHERE event = ?1")?
-        .execute([event])?;
-    txn.conn
-        .prepare_cached("DELETE FROM attempts WHERE task >= ?1 AND task < ?2")?
-        .execute((first, end))?;
-    Ok(())
-}
-
-/// Moves are kept as long as ids: a later event of the recording may refer to them.
-fn forget(txn: &mut Txn<'_>, event: i64, pruned: &mut Pruned) -> rusqlite::Result<()> {
-    let (first, end) = tasks_of(event);
-    txn.conn
-        .prepare_cached(
+    /// Moves are kept as long as ids: a later event of the recording may refer to them.
+    fn beyond(&mut self, event: i64, first: i64, end: i64) -> rusqlite::Result<()> {
+        self.delete(
+            "DELETE FROM moves WHERE (task, step, number) IN \
+             (SELECT task, step, number FROM moves WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
+            (first, end, self.rows),
+        )?;
+        // All tasks of an event are of the recording that it names.
+        self.delete(
             "DELETE FROM recordings WHERE turn IS NULL AND coalesce(moved_event, 0) <= ?3 \
-             AND id IN (SELECT recording FROM settled WHERE seq >= ?1 AND seq < ?2)",
-        )?
-        .execute((first, end, event))?;
-    for state in [DONE, CANCELLED] {
-        let number = i64::try_from(state).unwrap_or(0);
-        let gone = txn
-            .conn
-            .prepare_cached("DELETE FROM settled WHERE seq >= ?1 AND seq < ?2 AND state = ?3")?
-            .execute((first, end, number))?;
-        (0..gone).for_each(|_| txn.leaves(state));
-        pruned.tasks += gone;
+             AND id = (SELECT recording FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1)",
+            (first, end, event),
+        )?;
+        self.tasks(first, end)?;
+        if self.rows > 0 {
+            self.pruned.events += self.delete("DELETE FROM events WHERE seq = ?1", [event])?;
+        }
+        Ok(())
     }
-    txn.conn
-        .prepare_cached("DELETE FROM moves WHERE task >= ?1 AND task < ?2")?
-        .execute((first, end))?;
-    pruned.events += txn
-        .conn
-        .prepare_cached("DELETE FROM events WHERE seq = ?1")?
-        .execute([event])?;
-    Ok(())
+
+    fn tasks(&mut self, first: i64, end: i64) -> rusqlite::Result<()> {
+        let gone: Vec<usize> = self
+            .txn
+            .conn
+            .prepare_cached(
+                "DELETE FROM tasks WHERE seq IN \
+                 (SELECT seq FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT ?3) RETURNING state",
+            )?
+            .query_map((first, end, self.rows), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        self.spend(gone.len());
+        self.pruned.tasks += gone.len();
+        for state in gone {
+            self.txn.leaves(state);
+        }
+        Ok(())
+    }
+
+    /// Whether the event has a task that is not finished, that a person has to look at, or
+    /// that finished within the time that history is kept.
+    fn is_needed(&mut self, first: i64, end: i64, history: i64) -> rusqlite::Result<bool> {
+        let (tasks, needed): (usize, Option<bool>) = self
+            .txn
+            .conn
+            .prepare_cached(
+                "SELECT count(*), max(state IN (0, 1, 3) OR at >= ?3) FROM tasks WHERE seq >= ?1 AND seq < ?2",
+            )?
+            .query_row((first, end, history), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.looks = self.looks.saturating_sub(tasks);
+        Ok(needed == Some(true))
+    }
+
+    fn delete(&mut self, sql: &str, which: impl Params) -> rusqlite::Result<usize> {
+        let gone = self.txn.conn.prepare_cached(sql)?.execute(which)?;
+        self.spend(gone);
+        Ok(gone)
+    }
+
+    fn spend(&mut self, rows: usize) {
+        self.rows = self.rows.saturating_sub(rows);
+    }
 }

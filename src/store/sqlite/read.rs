@@ -1,25 +1,57 @@
-//! The queue's figures and lanes.
+//! Reads of the service that no claim is needed for.
 
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
+use crate::model::id::TaskId;
+use crate::model::task::RevisionId;
 use crate::model::time::Timestamp;
 use crate::store::Figures;
 
-/// Every lane that has due tasks, one index step each: a million rows are not walked.
-pub(super) const LANES: &str = "
-    WITH RECURSIVE lanes (lane) AS (
-        SELECT (SELECT min(lane) FROM tasks WHERE running = 0 AND blocked_by IS NULL)
-        UNION ALL
-        SELECT (SELECT min(lane) FROM tasks WHERE running = 0 AND blocked_by IS NULL AND lane > lanes.lane)
-        FROM lanes WHERE lanes.lane IS NOT NULL
-    ) SELECT lane FROM lanes WHERE lane IS NOT NULL";
+/// The text of a kept revision.
+pub(super) fn revision(conn: &Connection, id: RevisionId) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT text FROM revisions WHERE id = ?1")?
+        .query_row([id.number()], |row| row.get(0))
+        .optional()
+}
 
+/// Those of the tasks that a person asked to cancel.
+pub(super) fn cancel_requests(
+    conn: &Connection,
+    running: Vec<TaskId>,
+) -> rusqlite::Result<Vec<TaskId>> {
+    let mut statement = conn.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1 AND cancel = 1")?;
+    let mut asked = Vec::new();
+    for id in running {
+        if statement.exists([id.as_bytes()])? {
+            asked.push(id);
+        }
+    }
+    Ok(asked)
+}
+
+/// Every lane in which tasks wait for a time or for room, one index step each: a million
+/// rows are not walked.
 pub(super) fn lanes(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    conn.prepare_cached(LANES)?
-        .query_map([], |row| row.get(0))?
-        .collect()
+    conn.prepare_cached(
+        "WITH RECURSIVE waiting (lane) AS ( \
+             SELECT (SELECT min(lane) FROM tasks INDEXED BY tasks_due WHERE state = 0 AND blocked_by IS NULL) \
+             UNION ALL \
+             SELECT (SELECT min(lane) FROM tasks INDEXED BY tasks_due WHERE state = 0 AND blocked_by IS NULL AND lane > waiting.lane) \
+             FROM waiting WHERE waiting.lane IS NOT NULL \
+         ) SELECT lane FROM waiting WHERE lane IS NOT NULL",
+    )?
+    .query_map([], |row| row.get(0))?
+    .collect()
+}
+
+/// When the first task of the lane that waits for a time or for room is due.
+pub(super) fn first_due(conn: &Connection, lane: &str) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached(
+        "SELECT min(due) FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL",
+    )?
+    .query_row([lane], |row| row.get(0))
 }
 
 pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Figures> {
@@ -35,12 +67,10 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
     };
     let mut oldest: Option<i64> = None;
     for lane in lanes(conn)? {
-        let due: Option<i64> = conn
-            .prepare_cached(
-                "SELECT min(due) FROM tasks WHERE lane = ?1 AND running = 0 AND blocked_by IS NULL",
-            )?
-            .query_row([lane], |row| row.get(0))?;
-        oldest = [oldest, due].into_iter().flatten().min();
+        oldest = [oldest, first_due(conn, &lane)?]
+            .into_iter()
+            .flatten()
+            .min();
     }
     let age = oldest
         .map(|due| now.since(Timestamp::from_millis(due)))

@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use super::core::{DEAD, READY, RUNNING, Txn};
 use super::row::{TASK_BITS, json};
 use super::turn;
-use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::plan::{PlannedTask, Turn};
-use crate::model::recording::RecordingId;
+use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Outputs, Task};
 use crate::store::{Arrival, Claim, Located, Recorded};
 
@@ -41,41 +40,29 @@ pub(super) fn record(
         .execute((event_seq, &event.body[..], skipped))?;
     let start: HashSet<&TaskId> = start.iter().collect();
     let named = event.fields.place();
+    let recording = named.as_ref().map(RecordingId::of);
     let mut claims = Vec::new();
     for (number, planned) in (0..).zip(&plan.tasks) {
         let seq = event_seq << TASK_BITS | number;
-        let recording = named.as_ref().map(RecordingId::of);
-        if let Some(why) = &planned.doomed {
-            insert_dead(txn, seq, arrival, planned, recording, why)?;
-            continue;
-        }
-        let holder = match (planned.turn, recording) {
-            (Turn::Needed, Some(recording)) => turn::take(txn, seq, recording)?.err(),
+        let holder = match (planned.turn, recording, &planned.doomed) {
+            (Turn::Needed, Some(recording), None) => turn::take(txn, seq, recording)?.err(),
             _ => None,
         };
-        let starts = holder.is_none() && start.contains(&planned.id);
-        insert(txn, seq, arrival, planned, recording, holder, starts)?;
-        if starts {
-            let task = first_run(arrival, planned, recording);
-            let located = named.clone().map(|place| Located {
-                place,
-                moved_by: None,
-            });
-            claims.push(Claim {
-                key: seq,
-                task,
-                attempt: 1,
-                event: event.clone(),
-                located,
-                cancel: false,
-            });
+        let state = match planned.doomed {
+            Some(_) => DEAD,
+            None if holder.is_none() && start.contains(&planned.id) => RUNNING,
+            None => READY,
+        };
+        insert(txn, seq, arrival, planned, recording, holder, state)?;
+        if state == RUNNING {
+            claims.push(first_claim(seq, arrival, planned, named.clone()));
         }
     }
     Ok(Recorded::New { claims })
 }
 
-fn first_run(arrival: &Arrival, planned: &PlannedTask, recording: Option<RecordingId>) -> Task {
-    Task {
+fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option<Place>) -> Claim {
+    let task = Task {
         id: planned.id,
         event: arrival.event.id,
         rule: planned.rule.clone(),
@@ -86,7 +73,18 @@ fn first_run(arrival: &Arrival, planned: &PlannedTask, recording: Option<Recordi
         since: arrival.event.received,
         outputs: Outputs::new(),
         lane: planned.lane.clone(),
-        recording,
+        recording: named.as_ref().map(RecordingId::of),
+    };
+    Claim {
+        key: seq,
+        task,
+        attempt: 1,
+        event: arrival.event.clone(),
+        located: named.map(|place| Located {
+            place,
+            moved_by: None,
+        }),
+        cancel: false,
     }
 }
 
@@ -97,14 +95,14 @@ fn insert(
     planned: &PlannedTask,
     recording: Option<RecordingId>,
     holder: Option<i64>,
-    starts: bool,
+    state: usize,
 ) -> rusqlite::Result<()> {
     let now = arrival.event.received.millis();
     txn.conn
         .prepare_cached(
             "INSERT INTO tasks (seq, id, rule, generation, revision, step, tries, attempt, since, lane, order_key, \
-             recording, needs_turn, running, due, blocked_by) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13)",
+             recording, needs_turn, state, due, blocked_by, at, failure) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15)",
         )?
         .execute(rusqlite::params![
             seq,
@@ -112,47 +110,17 @@ fn insert(
             planned.rule,
             planned.generation,
             arrival.plan.revision.number(),
-            i64::from(starts),
+            i64::from(state == RUNNING),
             now,
             planned.lane.to_string(),
             planned.order_key,
             recording.as_ref().map(RecordingId::as_bytes),
             planned.turn == Turn::Needed,
-            starts,
+            state,
             holder,
+            (state == DEAD).then_some(now),
+            planned.doomed.as_ref().map(json),
         ])?;
-    txn.enters(if starts { RUNNING } else { READY });
-    Ok(())
-}
-
-fn insert_dead(
-    txn: &mut Txn<'_>,
-    seq: i64,
-    arrival: &Arrival,
-    planned: &PlannedTask,
-    recording: Option<RecordingId>,
-    why: &Failure,
-) -> rusqlite::Result<()> {
-    let now = arrival.event.received.millis();
-    txn.conn
-        .prepare_cached(
-            "INSERT INTO settled (seq, id, rule, generation, revision, step, tries, attempt, since, lane, order_key, \
-             recording, needs_turn, state, at, failure) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, ?7, ?8, ?9, ?10, 3, ?6, ?11)",
-        )?
-        .execute(rusqlite::params![
-            seq,
-            planned.id.as_bytes(),
-            planned.rule,
-            planned.generation,
-            arrival.plan.revision.number(),
-            now,
-            planned.lane.to_string(),
-            planned.order_key,
-            recording.as_ref().map(RecordingId::as_bytes),
-            planned.turn == Turn::Needed,
-            json(why),
-        ])?;
-    txn.enters(DEAD);
+    txn.enters(state);
     Ok(())
 }

@@ -15,12 +15,19 @@ use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
 use crate::model::time::Timestamp;
 
-/// Tasks of one event have keys that begin with the event's.
+/// Tasks of one event have keys that begin with the event's. A rule causes at most one, and
+/// no rules file is long enough to have 65,536 rules.
 pub(super) const TASK_BITS: u32 = 16;
 
-/// The columns that [`TaskRow::read`] takes, of `tasks`.
-pub(super) const TASK: &str = "seq, id, rule, generation, revision, step, tries, attempt, since, \
-                               outputs, lane, recording, needs_turn, cancel";
+/// The columns that [`TaskRow::read`] takes, of `tasks`. A macro, so that statements are
+/// constants.
+macro_rules! task_columns {
+    () => {
+        "seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, recording, \
+         needs_turn, cancel"
+    };
+}
+pub(super) use task_columns;
 
 /// A row of `tasks`, before its event is known.
 pub(super) struct TaskRow {
@@ -128,8 +135,12 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 }
 
 /// The columns that [`read_move`] takes.
-pub(super) const MOVE: &str = "number, from_bucket, from_key, to_bucket, to_key, size, etag, target, \
-                               target_etag, upload, phase";
+macro_rules! move_columns {
+    () => {
+        "number, from_bucket, from_key, to_bucket, to_key, size, etag, target, target_etag, upload, phase"
+    };
+}
+pub(super) use move_columns;
 
 pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
     Ok(Move {

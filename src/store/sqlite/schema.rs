@@ -5,10 +5,15 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use url::Url;
 
 /// Every migration, in order; a database's `user_version` counts those it has had.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_queue.sql")];
+
+/// "Aftk", which says whose file it is
+/// (<https://sqlite.org/pragma.html#pragma_application_id>).
+const APPLICATION: i32 = 0x4166_746b;
 
 /// SQLite before 3.51.3 can corrupt a database when it resets its write-ahead log
 /// (<https://sqlite.org/wal.html>).
@@ -35,6 +40,8 @@ pub enum OpenError {
     Older(PathBuf),
     #[error("store {} does not exist; `aftertake serve` makes it, or name another with --store", .0.display())]
     Missing(PathBuf),
+    #[error("{} is not a store of aftertake; name another file with --store", .0.display())]
+    Foreign(PathBuf),
     #[error("store {}: {reason}", .path.display())]
     Unusable { path: PathBuf, reason: String },
 }
@@ -48,8 +55,54 @@ impl OpenError {
     }
 }
 
-/// Takes the lock that says that this process serves the store. It ends with the process.
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+/// Refuses a file that is not a store, before anything is written to it or made beside it.
+/// A file that is empty or not there becomes one.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    if !path.metadata().is_ok_and(|meta| meta.len() > 0) {
+        return Ok(());
+    }
+    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    match application(path) {
+        Ok(APPLICATION) => Ok(()),
+        Ok(_) => Err(OpenError::Foreign(path.to_owned())),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(OpenError::Foreign(path.to_owned()))
+        }
+        Err(error) => Err(unusable(error)),
+    }
+}
+
+/// Whose file it is by its header. Immutable: SQLite takes no lock, makes no file beside it
+/// and does not bring in what a program that crashed has left in its log. Not by reading the
+/// bytes: closing a file gives up all locks that this process has on it.
+fn application(path: &Path) -> rusqlite::Result<i32> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = Url::from_file_path(absolute)
+        .map_err(|()| rusqlite::Error::InvalidPath(path.to_owned()))?;
+    name.set_query(Some("immutable=1"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    whose(&Connection::open_with_flags(name.as_str(), flags)?)
+}
+
+fn whose(conn: &Connection) -> rusqlite::Result<i32> {
+    conn.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+/// Says that this process serves the store. Ends with the process at the latest.
+pub(super) struct Lock(File);
+
+/// Not by closing the file alone: a child process that is just starting has a copy of it.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is all that is left to do.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock.
+pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = File::options()
@@ -61,7 +114,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
             OpenError::unusable(path, format!("cannot make its lock file: {error}"))
         })?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Served(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(OpenError::unusable(path, error)),
     }
@@ -78,6 +131,11 @@ pub(super) fn open_serving(path: &Path) -> Result<Connection, OpenError> {
         ));
     }
     configure(&conn).map_err(unusable)?;
+    // A new file is marked before it has a log, so that the mark stands in the file itself.
+    if whose(&conn).map_err(unusable)? != APPLICATION {
+        conn.pragma_update(None, "application_id", APPLICATION)
+            .map_err(unusable)?;
+    }
     conn.pragma_update(None, "journal_mode", "wal")
         .map_err(unusable)?;
     conn.pragma_update(None, "wal_autocheckpoint", 2000)
@@ -105,6 +163,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     if !path.exists() {
         return Err(OpenError::Missing(path.to_owned()));
     }
+    refuse_foreign(path)?;
     let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(unusable)?;
@@ -132,4 +191,21 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
 fn version(conn: &Connection) -> rusqlite::Result<usize> {
     conn.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map(|version| usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_that_is_given_up_is_free_although_its_file_is_open_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let held = lock(&path).unwrap();
+        let elsewhere = held.0.try_clone().unwrap();
+        assert!(matches!(lock(&path), Err(OpenError::Served(_))));
+        drop(held);
+        assert!(lock(&path).is_ok());
+        drop(elsewhere);
+    }
 }

@@ -17,22 +17,14 @@ pub(super) fn take(
     seq: i64,
     recording: RecordingId,
 ) -> rusqlite::Result<Result<(), i64>> {
-    let id = recording.as_bytes();
-    txn.conn
-        .prepare_cached("INSERT INTO recordings (id) VALUES (?1) ON CONFLICT DO NOTHING")?
-        .execute([id])?;
-    let holder: Option<i64> = txn
+    let holder: i64 = txn
         .conn
-        .prepare_cached("SELECT turn FROM recordings WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))?;
-    match holder {
-        Some(holder) if holder != seq => Ok(Err(holder)),
-        Some(_) => Ok(Ok(())),
-        None => {
-            set(txn, recording, Some(seq))?;
-            Ok(Ok(()))
-        }
-    }
+        .prepare_cached(
+            "INSERT INTO recordings (id, turn) VALUES (?1, ?2) \
+             ON CONFLICT (id) DO UPDATE SET turn = coalesce(turn, ?2) RETURNING turn",
+        )?
+        .query_row((recording.as_bytes(), seq), |row| row.get(0))?;
+    Ok(if holder == seq { Ok(()) } else { Err(holder) })
 }
 
 /// Sets the task to wait for the holder.

@@ -131,6 +131,21 @@ fn store_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
+fn file_that_is_no_store_is_left_alone() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("aftertake.db"), "something else's").unwrap();
+    for args in [&["tasks", "list"][..], &["backup", "copy.db"], &SERVE] {
+        let ran = folder.run(args);
+        assert_eq!(ran.code, Some(78), "{args:?}: {}", ran.err);
+        let message =
+            "error: aftertake.db is not a store of aftertake; name another file with --store\n";
+        assert!(ran.err.ends_with(message), "{}", ran.err);
+    }
+    let kept = std::fs::read_to_string(folder.path("aftertake.db")).unwrap();
+    assert_eq!(kept, "something else's");
+}
+
+#[test]
 fn service_that_cannot_start_says_whether_a_restart_may_help() {
     let folder = Folder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -186,7 +201,8 @@ const SERVE: [&str; 5] = [
     "127.0.0.1:0",
 ];
 
-const UNBUILT: &str = "
+/// A rules file with what this version does not do.
+pub(super) const UNBUILT: &str = "
 destinations: { lms: { url: 'https://lms.example.com' } }
 rules: [{ name: r, order_by: room_id, steps: [{ notify: lms }] }]
 ";

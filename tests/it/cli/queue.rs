@@ -16,7 +16,7 @@ use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Claim, JournalEntry, LaneRoom, Settlement, Store};
 use serde_json::{Value, json};
 
-use super::endings::served;
+use super::endings::{UNBUILT, served};
 use super::{Folder, SAMPLE};
 
 /// When everything happened: 2026-03-02T01:00:00Z.
@@ -46,6 +46,8 @@ async fn record(folder: &Folder) {
         event: Arc::new(event),
     };
     store.record(arrival, Vec::new()).await.unwrap();
+    let known = vec![Lane::Bucket("abc-rtc-bucket2".into())];
+    store.mark_unknown_lanes(known).await.unwrap();
 }
 
 /// A folder whose store holds the sample's task dead, after a rename that got half way.
@@ -248,6 +250,16 @@ fn lost_callback_is_entered_once() {
         "{told}"
     );
     assert_eq!(folder.json(&["tasks", "list"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn callback_is_not_entered_under_rules_that_are_not_served() {
+    let folder = Folder::new();
+    drop(served(&folder));
+    folder.write("rules.yaml", UNBUILT);
+    let refusal = "error: this version does not serve: order_by (rule `r`)\n";
+    folder.refused(&["events", "add", "callback.json"], 65, refusal);
+    assert_eq!(folder.json(&["events", "list"]), json!([]));
 }
 
 #[test]

@@ -9,15 +9,15 @@ use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::stage::Stage;
 
 /// A stage on which these requests are refused for good.
-async fn refusing(
-    take: usize,
-    wanted: impl Fn(&Recorded) -> bool + Send + 'static,
-    fault: Fault,
-) -> Stage {
+async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
     let mut stage = Stage::new(TAKES[take]).await;
     stage.tries = 2;
-    stage.obs.strike_every(wanted, fault);
-    stage.play_once().await;
+    let denied = Fault::Refuse(403, "AccessDenied");
+    stage.obs.strike_every(wanted, denied);
+    let service = stage.serve().await;
+    stage.announce(&service).await;
+    stage.obs.asked(wanted).await;
+    service.drain().await;
     stage
 }
 
@@ -35,9 +35,8 @@ async fn retried(stage: &Stage) {
 #[tokio::test]
 async fn refused_deletion_is_dead_with_the_recording_at_its_target_and_the_old_objects_named() {
     for (take, left) in [(0, "recorded/r/录 1.mp4"), (2, "recorded/r/x/a.m3u8")] {
-        let denied = Fault::Refuse(403, "AccessDenied");
         let deletes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
-        let stage = refusing(take, deletes, denied).await;
+        let stage = refusing(take, deletes).await;
         let (reason, target) = (stage.reason(), &stage.take.to);
         let at = format!("the recording is at {}/{target}", stage.take.bucket);
         assert!(reason.contains(&at), "{reason}");
@@ -54,7 +53,7 @@ async fn refused_deletion_is_dead_with_the_recording_at_its_target_and_the_old_o
 #[tokio::test]
 async fn refused_tagging_is_dead_after_the_move() {
     let tags = |request: &Recorded| request.method == "PUT" && request.has("tagging");
-    let stage = refusing(0, tags, Fault::Refuse(403, "AccessDenied")).await;
+    let stage = refusing(0, tags).await;
     let reason = stage.reason();
     assert!(
         reason.contains("tag \"classes/class-7/b.mp4\" in bucket \"recorded\""),
@@ -68,7 +67,7 @@ async fn refused_tagging_is_dead_after_the_move() {
 async fn refused_copy_leaves_everything_where_it_was() {
     for take in [0, 1, 2] {
         let copies = |request: &Recorded| request.line().ends_with("(copy)");
-        let stage = refusing(take, copies, Fault::Refuse(403, "AccessDenied")).await;
+        let stage = refusing(take, copies).await;
         let reason = stage.reason();
         assert!(reason.contains("AccessDenied"), "{reason}");
         stage
@@ -85,7 +84,7 @@ async fn copies_that_cannot_be_removed_are_named() {
         let third = request.line().ends_with("(copy)") && request.key.ends_with("/3.ts");
         third || request.has("delete") || request.method == "DELETE"
     };
-    let stage = refusing(2, refused, Fault::Refuse(403, "AccessDenied")).await;
+    let stage = refusing(2, refused).await;
     let reason = stage.reason();
     let left =
         "the recording is at recorded/r/x/a.m3u8, but copies are left: archive/classes/class-7/";
@@ -98,7 +97,7 @@ async fn upload_that_cannot_be_ended_is_named_and_ended_by_the_retry() {
     let refused = |request: &Recorded| {
         request.has("partNumber") || (request.method == "DELETE" && request.has("uploadId"))
     };
-    let stage = refusing(1, refused, Fault::Refuse(403, "AccessDenied")).await;
+    let stage = refusing(1, refused).await;
     let reason = stage.reason();
     assert!(
         reason.contains("an upload to archive/classes/class-7/b.mp4 is open"),

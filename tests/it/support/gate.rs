@@ -8,8 +8,11 @@ use std::future::{Future, pending};
 use std::sync::Mutex;
 
 use aftertake::model::failure::{Failure, FailureKind};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::in_time;
 
 /// How an operation goes wrong.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +25,12 @@ pub(crate) enum How {
     DiesBefore,
     /// The process dies after the effect.
     DiesAfter,
+    /// It panics without an effect; what asked for it goes on.
+    Panics,
 }
 
 impl How {
+    /// Those after which a run has to be taken up.
     pub(crate) const ALL: [Self; 4] = [
         Self::Fails,
         Self::AnswerIsLost,
@@ -48,6 +54,10 @@ pub(crate) enum Which {
 #[derive(Default)]
 pub(crate) struct Gate {
     fault: Mutex<Option<(Which, How)>>,
+    /// An operation that is held before its effect.
+    hold: Mutex<Option<Which>>,
+    held: Notify,
+    release: Notify,
     /// The names of the operations, in the order in which they began.
     log: Mutex<Vec<&'static str>>,
     check: Mutex<Option<Check>>,
@@ -68,6 +78,23 @@ impl Gate {
         self.log.lock().unwrap().clear();
         *self.fault.lock().unwrap() = None;
         *self.dead.lock().unwrap() = CancellationToken::new();
+    }
+
+    /// Holds the first operation of this name before its effect.
+    pub(crate) fn hold(&self, name: &'static str) {
+        self.log.lock().unwrap().clear();
+        *self.hold.lock().unwrap() = Some(Which::First(name));
+    }
+
+    /// Waits until an operation is held.
+    pub(crate) async fn held(&self) {
+        in_time(self.held.notified()).await;
+    }
+
+    /// Lets the held operation go.
+    pub(crate) fn release(&self) {
+        *self.hold.lock().unwrap() = None;
+        self.release.notify_one();
     }
 
     /// Calls `check` with the operation's name after each effect.
@@ -98,12 +125,17 @@ impl Gate {
         name: &'static str,
         effect: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let how = self.begin(name);
+        let (how, held) = self.begin(name);
+        if held {
+            self.held.notify_one();
+            self.release.notified().await;
+        }
         match how {
             Some(How::Fails) => {
                 return Err(Failure::new(FailureKind::Unavailable, "broken by the test"));
             }
             Some(How::DiesBefore) => self.die().await,
+            Some(How::Panics) => panic!("broken by the test"),
             _ => {}
         }
         let gate = std::sync::Arc::clone(self);
@@ -125,15 +157,17 @@ impl Gate {
         }
     }
 
-    fn begin(&self, name: &'static str) -> Option<How> {
+    /// How the operation goes wrong, and whether it is held.
+    fn begin(&self, name: &'static str) -> (Option<How>, bool) {
         let mut log = self.log.lock().unwrap();
         log.push(name);
-        let (which, how) = (*self.fault.lock().unwrap())?;
-        let breaks = match which {
+        let is = |which: Which| match which {
             Which::Number(number) => number + 1 == log.len(),
-            Which::First(broken) => broken == name && !log[..log.len() - 1].contains(&name),
+            Which::First(one) => one == name && !log[..log.len() - 1].contains(&name),
         };
-        breaks.then_some(how)
+        let fault = *self.fault.lock().unwrap();
+        let how = fault.filter(|(which, _)| is(*which)).map(|(_, how)| how);
+        (how, self.hold.lock().unwrap().is_some_and(is))
     }
 
     async fn die<T>(&self) -> T {

@@ -24,6 +24,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::in_time;
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
@@ -162,7 +164,7 @@ impl Sink {
     pub(crate) async fn received(&self, count: usize) -> Vec<Received> {
         let mut received = self.shared.received.subscribe();
         let enough = received.wait_for(|received| received.len() >= count);
-        enough.await.unwrap().clone()
+        in_time(enough).await.unwrap().clone()
     }
 
     /// The requests received so far.

@@ -1,6 +1,5 @@
 //! The real service with a fake OBS behind it and a webhook receiver before it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -8,16 +7,16 @@ use std::time::Duration;
 use aftertake::app::Service;
 use aftertake::callback::sparkrtc;
 use aftertake::config::Settings;
-use aftertake::rules::file::{self, Lookup, RulesFile};
+use aftertake::rules::file::{Lookup, RulesFile};
 use aftertake::store::sqlite::{Desk, TaskDetail, TaskFilter};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::fake_obs::{ACCESS_KEY, FakeObs, SECRET_KEY};
+use super::premises::{Env, PATIENT, parse, settings};
 use super::sink::{Received, Sink};
 use super::take::{ARCHIVE, RECORDED, Take};
-use crate::service::settings;
 
 /// How long a task may take until the test is given up as failed.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -98,17 +97,16 @@ impl Stage {
             self.tries,
             self.steps
         );
-        let env = BTreeMap::<&str, &str>::new();
-        file::parse("rules.yaml", &text, Path::new(""), &env).unwrap()
+        parse(&text, &Env::new())
     }
 
     fn settings(&self) -> Settings {
-        settings(self.folder.path())
+        settings(self.folder.path(), PATIENT)
     }
 
     /// Starts the service.
     pub(crate) async fn serve(&self) -> Service {
-        let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(BTreeMap::<&str, &str>::new());
+        let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(Env::new());
         let started = Service::start(&self.settings(), self.rules(), lookup).await;
         started.unwrap()
     }
@@ -118,7 +116,7 @@ impl Stage {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         let (settings, rules) = (self.settings(), self.rules());
-        let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(BTreeMap::<&str, &str>::new());
+        let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(Env::new());
         let started = runtime.spawn(async move { Service::start(&settings, rules, lookup).await });
         Killable {
             service: started.await.unwrap().unwrap(),

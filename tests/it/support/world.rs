@@ -21,6 +21,13 @@ use tempfile::TempDir;
 use super::gate::Gate;
 use super::recording::Recording;
 
+/// Rules for the buckets that move a recording into the archive. Their paths are not used.
+pub(crate) const RENAMING: &str = "
+buckets: { recorded: { store: folder, path: . }, archive: { store: folder, path: . } }
+retry: { first: 1ms, longest: 1ms, tries: 3 }
+rules: [{ name: archive, steps: [{ rename: { to: 'classes/{{ room_id }}/', bucket: archive } }] }]
+";
+
 /// The buckets: `recorded` and `archive`.
 pub(crate) struct World {
     directory: TempDir,

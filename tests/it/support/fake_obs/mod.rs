@@ -21,12 +21,14 @@ use std::time::Duration;
 
 use aftertake::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits};
 use aftertake::object::obs::ObsStore;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::fault::Planned;
 pub(crate) use self::fault::{Fault, Gate};
 pub(crate) use self::request::Recorded;
 pub(crate) use self::world::{Content, Grant, Kind, Object, World};
+use super::in_time;
 
 pub(crate) const ACCESS_KEY: &str = "FAKEACCESSKEY0000001";
 pub(crate) const SECRET_KEY: &str = "FakeSecretKey00000000000000000000000001";
@@ -47,6 +49,8 @@ struct State {
     /// The world before its latest mutation: what a stale read shows.
     before: Option<World>,
     requests: Vec<Recorded>,
+    /// Told of every request.
+    arrived: watch::Sender<()>,
     faults: Vec<Planned>,
     hook: Option<Hook>,
     /// Milliseconds by which the server's clock is ahead.
@@ -65,6 +69,7 @@ impl FakeObs {
             world: World::default(),
             before: Some(World::default()),
             requests: Vec::new(),
+            arrived: watch::Sender::default(),
             faults: Vec::new(),
             hook: None,
             ahead_ms: 0,
@@ -139,6 +144,13 @@ impl FakeObs {
     /// No more faults.
     pub(crate) fn calm(&self) {
         self.state().faults.clear();
+    }
+
+    /// Waits until there was a request that is so.
+    pub(crate) async fn asked(&self, wanted: impl Fn(&Recorded) -> bool) {
+        let mut arrived = self.state().arrived.subscribe();
+        let asked = arrived.wait_for(|()| self.requests().iter().any(&wanted));
+        in_time(asked).await.unwrap();
     }
 
     /// Every request so far.

@@ -61,13 +61,16 @@ async fn answer(state: Shared, request: Request<Incoming>) -> io::Result<Respons
 async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let arrived;
     let (request, fault) = {
         let mut state = state.lock().unwrap();
         let request = Recorded::new(state.requests.len(), &parts, body);
         state.requests.push(request.clone());
+        arrived = state.arrived.clone();
         let fault = Planned::take(&mut state.faults, &request);
         (request, fault)
     };
+    arrived.send_replace(());
     let outcome = match &fault {
         Some(Fault::DropBefore) => return Err(io::Error::other("dropped before")),
         Some(Fault::Refuse(status, code)) => Err((*status, *code)),

@@ -1,0 +1,192 @@
+//! A load generator: callbacks over kept connections, each one distinct.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aftertake::callback::signature;
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The key that the benchmarked service expects.
+pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// What a load came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    pub(crate) accepted: u64,
+    pub(crate) elapsed: Duration,
+    /// Sorted, one for each callback.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+impl Taken {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    pub(crate) fn per_second(&self) -> f64 {
+        self.accepted as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// When a load ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    Elapsed(Duration),
+    Sent(u64),
+}
+
+/// Posts callbacks numbered from `next` over `connections` connections.
+pub(crate) async fn drive(
+    to: SocketAddr,
+    connections: usize,
+    next: &Arc<AtomicU64>,
+    until: Until,
+) -> Taken {
+    let begun = Instant::now();
+    let last = match until {
+        Until::Sent(count) => next.load(Ordering::Relaxed) + count,
+        Until::Elapsed(_) => u64::MAX,
+    };
+    let tasks: Vec<_> = (0..connections)
+        .map(|_| {
+            let next = Arc::clone(next);
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(to).await.expect("the service listens");
+                stream.set_nodelay(true).expect("a TCP option");
+                let mut latencies = Vec::new();
+                let mut answer = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let over = matches!(until, Until::Elapsed(time) if begun.elapsed() >= time);
+                    if over || number >= last {
+                        return latencies;
+                    }
+                    let request = callback(number);
+                    let sent = Instant::now();
+                    exchange(&mut stream, &request, &mut answer).await;
+                    latencies.push(sent.elapsed());
+                }
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.expect("a connection's task does not crash"));
+    }
+    let elapsed = begun.elapsed();
+    latencies.sort_unstable();
+    Taken {
+        accepted: latencies.len() as u64,
+        elapsed,
+        latencies,
+    }
+}
+
+/// Posts `count` callbacks one after another, `every` so often; answers when each got its 200.
+pub(crate) async fn pace(to: SocketAddr, first: u64, count: u64, every: Duration) -> Vec<Instant> {
+    let mut stream = TcpStream::connect(to).await.expect("the service listens");
+    stream.set_nodelay(true).expect("a TCP option");
+    let mut ticks = tokio::time::interval(every);
+    let (mut answer, mut answered) = (Vec::new(), Vec::new());
+    for number in first..first + count {
+        ticks.tick().await;
+        exchange(&mut stream, &callback(number), &mut answer).await;
+        answered.push(Instant::now());
+    }
+    answered
+}
+
+/// One request and its answer, which must be a 200.
+async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) {
+    stream
+        .write_all(request)
+        .await
+        .expect("the service takes requests");
+    answer.clear();
+    loop {
+        let read = stream.read_buf(answer).await.expect("the service answers");
+        assert!(
+            read > 0,
+            "the service closed the connection: {}",
+            String::from_utf8_lossy(answer)
+        );
+        if complete(answer) {
+            assert!(
+                answer.starts_with(b"HTTP/1.1 200"),
+                "{}",
+                String::from_utf8_lossy(answer)
+            );
+            return;
+        }
+    }
+}
+
+fn complete(answer: &[u8]) -> bool {
+    let text = std::str::from_utf8(answer).unwrap_or_default();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix("content-length:")
+                .map(str::trim)
+                .map(str::to_owned)
+        })
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
+    body.len() >= length
+}
+
+/// The signed request of callback number `number`: about 870 bytes of body, with times
+/// that advance as real ones do.
+pub(crate) fn callback(number: u64) -> Vec<u8> {
+    let body = body(number);
+    let (rand, timestamp) = (format!("{number:016x}"), "1772413200");
+    let signature = signature::sign(&SecretString::from(KEY), &rand, timestamp, body.as_bytes());
+    format!(
+        "POST /callbacks/sparkrtc HTTP/1.1\r\nHost: aftertake\r\nContent-Type: application/json\r\n\
+         X-Rtc-Rand: {rand}\r\nX-Rtc-Timestamp: {timestamp}\r\nX-Rtc-Signature: {signature}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len(),
+    )
+    .into_bytes()
+}
+
+/// Names callback `number`, in its body and in what is sent on.
+fn stream(number: u64) -> String {
+    format!("stream{number:09}")
+}
+
+pub(crate) fn body(number: u64) -> String {
+    let start = chrono::DateTime::from_timestamp((1_772_413_200 + number / 50).cast_signed(), 0)
+        .expect("a near time");
+    let end = start + chrono::Duration::seconds(61);
+    let time = |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let key = format!(
+        "Record/5fcdf5651a0b1c6f835d0d4a.SparkRTC.myhuaweicloud.com/live/continuous_record/mp4/{0}_{1}/{0}_{1}.mp4",
+        stream(number),
+        start.format("%Y-%m-%d-%H-%M-%S"),
+    );
+    serde_json::json!({
+        "event_type": "RECORD_FILE_COMPLETE",
+        "stream_name": stream(number),
+        "record_format": "MP4",
+        "download_url": format!("https://abc-rtc-bucket2.obs.cn-north-4.myhuaweicloud.com/{key}"),
+        "file_size": 26_254_952,
+        "record_duration": 61,
+        "start_time": time(start),
+        "end_time": time(end),
+        "width": 1280,
+        "height": 720,
+        "obs_location": "http://obs.cn-north-4.myhuaweicloud.com",
+        "obs_bucket": "abc-rtc-bucket2",
+        "obs_object": key,
+        "app_id": "5fcdf5651a0b1c6f835d0d4a",
+        "job_id": "608196a2fa1c4d20a515147f32ef463b",
+        "room_id": format!("class-{}", number % 100),
+    })
+    .to_string()
+}

@@ -1,0 +1,114 @@
+//! Measures the service as it is released, against what it is built on, in one run.
+//!
+//! Starts the real program, drives it over real connections with callbacks that are all
+//! distinct, and prints ratios: figures of one machine mean little on another. Each ratio
+//! is the median of rounds that alternate with its counterpart's.
+
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+#![expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
+#![expect(clippy::print_stderr, reason = "progress is told beside the figures")]
+
+mod accept;
+mod claim;
+mod counterpart;
+mod deliver;
+mod footprint;
+mod latency;
+mod load;
+mod report;
+mod service;
+mod sink;
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::counterpart::Counterpart;
+use crate::report::Report;
+
+/// What to measure, and how long.
+#[derive(Debug, Clone, Parser)]
+#[command(about = "Measures Aftertake against what it is built on", long_about = None)]
+pub(crate) struct Options {
+    /// Measure only these.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Measure>,
+    /// Rounds of each side of a ratio.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of load in a round.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Events or tasks that a filled store holds.
+    #[arg(long, default_value_t = 1_000_000)]
+    filled: u64,
+    /// Connections that callbacks come in on, and senders that deliver.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Serve as a counterpart; used by the program itself.
+    #[arg(long, hide = true)]
+    counterpart: Option<Counterpart>,
+    /// Where the counterpart sends to.
+    #[arg(long, hide = true)]
+    to: Option<std::net::SocketAddr>,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A row, or rows that are measured together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// Callbacks accepted, against a route that only parses; empty and filled store.
+    Accept,
+    /// Callbacks to delivered requests, against forwarding without a store.
+    Deliver,
+    /// A filled queue sent out, against a bare client; memory, disk and start with it.
+    Drain,
+    /// Claiming from a filled store, against an almost empty one.
+    Claim,
+    /// From the answer to the receiver at 100 callbacks a second.
+    Latency,
+}
+
+impl Options {
+    fn measures(&self, measure: Measure) -> bool {
+        self.only.is_empty() || self.only.contains(&measure)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    if let Some(counterpart) = options.counterpart {
+        return counterpart::run(counterpart, options.to, options.connections).await;
+    }
+    let mut report = Report::default();
+    if options.measures(Measure::Accept) {
+        accept::measure(&options, &mut report).await;
+    }
+    if options.measures(Measure::Deliver) {
+        deliver::measure(&options, &mut report).await;
+    }
+    if options.measures(Measure::Drain) {
+        footprint::measure(&options, &mut report).await;
+    }
+    if options.measures(Measure::Claim) {
+        claim::measure(&options, &mut report).await;
+    }
+    if options.measures(Measure::Latency) {
+        latency::measure(&options, &mut report).await;
+    }
+    if options.json {
+        println!("{:#}", report.json(&options));
+    } else {
+        println!("{}", report.text(&options));
+    }
+}

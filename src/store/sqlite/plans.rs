@@ -1,0 +1,392 @@
+//! How SQLite finds the rows of every statement that this store runs.
+//!
+//! A statement that walks a growing table is right in every other test and stops a queue
+//! with a million rows. There is no list of statements to keep: what runs is traced, and what
+//! stands in the sources has to have run.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+
+use super::apply::{self, Written};
+use super::core::{Core, Txn};
+use super::desk::{self, Desk};
+use super::look::{self, EventFilter, TaskFilter};
+use super::{claim, journal, prune, read, record, recover, schema};
+use crate::model::attempt::{AttemptRecord, Outcome};
+use crate::model::event::{Event, EventType, Fields};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EventId, TaskId};
+use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::plan::{Plan, PlannedTask, Turn};
+use crate::model::recording::{Place, RecordingId};
+use crate::model::task::{Lane, Outputs, RevisionId};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
+use crate::store::{
+    Arrival, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Retention, Settlement,
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+
+/// Tables of a few rows, however long the queue and the history; `waiting` is what the list
+/// of lanes calls its own rows.
+const SMALL: [&str; 4] = ["counts", "lanes", "waiting", "CONSTANT ROW"];
+
+/// Lists that go from the newest row to older ones until they have what was asked for. A
+/// filter by rule or room may make that way long; a person waits, no writer does.
+const WALKS: [&str; 3] = [look::TASKS, look::TASKS_IN_STATE, look::EVENTS];
+
+const SOURCES: [&str; 11] = [
+    include_str!("apply.rs"),
+    include_str!("claim.rs"),
+    include_str!("core.rs"),
+    include_str!("desk.rs"),
+    include_str!("journal.rs"),
+    include_str!("look.rs"),
+    include_str!("mod.rs"),
+    include_str!("prune.rs"),
+    include_str!("read.rs"),
+    include_str!("record.rs"),
+    include_str!("turn.rs"),
+];
+
+#[test]
+fn every_statement_finds_its_rows_by_a_key() {
+    let ran = Ran::everything();
+    for sql in &ran.statements {
+        let faults = faults(&ran.desk.core.conn, sql);
+        assert!(faults.is_empty(), "{sql}\n{faults:#?}");
+    }
+    let stand = SOURCES.iter().flat_map(|source| statements_in(source));
+    for literal in stand {
+        assert!(
+            ran.statements.iter().any(|sql| sql.contains(&literal)),
+            "not run by this test: {literal}"
+        );
+    }
+}
+
+#[test]
+fn every_index_is_needed_by_a_statement() {
+    let ran = Ran::everything();
+    let conn = &ran.desk.core.conn;
+    let indexes: Vec<String> = conn
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
+        .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    assert!(!indexes.is_empty());
+    for index in indexes {
+        conn.execute_batch(&format!("BEGIN; DROP INDEX {index}"))
+            .unwrap();
+        let mut statements = ran.statements.iter();
+        assert!(
+            statements.any(|sql| !faults(conn, sql).is_empty()),
+            "{index}"
+        );
+        conn.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+/// What is wrong with how SQLite would run the statement.
+fn faults(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut explain = match conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")) {
+        Ok(explain) => explain,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut rows = explain.raw_query();
+    let mut faults = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        let step: String = row.get("detail").unwrap();
+        let walks = step
+            .strip_prefix("SCAN ")
+            .is_some_and(|table| !SMALL.iter().any(|small| table.starts_with(small)));
+        // Ready tasks are the backlog: their state alone is no way to a few of them.
+        let is_ready = |(_, condition): (_, &str)| condition.contains("state = 0");
+        let by_state =
+            step.contains("tasks_state") && sql.split_once(" WHERE ").is_some_and(is_ready);
+        let lists = WALKS.contains(&sql);
+        if (walks || by_state) && !lists || step.contains("TEMP B-TREE") {
+            faults.push(step);
+        }
+    }
+    faults
+}
+
+/// The texts in a source that are statements, or begin one.
+fn statements_in(source: &str) -> Vec<String> {
+    let verbs = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
+    let texts = source.split('"').skip(1).step_by(2);
+    texts
+        .map(|text| {
+            let lines = text.split("\\\n").enumerate();
+            lines
+                .map(|(number, line)| if number == 0 { line } else { line.trim_start() })
+                .collect()
+        })
+        .filter(|text: &String| verbs.iter().any(|verb| text.starts_with(verb)))
+        .collect()
+}
+
+/// A store on which everything has run that a store does.
+struct Ran {
+    desk: Desk,
+    statements: BTreeSet<String>,
+    _dir: tempfile::TempDir,
+}
+
+impl Ran {
+    fn everything() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        schema::open_serving(&path).unwrap();
+        let mut desk = Desk::open(&path, decode).unwrap();
+        let statements = Arc::new(Mutex::new(BTreeSet::new()));
+        let heard = Arc::clone(&statements);
+        let hear = move |event: TraceEvent<'_>| {
+            if let TraceEvent::Stmt(statement, _) = event {
+                heard.lock().unwrap().insert(statement.sql().into_owned());
+            }
+        };
+        let codes = TraceEventCodes::SQLITE_TRACE_STMT;
+        desk.core.conn.trace_v2(codes, Some(hear)).unwrap();
+        service(&mut desk.core);
+        person(&mut desk);
+        history(&mut desk.core);
+        let mut statements = statements.lock().unwrap().clone();
+        let rows = |sql: &String| {
+            !["BEGIN", "COMMIT", "PRAGMA"]
+                .iter()
+                .any(|w| sql.starts_with(w))
+        };
+        statements.retain(rows);
+        Self {
+            desk,
+            statements,
+            _dir: dir,
+        }
+    }
+}
+
+/// What the workers and the intake do.
+fn service(core: &mut Core) {
+    let revision = RevisionId::of("rules");
+    run(core, |txn| desk::keep_revision(txn, revision, "rules"));
+    run(core, |txn| {
+        desk::mark_unknown_lanes(txn, &[bucket(), lane()])
+    });
+    assert!(read::revision(&core.conn, revision).unwrap().is_some());
+    let why = || Failure::new(FailureKind::Timeout, "r");
+    let renames = [("a", bucket(), Turn::Needed), ("b", bucket(), Turn::Needed)];
+    store(core, &arrival("first", &renames), &[]);
+    let mut first = take(core, bucket());
+    assert!(take_all(core, bucket()).is_empty(), "the second waits");
+    let moves = |phase| vec![moved(phase)];
+    for entry in [
+        JournalEntry::Manifest(moves(MovePhase::Planned)),
+        JournalEntry::Progress(moves(MovePhase::Moved)),
+        JournalEntry::Commit(place("new")),
+    ] {
+        let (seq, attempt, task) = (first.key, first.attempt, first.task.clone());
+        assert!(run(core, |txn| journal::write(
+            txn, seq, attempt, &task, &entry
+        )));
+    }
+    assert_eq!(journal::moves(&core.conn, first.key, 0).unwrap().len(), 1);
+    let recording = RecordingId::of(&place("first"));
+    let found = journal::earlier(&core.conn, recording, &[place("from")]).unwrap();
+    assert_eq!(found.len(), 1);
+    for transition in [
+        Transition::RetryAt {
+            due: NOW,
+            why: why(),
+        },
+        Transition::Wait { why: "w".into() },
+        Transition::HandBack,
+    ] {
+        end(core, &first, transition, None);
+        let later = NOW.plus(Duration::from_mins(1));
+        first = claim_at(core, bucket(), later).pop().unwrap();
+    }
+    let next = |turn, hold| NextStep {
+        step: 1,
+        lane: lane(),
+        turn,
+        hold,
+    };
+    let Written::Continues(on) = end(
+        core,
+        &first,
+        Transition::Advance,
+        Some(next(Turn::NotNeeded, Hold::Keep)),
+    ) else {
+        panic!("the worker had room")
+    };
+    let needed = Some(next(Turn::Needed, Hold::Leave));
+    end(core, &on, Transition::Advance, needed);
+    let (duplicate, doomed) = (arrival("first", &renames), &mut arrival("doomed", &renames));
+    store(core, &duplicate, &[]);
+    doomed.plan.tasks[0].doomed = Some(why());
+    store(core, doomed, &[doomed.plan.tasks[1].id]);
+    assert!(read::figures(&core.conn, NOW).unwrap().ready > 0);
+    assert!(
+        read::cancel_requests(&core.conn, vec![doomed.plan.tasks[1].id])
+            .unwrap()
+            .is_empty()
+    );
+    run(core, recover);
+}
+
+/// What is done from the command line.
+fn person(desk: &mut Desk) {
+    let alone = arrival("alone", &[("a", lane(), Turn::Needed)]);
+    let (id, event) = (alone.plan.tasks[0].id, alone.event.id);
+    store(&mut desk.core, &alone, &[id]);
+    desk.cancel(id, NOW).unwrap();
+    run(&mut desk.core, recover);
+    desk.cancel(id, NOW).unwrap();
+    desk.retry(id, NOW).unwrap();
+    for state in [None, Some("done".to_owned())] {
+        let filter = TaskFilter {
+            state,
+            limit: 1,
+            ..TaskFilter::default()
+        };
+        desk.tasks(&filter).unwrap();
+    }
+    desk.events(&EventFilter {
+        room: None,
+        limit: 1,
+    })
+    .unwrap();
+    assert!(desk.task(id).unwrap().is_some());
+    assert!(desk.event(event).unwrap().is_some());
+}
+
+/// What retention does.
+fn history(core: &mut Core) {
+    store(
+        core,
+        &arrival("old", &[("a", lane(), Turn::NotNeeded)]),
+        &[],
+    );
+    for claim in take_all(core, lane()) {
+        end(core, &claim, Transition::Finish, None);
+    }
+    store(core, &arrival("newest", &[]), &[]);
+    let keep = Retention {
+        history: Duration::ZERO,
+        dedup_horizon: Duration::ZERO,
+    };
+    let later = NOW.plus(Duration::from_hours(1));
+    let (pruned, _) = run(core, |txn| prune::prune(txn, 0, keep, later));
+    assert!(pruned.events > 0);
+}
+
+fn run<T>(core: &mut Core, work: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<T>) -> T {
+    core.commit(work).unwrap()
+}
+
+fn store(core: &mut Core, arrival: &Arrival, start: &[TaskId]) {
+    if let Recorded::New { claims } = run(core, |txn| record::record(txn, arrival, start)) {
+        assert_eq!(claims.len(), start.len());
+    }
+}
+
+fn claim_at(core: &mut Core, lane: Lane, now: Timestamp) -> Vec<Claim> {
+    let room = [LaneRoom { lane, free: 10 }];
+    run(core, |txn| claim::claim(txn, &room, now)).claims
+}
+
+fn take_all(core: &mut Core, lane: Lane) -> Vec<Claim> {
+    claim_at(core, lane, NOW)
+}
+
+fn take(core: &mut Core, lane: Lane) -> Claim {
+    take_all(core, lane).pop().unwrap()
+}
+
+fn end(core: &mut Core, claim: &Claim, transition: Transition, next: Option<NextStep>) -> Written {
+    let attempt = AttemptRecord {
+        step: 0,
+        step_id: "s".into(),
+        action: "notify".into(),
+        started: NOW,
+        took: Duration::ZERO,
+        outcome: Outcome::Succeeded,
+        exchange: None,
+    };
+    let settlement = Settlement {
+        transition,
+        attempt: Some(attempt),
+        outputs: Outputs::new(),
+        next,
+    };
+    run(core, |txn| {
+        apply::apply(txn, claim.key, claim.attempt, &settlement, NOW)
+    })
+}
+
+fn decode(id: EventId, received: Timestamp, body: bytes::Bytes) -> Event {
+    let mut fields = Fields::new(EventType::RecordFileComplete);
+    fields.obs_bucket = Some("b".into());
+    fields.obs_object = String::from_utf8(body.to_vec()).ok();
+    Event {
+        id,
+        received,
+        body,
+        fields,
+    }
+}
+
+fn arrival(key: &str, rules: &[(&str, Lane, Turn)]) -> Arrival {
+    let id = EventId::derive(None, &[key.as_bytes()]);
+    let task = |(rule, lane, turn): &(&str, Lane, Turn)| PlannedTask {
+        id: TaskId::derive(id, rule, 0),
+        rule: (*rule).to_owned(),
+        generation: 0,
+        lane: lane.clone(),
+        turn: *turn,
+        order_key: None,
+        doomed: None,
+    };
+    let plan = Plan {
+        revision: RevisionId::of("rules"),
+        tasks: rules.iter().map(task).collect(),
+        skipped: Vec::new(),
+    };
+    let event = Arc::new(decode(id, NOW, key.to_owned().into()));
+    Arrival { event, plan }
+}
+
+fn lane() -> Lane {
+    Lane::Destination("lms".into())
+}
+
+fn bucket() -> Lane {
+    Lane::Bucket("b".into())
+}
+
+fn place(key: &str) -> Place {
+    Place {
+        bucket: "b".into(),
+        key: key.into(),
+    }
+}
+
+fn moved(phase: MovePhase) -> Move {
+    Move {
+        number: 0,
+        from: place("from"),
+        to: place("to"),
+        size: 7,
+        etag: "e".into(),
+        target: Target::Absent,
+        target_etag: None,
+        upload: None,
+        phase,
+    }
+}

@@ -1,0 +1,113 @@
+//! The store as a file: whose it is, and copies of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use aftertake::callback::sparkrtc;
+use aftertake::store::Store;
+use aftertake::store::sqlite::{Desk, OpenError, SqliteStore};
+use rusqlite::Connection;
+
+use crate::store_contract::{NOW, notify, open, plain};
+
+/// Every file of a folder with its content.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+/// A database of another program, which ended before its log was brought in.
+fn crashed_database(at: &Path) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let path = elsewhere.path().join("other.db");
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "PRAGMA journal_mode = wal; CREATE TABLE notes (text); INSERT INTO notes VALUES ('x')",
+        )
+        .unwrap();
+    let log = |path: &Path| path.with_extension("db-wal");
+    fs::copy(&path, at).unwrap();
+    fs::copy(log(&path), log(at)).unwrap();
+    drop(other);
+}
+
+#[test]
+fn file_of_something_else_is_refused_and_not_touched() {
+    for (name, make) in [
+        ("database", crashed_database as fn(&Path)),
+        ("text", |at| fs::write(at, "rules:\n".repeat(1000)).unwrap()),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        make(&path);
+        let before = files(dir.path());
+        let served = SqliteStore::open(&path, sparkrtc::decode, plain());
+        assert!(matches!(served, Err(OpenError::Foreign(_))), "{name}");
+        let beside = Desk::open(&path, sparkrtc::decode);
+        assert!(matches!(beside, Err(OpenError::Foreign(_))), "{name}");
+        assert!(files(dir.path()) == before, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn empty_file_becomes_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a # b%20?.db");
+    fs::write(&path, "").unwrap();
+    open(&path).record(notify("k", 1), vec![]).await.unwrap();
+    assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 1);
+}
+
+#[tokio::test]
+async fn store_that_was_killed_at_its_start_is_still_known_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
+    let store = open(&path);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    for log in ["", "-wal"] {
+        let named = |path: &Path| format!("{}{log}", path.display());
+        fs::copy(named(&path), named(&copy)).unwrap();
+    }
+    assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
+}
+
+#[tokio::test]
+async fn failed_backup_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copies) = (dir.path().join("a.db"), dir.path().join("copies"));
+    fs::create_dir(&copies).unwrap();
+    let store = open(&path);
+    for number in 0..100 {
+        store.record(notify("k", number), vec![]).await.unwrap();
+    }
+    drop(store);
+    let mut bytes = fs::read(&path).unwrap();
+    let pages = bytes.len() / 4096;
+    bytes[pages / 2 * 4096..].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let failed = desk.backup(&copies.join("copy.db")).unwrap_err();
+    assert!(failed.to_string().contains("malformed"), "{failed}");
+    assert!(files(&copies).is_empty());
+}
+
+#[tokio::test]
+async fn backup_over_an_existing_file_leaves_it_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copies) = (dir.path().join("a.db"), dir.path().join("copies"));
+    fs::create_dir(&copies).unwrap();
+    let store = open(&path);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    fs::write(copies.join("copy.db"), "precious").unwrap();
+    let before = files(&copies);
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    assert!(desk.backup(&copies.join("copy.db")).is_err());
+    assert_eq!(files(&copies), before);
+}

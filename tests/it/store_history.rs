@@ -1,0 +1,246 @@
+//! What the store shows, finds again and forgets, however much there is of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::moves::{Move, MovePhase};
+use aftertake::model::plan::Turn;
+use aftertake::model::task::{Lane, TaskState};
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{Desk, SqliteStore, TaskFilter, TaskRow};
+use aftertake::store::{Applied, Hold, JournalEntry, LaneRoom, NextStep, Pruned, Retention, Store};
+use futures_util::future::join_all;
+
+use crate::store_contract::{
+    NOW, arrival, bucket, claim, end, ending, lane, moved, notify, one, open, place,
+};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn listed(path: &Path, filter: &TaskFilter) -> Vec<TaskRow> {
+    let desk = Desk::open(path, sparkrtc::decode).unwrap();
+    desk.tasks(filter).unwrap()
+}
+
+fn everything(path: &Path) -> Vec<TaskRow> {
+    let filter = TaskFilter {
+        limit: 100,
+        ..TaskFilter::default()
+    };
+    listed(path, &filter)
+}
+
+/// Prunes what is older than a day until all of it is gone; what each call did.
+async fn prune(store: &SqliteStore) -> Vec<Pruned> {
+    let keep = Retention {
+        history: DAY,
+        dedup_horizon: DAY,
+    };
+    let mut calls = Vec::new();
+    loop {
+        let pruned = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+        calls.push(pruned);
+        if !pruned.more {
+            return calls;
+        }
+    }
+}
+
+fn rows(path: &Path, table: &str) -> usize {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let sql = format!("SELECT count(*) FROM {table}");
+    conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let why = || Failure::new(FailureKind::Refused, "no");
+    let endings = [
+        Some(Transition::Finish),
+        Some(Transition::Bury { why: why() }),
+        Some(Transition::Cancel),
+        None,
+    ];
+    let mut held = Vec::new();
+    for round in 0..3 {
+        for (number, transition) in (0..).zip(&endings) {
+            let rule = format!("{round}{number}");
+            let rules = [(rule.as_str(), lane(), Turn::NotNeeded)];
+            store
+                .record(arrival(&rule, 1, &rules), vec![])
+                .await
+                .unwrap();
+            let claim = one(&store, lane(), NOW).await;
+            match transition {
+                Some(transition) => end(&store, claim, transition.clone()).await,
+                None => held.push(claim),
+            }
+        }
+        let rule = format!("{round}4");
+        let rules = [(rule.as_str(), bucket(), Turn::NotNeeded)];
+        store
+            .record(arrival(&rule, 1, &rules), vec![])
+            .await
+            .unwrap();
+    }
+    let names = |rows: Vec<TaskRow>| rows.into_iter().map(|row| row.rule).collect::<Vec<_>>();
+    let some = |state: Option<&str>| TaskFilter {
+        state: state.map(str::to_owned),
+        limit: 2,
+        ..TaskFilter::default()
+    };
+    assert_eq!(names(listed(&path, &some(None))), ["24", "23"]);
+    for (state, number) in TaskState::NAMES.into_iter().zip([4, 3, 0, 1, 2]) {
+        let newest = [format!("2{number}"), format!("1{number}")];
+        let rows = listed(&path, &some(Some(state)));
+        assert!(rows.iter().all(|row| row.state == state));
+        assert_eq!(names(rows), newest, "{state}");
+    }
+    let of_rule = TaskFilter {
+        rule: Some("01".into()),
+        ..some(Some("dead"))
+    };
+    assert_eq!(names(listed(&path, &of_rule)), ["01"]);
+    assert_eq!(held.len(), 3);
+}
+
+#[tokio::test]
+async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let gone = Lane::Destination("gone".into());
+    let known = vec![lane(), bucket()];
+    let rules = [
+        ("announce", gone.clone(), Turn::NotNeeded),
+        ("fine", lane(), Turn::NotNeeded),
+    ];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let unknown = store.mark_unknown_lanes(known.clone()).await.unwrap();
+    assert_eq!(unknown, std::slice::from_ref(&gone));
+
+    // A task that comes to such a lane later waits like those that were there.
+    let fine = one(&store, lane(), NOW).await;
+    let mut settlement = ending(Transition::Advance);
+    settlement.next = Some(NextStep {
+        step: 1,
+        lane: gone.clone(),
+        turn: Turn::NotNeeded,
+        hold: Hold::Leave,
+    });
+    let applied = store.apply(fine, settlement, NOW).await.unwrap();
+    assert!(matches!(applied, Applied::Settled));
+    for row in everything(&path) {
+        let reason = Some("destination/gone is not in the rules file".to_owned());
+        assert_eq!((row.state, row.tries, row.note), ("ready", 0, reason));
+    }
+
+    let back = [known, vec![gone.clone()]].concat();
+    assert!(store.mark_unknown_lanes(back).await.unwrap().is_empty());
+    assert!(everything(&path).iter().all(|row| row.note.is_none()));
+    assert_eq!(claim(&store, gone, NOW).await.len(), 2);
+}
+
+#[tokio::test]
+async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [("twice", bucket(), Turn::Needed)];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let moves = |phase| vec![moved(0, phase)];
+    for entry in [
+        JournalEntry::Manifest(moves(MovePhase::Planned)),
+        JournalEntry::Progress(moves(MovePhase::Moved)),
+    ] {
+        store.journal(&first, entry).await.unwrap();
+    }
+    let mut settlement = ending(Transition::Advance);
+    settlement.next = Some(NextStep {
+        step: 1,
+        lane: bucket(),
+        turn: Turn::Needed,
+        hold: Hold::Keep,
+    });
+    let Applied::Continues(second) = store.apply(first, settlement, NOW).await.unwrap() else {
+        panic!("there was room")
+    };
+    let from = vec![place("from/0.ts")];
+    let found = store.earlier_moves(&second, from.clone()).await.unwrap();
+    assert_eq!(found, moves(MovePhase::Moved));
+
+    let again = Move {
+        to: place("elsewhere"),
+        ..moved(0, MovePhase::Moved)
+    };
+    let entry = JournalEntry::Manifest(vec![again.clone()]);
+    store.journal(&second, entry).await.unwrap();
+    assert_eq!(store.earlier_moves(&second, from).await.unwrap(), [again]);
+}
+
+#[tokio::test]
+async fn event_with_many_moves_is_forgotten_in_small_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let rules = [("move", bucket(), Turn::Needed)];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let moves = (0..5_000).map(|number| moved(number, MovePhase::Moved));
+    let manifest = JournalEntry::Manifest(moves.collect());
+    store.journal(&first, manifest).await.unwrap();
+    end(&store, first, Transition::Finish).await;
+    store.record(notify("newest", 2), vec![]).await.unwrap();
+
+    let keep = Retention {
+        history: DAY,
+        dedup_horizon: DAY,
+    };
+    let first = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+    assert!(first.more);
+    assert!(rows(&path, "moves") >= 3_000);
+    assert_eq!(
+        (first.tasks, first.events),
+        (0, 0),
+        "they stand for the rest"
+    );
+    let rest = prune(&store).await;
+    assert_eq!(rest.iter().map(|call| call.events).sum::<usize>(), 1);
+    assert_eq!((rows(&path, "moves"), rows(&path, "events")), (0, 1));
+}
+
+#[tokio::test]
+async fn event_with_many_tasks_is_forgotten_in_small_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let names: Vec<String> = (0..5_000).map(|number| number.to_string()).collect();
+    let rule = |name| (name, lane(), Turn::NotNeeded);
+    let rules: Vec<_> = names.iter().map(String::as_str).map(rule).collect();
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let room = vec![LaneRoom {
+        lane: lane(),
+        free: names.len(),
+    }];
+    let claims = store.claim(room, NOW).await.unwrap().claims;
+    join_all(
+        claims
+            .into_iter()
+            .map(|claim| end(&store, claim, Transition::Finish)),
+    )
+    .await;
+    store.record(notify("newest", 2), vec![]).await.unwrap();
+
+    let calls = prune(&store).await;
+    assert!(calls.iter().all(|call| call.tasks <= 2_000), "{calls:?}");
+    let forgotten = calls.iter().map(|call| (call.tasks, call.events));
+    let (tasks, events) = forgotten.fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    assert_eq!((tasks, events), (5_000, 1));
+    assert_eq!(store.figures(NOW).await.unwrap().done, 0);
+    assert_eq!(rows(&path, "events"), 1);
+}

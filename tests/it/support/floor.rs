@@ -1,0 +1,112 @@
+//! Workers on parts that a test chooses: buckets and destinations that break on demand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aftertake::action::Reach;
+use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::clock;
+use aftertake::model::id::TaskId;
+use aftertake::model::task::Lane;
+use aftertake::outbound::{Guarded, Outbound};
+use aftertake::rules::file::Revision;
+use aftertake::rules::plan::plan;
+use aftertake::store::{Arrival, Retention, Store};
+use aftertake::telemetry::Metrics;
+use aftertake::worker::lane::Lanes;
+use aftertake::worker::{Parts, Revisions, Workers};
+
+use super::premises::{Env, Premises, callback, parse};
+use super::watched::Watched;
+
+/// The workers, not yet started, and their store.
+pub(crate) struct Floor {
+    pub(crate) premises: Premises,
+    pub(crate) store: Arc<Watched>,
+    pub(crate) workers: Workers,
+    rules: Arc<Revision>,
+}
+
+/// The destinations of these rules, reached through `outbound`.
+pub(crate) fn reach(rules: &str, outbound: Arc<dyn Outbound>) -> Reach {
+    let destinations = parse(rules, &Env::new()).destinations.into_iter();
+    Reach {
+        buckets: BTreeMap::new(),
+        destinations: destinations
+            .map(|(name, to)| (name, Arc::new(to)))
+            .collect(),
+        outbound,
+    }
+}
+
+impl Floor {
+    /// Workers under these rules, with the real client for their destinations.
+    pub(crate) async fn outward(rules: &str) -> Self {
+        Self::new(rules, reach(rules, Arc::new(Guarded::new()))).await
+    }
+
+    /// Workers under these rules. What steps reach is `reach` and nothing of the rules' own.
+    pub(crate) async fn new(rules: &str, reach: Reach) -> Self {
+        let premises = Premises::new();
+        let store = Watched::open(&premises.path()).unwrap();
+        let file = parse(rules, &Env::new());
+        let buckets = file.buckets.values();
+        let buckets = buckets.map(|one| (Lane::Bucket(one.name.clone()), one.concurrency as usize));
+        let others = file.destinations.values();
+        let others = others.map(|one| {
+            (
+                Lane::Destination(one.name.clone()),
+                one.concurrency as usize,
+            )
+        });
+        let lanes = Arc::new(Lanes::new(buckets.chain(others)));
+        let rules = Arc::new(Revision {
+            rules: file.rules,
+            mask: file.mask,
+        });
+        let kept = store.keep_revision(rules.rules.revision, rules.rules.text.clone());
+        kept.await.unwrap();
+        let day = Duration::from_hours(24);
+        let none = Box::new(|_: &str| Err("there are no earlier rules".to_owned()));
+        let workers = Workers::new(Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            reach: Arc::new(reach),
+            revisions: Arc::new(Revisions::new(Arc::clone(&rules), none)),
+            lanes,
+            metrics: Arc::new(Metrics::default()),
+            retention: Retention {
+                history: day,
+                dedup_horizon: day,
+            },
+        });
+        Self {
+            premises,
+            store,
+            workers,
+            rules,
+        }
+    }
+
+    /// Stores a callback about this object, and lets the workers know. Its tasks, in the
+    /// order of the rules, are ready.
+    pub(crate) async fn record(&self, object: &str) -> Vec<TaskId> {
+        let tasks = self.store_only(object).await;
+        self.workers.lanes().waker().wake();
+        tasks
+    }
+
+    /// The same, and the workers are none the wiser.
+    pub(crate) async fn store_only(&self, object: &str) -> Vec<TaskId> {
+        let headers = CallbackHeaders::default();
+        let event = sparkrtc::parse(callback(object).into(), &headers, clock::now()).unwrap();
+        let plan = plan(&self.rules.rules, &event, 0);
+        let tasks = plan.tasks.iter().map(|task| task.id).collect();
+        let arrival = Arrival {
+            event: Arc::new(event),
+            plan,
+        };
+        self.store.record(arrival, Vec::new()).await.unwrap();
+        tasks
+    }
+}

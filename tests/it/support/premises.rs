@@ -1,0 +1,166 @@
+//! The real service on real ports, and the folder that outlives it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aftertake::app::Service;
+use aftertake::callback::sparkrtc;
+use aftertake::config::{Admin, LogFormat, Retention, Settings, StoreUrl};
+use aftertake::rules::file::{self, Lookup, RulesFile};
+use aftertake::store::Store;
+use aftertake::store::sqlite::{Desk, TaskDetail, TaskFilter, TaskRow};
+use serde_json::{Value, json};
+
+use super::in_time;
+use super::sink::Sink;
+use super::watched::Watched;
+
+pub(crate) type Env = BTreeMap<&'static str, &'static str>;
+
+/// Grace that no test uses up.
+pub(crate) const PATIENT: Duration = Duration::from_hours(1);
+
+pub(crate) fn settings(folder: &Path, grace: Duration) -> Settings {
+    let day = Duration::from_hours(24);
+    Settings {
+        rules: folder.join("rules.yaml"),
+        store: StoreUrl::Sqlite(folder.join("a.db")),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        admin: Admin::new("127.0.0.1:0".parse().unwrap(), None).unwrap(),
+        retention: Retention::new(day, day).unwrap(),
+        grace,
+        log: LogFormat::Text,
+        log_filter: "warn".to_owned(),
+    }
+}
+
+pub(crate) fn parse(text: &str, env: &Env) -> RulesFile {
+    file::parse("rules.yaml", text, Path::new(""), env).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// One rule that announces to `sink`, one at a time; `steps` as in a rules file.
+pub(crate) fn announcing(sink: &Sink, steps: &str) -> String {
+    format!(
+        "destinations: {{ lms: {{ url: '{}', allow_private: true, concurrency: 1 }} }}\n\
+         retry: {{ first: 1ms, longest: 1ms, tries: 3 }}\n\
+         rules: [{{ name: announce, steps: [{steps}] }}]\n",
+        sink.url("/hook"),
+    )
+}
+
+/// A callback about this object.
+pub(crate) fn callback(object: &str) -> String {
+    let body = json!({
+        "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "recorded", "obs_object": object,
+        "room_id": "class-7", "end_time": "2026-03-02T01:01:02Z",
+    });
+    body.to_string()
+}
+
+/// The folder of a store.
+pub(crate) struct Premises {
+    folder: tempfile::TempDir,
+}
+
+/// A service that runs there.
+pub(crate) struct Running {
+    pub(crate) service: Service,
+    pub(crate) store: Arc<Watched>,
+    client: reqwest::Client,
+}
+
+impl Premises {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("a.db")
+    }
+
+    /// Starts the service on these rules.
+    pub(crate) async fn start(&self, rules: &str, grace: Duration) -> Running {
+        self.start_in(rules, &Env::new(), grace).await
+    }
+
+    pub(crate) async fn start_in(&self, rules: &str, env: &Env, grace: Duration) -> Running {
+        let store = Watched::open(&self.path()).unwrap();
+        let settings = settings(self.folder.path(), grace);
+        let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env.clone());
+        let open = |_: &Settings, _: &Arc<_>| Ok(Arc::clone(&store) as Arc<dyn Store>);
+        let service = Service::start_on(&settings, parse(rules, env), lookup, open)
+            .await
+            .unwrap();
+        Running {
+            service,
+            store,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    pub(crate) fn desk(&self) -> Desk {
+        Desk::open(&self.path(), sparkrtc::decode).unwrap()
+    }
+
+    /// Every task, the oldest first.
+    pub(crate) fn tasks(&self) -> Vec<TaskRow> {
+        let filter = TaskFilter {
+            limit: 100_000,
+            ..TaskFilter::default()
+        };
+        let mut tasks = self.desk().tasks(&filter).unwrap();
+        tasks.reverse();
+        tasks
+    }
+
+    /// State, step and tries of every task, the oldest first.
+    pub(crate) fn states(&self) -> Vec<(&'static str, u16, u32)> {
+        let tasks = self.tasks();
+        let state = |task: &TaskRow| (task.state, task.step, task.tries);
+        tasks.iter().map(state).collect()
+    }
+
+    /// The only task.
+    pub(crate) fn only(&self) -> TaskDetail {
+        let tasks = self.tasks();
+        assert_eq!(tasks.len(), 1);
+        self.desk().task(tasks[0].id).unwrap().unwrap()
+    }
+}
+
+impl Running {
+    /// Posts a callback, and answers what it got.
+    pub(crate) async fn post(&self, body: String) -> reqwest::Response {
+        let url = format!("http://{}/callbacks/sparkrtc", self.service.public);
+        self.client.post(url).body(body).send().await.unwrap()
+    }
+
+    /// Posts a callback about this object, which must be stored.
+    pub(crate) async fn announce(&self, object: &str) {
+        assert_eq!(self.post(callback(object)).await.status(), 200);
+    }
+
+    /// What the operator listener answers.
+    pub(crate) async fn ask(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.service.admin);
+        let answer = self.client.get(url).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+
+    /// Asks `/readyz` until it says of the workers what is `expected`.
+    pub(crate) async fn readyz_says(&self, expected: impl Fn(&Value) -> bool) -> Value {
+        let ask = async {
+            loop {
+                let said: Value = serde_json::from_str(&self.ask("/readyz").await).unwrap();
+                if expected(&said["workers_paused"]) {
+                    return said;
+                }
+            }
+        };
+        in_time(ask).await
+    }
+}

@@ -1,0 +1,194 @@
+//! The default store, with signals for what passes through it.
+//!
+//! Everything reaches the real store and comes back as it is; a call can be held after
+//! its effect, as a slow disk would hold its answer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::id::TaskId;
+use aftertake::model::moves::Move;
+use aftertake::model::recording::Place;
+use aftertake::model::task::{Lane, RevisionId};
+use aftertake::model::time::Timestamp;
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{OpenError, SqliteStore};
+use aftertake::store::{
+    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, LaneRoom, LeaseLost,
+    Pruned, Recorded, Retention, Settlement, Store, Unavailable,
+};
+use async_trait::async_trait;
+use tokio::sync::{Notify, watch};
+
+use super::in_time;
+
+/// The store.
+pub(crate) struct Watched {
+    store: SqliteStore,
+    settled: watch::Sender<Vec<Transition>>,
+    refused: watch::Sender<usize>,
+    cancels: watch::Sender<usize>,
+    /// Holds a claim of some task after its commit.
+    pub(crate) claimed: Hold,
+    /// Holds a settlement after its commit.
+    pub(crate) applied: Hold,
+}
+
+/// Holds one call.
+#[derive(Default)]
+pub(crate) struct Hold {
+    armed: AtomicBool,
+    reached: Notify,
+    go: Notify,
+}
+
+impl Hold {
+    /// Holds the next call.
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until a call is held.
+    pub(crate) async fn reached(&self) {
+        in_time(self.reached.notified()).await;
+    }
+
+    /// Lets the held call go.
+    pub(crate) fn release(&self) {
+        self.go.notify_one();
+    }
+
+    async fn pass(&self) {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.go.notified().await;
+        }
+    }
+}
+
+async fn at_least<T: Clone>(signal: &watch::Sender<T>, enough: impl Fn(&T) -> bool) -> T {
+    let mut seen = signal.subscribe();
+    let seen = in_time(seen.wait_for(enough)).await;
+    seen.unwrap().clone()
+}
+
+impl Watched {
+    pub(crate) fn open(path: &Path) -> Result<Arc<Self>, OpenError> {
+        let around = Arc::new(|_operations: usize, commit: &mut dyn FnMut()| commit());
+        Ok(Arc::new(Self {
+            store: SqliteStore::open(path, sparkrtc::decode, around)?,
+            settled: watch::Sender::default(),
+            refused: watch::Sender::default(),
+            cancels: watch::Sender::default(),
+            claimed: Hold::default(),
+            applied: Hold::default(),
+        }))
+    }
+
+    /// Waits until `count` settlements were committed, and gives all of them.
+    pub(crate) async fn settled(&self, count: usize) -> Vec<Transition> {
+        at_least(&self.settled, |settled| settled.len() >= count).await
+    }
+
+    /// Waits until `count` settlements were refused.
+    pub(crate) async fn refused(&self, count: usize) {
+        at_least(&self.refused, |refused| *refused >= count).await;
+    }
+
+    /// Waits until `count` running tasks have been told that they are cancelled.
+    pub(crate) async fn cancels(&self, count: usize) {
+        at_least(&self.cancels, |cancels| *cancels >= count).await;
+    }
+
+    /// Fills the disk: what needs a page more is refused.
+    pub(crate) async fn fill(&self) {
+        self.store.limit_pages(1).await.unwrap();
+    }
+
+    /// Frees the disk.
+    pub(crate) async fn free(&self) {
+        self.store.limit_pages(1_000_000).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn keep_revision(&self, id: RevisionId, text: String) -> Result<(), Unavailable> {
+        self.store.keep_revision(id, text).await
+    }
+
+    async fn revision(&self, id: RevisionId) -> Result<Option<String>, Unavailable> {
+        self.store.revision(id).await
+    }
+
+    async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable> {
+        self.store.record(arrival, start).await
+    }
+
+    async fn claim(&self, room: Vec<LaneRoom>, now: Timestamp) -> Result<Claimed, Unavailable> {
+        let claimed = self.store.claim(room, now).await?;
+        if !claimed.claims.is_empty() {
+            self.claimed.pass().await;
+        }
+        Ok(claimed)
+    }
+
+    async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable> {
+        self.store.moves(claim).await
+    }
+
+    async fn earlier_moves(
+        &self,
+        claim: &Claim,
+        from: Vec<Place>,
+    ) -> Result<Vec<Move>, Unavailable> {
+        self.store.earlier_moves(claim, from).await
+    }
+
+    async fn journal(&self, claim: &Claim, entry: JournalEntry) -> Result<(), LeaseLost> {
+        self.store.journal(claim, entry).await
+    }
+
+    async fn apply(
+        &self,
+        claim: Claim,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Applied, ApplyError> {
+        let transition = settlement.transition.clone();
+        let applied = self.store.apply(claim, settlement, now).await;
+        match &applied {
+            Ok(_) => {
+                self.settled.send_modify(|all| all.push(transition));
+                self.applied.pass().await;
+            }
+            Err(ApplyError::Unavailable { .. }) => self.refused.send_modify(|count| *count += 1),
+            Err(ApplyError::Lost(_)) => {}
+        }
+        applied
+    }
+
+    async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
+        self.store.mark_unknown_lanes(known).await
+    }
+
+    async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {
+        let asked = self.store.cancel_requests(running).await?;
+        self.cancels.send_modify(|count| *count += asked.len());
+        Ok(asked)
+    }
+
+    async fn changed(&self) {
+        self.store.changed().await;
+    }
+
+    async fn prune(&self, keep: Retention, now: Timestamp) -> Result<Pruned, Unavailable> {
+        self.store.prune(keep, now).await
+    }
+
+    async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable> {
+        self.store.figures(now).await
+    }
+}

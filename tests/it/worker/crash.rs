@@ -1,0 +1,86 @@
+//! Steps that panic.
+
+use std::sync::Arc;
+
+use aftertake::model::attempt::Outcome;
+use aftertake::model::destination::Destination;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::transition::Transition;
+use aftertake::outbound::{Answer, Outbound, Request};
+use async_trait::async_trait;
+use http::{HeaderMap, StatusCode};
+
+use crate::support::floor::{Floor, reach};
+use crate::support::gate::{How, Which};
+use crate::support::premises::PATIENT;
+use crate::support::recording::{Recording, place};
+use crate::support::world::{RENAMING, World};
+
+/// Panics on the way to the destination `broken`; all others take everything.
+struct Fragile;
+
+#[async_trait]
+impl Outbound for Fragile {
+    async fn send(&self, destination: &Destination, _: Request) -> Result<Answer, Failure> {
+        assert_ne!(destination.name, "broken", "a bug");
+        Ok(Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: bytes::Bytes::new(),
+        })
+    }
+}
+
+const RULES: &str = "
+destinations: { broken: { url: 'https://a.example.com', concurrency: 1 }, lms: { url: 'https://b.example.com' } }
+retry: { first: 1ms, longest: 1ms, tries: 2 }
+rules: [{ name: a, steps: [{ notify: broken }] }, { name: b, steps: [{ notify: lms }] }]
+";
+
+#[tokio::test]
+async fn step_that_panics_fails_that_try_and_nothing_else() {
+    let floor = Floor::new(RULES, reach(RULES, Arc::new(Fragile))).await;
+    let tasks = floor.record("a.mp4").await;
+    floor.workers.start();
+    floor.store.settled(3).await;
+    // The lane of one is free again after each panic.
+    floor.record("b.mp4").await;
+    floor.store.settled(6).await;
+    floor.workers.drain(PATIENT).await;
+
+    let states: Vec<_> = floor.premises.tasks().iter().map(|one| one.state).collect();
+    assert_eq!(states, ["dead", "done", "dead", "done"]);
+    let dead = floor.premises.desk().task(tasks[0]).unwrap().unwrap();
+    assert_eq!(dead.attempts.len(), 2);
+    for attempt in &dead.attempts {
+        let Outcome::Failed(failure) = &attempt.outcome else {
+            panic!("{attempt:?} has not failed");
+        };
+        assert_eq!(failure.kind, FailureKind::Panic);
+        assert!(
+            failure.reason.starts_with("the step crashed: "),
+            "{failure}"
+        );
+        assert!(failure.reason.contains("a bug"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn rename_that_panics_is_taken_up_by_the_next_try() {
+    let (recording, from) = (Recording::hls(), place("recorded", "r/a.m3u8"));
+    let world = World::new();
+    world.record(&recording, &from).await;
+    world.gate.break_at(Which::First("copy"), How::Panics);
+    let floor = Floor::new(RENAMING, world.reach()).await;
+    floor.record(&from.key).await;
+    floor.workers.start();
+    let settled = floor.store.settled(2).await;
+    floor.workers.drain(PATIENT).await;
+
+    let [Transition::RetryAt { why, .. }, Transition::Finish] = &settled[..] else {
+        panic!("{settled:?}");
+    };
+    assert_eq!(why.kind, FailureKind::Panic);
+    let to = place("archive", "classes/class-7/a.m3u8");
+    world.assert_only(&recording, &to).await;
+}

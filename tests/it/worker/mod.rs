@@ -1,0 +1,7 @@
+//! Workers under stops, crashes, cancels and a store that is away.
+
+mod cancel;
+mod crash;
+mod drain;
+mod store_away;
+mod timeout;

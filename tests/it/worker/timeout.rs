@@ -1,0 +1,38 @@
+//! Steps that take longer than they may.
+
+use aftertake::model::failure::FailureKind;
+use aftertake::model::transition::Transition;
+
+use crate::support::premises::{PATIENT, Premises, announcing};
+use crate::support::sink::{Reply, Sink};
+
+#[tokio::test]
+async fn receiver_that_never_answers_is_asked_again_after_the_timeout() {
+    for (step, destination) in [
+        ("{ timeout: 50ms, notify: lms }", ""),
+        ("{ notify: lms }", "timeout: 50ms, "),
+    ] {
+        let premises = Premises::new();
+        let sink = Sink::start([Reply::Hang]).await;
+        let rules = announcing(&sink, step);
+        let rules = rules.replace("concurrency", &format!("{destination}concurrency"));
+        let running = premises.start(&rules, PATIENT).await;
+        running.announce("a.mp4").await;
+        let settled = running.store.settled(2).await;
+        running.service.drain().await;
+
+        let [Transition::RetryAt { why, .. }, Transition::Finish] = &settled[..] else {
+            panic!("{settled:?}");
+        };
+        assert_eq!(why.kind, FailureKind::Timeout);
+        assert!(
+            why.reason.ends_with("no complete answer within 50ms"),
+            "{why}"
+        );
+        let received = sink.requests();
+        assert_eq!(received.len(), 2);
+        let id = |number: usize| received[number].header("webhook-id");
+        assert_eq!(id(0), id(1));
+        assert_eq!(premises.states(), [("done", 0, 2)]);
+    }
+}
