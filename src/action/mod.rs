@@ -25,9 +25,6 @@ use crate::model::time::Timestamp;
 use crate::object::ObjectStore;
 use crate::outbound::Outbound;
 
-/// Requests to a bucket at a time, within one step.
-const REQUESTS: usize = 8;
-
 /// Carries out one step. Safe to repeat after any end, however abrupt: a step looks at
 /// what is there, and at what it stored through `progress`, before it acts.
 pub async fn run(

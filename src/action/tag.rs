@@ -12,7 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::rename::set;
-use super::{Done, OpenBucket, Progress, REQUESTS, Reach, Stopped, Subject};
+use super::{Done, OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::bucket::TagLimits;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Place;
@@ -53,9 +53,10 @@ pub async fn tag(
     let keys = objects(reach, bucket, request, place)
         .await
         .map_err(absent)?;
+    let at_once = bucket.config.concurrency.max(1) as usize;
     let mut tagging = stream::iter(keys)
         .map(|key| async move { tag_one(bucket, request, &key).await })
-        .buffered(REQUESTS);
+        .buffered(at_once);
     let mut kept = Kept::Tags;
     while let Some(one) = tagging.try_next().await.map_err(absent)? {
         kept = one;

@@ -28,6 +28,7 @@ use crate::http::callback::{self, Intake};
 use crate::http::gate::SparkRtcGate;
 use crate::http::ops::{self, Ops, Standing, Token};
 use crate::http::server::{self, BindError, Drained, Limits};
+use crate::model::failure::Failure;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
 use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision, unbuilt};
@@ -45,6 +46,9 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] Unavailable),
+    /// A bucket cannot work as it is configured.
+    #[error("{}", .0.reason)]
+    Bucket(Failure),
     /// The rules file asks for what this version does not do.
     #[error("this version does not serve: {}", .0.join(", "))]
     Unbuilt(Vec<String>),
@@ -84,12 +88,15 @@ impl Service {
         open: impl FnOnce(&Settings, &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError>,
     ) -> Result<Self, StartError> {
         refuse_unbuilt(&file)?;
+        let (buckets, destinations) = (file.buckets, file.destinations);
+        let bucket_names = buckets.keys().cloned().collect();
+        let lanes = reach::lanes(&buckets, &destinations);
+        let reach = reach::reach(buckets, destinations).map_err(StartError::Bucket)?;
         let public = server::bind(settings.listen.socket_addr(), "--listen").await?;
         let admin = server::bind(settings.admin.listen().socket_addr(), "--admin-listen").await?;
         let metrics = Arc::new(Metrics::default());
         let store = open(settings, &metrics)?;
-        let (buckets, destinations) = (file.buckets, file.destinations);
-        let parse = parser(buckets.keys().cloned().collect(), file.mask.clone(), lookup);
+        let parse = parser(bucket_names, file.mask.clone(), lookup);
         let rules = Arc::new(Revision {
             rules: file.rules,
             mask: file.mask,
@@ -98,14 +105,13 @@ impl Service {
         store
             .keep_revision(revision, rules.rules.text.clone())
             .await?;
-        let lanes = reach::lanes(&buckets, &destinations);
         let known = lanes.names().cloned().collect();
         for lane in store.mark_unknown_lanes(known).await? {
             tracing::warn!(%lane, "tasks wait: the name is not in the rules file");
         }
         let workers = Workers::new(Parts {
             store: Arc::clone(&store),
-            reach: Arc::new(reach::reach(buckets, destinations)),
+            reach: Arc::new(reach),
             revisions: Arc::new(Revisions::new(Arc::clone(&rules), parse)),
             lanes: Arc::new(lanes),
             metrics: Arc::clone(&metrics),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::action::{OpenBucket, Reach};
 use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::destination::Destination;
+use crate::model::failure::Failure;
 use crate::model::task::Lane;
+use crate::object::obs::ObsStore;
 use crate::object::{ObjectStore, folder};
 use crate::outbound::Guarded;
 use crate::worker::lane::Lanes;
@@ -29,32 +31,31 @@ pub(super) fn lanes(
     )
 }
 
-/// The folder buckets and all destinations. Other stores were refused before.
+/// All buckets and destinations. Asks none of them anything yet; fails with why a bucket
+/// cannot work as it is configured.
 pub(super) fn reach(
     buckets: BTreeMap<String, Bucket>,
     destinations: BTreeMap<String, Destination>,
-) -> Reach {
+) -> Result<Reach, Failure> {
     let folders = buckets.values().filter_map(|bucket| match &bucket.store {
         BucketStore::Folder { path } => Some((bucket.name.clone(), path.clone())),
         BucketStore::Obs(_) => None,
     });
-    let mut stores = folder::open(folders.collect());
-    let open = buckets.into_iter().filter_map(|(name, config)| {
-        let store: Arc<dyn ObjectStore> = Arc::new(stores.remove(&name)?);
-        Some((
-            name,
-            OpenBucket {
-                config: Arc::new(config),
-                store,
-            },
-        ))
+    let folders = folder::open(folders.collect());
+    let open = buckets.into_iter().map(|(name, config)| {
+        let store: Arc<dyn ObjectStore> = match &config.store {
+            BucketStore::Obs(obs) => Arc::new(ObsStore::new(&config, obs)?),
+            BucketStore::Folder { .. } => Arc::new(folders[&name].clone()),
+        };
+        let config = Arc::new(config);
+        Ok((name, OpenBucket { config, store }))
     });
-    Reach {
-        buckets: open.collect(),
+    Ok(Reach {
+        buckets: open.collect::<Result<_, Failure>>()?,
         destinations: destinations
             .into_iter()
             .map(|(name, to)| (name, Arc::new(to)))
             .collect(),
         outbound: Arc::new(Guarded::new()),
-    }
+    })
 }

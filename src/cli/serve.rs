@@ -159,7 +159,7 @@ pub(super) fn refused(error: StartError) -> Stop {
     let exit = match &error {
         StartError::Bind(_) | StartError::Store(_) => Exit::Unavailable,
         StartError::Open(error) => store::exit_of(error),
-        StartError::Unbuilt(_) => Exit::BadInput,
+        StartError::Unbuilt(_) | StartError::Bucket(_) => Exit::BadInput,
     };
     Stop::new(exit, error)
 }

@@ -14,7 +14,7 @@ pub struct Bucket {
     pub store: BucketStore,
     /// Prefixes that source and target keys must have; empty allows every key.
     pub only_under: Vec<String>,
-    /// Steps at a time.
+    /// Steps at a time, and requests at a time within one step.
     pub concurrency: u32,
     /// How long after its event a missing source is waited for.
     pub source_grace: Duration,

@@ -4,6 +4,7 @@
 //! with its kind: whoever understands the store's answer decides what follows.
 
 pub mod folder;
+pub mod obs;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
 /// One bucket.
@@ -46,9 +47,61 @@ pub trait ObjectStore: Send + Sync {
     /// is the copy, verified to be there.
     async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure>;
 
-    /// Removes what an unfinished [`ObjectStore::copy`] may have left beside its target,
-    /// such as an open multipart upload. The target itself stays as it is.
-    async fn abandon(&self, _copy: Copy<'_>) -> Result<(), Failure> {
+    /// [`Self::copy`], remembering in `log` whatever it would leave open if the process
+    /// died. A store that leaves nothing open never writes to the log. With `known`, what
+    /// the caller has seen of the source, neither the source nor the copy is looked at
+    /// again unless it has to be: the caller verifies, and the answer has no attributes.
+    async fn copy_logged(
+        &self,
+        copy: Copy<'_>,
+        _known: Option<&Belongings>,
+        _log: &mut dyn UploadLog,
+    ) -> Result<ObjectMeta, CopyStopped> {
+        Ok(self.copy(copy).await?)
+    }
+
+    /// Looks for the result of an earlier try of this copy, of which `note` is the last
+    /// one in its log. An object at the target counts as the copy when it came out of the
+    /// noted upload, or has the source's size and ETag; its access rights are made sure
+    /// of. `None`: there is no copy, and nothing is left open any more.
+    async fn find_copy(
+        &self,
+        copy: Copy<'_>,
+        _known: Option<&Belongings>,
+        _note: Option<&str>,
+    ) -> Result<Option<ObjectMeta>, Failure> {
+        let found = self.head(copy.to).await?;
+        Ok(found.filter(|found| found.size == copy.size && found.etag == copy.etag))
+    }
+
+    /// Removes what an unfinished copy to `to` may have left beside it, such as the upload
+    /// that `note`, the last one in its log, tells of. The target itself stays as it is.
+    async fn abandon(&self, _to: &str, _note: Option<&str>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// How the bucket is built, and thus whether renaming is one request there.
+    async fn layout(&self) -> Result<Layout, Failure> {
+        Ok(Layout::Objects)
+    }
+
+    /// Renames an object inside this bucket, which must be a [`Layout::FileSystem`]. May be
+    /// repeated: a source that is gone with a matching target is done. Never replaces an
+    /// object: a target that exists is a `Conflict`.
+    async fn rename(&self, rename: Copy<'_>) -> Result<ObjectMeta, Failure> {
+        Err(Failure::new(
+            FailureKind::Unsupported,
+            format!("{:?}: this bucket cannot rename, only copy", rename.from),
+        ))
+    }
+
+    /// Who may read and write the object beside its owner.
+    async fn rights(&self, _key: &str) -> Result<Rights, Failure> {
+        Ok(Rights::Private)
+    }
+
+    /// Replaces who may read and write the object beside its owner.
+    async fn set_rights(&self, _key: &str, _rights: &Rights) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -113,12 +166,22 @@ pub struct Attributes {
     pub content_type: Option<String>,
     pub metadata: BTreeMap<String, String>,
     pub storage_class: Option<String>,
+    /// What else is stored with it, by the names of the store's headers: how it is to be
+    /// cached, how it is encrypted.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What belongs to an object and does not come along with a copy by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Belongings {
+    pub attributes: Attributes,
+    pub rights: Rights,
 }
 
 /// One page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Key, size and ETag; attributes are left out of listings.
+    /// Key, size, ETag and storage class; the other attributes are left out of listings.
     pub objects: Vec<ObjectMeta>,
     /// Whether more follow.
     pub more: bool,
@@ -130,4 +193,58 @@ pub enum TagSupport {
     Tags(BTreeMap<String, String>),
     /// The bucket knows no object tags; custom metadata serves instead.
     Unsupported,
+}
+
+/// How a bucket is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Keys are names and nothing more: a rename is a copy and a deletion.
+    Objects,
+    /// Directories and files, with a true rename.
+    FileSystem,
+}
+
+/// Who may read and write an object beside its owner, in the words of the store it was
+/// read from. Means something to buckets of the same site only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Rights {
+    /// Nobody.
+    #[default]
+    Private,
+    Shared(String),
+}
+
+/// Where a copy remembers what it leaves open, and asks whether to go on.
+#[async_trait]
+pub trait UploadLog: Send {
+    /// Stores the copy's newest note in place of the one before, durably; `None`: nothing
+    /// is open. The text is the store's own.
+    async fn note(&mut self, note: Option<&str>) -> Result<(), Halt>;
+
+    /// Whether the copy should come to a safe end: asked between its parts.
+    fn go_on(&mut self) -> Result<(), Halt>;
+}
+
+/// The copy's caller wants it to stop, and knows why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halt;
+
+/// Why a copy did not come to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CopyStopped {
+    Failed(Failure),
+    /// The log said so. Whatever could be tidied up was.
+    Halted,
+}
+
+impl From<Failure> for CopyStopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Halt> for CopyStopped {
+    fn from(Halt: Halt) -> Self {
+        Self::Halted
+    }
 }

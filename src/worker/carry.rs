@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 
 use super::ended::Ended;
@@ -17,12 +18,16 @@ use super::run::{Dropped, Runner, Work};
 use crate::action::{self, Done, Stopped, Subject, rename};
 use crate::clock;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::secret::Mask;
 use crate::model::step::Rendered;
 use crate::model::task::Lane;
 use crate::model::transition::Ran;
 use crate::rules::context::{Context, SignUrl};
 use crate::rules::render::{Rendering, render};
 use crate::rules::rule::Action;
+
+/// The shortest value in a signed link's query that is worth hiding, in bytes.
+const SIGNATURE: usize = 16;
 
 /// Links that were signed while a step was rendered.
 type Signed = Arc<Mutex<Vec<String>>>;
@@ -43,10 +48,8 @@ impl Runner {
             Ok(Ended::failure(FailureKind::Panic, reason))
         })?;
         let signed = std::mem::take(&mut *signed.lock().unwrap_or_else(PoisonError::into_inner));
-        if signed.is_empty() {
-            return Ok(ended.masked(&work.revision.mask));
-        }
-        Ok(ended.masked(&work.revision.mask.with(signed)))
+        let links = Mask::new(signed.iter().flat_map(|link| traces(link)));
+        Ok(ended.without_links(&links, &work.revision.mask))
     }
 
     async fn step(&self, work: &Work<'_>, signed: &Signed) -> Result<Ended, Dropped> {
@@ -237,6 +240,20 @@ impl Runner {
             }
         }
     }
+}
+
+/// A signed link, and what makes it one in every form in which a template or a destination
+/// may write it: whoever has the long values of its query can make the link.
+fn traces(link: &str) -> Vec<String> {
+    let (_, query) = link.split_once('?').unwrap_or_default();
+    let values = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut traces = vec![link.to_owned()];
+    for (_, value) in values.filter(|(_, value)| value.len() >= SIGNATURE) {
+        traces.push(value.to_owned());
+        traces.push(value.replace('%', "%25"));
+        traces.push(percent_decode_str(value).decode_utf8_lossy().into_owned());
+    }
+    traces
 }
 
 pub(super) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {

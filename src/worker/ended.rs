@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::run::Work;
 use crate::action::Done;
 use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
@@ -105,6 +107,15 @@ impl Ended {
         self
     }
 
+    /// Without these links, also where a destination told them back to later steps, and
+    /// without the secrets of `mask`.
+    pub(super) fn without_links(mut self, links: &Mask, mask: &Mask) -> Self {
+        for value in self.output.iter_mut().flat_map(Outputs::values_mut) {
+            hide_within(value, links);
+        }
+        self.masked(&mask.and(links))
+    }
+
     /// The row for the log of attempts.
     pub(super) fn record(
         &self,
@@ -121,5 +132,16 @@ impl Ended {
             outcome: self.outcome.clone()?,
             exchange: self.exchange.clone(),
         })
+    }
+}
+
+fn hide_within(value: &mut Value, mask: &Mask) {
+    match value {
+        Value::String(text) => *text = mask.apply(text).into_owned(),
+        Value::Array(values) => values.iter_mut().for_each(|value| hide_within(value, mask)),
+        Value::Object(values) => values
+            .values_mut()
+            .for_each(|value| hide_within(value, mask)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::copies::{copy_of, is_ours, rewritten};
+use super::copy::{is_ours, rewritten};
 use super::find::find;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
@@ -80,6 +80,7 @@ pub(super) async fn give_up(
         let mut undone = Vec::with_capacity(batch.len());
         for one in batch.iter_mut().filter(|one| !left.contains_key(&one.to)) {
             one.phase = MovePhase::Undone;
+            one.upload = None;
             undone.push(one.clone());
         }
         progress.moved(&undone).await?;
@@ -103,15 +104,15 @@ async fn ours<'a>(
     batch: &'a [Move],
     all: &[Move],
 ) -> Result<Vec<&'a Move>, Failure> {
+    let begun = |one: &&Move| one.phase != MovePhase::Undone && one.target != Target::Present;
+    for one in batch.iter().filter(begun) {
+        if one.phase == MovePhase::Planned {
+            abandon(reach, one).await?;
+        }
+    }
     let there = find(reach, batch.iter().map(|one| &one.to)).await?;
     let mut ours = Vec::new();
-    for one in batch
-        .iter()
-        .filter(|one| one.phase != MovePhase::Undone && one.target != Target::Present)
-    {
-        if one.phase == MovePhase::Planned {
-            reach.bucket(&one.to)?.store.abandon(copy_of(one)).await?;
-        }
+    for one in batch.iter().filter(begun) {
         let Some(meta) = there.get(&one.to) else {
             continue;
         };
@@ -121,6 +122,23 @@ async fn ours<'a>(
         }
     }
     Ok(ours)
+}
+
+/// Ends what an unfinished copy left beside its target: an upload that could yet become
+/// an object there, too.
+async fn abandon(reach: &Reach, one: &Move) -> Result<(), Failure> {
+    let store = &reach.bucket(&one.to)?.store;
+    let abandoned = store.abandon(&one.to.key, one.upload.as_deref()).await;
+    abandoned.map_err(|failure| {
+        let reason = match one.upload {
+            Some(_) => format!(
+                "the recording is at {}, but an upload to {} is open ({})",
+                one.from, one.to, failure.reason
+            ),
+            None => failure.reason,
+        };
+        Failure { reason, ..failure }
+    })
 }
 
 /// Deletes at most [`DELETE_LIMIT`] objects; answers those that could not be.
@@ -135,7 +153,10 @@ async fn delete(
     let mut left = BTreeMap::new();
     for (bucket, places) in buckets {
         let keys: Vec<String> = places.iter().map(|place| place.key.clone()).collect();
-        let failures = reach.bucket(places[0])?.store.delete(&keys).await?;
+        let deleted = reach.bucket(places[0])?.store.delete(&keys).await;
+        // Of a request that failed as a whole, every object may be left.
+        let all = |failure: Failure| keys.into_iter().map(|key| (key, failure.clone())).collect();
+        let failures: Vec<_> = deleted.unwrap_or_else(all);
         left.extend(failures.into_iter().map(|(key, failure)| {
             let bucket = bucket.to_owned();
             (Place { bucket, key }, failure)

@@ -1,36 +1,45 @@
-//! Makes the copies of a rename, and verifies them.
+//! Makes the copies of a rename, in which order and how many at a time, and verifies them.
 //!
-//! The target is looked at directly before each copy, as OBS has no conditional write: an
-//! object that is our own copy is not made again, one that is a stranger's is never
-//! replaced unless the rule says so. Between that look and the copy a race remains.
+//! What is done for each object is `copy`'s. Segments are looked at by listing, a page of
+//! them at a time, directly before they are copied; progress is stored for many at once.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
+use tokio::sync::Mutex;
 
+use super::copy::{Copying, Seen, rewritten};
 use super::find::find;
-use super::manifest::Route;
-use super::{playlist, set};
-use crate::action::{Progress, REQUESTS, Reach, Stopped};
+use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, MovePhase, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
-use crate::object::{Copy, ObjectMeta, TagSupport};
+use crate::object::{Attributes, Belongings, ObjectMeta};
 
 /// Copies after which progress is stored: what a crash can make us look up again.
 const BATCH: usize = 100;
 
+/// Segments that are looked at together: a page of a listing.
+const LOOK: usize = 1000;
+
 /// Makes every copy that is not yet made: segments side by side, then the playlists in
-/// their order, the one that the event names last.
+/// their order, the one that the event names last. `seen` is the only object of the
+/// rename, when it and its target were looked at directly before.
 pub(super) async fn copy_all(
     reach: &Reach,
     on_conflict: OnConflict,
+    seen: Option<Belongings>,
     moves: &mut [Move],
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
+    let mut copying = Copying {
+        reach,
+        on_conflict,
+        is_set: moves.len() > 1,
+        progress: Mutex::new(progress),
+    };
     let last = moves.len().saturating_sub(1);
     let is_open = |one: &&Move| one.phase == MovePhase::Planned;
     let (ordered, free): (Vec<Move>, Vec<Move>) = moves
@@ -38,13 +47,18 @@ pub(super) async fn copy_all(
         .filter(is_open)
         .cloned()
         .partition(|one| one.from.is_playlist() || one.number as usize == last);
-    copy_side_by_side(reach, on_conflict, free, moves, progress).await?;
+    copy_segments(&mut copying, free, moves).await?;
+    let mut seen = seen.map(Seen::absent);
     for mut one in ordered {
-        progress.checkpoint()?;
-        let text = rewritten(reach, &one, moves).await?;
-        one.target_etag = Some(copy(reach, on_conflict, &one, text).await?);
+        copying.progress.get_mut().checkpoint()?;
+        one.target_etag = match rewritten(reach, &one, moves).await? {
+            Some(text) => Some(copying.write(&one, &text).await?),
+            None => Some(copying.copy(&one, seen.take()).await?),
+        };
         one.phase = MovePhase::Copied;
-        progress.moved(std::slice::from_ref(&one)).await?;
+        one.upload = None;
+        let stored = std::slice::from_ref(&one);
+        copying.progress.get_mut().moved(stored).await?;
         let number = one.number as usize;
         moves[number] = one;
     }
@@ -58,10 +72,11 @@ pub(super) async fn verify(
     moves: &mut [Move],
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
+    let is_set = moves.len() > 1;
     let there = find(reach, moves.iter().map(|one| &one.to)).await?;
     let mut lost = Vec::new();
-    for one in moves.iter_mut().filter(|one| one.target_etag.is_some()) {
-        if there.get(&one.to).map(|meta| &meta.etag) != one.target_etag.as_ref() {
+    for one in moves {
+        if !stands(one, there.get(&one.to), is_set) {
             one.phase = MovePhase::Planned;
             one.target_etag = None;
             // What stood there may come back with a repeated run of another tool: from
@@ -75,77 +90,109 @@ pub(super) async fn verify(
     };
     progress.moved(&lost).await?;
     let reason = format!(
-        "the copy at {} changed or vanished; it is made again",
+        "the copy at {} is not whole, changed or vanished; it is made again",
         first.to
     );
     Err(Failure::new(FailureKind::Unknown, reason).into())
 }
 
-/// Whether what stands at a target is the move's own copy. `text` is its content when that
-/// is not the source's.
-pub(super) async fn is_ours(
-    reach: &Reach,
-    one: &Move,
-    there: &ObjectMeta,
-    text: Option<&Bytes>,
-) -> Result<bool, Failure> {
-    let known = one.target_etag.as_ref() == Some(&there.etag);
-    match (one.target, one.phase, text) {
-        (Target::Present, ..) => Ok(false),
-        (_, MovePhase::Planned, None) => Ok(!known && is_copy(one, there)),
-        (_, MovePhase::Planned, Some(text)) => {
-            if known || there.size != text.len() as u64 {
-                return Ok(false);
-            }
-            let store = &reach.bucket(&one.to)?.store;
-            Ok(store.get(&one.to.key, playlist::LIMIT).await? == text)
+/// Whether the copy is made and there. The playlists of a set may have become shorter.
+fn stands(one: &Move, there: Option<&ObjectMeta>, is_set: bool) -> bool {
+    let rewritten = is_set && one.from.is_playlist();
+    match (one.phase, &one.target_etag, there) {
+        // An outdated playlist, which only goes.
+        (MovePhase::Copied, None, _) => true,
+        (MovePhase::Copied, Some(etag), Some(there)) => {
+            *etag == there.etag && (rewritten || there.size == one.size)
         }
-        _ => Ok(known),
+        _ => false,
     }
 }
 
-/// The text of a playlist whose references have to change; `None` for all else, also for
-/// a playlist that is gone: its copy is then looked for, and missed.
-pub(super) async fn rewritten(
-    reach: &Reach,
+/// Copies segments, many at a time.
+async fn copy_segments(
+    copying: &mut Copying<'_>,
+    free: Vec<Move>,
+    moves: &mut [Move],
+) -> Result<(), Stopped> {
+    if free.is_empty() {
+        return Ok(());
+    }
+    let shared = of_first_segment(copying.reach, moves).await?;
+    for page in free.chunks(LOOK) {
+        copying.progress.get_mut().checkpoint()?;
+        let sources = find(copying.reach, page.iter().map(|one| &one.from)).await?;
+        let mut there = find(copying.reach, page.iter().map(|one| &one.to)).await?;
+        let mut seen = Vec::with_capacity(page.len());
+        for one in page {
+            let belongings = of_segment(one, &sources, &shared)?;
+            let there = there.remove(&one.to);
+            seen.push((one.clone(), Seen { belongings, there }));
+        }
+        copy_side_by_side(copying, seen, moves).await?;
+    }
+    Ok(())
+}
+
+/// What the segments of a recording have in common, as its first one has it: a recorder
+/// writes them all alike, and to ask for each would double the requests.
+async fn of_first_segment(reach: &Reach, moves: &[Move]) -> Result<Belongings, Failure> {
+    let first = moves.iter().find(|one| one.target != Target::Present);
+    let Some(Move { from, .. }) = first else {
+        return Ok(Belongings::default());
+    };
+    let store = &reach.bucket(from)?.store;
+    let meta = store.head(&from.key).await?;
+    Ok(Belongings {
+        attributes: meta.ok_or_else(|| gone(from))?.attributes,
+        rights: store.rights(&from.key).await?,
+    })
+}
+
+/// What has to be given to a segment's copy.
+fn of_segment(
     one: &Move,
-    moves: &[Move],
-) -> Result<Option<Bytes>, Failure> {
-    let main = moves
-        .last()
-        .filter(|_| one.from.is_playlist() && moves.len() > 1);
-    let Some(Move { from, to, .. }) = main else {
-        return Ok(None);
-    };
-    let bucket = reach.bucket(&one.from)?;
-    let content = match set::read(bucket, &one.from.key).await {
-        Err(failure) if failure.kind == FailureKind::Missing => return Ok(None),
-        content => content?,
-    };
-    let playlist = playlist::read(&content, &one.from.key, &bucket.store.url(&one.from.key))?;
-    let targets: BTreeSet<&Place> = moves.iter().map(|other| &other.to).collect();
-    let target = |key: &str| Route { from, to }.target(key);
-    let moves_along = |key: &str| target(key).is_ok_and(|to| targets.contains(&to));
-    Ok(playlist.rewritten(moves_along).map(Bytes::from))
+    sources: &BTreeMap<Place, ObjectMeta>,
+    shared: &Belongings,
+) -> Result<Belongings, Failure> {
+    let source = sources.get(&one.from).ok_or_else(|| gone(&one.from))?;
+    if source.etag != one.etag {
+        let reason = format!("{} is not what it was", one.from);
+        return Err(Failure::new(FailureKind::SourceChanged, reason));
+    }
+    let own = source.attributes.storage_class.clone();
+    Ok(Belongings {
+        attributes: Attributes {
+            storage_class: own.or_else(|| shared.attributes.storage_class.clone()),
+            ..shared.attributes.clone()
+        },
+        rights: shared.rights.clone(),
+    })
+}
+
+fn gone(place: &Place) -> Failure {
+    Failure::new(FailureKind::Missing, place.to_string())
 }
 
 async fn copy_side_by_side(
-    reach: &Reach,
-    on_conflict: OnConflict,
-    free: Vec<Move>,
+    copying: &Copying<'_>,
+    page: Vec<(Move, Seen)>,
     moves: &mut [Move],
-    progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
+    let at_once = match page.first() {
+        Some((one, _)) => copying.reach.bucket(&one.to)?.config.concurrency as usize,
+        None => return Ok(()),
+    };
     // After the first failure nothing new is begun, and what is under way is waited for:
     // its end is known and stored, instead of being looked up by the next try.
     let stop = AtomicBool::new(false);
-    let mut copies = stream::iter(free)
+    let mut copies = stream::iter(page)
         .take_while(|_| future::ready(!stop.load(Ordering::Relaxed)))
-        .map(|one| async move {
-            let copied = copy(reach, on_conflict, &one, None).await;
+        .map(|(one, seen)| async move {
+            let copied = copying.copy(&one, Some(seen)).await;
             (one, copied)
         })
-        .buffer_unordered(REQUESTS);
+        .buffer_unordered(at_once.max(1));
     let mut end = Ok(());
     let mut batch = Vec::new();
     while let Some((mut one, copied)) = copies.next().await {
@@ -153,11 +200,13 @@ async fn copy_side_by_side(
             Ok(etag) => {
                 one.target_etag = Some(etag);
                 one.phase = MovePhase::Copied;
+                one.upload = None;
                 moves[one.number as usize] = one.clone();
                 batch.push(one);
             }
-            Err(failure) => end = end.and(Err(failure.into())),
+            Err(stopped) => end = end.and(Err(stopped)),
         }
+        let mut progress = copying.progress.lock().await;
         end = end.and_then(|()| progress.checkpoint());
         stop.store(end.is_err(), Ordering::Relaxed);
         if batch.len() >= BATCH {
@@ -167,96 +216,7 @@ async fn copy_side_by_side(
     }
     drop(copies);
     if !batch.is_empty() {
-        progress.moved(&batch).await?;
+        copying.progress.lock().await.moved(&batch).await?;
     }
     end
-}
-
-/// Makes one copy and answers its ETag.
-async fn copy(
-    reach: &Reach,
-    on_conflict: OnConflict,
-    one: &Move,
-    text: Option<Bytes>,
-) -> Result<String, Failure> {
-    let store = &reach.bucket(&one.to)?.store;
-    if let Some(there) = store.head(&one.to.key).await? {
-        // A lost answer, or an earlier try that was not stored.
-        if is_ours(reach, one, &there, text.as_ref()).await? {
-            carry_tags(reach, one, text.as_ref()).await?;
-            return Ok(there.etag);
-        }
-        let expected =
-            one.target == Target::Replace && one.target_etag.as_ref() == Some(&there.etag);
-        if !expected && on_conflict != OnConflict::Overwrite {
-            let reason = format!("{} appeared while the recording was moved there", one.to);
-            return Err(Failure::new(FailureKind::Conflict, reason));
-        }
-    }
-    if let Some(text) = &text {
-        return write(reach, one, text).await;
-    }
-    let copy = store.copy(copy_of(one)).await?;
-    if copy.size == one.size {
-        return Ok(copy.etag);
-    }
-    let reason = format!(
-        "the copy at {} has {} bytes, not {}",
-        one.to, copy.size, one.size
-    );
-    Err(Failure::new(FailureKind::Unknown, reason))
-}
-
-/// Writes a playlist that had to change, with what belongs to the original.
-async fn write(reach: &Reach, one: &Move, text: &Bytes) -> Result<String, Failure> {
-    let source = &reach.bucket(&one.from)?.store;
-    let original = source.head(&one.from.key).await?;
-    // The text was read before this look, and the manifest's before the text: all are one.
-    let Some(original) = original.filter(|meta| meta.etag == one.etag) else {
-        let reason = format!("{} is not what it was", one.from);
-        return Err(Failure::new(FailureKind::SourceChanged, reason));
-    };
-    let store = &reach.bucket(&one.to)?.store;
-    let written = store
-        .put(&one.to.key, text.clone(), &original.attributes)
-        .await?;
-    carry_tags(reach, one, Some(text)).await?;
-    Ok(written.etag)
-}
-
-/// Gives a playlist that was written anew the original's tags; a copy has them already.
-async fn carry_tags(reach: &Reach, one: &Move, text: Option<&Bytes>) -> Result<(), Failure> {
-    if text.is_none() {
-        return Ok(());
-    }
-    match reach.bucket(&one.from)?.store.tags(&one.from.key).await? {
-        TagSupport::Tags(tags) if !tags.is_empty() => {
-            reach
-                .bucket(&one.to)?
-                .store
-                .set_tags(&one.to.key, &tags)
-                .await
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether an object is, as far as its ETag can tell, a copy of the move's source. One
-/// that was written by parts (`…-3`) has an ETag that says nothing of its content.
-fn is_copy(one: &Move, there: &ObjectMeta) -> bool {
-    let by_parts = |etag: &str| etag.contains('-');
-    there.size == one.size
-        && (there.etag == one.etag || by_parts(&there.etag) || by_parts(&one.etag))
-}
-
-/// The copy that a move asks of its target's store.
-pub(super) fn copy_of(one: &Move) -> Copy<'_> {
-    let Place { bucket, key } = &one.from;
-    Copy {
-        source: bucket,
-        from: key,
-        to: &one.to.key,
-        etag: &one.etag,
-        size: one.size,
-    }
 }

@@ -12,7 +12,7 @@ use crate::object::{ObjectMeta, ObjectStore};
 const ASK_FOR_EACH: usize = 4;
 
 /// What stands at these places; those where nothing stands are left out. Attributes are
-/// not looked up.
+/// looked up of few objects only.
 pub(super) async fn find(
     reach: &Reach,
     places: impl IntoIterator<Item = &Place>,
@@ -51,7 +51,7 @@ async fn list(store: &dyn ObjectStore, keys: &BTreeSet<&str>) -> Result<Vec<Obje
     let (first, last) = (keys.first().unwrap_or(&""), keys.last().unwrap_or(&""));
     let prefix = shared(first, last);
     let mut found = Vec::new();
-    let mut after: Option<String> = None;
+    let mut after = before(first);
     loop {
         let page = store.list(prefix, after.as_deref()).await?;
         let Some(end) = page.objects.last().map(|object| object.key.clone()) else {
@@ -64,6 +64,12 @@ async fn list(store: &dyn ObjectStore, keys: &BTreeSet<&str>) -> Result<Vec<Obje
         }
         after = Some(end);
     }
+}
+
+/// A key a little before `key`: a listing names what follows it.
+fn before(key: &str) -> Option<String> {
+    let (last, _) = key.char_indices().next_back()?;
+    (last > 0).then(|| key[..last].to_owned())
 }
 
 /// What two keys both begin with.

@@ -10,7 +10,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, MovePhase, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
-use crate::object::ObjectMeta;
+use crate::object::{Attributes, ObjectMeta};
 
 /// The longest key in bytes that OBS takes.
 const KEY_LIMIT: usize = 1024;
@@ -31,6 +31,7 @@ pub(super) struct Member {
     pub(super) at: Place,
     pub(super) size: u64,
     pub(super) etag: String,
+    pub(super) attributes: Attributes,
 }
 
 /// What is known beside the members.
@@ -235,6 +236,7 @@ mod tests {
             at: place(at),
             size: 1,
             etag: format!("etag of {key}"),
+            attributes: Attributes::default(),
         }
     }
 
@@ -243,7 +245,7 @@ mod tests {
             key: key.into(),
             size: 1,
             etag: "there".into(),
-            attributes: crate::object::Attributes::default(),
+            attributes: Attributes::default(),
         };
         (place(key), meta)
     }

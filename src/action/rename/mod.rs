@@ -11,6 +11,7 @@
 
 mod clear;
 mod copies;
+mod copy;
 mod find;
 mod manifest;
 mod playlist;
@@ -88,7 +89,9 @@ pub async fn undo(
         Standing::After => return Ok(Undo::GoesForward),
         Standing::Before => {}
     }
-    if has_replaced(reach, &mut moves, progress).await? {
+    if was_renamed(reach, &mut moves, progress).await?
+        || has_replaced(reach, &mut moves, progress).await?
+    {
         return Ok(Undo::GoesForward);
     }
     let kept = clear::give_up(reach, &mut moves, progress).await?;
@@ -127,9 +130,17 @@ async fn run(
 ) -> Result<Done, Stopped> {
     let place = subject.place.as_ref();
     let mut moves = progress.moves().await?;
+    let half_undone = moves.iter().any(|one| one.phase == MovePhase::Undone);
+    if half_undone && standing(&moves, place) == Standing::Before {
+        // What is undone would be missing at the target.
+        undo(reach, place, progress).await?;
+        moves = progress.moves().await?;
+    }
+    let mut seen = None;
     if standing(&moves, place) == Standing::Untouched {
         refuse_second_move(subject)?;
-        moves = survey::survey(reach, request, subject, progress).await?;
+        let surveyed = survey::survey(reach, request, subject, progress).await?;
+        (moves, seen) = (surveyed.moves, surveyed.seen);
         progress.checkpoint()?;
         if moves.is_empty() {
             return done(reach, &request.to, &moves);
@@ -140,12 +151,28 @@ async fn run(
         .last()
         .map_or_else(|| request.to.clone(), |main| main.to.clone());
     if !is_committed(&moves, place) {
-        copies::copy_all(reach, request.on_conflict, &mut moves, progress).await?;
+        let conflict = request.on_conflict;
+        copies::copy_all(reach, conflict, seen, &mut moves, progress)
+            .await
+            .map_err(|stopped| awaited(reach, subject, stopped))?;
         copies::verify(reach, &mut moves, progress).await?;
         progress.commit(&to).await?;
     }
     clear::clear(reach, &mut moves, progress).await?;
     done(reach, &to, &moves)
+}
+
+/// Waits for a part of the recording that was seen and is not there now: OBS may answer
+/// from a copy of its own that is behind.
+fn awaited(reach: &Reach, subject: &Subject, stopped: Stopped) -> Stopped {
+    let place = subject.place.as_ref();
+    let bucket = place.and_then(|place| reach.buckets.get(&place.bucket));
+    match (stopped, bucket) {
+        (Stopped::Failed { failure, .. }, Some(bucket)) => {
+            subject.waits(&bucket.config, *failure).into()
+        }
+        (stopped, _) => stopped,
+    }
 }
 
 /// One planning moves a recording once. A step's own earlier commit never gets here: its
@@ -158,6 +185,34 @@ fn refuse_second_move(subject: &Subject) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the true rename of a parallel file system has carried the object away, which
+/// is not stored yet: then the recording is at its target, and this is stored.
+async fn was_renamed(
+    reach: &Reach,
+    moves: &mut [Move],
+    progress: &mut dyn Progress,
+) -> Result<bool, Stopped> {
+    let [one] = moves else { return Ok(false) };
+    if !copy::is_renamed(reach, one).await? {
+        return Ok(false);
+    }
+    let store = &reach.bucket(&one.to)?.store;
+    if store.head(&one.from.key).await?.is_some() {
+        return Ok(false);
+    }
+    let Some(there) = store.head(&one.to.key).await? else {
+        return Ok(false);
+    };
+    if !copy::is_ours(reach, one, &there, None).await? {
+        return Ok(false);
+    }
+    one.phase = MovePhase::Copied;
+    one.target_etag = Some(there.etag);
+    progress.moved(std::slice::from_ref(one)).await?;
+    progress.commit(&one.to).await?;
+    Ok(true)
 }
 
 /// Whether the copy of the named object replaced what stood at its target although its
@@ -177,8 +232,8 @@ async fn has_replaced(
     let Some(there) = reach.bucket(&main.to)?.store.head(&main.to.key).await? else {
         return Ok(false);
     };
-    let text = copies::rewritten(reach, main, &all).await?;
-    if !copies::is_ours(reach, main, &there, text.as_ref()).await? {
+    let text = copy::rewritten(reach, main, &all).await?;
+    if !copy::is_ours(reach, main, &there, text.as_ref()).await? {
         return Ok(false);
     }
     main.phase = MovePhase::Copied;

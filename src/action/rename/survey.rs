@@ -7,21 +7,32 @@ use super::manifest::{Circumstances, Member, Route, manifest};
 use super::set::{self, Set};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::Move;
+use crate::model::moves::{Move, Target};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
+use crate::object::{Belongings, Layout};
 
 /// How often a segment can have been moved by earlier tasks before it is given up.
 const HOPS: usize = 16;
 
-/// The moves that carry the recording from its place to where it is asked to be; none
-/// when it is there.
+/// What a survey found.
+#[derive(Debug, Default)]
+pub(super) struct Surveyed {
+    /// The moves that carry the recording from its place to where it is asked to be; none
+    /// when it is there.
+    pub(super) moves: Vec<Move>,
+    /// The object, when it is the only one. Its target was looked at after it, and nothing
+    /// stands there.
+    pub(super) seen: Option<Belongings>,
+}
+
+/// Looks at the recording and at its target.
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
     subject: &Subject,
     progress: &mut dyn Progress,
-) -> Result<Vec<Move>, Stopped> {
+) -> Result<Surveyed, Stopped> {
     let from = subject.place()?;
     let (source, target) = (reach.bucket(from)?, reach.bucket(&request.to)?);
     let route = Route {
@@ -30,7 +41,7 @@ pub(super) async fn survey(
     };
     route.target(&from.key)?;
     if *from == request.to {
-        return Ok(Vec::new());
+        return Ok(Surveyed::default());
     }
     if source.store.site() != target.store.site() {
         let reason = format!(
@@ -40,24 +51,44 @@ pub(super) async fn survey(
         return Err(Failure::new(FailureKind::Unsupported, reason).into());
     }
     let members = members(reach, source, route, subject, progress).await?;
-    let moves = draft(reach, route, &members, request.on_conflict, progress).await;
-    match moves {
+    let seen = belongings(source, route, &members).await;
+    let seen = seen.map_err(|failure| subject.waits(&source.config, failure))?;
+    let conflict = request.on_conflict;
+    let moves = match draft(reach, route, &members, conflict, progress).await {
         Err(Stopped::Failed { failure, .. })
-            if failure.kind == FailureKind::Conflict
-                && request.on_conflict == OnConflict::KeepBoth =>
+            if failure.kind == FailureKind::Conflict && conflict == OnConflict::KeepBoth =>
         {
             let to = &route.beside(&request.suffix);
-            draft(
-                reach,
-                Route { from, to },
-                &members,
-                request.on_conflict,
-                progress,
-            )
-            .await
+            let beside = Route { from, to };
+            draft(reach, beside, &members, conflict, progress).await?
         }
-        moves => moves,
+        moves => moves?,
+    };
+    let is_free = moves.iter().all(|one| one.target == Target::Absent);
+    Ok(Surveyed {
+        seen: seen.filter(|_| is_free),
+        moves,
+    })
+}
+
+/// What belongs to the only object that moves; `None` when there are more, or when it
+/// keeps everything, as it is renamed.
+async fn belongings(
+    source: &OpenBucket,
+    route: Route<'_>,
+    members: &[Member],
+) -> Result<Option<Belongings>, Failure> {
+    let [Member { at, attributes, .. }] = members else {
+        return Ok(None);
+    };
+    let stays = at.bucket == route.to.bucket;
+    if stays && source.store.layout().await? == Layout::FileSystem {
+        return Ok(None);
     }
+    Ok(Some(Belongings {
+        attributes: attributes.clone(),
+        rights: source.store.rights(&at.key).await?,
+    }))
 }
 
 /// The objects of the recording, each where it is.
@@ -108,6 +139,7 @@ async fn members(
                 at,
                 size: meta.size,
                 etag: meta.etag.clone(),
+                attributes: meta.attributes.clone(),
             })
         })
         .collect()

@@ -21,8 +21,8 @@ use crate::model::recording::Place;
 use crate::model::step::Rendered;
 use crate::model::task::StepNo;
 use crate::model::transition::OnFailure;
-use crate::object::ObjectStore;
-use crate::object::folder;
+use crate::object::obs::ObsStore;
+use crate::object::{ObjectStore, folder};
 use crate::rules::context::Context;
 use crate::rules::file::RulesFile;
 use crate::rules::plan::plan;
@@ -225,7 +225,7 @@ impl Trial<'_> {
     fn url(&self, place: &Place) -> Option<String> {
         let bucket = self.file.buckets.get(&place.bucket)?;
         match &bucket.store {
-            BucketStore::Obs(_) => Some("<object.url: known when it runs>".to_owned()),
+            BucketStore::Obs(obs) => Some(ObsStore::new(bucket, obs).ok()?.url(&place.key)),
             BucketStore::Folder { path } => {
                 let paths = [(bucket.name.clone(), path.clone())].into();
                 Some(folder::open(paths).get(&bucket.name)?.url(&place.key))

@@ -109,8 +109,8 @@ impl ObjectStore for FolderStore {
             .await
     }
 
-    async fn abandon(&self, copy: Copy<'_>) -> Result<(), Failure> {
-        let to = copy.to.to_owned();
+    async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<(), Failure> {
+        let to = to.to_owned();
         self.blocking(move |folder| folder.abandon(&to)).await
     }
 

@@ -71,6 +71,7 @@ impl Sidecar {
             content_type: self.content_type,
             metadata: self.metadata,
             storage_class: self.storage_class,
+            headers: BTreeMap::new(),
         }
     }
 }

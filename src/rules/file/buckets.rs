@@ -53,7 +53,7 @@ pub(crate) struct RawObs {
     addressing: Option<At<RawAddressing>>,
     /// Keys outside these prefixes are refused, as source and as target.
     only_under: Option<Vec<Prefix>>,
-    /// Steps at a time; 8 by default.
+    /// Steps at a time, and requests at a time within one step; 8 by default.
     concurrency: Option<Count>,
     /// Larger objects are copied by parts; 5GiB by default.
     copy_part_above: Option<At<Size>>,
@@ -77,7 +77,7 @@ pub(crate) struct RawFolder {
     path: At<String>,
     /// Keys outside these prefixes are refused, as source and as target.
     only_under: Option<Vec<Prefix>>,
-    /// Steps at a time; 8 by default.
+    /// Steps at a time, and requests at a time within one step; 8 by default.
     concurrency: Option<Count>,
     /// How long after the event a missing source is waited for; 15m by default.
     source_grace: Option<Span>,

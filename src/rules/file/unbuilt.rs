@@ -4,16 +4,11 @@
 //! A feature is struck off here, and nowhere else, when it is built.
 
 use super::RulesFile;
-use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::destination::{Destination, Format};
 use crate::rules::rule::{Action, Rule, Step};
 
 /// A feature's name and whether a thing uses it.
 type Feature<T> = (&'static str, fn(&T) -> bool);
-
-const BUCKETS: [Feature<Bucket>; 1] = [("store: obs", |bucket| {
-    matches!(bucket.store, BucketStore::Obs(_))
-})];
 
 const DESTINATIONS: [Feature<Destination>; 2] = [
     ("rate", |destination| destination.rate.is_some()),
@@ -37,10 +32,6 @@ const FORMATS: [(&str, Format); 5] = [
 /// What `file` uses of it: where, such as ``rule `archive` ``, and what, such as `order_by`.
 pub fn unbuilt(file: &RulesFile) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
-    for bucket in file.buckets.values() {
-        let place = format!("bucket `{}`", bucket.name);
-        collect(&mut found, &place, &BUCKETS, bucket);
-    }
     for destination in file.destinations.values() {
         let place = format!("destination `{}`", destination.name);
         collect(&mut found, &place, &DESTINATIONS, destination);

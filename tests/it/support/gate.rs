@@ -6,7 +6,6 @@
 
 use std::future::{Future, pending};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aftertake::model::failure::{Failure, FailureKind};
 use tokio::sync::Notify;
@@ -62,8 +61,6 @@ pub(crate) struct Gate {
     /// The names of the operations, in the order in which they began.
     log: Mutex<Vec<&'static str>>,
     check: Mutex<Option<Check>>,
-    under_way: AtomicUsize,
-    most: AtomicUsize,
     dead: Mutex<CancellationToken>,
     effects: TaskTracker,
 }
@@ -109,11 +106,6 @@ impl Gate {
         self.log.lock().unwrap().clone()
     }
 
-    /// The most operations that were under way at a time.
-    pub(crate) fn most(&self) -> usize {
-        self.most.load(Ordering::SeqCst)
-    }
-
     /// Waits until the process dies.
     pub(crate) async fn died(&self) {
         let dead = self.dead.lock().unwrap().clone();
@@ -148,10 +140,7 @@ impl Gate {
         }
         let gate = std::sync::Arc::clone(self);
         let result = self.effects.spawn(async move {
-            let now = gate.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-            gate.most.fetch_max(now, Ordering::SeqCst);
             let result = effect.await;
-            gate.under_way.fetch_sub(1, Ordering::SeqCst);
             if let Some(check) = &*gate.check.lock().unwrap() {
                 check(name);
             }

@@ -63,6 +63,8 @@ pub(crate) enum Reply {
     CutShort,
     /// 200 and a body without end.
     Endless,
+    /// 200 and the request's own body.
+    Echo,
 }
 
 impl Reply {
@@ -217,6 +219,7 @@ async fn answer(
         body: body.collect().await?.to_bytes(),
     };
     let reply = shared.script.lock().unwrap().pop_front();
+    let body = received.body.clone();
     shared.received.send_modify(|all| all.push(received));
     let mut reply = reply.unwrap_or_else(|| Reply::status(200));
     while let Reply::Held(inner) = reply {
@@ -229,6 +232,7 @@ async fn answer(
             headers,
             body,
         } => Ok(whole(status, headers, body)),
+        Reply::Echo => Ok(whole(200, Vec::new(), body)),
         Reply::Hang => std::future::pending().await,
         Reply::Reset => {
             // Closing with linger zero sends RST instead of FIN.

@@ -213,6 +213,7 @@ fn belongings(name: &str) -> (Attributes, BTreeMap<String, String>) {
         content_type: Some("video/mp2t".into()),
         metadata: map("made-for"),
         storage_class: Some("WARM".into()),
+        headers: BTreeMap::new(),
     };
     (attributes, map("tagged"))
 }
@@ -253,7 +254,7 @@ fn config(name: &str, path: &Path) -> Bucket {
             path: path.to_owned(),
         },
         only_under: Vec::new(),
-        concurrency: 1,
+        concurrency: 8,
         source_grace: Duration::from_mins(15),
         tag_limits: TagLimits::HUAWEI,
     }
@@ -313,15 +314,9 @@ impl ObjectStore for Gated {
         }))
     }
 
-    async fn abandon(&self, copy: Copy<'_>) -> Result<(), Failure> {
-        let to = copy.to.to_owned();
-        gated!(self, "abandon", store => store.abandon(Copy {
-            source: "",
-            from: "",
-            to: &to,
-            etag: "",
-            size: 0,
-        }))
+    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<(), Failure> {
+        let (to, note) = (to.to_owned(), note.map(str::to_owned));
+        gated!(self, "abandon", store => store.abandon(&to, note.as_deref()))
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {

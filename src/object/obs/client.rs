@@ -1,0 +1,364 @@
+//! Sends signed requests to OBS and reads what comes back.
+//!
+//! Knows requests, answers and the server's clock; not what the operations mean. Follows
+//! no redirect (a signature is for one host), uses no proxy from the environment, and
+//! repeats nothing by itself but the one request that a wrong clock spoiled.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use chrono::DateTime;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use md5::{Digest, Md5};
+use reqwest::Response;
+
+use super::address::Address;
+use super::error::{Effect, Error, Refusal};
+use super::sign::{Credentials, Query};
+use super::xml::Node;
+use crate::clock;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::time::Timestamp;
+
+/// For a connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a connection to be used again: shorter than servers keep one, since a request that
+/// meets its closing has an unknown effect.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// For an answer that needs no work at the server.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// For a copy: the status may come at once and the body when up to 5 GiB are copied.
+const COPY_TIMEOUT: Duration = Duration::from_mins(20);
+/// Bytes of a document: a listing of 1,000 keys of 1,024 bytes, each byte escaped.
+const DOCUMENT_LIMIT: u64 = 16 << 20;
+/// Bytes read of an error's body.
+const ERROR_LIMIT: u64 = 64 << 10;
+
+const SKEWED: &str = "RequestTimeTooSkewed";
+
+/// A connection to one site with one set of credentials.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    pub(super) address: Address,
+    credentials: Credentials,
+    /// Milliseconds by which the server's clock is ahead of ours, once it complained.
+    ahead_ms: AtomicI64,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    /// What is done, for reasons: `copy to`.
+    what: &'static str,
+    method: Method,
+    bucket: &'a str,
+    /// `None` for a request to the bucket itself.
+    key: Option<&'a str>,
+    query: Query,
+    headers: HeaderMap,
+    body: Bytes,
+    effect: Effect,
+    timeout: Duration,
+    limit: u64,
+}
+
+/// A success's headers and body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Client {
+    pub(super) fn new(address: Address, credentials: Credentials) -> Result<Self, Failure> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("aftertake/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build()
+            .map_err(|error| {
+                let reason = format!("the HTTP client for OBS cannot start: {}", causes(&error));
+                Failure::new(FailureKind::Unreachable, reason)
+            })?;
+        Ok(Self {
+            http,
+            address,
+            credentials,
+            ahead_ms: AtomicI64::new(0),
+        })
+    }
+
+    /// Sends a request; any answer but 2xx is an error.
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
+        match self.attempt(call).await {
+            // The first attempt has learned the server's time; nothing was carried out.
+            Err(error) if error.is(SKEWED) => self.attempt(call).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Sends a request and reads the document it is answered with. A 200 may hold an error
+    /// all the same, and `read` finds nothing when the document lacks what makes it a
+    /// success: OBS sends the status before it is done.
+    /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0082.html>
+    pub(super) async fn read<T>(
+        &self,
+        call: &Call<'_>,
+        read: impl FnOnce(&Node) -> Option<T>,
+    ) -> Result<T, Error> {
+        let answer = self.send(call).await?;
+        let root = Node::parse(&answer.body)
+            .map_err(|error| call.unusable(&answer.headers, &error.to_string()))?;
+        if root.name() == "Error" {
+            let refusal = Refusal::read(StatusCode::OK, &answer.headers, Some(&root));
+            return Err(refusal.into_error(&call.describe(), call.effect));
+        }
+        read(&root).ok_or_else(|| {
+            let why = format!("{} lacks what makes it a success", root.name());
+            call.unusable(&answer.headers, &why)
+        })
+    }
+
+    /// A link to an object that works until `lifetime` after `now`, by the server's clock.
+    pub(super) fn signed_link(
+        &self,
+        bucket: &str,
+        key: &str,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> String {
+        let expires = self.at_server(now).plus(lifetime).seconds();
+        let query = self.credentials.signed_query(bucket, key, expires);
+        self.address.link(bucket, key, &query)
+    }
+
+    async fn attempt(&self, call: &Call<'_>) -> Result<Answer, Error> {
+        let response = self.request(call)?.send().await;
+        let response = response.map_err(|error| call.lost(error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_success() {
+            let body = read_body(response, call.limit).await;
+            let body = body.map_err(|error| call.broken(error))?;
+            return Ok(Answer { headers, body });
+        }
+        let body = read_body(response, ERROR_LIMIT).await.unwrap_or_default();
+        let body = Node::parse(&body).ok();
+        let refusal = Refusal::read(status, &headers, body.as_ref());
+        if refusal.code == SKEWED {
+            self.learn_time(&headers);
+        }
+        Err(refusal.into_error(&call.describe(), call.effect))
+    }
+
+    fn request(&self, call: &Call<'_>) -> Result<reqwest::RequestBuilder, Error> {
+        let key = call.key.unwrap_or_default();
+        if call.key == Some("") {
+            return Err(Error::new(
+                FailureKind::Invalid,
+                format!("{}: the key is empty", call.what),
+            ));
+        }
+        let url = self.address.url(call.bucket, key, &call.query);
+        let url = url.map_err(|failure| Error::new(failure.kind, failure.reason))?;
+        let mut headers = call.headers.clone();
+        if call.body.is_empty() && matches!(call.method, Method::PUT | Method::POST) {
+            // hyper sends none for an empty body, and OBS answers 411.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let now = self.at_server(clock::now());
+        let target = (call.bucket, key);
+        self.credentials
+            .sign(&call.method, target, &call.query, &mut headers, now);
+        let request = self.http.request(call.method.clone(), url);
+        let request = request.headers(headers).timeout(call.timeout);
+        Ok(if call.body.is_empty() {
+            request
+        } else {
+            request.body(call.body.clone())
+        })
+    }
+
+    fn at_server(&self, now: Timestamp) -> Timestamp {
+        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        Timestamp::from_millis(now.millis().saturating_add(ahead))
+    }
+
+    fn learn_time(&self, headers: &HeaderMap) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+        if let Some(date) = date {
+            let ahead = date.timestamp_millis() - clock::now().millis();
+            self.ahead_ms.store(ahead, Ordering::Relaxed);
+            tracing::warn!(ahead_ms = ahead, "this machine's clock differs from OBS's");
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// A request about an object.
+    pub(super) fn object(
+        what: &'static str,
+        method: Method,
+        bucket: &'a str,
+        key: &'a str,
+    ) -> Self {
+        Self {
+            key: Some(key),
+            ..Self::bucket(what, method, bucket)
+        }
+    }
+
+    /// A request about the bucket.
+    pub(super) fn bucket(what: &'static str, method: Method, bucket: &'a str) -> Self {
+        Self {
+            what,
+            method,
+            bucket,
+            key: None,
+            query: Query::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            effect: Effect::Repeatable,
+            timeout: TIMEOUT,
+            limit: DOCUMENT_LIMIT,
+        }
+    }
+
+    /// With a bare query parameter.
+    pub(super) fn about(mut self, name: &'static str) -> Self {
+        self.query.push((name, None));
+        self
+    }
+
+    /// With a query parameter.
+    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, Some(value.into())));
+        self
+    }
+
+    /// With a header.
+    pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// With further headers.
+    pub(super) fn headers(mut self, headers: &HeaderMap) -> Self {
+        self.headers.extend(headers.clone());
+        self
+    }
+
+    /// With a body and the digest that OBS checks it by.
+    pub(super) fn body(mut self, body: Bytes) -> Self {
+        let digest = STANDARD.encode(Md5::digest(&body));
+        let digest = HeaderValue::from_str(&digest).expect("base64 is ASCII");
+        self.body = body;
+        self.header("content-md5", digest)
+    }
+
+    /// With a document as its body.
+    pub(super) fn document(self, document: String) -> Self {
+        let mut call = self.body(Bytes::from(document));
+        let xml = HeaderValue::from_static("application/xml");
+        call.headers.insert(CONTENT_TYPE, xml);
+        call
+    }
+
+    /// Not to be repeated before its effect is known.
+    pub(super) fn once(mut self) -> Self {
+        self.effect = Effect::Once;
+        self
+    }
+
+    /// With time for the server to copy.
+    pub(super) fn patient(mut self) -> Self {
+        self.timeout = COPY_TIMEOUT;
+        self
+    }
+
+    /// With an answer of at most `limit` bytes.
+    pub(super) fn limit(mut self, limit: u64) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// An answer of success that does not say what it has to.
+    pub(super) fn unusable(&self, headers: &HeaderMap, why: &str) -> Error {
+        let id = headers.get("x-obs-request-id").map(HeaderValue::to_str);
+        let id = id.and_then(Result::ok).unwrap_or("none");
+        let reason = format!(
+            "{}: OBS's answer is unusable: {why} [request id {id}]",
+            self.describe()
+        );
+        Error::new(self.effect.judge(FailureKind::Unavailable), reason)
+    }
+
+    fn describe(&self) -> String {
+        match self.key {
+            Some(key) => format!("{} {key:?} in bucket {:?}", self.what, self.bucket),
+            None => format!("{} bucket {:?}", self.what, self.bucket),
+        }
+    }
+
+    /// The answer did not come, or not whole. Only a connection that was never made proves
+    /// that nothing happened.
+    fn lost(&self, error: reqwest::Error) -> Error {
+        let kind = match self.effect {
+            _ if error.is_connect() => FailureKind::Unreachable,
+            Effect::Once => FailureKind::Unknown,
+            Effect::Repeatable if error.is_timeout() => FailureKind::Timeout,
+            Effect::Repeatable => FailureKind::Unreachable,
+        };
+        let cause = causes(&error.without_url());
+        Error::new(kind, format!("{}: {cause}", self.describe()))
+    }
+
+    fn broken(&self, error: BodyError) -> Error {
+        match error {
+            BodyError::Lost(error) => self.lost(error),
+            BodyError::TooLong => {
+                let reason = format!(
+                    "{}: it is longer than {} bytes",
+                    self.describe(),
+                    self.limit
+                );
+                Error::new(FailureKind::Invalid, reason)
+            }
+        }
+    }
+}
+
+enum BodyError {
+    Lost(reqwest::Error),
+    TooLong,
+}
+
+async fn read_body(mut response: Response, limit: u64) -> Result<Bytes, BodyError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Lost)? {
+        if body.len() as u64 + chunk.len() as u64 > limit {
+            return Err(BodyError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// An error and what caused it, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! Copies inside OBS, so that nothing of the source is lost on the way.
+//!
+//! OBS copies content type and metadata by itself, tags when told to, and neither
+//! storage class, nor encryption, nor access rights; a copy by parts takes over nothing
+//! at all. Both ways go through here and end with the same look at the target.
+//! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0082.html>
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::acl::canned;
+use super::client::Call;
+use super::error::Error;
+use super::head::{Head, header_value, keeping_headers};
+use super::upload::Note;
+use super::{ObsStore, document, encode};
+use crate::model::failure::FailureKind;
+use crate::object::{
+    Attributes, Belongings, Copy, CopyStopped, ObjectMeta, Rights, TagSupport, UploadLog,
+};
+
+const TAGGING_DIRECTIVE: &str = "x-obs-tagging-directive";
+const DIRECTIVE_COPY: HeaderValue = HeaderValue::from_static("COPY");
+
+impl From<Error> for CopyStopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.failure)
+    }
+}
+
+impl ObsStore {
+    /// Copies, by parts when the object is large. Verifies the copy unless the source is
+    /// `known`.
+    pub(super) async fn make_copy(
+        &self,
+        copy: Copy<'_>,
+        known: Option<&Belongings>,
+        log: &mut dyn UploadLog,
+    ) -> Result<ObjectMeta, CopyStopped> {
+        let by_parts = copy.size > self.copy_part_above;
+        let keeping = match known {
+            Some(known) if !by_parts => keeping_headers(&known.attributes)?,
+            _ => self.unchanged_source(copy).await?.headers(by_parts),
+        };
+        let rights = self
+            .rights_for(copy, known.map(|known| &known.rights))
+            .await?;
+        let mut headers = canned(&rights);
+        headers.extend(keeping);
+        let etag = if by_parts {
+            self.copy_by_parts(copy, headers, log).await?
+        } else {
+            self.copy_whole(copy, headers).await?
+        };
+        self.complete_rights(copy.to, &rights).await?;
+        match known {
+            Some(_) => Ok(ObjectMeta {
+                key: copy.to.to_owned(),
+                size: copy.size,
+                etag,
+                attributes: Attributes::default(),
+            }),
+            None => Ok(self.verified(copy, &etag).await?),
+        }
+    }
+
+    /// What an earlier try of this copy left: the copy, or nothing any more.
+    pub(super) async fn earlier_copy(
+        &self,
+        copy: Copy<'_>,
+        rights: Option<&Rights>,
+        note: Option<&Note>,
+    ) -> Result<Option<ObjectMeta>, Error> {
+        let found = match note {
+            Some(Note::Open { id }) => match self.came_out_of(copy.to, id).await? {
+                Some(found) => Some(found),
+                None => self.end_upload(copy.to, id).await?,
+            },
+            Some(note @ Note::Opening { .. }) => {
+                self.end_noted(copy.to, note).await?;
+                None
+            }
+            None => {
+                let found = self.look(&self.bucket, copy.to).await?;
+                found.filter(|head| head.meta.etag == copy.etag)
+            }
+        };
+        let Some(found) = found.filter(|head| head.meta.size == copy.size) else {
+            return Ok(None);
+        };
+        let rights = self.rights_for(copy, rights).await?;
+        self.complete_rights(copy.to, &rights).await?;
+        Ok(Some(found.meta))
+    }
+
+    async fn unchanged_source(&self, copy: Copy<'_>) -> Result<Head, Error> {
+        let source = self.look(copy.source, copy.from).await?;
+        let fail = |kind, what: &str| {
+            let reason = format!("copy {:?} from bucket {:?}: {what}", copy.from, copy.source);
+            Err(Error::new(kind, reason))
+        };
+        match source {
+            None => fail(FailureKind::Missing, "it does not exist"),
+            Some(head) if head.meta.etag != copy.etag || head.meta.size != copy.size => fail(
+                FailureKind::SourceChanged,
+                "it changed since it was first looked at",
+            ),
+            Some(head) => Ok(head),
+        }
+    }
+
+    async fn rights_for<'a>(
+        &self,
+        copy: Copy<'_>,
+        rights: Option<&'a Rights>,
+    ) -> Result<Cow<'a, Rights>, Error> {
+        match rights {
+            Some(rights) => Ok(Cow::Borrowed(rights)),
+            None => self.rights_of(copy.source, copy.from).await.map(Cow::Owned),
+        }
+    }
+
+    /// The single request; answers the copy's ETag.
+    async fn copy_whole(&self, copy: Copy<'_>, mut headers: HeaderMap) -> Result<String, Error> {
+        headers.insert(TAGGING_DIRECTIVE, DIRECTIVE_COPY);
+        self.drop_what_files_lack(&mut headers).await?;
+        let refused = match self.ask_copy(copy, &headers).await {
+            Err(error) if error.failure.kind == FailureKind::Unsupported => error,
+            outcome => return outcome,
+        };
+        // The refusal may be of the directive alone, where the source has no tags to copy.
+        if headers.remove(TAGGING_DIRECTIVE).is_none()
+            || self.tags_of(copy.source, copy.from).await? != TagSupport::Unsupported
+        {
+            return Err(refused);
+        }
+        self.ask_copy(copy, &headers).await
+    }
+
+    async fn ask_copy(&self, copy: Copy<'_>, headers: &HeaderMap) -> Result<String, Error> {
+        let call = Call::object("copy to", Method::PUT, &self.bucket, copy.to)
+            .headers(&source_headers(copy)?)
+            .header("x-obs-metadata-directive", DIRECTIVE_COPY)
+            .headers(headers)
+            .once()
+            .patient();
+        self.client.read(&call, document::etag).await
+    }
+
+    async fn verified(&self, copy: Copy<'_>, etag: &str) -> Result<ObjectMeta, Error> {
+        let found = self.look(&self.bucket, copy.to).await?;
+        let fail = |what: String| {
+            let reason = format!("copy to {:?} in bucket {:?}: {what}", copy.to, self.bucket);
+            Err(Error::new(FailureKind::Unknown, reason))
+        };
+        match found {
+            None => fail("OBS answered success, but it does not exist".to_owned()),
+            Some(head) if head.meta.size != copy.size || head.meta.etag != etag => fail(format!(
+                "it has {} bytes and ETag {:?}, and should have {} and {etag:?}",
+                head.meta.size, head.meta.etag, copy.size
+            )),
+            Some(head) => Ok(head.meta),
+        }
+    }
+}
+
+/// Names the source, and that it must be the one that was looked at.
+pub(super) fn source_headers(copy: Copy<'_>) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        (
+            "x-obs-copy-source",
+            encode::copy_source(copy.source, copy.from),
+        ),
+        ("x-obs-copy-source-if-match", format!("\"{}\"", copy.etag)),
+    ] {
+        headers.insert(name, header_value(name, &value)?);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,254 @@
+//! The XML documents of the OBS operations that are used: what is read from each, and
+//! what is written. Knows no requests.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use quick_xml::escape::escape;
+
+use super::xml::Node;
+use crate::object::{Attributes, ObjectMeta, Page};
+
+/// An ETag without its quotes: listings, headers and results quote it differently.
+pub(super) fn bare_etag(etag: &str) -> String {
+    etag.trim().trim_matches('"').to_owned()
+}
+
+/// The ETag by which a `CopyObjectResult`, a `CopyPartResult` or a
+/// `CompleteMultipartUploadResult` says that it succeeded.
+pub(super) fn etag(result: &Node) -> Option<String> {
+    result
+        .text_of("ETag")
+        .map(bare_etag)
+        .filter(|etag| !etag.is_empty())
+}
+
+/// A `ListBucketResult`.
+pub(super) fn listing(result: &Node) -> Option<Page> {
+    let objects = result.all("Contents").map(|entry| {
+        Some(ObjectMeta {
+            key: entry.text_of("Key")?.to_owned(),
+            size: entry.text_of("Size")?.trim().parse().ok()?,
+            etag: etag(entry).unwrap_or_default(),
+            attributes: Attributes {
+                storage_class: entry.text_of("StorageClass").map(str::to_owned),
+                ..Attributes::default()
+            },
+        })
+    });
+    Some(Page {
+        objects: objects.collect::<Option<_>>()?,
+        more: truncated(result)?,
+    })
+}
+
+fn truncated(result: &Node) -> Option<bool> {
+    result.text_of("IsTruncated")?.trim().parse().ok()
+}
+
+/// An `InitiateMultipartUploadResult`: the upload's id.
+pub(super) fn upload_id(result: &Node) -> Option<String> {
+    result.text_of("UploadId").map(str::to_owned)
+}
+
+/// A `ListMultipartUploadsResult`.
+pub(super) struct Uploads {
+    /// Key and upload id.
+    pub(super) uploads: Vec<(String, String)>,
+    /// The markers from which the next page goes on.
+    pub(super) next: Option<(String, String)>,
+}
+
+/// Reads a `ListMultipartUploadsResult`.
+pub(super) fn uploads(result: &Node) -> Option<Uploads> {
+    let entry = |entry: &Node| {
+        Some((
+            entry.text_of("Key")?.to_owned(),
+            entry.text_of("UploadId")?.to_owned(),
+        ))
+    };
+    let next = || {
+        Some((
+            result.text_of("NextKeyMarker")?.to_owned(),
+            result.text_of("NextUploadIdMarker")?.to_owned(),
+        ))
+    };
+    Some(Uploads {
+        uploads: result.all("Upload").map(entry).collect::<Option<_>>()?,
+        next: if truncated(result)? {
+            Some(next()?)
+        } else {
+            None
+        },
+    })
+}
+
+/// A `CompleteMultipartUpload`: the ETag of every part, from part 1.
+pub(super) fn completion(etags: &[String]) -> String {
+    let mut body = String::from("<CompleteMultipartUpload>");
+    for (number, etag) in (1..).zip(etags) {
+        let _ = write!(
+            body,
+            "<Part><PartNumber>{number}</PartNumber><ETag>\"{}\"</ETag></Part>",
+            escape(etag.as_str())
+        );
+    }
+    body + "</CompleteMultipartUpload>"
+}
+
+/// A `Tagging`, read.
+pub(super) fn tags(result: &Node) -> Option<BTreeMap<String, String>> {
+    let tag = |tag: &Node| {
+        Some((
+            tag.child("Key")?.text().to_owned(),
+            tag.child("Value")?.text().to_owned(),
+        ))
+    };
+    result.child("TagSet")?.all("Tag").map(tag).collect()
+}
+
+/// A `Tagging`, written.
+pub(super) fn tagging(tags: &BTreeMap<String, String>) -> String {
+    let mut body = String::from("<Tagging><TagSet>");
+    for (key, value) in tags {
+        let _ = write!(
+            body,
+            "<Tag><Key>{}</Key><Value>{}</Value></Tag>",
+            escape(key.as_str()),
+            escape(value.as_str())
+        );
+    }
+    body + "</TagSet></Tagging>"
+}
+
+/// A `Delete`, quiet: only failures are answered.
+pub(super) fn deletion(keys: &[String]) -> String {
+    let mut body = String::from("<Delete><Quiet>true</Quiet>");
+    for key in keys {
+        let _ = write!(body, "<Object><Key>{}</Key></Object>", escape(key.as_str()));
+    }
+    body + "</Delete>"
+}
+
+/// One key that a deletion did not delete.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Undeleted {
+    pub(super) key: String,
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// A `DeleteResult`.
+pub(super) fn undeleted(result: &Node) -> Option<Vec<Undeleted>> {
+    let entry = |entry: &Node| {
+        Some(Undeleted {
+            key: entry.text_of("Key")?.to_owned(),
+            code: entry.text_of("Code")?.to_owned(),
+            message: entry.text_of("Message").unwrap_or_default().to_owned(),
+        })
+    };
+    result.all("Error").map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Node {
+        Node::parse(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn tagging_is_written_as_the_signed_example_has_it() {
+        let tags = BTreeMap::from([("room".to_owned(), "room01".to_owned())]);
+        assert_eq!(
+            tagging(&tags),
+            "<Tagging><TagSet><Tag><Key>room</Key><Value>room01</Value></Tag></TagSet></Tagging>"
+        );
+    }
+
+    #[test]
+    fn tags_read_back_with_spaces_and_empty_values() {
+        let written = BTreeMap::from([
+            ("a & b".to_owned(), String::new()),
+            ("房间".to_owned(), " <1> ".to_owned()),
+        ]);
+        assert_eq!(tags(&parse(&tagging(&written))), Some(written));
+    }
+
+    #[test]
+    fn listing_keeps_keys_whole_and_says_whether_more_follow() {
+        let page = listing(&parse(
+            "<ListBucketResult><IsTruncated>true</IsTruncated>\
+             <Contents><Key> a+&amp;%20.ts</Key><Size>12</Size><ETag>\"e1\"</ETag></Contents>\
+             <Contents><Key>b</Key><Size>0</Size><ETag>&quot;e2&quot;</ETag></Contents>\
+             </ListBucketResult>",
+        ))
+        .unwrap();
+        let seen: Vec<_> = page
+            .objects
+            .iter()
+            .map(|object| (object.key.as_str(), object.size, object.etag.as_str()))
+            .collect();
+        assert_eq!(seen, [(" a+&%20.ts", 12, "e1"), ("b", 0, "e2")]);
+        assert!(page.more);
+        assert_eq!(listing(&parse("<ListBucketResult/>")), None);
+    }
+
+    #[test]
+    fn result_without_etag_is_no_success() {
+        for (body, expected) in [
+            (
+                "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>",
+                Some("e".to_owned()),
+            ),
+            (
+                "<CopyObjectResult><ETag>\"\"</ETag></CopyObjectResult>",
+                None,
+            ),
+            ("<CopyObjectResult/>", None),
+            ("<Error><Code>InternalError</Code></Error>", None),
+        ] {
+            assert_eq!(etag(&parse(body)), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn uploads_go_on_from_both_markers() {
+        let page = uploads(&parse(
+            "<ListMultipartUploadsResult><Upload><Key>k</Key><UploadId>1</UploadId></Upload>\
+             <IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>\
+             <NextUploadIdMarker>1</NextUploadIdMarker></ListMultipartUploadsResult>",
+        ))
+        .unwrap();
+        assert_eq!(page.uploads, [("k".to_owned(), "1".to_owned())]);
+        assert_eq!(page.next, Some(("k".to_owned(), "1".to_owned())));
+    }
+
+    #[test]
+    fn deletion_answers_only_failures() {
+        assert_eq!(
+            deletion(&["a&b".to_owned()]),
+            "<Delete><Quiet>true</Quiet><Object><Key>a&amp;b</Key></Object></Delete>"
+        );
+        let failed = undeleted(&parse(
+            "<DeleteResult><Error><Key>a&amp;b</Key><Code>AccessDenied</Code>\
+             <Message>no</Message></Error></DeleteResult>",
+        ));
+        let expected = Undeleted {
+            key: "a&b".to_owned(),
+            code: "AccessDenied".to_owned(),
+            message: "no".to_owned(),
+        };
+        assert_eq!(failed, Some(vec![expected]));
+    }
+
+    #[test]
+    fn completion_lists_parts_in_order_from_one() {
+        assert_eq!(
+            completion(&["x".to_owned(), "y".to_owned()]),
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"x\"</ETag></Part>\
+             <Part><PartNumber>2</PartNumber><ETag>\"y\"</ETag></Part></CompleteMultipartUpload>"
+        );
+    }
+}

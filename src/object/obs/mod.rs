@@ -1,0 +1,198 @@
+//! Huawei Cloud OBS as an [`ObjectStore`], spoken natively.
+//!
+//! The only place that knows OBS's words. Every answer becomes a [`Failure`] kind here
+//! ([`error`]); nothing is retried by itself but the parts of a copy, whose loss would
+//! cost all of it. A request whose effect matters is never repeated blindly.
+
+mod acl;
+mod address;
+mod client;
+mod copy;
+mod document;
+mod encode;
+mod error;
+mod file_system;
+mod head;
+mod multipart;
+mod plain;
+mod sign;
+mod tagging;
+mod upload;
+mod xml;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use self::address::Address;
+use self::client::Client;
+use self::sign::Credentials;
+use self::upload::Note;
+use super::{
+    Attributes, Belongings, Copy, CopyStopped, Halt, Layout, ObjectMeta, ObjectStore, Page, Rights,
+    TagSupport, UploadLog,
+};
+use crate::model::bucket::{Bucket, ObsBucket};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::time::Timestamp;
+
+/// A bucket at OBS.
+#[derive(Debug)]
+pub struct ObsStore {
+    client: Client,
+    bucket: String,
+    /// Larger objects are copied by parts; bytes.
+    copy_part_above: u64,
+    /// Bytes of one copied part.
+    part_size: u64,
+    /// Asked for once: a bucket is created as one or the other for good.
+    layout: OnceCell<Layout>,
+}
+
+impl ObsStore {
+    /// The store behind `bucket`, whose connection is `obs`. Sends nothing yet. Refuses an
+    /// endpoint that cannot work, such as one that names the bucket itself.
+    pub fn new(bucket: &Bucket, obs: &ObsBucket) -> Result<Self, Failure> {
+        let address = Address::new(&obs.endpoint, obs.addressing, &bucket.name)?;
+        let credentials = Credentials {
+            access_key: obs.access_key.clone(),
+            secret_key: obs.secret_key.clone(),
+            security_token: obs.security_token.clone(),
+        };
+        Ok(Self {
+            client: Client::new(address, credentials)?,
+            bucket: bucket.name.clone(),
+            copy_part_above: obs.copy_part_above,
+            part_size: obs.part_size,
+            layout: OnceCell::new(),
+        })
+    }
+}
+
+/// For a copy that nobody resumes.
+struct NoLog;
+
+#[async_trait]
+impl UploadLog for NoLog {
+    async fn note(&mut self, _note: Option<&str>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    fn go_on(&mut self) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for ObsStore {
+    async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure> {
+        let head = self.look(&self.bucket, key).await?;
+        Ok(head.map(|head| head.meta))
+    }
+
+    async fn get(&self, key: &str, limit: u64) -> Result<Bytes, Failure> {
+        Ok(self.fetch(key, limit).await?)
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        content: Bytes,
+        attributes: &Attributes,
+    ) -> Result<ObjectMeta, Failure> {
+        Ok(self.write(key, content, attributes).await?)
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        Ok(self.page(prefix, after).await?)
+    }
+
+    async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure> {
+        match self.make_copy(copy, None, &mut NoLog).await {
+            Ok(copied) => Ok(copied),
+            Err(CopyStopped::Failed(failure)) => Err(failure),
+            Err(CopyStopped::Halted) => {
+                let reason = format!("copy to {:?}: it was told to stop", copy.to);
+                Err(Failure::new(FailureKind::Unknown, reason))
+            }
+        }
+    }
+
+    async fn copy_logged(
+        &self,
+        copy: Copy<'_>,
+        known: Option<&Belongings>,
+        log: &mut dyn UploadLog,
+    ) -> Result<ObjectMeta, CopyStopped> {
+        self.make_copy(copy, known, log).await
+    }
+
+    async fn find_copy(
+        &self,
+        copy: Copy<'_>,
+        known: Option<&Belongings>,
+        note: Option<&str>,
+    ) -> Result<Option<ObjectMeta>, Failure> {
+        let note = note.map(Note::parse).transpose()?;
+        let rights = known.map(|known| &known.rights);
+        Ok(self.earlier_copy(copy, rights, note.as_ref()).await?)
+    }
+
+    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<(), Failure> {
+        match note {
+            Some(note) => Ok(self.end_noted(to, &Note::parse(note)?).await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn layout(&self) -> Result<Layout, Failure> {
+        Ok(self.layout_of_bucket().await?)
+    }
+
+    async fn rename(&self, rename: Copy<'_>) -> Result<ObjectMeta, Failure> {
+        Ok(self.rename_file(rename).await?)
+    }
+
+    async fn rights(&self, key: &str) -> Result<Rights, Failure> {
+        Ok(self.rights_of(&self.bucket, key).await?)
+    }
+
+    async fn set_rights(&self, key: &str, rights: &Rights) -> Result<(), Failure> {
+        Ok(self.give_rights(key, rights).await?)
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {
+        Ok(self.remove(keys).await?)
+    }
+
+    async fn tags(&self, key: &str) -> Result<TagSupport, Failure> {
+        Ok(self.tags_of(&self.bucket, key).await?)
+    }
+
+    async fn set_tags(&self, key: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
+        Ok(self.give_tags(key, tags).await?)
+    }
+
+    async fn set_metadata(
+        &self,
+        key: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        Ok(self.give_metadata(key, metadata).await?)
+    }
+
+    fn url(&self, key: &str) -> String {
+        self.client.address.link(&self.bucket, key, &vec![])
+    }
+
+    fn signed_url(&self, key: &str, lifetime: Duration, now: Timestamp) -> String {
+        self.client.signed_link(&self.bucket, key, lifetime, now)
+    }
+
+    fn site(&self) -> String {
+        self.client.address.site()
+    }
+}

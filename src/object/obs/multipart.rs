@@ -1,0 +1,242 @@
+//! Copies by parts: what OBS demands above 5 GiB.
+//!
+//! An open upload occupies paid space until someone ends it, so it is noted in the copy's
+//! log before and after it is opened, and ended on every way out but success. Parts are
+//! retried here: giving up one would cost all of them.
+//! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0100.html>
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, Method};
+
+use super::client::Call;
+use super::copy::source_headers;
+use super::error::Error;
+use super::head::header_value;
+use super::tagging::tagging_header;
+use super::upload::Note;
+use super::{ObsStore, document};
+use crate::clock;
+use crate::model::failure::{Disposition, FailureKind};
+use crate::model::retry::RetryPolicy;
+use crate::object::{Copy, CopyStopped, Halt, TagSupport, UploadLog};
+
+/// Parts of one object that are copied at once.
+const AT_ONCE: usize = 4;
+/// Parts that one object may have.
+/// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0099.html>
+const PARTS: u64 = 10_000;
+/// Tries of one part, and of the completion, inside one try of the copy.
+const TRIES: u32 = 3;
+
+impl ObsStore {
+    /// Copies by parts; answers the copy's ETag. `headers` are those of the new object.
+    pub(super) async fn copy_by_parts(
+        &self,
+        copy: Copy<'_>,
+        headers: HeaderMap,
+        log: &mut dyn UploadLog,
+    ) -> Result<String, CopyStopped> {
+        let headers = self.with_tags(copy, headers).await?;
+        let note = Note::Opening {
+            before: self.open_uploads(copy.to).await?,
+        };
+        log.note(Some(&note.text())).await?;
+        let id = match self.initiate(copy.to, &headers).await {
+            Ok(id) => id,
+            Err(error) => {
+                // An upload whose answer was lost may yet appear: then the note stays.
+                let ended = self.end_noted(copy.to, &note).await.is_ok();
+                if ended && error.failure.kind != FailureKind::Unknown {
+                    log.note(None).await?;
+                }
+                return Err(error.into());
+            }
+        };
+        match self.fill(copy, &id, log).await {
+            Ok(etag) => Ok(etag),
+            Err(stopped) => self.give_up(copy, &id, log, stopped).await,
+        }
+    }
+
+    /// Ends an upload that could not be filled, unless it was completed after all.
+    async fn give_up(
+        &self,
+        copy: Copy<'_>,
+        id: &str,
+        log: &mut dyn UploadLog,
+        stopped: CopyStopped,
+    ) -> Result<String, CopyStopped> {
+        match self.end_upload(copy.to, id).await {
+            Ok(Some(completed)) => Ok(completed.meta.etag),
+            Ok(None) => {
+                log.note(None).await?;
+                Err(stopped)
+            }
+            // The note stays, so that whoever tries next ends the upload.
+            Err(_) => Err(stopped),
+        }
+    }
+
+    async fn with_tags(&self, copy: Copy<'_>, mut headers: HeaderMap) -> Result<HeaderMap, Error> {
+        if let TagSupport::Tags(tags) = self.tags_of(copy.source, copy.from).await?
+            && !tags.is_empty()
+        {
+            let tags = header_value("x-obs-tagging", &tagging_header(&tags))?;
+            headers.insert("x-obs-tagging", tags);
+        }
+        self.drop_what_files_lack(&mut headers).await?;
+        Ok(headers)
+    }
+
+    async fn fill(
+        &self,
+        copy: Copy<'_>,
+        id: &str,
+        log: &mut dyn UploadLog,
+    ) -> Result<String, CopyStopped> {
+        let note = Note::Open { id: id.to_owned() };
+        log.note(Some(&note.text())).await?;
+        let etags = self.copy_parts(copy, id, log).await?;
+        Ok(self.complete(copy.to, id, &etags).await?)
+    }
+
+    /// Copies every part. The first that fails keeps new ones from starting, and those
+    /// under way are waited for: one that outlives its upload may leave its space paid.
+    async fn copy_parts(
+        &self,
+        copy: Copy<'_>,
+        id: &str,
+        log: &mut dyn UploadLog,
+    ) -> Result<Vec<String>, CopyStopped> {
+        let ranges = ranges(copy.size, self.part_size);
+        let mut etags = vec![String::new(); ranges.len()];
+        let mut stopped = None;
+        let stop = AtomicBool::new(false);
+        let parts = (1..)
+            .zip(ranges)
+            .take_while(|_| !stop.load(Ordering::Relaxed))
+            .map(async |(number, range)| (number, self.copy_part(copy, id, number, range).await));
+        let mut parts = std::pin::pin!(stream::iter(parts).buffer_unordered(AT_ONCE));
+        while let Some((number, copied)) = parts.next().await {
+            match copied {
+                Ok(etag) => etags[number - 1] = etag,
+                Err(error) => stopped = stopped.or(Some(error.into())),
+            }
+            if let Err(Halt) = log.go_on() {
+                stopped = Some(CopyStopped::Halted);
+            }
+            stop.store(stopped.is_some(), Ordering::Relaxed);
+        }
+        stopped.map_or(Ok(etags), Err)
+    }
+
+    async fn copy_part(
+        &self,
+        copy: Copy<'_>,
+        id: &str,
+        number: usize,
+        (first, last): (u64, u64),
+    ) -> Result<String, Error> {
+        let range = format!("bytes={first}-{last}");
+        // A part that is copied twice is there once: no care is needed.
+        let call = Call::object("copy a part to", Method::PUT, &self.bucket, copy.to)
+            .query("partNumber", number.to_string())
+            .query("uploadId", id)
+            .headers(&source_headers(copy)?)
+            .header("x-obs-copy-source-range", header_value("range", &range)?)
+            .patient();
+        let mut tries = 1;
+        loop {
+            match self.client.read(&call, document::etag).await {
+                Err(error) if tries < TRIES && may_pass(&error) => pause(tries).await,
+                outcome => return outcome,
+            }
+            tries += 1;
+        }
+    }
+
+    /// Completes the upload, looking whether that happened before trying again.
+    async fn complete(&self, key: &str, id: &str, etags: &[String]) -> Result<String, Error> {
+        let call = Call::object("complete the copy to", Method::POST, &self.bucket, key)
+            .query("uploadId", id)
+            .document(document::completion(etags))
+            .once()
+            .patient();
+        let mut tries = 1;
+        loop {
+            let error = match self.client.read(&call, document::etag).await {
+                Ok(etag) => return Ok(etag),
+                Err(error) => error,
+            };
+            if let Some(completed) = self.came_out_of(key, id).await? {
+                return Ok(completed.meta.etag);
+            }
+            if tries == TRIES || !may_pass(&error) {
+                return Err(error);
+            }
+            pause(tries).await;
+            tries += 1;
+        }
+    }
+}
+
+/// First and last byte of every part.
+fn ranges(size: u64, part_size: u64) -> Vec<(u64, u64)> {
+    let part_size = part_size.max(size.div_ceil(PARTS)).max(1);
+    (0..size.div_ceil(part_size))
+        .map(|part| {
+            let first = part * part_size;
+            (first, size.min(first + part_size) - 1)
+        })
+        .collect()
+}
+
+/// Whether trying again at once makes sense. Not when the source changed: then another
+/// manifest is needed.
+fn may_pass(error: &Error) -> bool {
+    let kind = error.failure.kind;
+    kind.disposition() == Disposition::Retry && kind != FailureKind::SourceChanged
+}
+
+async fn pause(tries: u32) {
+    let policy = RetryPolicy {
+        first: Duration::from_millis(200),
+        ..RetryPolicy::default()
+    };
+    tokio::time::sleep(policy.delay(tries, clock::jitter())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn last_part_is_what_is_left() {
+        assert_eq!(ranges(25, 10), [(0, 9), (10, 19), (20, 24)]);
+        assert_eq!(ranges(20, 10), [(0, 9), (10, 19)]);
+        assert_eq!(ranges(1, 10), [(0, 0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_cover_every_byte_once_and_are_not_too_many(
+            size in 1..50_000_000_000_000u64,
+            part_size in 100_000_000..5_000_000_000u64,
+        ) {
+            let ranges = ranges(size, part_size);
+            prop_assert!(ranges.len() as u64 <= PARTS);
+            let mut next = 0;
+            for (first, last) in ranges {
+                prop_assert_eq!(first, next);
+                prop_assert!(last >= first);
+                next = last + 1;
+            }
+            prop_assert_eq!(next, size);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The operations that are one request each: read, write, list, delete, and asking what
+//! kind of bucket it is.
+
+use bytes::Bytes;
+use http::header::ETAG;
+use http::{HeaderMap, Method};
+
+use super::ObsStore;
+use super::client::Call;
+use super::document;
+use super::error::{self, Error};
+use super::head::attribute_headers;
+use crate::model::failure::{Failure, FailureKind};
+use crate::object::{Attributes, Layout, ObjectMeta, Page};
+
+/// Keys that one request may delete.
+/// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0086.html>
+const DELETED_AT_ONCE: usize = 1000;
+
+impl ObsStore {
+    /// The object's content, of at most `limit` bytes.
+    pub(super) async fn fetch(&self, key: &str, limit: u64) -> Result<Bytes, Error> {
+        let call = Call::object("read", Method::GET, &self.bucket, key).limit(limit);
+        Ok(self.client.send(&call).await?.body)
+    }
+
+    /// Writes an object whole.
+    pub(super) async fn write(
+        &self,
+        key: &str,
+        content: Bytes,
+        attributes: &Attributes,
+    ) -> Result<ObjectMeta, Error> {
+        let mut headers = attribute_headers(attributes)?;
+        self.drop_what_files_lack(&mut headers).await?;
+        let size = content.len() as u64;
+        let call = Call::object("write", Method::PUT, &self.bucket, key)
+            .headers(&headers)
+            .body(content)
+            .once();
+        let answer = self.client.send(&call).await?;
+        let etag = answer.headers.get(ETAG).and_then(|etag| etag.to_str().ok());
+        let etag = etag.ok_or_else(|| call.unusable(&answer.headers, "no ETag"))?;
+        Ok(ObjectMeta {
+            key: key.to_owned(),
+            size,
+            etag: document::bare_etag(etag),
+            attributes: attributes.clone(),
+        })
+    }
+
+    /// One page of a listing.
+    pub(super) async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Page, Error> {
+        let mut call = Call::bucket("list", Method::GET, &self.bucket).query("max-keys", "1000");
+        if !prefix.is_empty() {
+            call = call.query("prefix", prefix);
+        }
+        if let Some(after) = after {
+            call = call.query("marker", after);
+        }
+        self.client.read(&call, document::listing).await
+    }
+
+    /// Deletes objects; the failures by key.
+    pub(super) async fn remove(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Error> {
+        if let [key] = keys {
+            let failed = self.remove_one(key).await.err();
+            return Ok(failed
+                .map(|error| (key.clone(), error.failure))
+                .into_iter()
+                .collect());
+        }
+        let mut failed = Vec::new();
+        for keys in keys.chunks(DELETED_AT_ONCE) {
+            failed.extend(self.remove_many(keys).await?);
+        }
+        Ok(failed)
+    }
+
+    async fn remove_one(&self, key: &str) -> Result<(), Error> {
+        let call = Call::object("delete", Method::DELETE, &self.bucket, key);
+        match self.client.send(&call).await {
+            Err(error) if error.failure.kind != FailureKind::Missing => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn remove_many(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Error> {
+        let call = Call::bucket("delete objects in", Method::POST, &self.bucket)
+            .about("delete")
+            .document(document::deletion(keys));
+        let undeleted = self.client.read(&call, document::undeleted).await?;
+        let failures = undeleted.into_iter().map(|entry| {
+            let kind = error::kind(None, &entry.code);
+            let reason = format!(
+                "delete {:?} in bucket {:?}: OBS answered {} ({})",
+                entry.key, self.bucket, entry.code, entry.message
+            );
+            (entry.key, Failure::new(kind, reason))
+        });
+        Ok(failures
+            .filter(|(_, failure)| failure.kind != FailureKind::Missing)
+            .collect())
+    }
+
+    /// How the bucket is built. Credentials that may not ask are taken to be for an
+    /// ordinary bucket, which is what SparkRTC records into.
+    /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0023.html>
+    pub(super) async fn layout_of_bucket(&self) -> Result<Layout, Error> {
+        let ask = async || {
+            let call = Call::bucket("look at", Method::HEAD, &self.bucket);
+            match self.client.send(&call).await {
+                Ok(answer) => Ok(layout(&answer.headers)),
+                Err(error) if error.failure.kind == FailureKind::Denied => Ok(Layout::Objects),
+                Err(error) => Err(error),
+            }
+        };
+        self.layout.get_or_try_init(ask).await.copied()
+    }
+
+    /// Takes out the headers that a parallel file system refuses: it has no storage
+    /// class of an object's own, no encryption and no tags.
+    /// <https://support.huaweicloud.com/en-us/pfsfg-obs/obs_13_0004.html>
+    pub(super) async fn drop_what_files_lack(&self, headers: &mut HeaderMap) -> Result<(), Error> {
+        if self.layout_of_bucket().await? == Layout::FileSystem {
+            for name in [
+                "x-obs-storage-class",
+                "x-obs-server-side-encryption",
+                "x-obs-server-side-encryption-kms-key-id",
+                "x-obs-tagging",
+                "x-obs-tagging-directive",
+            ] {
+                headers.remove(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn layout(headers: &HeaderMap) -> Layout {
+    match headers.get("x-obs-fs-file-interface") {
+        Some(value) if value == "Enabled" => Layout::FileSystem,
+        _ => Layout::Objects,
+    }
+}

@@ -1,0 +1,131 @@
+//! Multipart uploads that are open: how one is opened, found again, and ended.
+//!
+//! OBS has no name for an upload but the id it answers, which can be lost. So the ids that
+//! are open at a key are noted before a new one is asked for: whatever is open beside
+//! them afterwards is ours, for a key is written by one task at a time.
+//! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0098.html>
+
+use http::{HeaderMap, Method};
+use serde::{Deserialize, Serialize};
+
+use super::client::Call;
+use super::error::Error;
+use super::head::Head;
+use super::{ObsStore, document};
+use crate::model::failure::{Failure, FailureKind};
+
+/// What a copy by parts may have left open, as its log keeps it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Note {
+    /// An upload was asked for while these were open at the key.
+    Opening { before: Vec<String> },
+    /// This one.
+    Open { id: String },
+}
+
+impl Note {
+    /// The text for the log.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).expect("a note is plain JSON")
+    }
+
+    /// The note of a log's text.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        serde_json::from_str(text).map_err(|error| {
+            let reason = format!("the note {text:?} of an upload cannot be read: {error}");
+            Failure::new(FailureKind::Invalid, reason)
+        })
+    }
+}
+
+impl ObsStore {
+    /// Opens an upload for an object with these headers; answers its id.
+    pub(super) async fn initiate(&self, key: &str, headers: &HeaderMap) -> Result<String, Error> {
+        let call = Call::object("open an upload to", Method::POST, &self.bucket, key)
+            .about("uploads")
+            .headers(headers)
+            .once();
+        self.client.read(&call, document::upload_id).await
+    }
+
+    /// The ids of the uploads that are open at exactly this key.
+    pub(super) async fn open_uploads(&self, key: &str) -> Result<Vec<String>, Error> {
+        let mut ids = Vec::new();
+        let mut next: Option<(String, String)> = None;
+        loop {
+            let mut call = Call::bucket("list the uploads of", Method::GET, &self.bucket)
+                .about("uploads")
+                .query("prefix", key)
+                .query("max-uploads", "1000");
+            if let Some((key, id)) = next {
+                call = call.query("key-marker", key).query("upload-id-marker", id);
+            }
+            let page = self.client.read(&call, document::uploads).await?;
+            let ours = page.uploads.into_iter().filter(|(at, _)| at == key);
+            ids.extend(ours.map(|(_, id)| id));
+            // In key order, the key itself comes before those that only begin with it.
+            match page.next {
+                Some(marker) if marker.0 == key => next = Some(marker),
+                _ => return Ok(ids),
+            }
+        }
+    }
+
+    /// The object at `key`, if it is the result of this upload.
+    pub(super) async fn came_out_of(&self, key: &str, id: &str) -> Result<Option<Head>, Error> {
+        let found = self.look(&self.bucket, key).await?;
+        Ok(found.filter(|head| head.upload_id.as_deref() == Some(id)))
+    }
+
+    /// Ends an upload. Whichever of this and a completion under way came first, the look
+    /// afterwards tells: then the object is answered.
+    pub(super) async fn end_upload(&self, key: &str, id: &str) -> Result<Option<Head>, Error> {
+        let call = Call::object("end an upload to", Method::DELETE, &self.bucket, key)
+            .query("uploadId", id);
+        match self.client.send(&call).await {
+            Err(error) if !error.is("NoSuchUpload") => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        self.came_out_of(key, id).await
+    }
+
+    /// Ends whatever a note says may be open.
+    pub(super) async fn end_noted(&self, key: &str, note: &Note) -> Result<(), Error> {
+        match note {
+            Note::Open { id } => {
+                self.end_upload(key, id).await?;
+            }
+            Note::Opening { before } => {
+                for id in self.open_uploads(key).await? {
+                    if !before.contains(&id) {
+                        self.end_upload(key, &id).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn note_reads_back_as_it_was_written() {
+        for (note, text) in [
+            (Note::Open { id: "u1".into() }, r#"{"open":{"id":"u1"}}"#),
+            (
+                Note::Opening {
+                    before: vec!["u0".into()],
+                },
+                r#"{"opening":{"before":["u0"]}}"#,
+            ),
+        ] {
+            assert_eq!(note.text(), text);
+            assert_eq!(Note::parse(text).unwrap(), note);
+        }
+        assert_eq!(Note::parse("u1").unwrap_err().kind, FailureKind::Invalid);
+    }
+}

@@ -1,0 +1,115 @@
+//! Every request of the whole way failed, lost, or its process killed in turn.
+
+use tokio::task::JoinSet;
+
+use super::{Make, TAKES};
+use crate::support::fake_obs::{Fault, Gate, Kind, Recorded};
+use crate::support::stage::Stage;
+
+type Strikes = fn(&Recorded) -> bool;
+
+/// What can happen to a request, and to which it can. The last five on object buckets
+/// only: a file system differs in what is asked of it, not in how answers are lost.
+fn faults(kind: Kind) -> Vec<(Fault, Strikes)> {
+    let any: Strikes = |_| true;
+    let mut faults = vec![
+        (Fault::Refuse(503, "ServiceUnavailable"), any),
+        (Fault::RefuseAfter(500, "InternalError"), any),
+        (Fault::ErrorInside("InternalError"), answers_early),
+        (Fault::DropAfter, any),
+        (Fault::Refuse(404, "NoSuchKey"), reads),
+        (Fault::Wait(0), any),
+        (Fault::DropBefore, any),
+        (Fault::NothingInside, answers_early),
+        (Fault::CutAnswer, |request| request.method != "HEAD"),
+        (Fault::Stale, reads),
+    ];
+    if kind != Kind::Objects {
+        faults.truncate(5);
+    }
+    faults
+}
+
+/// Whether a 200 can hold an error there.
+fn answers_early(request: &Recorded) -> bool {
+    request.method == "POST" && !request.has("rename") || request.line().ends_with("(copy)")
+}
+
+fn reads(request: &Recorded) -> bool {
+    matches!(request.method.as_str(), "GET" | "HEAD") && !request.key.is_empty()
+}
+
+/// The bucket's kind, and the requests of a run without faults.
+async fn clean_run(make: Make) -> (Kind, Vec<Recorded>) {
+    let stage = Stage::new(make).await;
+    stage.play("a run without faults").await;
+    (stage.take.kind, stage.obs.requests())
+}
+
+/// The first request that changes anything: a 404 is early up to there.
+fn first_change(requests: &[Recorded]) -> usize {
+    let changes = |request: &Recorded| !matches!(request.method.as_str(), "GET" | "HEAD");
+    requests.iter().position(changes).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_moves_whole_though_any_request_fails_in_any_way() {
+    let mut cases = JoinSet::new();
+    for make in TAKES {
+        let (kind, requests) = clean_run(make).await;
+        let changed = first_change(&requests);
+        for (fault, strikes) in faults(kind) {
+            let early = matches!(fault, Fault::Refuse(404, _));
+            let numbers: Vec<usize> = requests
+                .iter()
+                .filter(|request| strikes(request) && !(early && request.number > changed))
+                .map(|request| request.number)
+                .collect();
+            cases.spawn(async move {
+                for number in numbers {
+                    let stage = Stage::new(make).await;
+                    let take = &stage.take;
+                    let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
+                    // Copies side by side come in any order.
+                    let strikes =
+                        move |request: &Recorded| request.number == number && strikes(request);
+                    stage.obs.strike_first(strikes, fault.clone());
+                    stage.play(&at).await;
+                    stage.assert_done(&at);
+                }
+            });
+        }
+    }
+    while let Some(case) = cases.join_next().await {
+        case.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_moves_whole_though_the_process_is_killed_at_any_request() {
+    let mut cases = JoinSet::new();
+    for make in TAKES {
+        let requests = clean_run(make).await.1.len();
+        for hold in [Fault::Hold, Fault::HoldAfter] {
+            cases.spawn(async move {
+                for number in 0..requests {
+                    let stage = Stage::new(make).await;
+                    let gate = Gate::new();
+                    let fault = hold(gate.clone());
+                    let take = &stage.take;
+                    let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
+                    stage.obs.strike(number, fault);
+                    let service = stage.serve_killable().await;
+                    stage.announce(service.service()).await;
+                    gate.reached().await;
+                    service.kill().await;
+                    stage.play(&at).await;
+                    stage.assert_done(&at);
+                }
+            });
+        }
+    }
+    while let Some(case) = cases.join_next().await {
+        case.unwrap();
+    }
+}

@@ -1,0 +1,152 @@
+//! Faults that do not pass: the task is dead, says what is left where, and can be retried.
+
+use aftertake::callback::sparkrtc;
+use aftertake::clock;
+use aftertake::store::sqlite::Desk;
+
+use super::TAKES;
+use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::stage::Stage;
+
+/// A stage on which these requests are refused for good.
+async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
+    let mut stage = Stage::new(TAKES[take]).await;
+    stage.tries = 2;
+    let denied = Fault::Refuse(403, "AccessDenied");
+    stage.obs.strike_every(wanted, denied);
+    let service = stage.serve().await;
+    stage.announce(&service).await;
+    stage.obs.asked(wanted).await;
+    service.drain().await;
+    stage
+}
+
+/// Mends what was broken, and lets a person retry.
+async fn retried(stage: &Stage) {
+    stage.obs.calm();
+    let mut desk = Desk::open(&stage.store(), sparkrtc::decode).unwrap();
+    desk.retry(stage.task().row.id, clock::now()).unwrap();
+    let service = stage.serve().await;
+    stage.told(1, "retried").await;
+    service.drain().await;
+    stage.assert_done("retried");
+}
+
+#[tokio::test]
+async fn refused_deletion_is_dead_with_the_recording_at_its_target_and_the_old_objects_named() {
+    for (take, left) in [(0, "recorded/r/录 1.mp4"), (2, "recorded/r/x/a.m3u8")] {
+        let deletes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
+        let stage = refusing(take, deletes).await;
+        let (reason, target) = (stage.reason(), &stage.take.to);
+        let at = format!("the recording is at {}/{target}", stage.take.bucket);
+        assert!(reason.contains(&at), "{reason}");
+        assert!(
+            reason.contains(&format!("old objects are left: {left}")),
+            "{reason}"
+        );
+        assert!(reason.contains("request id FAKE"), "{reason}");
+        assert_eq!(stage.task().place.unwrap().key, *target);
+        retried(&stage).await;
+    }
+}
+
+#[tokio::test]
+async fn refused_tagging_is_dead_after_the_move() {
+    let tags = |request: &Recorded| request.method == "PUT" && request.has("tagging");
+    let stage = refusing(0, tags).await;
+    let reason = stage.reason();
+    assert!(
+        reason.contains("tag \"classes/class-7/b.mp4\" in bucket \"recorded\""),
+        "{reason}"
+    );
+    assert_eq!(stage.task().place.unwrap().key, stage.take.to);
+    retried(&stage).await;
+}
+
+#[tokio::test]
+async fn refused_copy_leaves_everything_where_it_was() {
+    for take in [0, 1, 2] {
+        let copies = |request: &Recorded| request.line().ends_with("(copy)");
+        let stage = refusing(take, copies).await;
+        let reason = stage.reason();
+        assert!(reason.contains("AccessDenied"), "{reason}");
+        stage
+            .obs
+            .world(|world| stage.take.assert_untouched(world, "dead"));
+        retried(&stage).await;
+    }
+}
+
+#[tokio::test]
+async fn copies_that_cannot_be_removed_are_named() {
+    // The third segment cannot be copied, and what was copied cannot be deleted.
+    let refused = |request: &Recorded| {
+        let third = request.line().ends_with("(copy)") && request.key.ends_with("/3.ts");
+        third || request.has("delete") || request.method == "DELETE"
+    };
+    let stage = refusing(2, refused).await;
+    let reason = stage.reason();
+    let left =
+        "the recording is at recorded/r/x/a.m3u8, but copies are left: archive/classes/class-7/";
+    assert!(reason.contains(left), "{reason}");
+    retried(&stage).await;
+}
+
+#[tokio::test]
+async fn upload_that_cannot_be_ended_is_named_and_ended_by_the_retry() {
+    let refused = |request: &Recorded| {
+        request.has("partNumber") || (request.method == "DELETE" && request.has("uploadId"))
+    };
+    let stage = refusing(1, refused).await;
+    let reason = stage.reason();
+    assert!(
+        reason.contains("an upload to archive/classes/class-7/b.mp4 is open"),
+        "{reason}"
+    );
+    assert_eq!(stage.obs.world(|world| world.open_uploads()), 1);
+    retried(&stage).await;
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_tried_again_later_and_not_final() {
+    let denied = Fault::Refuse(403, "InArrearOrInsufficientBalance");
+    let mut stage = Stage::new(TAKES[0]).await;
+    stage.tries = 20;
+    stage.obs.strike_first(|_| true, denied);
+    stage.play("arrears").await;
+    stage.assert_done("arrears");
+    let failure = format!("{:?}", stage.task().attempts[0].outcome);
+    assert!(
+        failure.contains("Credentials") && failure.contains("topped up"),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn cancelled_copy_leaves_nothing() {
+    let stage = Stage::new(TAKES[1]).await;
+    let (third, ended) = (Gate::new(), Gate::new());
+    stage.obs.strike_first(
+        |request| request.value("partNumber") == Some("3"),
+        Fault::HoldAfter(third.clone()),
+    );
+    let service = stage.serve_killable().await;
+    stage.announce(service.service()).await;
+    third.reached().await;
+    service.kill().await;
+    let mut desk = Desk::open(&stage.store(), sparkrtc::decode).unwrap();
+    desk.cancel(stage.task().row.id, clock::now()).unwrap();
+
+    let ends = |request: &Recorded| request.method == "DELETE" && request.has("uploadId");
+    stage
+        .obs
+        .strike_first(ends, Fault::HoldAfter(ended.clone()));
+    let service = stage.serve().await;
+    ended.reached().await;
+    ended.open();
+    service.drain().await;
+    assert_eq!(stage.task().row.state, "cancelled");
+    stage
+        .obs
+        .world(|world| stage.take.assert_untouched(world, "cancelled"));
+}

@@ -1,0 +1,87 @@
+//! Links that open without credentials: made when the request is sent, kept nowhere.
+
+use serde_json::Value;
+
+use super::TAKES;
+use crate::support::sink::Reply;
+use crate::support::stage::Stage;
+
+const STEPS: &str = "[{ rename: { to: 'classes/{{ room_id }}/b.mp4' } }, { notify: { destination: lms, \
+    path: '/{{ signed_url(\"24h\") | urlencode }}', body: { pad: '{{ PAD }}', link: '{{ signed_url(\"24h\") }}' } } }, \
+    { id: again, notify: { destination: lms, body: { said: '{{ steps.notify.body }}' } } }]";
+
+fn link(body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap();
+    body["link"].as_str().unwrap().to_owned()
+}
+
+/// What makes a link work.
+fn signature(link: &str) -> &str {
+    let (_, signature) = link.split_once("&Signature=").unwrap();
+    signature.split('&').next().unwrap()
+}
+
+async fn opens(link: &str) -> bool {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(link).send().await.unwrap();
+    answer.status() == 200 && answer.bytes().await.unwrap() == "moov and mdat"
+}
+
+/// Whether any form of the signature, the beginning of one included, is in the text.
+fn has_any(stored: &[u8], signature: &str) -> bool {
+    let stored = String::from_utf8_lossy(stored);
+    let bare = signature
+        .replace("%2B", "+")
+        .replace("%2F", "/")
+        .replace("%3D", "=");
+    [&signature[..16], &bare[..16]]
+        .iter()
+        .any(|part| stored.contains(*part))
+}
+
+#[tokio::test]
+async fn signed_link_opens_the_recording_and_is_stored_nowhere() {
+    // With a pad, the kept body ends amid the second link.
+    for pad in [0, 3900] {
+        let mut stage = Stage::new(TAKES[0]).await;
+        stage.steps = STEPS.replace("{{ PAD }}", &"x".repeat(pad));
+        stage.sink.then(Reply::status(503));
+        let service = stage.serve().await;
+        stage.announce(&service).await;
+        let first = link(&stage.told(1, "first").await[0].body);
+        // The receiver tells back what it was told.
+        stage.told(3, "all").await;
+        service.drain().await;
+        let told = stage.sink.requests();
+        assert!(opens(&first).await, "{first}");
+        assert!(
+            first.contains("/recorded/classes/class-7/b.mp4?"),
+            "{first}"
+        );
+        for request in &told[..2] {
+            let signature = signature(&link(&request.body)).to_owned();
+            assert!(!has_any(&stage.stored(), &signature), "{signature}");
+        }
+        let task = stage.task();
+        assert_eq!(task.row.state, "done");
+        let shown = format!("{task:?}");
+        assert!(shown.contains("***"), "{shown}");
+        let (id, again) = (told[0].header("webhook-id"), told[1].header("webhook-id"));
+        assert_eq!(id, again);
+    }
+}
+
+#[tokio::test]
+async fn link_that_a_destination_tells_back_is_hidden_from_later_steps() {
+    let mut stage = Stage::new(TAKES[0]).await;
+    stage.steps = STEPS.replace("{{ PAD }}", "");
+    let service = stage.serve().await;
+    // The first answer has to repeat what only the request knows.
+    stage.sink.then(Reply::Echo);
+    stage.announce(&service).await;
+    let told = stage.told(2, "all").await;
+    service.drain().await;
+    let signature = signature(&link(&told[0].body)).to_owned();
+    assert!(!has_any(&told[1].body, &signature));
+    assert!(!has_any(&stage.stored(), &signature));
+}

@@ -1,0 +1,40 @@
+//! Recordings of many segments.
+
+use crate::support::fake_obs::Fault;
+use crate::support::stage::Stage;
+use crate::support::take::Take;
+
+/// As many as 14 hours have, at 2 s each.
+const SEGMENTS: usize = 25_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_of_25000_segments_moves_with_one_request_each_and_goes_on_where_it_stopped() {
+    let mut stage = Stage::new(|_| Take::long_hls(SEGMENTS)).await;
+    stage.obs.keep_nothing();
+    // Checked after every mutation with small ones.
+    stage.obs.after_every_mutation(|_| {});
+    stage.bucket = "concurrency: 8";
+    stage.part_above = "1MiB";
+    let stopped = |line: &str| line.ends_with("/20000.ts (copy)");
+    stage.obs.strike_first(
+        move |request| stopped(&request.line()),
+        Fault::Refuse(503, "ServiceUnavailable"),
+    );
+    stage.play("long").await;
+    stage.assert_done("long");
+    let lines = stage.obs.lines(0);
+    let count = |end: &str| lines.iter().filter(|line| line.ends_with(end)).count();
+    // The playlist is copied, too, and one segment twice.
+    assert_eq!(count("(copy)"), SEGMENTS + 2);
+    // For each of up to 16 under way when it stopped, the access rights are made sure of.
+    let others = lines.len() - count("(copy)") - count("?acl");
+    assert!(
+        others < SEGMENTS / 100,
+        "{others} requests beside the copies"
+    );
+    assert!(
+        (2..=8).contains(&stage.obs.most()),
+        "{} at a time",
+        stage.obs.most()
+    );
+}

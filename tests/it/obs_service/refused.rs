@@ -1,0 +1,201 @@
+//! Recordings that cannot be moved: dead with a reason a person can act on, and every
+//! object where it was.
+
+use std::collections::BTreeMap;
+
+use super::TAKES;
+use crate::support::fake_obs::{FakeObs, Fault, Kind, Object, Recorded, World};
+use crate::support::stage::Stage;
+use crate::support::take::{ARCHIVE, RECORDED, Take};
+
+type Objects = BTreeMap<(String, String), Object>;
+
+fn objects(world: &World) -> Objects {
+    let mut all = BTreeMap::new();
+    for (bucket, inside) in &world.buckets {
+        for (key, object) in &inside.objects {
+            all.insert((bucket.clone(), key.clone()), object.clone());
+        }
+    }
+    all
+}
+
+/// Changes the world and the settings, and asserts that the task dies for this reason
+/// with nothing moved.
+async fn dies(make: fn(&FakeObs) -> Take, change: impl FnOnce(&mut Stage), reason: &str) {
+    let mut stage = Stage::new(make).await;
+    stage.obs.after_every_mutation(|_| {});
+    stage.bucket = "source_grace: 1ms";
+    change(&mut stage);
+    let before = stage.obs.world(|world| objects(world));
+    stage.play_once().await;
+    let said = stage.reason();
+    assert!(said.contains(reason), "{said}\nlacks {reason}");
+    stage.obs.world(|world| {
+        assert_eq!(objects(world), before, "{said}");
+        assert_eq!(world.open_uploads(), 0);
+    });
+}
+
+fn in_world(change: impl FnOnce(&mut World)) -> impl FnOnce(&mut Stage) {
+    |stage: &mut Stage| stage.obs.world(change)
+}
+
+/// With this text as the playlist.
+fn playlist(text: &str) -> impl FnOnce(&mut Stage) {
+    in_world(move |world| world.put(RECORDED, "r/x/a.m3u8", Object::text(text)))
+}
+
+#[tokio::test]
+async fn archived_source_is_left_as_it_is() {
+    let archive = in_world(|world| {
+        let objects = &mut world.bucket(RECORDED).objects;
+        objects.get_mut("r/录 1.mp4").unwrap().storage_class = "COLD".to_owned();
+    });
+    dies(
+        TAKES[0],
+        archive,
+        "the object is archived: restore it first",
+    )
+    .await;
+    let archive_one_segment = in_world(|world| {
+        let objects = &mut world.bucket(RECORDED).objects;
+        objects.get_mut("r/x/3.ts").unwrap().storage_class = "COLD".to_owned();
+    });
+    dies(TAKES[2], archive_one_segment, "restore it first").await;
+}
+
+#[tokio::test]
+async fn playlist_that_is_none_is_refused() {
+    for (text, reason) in [
+        (
+            "<!DOCTYPE html><html>502 Bad Gateway</html>",
+            "its first line is not #EXTM3U",
+        ),
+        ("\u{0}\u{1}\u{2}", "its first line is not #EXTM3U"),
+        (
+            "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n",
+            "it refers to itself",
+        ),
+        ("#EXTM3U\n../../../other.ts\n", "outside its bucket"),
+        (
+            "#EXTM3U\nhttps://elsewhere.example.com/1.ts\n",
+            "outside its bucket",
+        ),
+        (
+            "#EXTM3U\n1.ts\nmissing.ts\n",
+            "recorded/r/x/missing.ts does not exist",
+        ),
+    ] {
+        dies(TAKES[2], playlist(text), reason).await;
+    }
+    let endless = "#EXTM3U\n".to_owned() + &"1.ts\n".repeat(2_200_000);
+    dies(TAKES[2], playlist(&endless), "it is longer than").await;
+}
+
+#[tokio::test]
+async fn key_or_bucket_outside_the_rules_is_refused() {
+    let rename = |to: &str| format!("[{{ rename: {{ to: {to} }} }}]");
+    let long = rename(&format!("'classes/{}'", "x".repeat(1100)));
+    for (steps, reason) in [
+        (long, "longer than 1024 bytes"),
+        (rename("'other/b.mp4'"), "outside only_under"),
+        (
+            rename("'classes/{{ room_id | replace(\"class-7\", \"..\") }}/b.mp4'"),
+            "a segment . or ..",
+        ),
+        (
+            rename("'classes/{{ room_id | replace(\"class-7\", \"\") }}/b.mp4'"),
+            "empty segment",
+        ),
+        (
+            rename("'classes/{{ room_id | replace(\"-\", \"\\n\") }}/b.mp4'"),
+            "control character",
+        ),
+    ] {
+        let change = |stage: &mut Stage| {
+            stage.steps = steps;
+            stage.bucket = "only_under: [r/, classes/]";
+        };
+        dies(TAKES[0], change, reason).await;
+    }
+}
+
+#[tokio::test]
+async fn set_with_an_object_outside_only_under_is_refused_whole() {
+    let change = |stage: &mut Stage| {
+        playlist("#EXTM3U\n1.ts\n../../secret/2.ts\n")(stage);
+        stage
+            .obs
+            .world(|world| world.put(RECORDED, "secret/2.ts", Object::text("2")));
+        stage.bucket = "only_under: [r/, classes/]";
+    };
+    dies(
+        TAKES[2],
+        change,
+        "recorded/secret/2.ts is outside only_under",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn target_that_exists_is_left_as_it_is() {
+    for (take, bucket) in [(0, RECORDED), (1, ARCHIVE), (2, ARCHIVE), (3, RECORDED)] {
+        let key = ["classes/class-7/b.mp4", "classes/class-7/1.ts"][usize::from(take == 2)];
+        let taken = in_world(move |world| world.put(bucket, key, Object::text("a stranger's")));
+        dies(TAKES[take], taken, "exists already (on_conflict: overwrite").await;
+    }
+}
+
+#[tokio::test]
+async fn target_that_appears_during_the_move_is_left_as_it_is() {
+    // After the target was looked at for the manifest, a stranger writes there.
+    let mut stage = Stage::new(TAKES[2]).await;
+    stage.tries = 1;
+    let gate = crate::support::fake_obs::Gate::new();
+    let acl = |request: &Recorded| request.has("acl");
+    stage.obs.strike_first(acl, Fault::HoldAfter(gate.clone()));
+    let service = stage.serve().await;
+    stage.announce(&service).await;
+    gate.reached().await;
+    let stranger = Object::text("a stranger's");
+    stage
+        .obs
+        .world(|world| world.put(ARCHIVE, "classes/class-7/3.ts", stranger.clone()));
+    gate.open();
+    service.drain().await;
+    let reason = stage.reason();
+    assert!(
+        reason.contains("3.ts appeared while the recording was moved there"),
+        "{reason}"
+    );
+    stage.obs.world(|world| {
+        let there = world.bucket(ARCHIVE).objects.clone();
+        let expected = [("classes/class-7/3.ts".to_owned(), stranger)];
+        assert_eq!(there, expected.into(), "nothing of ours is left");
+    });
+}
+
+#[tokio::test]
+async fn bucket_without_tagging_is_dead_only_if_the_rule_insists_on_tags() {
+    let make = |_: &FakeObs| Take::mp4(Kind::WithoutTags, RECORDED);
+    let insists = |stage: &mut Stage| {
+        stage.steps = "[{ tag: { tags: { room: x }, as: tags } }]".to_owned();
+    };
+    dies(make, insists, "has no object tags (as: auto uses metadata)").await;
+    let stage = Stage::new(make).await;
+    stage.play("without tags").await;
+    stage.assert_done("without tags");
+    assert_eq!(stage.task().outputs["tag"]["as"], "metadata");
+}
+
+#[tokio::test]
+async fn missing_recording_is_named_once_its_grace_is_over() {
+    let lost = in_world(|world| world.bucket(RECORDED).objects.clear());
+    dies(
+        TAKES[0],
+        lost,
+        "recorded/r/录 1.mp4 does not exist, 1ms (source_grace) after the event",
+    )
+    .await;
+}

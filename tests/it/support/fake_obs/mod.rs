@@ -1,0 +1,217 @@
+//! An OBS server for tests: real HTTP on a port of its own, path addressing, signatures
+//! checked by its own code.
+//!
+//! Strict where OBS is: unknown query parameters, missing lengths and digests, wrong
+//! dates and unencoded paths are refused. Requests are numbered from 0 and remembered;
+//! faults strike chosen ones. Shares no code with the client under test.
+
+mod copying;
+mod fault;
+mod objects;
+mod operations;
+mod request;
+mod serve;
+mod signature;
+mod world;
+mod xml;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use aftertake::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits};
+use aftertake::object::obs::ObsStore;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::fault::Planned;
+pub(crate) use self::fault::{Fault, Gate};
+pub(crate) use self::request::Recorded;
+pub(crate) use self::world::{Content, Grant, Kind, Object, World};
+use super::in_time;
+
+pub(crate) const ACCESS_KEY: &str = "FAKEACCESSKEY0000001";
+pub(crate) const SECRET_KEY: &str = "FakeSecretKey00000000000000000000000001";
+pub(crate) const TOKEN: &str = "FAKE-SECURITY-TOKEN";
+
+type Hook = Box<dyn Fn(&World) + Send>;
+
+/// A running server. Stops when dropped.
+pub(crate) struct FakeObs {
+    pub(crate) address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    serving: JoinHandle<()>,
+}
+
+/// Everything behind the server, under one lock.
+struct State {
+    world: World,
+    /// The world before its latest mutation: what a stale read shows.
+    before: Option<World>,
+    requests: Vec<Recorded>,
+    /// Told of every request.
+    arrived: watch::Sender<()>,
+    faults: Vec<Planned>,
+    hook: Option<Hook>,
+    /// Milliseconds by which the server's clock is ahead.
+    ahead_ms: i64,
+    /// Requests must carry [`TOKEN`].
+    token: bool,
+    /// Requests under way, and the most of them so far.
+    under_way: usize,
+    most: usize,
+}
+
+impl FakeObs {
+    /// A server without buckets.
+    pub(crate) async fn start() -> Self {
+        let state = Arc::new(Mutex::new(State {
+            world: World::default(),
+            before: Some(World::default()),
+            requests: Vec::new(),
+            arrived: watch::Sender::default(),
+            faults: Vec::new(),
+            hook: None,
+            ahead_ms: 0,
+            token: false,
+            under_way: 0,
+            most: 0,
+        }));
+        let (address, serving) = serve::start(Arc::clone(&state)).await;
+        Self {
+            address,
+            state,
+            serving,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Reads or changes what is stored, without a request.
+    pub(crate) fn world<T>(&self, with: impl FnOnce(&mut World) -> T) -> T {
+        let mut state = self.state();
+        let result = with(&mut state.world);
+        if state.before.is_some() {
+            state.before = Some(state.world.clone());
+        }
+        result
+    }
+
+    /// Keeps no earlier world for stale reads: large worlds take long to copy.
+    pub(crate) fn keep_nothing(&self) {
+        self.state().before = None;
+    }
+
+    /// The most requests that were under way at a time.
+    pub(crate) fn most(&self) -> usize {
+        self.state().most
+    }
+
+    /// Called after every mutation by a request, before it is answered.
+    pub(crate) fn after_every_mutation(&self, hook: impl Fn(&World) + Send + 'static) {
+        self.state().hook = Some(Box::new(hook));
+    }
+
+    /// Strikes the request `offset` requests from now; 0 is the next one.
+    pub(crate) fn strike(&self, offset: usize, fault: Fault) {
+        let mut state = self.state();
+        let number = state.requests.len() + offset;
+        state
+            .faults
+            .push(Planned::new(move |request| request.number == number, fault));
+    }
+
+    /// Strikes the first request that is so.
+    pub(crate) fn strike_first(
+        &self,
+        wanted: impl Fn(&Recorded) -> bool + Send + 'static,
+        fault: Fault,
+    ) {
+        self.state().faults.push(Planned::new(wanted, fault));
+    }
+
+    /// Strikes every request that is so.
+    pub(crate) fn strike_every(
+        &self,
+        wanted: impl Fn(&Recorded) -> bool + Send + 'static,
+        fault: Fault,
+    ) {
+        self.state().faults.push(Planned::always(wanted, fault));
+    }
+
+    /// No more faults.
+    pub(crate) fn calm(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Waits until there was a request that is so.
+    pub(crate) async fn asked(&self, wanted: impl Fn(&Recorded) -> bool) {
+        let mut arrived = self.state().arrived.subscribe();
+        let asked = arrived.wait_for(|()| self.requests().iter().any(&wanted));
+        in_time(asked).await.unwrap();
+    }
+
+    /// Every request so far.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.state().requests.clone()
+    }
+
+    /// The lines of the requests since number `from`.
+    pub(crate) fn lines(&self, from: usize) -> Vec<String> {
+        let requests = self.requests();
+        requests[from..].iter().map(Recorded::line).collect()
+    }
+
+    /// Sets the server's clock this much ahead of ours.
+    pub(crate) fn set_ahead(&self, ahead: Duration) {
+        self.state().ahead_ms = i64::try_from(ahead.as_millis()).unwrap();
+    }
+
+    /// Demands [`TOKEN`] with every request.
+    pub(crate) fn demand_token(&self) {
+        self.state().token = true;
+    }
+
+    /// How a rules file would give access to `bucket` here.
+    pub(crate) fn access(&self) -> ObsBucket {
+        ObsBucket {
+            endpoint: format!("http://{}", self.address).parse().unwrap(),
+            access_key: ACCESS_KEY.to_owned(),
+            secret_key: SECRET_KEY.to_owned().into(),
+            security_token: None,
+            addressing: Addressing::Path,
+            copy_part_above: 1000,
+            part_size: 300,
+        }
+    }
+
+    /// The client under test for `bucket`, which is made unless it exists. Objects above
+    /// 1,000 bytes are copied by parts of 300.
+    pub(crate) fn store(&self, bucket: &str) -> ObsStore {
+        self.world(|world| {
+            world.bucket(bucket);
+        });
+        store_with(bucket, &self.access())
+    }
+}
+
+/// The client under test with this access.
+pub(crate) fn store_with(bucket: &str, access: &ObsBucket) -> ObsStore {
+    let config = Bucket {
+        name: bucket.to_owned(),
+        store: BucketStore::Obs(access.clone()),
+        only_under: Vec::new(),
+        concurrency: 8,
+        source_grace: Duration::ZERO,
+        tag_limits: TagLimits::HUAWEI,
+    };
+    ObsStore::new(&config, access).unwrap()
+}
+
+impl Drop for FakeObs {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}

@@ -1,0 +1,181 @@
+//! Connections, faults and the frame of every answer.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use aftertake::clock;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::fault::{Fault, Planned};
+use super::operations::{self, Outcome, Reply};
+use super::request::Recorded;
+use super::{State, signature, xml};
+
+type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, io::Error>;
+type Shared = Arc<Mutex<State>>;
+
+pub(super) async fn start(state: Shared) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let state = Arc::clone(&state);
+            connections.spawn(async move {
+                let answer = service_fn(move |request| answer(Arc::clone(&state), request));
+                // An error here is a fault that closed the connection on purpose.
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), answer)
+                    .await;
+            });
+        }
+    });
+    (address, serving)
+}
+
+/// Counts the request as under way.
+async fn answer(state: Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    {
+        let mut state = state.lock().unwrap();
+        state.under_way += 1;
+        state.most = state.most.max(state.under_way);
+    }
+    let answered = respond(Arc::clone(&state), request).await;
+    state.lock().unwrap().under_way -= 1;
+    answered
+}
+
+/// `Err` closes the connection.
+async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let arrived;
+    let (request, fault) = {
+        let mut state = state.lock().unwrap();
+        let request = Recorded::new(state.requests.len(), &parts, body);
+        state.requests.push(request.clone());
+        arrived = state.arrived.clone();
+        let fault = Planned::take(&mut state.faults, &request);
+        (request, fault)
+    };
+    arrived.send_replace(());
+    let outcome = match &fault {
+        Some(Fault::DropBefore) => return Err(io::Error::other("dropped before")),
+        Some(Fault::Refuse(status, code)) => Err((*status, *code)),
+        Some(Fault::ErrorInside(code)) => Ok(Reply::document(200, error(&request, code))),
+        Some(Fault::NothingInside) => Ok(Reply::status(200)),
+        Some(Fault::Redirect(location)) => Ok(Reply::status(307).header("location", location)),
+        Some(Fault::Wait(seconds)) => {
+            let reply = refusal(&request, 503, "SlowDown");
+            Ok(reply.header("retry-after", &seconds.to_string()))
+        }
+        Some(Fault::Stale) => {
+            let before = state.lock().unwrap().before.clone();
+            let mut before = before.expect("the test keeps the world for stale reads");
+            operations::carry_out(&mut before, &request)
+        }
+        Some(Fault::Hold(gate)) => {
+            gate.pass().await;
+            carry_out(&state, &request)
+        }
+        _ => carry_out(&state, &request),
+    };
+    let outcome = match fault {
+        Some(Fault::DropAfter) => return Err(io::Error::other("dropped after")),
+        Some(Fault::RefuseAfter(status, code)) => Err((status, code)),
+        Some(Fault::HoldAfter(ref gate)) => {
+            gate.pass().await;
+            outcome
+        }
+        _ => outcome,
+    };
+    let reply = outcome.unwrap_or_else(|(status, code)| refusal(&request, status, code));
+    let mut state = state.lock().unwrap();
+    state.requests[request.number].status = Some(reply.status);
+    let body = match fault {
+        Some(Fault::CutAnswer) => cut(&reply.body),
+        _ => Full::new(reply.body.clone()).map_err(never).boxed_unsync(),
+    };
+    Ok(frame(&reply, &request, state.ahead_ms, body))
+}
+
+fn carry_out(state: &Shared, request: &Recorded) -> Outcome {
+    let mut state = state.lock().unwrap();
+    let state = &mut *state;
+    signature::check(request, state.ahead_ms, state.token)?;
+    let before = state.before.is_some().then(|| state.world.clone());
+    let outcome = operations::carry_out(&mut state.world, request);
+    if outcome.is_ok() && !matches!(request.method, Method::GET | Method::HEAD) {
+        state.before = before;
+        if let Some(hook) = &state.hook {
+            hook(&state.world);
+        }
+    }
+    outcome
+}
+
+fn request_id(request: &Recorded) -> String {
+    format!("FAKE{:08}", request.number)
+}
+
+fn error(request: &Recorded, code: &str) -> String {
+    let inside = format!(
+        "<Code>{code}</Code><Message>the fake says {code}</Message><RequestId>{}</RequestId>\
+         <HostId>fake</HostId>",
+        request_id(request)
+    );
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>{inside}</Error>")
+}
+
+/// A HEAD's refusal stands in headers.
+fn refusal(request: &Recorded, status: u16, code: &str) -> Reply {
+    if request.method == Method::HEAD {
+        let mut reply = Reply::status(status);
+        if !code.is_empty() {
+            let message = format!("the fake says {code}");
+            reply = reply
+                .header("x-obs-error-code", code)
+                .header("x-obs-error-message", &message);
+        }
+        return reply;
+    }
+    Reply::document(status, error(request, &xml::escape(code)))
+}
+
+fn frame(reply: &Reply, request: &Recorded, ahead_ms: i64, body: Body) -> Response<Body> {
+    let now_ms = clock::now().millis() + ahead_ms;
+    let date = chrono::DateTime::from_timestamp_millis(now_ms).unwrap();
+    let mut response = Response::builder()
+        .status(reply.status)
+        .header("server", "OBS")
+        .header("x-obs-request-id", request_id(request))
+        .header("date", date.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
+    }
+    response.body(body).unwrap()
+}
+
+/// Half of the body, then a broken connection.
+fn cut(body: &Bytes) -> Body {
+    let half = body.slice(..body.len() / 2);
+    let frames = stream::iter([Ok(Frame::data(half)), Err(io::Error::other("cut"))]);
+    let frames: Pin<Box<dyn futures_util::Stream<Item = _> + Send>> = frames.boxed();
+    BodyExt::boxed_unsync(StreamBody::new(frames))
+}
+
+fn never(never: Infallible) -> io::Error {
+    match never {}
+}

@@ -1,0 +1,215 @@
+//! What the fake stores.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use md5::{Digest, Md5};
+
+/// Whom objects belong to.
+pub(crate) const OWNER: &str = "owner-domain-id";
+
+/// All buckets.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct World {
+    pub(crate) buckets: BTreeMap<String, FakeBucket>,
+    /// Upload ids given out so far.
+    pub(super) uploads: u32,
+    /// Entries of a listing's page; 1,000 unless set.
+    pub(crate) page: Option<usize>,
+}
+
+/// What a bucket is and can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    #[default]
+    Objects,
+    /// An object bucket without the tagging feature.
+    WithoutTags,
+    /// A parallel file system.
+    FileSystem,
+    /// A parallel file system whose rename makes no parent folders.
+    StrictFileSystem,
+}
+
+impl Kind {
+    pub(crate) fn is_file_system(self) -> bool {
+        matches!(self, Self::FileSystem | Self::StrictFileSystem)
+    }
+
+    pub(super) fn has_tags(self) -> bool {
+        self == Self::Objects
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeBucket {
+    pub(crate) kind: Kind,
+    pub(crate) objects: BTreeMap<String, Object>,
+    /// By upload id.
+    pub(crate) uploads: BTreeMap<String, Upload>,
+}
+
+/// Bytes, or only their number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    Bytes(Bytes),
+    /// So many bytes, of which a seed says whether they are the same.
+    Synthetic {
+        size: u64,
+        seed: String,
+    },
+}
+
+impl Content {
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Synthetic { size, .. } => *size,
+        }
+    }
+
+    fn digest(&self) -> String {
+        match self {
+            Self::Bytes(bytes) => md5_hex(bytes),
+            Self::Synthetic { size, seed } => md5_hex(format!("{seed}:{size}").as_bytes()),
+        }
+    }
+}
+
+pub(crate) type Grant = (String, String);
+
+/// An object. Its headers are those stored with it, custom metadata included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) content: Content,
+    pub(crate) etag: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) storage_class: String,
+    /// Grantee (`*` is everyone) and permission, beside the owner's.
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) upload_id: Option<String>,
+}
+
+/// An open multipart upload: the object to be, and its parts by number.
+#[derive(Debug, Clone)]
+pub(crate) struct Upload {
+    pub(crate) key: String,
+    pub(crate) object: Object,
+    pub(crate) parts: BTreeMap<u32, Part>,
+}
+
+/// Some bytes of a copied object.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(super) content: Content,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) etag: String,
+}
+
+impl World {
+    /// The bucket, made unless it exists.
+    pub(crate) fn bucket(&mut self, name: &str) -> &mut FakeBucket {
+        self.buckets.entry(name.to_owned()).or_default()
+    }
+
+    /// Makes a bucket of this kind.
+    pub(crate) fn make(&mut self, name: &str, kind: Kind) {
+        self.bucket(name).kind = kind;
+    }
+
+    /// Stores an object.
+    pub(crate) fn put(&mut self, bucket: &str, key: &str, object: Object) {
+        self.bucket(bucket).objects.insert(key.to_owned(), object);
+    }
+
+    /// The object.
+    pub(crate) fn object(&self, bucket: &str, key: &str) -> Option<&Object> {
+        self.buckets.get(bucket)?.objects.get(key)
+    }
+
+    /// Opens an upload that no request asked for.
+    pub(crate) fn open_upload(&mut self, bucket: &str, key: &str) {
+        self.uploads += 1;
+        // Listed before those that requests ask for.
+        let id = format!("00-STRANGER{}", self.uploads);
+        let upload = Upload {
+            key: key.to_owned(),
+            object: Object::text(""),
+            parts: BTreeMap::new(),
+        };
+        self.bucket(bucket).uploads.insert(id, upload);
+    }
+
+    /// How many uploads are open, in all buckets.
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.buckets
+            .values()
+            .map(|bucket| bucket.uploads.len())
+            .sum()
+    }
+}
+
+impl Object {
+    /// A private object of class STANDARD with this content.
+    pub(crate) fn of(content: Content) -> Self {
+        Self {
+            etag: content.digest(),
+            content,
+            headers: BTreeMap::new(),
+            storage_class: "STANDARD".to_owned(),
+            grants: Vec::new(),
+            tags: BTreeMap::new(),
+            upload_id: None,
+        }
+    }
+
+    /// A private object with this text.
+    pub(crate) fn text(text: &str) -> Self {
+        Self::of(Content::Bytes(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    /// A private object of so many bytes, which do not exist.
+    pub(crate) fn large(size: u64) -> Self {
+        Self::of(Content::Synthetic {
+            size,
+            seed: "large".to_owned(),
+        })
+    }
+
+    /// With everything that a copy has to bring along.
+    pub(crate) fn dressed(mut self) -> Self {
+        for (name, value) in [
+            ("content-type", "video/mp4"),
+            ("cache-control", "no-store"),
+            ("x-obs-meta-room", "%E6%88%BF 1"),
+            ("x-obs-meta-course", "a+b=c"),
+        ] {
+            self.headers.insert(name.to_owned(), value.to_owned());
+        }
+        "WARM".clone_into(&mut self.storage_class);
+        self.tags.insert("room".to_owned(), "a b+c=d".to_owned());
+        self.tags.insert("科目".to_owned(), String::new());
+        self.grants = vec![
+            ("*".to_owned(), "READ".to_owned()),
+            ("other-domain-id".to_owned(), "FULL_CONTROL".to_owned()),
+        ];
+        self
+    }
+}
+
+pub(super) fn md5_hex(bytes: &[u8]) -> String {
+    let digest = Md5::digest(bytes);
+    digest
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+pub(super) fn md5_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(bytes))
+}

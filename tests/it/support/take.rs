@@ -1,0 +1,222 @@
+//! Recordings in the fake OBS: what they consist of, and where they are whole.
+
+use std::collections::BTreeMap;
+
+use super::fake_obs::{Content, FakeObs, Kind, Object, World};
+
+/// The bucket that is recorded into, and the one for keeping.
+pub(crate) const RECORDED: &str = "recorded";
+pub(crate) const ARCHIVE: &str = "archive";
+
+/// One object of a recording.
+#[derive(Debug, Clone)]
+struct Part {
+    from: String,
+    to: String,
+    object: Object,
+    /// Its content once it is moved, where that is another.
+    after: Option<Content>,
+}
+
+/// A recording, and where it is to be moved.
+#[derive(Debug, Clone)]
+pub(crate) struct Take {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// The bucket of the target.
+    pub(crate) bucket: &'static str,
+    /// The object that the callback names, and its new key.
+    pub(crate) from: String,
+    pub(crate) to: String,
+    parts: Vec<Part>,
+}
+
+impl Take {
+    /// A file that is copied in one request.
+    pub(crate) fn mp4(kind: Kind, bucket: &'static str) -> Self {
+        Self::file("mp4", kind, bucket, Object::text("moov and mdat"))
+    }
+
+    /// A file that is copied in four parts.
+    pub(crate) fn large(kind: Kind, bucket: &'static str) -> Self {
+        Self::file("large mp4", kind, bucket, Object::large(1150))
+    }
+
+    fn file(name: &'static str, kind: Kind, bucket: &'static str, object: Object) -> Self {
+        let mut take = Self::empty(name, kind, bucket, "r/录 1.mp4", "classes/class-7/b.mp4");
+        take.add(&take.from.clone(), object, None);
+        take
+    }
+
+    /// A playlist with segments beside it, one of them named by its whole URL.
+    pub(crate) fn hls(kind: Kind, bucket: &'static str, obs: &FakeObs) -> Self {
+        let names = ["1.ts", "2 +.ts", "3.ts", "4.ts", "5.ts"];
+        let playlist = |first: &str| {
+            let rest = "2%20%2B.ts\n#EXTINF:2,\n3.ts\n4.ts\n5.ts\n#EXT-X-ENDLIST\n";
+            format!("#EXTM3U\n#EXTINF:2,\n{first}\n{rest}")
+        };
+        let url = format!("http://{}/{RECORDED}/r/x/1.ts", obs.address);
+        let mut take = Self::empty("hls", kind, bucket, "r/x/a.m3u8", "classes/class-7/b.m3u8");
+        for name in names {
+            let content = format!("content of {name}");
+            take.add(&format!("r/x/{name}"), Object::text(&content), None);
+        }
+        let after = Object::text(&playlist("1.ts")).content;
+        take.add("r/x/a.m3u8", Object::text(&playlist(&url)), Some(after));
+        take
+    }
+
+    /// A playlist of so many segments beside it.
+    pub(crate) fn long_hls(segments: usize) -> Self {
+        let names: Vec<String> = (0..segments).map(|number| format!("{number}.ts")).collect();
+        let playlist = format!("#EXTM3U\n{}\n", names.join("\n"));
+        let (kind, from) = (Kind::Objects, "r/x/a.m3u8");
+        let mut take = Self::empty("long hls", kind, ARCHIVE, from, "classes/class-7/b.m3u8");
+        for name in names {
+            take.add(&format!("r/x/{name}"), Object::text(&name), None);
+        }
+        take.add(from, Object::text(&playlist), None);
+        for part in &mut take.parts {
+            // What can be given to a copy in its own request.
+            part.object.grants = vec![("*".to_owned(), "READ".to_owned())];
+        }
+        take
+    }
+
+    fn empty(name: &'static str, kind: Kind, bucket: &'static str, from: &str, to: &str) -> Self {
+        Self {
+            name,
+            kind,
+            bucket,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            parts: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, from: &str, object: Object, after: Option<Content>) {
+        let to = if from == self.from {
+            self.to.clone()
+        } else {
+            from.replacen("r/x/", "classes/class-7/", 1)
+        };
+        self.parts.push(Part {
+            from: from.to_owned(),
+            to,
+            object: dressed(object, self.kind),
+            after,
+        });
+    }
+
+    /// How many objects it has.
+    pub(crate) fn objects(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Puts it where it is recorded.
+    pub(crate) fn record(&self, obs: &FakeObs) {
+        obs.world(|world| {
+            world.make(RECORDED, self.kind);
+            world.make(ARCHIVE, self.kind);
+            for part in &self.parts {
+                world.put(RECORDED, &part.from, part.object.clone());
+            }
+        });
+    }
+
+    /// Whether every object of it is at its old place, or every one at its new place.
+    pub(crate) fn is_whole(&self, world: &World) -> bool {
+        self.is_at_source(world) || self.is_at_target(world)
+    }
+
+    fn is_at_source(&self, world: &World) -> bool {
+        self.parts.iter().all(|part| {
+            let there = world.object(RECORDED, &part.from);
+            there.is_some_and(|there| there.content == part.object.content)
+        })
+    }
+
+    fn is_at_target(&self, world: &World) -> bool {
+        self.parts.iter().all(|part| {
+            let there = world.object(self.bucket, &part.to);
+            there.is_some_and(|there| {
+                part.after.as_ref().unwrap_or(&part.object.content) == &there.content
+            })
+        })
+    }
+
+    /// Asserts that the world holds the recording where it was, and nothing else.
+    pub(crate) fn assert_untouched(&self, world: &World, at: &str) {
+        let expected = self.parts.iter().map(|part| {
+            let place = (RECORDED.to_owned(), part.from.clone());
+            (place, part.object.clone())
+        });
+        assert_same(world, expected.collect(), at);
+    }
+
+    /// Asserts that the world holds the recording at its new place, with all that belongs
+    /// to its objects and the tag `room`, and nothing else.
+    pub(crate) fn assert_moved(&self, world: &World, at: &str) {
+        let expected = self.parts.iter().map(|part| {
+            let mut object = part.object.clone();
+            if let Some(after) = &part.after {
+                object.content.clone_from(after);
+            }
+            if part.from == self.from {
+                tag(&mut object, self.kind);
+            }
+            ((self.bucket.to_owned(), part.to.clone()), object)
+        });
+        assert_same(world, expected.collect(), at);
+    }
+}
+
+fn assert_same(world: &World, expected: BTreeMap<(String, String), Object>, at: &str) {
+    let mut found = BTreeMap::new();
+    for (name, bucket) in &world.buckets {
+        for (key, object) in &bucket.objects {
+            // Folders stand for themselves in a file system.
+            if !key.ends_with('/') {
+                found.insert((name.clone(), key.clone()), bare(object.clone()));
+            }
+        }
+    }
+    let expected = expected.into_iter().map(|(at, object)| (at, bare(object)));
+    let expected: BTreeMap<_, _> = expected.collect();
+    let keys = |all: &BTreeMap<(String, String), Object>| all.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&found), keys(&expected), "{at}");
+    for (place, object) in expected {
+        assert_eq!(found[&place], object, "{at}: {place:?}");
+    }
+    assert_eq!(world.open_uploads(), 0, "{at}: an upload is open");
+}
+
+/// Without what tells how an object was written.
+fn bare(mut object: Object) -> Object {
+    object.etag.clear();
+    object.upload_id = None;
+    object
+}
+
+/// With everything that has to come along.
+fn dressed(object: Object, kind: Kind) -> Object {
+    let mut object = object.dressed();
+    object.tags = BTreeMap::from([("course".to_owned(), "数学 1".to_owned())]);
+    if kind != Kind::Objects {
+        object.tags.clear();
+    }
+    if kind.is_file_system() {
+        "STANDARD".clone_into(&mut object.storage_class);
+    }
+    object
+}
+
+/// The tag that the rule puts on the named object.
+fn tag(object: &mut Object, kind: Kind) {
+    if kind == Kind::Objects {
+        object.tags.insert("room".to_owned(), "class-7".to_owned());
+    } else {
+        let name = "x-obs-meta-room".to_owned();
+        object.headers.insert(name, "class-7".to_owned());
+    }
+}
