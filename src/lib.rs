@@ -56,6 +56,12 @@
 //!
 //! **Why does a retrying task give up its turn?** Rules are independent: a tag must not wait
 //! because another rule's rename is refused. Only unfinished moves hold the turn.
+//!
+//! **Why are HLS sets copied even where a bucket can rename?** A parallel file system renames
+//! one object at a time. The recording would be whole nowhere until the last one has moved.
+//!
+//! **Why is a source looked at once more before it is deleted?** A recorder may have written it
+//! again while it was copied. The look costs one request for each object, or page of a set.
 
 pub mod model;
 

@@ -8,6 +8,9 @@
 //! stored, and only then is the first old object deleted. Whether a step is past it is not
 //! kept apart: it is when the recording's place is the target, or a move is complete.
 //! Before it, a rename can be given up ([`undo`]); after it, it only goes forward.
+//!
+//! An object on its own in a parallel file system is renamed instead of copied. Then it is
+//! at its target before that is stored; whoever resumes or gives up looks first.
 
 mod clear;
 mod copies;

@@ -1,5 +1,7 @@
 //! Faults that do not pass: the task is dead, says what is left where, and can be retried.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aftertake::callback::sparkrtc;
 use aftertake::clock;
 use aftertake::store::sqlite::Desk;
@@ -149,4 +151,23 @@ async fn cancelled_copy_leaves_nothing() {
     stage
         .obs
         .world(|world| stage.take.assert_untouched(world, "cancelled"));
+}
+
+#[tokio::test]
+async fn rename_whose_task_dies_before_its_answer_is_known_is_at_its_target() {
+    let mut stage = Stage::new(TAKES[3]).await;
+    stage.tries = 1;
+    // Its answer is lost, and what came of it cannot be seen at once.
+    let renamed = AtomicBool::new(false);
+    let looks = move |request: &Recorded| renamed.fetch_or(request.has("rename"), Ordering::SeqCst);
+    let denied = Fault::Refuse(403, "AccessDenied");
+    stage.obs.strike_first(looks, denied);
+    let lost = Fault::RefuseAfter(500, "InternalError");
+    stage
+        .obs
+        .strike_first(|request| request.has("rename"), lost);
+    stage.play_once().await;
+    assert!(stage.reason().contains("AccessDenied"));
+    assert_eq!(stage.task().place.unwrap().key, stage.take.to);
+    retried(&stage).await;
 }
