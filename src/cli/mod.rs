@@ -6,6 +6,7 @@
 mod args;
 mod backup;
 mod demo;
+mod doctor;
 mod events;
 mod exit;
 mod fields;
@@ -48,6 +49,7 @@ Start here:
   aftertake demo                                see it work, with nothing to set up
   aftertake rules check rules.yaml              is the file right?
   aftertake rules try rules.yaml callback.json  what would it do with this callback?
+  aftertake doctor --rules rules.yaml           do buckets and destinations answer?
   aftertake serve --rules rules.yaml            do it
   aftertake tasks list --state dead             what waits for a person?
   aftertake tasks show task_…                   what happened, and why?";
@@ -67,6 +69,7 @@ enum Command {
     Tasks(tasks::Tasks),
     #[command(subcommand)]
     Events(events::Events),
+    Doctor(doctor::Doctor),
     Backup(backup::Backup),
 }
 
@@ -97,6 +100,7 @@ impl Command {
             Self::Rules(rules) => rules.run(),
             Self::Tasks(tasks) => tasks.run(),
             Self::Events(events) => events.run(),
+            Self::Doctor(doctor) => doctor.run(),
             Self::Backup(backup) => backup.run(),
         }
     }

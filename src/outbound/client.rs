@@ -44,6 +44,14 @@ impl Settings {
     /// A client with these settings, or in words why there is none: a file that
     /// cannot be read or used.
     pub(super) fn build(&self) -> Result<Client, String> {
+        self.builder()?.build().map_err(|error| match &self.tls {
+            Some(files) => format!("TLS with {}: {}", shown(files), causes(&error)),
+            None => causes(&error),
+        })
+    }
+
+    /// What such a client is built from.
+    pub(super) fn builder(&self) -> Result<ClientBuilder, String> {
         let mut builder = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
@@ -60,13 +68,8 @@ impl Settings {
             builder = builder.dns_resolver(PublicOnly);
         }
         match &self.tls {
-            Some(files) => with_files(builder, files)?
-                .build()
-                .map_err(|error| format!("TLS with {}: {}", shown(files), causes(&error))),
-            None => builder
-                .tls_certs_only([])
-                .build()
-                .map_err(|error| causes(&error)),
+            Some(files) => with_files(builder, files),
+            None => Ok(builder.tls_certs_only([])),
         }
     }
 }

@@ -60,6 +60,11 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
     }
 }
 
+/// Whether a `T` is among the error's causes.
+pub(super) fn caused_by<T: Error + 'static>(error: &reqwest::Error) -> bool {
+    layers(error).any(<dyn Error>::is::<T>)
+}
+
 fn layers(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     successors(error.source(), |layer| (**layer).source())
 }

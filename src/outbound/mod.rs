@@ -5,6 +5,7 @@
 
 mod address;
 mod client;
+mod connect;
 mod failure;
 mod guarded;
 mod resolve;
@@ -19,6 +20,7 @@ use url::Url;
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
 
+pub use connect::connect;
 pub use guarded::Guarded;
 
 /// Bytes read of an answer; the rest is not read.

@@ -5,6 +5,7 @@
 mod callback;
 mod cli;
 mod contrib;
+mod doctor;
 mod folder;
 mod http;
 mod json_schema;

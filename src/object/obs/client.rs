@@ -186,6 +186,12 @@ impl Client {
         })
     }
 
+    /// What was learnt of the server's clock, if anything was.
+    pub(super) fn clock_ahead(&self) -> Option<chrono::Duration> {
+        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        (ahead != 0).then(|| chrono::Duration::milliseconds(ahead))
+    }
+
     fn at_server(&self, now: Timestamp) -> Timestamp {
         let ahead = self.ahead_ms.load(Ordering::Relaxed);
         Timestamp::from_millis(now.millis().saturating_add(ahead))

@@ -72,6 +72,14 @@ impl ObsStore {
     }
 }
 
+impl ObsStore {
+    /// By how much OBS's clock is ahead of this machine's; `None` as long as OBS has not
+    /// refused a request for its time.
+    pub fn clock_ahead(&self) -> Option<chrono::Duration> {
+        self.client.clock_ahead()
+    }
+}
+
 /// For a copy that nobody resumes.
 struct NoLog;
 

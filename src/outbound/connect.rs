@@ -1,0 +1,80 @@
+//! Connects to a destination and sends it nothing: whether it can be reached at all.
+//!
+//! The connection is made by the same client as a request's, with the same guard, proxy,
+//! authorities and certificates, and given up once it stands.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tower_layer::layer_fn;
+use tower_service::Service;
+
+use super::client::Settings;
+use super::failure::{caused_by, forbidden, no_answer};
+use super::origin;
+use super::resolve::check_literal;
+use crate::model::destination::Destination;
+use crate::model::failure::{Failure, FailureKind};
+
+/// Looks `destination` up, connects to it and, where its URL says so, greets it by TLS.
+pub async fn connect(destination: &Destination) -> Result<(), Failure> {
+    let to = format!(
+        "destination {} at {}",
+        destination.name,
+        origin(&destination.url)
+    );
+    if !destination.allow_private {
+        check_literal(&destination.url).map_err(|refused| forbidden(&refused, &to))?;
+    }
+    let client = Settings::of(destination)
+        .builder()
+        .and_then(|builder| {
+            builder
+                .connector_layer(layer_fn(|inner| OnlyConnect { inner }))
+                .build()
+                .map_err(|error| super::failure::causes(&error))
+        })
+        .map_err(|why| Failure::new(FailureKind::Storage, format!("{to}: {why}")))?;
+    let asked = client.head(destination.url.clone());
+    match asked.timeout(destination.timeout).send().await {
+        Err(error) if !caused_by::<Connected>(&error) => Err(no_answer(&error, &to)),
+        _ => Ok(()),
+    }
+}
+
+/// The connection stands, and nothing more was wanted.
+#[derive(Debug, thiserror::Error)]
+#[error("connected")]
+struct Connected;
+
+#[derive(Debug, Clone)]
+struct OnlyConnect<S> {
+    inner: S,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl<S, R> Service<R> for OnlyConnect<S>
+where
+    S: Service<R, Error = BoxError>,
+    S::Future: Send + 'static,
+    S::Response: Send,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, target: R) -> Self::Future {
+        let connecting = self.inner.call(target);
+        Box::pin(async move {
+            drop(connecting.await?);
+            Err(Connected.into())
+        })
+    }
+}
