@@ -8,11 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aftertake::model::bucket::BucketStore;
+use aftertake::model::destination::Destination;
 use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision, unbuilt};
 use aftertake::rules::rule::{Action, BodyTemplate, NotifyStep as Notify, RuleSet, TagSource};
 use aftertake::rules::schema::schema;
 use aftertake::rules::template::{Expression, Template};
 use secrecy::ExposeSecret;
+use url::Url;
 
 use crate::json_schema::mistakes;
 
@@ -136,13 +138,14 @@ fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
             .map(|(place, what)| format!("{place}: {what}"))
             .collect();
         let text = format!(
-            "warnings\n{}\n\nnot built\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n",
+            "warnings\n{}\n\nnot built\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n{}",
             warnings.join("\n"),
             unbuilt.join("\n"),
             rules(&file.rules),
             file.callbacks,
             file.buckets,
             file.destinations,
+            hidden(&file),
         );
         assert!(
             !text.contains("s3cr3t-secret") && !text.contains("s3cr3t-token"),
@@ -150,6 +153,23 @@ fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
         );
         snapshot(&name, &text);
     }
+}
+
+/// What destinations hide of themselves.
+fn hidden(file: &RulesFile) -> String {
+    let mut text = String::new();
+    for Destination {
+        name,
+        url,
+        text: template,
+        proxy,
+        ..
+    } in file.destinations.values()
+    {
+        let proxy = proxy.as_ref().map(Url::as_str);
+        writeln!(text, "{name} {url} text {template:?} proxy {proxy:?}").unwrap();
+    }
+    text
 }
 
 /// The rules in words of their own: what is compiled in them has no fixed look.
