@@ -9,6 +9,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::secret::SHOWN;
+
 /// A destination of the rules file.
 #[derive(Clone)]
 pub struct Destination {
@@ -63,15 +65,29 @@ pub struct Breaker {
     pub longest: Duration,
 }
 
-/// Only the origin of its URL is shown: the rest may be a token, and a proxy's may name a
-/// password.
+/// URLs are shown by their origin only: the rest may be a token, and a proxy's may name a
+/// password. A text may hold values of the environment.
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = |url: &Url| url.origin().ascii_serialization();
         f.debug_struct("Destination")
             .field("name", &self.name)
-            .field("origin", &self.url.origin().ascii_serialization())
+            .field("origin", &origin(&self.url))
+            .field("secrets", &self.secrets)
+            .field("timeout", &self.timeout)
+            .field("concurrency", &self.concurrency)
+            .field("rate", &self.rate)
+            .field("allow_private", &self.allow_private)
+            .field("headers", &self.headers)
             .field("format", &self.format)
-            .finish_non_exhaustive()
+            .field("text", &self.text.as_ref().map(|_| SHOWN))
+            .field("breaker", &self.breaker)
+            .field("success", &self.success)
+            .field("retry", &self.retry)
+            .field("refused", &self.refused)
+            .field("tls", &self.tls)
+            .field("proxy", &self.proxy.as_ref().map(origin))
+            .finish()
     }
 }
 
@@ -151,7 +167,9 @@ mod tests {
             tls: TlsFiles::default(),
             proxy: Some("http://user:hidden@proxy.example.com/".parse().unwrap()),
         };
-        let shown = r#"Destination { name: "lms", origin: "https://lms.example.com:8443", format: Slack, .. }"#;
-        assert_eq!(format!("{destination:?}"), shown);
+        let shown = format!("{destination:?}");
+        assert!(!shown.contains("hidden"), "{shown}");
+        assert!(shown.contains(r#"origin: "https://lms.example.com:8443""#));
+        assert!(shown.contains(r#"proxy: Some("http://proxy.example.com")"#));
     }
 }

@@ -128,15 +128,6 @@ fn bad_file_is_refused_with_exactly_these_words() {
     }
 }
 
-/// The store gives the tasks of one event 65,536 keys.
-#[test]
-fn file_with_more_rules_than_an_event_can_have_tasks_is_refused() {
-    let rule = |number| format!("- {{ name: r{number}, steps: [{{ notify: lms }}] }}\n");
-    let rules: String = (0..=65_536).map(rule).collect();
-    let refusal = refusal(&format!("rules:\n{rules}"));
-    assert!(refusal.contains("the file is too large"), "{refusal}");
-}
-
 #[test]
 fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
     for (name, text) in cases("good-") {
@@ -147,16 +138,14 @@ fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
             .map(|(place, what)| format!("{place}: {what}"))
             .collect();
         let text = format!(
-            "warnings\n{}\n\nnot built\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n",
+            "warnings\n{}\n\nnot built\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n{}",
             warnings.join("\n"),
             unbuilt.join("\n"),
             rules(&file.rules),
             file.callbacks,
             file.buckets,
-            file.destinations
-                .values()
-                .map(destination)
-                .collect::<Vec<_>>(),
+            file.destinations,
+            hidden(&file),
         );
         assert!(
             !text.contains("s3cr3t-secret") && !text.contains("s3cr3t-token"),
@@ -166,29 +155,21 @@ fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
     }
 }
 
-/// A destination with what it does not show by itself, which may be secret elsewhere.
-fn destination(of: &Destination) -> impl std::fmt::Debug + use<> {
-    let settings = format!(
-        "timeout {:?}, concurrency {}, rate {:?}, private {}, {:?}, text {:?}, {:?}",
-        of.timeout, of.concurrency, of.rate, of.allow_private, of.format, of.text, of.breaker,
-    );
-    let statuses = format!(
-        "success {:?}, retry {:?}, final {:?}",
-        of.success, of.retry, of.refused
-    );
-    let connection = format!(
-        "{:?}, proxy {:?}",
-        of.tls,
-        of.proxy.as_ref().map(Url::as_str)
-    );
-    (
-        format!("{} {}", of.name, of.url),
-        of.secrets.clone(),
-        of.headers.clone(),
-        settings,
-        statuses,
-        connection,
-    )
+/// What destinations hide of themselves.
+fn hidden(file: &RulesFile) -> String {
+    let mut text = String::new();
+    for Destination {
+        name,
+        url,
+        text: template,
+        proxy,
+        ..
+    } in file.destinations.values()
+    {
+        let proxy = proxy.as_ref().map(Url::as_str);
+        writeln!(text, "{name} {url} text {template:?} proxy {proxy:?}").unwrap();
+    }
+    text
 }
 
 /// The rules in words of their own: what is compiled in them has no fixed look.

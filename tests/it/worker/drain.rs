@@ -120,6 +120,7 @@ async fn tasks_whose_claim_is_under_way_when_a_stop_comes_are_run() {
     let mut drain = pin!(floor.workers.drain(PATIENT));
     assert!(drain.as_mut().now_or_never().is_none());
     sink.release(1);
+    floor.store.settled(1).await;
     floor.store.claimed.release();
     drain.await;
     let done = ("done", 0, 1);
