@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::destination::Format;
 use super::recording::Place;
 
 /// A step ready to be carried out.
@@ -108,7 +109,9 @@ pub struct Notify {
     /// Headers of the step; the destination adds its own.
     pub headers: Vec<(String, String)>,
     pub content_type: String,
-    /// Exactly the bytes that are signed and sent.
+    /// In whose way the request is signed and its answer understood.
+    pub format: Format,
+    /// The bytes that are signed and sent; to a bot of Feishu the signature goes into them.
     pub body: Bytes,
     /// The same for every try.
     pub webhook_id: String,

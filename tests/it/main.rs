@@ -6,6 +6,7 @@ mod callback;
 mod cli;
 mod contrib;
 mod folder;
+mod formats;
 mod http;
 mod json_schema;
 mod killed;

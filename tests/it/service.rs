@@ -20,7 +20,7 @@ use crate::support::sink::Sink;
 
 type Env = BTreeMap<&'static str, &'static str>;
 
-fn settings(folder: &Path) -> Settings {
+pub(crate) fn settings(folder: &Path) -> Settings {
     let day = Duration::from_hours(24);
     Settings {
         rules: folder.join("rules.yaml"),
@@ -43,7 +43,7 @@ fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
     file::parse("rules.yaml", &text, Path::new(""), env).unwrap()
 }
 
-fn arrival(rules: &RulesFile, body: &str) -> Arrival {
+pub(crate) fn arrival(rules: &RulesFile, body: &str) -> Arrival {
     let body = Bytes::from(body.to_owned());
     let headers = CallbackHeaders::default();
     let event = sparkrtc::parse(body, &headers, clock::now()).unwrap();
