@@ -20,6 +20,7 @@ use crate::model::destination::Destination;
 use crate::model::failure::Failure;
 
 pub use guarded::Guarded;
+pub use resolve::Resolver;
 
 /// Bytes read of an answer; the rest is not read.
 pub const ANSWER_LIMIT: usize = 16 * 1024;

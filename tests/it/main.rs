@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod callback;
 mod cli;
 mod contrib;
 mod folder;
 mod formats;
+mod hostile;
 mod http;
 mod json_schema;
 mod killed;

@@ -2,6 +2,7 @@
 
 pub(crate) mod gate;
 pub(crate) mod journal;
+pub(crate) mod raw;
 pub(crate) mod recording;
 pub(crate) mod sink;
 pub(crate) mod world;
