@@ -17,7 +17,8 @@ pub struct Destination {
     /// Its key in the file.
     pub name: String,
     pub url: Url,
-    /// Standard Webhooks secrets; the request carries one signature for each.
+    /// What requests are signed with, in the way of `format`: Standard Webhooks carries one
+    /// signature for each, a bot has one.
     pub secrets: Vec<SecretString>,
     /// Total time for one request, from connecting to the end of the answer.
     pub timeout: Duration,
@@ -100,11 +101,29 @@ pub enum Format {
     Aftertake,
     /// The callback's body as it came.
     Callback,
+    /// The document's data as a structured CloudEvent 1.0.
     CloudEvents,
+    /// A text for a Slack incoming webhook, or a chat that speaks as Slack does.
     Slack,
+    /// A text for a custom bot of Feishu or Lark.
     Feishu,
+    /// A text for a custom robot of DingTalk.
     DingTalk,
+    /// A text for a group robot of WeCom.
     WeCom,
+}
+
+/// How a receiver wants to be shown that a request is genuine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signing {
+    /// Headers over id, time and body, for each secret.
+    StandardWebhooks,
+    /// Fields `timestamp` and `sign` of the body.
+    Feishu,
+    /// Parameters `timestamp` and `sign` of the query.
+    DingTalk,
+    /// Not at all: its URL is the secret.
+    Nothing,
 }
 
 impl Format {
@@ -129,6 +148,16 @@ impl Format {
             Self::Feishu => "feishu",
             Self::DingTalk => "dingtalk",
             Self::WeCom => "wecom",
+        }
+    }
+
+    /// How requests of this format are signed.
+    pub const fn signing(self) -> Signing {
+        match self {
+            Self::Aftertake | Self::Callback | Self::CloudEvents => Signing::StandardWebhooks,
+            Self::Feishu => Signing::Feishu,
+            Self::DingTalk => Signing::DingTalk,
+            Self::Slack | Self::WeCom => Signing::Nothing,
         }
     }
 

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::destination::Format;
 use super::recording::Place;
 
 /// A step ready to be carried out.
@@ -109,7 +110,9 @@ pub struct Notify {
     /// Headers of the step; the destination adds its own.
     pub headers: Vec<(String, String)>,
     pub content_type: String,
-    /// Exactly the bytes that are signed and sent.
+    /// In whose way the request is signed and its answer understood.
+    pub format: Format,
+    /// The bytes that are signed and sent; to a bot of Feishu the signature goes into them.
     pub body: Bytes,
     /// The same for every try.
     pub webhook_id: String,
@@ -145,6 +148,7 @@ mod tests {
             headers: vec![("authorization".into(), "hidden".into())],
             content_type: "text/plain".into(),
             body: "hidden".into(),
+            format: crate::model::destination::Format::Aftertake,
             webhook_id: "msg_1_0".into(),
             timeout: None,
         });

@@ -5,6 +5,7 @@
 //! look names up itself), no repetition of requests (retrying is the queue's work).
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -13,11 +14,15 @@ use reqwest::{Client, ClientBuilder, Proxy};
 use url::Url;
 
 use super::failure::causes;
-use super::resolve::PublicOnly;
+use super::resolve::{PublicOnly, Resolver};
 use crate::model::destination::{Destination, TlsFiles};
 
 /// The longest time for looking up, connecting and the TLS handshake together.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept that nothing is sent on. Load balancers drop theirs after
+/// 60 seconds, and a request that meets the drop is lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What makes two destinations need different clients.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,21 +48,27 @@ impl Settings {
 
     /// A client with these settings, or in words why there is none: a file that
     /// cannot be read or used.
-    pub(super) fn build(&self) -> Result<Client, String> {
-        self.builder()?.build().map_err(|error| match &self.tls {
+    pub(super) fn build(&self, resolver: &Arc<dyn Resolver>) -> Result<Client, String> {
+        self.built(self.builder(resolver)?)
+    }
+
+    /// The client that came of [`Self::builder`].
+    pub(super) fn built(&self, builder: ClientBuilder) -> Result<Client, String> {
+        builder.build().map_err(|error| match &self.tls {
             Some(files) => format!("TLS with {}: {}", shown(files), causes(&error)),
             None => causes(&error),
         })
     }
 
     /// What such a client is built from.
-    pub(super) fn builder(&self) -> Result<ClientBuilder, String> {
+    pub(super) fn builder(&self, resolver: &Arc<dyn Resolver>) -> Result<ClientBuilder, String> {
         let mut builder = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT);
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT);
         // A proxy is the operator's own machine, and it is the one that looks up where
         // the destination leads.
         if let Some(url) = &self.proxy {
@@ -65,7 +76,7 @@ impl Settings {
                 .map_err(|error| format!("proxy cannot be used: {}", causes(&error)))?;
             builder = builder.proxy(proxy);
         } else if !self.allow_private {
-            builder = builder.dns_resolver(PublicOnly);
+            builder = builder.dns_resolver(PublicOnly(Arc::clone(resolver)));
         }
         match &self.tls {
             Some(files) => with_files(builder, files),

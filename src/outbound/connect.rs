@@ -13,34 +13,35 @@ use tower_service::Service;
 
 use super::client::Settings;
 use super::failure::{caused_by, forbidden, no_answer};
-use super::origin;
 use super::resolve::check_literal;
+use super::{Guarded, origin};
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 
-/// Looks `destination` up, connects to it and, where its URL says so, greets it by TLS.
-pub async fn connect(destination: &Destination) -> Result<(), Failure> {
-    let to = format!(
-        "destination {} at {}",
-        destination.name,
-        origin(&destination.url)
-    );
-    if !destination.allow_private {
-        check_literal(&destination.url).map_err(|refused| forbidden(&refused, &to))?;
-    }
-    let client = Settings::of(destination)
-        .builder()
-        .and_then(|builder| {
-            builder
-                .connector_layer(layer_fn(|inner| OnlyConnect { inner }))
-                .build()
-                .map_err(|error| super::failure::causes(&error))
-        })
-        .map_err(|why| Failure::new(FailureKind::Storage, format!("{to}: {why}")))?;
-    let asked = client.head(destination.url.clone());
-    match asked.timeout(destination.timeout).send().await {
-        Err(error) if !caused_by::<Connected>(&error) => Err(no_answer(&error, &to)),
-        _ => Ok(()),
+impl Guarded {
+    /// Looks `destination` up, connects to it and, where its URL says so, greets it by TLS.
+    pub async fn connect(&self, destination: &Destination) -> Result<(), Failure> {
+        let to = format!(
+            "destination {} at {}",
+            destination.name,
+            origin(&destination.url)
+        );
+        if !destination.allow_private {
+            check_literal(&destination.url).map_err(|refused| forbidden(&refused, &to))?;
+        }
+        let settings = Settings::of(destination);
+        let builder = settings.builder(&self.resolver);
+        let client = builder
+            .and_then(|builder| {
+                let builder = builder.connector_layer(layer_fn(|inner| OnlyConnect { inner }));
+                settings.built(builder)
+            })
+            .map_err(|why| Failure::new(FailureKind::Storage, format!("{to}: {why}")))?;
+        let asked = client.head(destination.url.clone());
+        match asked.timeout(destination.timeout).send().await {
+            Err(error) if !caused_by::<Connected>(&error) => Err(no_answer(&error, &to)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn no_answer(error: &reqwest::Error, to: &str) -> Failure {
         ),
         _ => Failure::new(
             FailureKind::Unknown,
-            format!("{to}: sent, but the answer was lost: {why}"),
+            format!("{to}: sent, but no answer could be read: {why}"),
         ),
     }
 }

@@ -4,7 +4,7 @@
 //! one request never costs more than its time and [`ANSWER_LIMIT`] bytes of memory.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -13,7 +13,7 @@ use url::Url;
 
 use super::client::Settings;
 use super::failure::{forbidden, no_answer, too_slow};
-use super::resolve::check_literal;
+use super::resolve::{Resolver, System, check_literal};
 use super::{ANSWER_LIMIT, Answer, Outbound, Request, origin};
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
@@ -23,16 +23,25 @@ use crate::model::failure::{Failure, FailureKind};
 /// Destinations with equal TLS, proxy and `allow_private` settings share connections.
 /// TLS files are read when the first request needs them; one that cannot be used is
 /// read again for the next request, the others when a new `Guarded` is made.
-#[derive(Default)]
 pub struct Guarded {
+    pub(super) resolver: Arc<dyn Resolver>,
     // Few: most destinations have no settings of their own.
     clients: Mutex<Vec<(Settings, Client)>>,
 }
 
 impl Guarded {
-    /// A client without connections.
+    /// A client without connections that looks names up as the system does.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_resolver(Arc::new(System))
+    }
+
+    /// The same with another way to look names up. Where a destination may be private its
+    /// names are looked up as the system does all the same.
+    pub fn with_resolver(resolver: Arc<dyn Resolver>) -> Self {
+        Self {
+            resolver,
+            clients: Mutex::default(),
+        }
     }
 
     fn client(&self, destination: &Destination) -> Result<Client, String> {
@@ -41,9 +50,15 @@ impl Guarded {
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == settings) {
             return Ok(client.clone());
         }
-        let client = settings.build()?;
+        let client = settings.build(&self.resolver)?;
         clients.push((settings, client.clone()));
         Ok(client)
+    }
+}
+
+impl Default for Guarded {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -20,8 +20,8 @@ use url::Url;
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
 
-pub use connect::connect;
 pub use guarded::Guarded;
+pub use resolve::Resolver;
 
 /// Bytes read of an answer; the rest is not read.
 pub const ANSWER_LIMIT: usize = 16 * 1024;

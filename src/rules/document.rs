@@ -21,6 +21,36 @@ pub(super) struct Document {
     data: Map<String, Value>,
 }
 
+/// The document as a CloudEvent 1.0 in structured mode, which puts the attributes where the
+/// signature covers them: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
+#[derive(Debug, Serialize)]
+pub(super) struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    time: String,
+    datacontenttype: &'static str,
+    data: Map<String, Value>,
+}
+
+impl Document {
+    /// The same as a CloudEvent. Source and id together name a task's step: every try of it
+    /// has the same.
+    pub(super) fn cloud_event(self, id: &str) -> CloudEvent<'_> {
+        CloudEvent {
+            specversion: "1.0",
+            id,
+            source: "/aftertake",
+            kind: self.kind,
+            time: self.timestamp,
+            datacontenttype: "application/json",
+            data: self.data,
+        }
+    }
+}
+
 /// The document for one step of a task, which `earlier` steps came before.
 pub(super) fn document(
     context: &Context<'_>,

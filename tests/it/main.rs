@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod callback;
 mod cli;
 mod contrib;
 mod doctor;
 mod folder;
+mod formats;
+mod hostile;
 mod http;
 mod json_schema;
 mod killed;

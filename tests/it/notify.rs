@@ -6,7 +6,7 @@ use aftertake::action::notify::notify;
 use aftertake::action::{Done, Stopped};
 use aftertake::clock;
 use aftertake::model::attempt::Exchange;
-use aftertake::model::destination::Destination;
+use aftertake::model::destination::{Destination, Format};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::step::Notify;
 use aftertake::outbound::Guarded;
@@ -29,6 +29,7 @@ fn step(url: &Url) -> Notify {
         url: url.clone(),
         headers: Vec::new(),
         content_type: "application/json".into(),
+        format: Format::Aftertake,
         body: Bytes::from_static(BODY.as_bytes()),
         webhook_id: "msg_1_0".into(),
         timeout: None,

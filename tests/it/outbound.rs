@@ -202,14 +202,16 @@ async fn absence_of_an_answer_is_told_by_kind_and_in_words() {
             format!("http://127.0.0.1:{open}/x?token=hidden"),
             Some(Reply::Reset),
             FailureKind::Unknown,
-            format!("destination lms at http://127.0.0.1:{open}: sent, but the answer was lost: "),
+            format!(
+                "destination lms at http://127.0.0.1:{open}: sent, but no answer could be read: "
+            ),
         ),
         (
             format!("http://127.0.0.1:{open}/x?token=hidden"),
             Some(Reply::CutShort),
             FailureKind::Unknown,
             format!(
-                "destination lms at http://127.0.0.1:{open}: sent, but the answer was lost: unexpected EOF"
+                "destination lms at http://127.0.0.1:{open}: sent, but no answer could be read: unexpected EOF"
             ),
         ),
         (

@@ -25,7 +25,7 @@ fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
     parse(&text, env)
 }
 
-fn arrival(rules: &RulesFile, body: &str) -> Arrival {
+pub(crate) fn arrival(rules: &RulesFile, body: &str) -> Arrival {
     let body = Bytes::from(body.to_owned());
     let headers = CallbackHeaders::default();
     let event = sparkrtc::parse(body, &headers, clock::now()).unwrap();

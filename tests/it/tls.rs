@@ -25,7 +25,7 @@ use url::Url;
 use crate::outbound::destination;
 
 /// A file of the test authority: valid for a hundred years, trusted by nobody else.
-fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls")).join(name)
 }
 
@@ -50,7 +50,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor) {
 }
 
 /// Starts a server with the test authority's certificate for `localhost`.
-async fn start() -> u16 {
+pub(crate) async fn start() -> u16 {
     let mut authorities = RootCertStore::empty();
     authorities.add(certificate("ca.pem")).unwrap();
     let clients = WebPkiClientVerifier::builder(Arc::new(authorities))

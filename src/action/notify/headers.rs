@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT}
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::model::destination::Destination;
+use crate::model::destination::{Destination, Signing};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::step::Notify;
 use crate::model::time::Timestamp;
@@ -17,11 +17,14 @@ use crate::model::time::Timestamp;
 const AGENT: &str = concat!("aftertake/", env!("CARGO_PKG_VERSION"));
 
 /// Fields that say where a request ends and whom the connection is with.
-const OF_THE_CONNECTION: [&str; 8] = [
+const OF_THE_CONNECTION: [&str; 11] = [
     "connection",
     "content-length",
     "expect",
     "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
@@ -56,7 +59,8 @@ pub(super) fn build(
     headers.insert("webhook-id", value("webhook-id", &notify.webhook_id)?);
     headers.insert("webhook-timestamp", HeaderValue::from(seconds));
     headers.remove("webhook-signature");
-    if !destination.secrets.is_empty() {
+    let signs = notify.format.signing() == Signing::StandardWebhooks;
+    if signs && !destination.secrets.is_empty() {
         let signatures = signatures(destination, notify, seconds)?;
         let signatures = value("webhook-signature", &signatures)?;
         headers.insert("webhook-signature", signatures);

@@ -4,6 +4,7 @@
 //! has the same `webhook-id`, by which a receiver knows it again. Knows nothing of how
 //! the body was made.
 
+mod chat;
 mod headers;
 mod retry_after;
 mod verdict;
@@ -43,56 +44,50 @@ pub async fn notify(
     notify: &Notify,
     now: Timestamp,
 ) -> Result<Done, Stopped> {
+    let (url, body) = chat::signed(destination, notify, now)?;
     let request = Request {
         method: notify.method.clone(),
-        url: notify.url.clone(),
+        url,
         headers: headers::build(destination, notify, now)?,
-        body: notify.body.clone(),
+        body: body.clone(),
         timeout: notify.timeout.unwrap_or(destination.timeout),
     };
-    let sent = sent(notify);
+    let sent = sent(notify, &body);
     let answer = match outbound.send(destination, request).await {
         Ok(answer) => answer,
-        Err(failure) => return Err(stopped(failure, sent, notify, None)),
+        Err(failure) => return Err(stopped(failure, sent, &body, None)),
     };
     let exchange = Exchange {
         status: Some(answer.status.as_u16()),
         request_id: request_id(&answer.headers),
         ..sent
     };
-    match verdict::judge(destination, &notify.url, &answer, now) {
+    match verdict::judge(destination, notify, &answer, now) {
         Ok(()) => Ok(Done {
             output: output(&answer),
             exchange: Some(exchange),
         }),
-        Err(failure) => Err(stopped(failure, exchange, notify, Some(&answer))),
+        Err(failure) => Err(stopped(failure, exchange, &body, Some(&answer))),
     }
 }
 
-fn sent(notify: &Notify) -> Exchange {
+/// The URL is kept as it was before it was signed: a signature is not worth keeping.
+fn sent(notify: &Notify, body: &[u8]) -> Exchange {
     Exchange {
         method: notify.method.to_string(),
         url: notify.url.to_string(),
-        sent_length: notify.body.len() as u64,
-        sent_digest: format!(
-            "{:x}",
-            Bytes::copy_from_slice(&Sha256::digest(&notify.body))
-        ),
+        sent_length: body.len() as u64,
+        sent_digest: format!("{:x}", Bytes::copy_from_slice(&Sha256::digest(body))),
         ..Exchange::default()
     }
 }
 
-fn stopped(
-    failure: Failure,
-    exchange: Exchange,
-    notify: &Notify,
-    answer: Option<&Answer>,
-) -> Stopped {
+fn stopped(failure: Failure, exchange: Exchange, body: &[u8], answer: Option<&Answer>) -> Stopped {
     Stopped::Failed {
         failure: Box::new(failure),
         exchange: Some(Box::new(Exchange {
             // Whole: whoever keeps them hides secrets before anything is cut.
-            sent: Some(String::from_utf8_lossy(&notify.body).into_owned()),
+            sent: Some(String::from_utf8_lossy(body).into_owned()),
             answer: answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()),
             ..exchange
         })),

@@ -4,23 +4,37 @@ use http::StatusCode;
 use http::header::{LOCATION, RETRY_AFTER};
 use url::Url;
 
-use super::retry_after;
+use super::{chat, retry_after};
 use crate::model::destination::Destination;
 use crate::model::failure::{Disposition, Failure, FailureKind};
+use crate::model::step::Notify;
 use crate::model::time::Timestamp;
 use crate::outbound::{Answer, origin};
 
-/// `Ok` when the destination took the notification that was sent to `url`.
+/// `Ok` when the destination took the notification.
 pub(super) fn judge(
     destination: &Destination,
-    url: &Url,
+    notify: &Notify,
     answer: &Answer,
     now: Timestamp,
 ) -> Result<(), Failure> {
+    let header = |name| answer.headers.get(name)?.to_str().ok();
+    let wish = header(RETRY_AFTER).and_then(|text| retry_after::parse(text, now));
+    if let Some(failure) = coded(destination, notify, answer) {
+        return Err(Failure {
+            reason: format!(
+                "destination {} answered {} with {}",
+                destination.name,
+                shown(answer.status),
+                failure.reason,
+            ),
+            retry_after: wish.or(failure.retry_after),
+            ..failure
+        });
+    }
     let Some(kind) = kind(destination, answer.status.as_u16()) else {
         return Ok(());
     };
-    let header = |name| answer.headers.get(name)?.to_str().ok();
     let advice = match answer.status {
         StatusCode::GONE => {
             Some(": it wants no more notifications; correct its url, then resume it".to_owned())
@@ -28,7 +42,9 @@ pub(super) fn judge(
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Some("; compare its secret and headers with what it expects".to_owned())
         }
-        status if status.is_redirection() => header(LOCATION).map(|place| redirect(url, place)),
+        status if status.is_redirection() => {
+            header(LOCATION).map(|place| redirect(&notify.url, place))
+        }
         _ => None,
     };
     Err(Failure {
@@ -39,8 +55,21 @@ pub(super) fn judge(
             shown(answer.status),
             advice.unwrap_or_default(),
         ),
-        retry_after: header(RETRY_AFTER).and_then(|text| retry_after::parse(text, now)),
+        retry_after: wish,
     })
+}
+
+/// What the answer's own code says, unless the destination's lists have the last word.
+fn coded(destination: &Destination, notify: &Notify, answer: &Answer) -> Option<Failure> {
+    let lists = [
+        &destination.success,
+        &destination.retry,
+        &destination.refused,
+    ];
+    let listed = lists
+        .iter()
+        .any(|list| list.contains(&answer.status.as_u16()));
+    (!listed).then(|| chat::refusal(notify.format, answer))?
 }
 
 /// What a status means for this destination; `None` is success. The destination's own
@@ -131,12 +160,18 @@ mod tests {
             headers: map,
             body: bytes::Bytes::new(),
         };
-        judge(
-            &destination,
-            &destination.url,
-            &answer,
-            Timestamp::from_millis(0),
-        )
+        let notify = Notify {
+            destination: "lms".into(),
+            method: http::Method::POST,
+            url: destination.url.clone(),
+            headers: Vec::new(),
+            content_type: String::new(),
+            format: Format::Aftertake,
+            body: bytes::Bytes::new(),
+            webhook_id: String::new(),
+            timeout: None,
+        };
+        judge(&destination, &notify, &answer, Timestamp::from_millis(0))
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::table::one_line;
 use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
-use crate::outbound;
+use crate::outbound::Guarded;
 use crate::rules::file::RulesFile;
 
 /// Ask every bucket and destination of a rules file whether it can be used
@@ -138,7 +138,7 @@ fn kind(bucket: &Bucket) -> &'static str {
 }
 
 async fn connect(destination: &Destination) -> Check {
-    let connected = outbound::connect(destination).await;
+    let connected = Guarded::new().connect(destination).await;
     let origin = destination.url.origin().ascii_serialization();
     Check::of("connect", connected.map(|()| format!("{origin} answers")))
 }

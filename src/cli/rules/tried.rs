@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::fields::FieldList;
-use crate::model::destination::Destination;
+use crate::model::destination::{Destination, Signing};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
 use crate::model::recording::Place;
@@ -216,12 +216,50 @@ impl Work {
     }
 
     pub(super) fn notify(notify: &Notify, destination: Option<&Destination>, mask: &Mask) -> Self {
-        Self::Notify {
-            destination: notify.destination.clone(),
-            method: notify.method.to_string(),
+        let mut sent = Sent {
             url: masked(mask, notify.url.as_str()),
             headers: headers(notify, destination, mask),
             body: body(&notify.body, mask),
+        };
+        if destination.is_some_and(|destination| !destination.secrets.is_empty()) {
+            sent.sign(notify.format.signing());
+        }
+        Self::Notify {
+            destination: notify.destination.clone(),
+            method: notify.method.to_string(),
+            url: sent.url,
+            headers: sent.headers,
+            body: sent.body,
+        }
+    }
+}
+
+/// What a request is made of, as it is shown.
+struct Sent {
+    url: String,
+    headers: BTreeMap<String, String>,
+    body: Value,
+}
+
+impl Sent {
+    /// Shows where the signature will be.
+    fn sign(&mut self, signing: Signing) {
+        match signing {
+            Signing::StandardWebhooks => {
+                let name = "webhook-signature".to_owned();
+                self.headers.insert(name, LATER.to_owned());
+            }
+            Signing::Feishu => {
+                let fields = ["timestamp", "sign"].map(|name| (name.to_owned(), LATER.into()));
+                if let Value::Object(body) = &mut self.body {
+                    body.extend(fields);
+                }
+            }
+            Signing::DingTalk => {
+                let joint = if self.url.contains('?') { '&' } else { '?' };
+                self.url = format!("{}{joint}timestamp={LATER}&sign={LATER}", self.url);
+            }
+            Signing::Nothing => {}
         }
     }
 }
@@ -246,9 +284,6 @@ fn headers(
     }
     headers.insert("webhook-id".to_owned(), notify.webhook_id.clone());
     headers.insert("webhook-timestamp".to_owned(), LATER.to_owned());
-    if destination.is_some_and(|destination| !destination.secrets.is_empty()) {
-        headers.insert("webhook-signature".to_owned(), LATER.to_owned());
-    }
     headers
 }
 

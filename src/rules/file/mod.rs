@@ -22,6 +22,7 @@ mod revision;
 mod rooms;
 mod rules;
 mod scalar;
+mod secrets;
 mod shape;
 mod shield;
 mod steps;

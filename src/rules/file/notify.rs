@@ -119,6 +119,18 @@ impl Loading<'_> {
             .format
             .as_ref()
             .map_or(destination.format, |format| format.value);
+        if !destination.secrets.is_empty() && format.signing() != destination.format.signing() {
+            let at = raw
+                .format
+                .as_ref()
+                .map_or(raw.destination.at, |format| format.at);
+            let message = format!(
+                "the destination has a secret for the format {}, which does not sign {}",
+                destination.format.name(),
+                format.name(),
+            );
+            self.refuse(at, message, "give this step a destination of its own");
+        }
         let chat = format.is_chat() && raw.body.is_none();
         if chat && raw.text.is_none() && destination.text.is_none() {
             let at = raw

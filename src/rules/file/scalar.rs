@@ -132,6 +132,9 @@ fn web_url(text: &str) -> Result<Url, &'static str> {
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(EXPECTED);
     }
+    if text.contains("{{") {
+        return Err("a URL without a template (a step's `path` may have one)");
+    }
     if url.fragment().is_some() {
         return Err("a URL without a fragment (`#…`)");
     }

@@ -4,8 +4,8 @@
 //! A feature is struck off here, and nowhere else, when it is built.
 
 use super::RulesFile;
-use crate::model::destination::{Destination, Format};
-use crate::rules::rule::{Action, Rule, Step};
+use crate::model::destination::Destination;
+use crate::rules::rule::Rule;
 
 /// A feature's name and whether a thing uses it.
 type Feature<T> = (&'static str, fn(&T) -> bool);
@@ -21,32 +21,16 @@ const RULES: [Feature<Rule>; 3] = [
     ("on_dead", |rule| rule.on_dead.is_some()),
 ];
 
-const FORMATS: [(&str, Format); 5] = [
-    ("format: cloudevents", Format::CloudEvents),
-    ("format: slack", Format::Slack),
-    ("format: feishu", Format::Feishu),
-    ("format: dingtalk", Format::DingTalk),
-    ("format: wecom", Format::WeCom),
-];
-
 /// What `file` uses of it: where, such as ``rule `archive` ``, and what, such as `order_by`.
 pub fn unbuilt(file: &RulesFile) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     for destination in file.destinations.values() {
         let place = format!("destination `{}`", destination.name);
         collect(&mut found, &place, &DESTINATIONS, destination);
-        collect_format(&mut found, &place, Some(destination.format));
     }
     for rule in &file.rules.rules {
         let place = format!("rule `{}`", rule.name);
         collect(&mut found, &place, &RULES, rule);
-        for step in &rule.steps {
-            collect_format(
-                &mut found,
-                &format!("{place}, step `{}`", step.id),
-                format_of(step),
-            );
-        }
     }
     found
 }
@@ -59,18 +43,4 @@ fn collect<T>(
 ) {
     let used = table.iter().filter(|(_, uses)| uses(thing));
     found.extend(used.map(|(what, _)| (place.to_owned(), *what)));
-}
-
-fn collect_format(found: &mut Vec<(String, &'static str)>, place: &str, format: Option<Format>) {
-    let used = FORMATS
-        .iter()
-        .filter(|(_, unbuilt)| format == Some(*unbuilt));
-    found.extend(used.map(|(what, _)| (place.to_owned(), *what)));
-}
-
-fn format_of(step: &Step) -> Option<Format> {
-    match &step.action {
-        Action::Notify(notify) => notify.format,
-        Action::Rename(_) | Action::Tag(_) => None,
-    }
 }

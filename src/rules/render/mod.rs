@@ -17,6 +17,8 @@ use crate::model::step::{Rendered, Tag};
 use crate::model::task::StepNo;
 
 mod address;
+mod body;
+mod chat;
 mod notify;
 mod rename;
 
@@ -39,9 +41,8 @@ const SHOWN_SOURCE: usize = 200;
 ///
 /// Before the task runs (a context without outputs) an `if` that asks for what earlier
 /// steps produced is taken to hold. A failure is `Template` when a name is absent or a
-/// filter refuses, `Invalid` when the result is no acceptable key, header or path,
-/// `Forbidden` when the destination is not among `destinations`, `Unsupported` for a
-/// format that is not built.
+/// filter refuses, `Invalid` when the result is no acceptable key, header, path or message,
+/// `Forbidden` when the destination is not among `destinations`.
 pub fn render(
     rules: &RuleSet,
     rule: &Rule,
@@ -138,12 +139,11 @@ impl Scene<'_> {
     fn text(&self, what: &str, template: &Template) -> Result<String, Failure> {
         template
             .render(&self.names)
-            .map_err(|fault| unfilled(what, template, &fault))
+            .map_err(|fault| unfilled(what, template.source(), &fault))
     }
 }
 
-fn unfilled(what: &str, template: &Template, fault: &Fault) -> Failure {
-    let source = template.source();
+fn unfilled(what: &str, source: &str, fault: &Fault) -> Failure {
     let cut = source.char_indices().nth(SHOWN_SOURCE);
     let shown = cut.map_or_else(
         || source.to_owned(),

@@ -1,22 +1,16 @@
-//! The request of a notification: address, headers and exactly the bytes of its body.
+//! The request of a notification: format, address and headers; its body is made beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use serde_json::Value;
 use url::Url;
 
-use super::{Scene, address, invalid, unfilled};
+use super::{Scene, address, body, invalid};
 use crate::model::destination::{Destination, Format};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::step::Notify;
-use crate::rules::document::document;
-use crate::rules::rule::{BodyTemplate, NotifyStep};
-
-const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
+use crate::rules::rule::NotifyStep;
 
 pub(super) fn notify(
     scene: &Scene<'_>,
@@ -28,7 +22,9 @@ pub(super) fn notify(
         let reason = format!("destination {name:?} is not configured: add it to the rules file");
         return Err(Failure::new(FailureKind::Forbidden, reason));
     };
-    let (content_type, body) = body(scene, step, destination)?;
+    let format = format(step, destination)?;
+    let webhook_id = scene.context.task.webhook_id(scene.number);
+    let (content_type, body) = body::body(scene, step, destination, &webhook_id)?;
     let mut headers = headers(scene, step)?;
     let own_type = headers
         .iter()
@@ -40,10 +36,25 @@ pub(super) fn notify(
         url: address(scene, step, &destination.url)?,
         headers,
         content_type: own_type.unwrap_or_else(|| content_type.to_owned()),
+        format,
         body,
-        webhook_id: scene.context.task.webhook_id(scene.number),
+        webhook_id,
         timeout: scene.step.timeout,
     })
+}
+
+/// In whose way the request is signed and answered. A secret is of one kind, so a step may
+/// not choose another than the destination's; rules kept from an earlier file can.
+fn format(step: &NotifyStep, destination: &Destination) -> Result<Format, Failure> {
+    let format = step.format.unwrap_or(destination.format);
+    if destination.secrets.is_empty() || format.signing() == destination.format.signing() {
+        return Ok(format);
+    }
+    let (own, name) = (destination.format.name(), &destination.name);
+    Err(invalid(format!(
+        "destination {name:?} has a secret for the format {own}, and the step's format {} is not signed with it: give the step a destination of its own",
+        format.name()
+    )))
 }
 
 fn address(scene: &Scene<'_>, step: &NotifyStep, base: &Url) -> Result<Url, Failure> {
@@ -78,80 +89,36 @@ fn check_header(name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn body(
-    scene: &Scene<'_>,
-    step: &NotifyStep,
-    destination: &Destination,
-) -> Result<(&'static str, Bytes), Failure> {
-    if let Some(template) = &step.body {
-        // A body that is one text is sent as it is, not as a JSON string.
-        return match fill(scene, template)? {
-            Value::String(text) => Ok((TEXT, text.into())),
-            value => Ok((JSON, value.to_string().into())),
-        };
-    }
-    match step.format.unwrap_or(destination.format) {
-        Format::Aftertake => {
-            let document = document(scene.context, scene.rule, scene.earlier, scene.room);
-            let bytes = serde_json::to_vec(&document)
-                .map_err(|error| invalid(format!("the document cannot be written: {error}")))?;
-            Ok((JSON, bytes.into()))
-        }
-        Format::Callback => Ok((JSON, scene.context.event.body.clone())),
-        format => Err(Failure::new(
-            FailureKind::Unsupported,
-            format!(
-                "format {:?} is not built in this version: give the step a `body`",
-                format.name()
-            ),
-        )),
-    }
-}
-
-fn fill(scene: &Scene<'_>, template: &BodyTemplate) -> Result<Value, Failure> {
-    match template {
-        BodyTemplate::Literal(value) => Ok(value.clone()),
-        BodyTemplate::Text(leaf) => leaf
-            .value(&scene.names)
-            .map_err(|fault| unfilled("body", leaf, &fault)),
-        BodyTemplate::List(items) => items.iter().map(|item| fill(scene, item)).collect(),
-        BodyTemplate::Map(entries) => entries
-            .iter()
-            .map(|(key, value)| Ok((key.clone(), fill(scene, value)?)))
-            .collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::step::Rendered;
     use crate::rules::fixtures::{self, event, notify_with, rule, rules, template};
     use crate::rules::render::{Rendering, render};
-    use serde_json::json;
+    use serde_json::Value;
     use std::time::Duration;
 
     fn sent(change: impl FnOnce(&mut NotifyStep)) -> Result<Notify, String> {
-        let mut step = notify_with(change);
+        sent_to(|_| (), change)
+    }
+
+    /// What is sent to a destination that was changed.
+    fn sent_to(
+        change: impl FnOnce(&mut Destination),
+        step: impl FnOnce(&mut NotifyStep),
+    ) -> Result<Notify, String> {
+        let mut destinations = fixtures::destinations();
+        change(Arc::make_mut(destinations.get_mut("lms").unwrap()));
+        let mut step = notify_with(step);
         step.timeout = Some(Duration::from_secs(20));
         let rules = rules(vec![rule(vec![step])]);
         let event = event();
         let context = fixtures::context(&event);
-        match render(
-            &rules,
-            &rules.rules[0],
-            0,
-            &context,
-            &fixtures::destinations(),
-        ) {
+        match render(&rules, &rules.rules[0], 0, &context, &destinations) {
             Ok(Rendering::Run(Rendered::Notify(notify))) => Ok(notify),
             Ok(other) => panic!("{other:?}"),
             Err(failure) => Err(failure.to_string()),
         }
-    }
-
-    fn text(source: &str) -> BodyTemplate {
-        BodyTemplate::Text(template(source))
     }
 
     #[test]
@@ -174,73 +141,26 @@ mod tests {
     }
 
     #[test]
-    fn callback_format_is_the_body_as_it_came() {
-        let notify = sent(|step| step.format = Some(Format::Callback)).unwrap();
-        assert_eq!(notify.body, event().body);
-        assert_eq!(notify.content_type, "application/json");
-    }
-
-    #[test]
-    fn format_that_is_not_built_is_named() {
-        assert_eq!(
-            sent(|step| step.format = Some(Format::WeCom)).unwrap_err(),
-            "unsupported: format \"wecom\" is not built in this version: give the step a `body`"
-        );
-    }
-
-    #[test]
-    fn leaf_that_is_one_expression_keeps_its_type() {
-        for (source, expected) in [
-            ("{{ height }}", json!(720)),
-            ("{{- height -}}\n", json!(720)),
-            ("{{ height }} ", json!(720)),
-            ("{{ height >= 720 }}", json!(true)),
-            ("{{ event.extra }}", json!({"a": 1})),
-            ("{{ event.null }}", json!(null)),
-            ("{{ steps.first.status }}", json!(200)),
-            ("{{ room.tags }}", json!({"department": "teaching"})),
-            ("{{ [height, 'x'] }}", json!([720, "x"])),
-            ("{{ 'a' if height < 1 }}", json!("")),
-            ("{{ '}}' ~ '{{' }}", json!("}}{{")),
-            (
-                "{{ event.extra.a | date('%FT%TZ') }}",
-                json!("1970-01-01T00:00:01Z"),
-            ),
-            ("{{ height }}p", json!("720p")),
-            ("{{ height }}{{ height }}", json!("720720")),
-            ("plain", json!("plain")),
+    fn format_that_the_secret_is_not_for_is_refused() {
+        let secret = |to: &mut Destination| to.secrets = vec!["whsec_c2VjcmV0".into()];
+        for (format, accepted) in [
+            (Format::Callback, true),
+            (Format::CloudEvents, true),
+            (Format::Feishu, false),
+            (Format::Slack, false),
         ] {
-            let body = BodyTemplate::Map(vec![("k".into(), text(source))]);
-            let notify = sent(|step| step.body = Some(body)).unwrap();
-            let body: Value = serde_json::from_slice(&notify.body).unwrap();
-            assert_eq!(body, json!({"k": expected}), "{source}");
+            let step = |step: &mut NotifyStep| {
+                step.format = Some(format);
+                step.text = Some(template("x"));
+            };
+            assert_eq!(sent_to(secret, step).is_ok(), accepted);
+            assert!(sent_to(|_| {}, step).is_ok());
         }
-    }
-
-    #[test]
-    fn body_that_is_one_text_is_sent_as_text() {
-        let notify = sent(|step| step.body = Some(text("room {{ room_id }}"))).unwrap();
-        assert_eq!(notify.body, "room class-7");
-        assert_eq!(notify.content_type, "text/plain; charset=utf-8");
-        let value = |step: &mut NotifyStep| {
-            step.body = Some(BodyTemplate::List(vec![BodyTemplate::Literal(json!(null))]));
-        };
-        assert_eq!(sent(value).unwrap().body, "[null]");
-    }
-
-    #[test]
-    fn absent_name_in_a_body_is_named_with_its_leaf() {
-        let body = || BodyTemplate::List(vec![text("{{ stream_name }}")]);
         assert_eq!(
-            sent(|step| step.body = Some(body())).unwrap_err(),
-            "template: body `{{ stream_name }}`: no field stream_name"
+            sent_to(secret, |step| step.format = Some(Format::WeCom)).unwrap_err(),
+            "invalid: destination \"lms\" has a secret for the format aftertake, and the step's format wecom is not signed with it: give the step a destination of its own"
         );
-        let long = format!("{}{{{{ stream_name }}}}", "录".repeat(300));
-        let failure = sent(|step| step.body = Some(text(&long))).unwrap_err();
-        assert_eq!(failure.matches('录').count(), SHOWN);
     }
-
-    const SHOWN: usize = crate::rules::render::SHOWN_SOURCE;
 
     #[test]
     fn headers_are_rendered_and_checked() {

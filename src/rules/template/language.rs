@@ -1,8 +1,9 @@
 //! The language of templates: minijinja with our filters, its limits, and its errors
 //! in our words.
 //!
-//! Built once and shared. Undefined names are errors, nothing is escaped, and every
-//! template has a bounded amount of work: what a file says must not stop the service.
+//! Built once and shared. Undefined names are errors, nothing is escaped but in chat
+//! messages, and every template has a bounded amount of work: what a file says must not
+//! stop the service.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -20,6 +21,7 @@ use minijinja::{
 use sha2::{Digest, Sha256};
 
 use super::check::closest;
+use crate::model::destination::Format;
 
 /// Instructions, or 64 bytes of data each, that one rendering may take. A body of the
 /// largest callback (64 KiB) written out as JSON takes 16,000.
@@ -83,7 +85,31 @@ fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<
     if lacks_inside(value) {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    escape_formatter(output, state, value)
+    match in_chat(state.name(), value) {
+        Some(text) => output.write_str(&text).map_err(Error::from),
+        None => escape_formatter(output, state, value),
+    }
+}
+
+/// The value as it has to be in a chat message, when that differs from what it is.
+///
+/// With `<…>` these chats call people to the room: a room's name must not. Slack reads
+/// entities in its stead (<https://docs.slack.dev/messaging/formatting-message-text>); Feishu
+/// and WeCom read none, so there the wide form of the character stands for it. The
+/// operator's own text, and what passed `| safe`, is left alone.
+fn in_chat(template: &str, value: &Value) -> Option<String> {
+    let plain = |value: &Value| (!value.is_safe()).then(|| value.to_string());
+    if template == Format::Slack.name() {
+        let text = plain(value)?.replace('&', "&amp;");
+        return Some(text.replace('<', "&lt;").replace('>', "&gt;"));
+    }
+    if [Format::Feishu, Format::WeCom]
+        .map(Format::name)
+        .contains(&template)
+    {
+        return Some(plain(value)?.replace('<', "＜"));
+    }
+    None
 }
 
 /// Whether a list or map holds an undefined value, which minijinja lets pass in silence.

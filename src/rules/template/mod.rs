@@ -13,6 +13,8 @@ use std::sync::Arc;
 use minijinja::Environment;
 use serde_json::Value;
 
+use crate::model::destination::Format;
+
 mod check;
 mod language;
 mod scan;
@@ -130,6 +132,14 @@ impl Template {
             return self.render(names).map(Value::String);
         }
         serde_json::to_value(&value).map_err(|error| Fault::Broken(error.to_string()))
+    }
+
+    /// Fills in the message of a chat format. The text was checked when its file was loaded;
+    /// in what way a value is written depends on the chat, which is known only here.
+    pub(super) fn message(source: &str, chat: Format, names: &Names) -> Result<String, Fault> {
+        language::ENVIRONMENT
+            .render_named_str(chat.name(), source, names.values.clone())
+            .map_err(|error| names.fault(&error))
     }
 
     /// Whether it needs an object: it names `object` or signs a link to it.

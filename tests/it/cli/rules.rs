@@ -72,6 +72,25 @@ rules:
 }
 
 #[test]
+fn message_to_a_chat_is_shown_with_the_places_of_its_signature() {
+    let folder = Folder::new().with_env("SECRET", "SEC-of-ours");
+    folder.write(
+        "rules.yaml",
+        "destinations:
+  feishu: { url: 'https://open.feishu.cn/open-apis/bot/v2/hook/token-of-ours', format: feishu, secret: '${SECRET}', text: '{{ room_id }}' }
+  dingtalk: { url: 'https://oapi.dingtalk.com/robot/send?access_token=token-of-ours', format: dingtalk, secret: '${SECRET}', text: '{{ rule }}' }
+  slack: { url: 'https://hooks.slack.com/services/T/B/token-of-ours', format: slack, text: '{{ room_id }}' }
+rules:
+  - { name: r, steps: [{ id: a, notify: feishu }, { id: b, notify: dingtalk }, { id: c, notify: slack }] }
+",
+    );
+    let shown = folder.fine(&["rules", "try", "rules.yaml", "callback.json"]);
+    assert!(!shown.contains("of-ours"), "{shown}");
+    let (_, rules) = shown.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(rules);
+}
+
+#[test]
 fn trial_as_document_has_every_rule_and_step() {
     let folder = Folder::new();
     let tried = folder.json(&["rules", "try", "rules.yaml", "callback.json"]);
