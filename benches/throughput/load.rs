@@ -146,7 +146,10 @@ fn complete(answer: &[u8]) -> bool {
 /// The signed request of callback number `number`: about 870 bytes of body, with times
 /// that advance as real ones do.
 pub(crate) fn callback(number: u64) -> Vec<u8> {
-    let body = body(number);
+    signed(number, &body(number))
+}
+
+fn signed(number: u64, body: &str) -> Vec<u8> {
     let (rand, timestamp) = (format!("{number:016x}"), "1772413200");
     let signature = signature::sign(&SecretString::from(KEY), &rand, timestamp, body.as_bytes());
     format!(
@@ -156,6 +159,20 @@ pub(crate) fn callback(number: u64) -> Vec<u8> {
         body.len(),
     )
     .into_bytes()
+}
+
+/// Posts one callback that says that the playlist `key` of `bucket` is complete.
+pub(crate) async fn announce(to: SocketAddr, bucket: &str, key: &str) {
+    let body = serde_json::json!({
+        "event_type": "RECORD_FILE_COMPLETE",
+        "record_format": "HLS",
+        "obs_bucket": bucket,
+        "obs_object": key,
+        "end_time": "2026-03-02T01:01:02Z",
+        "room_id": "class-7",
+    });
+    let mut stream = TcpStream::connect(to).await.expect("the service listens");
+    exchange(&mut stream, &signed(0, &body.to_string()), &mut Vec::new()).await;
 }
 
 /// Names callback `number`, in its body and in what is sent on.

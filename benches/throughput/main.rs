@@ -15,9 +15,16 @@ mod deliver;
 mod footprint;
 mod latency;
 mod load;
+mod rename;
 mod report;
 mod service;
 mod sink;
+
+/// The OBS of the tests, which checks every signature.
+#[path = "../../tests/it/support/fake_obs/mod.rs"]
+#[expect(unused, reason = "tests need more of it")]
+#[expect(clippy::unwrap_used, reason = "it is written for tests")]
+mod fake_obs;
 
 use std::time::Duration;
 
@@ -42,6 +49,9 @@ pub(crate) struct Options {
     /// Events or tasks that a filled store holds.
     #[arg(long, default_value_t = 1_000_000)]
     filled: u64,
+    /// Segments of the recording that is moved.
+    #[arg(long, default_value_t = 10_000)]
+    segments: usize,
     /// Connections that callbacks come in on, and senders that deliver.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -72,6 +82,8 @@ enum Measure {
     Claim,
     /// From the answer to the receiver at 100 callbacks a second.
     Latency,
+    /// Moving a long recording at OBS, against as many bare requests.
+    Rename,
 }
 
 impl Options {
@@ -106,9 +118,17 @@ async fn main() {
     if options.measures(Measure::Latency) {
         latency::measure(&options, &mut report).await;
     }
+    if options.measures(Measure::Rename) {
+        rename::measure(&options, &mut report).await;
+    }
     if options.json {
         println!("{:#}", report.json(&options));
     } else {
         println!("{}", report.text(&options));
     }
+}
+
+/// What the fake OBS waits with.
+async fn in_time<T>(signal: impl Future<Output = T>) -> T {
+    signal.await
 }

@@ -38,6 +38,10 @@ impl Deployment {
              rules:\n  - name: announce\n    when: {{ room: \"class-*\", duration: {{ at_least: 30s }} }}\n    steps: [{{ notify: lms }}]\n  \
              - name: labs\n    when: {{ room: \"lab-*\" }}\n    steps: [{{ notify: lms }}]\n",
         );
+        self.write_rules(&text);
+    }
+
+    pub(crate) fn write_rules(&self, text: &str) {
         std::fs::write(self.folder.path().join("rules.yaml"), text).expect("a rules file");
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 pub(crate) struct Sink {
     /// When the request about each callback came; kept only where it is asked for.
     arrivals: Option<Mutex<BTreeMap<u64, Instant>>>,
+    /// How long every request takes at least.
+    pace: Duration,
     received: AtomicU64,
     target: AtomicU64,
     reached: Notify,
@@ -23,20 +25,30 @@ pub(crate) struct Sink {
 impl Sink {
     /// Serves on a free port until the process ends.
     pub(crate) async fn serve() -> (Arc<Self>, SocketAddr) {
-        Self::start(None).await
+        Self::start(Self::default()).await
     }
 
     /// The same, noting when the request about each callback comes.
     pub(crate) async fn noting() -> (Arc<Self>, SocketAddr) {
-        Self::start(Some(Mutex::default())).await
+        let arrivals = Some(Mutex::default());
+        Self::start(Self {
+            arrivals,
+            ..Self::default()
+        })
+        .await
     }
 
-    async fn start(arrivals: Option<Mutex<BTreeMap<u64, Instant>>>) -> (Arc<Self>, SocketAddr) {
-        let sink = Arc::new(Self {
-            arrivals,
-            target: AtomicU64::new(u64::MAX),
+    /// The same, taking `pace` for every request.
+    pub(crate) async fn paced(pace: Duration) -> (Arc<Self>, SocketAddr) {
+        Self::start(Self {
+            pace,
             ..Self::default()
-        });
+        })
+        .await
+    }
+
+    async fn start(sink: Self) -> (Arc<Self>, SocketAddr) {
+        let sink = Arc::new(sink);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
         let counting = Arc::clone(&sink);
@@ -89,6 +101,9 @@ impl Sink {
             while let Some(length) = request_length(&buffer) {
                 self.note(&buffer[..length]);
                 buffer.drain(..length);
+                if !self.pace.is_zero() {
+                    tokio::time::sleep(self.pace).await;
+                }
                 if self.received.fetch_add(1, Ordering::SeqCst) + 1
                     >= self.target.load(Ordering::SeqCst)
                 {

@@ -57,6 +57,8 @@ struct State {
     ahead_ms: i64,
     /// Requests must carry [`TOKEN`].
     token: bool,
+    /// How long every request takes at least.
+    pace: Duration,
     /// Requests under way, and the most of them so far.
     under_way: usize,
     most: usize,
@@ -74,6 +76,7 @@ impl FakeObs {
             hook: None,
             ahead_ms: 0,
             token: false,
+            pace: Duration::ZERO,
             under_way: 0,
             most: 0,
         }));
@@ -167,6 +170,12 @@ impl FakeObs {
     /// Sets the server's clock this much ahead of ours.
     pub(crate) fn set_ahead(&self, ahead: Duration) {
         self.state().ahead_ms = i64::try_from(ahead.as_millis()).unwrap();
+    }
+
+    /// Makes every request take this long: what a benchmark measures against.
+    #[allow(dead_code, reason = "of those that this file is part of, only benchmarks do")]
+    pub(crate) fn set_pace(&self, pace: Duration) {
+        self.state().pace = pace;
     }
 
     /// Demands [`TOKEN`] with every request.
