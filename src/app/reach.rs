@@ -9,24 +9,22 @@ use crate::model::destination::Destination;
 use crate::model::task::Lane;
 use crate::object::{ObjectStore, folder};
 use crate::outbound::Guarded;
-use crate::worker::lane::Lanes;
 
-/// One lane for each bucket and destination, as wide as its `concurrency`.
+/// One lane for each bucket and destination, with its `concurrency`.
 pub(super) fn lanes(
     buckets: &BTreeMap<String, Bucket>,
     destinations: &BTreeMap<String, Destination>,
-) -> Lanes {
+) -> Vec<(Lane, usize)> {
     let buckets = buckets
         .values()
         .map(|bucket| (Lane::Bucket(bucket.name.clone()), bucket.concurrency));
     let destinations = destinations
         .values()
         .map(|to| (Lane::Destination(to.name.clone()), to.concurrency));
-    Lanes::new(
-        buckets
-            .chain(destinations)
-            .map(|(lane, size)| (lane, size as usize)),
-    )
+    buckets
+        .chain(destinations)
+        .map(|(lane, size)| (lane, size as usize))
+        .collect()
 }
 
 /// The folder buckets and all destinations. Other stores were refused before.

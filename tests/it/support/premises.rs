@@ -27,6 +27,7 @@ pub(crate) fn settings(folder: &Path, grace: Duration) -> Settings {
     let day = Duration::from_hours(24);
     Settings {
         rules: folder.join("rules.yaml"),
+        watch: false,
         store: StoreUrl::Sqlite(folder.join("a.db")),
         listen: "127.0.0.1:0".parse().unwrap(),
         admin: Admin::new("127.0.0.1:0".parse().unwrap(), None).unwrap(),
