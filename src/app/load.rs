@@ -8,33 +8,31 @@ use std::string::FromUtf8Error;
 use crate::rules::error::RulesError;
 use crate::rules::file::{self, Lookup, RulesFile};
 
-/// Why there is no rules file to be had.
+/// Why there is no rules file to be had. Each is told whole: none has a source that would be
+/// told again.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("read rules file {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("read rules file {}: {source}", path.display())]
-    NotText {
-        path: PathBuf,
-        source: FromUtf8Error,
-    },
+    #[error("read rules file {}: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("read rules file {}: {cause}", path.display())]
+    NotText { path: PathBuf, cause: FromUtf8Error },
     #[error(transparent)]
     Wrong(#[from] RulesError),
 }
 
 /// What the rules file at `path` holds.
 pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(path).map_err(|source| LoadError::Unreadable {
+    fs::read(path).map_err(|cause| LoadError::Unreadable {
         path: path.to_owned(),
-        source,
+        cause,
     })
 }
 
 /// The text that the rules file at `path` holds.
 pub fn text(path: &Path, content: Vec<u8>) -> Result<String, LoadError> {
-    String::from_utf8(content).map_err(|source| LoadError::NotText {
+    String::from_utf8(content).map_err(|cause| LoadError::NotText {
         path: path.to_owned(),
-        source,
+        cause,
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::in_force::{Present, Ready};
 use super::load::{self, LoadError};
-use super::{StartError, refuse_unbuilt};
+use super::refuse_unbuilt;
 use crate::clock;
 use crate::http::ops::Standing;
 use crate::http::reload::{Refused, Reload, RulesInForce};
@@ -124,7 +124,7 @@ impl Parts {
         read.unwrap_or_else(|error| {
             Err(LoadError::Unreadable {
                 path: self.path.clone(),
-                source: io::Error::other(error),
+                cause: io::Error::other(error),
             })
         })
     }
@@ -172,12 +172,15 @@ impl Parts {
     async fn parse(&self, content: Content) -> Result<RulesFile, Refused> {
         let (path, lookup) = (self.path.clone(), Arc::clone(&self.lookup));
         let parse = move || {
-            let file = load::load(&path, content?, &*lookup)?;
-            refuse_unbuilt(&file)?;
-            Ok::<_, StartError>(file)
+            let loaded = content.and_then(|content| load::load(&path, content, &*lookup));
+            let file = loaded.map_err(|error| error.to_string())?;
+            match refuse_unbuilt(&file) {
+                Ok(()) => Ok(file),
+                Err(error) => Err(file.mask.apply(&error.to_string()).into_owned()),
+            }
         };
         match tokio::task::spawn_blocking(parse).await {
-            Ok(parsed) => parsed.map_err(|error| refused(error.to_string(), false)),
+            Ok(parsed) => parsed.map_err(|reason| refused(reason, false)),
             Err(crashed) => Err(refused(format!("loading crashed: {crashed}"), false)),
         }
     }

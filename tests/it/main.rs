@@ -12,6 +12,7 @@ mod killed;
 mod layering;
 mod notify;
 mod outbound;
+mod reload;
 mod rename;
 mod rename_faults;
 mod rules_file;

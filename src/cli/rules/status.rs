@@ -12,6 +12,7 @@ use crate::cli::args::Parsed;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{Answer, OutFlags};
 use crate::cli::serve;
+use crate::outbound::origin;
 
 /// How long the service may take to answer: longer than it waits for its store.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,18 +76,19 @@ impl Service {
         let (status, body) = self
             .exchange(token)
             .await
-            .with_context(|| format!("ask {}", self.admin))
+            .map_err(reqwest::Error::without_url)
+            .with_context(|| format!("ask {}", self.shown()))
             .map_err(|error| Stop::new(Exit::Unavailable, error))?;
         if status == StatusCode::UNAUTHORIZED {
             let help = "asks for another token: give it with --admin-token-file FILE";
             return Err(Stop::say(
                 Exit::BadSettings,
-                format!("{} {help}", self.admin),
+                format!("{} {help}", self.shown()),
             ));
         }
         serde_json::from_slice(&body).map_err(|_| {
             let help = "does not answer as an operator listener of Aftertake does; name another with --admin";
-            Stop::say(Exit::Unavailable, format!("{} {help}", self.admin))
+            Stop::say(Exit::Unavailable, format!("{} {help}", self.shown()))
         })
     }
 
@@ -102,6 +104,11 @@ impl Service {
         }
         let response = request.send().await?;
         Ok((response.status(), response.bytes().await?))
+    }
+
+    /// Without what may be a password.
+    fn shown(&self) -> String {
+        origin(&self.admin)
     }
 
     fn readyz(&self) -> Url {
@@ -145,7 +152,10 @@ mod tests {
     fn listener_is_named_by_its_url_or_its_address() {
         for (text, asked) in [
             ("127.0.0.1:8081", "http://127.0.0.1:8081/readyz"),
-            ("https://ops.example.com/at/", "https://ops.example.com/at/readyz"),
+            (
+                "https://ops.example.com/at/",
+                "https://ops.example.com/at/readyz",
+            ),
         ] {
             let service = Service {
                 admin: admin(text).unwrap(),
