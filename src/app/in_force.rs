@@ -12,8 +12,9 @@ use http::HeaderMap;
 use super::reach;
 use crate::http::callback::{Gate, Refusal};
 use crate::http::gate::SparkRtcGate;
+use crate::http::reload::RulesInForce;
 use crate::model::secret::Mask;
-use crate::model::task::{Lane, RevisionId};
+use crate::model::task::Lane;
 use crate::model::time::Timestamp;
 use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
 use crate::store::{Arrival, Store, Unavailable};
@@ -81,8 +82,10 @@ impl Ready {
 }
 
 impl InForce {
-    pub(super) fn revision(&self) -> RevisionId {
-        self.gate.rules.rules.revision
+    /// What operators are told of it, when it is in force since `loaded`.
+    pub(super) fn since(&self, loaded: Timestamp) -> RulesInForce {
+        let revision = self.gate.rules.rules.revision;
+        RulesInForce { revision, loaded }
     }
 
     /// Hides the secrets of this file and of all before it.

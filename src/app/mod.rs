@@ -75,7 +75,7 @@ pub struct Service {
 
 impl Service {
     /// Starts the service on rules that were loaded; `lookup` gives the values of `${NAME}`
-    /// for rules of earlier runs.
+    /// at reloads, and for rules of earlier runs.
     pub async fn start(
         settings: &Settings,
         file: RulesFile,
@@ -98,10 +98,7 @@ impl Service {
         let metrics = Arc::new(Metrics::default());
         let store = open(settings, &metrics)?;
         ready.store(&*store).await?;
-        let rules = RulesInForce {
-            revision: ready.in_force.revision(),
-            loaded: clock::now(),
-        };
+        let rules = ready.in_force.since(clock::now());
         metrics.rules(rules.revision, rules.loaded, None);
         let present = Present::new(ready.in_force);
         let workers = Workers::new(Parts {
@@ -127,10 +124,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             standing: standing.subscribe(),
             reload: Arc::new(reloader.clone()),
-            token: settings
-                .admin
-                .token()
-                .map(|token| Token::new(token.expose_secret())),
+            token: token(settings),
         };
         let intake = Intake {
             gate: present,
@@ -218,6 +212,11 @@ fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, O
         told(operations, watch.elapsed());
     });
     Ok(Arc::new(SqliteStore::open(path, sparkrtc::decode, around)?))
+}
+
+fn token(settings: &Settings) -> Option<Token> {
+    let token = settings.admin.token()?;
+    Some(Token::new(token.expose_secret()))
 }
 
 fn retention(settings: &Settings) -> Retention {

@@ -160,12 +160,11 @@ impl Parts {
         let ready = Ready::new(file, Arc::clone(&self.lookup), self.present.get().mask());
         let stored = ready.store(&*self.store).await;
         stored.map_err(|error| refused(error.to_string(), true))?;
-        let revision = ready.in_force.revision();
+        let rules = ready.in_force.since(clock::now());
         // In this order: a task that is claimed from a new lane finds what it needs.
         self.present.replace(ready.in_force);
         self.lanes.replace(ready.lanes);
-        let loaded = clock::now();
-        Ok(RulesInForce { revision, loaded })
+        Ok(rules)
     }
 
     /// Apart from the runtime's threads: a large file takes a while.

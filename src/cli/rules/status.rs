@@ -1,5 +1,6 @@
 //! `aftertake rules status`: asks a running service which rules it goes by.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The service that is asked.
 #[derive(Debug, clap::Args)]
-pub(super) struct Service {
+pub(in crate::cli) struct Service {
     /// Where the service listens for operators
     #[arg(
         long,
@@ -125,7 +126,7 @@ impl Answer for Status {
         let loaded = self.loaded.clone().unwrap_or_else(unknown);
         let mut text = format!("{revision} is in force, loaded at {loaded}\n");
         if let Some(Refused { at, reason }) = &self.reload_error {
-            text += &format!("the reload at {at} was refused:\n{reason}\n");
+            let _ = writeln!(text, "the reload at {at} was refused:\n{reason}");
         }
         text
     }

@@ -52,24 +52,16 @@ impl Program {
                 let _ = tell.send(serde_json::from_str(&line).unwrap());
             }
         });
-        let mut program = Self {
+        let serves = wait(&log, "aftertake serves");
+        Self {
             child,
             log,
-            admin: String::new(),
-        };
-        let serves = program.says("aftertake serves");
-        program.admin = serves["admin_listen"].as_str().unwrap().to_owned();
-        program
+            admin: serves["admin_listen"].as_str().unwrap().to_owned(),
+        }
     }
 
-    /// Waits for the log line that begins so.
     fn says(&self, message: &str) -> Value {
-        loop {
-            let line = self.log.recv_timeout(TOO_LONG).unwrap();
-            if line["message"].as_str().unwrap().starts_with(message) {
-                return line;
-            }
-        }
+        wait(&self.log, message)
     }
 
     fn hang_up(&self) {
@@ -84,6 +76,16 @@ impl Program {
 
     fn status(&self, flags: &[&str]) -> Output {
         status(&[&["--admin", &self.admin], flags].concat())
+    }
+}
+
+/// Waits for the log line that begins so.
+fn wait(log: &Receiver<Value>, message: &str) -> Value {
+    loop {
+        let line = log.recv_timeout(TOO_LONG).unwrap();
+        if line["message"].as_str().unwrap().starts_with(message) {
+            return line;
+        }
     }
 }
 

@@ -97,6 +97,8 @@ async fn reload_that_cannot_be_stored_is_asked_to_come_again_and_changes_nothing
     running.store.free().await;
     let after = readyz(&running).await;
     assert_eq!(before["revision"], after["revision"]);
+    running.front.announce("a.mp4").await;
+    assert_eq!(premises.only().row.rule, "announce");
     assert_eq!(running.front.reload().await.0, 200);
     running.service.drain().await;
 }
