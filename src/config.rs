@@ -16,6 +16,8 @@ use secrecy::SecretString;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub rules: PathBuf,
+    /// Whether the rules are loaded again when their file changes.
+    pub watch: bool,
     pub store: StoreUrl,
     /// Where callbacks come in.
     pub listen: ListenAddr,

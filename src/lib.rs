@@ -54,6 +54,10 @@
 //! **Why are there no leases with a time?** A store is served by one process, held by a file
 //! lock. What was running when a process starts is due at once; what it runs never expires.
 //!
+//! **Why is a watched file read every second?** Editors replace it and Kubernetes swaps a link
+//! on the way to it; network file systems tell no changes. Its content is all that counts, and
+//! two equal looks in a row tell one that is written from one that is being written.
+//!
 //! **Why does a retrying task give up its turn?** Rules are independent: a tag must not wait
 //! because another rule's rename is refused. Only unfinished moves hold the turn.
 //!

@@ -5,11 +5,13 @@
 //! claims, no more callbacks; running steps get the grace time; the rest is handed back.
 
 mod handoff;
+mod in_force;
+pub mod load;
 mod lookup;
 mod reach;
+mod reload;
 mod system;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,26 +22,31 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::in_force::{Present, Ready};
+use self::load::LoadError;
+use self::reload::Reloader;
 pub use self::system::{serve, start_log};
 use crate::callback::sparkrtc;
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::config::{Settings, StoreUrl};
 use crate::http::callback::{self, Intake};
-use crate::http::gate::SparkRtcGate;
 use crate::http::ops::{self, Ops, Standing, Token};
+use crate::http::reload::RulesInForce;
 use crate::http::server::{self, BindError, Drained, Limits};
 use crate::model::failure::Failure;
 use crate::model::secret::Mask;
-use crate::model::task::RevisionId;
-use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision, unbuilt};
+use crate::rules::file::{Lookup, RulesFile, unbuilt};
 use crate::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
 use crate::telemetry::Metrics;
-use crate::worker::{Parse, Parts, Paused, Revisions, Workers};
+use crate::worker::lane::Lanes;
+use crate::worker::{Parts, Paused, Workers};
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -62,6 +69,7 @@ pub struct Service {
     /// Where operators ask.
     pub admin: SocketAddr,
     workers: Workers,
+    reloader: Reloader,
     grace: Duration,
     stop_public: CancellationToken,
     stop_admin: CancellationToken,
@@ -71,7 +79,7 @@ pub struct Service {
 
 impl Service {
     /// Starts the service on rules that were loaded; `lookup` gives the values of `${NAME}`
-    /// for rules of earlier runs.
+    /// at reloads, and for rules of earlier runs.
     pub async fn start(
         settings: &Settings,
         file: RulesFile,
@@ -88,50 +96,43 @@ impl Service {
         open: impl FnOnce(&Settings, &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError>,
     ) -> Result<Self, StartError> {
         refuse_unbuilt(&file)?;
-        let (buckets, destinations) = (file.buckets, file.destinations);
-        let bucket_names = buckets.keys().cloned().collect();
-        let lanes = reach::lanes(&buckets, &destinations);
-        let reach = reach::reach(buckets, destinations).map_err(StartError::Bucket)?;
+        let ready =
+            Ready::new(file, Arc::clone(&lookup), &Mask::default()).map_err(StartError::Bucket)?;
         let public = server::bind(settings.listen.socket_addr(), "--listen").await?;
         let admin = server::bind(settings.admin.listen().socket_addr(), "--admin-listen").await?;
         let metrics = Arc::new(Metrics::default());
         let store = open(settings, &metrics)?;
-        let parse = parser(bucket_names, file.mask.clone(), lookup);
-        let rules = Arc::new(Revision {
-            rules: file.rules,
-            mask: file.mask,
-        });
-        let revision = rules.rules.revision;
-        store
-            .keep_revision(revision, rules.rules.text.clone())
-            .await?;
-        let known = lanes.names().cloned().collect();
-        for lane in store.mark_unknown_lanes(known).await? {
-            tracing::warn!(%lane, "tasks wait: the name is not in the rules file");
-        }
+        ready.store(&*store).await?;
+        let rules = ready.in_force.since(clock::now());
+        metrics.rules(rules.revision, rules.loaded, None);
+        let present = Present::new(ready.in_force);
         let workers = Workers::new(Parts {
             store: Arc::clone(&store),
-            reach: Arc::new(reach),
-            revisions: Arc::new(Revisions::new(Arc::clone(&rules), parse)),
-            lanes: Arc::new(lanes),
+            in_force: present.steps(),
+            lanes: Arc::new(Lanes::new(ready.lanes)),
             metrics: Arc::clone(&metrics),
             retention: retention(settings),
         });
         workers.start();
+        let standing = standing(rules, workers.paused());
+        let reloader = Reloader::new(reload::Parts {
+            path: settings.rules.clone(),
+            lookup,
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
+            present: Arc::clone(&present),
+            lanes: Arc::clone(workers.lanes()),
+            standing: Arc::clone(&standing),
+        });
         let ops = Ops {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
-            standing: standing(revision, workers.paused()),
-            token: settings
-                .admin
-                .token()
-                .map(|token| Token::new(token.expose_secret())),
+            standing: standing.subscribe(),
+            reload: Arc::new(reloader.clone()),
+            token: token(settings),
         };
         let intake = Intake {
-            gate: Arc::new(SparkRtcGate {
-                callers: file.callbacks,
-                rules,
-            }),
+            gate: present,
             store,
             handoff: Arc::new(handoff::ToWorkers(workers.clone())),
             metrics,
@@ -142,6 +143,7 @@ impl Service {
             intake,
             ops,
             workers,
+            reloader,
             settings.grace,
         ))
     }
@@ -152,6 +154,7 @@ impl Service {
         intake: Intake,
         ops: Ops,
         workers: Workers,
+        reloader: Reloader,
         grace: Duration,
     ) -> Self {
         let (stop_public, stop_admin) = (CancellationToken::new(), CancellationToken::new());
@@ -160,6 +163,7 @@ impl Service {
             public: public.local_addr().unwrap_or(unknown),
             admin: admin.local_addr().unwrap_or(unknown),
             workers,
+            reloader,
             grace,
             public_listener: tokio::spawn(server::serve(
                 public,
@@ -215,15 +219,9 @@ fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, O
     Ok(Arc::new(SqliteStore::open(path, sparkrtc::decode, around)?))
 }
 
-/// Parses the rules of earlier runs. `mask` hides what the file in force hides; what came
-/// from the environment into the old rules alone is hidden, too.
-fn parser(buckets: BTreeSet<String>, mask: Mask, lookup: Arc<dyn Lookup + Send + Sync>) -> Parse {
-    Box::new(move |text| {
-        let revision =
-            parse_revision(text, &buckets, &*lookup).map_err(|error| error.to_string())?;
-        let mask = mask.and(&revision.mask);
-        Ok(Revision { mask, ..revision })
-    })
+fn token(settings: &Settings) -> Option<Token> {
+    let token = settings.admin.token()?;
+    Some(Token::new(token.expose_secret()))
 }
 
 fn retention(settings: &Settings) -> Retention {
@@ -235,21 +233,19 @@ fn retention(settings: &Settings) -> Retention {
 
 /// What operators are told of rules and workers, kept up to date for as long as anybody asks.
 fn standing(
-    revision: RevisionId,
+    rules: RulesInForce,
     mut paused: watch::Receiver<Paused>,
-) -> watch::Receiver<Standing> {
-    let now = move |workers_paused| Standing {
-        revision: Some(revision),
-        workers_paused,
-    };
-    let (sender, receiver) = watch::channel(now(None));
+) -> Arc<watch::Sender<Standing>> {
+    let standing = Arc::new(watch::Sender::new(Standing {
+        rules: Some(rules),
+        ..Standing::default()
+    }));
+    let told = Arc::clone(&standing);
     tokio::spawn(async move {
-        while paused.changed().await.is_ok() {
+        while paused.changed().await.is_ok() && !told.is_closed() {
             let reason = paused.borrow_and_update().why.clone();
-            if sender.send(now(reason)).is_err() {
-                return;
-            }
+            told.send_modify(|standing| standing.workers_paused = reason);
         }
     });
-    receiver
+    standing
 }

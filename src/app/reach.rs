@@ -11,24 +11,22 @@ use crate::model::task::Lane;
 use crate::object::obs::ObsStore;
 use crate::object::{ObjectStore, folder};
 use crate::outbound::Guarded;
-use crate::worker::lane::Lanes;
 
-/// One lane for each bucket and destination, as wide as its `concurrency`.
+/// One lane for each bucket and destination, with its `concurrency`.
 pub(super) fn lanes(
     buckets: &BTreeMap<String, Bucket>,
     destinations: &BTreeMap<String, Destination>,
-) -> Lanes {
+) -> Vec<(Lane, usize)> {
     let buckets = buckets
         .values()
         .map(|bucket| (Lane::Bucket(bucket.name.clone()), bucket.concurrency));
     let destinations = destinations
         .values()
         .map(|to| (Lane::Destination(to.name.clone()), to.concurrency));
-    Lanes::new(
-        buckets
-            .chain(destinations)
-            .map(|(lane, size)| (lane, size as usize)),
-    )
+    buckets
+        .chain(destinations)
+        .map(|(lane, size)| (lane, size as usize))
+        .collect()
 }
 
 /// All buckets and destinations. Asks none of them anything yet; fails with why a bucket

@@ -8,12 +8,13 @@ use anyhow::Context;
 use bytes::Bytes;
 
 use super::exit::{Exit, Stop};
+use crate::app::load::{self, LoadError};
 use crate::callback::{CallbackHeaders, sparkrtc};
 use crate::clock;
 use crate::config::Environment;
 use crate::model::event::Event;
 use crate::rules::error::RulesError;
-use crate::rules::file::{self, RulesFile};
+use crate::rules::file::RulesFile;
 
 /// The rules file at `path`, with the variables of this process's environment.
 pub(super) fn rules(path: &Path) -> Result<RulesFile, Stop> {
@@ -23,18 +24,20 @@ pub(super) fn rules(path: &Path) -> Result<RulesFile, Stop> {
 
 /// Parses the rules file at `path`; relative paths in it start from its folder.
 pub(super) fn parse(path: &Path, text: &str) -> Result<RulesFile, RulesError> {
-    let base = path.parent().unwrap_or(Path::new(""));
-    file::parse(&path.display().to_string(), text, base, &Environment)
+    load::parse(path, text, &Environment)
 }
 
 /// The text of a rules file.
 pub(super) fn text(path: &Path) -> Result<String, Stop> {
-    let bytes = fs::read(path)
-        .with_context(|| format!("read rules file {}", path.display()))
-        .map_err(|error| Stop::new(Exit::NoInput, error))?;
-    String::from_utf8(bytes)
-        .with_context(|| format!("read rules file {}", path.display()))
-        .map_err(|error| Stop::new(Exit::BadInput, error))
+    let text = load::read(path).and_then(|content| load::text(path, content));
+    text.map_err(|error| Stop::new(exit_of(&error), error))
+}
+
+pub(super) const fn exit_of(error: &LoadError) -> Exit {
+    match error {
+        LoadError::Unreadable { .. } => Exit::NoInput,
+        LoadError::NotText { .. } | LoadError::Wrong(_) => Exit::BadInput,
+    }
 }
 
 /// The callback whose body is in the file at `path`, or on standard input for `-`,

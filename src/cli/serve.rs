@@ -1,9 +1,10 @@
 //! `aftertake serve`: the flags of the service, put together into its settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::BoolishValueParser;
 
 use super::args::{Parsed, RulesFlag, StoreFlag};
 use super::exit::{Exit, Stop};
@@ -11,7 +12,7 @@ use super::{load, store};
 use crate::app::{self, StartError};
 use crate::config::{self, Admin, ListenAddr, LogFormat, Retention, Settings};
 
-/// Take callbacks and work on them until SIGTERM or SIGINT
+/// Take callbacks and work on them until SIGTERM or SIGINT; SIGHUP loads the rules again
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  aftertake serve --rules rules.yaml --store sqlite:/var/lib/aftertake/aftertake.db"
@@ -19,6 +20,17 @@ use crate::config::{self, Admin, ListenAddr, LogFormat, Retention, Settings};
 pub(super) struct Serve {
     #[command(flatten)]
     rules: RulesFlag,
+    /// Load the rules again when the file changes, beside SIGHUP and POST /-/reload
+    ///
+    /// The file is looked at every second, and loaded when two looks in a row find the same.
+    /// Secrets that come from files are read again at each reload, but not watched.
+    #[arg(
+        long,
+        env = "AFTERTAKE_WATCH",
+        hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    watch: bool,
     #[command(flatten)]
     store: StoreFlag,
     /// Where callbacks come in
@@ -104,15 +116,8 @@ impl Serve {
     pub(super) fn run(self) -> Result<Exit, Stop> {
         let settings = self.settings()?;
         app::start_log(&settings).map_err(|error| Stop::new(Exit::BadSettings, error))?;
-        let file = load::rules(&settings.rules)?;
-        for warning in &file.warnings {
-            tracing::warn!("{}:{warning}", settings.rules.display());
-        }
-        let served = runtime()?.block_on(app::serve(
-            &settings,
-            file,
-            std::sync::Arc::new(config::Environment),
-        ));
+        let served = app::serve(&settings, std::sync::Arc::new(config::Environment));
+        let served = runtime()?.block_on(served);
         served.map(|()| Exit::Fine).map_err(refused)
     }
 
@@ -125,6 +130,7 @@ impl Serve {
             admin: Admin::new(self.admin_listen, token_file).map_err(unfit)?,
             retention: Retention::new(self.retention, self.dedup_horizon).map_err(unfit)?,
             rules: self.rules.rules,
+            watch: self.watch,
             store: self.store.store,
             listen: self.listen,
             grace: self.grace,
@@ -134,14 +140,16 @@ impl Serve {
     }
 
     fn admin_token(&self) -> Result<Option<String>, Stop> {
-        let Some(path) = &self.admin_token_file else {
-            return Ok(None);
-        };
-        std::fs::read_to_string(path)
-            .map(Some)
-            .with_context(|| format!("read --admin-token-file {}", path.display()))
-            .map_err(|error| Stop::new(Exit::NoInput, error))
+        let file = self.admin_token_file.as_deref();
+        file.map(read_token).transpose()
     }
+}
+
+/// What the file holds that `--admin-token-file` names.
+pub(super) fn read_token(path: &Path) -> Result<String, Stop> {
+    std::fs::read_to_string(path)
+        .with_context(|| format!("read --admin-token-file {}", path.display()))
+        .map_err(|error| Stop::new(Exit::NoInput, error))
 }
 
 /// The runtime of the service and of the demo.
@@ -157,6 +165,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
 /// Why the service did not start, as an exit.
 pub(super) fn refused(error: StartError) -> Stop {
     let exit = match &error {
+        StartError::Load(error) => load::exit_of(error),
         StartError::Bind(_) | StartError::Store(_) => Exit::Unavailable,
         StartError::Open(error) => store::exit_of(error),
         StartError::Unbuilt(_) | StartError::Bucket(_) => Exit::BadInput,

@@ -8,5 +8,6 @@ mod body;
 pub mod callback;
 pub mod gate;
 pub mod ops;
+pub mod reload;
 mod reply;
 pub mod server;

@@ -1,4 +1,4 @@
-//! The operator listener: whether the service is ready, and its metrics.
+//! The operator listener: whether the service is ready, its metrics, and reload.
 //!
 //! Readiness never depends on a bucket or a destination: a recorder must be able to
 //! reach us while they are down, for that is when its callbacks have to be kept.
@@ -18,10 +18,10 @@ use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 use crate::clock;
-use crate::model::task::RevisionId;
 use crate::store::{Figures, Store};
 use crate::telemetry::{Metrics, metrics};
 
+use super::reload::{self, Refused, Reload, RulesInForce};
 use super::reply;
 use super::server::Site;
 
@@ -34,6 +34,7 @@ pub struct Ops {
     pub store: Arc<dyn Store>,
     pub metrics: Arc<Metrics>,
     pub standing: watch::Receiver<Standing>,
+    pub reload: Arc<dyn Reload>,
     /// Asked for everywhere but on `/healthz`.
     pub token: Option<Token>,
 }
@@ -41,8 +42,10 @@ pub struct Ops {
 /// How the service stands at present.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The rules in force; `None` until they are loaded.
-    pub revision: Option<RevisionId>,
+    /// `None` until the rules are loaded.
+    pub rules: Option<RulesInForce>,
+    /// The last reload, when it was refused.
+    pub refused: Option<Refused>,
     /// Why no task is claimed for the time being.
     pub workers_paused: Option<String>,
 }
@@ -51,7 +54,7 @@ pub struct Standing {
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
-/// `/healthz`, `/readyz` and `/metrics`.
+/// `/healthz`, `/readyz`, `/metrics` and `/-/reload`.
 pub fn site(ops: Ops) -> Site {
     let token = ops.token.clone();
     let ops = warp::any().map(move || ops.clone());
@@ -61,10 +64,15 @@ pub fn site(ops: Ops) -> Site {
         .then(readyz);
     let metrics = warp::path!("metrics")
         .and(reply::get_or_head())
-        .and(ops)
+        .and(ops.clone())
         .then(metrics);
+    let reload = warp::path!("-" / "reload")
+        .and(warp::method())
+        .and(ops)
+        .then(reload::answer);
+    let guarded = readyz.or(metrics).unify().or(reload).unify();
     let routes = reply::healthz()
-        .or(token_bearer(token).and(readyz.or(metrics).unify()))
+        .or(token_bearer(token).and(guarded))
         .unify()
         .recover(async |rejection| Ok::<_, Infallible>(rejected(&rejection)))
         .unify()
@@ -75,11 +83,13 @@ pub fn site(ops: Ops) -> Site {
 async fn readyz(ops: Ops) -> Response {
     let store = ops.figures().await;
     let standing = ops.standing.borrow().clone();
-    let ready = store.is_ok() && standing.revision.is_some();
+    let ready = store.is_ok() && standing.rules.is_some();
     let document = json!({
         "ready": ready,
         "version": env!("CARGO_PKG_VERSION"),
-        "revision": standing.revision.map(|revision| revision.to_string()),
+        "revision": standing.rules.map(|rules| rules.revision.to_string()),
+        "loaded": standing.rules.map(|rules| rules.loaded),
+        "reload_error": standing.refused.map(|Refused { at, reason, .. }| json!({ "at": at, "reason": reason })),
         "store": store.map_or_else(|reason| reason, |_figures| "open".to_owned()),
         "workers_paused": standing.workers_paused,
     });

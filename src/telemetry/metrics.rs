@@ -18,7 +18,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::attempt::{AttemptRecord, Outcome};
-use crate::model::task::TaskState;
+use crate::model::task::{RevisionId, TaskState};
+use crate::model::time::Timestamp;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -79,6 +80,9 @@ impl CallbackResult {
     }
 }
 
+/// How a reload can end: the rules file was loaded, or refused.
+const RELOAD_RESULTS: [&str; 2] = ["loaded", "refused"];
+
 /// The metrics of one running service.
 #[derive(Debug)]
 pub struct Metrics {
@@ -92,11 +96,20 @@ pub struct Metrics {
     commit_duration: Histogram,
     store_up: Gauge,
     workers_paused: Gauge,
+    rules: Family<RevisionLabel, Gauge>,
+    rules_loaded: Gauge<f64, AtomicU64>,
+    reloads: Family<ResultLabel, Counter>,
+    reload_refused: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RevisionLabel {
+    revision: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -132,10 +145,17 @@ impl Default for Metrics {
             commit_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             store_up: Gauge::default(),
             workers_paused: Gauge::default(),
+            rules: Family::default(),
+            rules_loaded: Gauge::default(),
+            reloads: Family::default(),
+            reload_refused: Gauge::default(),
         };
         metrics.register();
         for result in CallbackResult::ALL {
             drop(metrics.callbacks.get_or_create(&result.into()));
+        }
+        for result in RELOAD_RESULTS {
+            drop(metrics.reloads.get_or_create(&ResultLabel { result }));
         }
         metrics.queue([0; TaskState::NAMES.len()], None);
         metrics
@@ -190,6 +210,26 @@ impl Metrics {
     /// Shows whether the workers claim nothing for the time being.
     pub fn workers_paused(&self, paused: bool) {
         self.workers_paused.set(paused.into());
+    }
+
+    /// Shows the revision in force, instead of `replaced`, and when it was loaded.
+    pub fn rules(&self, revision: RevisionId, loaded: Timestamp, replaced: Option<RevisionId>) {
+        let label = |revision: RevisionId| RevisionLabel {
+            revision: revision.to_string(),
+        };
+        self.rules.get_or_create(&label(revision)).set(1);
+        if let Some(replaced) = replaced.filter(|replaced| *replaced != revision) {
+            self.rules.remove(&label(replaced));
+        }
+        let loaded = loaded.since(Timestamp::from_millis(0));
+        self.rules_loaded.set(loaded.as_secs_f64());
+    }
+
+    /// Counts a reload, and shows whether it was refused.
+    pub fn reload(&self, refused: bool) {
+        let result = RELOAD_RESULTS[usize::from(refused)];
+        self.reloads.get_or_create(&ResultLabel { result }).inc();
+        self.reload_refused.set(refused.into());
     }
 
     /// What a store is given to report its commits.
@@ -267,6 +307,32 @@ impl Metrics {
             "1 while no task is claimed, else 0",
             self.workers_paused.clone(),
         );
+        self.register_rules();
+    }
+
+    fn register_rules(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "rules_info",
+            "The revision of the rules in force",
+            self.rules.clone(),
+        );
+        registry.register_with_unit(
+            "rules_loaded_timestamp",
+            "When the rules in force were loaded, since 1970",
+            Unit::Seconds,
+            self.rules_loaded.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Reloads of the rules file by how they ended",
+            self.reloads.clone(),
+        );
+        registry.register(
+            "reload_refused",
+            "1 while the last reload was refused and the rules before it are in force, else 0",
+            self.reload_refused.clone(),
+        );
     }
 }
 
@@ -286,7 +352,6 @@ fn step_duration() -> Histogram {
 #[cfg(test)]
 mod tests {
     use crate::model::failure::{Failure, FailureKind};
-    use crate::model::time::Timestamp;
 
     use super::*;
 
@@ -344,6 +409,28 @@ mod tests {
                 "aftertake_step_duration_seconds_count{action=\"notify\"} 1",
             ],
         );
+    }
+
+    #[test]
+    fn revision_in_force_is_the_only_one_shown() {
+        let metrics = Metrics::default();
+        let [old, new] = ["old", "new"].map(RevisionId::of);
+        metrics.rules(old, Timestamp::from_millis(1000), None);
+        metrics.rules(new, Timestamp::from_millis(2500), Some(old));
+        metrics.rules(new, Timestamp::from_millis(3500), Some(new));
+        metrics.reload(true);
+        let line = format!("aftertake_rules_info{{revision=\"{new}\"}} 1");
+        assert_shows(
+            &metrics,
+            &[
+                &line,
+                "aftertake_rules_loaded_timestamp_seconds 3.5",
+                "aftertake_reloads_total{result=\"refused\"} 1",
+                "aftertake_reloads_total{result=\"loaded\"} 0",
+                "aftertake_reload_refused 1",
+            ],
+        );
+        assert!(!metrics.encode().contains(&old.to_string()));
     }
 
     #[test]

@@ -70,10 +70,10 @@ impl Runner {
                 ),
             ));
         }
-        if let Some(reason) = self.gone(work) {
+        if let Some(reason) = gone(work) {
             return Ok(Ended::not_begun(Ran::Unable(reason)));
         }
-        match self.render(work, signed) {
+        match render_step(work, signed) {
             Ok(Rendering::Run(rendered)) => self.act(work, &rendered, &stop).await,
             Ok(Rendering::Skip(reason)) => Ok(Ended::skipped(reason)),
             Err(failure) => Ok(Ended::failed(failure, None)),
@@ -97,55 +97,6 @@ impl Runner {
             rename::Standing::After => Ok(CancellationToken::new()),
             rename::Standing::Untouched | rename::Standing::Before => Err(Ran::Cancelled),
         }
-    }
-
-    /// Why the step cannot start: a name that is gone from the rules file.
-    fn gone(&self, work: &Work<'_>) -> Option<String> {
-        let reach = &self.parts.reach;
-        let known = match &work.claim.task().lane {
-            Lane::Bucket(name) => reach.buckets.contains_key(name),
-            Lane::Destination(name) => reach.destinations.contains_key(name),
-        };
-        (!known).then(|| format!("{} is not in the rules file", work.claim.task().lane))
-    }
-
-    fn render(&self, work: &Work<'_>, signed: &Signed) -> Result<Rendering, Failure> {
-        let place = work.place().cloned();
-        let bucket = place
-            .as_ref()
-            .and_then(|place| self.parts.reach.buckets.get(&place.bucket));
-        let url = place
-            .as_ref()
-            .zip(bucket)
-            .map(|(place, bucket)| bucket.store.url(&place.key));
-        let sign_url = place.clone().zip(bucket).map(|(place, bucket)| {
-            let (store, signed) = (Arc::clone(&bucket.store), Arc::clone(signed));
-            let sign: SignUrl = Arc::new(move |lifetime| {
-                let url = store.signed_url(&place.key, lifetime, clock::now());
-                // A link that opens without credentials is a secret: it is masked like one.
-                signed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(url.clone());
-                url
-            });
-            sign
-        });
-        let context = Context {
-            event: work.claim.event(),
-            task: work.claim.task().id,
-            place,
-            url,
-            outputs: Some(&work.claim.task().outputs),
-            sign_url,
-        };
-        render(
-            &work.revision.rules,
-            work.rule,
-            work.claim.task().step,
-            &context,
-            &self.parts.reach.destinations,
-        )
     }
 
     async fn act(
@@ -215,7 +166,7 @@ impl Runner {
             claim: work.claim,
             stop,
         };
-        let action = action::run(&self.parts.reach, rendered, &subject, &mut journal);
+        let action = action::run(work.reach, rendered, &subject, &mut journal);
         tokio::pin!(action);
         let exceeded = async {
             match limit {
@@ -260,4 +211,59 @@ pub(super) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// Why the step cannot start: a name that is gone from the rules file.
+fn gone(work: &Work<'_>) -> Option<String> {
+    let known = |lane: &Lane| match lane {
+        Lane::Bucket(name) => work.reach.buckets.contains_key(name),
+        Lane::Destination(name) => work.reach.destinations.contains_key(name),
+    };
+    let target = match &work.step.action {
+        Action::Rename(rename) => rename.bucket.clone().map(Lane::Bucket),
+        Action::Tag(_) | Action::Notify(_) => None,
+    };
+    let mut needed = std::iter::once(&work.claim.task().lane).chain(&target);
+    needed
+        .find(|lane| !known(lane))
+        .map(|lane| format!("{lane} is not in the rules file"))
+}
+
+fn render_step(work: &Work<'_>, signed: &Signed) -> Result<Rendering, Failure> {
+    let place = work.place().cloned();
+    let bucket = place
+        .as_ref()
+        .and_then(|place| work.reach.buckets.get(&place.bucket));
+    let url = place
+        .as_ref()
+        .zip(bucket)
+        .map(|(place, bucket)| bucket.store.url(&place.key));
+    let sign_url = place.clone().zip(bucket).map(|(place, bucket)| {
+        let (store, signed) = (Arc::clone(&bucket.store), Arc::clone(signed));
+        let sign: SignUrl = Arc::new(move |lifetime| {
+            let url = store.signed_url(&place.key, lifetime, clock::now());
+            // A link that opens without credentials is a secret: it is masked like one.
+            signed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(url.clone());
+            url
+        });
+        sign
+    });
+    let context = Context {
+        event: work.claim.event(),
+        task: work.claim.task().id,
+        place,
+        url,
+        outputs: Some(&work.claim.task().outputs),
+        sign_url,
+    };
+    render(
+        &work.revision.rules,
+        work.rule,
+        work.claim.task().step,
+        &context,
+        &work.reach.destinations,
+    )
 }

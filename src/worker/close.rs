@@ -67,7 +67,7 @@ impl Runner {
             claim: work.claim,
             stop: &unheard,
         };
-        let undo = rename::undo(&self.parts.reach, work.place(), &mut journal);
+        let undo = rename::undo(work.reach, work.place(), &mut journal);
         let undo = AssertUnwindSafe(undo).catch_unwind();
         match self.interrupt.run_until_cancelled(undo).await {
             None => Err(Stopped::Interrupted),

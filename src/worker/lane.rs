@@ -4,8 +4,8 @@
 //! but itself, and what waits for it waits in the store. Knows no tasks, only permits.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -23,10 +23,22 @@ const CLAIM_BATCH: usize = 128;
 /// The lanes of the rules file in force.
 #[derive(Debug)]
 pub struct Lanes {
-    steps: BTreeMap<Lane, Arc<Semaphore>>,
+    /// A lane that is gone stays, without room, for as long as steps run in it.
+    widths: RwLock<BTreeMap<Lane, Arc<Width>>>,
     running: Arc<Semaphore>,
     waker: Arc<Waker>,
 }
+
+/// How many steps a lane may run at once, and how many run.
+#[derive(Debug, Default)]
+struct Width {
+    size: AtomicUsize,
+    taken: AtomicUsize,
+}
+
+/// Room for one step of a lane.
+#[derive(Debug)]
+struct Taken(Arc<Width>);
 
 /// Wakes the claiming loop; told by whoever makes a task due or a permit free.
 #[derive(Debug, Default)]
@@ -40,7 +52,7 @@ pub struct Waker {
 #[derive(Debug)]
 pub struct Permit {
     /// Dropped before the waker is told, since fields are dropped in this order.
-    _lane: OwnedSemaphorePermit,
+    _lane: Taken,
     _running: OwnedSemaphorePermit,
     _wake: WakeOnDrop,
 }
@@ -53,6 +65,27 @@ impl Drop for WakeOnDrop {
         if self.0.hungry.load(Ordering::SeqCst) {
             self.0.wake();
         }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Width {
+    fn size(&self) -> usize {
+        self.size.load(Ordering::SeqCst)
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Taken> {
+        let size = self.size();
+        let more = |taken| (taken < size).then_some(taken + 1);
+        self.taken
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .ok()?;
+        Some(Taken(Arc::clone(self)))
     }
 }
 
@@ -76,14 +109,29 @@ impl Waker {
 impl Lanes {
     /// Lanes with this many permits each.
     pub fn new(lanes: impl IntoIterator<Item = (Lane, usize)>) -> Self {
-        Self {
-            steps: lanes
-                .into_iter()
-                .map(|(lane, size)| (lane, Arc::new(Semaphore::new(size))))
-                .collect(),
+        let new = Self {
+            widths: RwLock::default(),
             running: Arc::new(Semaphore::new(RUNNING_LIMIT)),
             waker: Arc::default(),
+        };
+        new.replace(lanes);
+        new
+    }
+
+    /// Puts other lanes in force. Permits that are out count in a lane that stays, and
+    /// one that shrank below them gives none until enough have been dropped.
+    pub fn replace(&self, lanes: impl IntoIterator<Item = (Lane, usize)>) {
+        let mut widths = self.widths.write().unwrap_or_else(PoisonError::into_inner);
+        for width in widths.values() {
+            width.size.store(0, Ordering::SeqCst);
         }
+        for (lane, size) in lanes {
+            let width = widths.entry(lane).or_default();
+            width.size.store(size, Ordering::SeqCst);
+        }
+        widths.retain(|_, width| width.size() > 0 || width.taken.load(Ordering::SeqCst) > 0);
+        drop(widths);
+        self.waker.wake();
     }
 
     /// The waker that freed permits tell.
@@ -91,14 +139,14 @@ impl Lanes {
         &self.waker
     }
 
-    /// Every lane's name.
-    pub fn names(&self) -> impl Iterator<Item = &Lane> {
-        self.steps.keys()
-    }
-
     /// A permit of the lane; `None` when it is full or not known.
     pub fn permit(&self, lane: &Lane) -> Option<Permit> {
-        let lane = Arc::clone(self.steps.get(lane)?).try_acquire_owned().ok()?;
+        let widths = self.widths.read().unwrap_or_else(PoisonError::into_inner);
+        self.permit_of(widths.get(lane)?)
+    }
+
+    fn permit_of(&self, width: &Arc<Width>) -> Option<Permit> {
+        let lane = width.take()?;
         let running = Arc::clone(&self.running).try_acquire_owned().ok()?;
         Some(Permit {
             _lane: lane,
@@ -110,20 +158,28 @@ impl Lanes {
     /// Takes permits for one claim, in turns over the lanes so that none takes all.
     pub fn reserve(&self) -> Reserved {
         let mut permits: BTreeMap<Lane, Vec<Permit>> = BTreeMap::new();
-        let mut open: Vec<&Lane> = self.steps.keys().collect();
+        let mut open = self.open();
+        let all = open.len();
         for _ in 0..CLAIM_BATCH {
-            open.retain(|lane| match self.permit(lane) {
+            open.retain(|(lane, width)| match self.permit_of(width) {
                 Some(permit) => {
-                    permits.entry((*lane).clone()).or_default().push(permit);
+                    permits.entry(lane.clone()).or_default().push(permit);
                     true
                 }
                 None => false,
             });
         }
         Reserved {
-            full: permits.len() < self.steps.len(),
+            full: permits.len() < all,
             permits,
         }
+    }
+
+    fn open(&self) -> Vec<(Lane, Arc<Width>)> {
+        let widths = self.widths.read().unwrap_or_else(PoisonError::into_inner);
+        let open = widths.iter().filter(|(_, width)| width.size() > 0);
+        open.map(|(lane, width)| (lane.clone(), Arc::clone(width)))
+            .collect()
     }
 }
 
@@ -170,6 +226,47 @@ mod tests {
     }
 
     #[test]
+    fn lane_that_changes_its_width_counts_the_steps_that_run_in_it() {
+        let lanes = Lanes::new([(lane("a"), 1)]);
+        let mut held = vec![lanes.permit(&lane("a")).unwrap()];
+        lanes.replace([(lane("a"), 3)]);
+        held.extend([(); 2].map(|()| lanes.permit(&lane("a")).unwrap()));
+        assert!(lanes.permit(&lane("a")).is_none());
+        lanes.replace([(lane("a"), 2)]);
+        held.pop();
+        assert!(lanes.permit(&lane("a")).is_none());
+        held.pop();
+        assert!(lanes.permit(&lane("a")).is_some());
+    }
+
+    #[test]
+    fn lane_that_is_gone_gives_no_permit_and_is_back_with_the_steps_that_still_run() {
+        let lanes = Lanes::new([(lane("a"), 1), (lane("b"), 1)]);
+        let held = lanes.permit(&lane("a")).unwrap();
+        lanes.replace([(lane("b"), 1)]);
+        assert!(lanes.permit(&lane("a")).is_none());
+        assert!(
+            !lanes.reserve().full,
+            "nobody can wait for a lane that is gone"
+        );
+        lanes.replace([(lane("a"), 1), (lane("b"), 1)]);
+        assert!(lanes.permit(&lane("a")).is_none());
+        drop(held);
+        assert!(lanes.permit(&lane("a")).is_some());
+        lanes.replace([]);
+        assert!(lanes.open().is_empty());
+    }
+
+    #[tokio::test]
+    async fn other_lanes_wake_the_loop() {
+        let lanes = Lanes::new([]);
+        let mut woken = told(lanes.waker());
+        woken();
+        lanes.replace([(lane("a"), 1)]);
+        assert!(woken());
+    }
+
+    #[test]
     fn one_wide_lane_leaves_room_for_the_others() {
         let lanes = Lanes::new([(lane("wide"), 10 * RUNNING_LIMIT), (lane("small"), 2)]);
         let reserved = lanes.reserve();
@@ -185,8 +282,9 @@ mod tests {
     #[tokio::test]
     async fn freed_permit_wakes_only_a_hungry_loop() {
         let lanes = Lanes::new([(lane("a"), 1)]);
-        drop(lanes.permit(&lane("a")));
         let mut woken = told(lanes.waker());
+        woken();
+        drop(lanes.permit(&lane("a")));
         assert!(!woken());
         lanes.waker().set_hungry(true);
         drop(lanes.permit(&lane("a")));

@@ -8,6 +8,7 @@
 mod carry;
 mod close;
 mod ended;
+mod in_force;
 mod journal;
 pub mod lane;
 mod pause;
@@ -23,9 +24,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::in_force::{InForce, InForceNow};
 pub use self::pause::Paused;
 pub use self::revision::{Parse, Revisions};
-use crate::action::Reach;
 use crate::clock;
 use crate::model::id::TaskId;
 use crate::model::task::Attempt;
@@ -40,8 +41,7 @@ use self::pause::Pauses;
 #[derive(Clone)]
 pub struct Parts {
     pub store: Arc<dyn Store>,
-    pub reach: Arc<Reach>,
-    pub revisions: Arc<Revisions>,
+    pub in_force: InForceNow,
     pub lanes: Arc<Lanes>,
     pub metrics: Arc<Metrics>,
     pub retention: Retention,
@@ -49,9 +49,7 @@ pub struct Parts {
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts")
-            .field("reach", &self.reach)
-            .finish_non_exhaustive()
+        f.debug_struct("Parts").finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rules that each task was planned under.
 //!
-//! A task keeps the rules in force when its event arrived. Those of an earlier run of
-//! the service are read back from the store and parsed once.
+//! A task keeps the rules in force when its event arrived. Those that are no longer in
+//! force are read back from the store and parsed once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,8 @@ pub type Parse = Box<dyn Fn(&str) -> Result<Revision, String> + Send + Sync>;
 pub struct Revisions {
     parse: Parse,
     known: Mutex<HashMap<RevisionId, Arc<Revision>>>,
+    /// Held while one is read: after a reload every running task asks for the same one.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Revisions {
@@ -29,7 +31,7 @@ impl std::fmt::Debug for Revisions {
 #[derive(Debug, thiserror::Error)]
 pub enum NoRules {
     /// They cannot be used now: the task waits with this reason.
-    #[error("rules {0} of an earlier run: {1}")]
+    #[error("rules {0}, which are no longer in force: {1}")]
     Unusable(RevisionId, String),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -41,18 +43,18 @@ impl Revisions {
         Self {
             parse,
             known: Mutex::new(HashMap::from([(current.rules.revision, current)])),
+            reading: tokio::sync::Mutex::default(),
         }
     }
 
     /// The rules of this revision.
     pub async fn get(&self, id: RevisionId, store: &dyn Store) -> Result<Arc<Revision>, NoRules> {
-        if let Some(rules) = self
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-        {
-            return Ok(Arc::clone(rules));
+        if let Some(rules) = self.known(id) {
+            return Ok(rules);
+        }
+        let _alone = self.reading.lock().await;
+        if let Some(rules) = self.known(id) {
+            return Ok(rules);
         }
         let text = store.revision(id).await?;
         let text =
@@ -64,5 +66,10 @@ impl Revisions {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, Arc::clone(&rules));
         Ok(rules)
+    }
+
+    fn known(&self, id: RevisionId) -> Option<Arc<Revision>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&id).cloned()
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Parts;
 use super::lane::Permit;
 use super::pause::{Patience, Pauses};
 use super::revision::NoRules;
+use super::{InForce, Parts};
+use crate::action::Reach;
 use crate::clock::{self, Stopwatch};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::recording::Place;
@@ -51,6 +52,7 @@ pub(super) struct Work<'a> {
     pub(super) revision: &'a Revision,
     pub(super) rule: &'a Rule,
     pub(super) step: &'a Step,
+    pub(super) reach: &'a Reach,
 }
 
 impl Work<'_> {
@@ -98,8 +100,9 @@ impl Runner {
         claim: Claim,
         permit: Permit,
     ) -> Result<Option<(Claim, Permit)>, Dropped> {
-        let (settlement, room) = match self.rules(&claim).await? {
-            Ok(rules) => self.settlement(&claim, &rules).await?,
+        let in_force = (self.parts.in_force)();
+        let (settlement, room) = match self.rules(&claim, &in_force).await? {
+            Ok(rules) => self.settlement(&claim, &rules, &in_force.reach).await?,
             Err(reason) => (waiting(&claim, reason), Room::None),
         };
         // The permit is kept until the end is stored: what runs stays bounded though the
@@ -112,11 +115,15 @@ impl Runner {
     }
 
     /// The rules the task was planned under, or why it has to wait.
-    async fn rules(&self, claim: &Claim) -> Result<Result<Arc<Revision>, String>, Dropped> {
+    async fn rules(
+        &self,
+        claim: &Claim,
+        in_force: &InForce,
+    ) -> Result<Result<Arc<Revision>, String>, Dropped> {
         let revision = claim.task().revision;
         let mut patience = self.pauses.patience();
         loop {
-            match self.parts.revisions.get(revision, &*self.parts.store).await {
+            match in_force.revisions.get(revision, &*self.parts.store).await {
                 Ok(rules) => return Ok(Ok(rules)),
                 Err(NoRules::Unavailable(cause)) => self.pause(&mut patience, &cause).await?,
                 Err(unusable) => return Ok(Err(unusable.to_string())),
@@ -128,8 +135,9 @@ impl Runner {
         &self,
         claim: &Claim,
         revision: &Revision,
+        reach: &Reach,
     ) -> Result<(Settlement, Room), Dropped> {
-        let Some(work) = find(claim, revision) else {
+        let Some(work) = find(claim, revision, reach) else {
             let task = claim.task();
             let reason = format!(
                 "rule {:?} has no step {} in {}",
@@ -263,7 +271,7 @@ impl Runner {
     }
 }
 
-fn find<'a>(claim: &'a Claim, revision: &'a Revision) -> Option<Work<'a>> {
+fn find<'a>(claim: &'a Claim, revision: &'a Revision, reach: &'a Reach) -> Option<Work<'a>> {
     let rule = revision
         .rules
         .rules
@@ -275,6 +283,7 @@ fn find<'a>(claim: &'a Claim, revision: &'a Revision) -> Option<Work<'a>> {
         revision,
         rule,
         step,
+        reach,
     })
 }
 

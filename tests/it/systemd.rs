@@ -1,7 +1,8 @@
-//! The program as systemd sees it: ready, alive, stopping.
+//! The program as systemd sees it: ready, alive, reloading, stopping.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -9,27 +10,32 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const RULES: &str = "destinations: { lms: { url: 'https://lms.example.com/hook' } }\n\
                      rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
 
-/// Receives messages until one has the line.
-fn told(socket: &UnixDatagram, line: &str) {
-    let mut message = [0; 1024];
-    loop {
-        let length = socket.recv(&mut message).unwrap();
-        let text = std::str::from_utf8(&message[..length]).unwrap();
-        if text.lines().any(|told| told == line) {
-            return;
-        }
+/// A program that serves, killed when it goes out of scope.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-#[test]
-fn systemd_is_told_of_readiness_of_life_and_of_the_end() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
-    let path = folder.path().join("notify");
+impl Served {
+    fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let told = Command::new("kill").args([name, &pid]).status();
+        assert!(told.unwrap().success());
+    }
+}
+
+/// Serves with somebody who listens as systemd does.
+fn serve(folder: &Path) -> (Served, UnixDatagram) {
+    std::fs::write(folder.join("rules.yaml"), RULES).unwrap();
+    let path = folder.join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     // A message that never comes fails the test instead of holding it up.
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aftertake"))
+    let child = Command::new(env!("CARGO_BIN_EXE_aftertake"))
         .args([
             "serve",
             "--listen",
@@ -39,17 +45,47 @@ fn systemd_is_told_of_readiness_of_life_and_of_the_end() {
         ])
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", "400000")
-        .current_dir(folder.path())
+        .current_dir(folder)
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    (Served(child), socket)
+}
+
+/// Receives messages until one has the line, and gives it.
+fn told(socket: &UnixDatagram, line: &str) -> String {
+    let mut message = [0; 1024];
+    loop {
+        let length = socket.recv(&mut message).unwrap();
+        let text = std::str::from_utf8(&message[..length]).unwrap();
+        if text.lines().any(|told| told == line) {
+            return text.to_owned();
+        }
+    }
+}
+
+#[test]
+fn systemd_is_told_of_readiness_of_life_and_of_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut served, socket) = serve(folder.path());
     told(&socket, "READY=1");
     told(&socket, "WATCHDOG=1");
     told(&socket, "WATCHDOG=1");
-    let terminated = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status();
-    assert!(terminated.unwrap().success());
+    served.signal("-TERM");
     told(&socket, "STOPPING=1");
-    assert!(child.wait().unwrap().success());
+    assert!(served.0.wait().unwrap().success());
+}
+
+#[test]
+fn systemd_is_told_when_a_reload_begins_and_that_the_service_serves_on_however_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (served, socket) = serve(folder.path());
+    told(&socket, "READY=1");
+    for rules in [RULES, "rules: [", RULES] {
+        std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
+        served.signal("-HUP");
+        let begins = told(&socket, "RELOADING=1");
+        assert!(begins.contains("\nMONOTONIC_USEC="), "{begins}");
+        told(&socket, "READY=1");
+    }
 }

@@ -118,6 +118,7 @@ fn settings(folder: &Path, rules: &Path) -> Result<Settings, Stop> {
     let unfit = |error| Stop::new(Exit::Failed, anyhow::Error::new(error));
     Ok(Settings {
         rules: rules.to_owned(),
+        watch: false,
         store: StoreUrl::Sqlite(folder.join("aftertake.db")),
         listen: local,
         admin: Admin::new(local, None).map_err(unfit)?,

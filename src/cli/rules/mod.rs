@@ -1,7 +1,9 @@
-//! `aftertake rules …`: what a rules file means, without running anything of it.
+//! `aftertake rules …`: what a rules file means, without running anything of it, and which
+//! rules a running service goes by.
 
 mod check;
 mod schema;
+mod status;
 mod told;
 mod trial;
 mod tried;
@@ -11,7 +13,7 @@ use std::path::PathBuf;
 use super::exit::{Exit, Stop};
 use super::out::OutFlags;
 
-/// Check a rules file, try it on a callback, or print its JSON Schema
+/// Check a rules file, try it on a callback, see what a service goes by, or print the JSON Schema
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Rules {
     /// Check a rules file
@@ -47,6 +49,17 @@ pub(super) enum Rules {
         #[command(flatten)]
         out: OutFlags,
     },
+    /// Show which rules a running service goes by, and why it refused the last reload
+    ///
+    /// Asks the service's operator listener. The exit code is 1 when the last reload was
+    /// refused, so that the rules before it are in force.
+    #[command(after_help = "Example:\n  aftertake rules status --admin http://127.0.0.1:8081")]
+    Status {
+        #[command(flatten)]
+        service: status::Service,
+        #[command(flatten)]
+        out: OutFlags,
+    },
     /// Print the JSON Schema of rules files, for editors
     #[command(after_help = "Example:\n  aftertake rules schema > aftertake.schema.json")]
     Schema,
@@ -62,6 +75,7 @@ impl Rules {
                 expect,
                 out,
             } => trial::run(&rules, &event, expect.as_deref(), out),
+            Self::Status { service, out } => status::run(&service, out),
             Self::Schema => schema::run(),
         }
     }

@@ -202,7 +202,7 @@ const SERVE: [&str; 5] = [
 ];
 
 /// A rules file with what this version does not do.
-pub(super) const UNBUILT: &str = "
+pub(crate) const UNBUILT: &str = "
 destinations: { lms: { url: 'https://lms.example.com' } }
 rules: [{ name: r, order_by: room_id, steps: [{ notify: lms }] }]
 ";

@@ -1,21 +1,56 @@
 //! Who is shown what on the operator listener.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aftertake::http::ops::{self, Ops, Standing, Token};
+use aftertake::http::reload::{Refused, Reload, RulesInForce};
 use aftertake::http::server::Site;
 use aftertake::model::task::RevisionId;
+use aftertake::model::time::Timestamp;
+use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::failed_disk::FailedDisk;
 use super::{Listening, PATIENT};
 
+/// Reloads that end as they are told, and are counted.
+#[derive(Default)]
+struct Reloads {
+    refused: Option<Refused>,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Reload for Reloads {
+    async fn reload(&self) -> Result<RulesInForce, Refused> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.refused.clone().map_or(Ok(rules()), Err)
+    }
+}
+
+fn rules() -> RulesInForce {
+    RulesInForce {
+        revision: RevisionId::of("rules"),
+        loaded: Timestamp::from_millis(1000),
+    }
+}
+
 fn operators(token: Option<Token>, standing: Standing) -> (Site, watch::Sender<Standing>) {
+    reloading(token, standing, Arc::default())
+}
+
+fn reloading(
+    token: Option<Token>,
+    standing: Standing,
+    reload: Arc<Reloads>,
+) -> (Site, watch::Sender<Standing>) {
     let (sender, standing) = watch::channel(standing);
     let site = ops::site(Ops {
         store: Arc::new(FailedDisk::default()),
         metrics: Arc::default(),
         standing,
+        reload,
         token,
     });
     (site, sender)
@@ -59,7 +94,12 @@ async fn operator_listener_with_a_token_shows_strangers_nothing_but_that_it_runs
 #[tokio::test]
 async fn service_whose_store_does_not_answer_is_not_ready_and_says_why() {
     let standing = Standing {
-        revision: Some(RevisionId::of("rules")),
+        rules: Some(rules()),
+        refused: Some(Refused {
+            at: Timestamp::from_millis(2000),
+            reason: "bad rules".into(),
+            passing: false,
+        }),
         workers_paused: Some("the store fails".into()),
     };
     let (site, _standing) = operators(None, standing);
@@ -74,6 +114,8 @@ async fn service_whose_store_does_not_answer_is_not_ready_and_says_why() {
             "ready": false,
             "version": env!("CARGO_PKG_VERSION"),
             "revision": RevisionId::of("rules").to_string(),
+            "loaded": "1970-01-01T00:00:01Z",
+            "reload_error": { "at": "1970-01-01T00:00:02Z", "reason": "bad rules" },
             "store": "store /full: no space left",
             "workers_paused": "the store fails",
         })
@@ -102,4 +144,51 @@ async fn method_other_than_get_is_refused_on_the_operator_listener() {
         .unwrap();
     assert_eq!(response.status(), 405);
     assert_eq!(response.headers()["allow"], "GET, HEAD");
+}
+
+async fn post(listening: &Listening, token: &str) -> reqwest::Response {
+    let request = reqwest::Client::new().post(listening.url("/-/reload"));
+    request.header("authorization", token).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn reload_needs_the_token_and_the_right_method() {
+    let reload = Arc::new(Reloads::default());
+    let token = Some(Token::new("open sesame"));
+    let (site, _standing) = reloading(token, Standing::default(), Arc::clone(&reload));
+    let listening = Listening::start(site, PATIENT).await;
+    let refused = post(&listening, "Bearer open").await;
+    assert_eq!(refused.status(), 401);
+    let read = get(&listening, "/-/reload", Some("Bearer open sesame")).await;
+    assert_eq!(read.status(), 405);
+    assert_eq!(read.headers()["allow"], "POST");
+    assert_eq!(reload.asked.load(Ordering::SeqCst), 0);
+    let loaded = post(&listening, "Bearer open sesame").await;
+    assert_eq!(loaded.status(), 200);
+    let revision = RevisionId::of("rules").to_string();
+    let said: serde_json::Value = serde_json::from_str(&loaded.text().await.unwrap()).unwrap();
+    let expected = serde_json::json!({ "revision": revision, "loaded": "1970-01-01T00:00:01Z" });
+    assert_eq!(said, expected);
+    assert_eq!(reload.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn refused_reload_is_answered_with_its_reason_and_whether_to_come_again() {
+    for (passing, status) in [(false, 422), (true, 503)] {
+        let reload = Arc::new(Reloads {
+            refused: Some(Refused {
+                at: Timestamp::from_millis(0),
+                reason: "error: two\nlines".into(),
+                passing,
+            }),
+            ..Reloads::default()
+        });
+        let (site, _standing) = reloading(None, Standing::default(), reload);
+        let listening = Listening::start(site, PATIENT).await;
+        let answer = post(&listening, "none").await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers().contains_key("retry-after"), passing);
+        let said = answer.text().await.unwrap();
+        assert_eq!(said, r#"{"error":"error: two\nlines"}"#);
+    }
 }

@@ -15,7 +15,7 @@ use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Retention, Store};
 use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::Lanes;
-use aftertake::worker::{Parts, Revisions, Workers};
+use aftertake::worker::{InForce, Parts, Revisions, Workers};
 
 use super::premises::{Env, Premises, callback, parse};
 use super::watched::Watched;
@@ -69,10 +69,13 @@ impl Floor {
         kept.await.unwrap();
         let day = Duration::from_hours(24);
         let none = Box::new(|_: &str| Err("there are no earlier rules".to_owned()));
+        let in_force = Arc::new(InForce {
+            reach,
+            revisions: Revisions::new(Arc::clone(&rules), none),
+        });
         let workers = Workers::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            reach: Arc::new(reach),
-            revisions: Arc::new(Revisions::new(Arc::clone(&rules), none)),
+            in_force: Arc::new(move || Arc::clone(&in_force)),
             lanes,
             metrics: Arc::new(Metrics::default()),
             retention: Retention {

@@ -27,6 +27,7 @@ pub(crate) fn settings(folder: &Path, grace: Duration) -> Settings {
     let day = Duration::from_hours(24);
     Settings {
         rules: folder.join("rules.yaml"),
+        watch: false,
         store: StoreUrl::Sqlite(folder.join("a.db")),
         listen: "127.0.0.1:0".parse().unwrap(),
         admin: Admin::new("127.0.0.1:0".parse().unwrap(), None).unwrap(),
@@ -90,17 +91,36 @@ impl Premises {
         self.folder.path().join("a.db")
     }
 
+    /// Writes the rules file that a reload loads.
+    pub(crate) fn write(&self, rules: impl AsRef<[u8]>) {
+        std::fs::write(self.rules(), rules).unwrap();
+    }
+
+    /// Where the rules file is.
+    pub(crate) fn rules(&self) -> PathBuf {
+        self.folder.path().join("rules.yaml")
+    }
+
     /// Starts the service on these rules.
     pub(crate) async fn start(&self, rules: &str, grace: Duration) -> Running {
         self.start_in(rules, &Env::new(), grace).await
     }
 
     pub(crate) async fn start_in(&self, rules: &str, env: &Env, grace: Duration) -> Running {
+        self.start_on(parse(rules, env), Arc::new(env.clone()), grace)
+            .await
+    }
+
+    pub(crate) async fn start_on(
+        &self,
+        rules: RulesFile,
+        lookup: Arc<dyn Lookup + Send + Sync>,
+        grace: Duration,
+    ) -> Running {
         let store = Watched::open(&self.path()).unwrap();
         let settings = settings(self.folder.path(), grace);
-        let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env.clone());
         let open = |_: &Settings, _: &Arc<_>| Ok(Arc::clone(&store) as Arc<dyn Store>);
-        let service = Service::start_on(&settings, parse(rules, env), lookup, open)
+        let service = Service::start_on(&settings, rules, lookup, open)
             .await
             .unwrap();
         let front = Front {
@@ -162,6 +182,15 @@ impl Front {
         let url = format!("http://{}{path}", self.admin);
         let answer = self.client.get(url).send().await.unwrap();
         answer.text().await.unwrap()
+    }
+
+    /// Asks for a reload: the answer's status and document.
+    pub(crate) async fn reload(&self) -> (u16, Value) {
+        let url = format!("http://{}/-/reload", self.admin);
+        let answer = self.client.post(url).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let document = answer.text().await.unwrap();
+        (status, serde_json::from_str(&document).unwrap())
     }
 
     /// Asks `/readyz` until it says of the workers what is `expected`.

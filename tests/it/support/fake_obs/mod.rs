@@ -173,7 +173,10 @@ impl FakeObs {
     }
 
     /// Makes every request take this long: what a benchmark measures against.
-    #[allow(dead_code, reason = "of those that this file is part of, only benchmarks do")]
+    #[allow(
+        dead_code,
+        reason = "of those that this file is part of, only benchmarks do"
+    )]
     pub(crate) fn set_pace(&self, pace: Duration) {
         self.state().pace = pace;
     }

@@ -1,0 +1,52 @@
+//! Reads the rules file: when the service starts, at each reload, and for commands.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
+
+use crate::rules::error::RulesError;
+use crate::rules::file::{self, Lookup, RulesFile};
+
+/// Why there is no rules file to be had. Each is told whole: none has a source that would be
+/// told again.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("read rules file {}: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("read rules file {}: {cause}", path.display())]
+    NotText { path: PathBuf, cause: FromUtf8Error },
+    #[error(transparent)]
+    Wrong(#[from] RulesError),
+}
+
+/// What the rules file at `path` holds.
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    fs::read(path).map_err(|cause| LoadError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// The text that the rules file at `path` holds.
+pub fn text(path: &Path, content: Vec<u8>) -> Result<String, LoadError> {
+    String::from_utf8(content).map_err(|cause| LoadError::NotText {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// Parses the rules file at `path`; relative paths in it start from its folder.
+pub fn parse(path: &Path, text: &str, lookup: &dyn Lookup) -> Result<RulesFile, RulesError> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    file::parse(&path.display().to_string(), text, base, lookup)
+}
+
+/// Loads the rules file at `path` from what it holds, and logs what is probably not meant.
+pub fn load(path: &Path, content: Vec<u8>, lookup: &dyn Lookup) -> Result<RulesFile, LoadError> {
+    let file = parse(path, &text(path, content)?, lookup)?;
+    for warning in &file.warnings {
+        tracing::warn!("{}:{warning}", path.display());
+    }
+    Ok(file)
+}

@@ -1,0 +1,204 @@
+//! Loads the rules file again while the service runs: whole, or not at all.
+//!
+//! Everything that can fail comes first: reading, parsing, opening, storing. What follows
+//! cannot fail, and puts the new file in force for the next callback and the next step.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::in_force::{Present, Ready};
+use super::load::{self, LoadError};
+use super::refuse_unbuilt;
+use crate::clock;
+use crate::http::ops::Standing;
+use crate::http::reload::{Refused, Reload, RulesInForce};
+use crate::rules::file::{Lookup, RulesFile};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::worker::lane::Lanes;
+
+/// Between two looks at a file that is watched. It is loaded when two looks in a row find
+/// the same: a file that is being written is left to be finished.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Loads the rules file of a running service again.
+#[derive(Clone)]
+pub(super) struct Reloader {
+    parts: Arc<Parts>,
+    /// What was loaded or refused last. Held while a file is loaded: one at a time.
+    last: Arc<Mutex<Option<Seen>>>,
+}
+
+/// What a reload needs, and what it changes.
+pub(super) struct Parts {
+    pub(super) path: PathBuf,
+    pub(super) lookup: Arc<dyn Lookup + Send + Sync>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) present: Arc<Present>,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) standing: Arc<watch::Sender<Standing>>,
+}
+
+/// The content of a file, or why it cannot be had.
+type Content = Result<Vec<u8>, LoadError>;
+
+/// The digest of a content, so that a change can be told, or in words why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen(Result<[u8; 32], String>);
+
+impl Seen {
+    pub(super) fn of(content: &Content) -> Self {
+        let digest = content.as_ref().map(|bytes| Sha256::digest(bytes).into());
+        Self(digest.map_err(ToString::to_string))
+    }
+}
+
+#[async_trait]
+impl Reload for Reloader {
+    async fn reload(&self) -> Result<RulesInForce, Refused> {
+        let reloader = self.clone();
+        let loading = tokio::spawn(async move {
+            let mut last = reloader.last.lock().await;
+            let content = reloader.parts.read().await;
+            *last = Some(Seen::of(&content));
+            reloader.parts.load(content).await
+        });
+        loading
+            .await
+            .unwrap_or_else(|error| Err(refused(format!("loading crashed: {error}"), false)))
+    }
+}
+
+impl Reloader {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            last: Arc::default(),
+        }
+    }
+
+    /// Loads the file again whenever its content is another than what was loaded or
+    /// refused last; at first that is `loaded`. Editors replace a file and Kubernetes the
+    /// link to it, so it is looked up by its path each time.
+    pub(super) async fn watch(self, loaded: Seen) {
+        self.last.lock().await.get_or_insert(loaded);
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = None;
+        loop {
+            every.tick().await;
+            let content = self.parts.read().await;
+            let seen = Seen::of(&content);
+            if before.as_ref() == Some(&seen) {
+                self.load_new(content, &seen).await;
+            }
+            before = Some(seen);
+        }
+    }
+
+    async fn load_new(&self, content: Content, seen: &Seen) {
+        let mut last = self.last.lock().await;
+        if last.as_ref() == Some(seen) {
+            return;
+        }
+        let loaded = self.parts.load(content).await;
+        // What the store was away for is tried again at the next look.
+        if !loaded.is_err_and(|refused| refused.passing) {
+            *last = Some(seen.clone());
+        }
+    }
+}
+
+impl Parts {
+    async fn read(&self) -> Content {
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || load::read(&path)).await;
+        read.unwrap_or_else(|error| {
+            Err(LoadError::Unreadable {
+                path: self.path.clone(),
+                cause: io::Error::other(error),
+            })
+        })
+    }
+
+    /// Puts what the file holds in force, or leaves everything as it is; tells either way.
+    async fn load(&self, content: Content) -> Result<RulesInForce, Refused> {
+        let loaded = self.put_in_force(content).await;
+        self.metrics.reload(loaded.is_err());
+        match &loaded {
+            Ok(rules) => {
+                tracing::info!(revision = %rules.revision, "rules loaded");
+                let replaced = self.standing.borrow().rules.map(|rules| rules.revision);
+                self.metrics.rules(rules.revision, rules.loaded, replaced);
+                self.standing.send_modify(|standing| {
+                    standing.rules = Some(*rules);
+                    standing.refused = None;
+                });
+            }
+            Err(refused) => {
+                tracing::error!(
+                    "reload refused, the rules before it stay in force: {}",
+                    refused.reason
+                );
+                self.standing
+                    .send_modify(|standing| standing.refused = Some(refused.clone()));
+            }
+        }
+        loaded
+    }
+
+    async fn put_in_force(&self, content: Content) -> Result<RulesInForce, Refused> {
+        let file = self.parse(content).await?;
+        let ready = Ready::new(file, Arc::clone(&self.lookup), self.present.get().mask())
+            .map_err(|failure| refused(failure.reason, false))?;
+        let stored = ready.store(&*self.store).await;
+        stored.map_err(|error| refused(error.to_string(), true))?;
+        let rules = ready.in_force.since(clock::now());
+        // In this order: a task that is claimed from a new lane finds what it needs.
+        self.present.replace(ready.in_force);
+        self.lanes.replace(ready.lanes);
+        Ok(rules)
+    }
+
+    /// Apart from the runtime's threads: a large file takes a while.
+    async fn parse(&self, content: Content) -> Result<RulesFile, Refused> {
+        let (path, lookup) = (self.path.clone(), Arc::clone(&self.lookup));
+        let parse = move || {
+            let loaded = content.and_then(|content| load::load(&path, content, &*lookup));
+            let file = loaded.map_err(|error| error.to_string())?;
+            match refuse_unbuilt(&file) {
+                Ok(()) => Ok(file),
+                Err(error) => Err(file.mask.apply(&error.to_string()).into_owned()),
+            }
+        };
+        match tokio::task::spawn_blocking(parse).await {
+            Ok(parsed) => parsed.map_err(|reason| refused(reason, false)),
+            Err(crashed) => Err(refused(format!("loading crashed: {crashed}"), false)),
+        }
+    }
+}
+
+fn refused(reason: String, passing: bool) -> Refused {
+    let at = clock::now();
+    Refused {
+        at,
+        reason,
+        passing,
+    }
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloader")
+            .field("path", &self.parts.path)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! `POST /-/reload`: an operator asks for the rules file to be loaded again.
+//!
+//! Knows how the answer looks; what loading means is the application's.
+
+use async_trait::async_trait;
+use hyper::Method;
+use serde_json::json;
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use super::ops::Ops;
+use super::reply;
+use crate::model::task::RevisionId;
+use crate::model::time::Timestamp;
+
+/// Loads the rules file again.
+#[async_trait]
+pub trait Reload: Send + Sync {
+    /// Loads the file whole, or leaves the rules in force as they are and says why. Goes
+    /// on to its end also when nobody waits for the answer.
+    async fn reload(&self) -> Result<RulesInForce, Refused>;
+}
+
+/// Which rules are in force, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RulesInForce {
+    pub revision: RevisionId,
+    pub loaded: Timestamp,
+}
+
+/// A reload that changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub at: Timestamp,
+    /// What `rules check` says of the file; names no secret.
+    pub reason: String,
+    /// Whether another try can succeed with the file as it is: the store was away.
+    pub passing: bool,
+}
+
+pub(super) async fn answer(method: Method, ops: Ops) -> Response {
+    if method != Method::POST {
+        return reply::not_allowed("POST");
+    }
+    match ops.reload.reload().await {
+        Ok(RulesInForce { revision, loaded }) => {
+            let document = json!({ "revision": revision.to_string(), "loaded": loaded });
+            reply::json(StatusCode::OK, document.to_string())
+        }
+        Err(Refused {
+            reason, passing, ..
+        }) if passing => reply::come_again(&reason),
+        Err(Refused { reason, .. }) => reply::error(StatusCode::UNPROCESSABLE_ENTITY, &reason),
+    }
+}

@@ -1,0 +1,18 @@
+//! The rules file is loaded again while the service runs.
+
+mod names;
+mod program;
+mod refused;
+mod secrets;
+mod under_load;
+
+use crate::support::premises::{Premises, Running};
+
+impl Premises {
+    /// Puts these rules in force, which must be accepted.
+    async fn reload(&self, running: &Running, rules: &str) {
+        self.write(rules);
+        let (status, said) = running.front.reload().await;
+        assert_eq!(status, 200, "{said}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Buckets and destinations that change or go while tasks need them.
+
+use aftertake::model::transition::Transition;
+
+use crate::support::premises::{PATIENT, Premises};
+use crate::support::sink::{Reply, Sink};
+
+/// One rule that notifies `destination`, which leads to `sink` one request at a time.
+fn rules(destination: &str, sink: &Sink, path: &str) -> String {
+    format!(
+        "destinations: {{ {destination}: {{ url: '{}', allow_private: true, concurrency: 1 }} }}\n\
+         rules: [{{ name: announce, steps: [{{ notify: {{ destination: {destination}, path: '{path}' }} }}] }}]\n",
+        sink.url("/"),
+    )
+}
+
+#[tokio::test]
+async fn request_under_way_to_a_destination_that_goes_ends_and_what_is_queued_waits_until_it_is_back()
+ {
+    let premises = Premises::new();
+    let sink = Sink::start([Reply::status(200).held()]).await;
+    let (with, without) = (rules("lms", &sink, "/lms"), rules("chat", &sink, "/chat"));
+    let running = premises.start(&with, PATIENT).await;
+    running.front.announce("a.mp4").await;
+    running.front.announce("b.mp4").await;
+    sink.received(1).await;
+    premises.reload(&running, &without).await;
+    sink.release(1);
+    running.store.settled(1).await;
+    running.front.announce("c.mp4").await;
+    running.store.settled(2).await;
+
+    let queued = [("done", 0, 1), ("ready", 0, 0), ("done", 0, 1)];
+    assert_eq!(premises.states(), queued);
+    let note = premises.tasks()[1].note.clone().unwrap();
+    assert!(note.ends_with("lms is not in the rules file"), "{note}");
+
+    premises.reload(&running, &with).await;
+    running.store.settled(3).await;
+    running.service.drain().await;
+    assert_eq!(premises.states(), [("done", 0, 1); 3]);
+    let targets: Vec<_> = sink.requests().into_iter().map(|one| one.target).collect();
+    assert_eq!(targets, ["/lms", "/chat", "/lms"]);
+}
+
+#[tokio::test]
+async fn queued_task_keeps_its_rules_and_goes_where_its_destination_leads_now() {
+    let premises = Premises::new();
+    let old = Sink::start([Reply::status(200).held()]).await;
+    let new = Sink::start([]).await;
+    let running = premises.start(&rules("lms", &old, "/old"), PATIENT).await;
+    running.front.announce("a.mp4").await;
+    running.front.announce("b.mp4").await;
+    old.received(1).await;
+    premises.reload(&running, &rules("lms", &new, "/new")).await;
+    old.release(1);
+    running.store.settled(2).await;
+    running.service.drain().await;
+    assert_eq!(premises.states(), [("done", 0, 1); 2]);
+    let targets = |sink: &Sink| -> Vec<String> {
+        sink.requests().into_iter().map(|one| one.target).collect()
+    };
+    assert_eq!(
+        (targets(&old), targets(&new)),
+        (vec!["/old".into()], vec!["/old".into()])
+    );
+}
+
+#[tokio::test]
+async fn destination_that_is_widened_takes_what_waited_for_it() {
+    let premises = Premises::new();
+    let held = || Reply::status(200).held();
+    let sink = Sink::start([held(), held(), held()]).await;
+    let narrow = rules("lms", &sink, "/");
+    let running = premises.start(&narrow, PATIENT).await;
+    for object in ["a.mp4", "b.mp4", "c.mp4"] {
+        running.front.announce(object).await;
+    }
+    sink.received(1).await;
+    premises
+        .reload(
+            &running,
+            &narrow.replace("concurrency: 1", "concurrency: 3"),
+        )
+        .await;
+    sink.received(3).await;
+    sink.release(3);
+    running.store.settled(3).await;
+    running.service.drain().await;
+}
+
+#[tokio::test]
+async fn rename_into_a_bucket_that_is_gone_waits_and_spends_no_try() {
+    let premises = Premises::new();
+    let sink = Sink::start([Reply::status(200).held()]).await;
+    let with = format!(
+        "destinations: {{ lms: {{ url: '{}', allow_private: true }} }}\n\
+         buckets:\n  recorded: {{ store: folder, path: r }}\n  archive: {{ store: folder, path: a }}\n\
+         rules: [{{ name: archive, steps: [{{ notify: lms }}, {{ rename: {{ to: x/, bucket: archive }} }}] }}]\n",
+        sink.url("/"),
+    );
+    let running = premises.start(&with, PATIENT).await;
+    running.front.announce("a.mp4").await;
+    sink.received(1).await;
+    let without = with.replace("  archive: { store: folder, path: a }\n", "");
+    premises
+        .reload(&running, &without.replace(", bucket: archive", ""))
+        .await;
+    sink.release(1);
+    let settled = running.store.settled(2).await;
+    let Transition::Wait { why } = &settled[1] else {
+        panic!("{settled:?}");
+    };
+    assert!(why.ends_with("archive is not in the rules file"), "{why}");
+    running.service.drain().await;
+    assert_eq!(premises.states(), [("ready", 1, 0)]);
+}

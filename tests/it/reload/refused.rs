@@ -1,0 +1,104 @@
+//! A file that is refused changes nothing, and everybody is told why.
+
+use aftertake::app;
+use aftertake::rules::file;
+use serde_json::Value;
+
+use crate::cli::endings::UNBUILT;
+use crate::support::premises::{Env, PATIENT, Premises, Running, announcing, parse};
+use crate::support::sink::Sink;
+
+async fn readyz(running: &Running) -> Value {
+    serde_json::from_str(&running.front.ask("/readyz").await).unwrap()
+}
+
+/// Asserts that a reload is refused for `reason`, that operators see it, and that callbacks
+/// are taken and carried out as before.
+async fn assert_refused(running: &Running, sink: &Sink, number: usize, reason: &str) {
+    let before = readyz(running).await;
+    let (status, said) = running.front.reload().await;
+    assert_eq!((status, said["error"].as_str()), (422, Some(reason)));
+    let after = readyz(running).await;
+    assert_eq!(after["reload_error"]["reason"], reason);
+    for unchanged in ["ready", "revision", "loaded"] {
+        assert_eq!(before[unchanged], after[unchanged]);
+    }
+    let metrics = running.front.ask("/metrics").await;
+    for line in [
+        "aftertake_reload_refused 1".to_owned(),
+        format!("aftertake_reloads_total{{result=\"refused\"}} {number}"),
+        format!("aftertake_rules_info{{revision={}}} 1", after["revision"]),
+    ] {
+        assert!(
+            metrics.lines().any(|shown| shown == line),
+            "{line}\n{metrics}"
+        );
+    }
+    running.front.announce(&format!("{number}.mp4")).await;
+    sink.received(number).await;
+}
+
+#[tokio::test]
+async fn file_that_cannot_be_loaded_changes_nothing_and_says_why_until_one_can() {
+    let premises = Premises::new();
+    let sink = Sink::start([]).await;
+    let good = announcing(&sink, "{ notify: lms }");
+    let running = premises.start(&good, PATIENT).await;
+    let path = premises.rules().display().to_string();
+    let unset = good.replace("/hook", "/${UNSET}");
+    let unknown = good.replace("notify: lms", "notify: ims");
+    let truncated = &good[..good.len() - 10];
+    let mut number = 0;
+    for text in [truncated, &unset, &unknown, ""] {
+        premises.write(text);
+        let told = file::parse(&path, text, premises.rules().parent().unwrap(), &Env::new());
+        number += 1;
+        assert_refused(&running, &sink, number, &told.unwrap_err().to_string()).await;
+    }
+    premises.write(UNBUILT);
+    let unbuilt = app::refuse_unbuilt(&parse(UNBUILT, &Env::new())).unwrap_err();
+    assert_refused(&running, &sink, number + 1, &unbuilt.to_string()).await;
+    premises.write(b"rules: \xff");
+    let reason = format!("read rules file {path}: invalid utf-8 sequence of 1 bytes from index 7");
+    assert_refused(&running, &sink, number + 2, &reason).await;
+    std::fs::remove_file(premises.rules()).unwrap();
+    let reason = format!("read rules file {path}: No such file or directory (os error 2)");
+    assert_refused(&running, &sink, number + 3, &reason).await;
+
+    premises
+        .reload(&running, &good.replace("announce", "tell"))
+        .await;
+    let after = readyz(&running).await;
+    assert_eq!(after["reload_error"], Value::Null);
+    let metrics = running.front.ask("/metrics").await;
+    assert!(
+        metrics.contains("\naftertake_reload_refused 0\n"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(&format!("{{revision={}}} 1\n", after["revision"])),
+        "{metrics}"
+    );
+    running.service.drain().await;
+}
+
+#[tokio::test]
+async fn reload_that_cannot_be_stored_is_asked_to_come_again_and_changes_nothing() {
+    let premises = Premises::new();
+    let sink = Sink::start([]).await;
+    let good = announcing(&sink, "{ notify: lms }");
+    let running = premises.start(&good, PATIENT).await;
+    let before = readyz(&running).await;
+    running.store.fill().await;
+    // The text of the rules needs a page that there is no room for.
+    let long = "x".repeat(100_000);
+    premises.write(good.replace("announce", &long));
+    assert_eq!(running.front.reload().await.0, 503);
+    running.store.free().await;
+    let after = readyz(&running).await;
+    assert_eq!(before["revision"], after["revision"]);
+    running.front.announce("a.mp4").await;
+    assert_eq!(premises.only().row.rule, "announce");
+    assert_eq!(running.front.reload().await.0, 200);
+    running.service.drain().await;
+}

@@ -1,0 +1,115 @@
+//! Callbacks come in while the file is loaded back and forth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use aftertake::model::task::RevisionId;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::support::premises::{Env, PATIENT, Premises, parse};
+use crate::support::sink::Sink;
+
+const ROUNDS: usize = 12;
+const EACH: usize = 16;
+
+/// Which targets the rules with these paths send a recording to.
+type Targets = BTreeSet<String>;
+
+/// One rule for each path.
+fn rules(sink: &Sink, paths: &[&str]) -> (String, RevisionId, Targets) {
+    let rules: Vec<String> = paths
+        .iter()
+        .map(|path| {
+            format!("{{ name: 'to{path}', steps: [{{ notify: {{ destination: lms, path: '{path}' }} }}] }}")
+        })
+        .collect();
+    let text = format!(
+        "destinations: {{ lms: {{ url: '{}', allow_private: true }} }}\nrules: [{}]\n",
+        sink.url("/"),
+        rules.join(", "),
+    );
+    let revision = parse(&text, &Env::new()).rules.revision;
+    let targets = paths.iter().map(|path| (*path).to_owned()).collect();
+    (text, revision, targets)
+}
+
+/// The revision that each stored recording's event was planned under.
+fn planned(store: &Path) -> BTreeMap<String, RevisionId> {
+    let store = rusqlite::Connection::open(store).unwrap();
+    let mut rows = store
+        .prepare("SELECT b.body, e.revision FROM events e JOIN bodies b ON b.event = e.seq")
+        .unwrap();
+    let rows = rows.query_map([], |row| {
+        Ok((
+            object_of(&row.get::<_, Vec<u8>>(0)?, "/obs_object"),
+            row.get(1)?,
+        ))
+    });
+    rows.unwrap()
+        .map(|row| row.unwrap())
+        .map(|(object, revision)| (object, RevisionId::from_number(revision)))
+        .collect()
+}
+
+fn object_of(body: &[u8], at: &str) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap();
+    body.pointer(at).unwrap().as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_callback_during_reloads_is_carried_out_once_as_one_of_the_files_says() {
+    let premises = Premises::new();
+    let sink = Sink::start([]).await;
+    let files = [rules(&sink, &["/a"]), rules(&sink, &["/b", "/b2"])];
+    let running = premises.start(&files[0].0, PATIENT).await;
+    let mut expected = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let (text, revision, _) = &files[(round + 1) % 2];
+        let names: Vec<String> = (0..EACH).map(|n| format!("r{round}-{n}.mp4")).collect();
+        let posts = names.iter().map(|name| running.front.announce(name));
+        futures_util::join!(premises.reload(&running, text), join_all(posts));
+        let after = format!("r{round}-after.mp4");
+        running.front.announce(&after).await;
+        expected.insert(after, *revision);
+    }
+
+    let planned = planned(&premises.path());
+    assert_eq!(planned.len(), ROUNDS * (EACH + 1), "each is stored, once");
+    for (object, revision) in expected {
+        assert_eq!(planned[&object], revision, "{object} came after the reload");
+    }
+    let targets = |revision| {
+        let file = files.iter().find(|(_, known, _)| *known == revision);
+        file.unwrap().2.clone()
+    };
+    let tasks = planned.values().map(|revision| targets(*revision).len());
+    let tasks: usize = tasks.sum();
+    running.store.settled(tasks).await;
+    running.service.drain().await;
+    let mut sent: BTreeMap<String, Targets> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    for request in sink.requests() {
+        let object = object_of(&request.body, "/data/obs_object");
+        let new = sent
+            .entry(object)
+            .or_default()
+            .insert(request.target.clone());
+        assert!(
+            new && ids.insert(request.header("webhook-id").to_owned()),
+            "twice: {}",
+            request.target
+        );
+    }
+    let planned = planned.into_iter();
+    let planned: BTreeMap<_, _> = planned
+        .map(|(object, revision)| (object, targets(revision)))
+        .collect();
+    assert_eq!(sent, planned);
+    assert!(
+        premises
+            .states()
+            .iter()
+            .all(|state| *state == ("done", 0, 1))
+    );
+}
