@@ -95,12 +95,16 @@ impl Reloader {
         let mut before = None;
         loop {
             every.tick().await;
-            let content = self.parts.read().await;
-            let seen = Seen::of(&content);
-            if before.as_ref() == Some(&seen) {
-                self.load_new(content, &seen).await;
-            }
-            before = Some(seen);
+            self.look(&mut before).await;
+        }
+    }
+
+    /// Looks at the file, which held `before` at the look before.
+    async fn look(&self, before: &mut Option<Seen>) {
+        let content = self.parts.read().await;
+        let seen = Seen::of(&content);
+        if before.replace(seen.clone()).as_ref() == Some(&seen) {
+            self.load_new(content, &seen).await;
         }
     }
 
@@ -200,5 +204,82 @@ impl std::fmt::Debug for Reloader {
         f.debug_struct("Reloader")
             .field("path", &self.parts.path)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::callback::sparkrtc;
+    use crate::model::secret::Mask;
+    use crate::store::sqlite::SqliteStore;
+
+    const RULES: &str = "destinations: { lms: { url: 'https://lms.example.com' } }\n\
+                         rules: [{ name: one, steps: [{ notify: lms }] }]\n";
+
+    /// A reloader of `rules.yaml` in this folder, on whose rules it stands.
+    fn reloader(folder: &std::path::Path) -> Reloader {
+        let path = folder.join("rules.yaml");
+        std::fs::write(&path, RULES).unwrap();
+        let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(BTreeMap::new());
+        let file = load::parse(&path, RULES, &*lookup).unwrap();
+        let ready = Ready::new(file, Arc::clone(&lookup), &Mask::default());
+        let around = Arc::new(|_: usize, commit: &mut dyn FnMut()| commit());
+        let store = SqliteStore::open(&folder.join("a.db"), sparkrtc::decode, around).unwrap();
+        Reloader::new(Parts {
+            path,
+            lookup,
+            store: Arc::new(store),
+            metrics: Arc::default(),
+            present: Present::new(ready.in_force),
+            lanes: Arc::new(Lanes::new(ready.lanes)),
+            standing: Arc::default(),
+        })
+    }
+
+    #[tokio::test]
+    async fn watched_file_is_loaded_once_when_two_looks_find_the_same_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let reloader = reloader(folder.path());
+        *reloader.last.lock().await = Some(Seen::of(&reloader.parts.read().await));
+        let two = RULES.replace("one", "two");
+        let mut before = None;
+        for (content, loaded, refused) in [
+            (RULES, 0, 0),
+            (RULES, 0, 0),
+            ("rules: [", 0, 0),
+            (&two, 0, 0),
+            (&two, 1, 0),
+            (&two, 1, 0),
+            ("rules: [", 1, 0),
+            ("rules: [", 1, 1),
+            ("rules: [", 1, 1),
+            (&two, 1, 1),
+            (&two, 2, 1),
+        ] {
+            std::fs::write(&reloader.parts.path, content).unwrap();
+            reloader.look(&mut before).await;
+            let metrics = reloader.parts.metrics.encode();
+            for (result, count) in [("loaded", loaded), ("refused", refused)] {
+                let line = format!("aftertake_reloads_total{{result=\"{result}\"}} {count}\n");
+                assert!(metrics.contains(&line), "{line}{content}\n{metrics}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_loaded_on_request_is_no_change_to_who_watches() {
+        let folder = tempfile::tempdir().unwrap();
+        let reloader = reloader(folder.path());
+        std::fs::write(&reloader.parts.path, RULES.replace("one", "two")).unwrap();
+        let mut before = None;
+        reloader.look(&mut before).await;
+        reloader.reload().await.unwrap();
+        reloader.look(&mut before).await;
+        let metrics = reloader.parts.metrics.encode();
+        let once = "aftertake_reloads_total{result=\"loaded\"} 1\n";
+        assert!(metrics.contains(once), "{metrics}");
     }
 }

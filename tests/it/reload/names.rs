@@ -8,7 +8,7 @@ use crate::support::sink::{Reply, Sink};
 /// One rule that notifies `destination`, which leads to `sink` one request at a time.
 fn rules(destination: &str, sink: &Sink, path: &str) -> String {
     format!(
-        "destinations: {{ {destination}: {{ url: '{}', allow_private: true, concurrency: 1 }} }}\n\
+        "destinations: {{ {destination}: {{ url: '{}', allow_private: true, timeout: 1h, concurrency: 1 }} }}\n\
          rules: [{{ name: announce, steps: [{{ notify: {{ destination: {destination}, path: '{path}' }} }}] }}]\n",
         sink.url("/"),
     )
