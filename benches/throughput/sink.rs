@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,8 +15,6 @@ use tokio::sync::Notify;
 pub(crate) struct Sink {
     /// When the request about each callback came; kept only where it is asked for.
     arrivals: Option<Mutex<BTreeMap<u64, Instant>>>,
-    /// How long every request takes at least.
-    pace: Duration,
     received: AtomicU64,
     target: AtomicU64,
     reached: Notify,
@@ -33,15 +31,6 @@ impl Sink {
         let arrivals = Some(Mutex::default());
         Self::start(Self {
             arrivals,
-            ..Self::default()
-        })
-        .await
-    }
-
-    /// The same, taking `pace` for every request.
-    pub(crate) async fn paced(pace: Duration) -> (Arc<Self>, SocketAddr) {
-        Self::start(Self {
-            pace,
             ..Self::default()
         })
         .await
@@ -101,9 +90,6 @@ impl Sink {
             while let Some(length) = request_length(&buffer) {
                 self.note(&buffer[..length]);
                 buffer.drain(..length);
-                if !self.pace.is_zero() {
-                    tokio::time::sleep(self.pace).await;
-                }
                 if self.received.fetch_add(1, Ordering::SeqCst) + 1
                     >= self.target.load(Ordering::SeqCst)
                 {

@@ -225,7 +225,7 @@ mod tests {
         std::fs::write(&path, RULES).unwrap();
         let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(BTreeMap::new());
         let file = load::parse(&path, RULES, &*lookup).unwrap();
-        let ready = Ready::new(file, Arc::clone(&lookup), &Mask::default());
+        let ready = Ready::new(file, Arc::clone(&lookup), &Mask::default()).unwrap();
         let around = Arc::new(|_: usize, commit: &mut dyn FnMut()| commit());
         let store = SqliteStore::open(&folder.join("a.db"), sparkrtc::decode, around).unwrap();
         Reloader::new(Parts {
