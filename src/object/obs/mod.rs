@@ -1,7 +1,7 @@
 //! Huawei Cloud OBS as an [`ObjectStore`], spoken natively.
 //!
 //! The only place that knows OBS's words. Every answer becomes a [`Failure`] kind here
-//! ([`error`]); nothing is retried by itself but the parts of a copy, whose loss would
+//! (`error`); nothing is retried by itself but the parts of a copy, whose loss would
 //! cost all of it. A request whose effect matters is never repeated blindly.
 
 mod acl;
