@@ -349,13 +349,16 @@ proptest! {
                 model.act(op).await;
             }
             model.calms_down().await;
-            // A person goes through the dead heads until nobody is left behind one.
-            while !model.held_back().await.is_empty() {
+            // A person goes through the dead heads, and each time somebody gets on.
+            let mut left = model.held_back().await;
+            while !left.is_empty() {
                 let heads: Vec<usize> = model.heads.values().copied().collect();
                 for head in heads {
                     model.cancel(head);
                 }
                 model.calms_down().await;
+                let before = std::mem::replace(&mut left, model.held_back().await);
+                assert!(left.len() < before.len());
             }
         });
     }
