@@ -25,6 +25,7 @@ use crate::callback::sparkrtc;
 use crate::clock::Stopwatch;
 use crate::config::{Settings, StoreUrl};
 use crate::http::callback::{self, Intake};
+use crate::http::crowd::{Crowd, CrowdLimits};
 use crate::http::gate::SparkRtcGate;
 use crate::http::ops::{self, Ops, Standing, Token};
 use crate::http::server::{self, BindError, Drained, Limits};
@@ -128,6 +129,7 @@ impl Service {
             }),
             store,
             handoff: Arc::new(handoff::ToWorkers(workers.clone())),
+            crowd: Crowd::new(CrowdLimits::PUBLIC),
             metrics,
         };
         Ok(Self::listen(

@@ -97,6 +97,17 @@ impl Premises {
 
     pub(crate) async fn start_in(&self, rules: &str, env: &Env, grace: Duration) -> Running {
         let store = Watched::open(&self.path()).unwrap();
+        self.start_with(store, rules, env, grace).await
+    }
+
+    /// Starts the service on the store of these premises, opened before.
+    pub(crate) async fn start_with(
+        &self,
+        store: Arc<Watched>,
+        rules: &str,
+        env: &Env,
+        grace: Duration,
+    ) -> Running {
         let settings = settings(self.folder.path(), grace);
         let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env.clone());
         let open = |_: &Settings, _: &Arc<_>| Ok(Arc::clone(&store) as Arc<dyn Store>);

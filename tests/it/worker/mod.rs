@@ -4,5 +4,6 @@ mod cancel;
 mod crash;
 mod drain;
 mod order;
+mod overload;
 mod store_away;
 mod timeout;
