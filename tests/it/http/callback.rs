@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::failed_disk::{Ended, FailedDisk};
-use super::{HOUR, Listening, PATIENT, SOON};
+use super::{HOUR, Listening, PATIENT, SOON, TOO_LONG};
 
 /// A gate that judges by the body alone.
 struct Words;
@@ -264,8 +264,8 @@ async fn full(stored_within: Duration) -> Full {
 }
 
 async fn post(url: String, body: &'static str) -> reqwest::Response {
-    let sent = reqwest::Client::new().post(url).body(body).send();
-    sent.await.unwrap()
+    let post = reqwest::Client::new().post(url).body(body);
+    post.timeout(TOO_LONG).send().await.unwrap()
 }
 
 impl Full {
