@@ -66,6 +66,14 @@
 //!
 //! **Why is a source looked at once more before it is deleted?** A recorder may have written it
 //! again while it was copied. The look costs one request for each object, or page of a set.
+//!
+//! **Why does it keep its order?** That is what `order_by` asks for: whoever comes later in a
+//! room must not be told of first. The order is waited for before the turn, so nobody who
+//! holds a turn waits for an order; `store::sqlite` has the argument, a test the histories.
+//!
+//! **Why is the crowd bounded before the store?** A queue that grows while the disk is slow
+//! only moves the wait into memory, and past the sender's patience. With a bound on callbacks
+//! a worker's write is in one of the next commits, without priorities.
 
 pub mod model;
 

@@ -30,6 +30,7 @@ use crate::callback::sparkrtc;
 use crate::clock::{self, Stopwatch};
 use crate::config::{Settings, StoreUrl};
 use crate::http::callback::{self, Intake};
+use crate::http::crowd::{Crowd, CrowdLimits};
 use crate::http::ops::{self, Ops, Standing, Token};
 use crate::http::reload::RulesInForce;
 use crate::http::server::{self, BindError, Drained, Limits};
@@ -135,6 +136,7 @@ impl Service {
             gate: present,
             store,
             handoff: Arc::new(handoff::ToWorkers(workers.clone())),
+            crowd: Crowd::new(CrowdLimits::PUBLIC),
             metrics,
         };
         Ok(Self::listen(

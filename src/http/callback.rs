@@ -21,6 +21,7 @@ use crate::model::time::Timestamp;
 use crate::store::{Arrival, Claim, Recorded, Store};
 use crate::telemetry::{CallbackResult, Metrics};
 
+use super::crowd::Crowd;
 use super::reply;
 use super::server::{Cut, Site};
 
@@ -71,6 +72,7 @@ pub struct Intake {
     pub gate: Arc<dyn Gate>,
     pub store: Arc<dyn Store>,
     pub handoff: Arc<dyn Handoff>,
+    pub crowd: Crowd,
     pub metrics: Arc<Metrics>,
 }
 
@@ -116,30 +118,47 @@ async fn answer(intake: Intake, method: Method, headers: HeaderMap, body: Bytes)
 impl Intake {
     async fn take(self, headers: &HeaderMap, body: Bytes) -> (CallbackResult, Response) {
         match self.gate.admit(headers, body.clone(), clock::now()) {
-            Ok(arrival) => match self.store_apart(arrival).await {
-                Some(result) => (result, success()),
-                None => (
-                    CallbackResult::Unavailable,
-                    reply::come_again("cannot store the callback now"),
-                ),
-            },
+            Ok(arrival) => {
+                let result = self.store_in_time(arrival).await;
+                (result, told(result))
+            }
             Err(refusal) => refuse(&refusal, &body),
         }
     }
 
-    /// Stores the arrival in a task of its own. The server drops an answer in the making
-    /// when the client goes; were the store's reply dropped with it, the claims in it
-    /// would be held by nobody until the next start.
-    async fn store_apart(self, arrival: Arrival) -> Option<CallbackResult> {
-        let stored = tokio::spawn(self.store(arrival));
-        stored.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "storing an event crashed; answered 503");
-            None
-        })
+    /// Stores the arrival once there is a place for it. Lanes are not asked for room before,
+    /// or a flood would keep it from tasks that wait in the store.
+    ///
+    /// A sender that has waited too long for the commit is refused though the event may be
+    /// stored all the same: sent again it is a duplicate, and its tasks run either way.
+    async fn store_in_time(self, arrival: Arrival) -> CallbackResult {
+        let (event_id, crowd) = (arrival.event.id, self.crowd.clone());
+        let Some(place) = crowd.place().await else {
+            tracing::warn!(%event_id, "too many callbacks wait for the disk; answered 503, not stored");
+            return CallbackResult::Overloaded;
+        };
+        // In a task of its own: the server drops an answer in the making when the client
+        // goes. Were the store's reply dropped with it, the claims in it would be held by
+        // nobody until the next start.
+        let stored = tokio::spawn(async move {
+            let result = self.store(arrival).await;
+            drop(place);
+            result
+        });
+        match tokio::time::timeout(crowd.stored_within(), stored).await {
+            Ok(stored) => stored.unwrap_or_else(|error| {
+                tracing::error!(%event_id, %error, "storing an event crashed; answered 503");
+                CallbackResult::Unavailable
+            }),
+            Err(_elapsed) => {
+                tracing::warn!(%event_id, "the disk is slow; answered 503 before the event was stored");
+                CallbackResult::Overloaded
+            }
+        }
     }
 
-    /// Stores the arrival and hands on what it starts; `None` when it cannot be stored.
-    async fn store(self, arrival: Arrival) -> Option<CallbackResult> {
+    /// Stores the arrival and hands on what it starts.
+    async fn store(self, arrival: Arrival) -> CallbackResult {
         let event_id = arrival.event.id;
         let tasks = arrival.plan.tasks.len();
         let reservation = self.handoff.reserve(&arrival.plan);
@@ -148,20 +167,29 @@ impl Intake {
             Ok(Recorded::New { claims }) => {
                 tracing::info!(%event_id, tasks, "event stored");
                 reservation.run(claims);
-                Some(match tasks {
+                match tasks {
                     0 => CallbackResult::Unmatched,
                     _ => CallbackResult::Stored,
-                })
+                }
             }
             Ok(Recorded::Duplicate) => {
                 tracing::info!(%event_id, "event was stored before");
-                Some(CallbackResult::Duplicate)
+                CallbackResult::Duplicate
             }
             Err(error) => {
                 tracing::error!(%event_id, %error, "event not stored; answered 503");
-                None
+                CallbackResult::Unavailable
             }
         }
+    }
+}
+
+/// What the sender of an event is told.
+fn told(result: CallbackResult) -> Response {
+    match result {
+        CallbackResult::Unavailable => reply::come_again("cannot store the callback now"),
+        CallbackResult::Overloaded => reply::come_again("too many callbacks at once"),
+        _ => success(),
     }
 }
 

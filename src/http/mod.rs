@@ -6,6 +6,7 @@
 
 mod body;
 pub mod callback;
+pub mod crowd;
 pub mod gate;
 pub mod ops;
 pub mod reload;

@@ -1,6 +1,7 @@
 //! What the rules make of one event: the tasks it causes, and why not the others.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
 use super::id::TaskId;
@@ -44,10 +45,42 @@ pub struct PlannedTask {
     pub lane: Lane,
     /// Whether the first step touches the object, and so needs the recording's turn.
     pub turn: Turn,
-    /// Tasks of a rule with one value run one at a time, in order of arrival.
-    pub order_key: Option<String>,
+    /// What orders it; `None` when its rule orders nothing, or the event lacks the field.
+    pub order_key: Option<OrderKey>,
     /// A reason for which it can never run: it is stored dead.
     pub doomed: Option<Failure>,
+}
+
+/// Tasks with one key run one at a time, in order of arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderKey {
+    digest: [u8; 16],
+    /// Whether a dead task holds back those behind it.
+    pub dead_blocks: bool,
+}
+
+impl OrderKey {
+    /// The key of a rule's tasks whose `order_by` field has this value, whichever revision
+    /// the rule is of.
+    pub fn of(rule: &str, value: &str, dead_blocks: bool) -> Self {
+        let mut hash = Sha256::new();
+        // So that it is never the id of a recording: that of one begins with a length.
+        hash.update("order");
+        hash.update((rule.len() as u64).to_be_bytes());
+        hash.update(rule);
+        hash.update(value);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hash.finalize()[..16]);
+        Self {
+            digest,
+            dead_blocks,
+        }
+    }
+
+    /// The 16 bytes of rule and value, as stored.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.digest
+    }
 }
 
 /// Whether a step needs the recording's turn.
@@ -71,6 +104,15 @@ mod tests {
     use super::super::failure::FailureKind;
     use super::super::id::EventId;
     use super::*;
+
+    #[test]
+    fn order_key_tells_rule_and_value_apart() {
+        let key = OrderKey::of("a/b", "c", false);
+        assert_ne!(key, OrderKey::of("a", "b/c", false));
+        assert_ne!(key, OrderKey::of("a/b", "d", false));
+        let blocks = OrderKey::of("a/b", "c", true);
+        assert_eq!(key.as_bytes(), blocks.as_bytes());
+    }
 
     #[test]
     fn reasons_of_skipped_rules_and_doomed_tasks_are_masked() {

@@ -11,7 +11,7 @@ use super::template::Template;
 use crate::model::event::Event;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::TaskId;
-use crate::model::plan::{Plan, PlannedTask, Skipped, Turn};
+use crate::model::plan::{OrderKey, Plan, PlannedTask, Skipped, Turn};
 use crate::model::recording::Place;
 use crate::model::task::Lane;
 
@@ -96,9 +96,10 @@ impl Subject<'_> {
     }
 
     /// An event without the field that orders is not ordered.
-    fn order_key(&self, rule: &Rule) -> Option<String> {
+    fn order_key(&self, rule: &Rule) -> Option<OrderKey> {
         let value = self.fields.get(rule.order_by.as_deref()?)?;
-        Some(format!("{}/{}", rule.name, condition::as_text(value)))
+        let value = condition::as_text(value);
+        Some(OrderKey::of(&rule.name, &value, rule.order_blocks))
     }
 
     /// An event may name any bucket; only configured ones are touched.
@@ -264,14 +265,16 @@ mod tests {
     fn order_key_is_the_rule_and_the_value_of_its_field() {
         for (field, expected) in [
             (None, None),
-            (Some("room_id"), Some("archive/class-7")),
-            (Some("height"), Some("archive/720")),
+            (Some("room_id"), Some("class-7")),
+            (Some("height"), Some("720")),
             (Some("stream_name"), None),
         ] {
             let mut rule = rule(vec![notify_step("n", "lms")]);
             rule.order_by = field.map(str::to_owned);
+            rule.order_blocks = true;
             let plan = plan(&rules(vec![rule]), &event(), 0);
-            assert_eq!(plan.tasks[0].order_key.as_deref(), expected);
+            let expected = expected.map(|value| OrderKey::of("archive", value, true));
+            assert_eq!(plan.tasks[0].order_key, expected);
         }
     }
 

@@ -49,10 +49,12 @@ pub enum CallbackResult {
     Timeout,
     /// It could not be stored; the sender was asked to come again.
     Unavailable,
+    /// Callbacks come faster than the disk takes them; the sender was asked to come again.
+    Overloaded,
 }
 
 impl CallbackResult {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Stored,
         Self::Unmatched,
         Self::Duplicate,
@@ -62,6 +64,7 @@ impl CallbackResult {
         Self::TooLarge,
         Self::Timeout,
         Self::Unavailable,
+        Self::Overloaded,
     ];
 
     /// The label's value.
@@ -76,6 +79,7 @@ impl CallbackResult {
             Self::TooLarge => "too_large",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
         }
     }
 }

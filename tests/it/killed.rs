@@ -11,7 +11,7 @@ use aftertake::callback::sparkrtc;
 use aftertake::store::sqlite::{Desk, TaskFilter};
 use serde_json::{Value, json};
 
-use crate::support::sink::Sink;
+use crate::support::sink::{Reply, Sink};
 
 /// A served store, killed when it goes out of scope.
 struct Served {
@@ -57,10 +57,11 @@ fn serve(folder: &Path) -> Served {
     }
 }
 
-fn rules(folder: &Path, sink: &Sink) {
+/// Rules that announce to `sink`; `keys` are more of their only rule.
+fn rules(folder: &Path, sink: &Sink, keys: &str) {
     let text = format!(
         "destinations:\n  lms: {{ url: \"{}\", allow_private: true }}\nretry: {{ first: 50ms, longest: 50ms }}\n\
-         rules:\n  - name: announce\n    steps: [{{ notify: lms }}]\n",
+         rules:\n  - name: announce\n    steps: [{{ notify: lms }}]\n{keys}",
         sink.url("/hook"),
     );
     std::fs::write(folder.join("rules.yaml"), text).unwrap();
@@ -69,7 +70,7 @@ fn rules(folder: &Path, sink: &Sink) {
 async fn post(client: &reqwest::Client, to: &str, number: usize) -> bool {
     let body = json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": format!("k{number}.mp4"),
-        "room_id": "class-7", "end_time": "2026-03-02T01:01:02Z",
+        "room_id": format!("class-{}", number % 8), "end_time": "2026-03-02T01:01:02Z",
     });
     client
         .post(to)
@@ -140,17 +141,42 @@ async fn assert_announced(folder: &Path, sink: &Sink, accepted: &BTreeSet<String
 async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_all_tries() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
-    rules(folder.path(), &sink);
+    rules(folder.path(), &sink, "");
     let kill = |child: &mut Child| child.kill().unwrap();
     let accepted = flooded(folder.path(), &sink, kill).await;
     assert_announced(folder.path(), &sink, &accepted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn order_of_each_room_survives_failures_and_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let replies = (0..600).map(|number| Reply::status(if number % 3 == 0 { 503 } else { 200 }));
+    let sink = Sink::start(replies).await;
+    rules(folder.path(), &sink, "    order_by: room_id\n");
+    let kill = |child: &mut Child| child.kill().unwrap();
+    let accepted = flooded(folder.path(), &sink, kill).await;
+    assert_announced(folder.path(), &sink, &accepted).await;
+    // Each room's callbacks were sent one after the other, with numbers that grow.
+    let mut latest: BTreeMap<String, usize> = BTreeMap::new();
+    for request in sink.requests() {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let text = |field: &str| body["data"][field].as_str().unwrap().to_owned();
+        let object = text("obs_object");
+        let number = object[1..].trim_end_matches(".mp4").parse().unwrap();
+        let before = latest.insert(text("room_id"), number);
+        assert!(
+            before.is_none_or(|before| before <= number),
+            "{object} came too late"
+        );
+    }
+    assert_eq!(latest.len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
-    rules(folder.path(), &sink);
+    rules(folder.path(), &sink, "");
     let stop = |child: &mut Child| {
         let pid = child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status();

@@ -31,6 +31,7 @@ mod service;
 mod store_contract;
 mod store_file;
 mod store_history;
+mod store_order;
 mod support;
 mod systemd;
 mod tag;

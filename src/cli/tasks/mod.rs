@@ -74,6 +74,8 @@ pub(super) enum Tasks {
     )]
     Retry(#[command(flatten)] Which),
     /// End tasks; one that runs is brought to a safe end by the service
+    ///
+    /// A dead task that holds back others by `order_blocks` can be ended, too.
     #[command(
         after_help = "Example:\n  aftertake tasks cancel task_6089239afa854f84ba02b1e9e028c8b7"
     )]

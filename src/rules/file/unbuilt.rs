@@ -15,13 +15,9 @@ const DESTINATIONS: [Feature<Destination>; 2] = [
     ("breaker", |destination| destination.breaker.is_some()),
 ];
 
-const RULES: [Feature<Rule>; 3] = [
-    ("order_by", |rule| rule.order_by.is_some()),
-    ("order_blocks", |rule| rule.order_blocks),
-    ("on_dead", |rule| rule.on_dead.is_some()),
-];
+const RULES: [Feature<Rule>; 1] = [("on_dead", |rule| rule.on_dead.is_some())];
 
-/// What `file` uses of it: where, such as ``rule `archive` ``, and what, such as `order_by`.
+/// What `file` uses of it: where, such as ``rule `archive` ``, and what, such as `on_dead`.
 pub fn unbuilt(file: &RulesFile) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     for destination in file.destinations.values() {

@@ -39,36 +39,43 @@ CREATE TABLE recordings (
 -- Every task, also those that are settled: what the queue asks for is found by indexes
 -- that a settled task is not in. `seq` is the event's shifted left by 16 plus a number, so
 -- tasks of an event are a range and the order of acceptance is the order of the key.
--- `state` counts as `TaskState::NAMES` does; `blocked_by` is the recording whose turn the
--- task waits for; `at` is when it was settled.
+-- `state` counts as `TaskState::NAMES` does; `blocked_by` is the order that the task stands
+-- in line for, or the recording whose turn it waits for; `at` is when it was settled.
 CREATE TABLE tasks (
-    seq        INTEGER PRIMARY KEY,
-    id         BLOB NOT NULL UNIQUE,
-    rule       TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    revision   INTEGER NOT NULL,
-    step       INTEGER NOT NULL,
-    tries      INTEGER NOT NULL,
-    attempt    INTEGER NOT NULL,
-    since      INTEGER NOT NULL,
-    outputs    TEXT,
-    lane       TEXT NOT NULL,
-    order_key  TEXT,
-    recording  BLOB,
-    needs_turn INTEGER NOT NULL,
-    state      INTEGER NOT NULL,
-    due        INTEGER NOT NULL,
-    blocked_by BLOB,
-    cancel     INTEGER NOT NULL DEFAULT 0,
-    at         INTEGER,
-    failure    TEXT,
-    note       TEXT
+    seq          INTEGER PRIMARY KEY,
+    id           BLOB NOT NULL UNIQUE,
+    rule         TEXT NOT NULL,
+    generation   INTEGER NOT NULL,
+    revision     INTEGER NOT NULL,
+    step         INTEGER NOT NULL,
+    tries        INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    since        INTEGER NOT NULL,
+    outputs      TEXT,
+    lane         TEXT NOT NULL,
+    order_key    BLOB,
+    order_blocks INTEGER NOT NULL,
+    recording    BLOB,
+    needs_turn   INTEGER NOT NULL,
+    state        INTEGER NOT NULL,
+    due          INTEGER NOT NULL,
+    blocked_by   BLOB,
+    cancel       INTEGER NOT NULL DEFAULT 0,
+    at           INTEGER,
+    failure      TEXT,
+    note         TEXT
 );
 -- An index ends with its row's key, so both are in order of acceptance last.
 CREATE INDEX tasks_due ON tasks (lane, due) WHERE state = 0 AND blocked_by IS NULL;
 CREATE INDEX tasks_blocked ON tasks (blocked_by) WHERE blocked_by IS NOT NULL;
 -- For lists of one state, and for what ran when the last process ended.
 CREATE INDEX tasks_state ON tasks (state);
+
+-- Whose go it is in each order that a task stands in line for.
+CREATE TABLE orders (
+    id   BLOB PRIMARY KEY,
+    head INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- The lanes of the rules file in force: a task of any other waits until it is back.
 CREATE TABLE lanes (

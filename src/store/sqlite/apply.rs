@@ -2,8 +2,9 @@
 
 use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
+use super::order::{self, Order};
 use super::row::{TaskRow, json, outputs_text, recording, task_columns};
-use super::turn;
+use super::{blocked, turn};
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
 use crate::model::plan::Turn;
@@ -29,6 +30,8 @@ struct Held {
     seq: i64,
     /// The recording whose turn it holds.
     turn: Option<RecordingId>,
+    /// The order whose head it is.
+    order: Option<Order>,
 }
 
 /// How a task waits for its next try.
@@ -98,7 +101,8 @@ pub(super) fn is_held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Re
 
 fn held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<Option<Held>> {
     let mut statement = txn.conn.prepare_cached(
-        "SELECT CASE needs_turn WHEN 1 THEN recording END FROM tasks WHERE seq = ?1 AND attempt = ?2 AND state = 1",
+        "SELECT CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks FROM tasks \
+         WHERE seq = ?1 AND attempt = ?2 AND state = 1",
     )?;
     let mut rows = statement.query((seq, attempt))?;
     let Some(row) = rows.next()? else {
@@ -106,7 +110,8 @@ fn held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<Option<He
     };
     Ok(Some(Held {
         seq,
-        turn: recording(row.get(0)?),
+        turn: recording(row.get("turn")?),
+        order: Order::read(row)?,
     }))
 }
 
@@ -172,6 +177,11 @@ fn settle(
         ))?;
     if let Some(recording) = held.turn {
         turn::pass_on(txn, held.seq, recording, false)?;
+    }
+    if let Some(order) = &held.order
+        && (state != DEAD || !order.dead_blocks)
+    {
+        order::leave(txn, held.seq, &order.key)?;
     }
     txn.leaves(RUNNING);
     txn.enters(state);
@@ -252,7 +262,7 @@ fn wait_for_turn(txn: &Txn<'_>, held: &Held) -> rusqlite::Result<bool> {
     };
     let has_turn = turn::take(txn, held.seq, needed)?;
     if !has_turn {
-        turn::wait(txn, held.seq, needed)?;
+        blocked::wait(txn, held.seq, needed.as_bytes())?;
     }
     Ok(!has_turn)
 }

@@ -2,7 +2,7 @@
 
 use super::core::{READY, RUNNING, Txn};
 use super::row::{self, TaskRow, task_columns};
-use super::{read, turn};
+use super::{blocked, read, turn};
 use crate::model::plan::Turn;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, Claimed, LaneRoom};
@@ -56,7 +56,7 @@ fn take(txn: &mut Txn<'_>, mut row: TaskRow) -> rusqlite::Result<Option<Claim>> 
     if let (Turn::Needed, Some(recording)) = (row.turn, row.recording)
         && !turn::take(txn, row.seq, recording)?
     {
-        turn::wait(txn, row.seq, recording)?;
+        blocked::wait(txn, row.seq, recording.as_bytes())?;
         return Ok(None);
     }
     txn.conn

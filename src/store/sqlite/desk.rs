@@ -8,9 +8,10 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::core::{CANCELLED, Core, DEAD, READY, RUNNING, Txn};
+use super::order::{self, Order};
 use super::row::{TASK_BITS, recording};
 use super::schema::{self, OpenError};
-use super::{read, record, turn};
+use super::{blocked, read, record, turn};
 use crate::model::id::TaskId;
 use crate::model::recording::RecordingId;
 use crate::model::task::{Lane, RevisionId, TaskState};
@@ -60,6 +61,15 @@ struct Found {
     state: usize,
     /// The recording whose turn its step needs.
     turn: Option<RecordingId>,
+    order: Option<Order>,
+}
+
+impl Found {
+    /// Whether it is dead and holds back those behind it.
+    fn is_dead_in_line(&self) -> bool {
+        let mut order = self.order.iter();
+        self.state == DEAD && order.any(|order| order.dead_blocks)
+    }
 }
 
 impl Desk {
@@ -108,7 +118,8 @@ impl Desk {
         self.write(|txn| retry(txn, id, now))
     }
 
-    /// Ends a task, at once or, where something is half done, through the service.
+    /// Ends a task, at once or, where something is half done, through the service. Of dead
+    /// tasks only those can be ended that hold back others by `order_blocks`.
     pub fn cancel(&mut self, id: TaskId, now: Timestamp) -> Result<CancelOutcome, Unavailable> {
         self.write(|txn| cancel(txn, id, now))
     }
@@ -182,6 +193,11 @@ fn retry(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<Retr
              note = NULL WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
+    if let Some(Order { key, .. }) = &found.order
+        && !order::join(txn, found.seq, key)?
+    {
+        blocked::wait(txn, found.seq, key)?;
+    }
     txn.leaves(found.state);
     txn.enters(READY);
     Ok(RetryOutcome::Requeued)
@@ -191,10 +207,11 @@ fn cancel(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<Can
     let Some(found) = find(txn, id)? else {
         return Ok(CancelOutcome::Unknown);
     };
-    if found.state != READY && found.state != RUNNING {
+    let is_dead = found.is_dead_in_line();
+    if found.state != READY && found.state != RUNNING && !is_dead {
         return Ok(CancelOutcome::InState(TaskState::NAMES[found.state]));
     }
-    if found.state == RUNNING || turn::is_unfinished(txn, found.seq)? {
+    if found.state == RUNNING || !is_dead && turn::is_unfinished(txn, found.seq)? {
         txn.conn
             .prepare_cached("UPDATE tasks SET cancel = 1, due = ?2 WHERE seq = ?1")?
             .execute((found.seq, now.millis()))?;
@@ -208,7 +225,10 @@ fn cancel(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<Can
     if let Some(recording) = found.turn {
         give_up(txn, found.seq, recording)?;
     }
-    txn.leaves(READY);
+    if let Some(order) = &found.order {
+        order::leave(txn, found.seq, &order.key)?;
+    }
+    txn.leaves(found.state);
     txn.enters(CANCELLED);
     Ok(CancelOutcome::Cancelled)
 }
@@ -228,13 +248,15 @@ fn give_up(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<
 fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
     txn.conn
         .prepare_cached(
-            "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END FROM tasks WHERE id = ?1",
+            "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks \
+             FROM tasks WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
             Ok(Found {
-                seq: row.get(0)?,
-                state: row.get::<_, usize>(1)?.min(CANCELLED),
-                turn: recording(row.get(2)?),
+                seq: row.get("seq")?,
+                state: row.get::<_, usize>("state")?.min(CANCELLED),
+                turn: recording(row.get("turn")?),
+                order: Order::read(row)?,
             })
         })
         .optional()

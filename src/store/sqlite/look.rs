@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row};
 
+use super::core::DEAD;
 use super::desk::Desk;
 use super::row::{self, TASK_BITS, move_columns, read_move};
 use crate::model::attempt::AttemptRecord;
@@ -38,7 +39,7 @@ pub struct TaskRow {
     /// When it is due; `None` unless it is ready, and while it waits for its turn.
     pub due: Option<Timestamp>,
     pub failure: Option<Failure>,
-    /// Why it waits, for a reason outside the task.
+    /// Why it waits, for a reason outside the task: for another task, if need be.
     pub note: Option<String>,
 }
 
@@ -88,8 +89,11 @@ macro_rules! list {
             "SELECT t.id, t.rule, t.state, t.step, t.tries, t.failure, e.id AS event, e.room, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL THEN t.due END AS due, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
-             THEN t.lane || ' is not in the rules file' ELSE t.note END AS note \
-             FROM tasks t JOIN events e ON e.seq = t.seq >> 16 WHERE ",
+             THEN t.lane || ' is not in the rules file' ELSE t.note END AS note, \
+             before.id AS before, before.state AS before_state \
+             FROM tasks t JOIN events e ON e.seq = t.seq >> 16 LEFT JOIN tasks before ON t.state = 0 AND before.seq = \
+             coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by)) \
+             WHERE ",
             $which
         )
     };
@@ -265,8 +269,20 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         tries: row.get("tries")?,
         due: due.map(Timestamp::from_millis),
         failure: row::failure(row.get("failure")?),
-        note: row.get("note")?,
+        note: before(row)?.or(row.get("note")?),
     })
+}
+
+/// Which task it waits for.
+fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    let Some(id) = row.get("before")? else {
+        return Ok(None);
+    };
+    let id = TaskId::from_bytes(id);
+    Ok(Some(match row.get("before_state")? {
+        DEAD => format!("waits for {id}, which is dead: retry it or cancel it"),
+        _ => format!("waits for {id}"),
+    }))
 }
 
 fn event_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {

@@ -5,11 +5,13 @@
 //! the whole durability.
 
 mod apply;
+mod blocked;
 mod claim;
 mod core;
 mod desk;
 mod journal;
 mod look;
+mod order;
 #[cfg(test)]
 mod plans;
 mod prune;

@@ -21,7 +21,7 @@ use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::moves::{Move, MovePhase, Target};
-use crate::model::plan::{Plan, PlannedTask, Turn};
+use crate::model::plan::{OrderKey, Plan, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Lane, Outputs, RevisionId};
 use crate::model::time::Timestamp;
@@ -40,14 +40,16 @@ const SMALL: [&str; 4] = ["counts", "lanes", "waiting", "CONSTANT ROW"];
 /// filter by rule or room may make that way long; a person waits, no writer does.
 const WALKS: [&str; 3] = [look::TASKS, look::TASKS_IN_STATE, look::EVENTS];
 
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 13] = [
     include_str!("apply.rs"),
+    include_str!("blocked.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
     include_str!("desk.rs"),
     include_str!("journal.rs"),
     include_str!("look.rs"),
     include_str!("mod.rs"),
+    include_str!("order.rs"),
     include_str!("prune.rs"),
     include_str!("read.rs"),
     include_str!("record.rs"),
@@ -154,6 +156,7 @@ impl Ran {
         let codes = TraceEventCodes::SQLITE_TRACE_STMT;
         desk.core.conn.trace_v2(codes, Some(hear)).unwrap();
         service(&mut desk.core);
+        line(&mut desk.core);
         person(&mut desk);
         history(&mut desk.core);
         let mut statements = statements.lock().unwrap().clone();
@@ -238,6 +241,21 @@ fn service(core: &mut Core) {
             .is_empty()
     );
     run(core, recover);
+}
+
+/// A line of two, to its end.
+fn line(core: &mut Core) {
+    let lane = || Lane::Destination("ordered".into());
+    for key in ["one", "other"] {
+        let mut arrival = arrival(key, &[("a", lane(), Turn::NotNeeded)]);
+        arrival.plan.tasks[0].order_key = Some(OrderKey::of("a", "v", false));
+        store(core, &arrival, &[]);
+    }
+    for _ in 0..2 {
+        let claims = take_all(core, lane());
+        assert_eq!(claims.len(), 1);
+        end(core, &claims[0], Transition::Finish, None);
+    }
 }
 
 /// What is done from the command line.

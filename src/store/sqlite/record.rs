@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::core::{DEAD, READY, RUNNING, Txn};
 use super::row::{TASK_BITS, json};
-use super::turn;
+use super::{order, turn};
 use crate::model::id::TaskId;
-use crate::model::plan::{PlannedTask, Turn};
+use crate::model::plan::{OrderKey, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Outputs, Task};
 use crate::store::{Arrival, Claim, Located, Recorded};
@@ -44,12 +44,7 @@ pub(super) fn record(
     let mut claims = Vec::new();
     for (number, planned) in (0..).zip(&plan.tasks) {
         let seq = event_seq << TASK_BITS | number;
-        let blocked_by = match (planned.turn, recording, &planned.doomed) {
-            (Turn::Needed, Some(recording), None) if !turn::take(txn, seq, recording)? => {
-                Some(recording)
-            }
-            _ => None,
-        };
+        let blocked_by = blocked_by(txn, seq, planned, recording)?;
         let state = match planned.doomed {
             Some(_) => DEAD,
             None if blocked_by.is_none() && start.contains(&planned.id) => RUNNING,
@@ -61,6 +56,28 @@ pub(super) fn record(
         }
     }
     Ok(Recorded::New { claims })
+}
+
+/// Puts the task in line for its order, then for its turn; what it has to wait for.
+fn blocked_by(
+    txn: &Txn<'_>,
+    seq: i64,
+    planned: &PlannedTask,
+    recording: Option<RecordingId>,
+) -> rusqlite::Result<Option<[u8; 16]>> {
+    let is_doomed = planned.doomed.is_some();
+    if let Some(key) = &planned.order_key
+        && (!is_doomed || key.dead_blocks)
+        && !order::join(txn, seq, key.as_bytes())?
+    {
+        return Ok(Some(*key.as_bytes()));
+    }
+    if let (Turn::Needed, Some(recording), false) = (planned.turn, recording, is_doomed)
+        && !turn::take(txn, seq, recording)?
+    {
+        return Ok(Some(*recording.as_bytes()));
+    }
+    Ok(None)
 }
 
 fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option<Place>) -> Claim {
@@ -96,15 +113,16 @@ fn insert(
     arrival: &Arrival,
     planned: &PlannedTask,
     recording: Option<RecordingId>,
-    blocked_by: Option<RecordingId>,
+    blocked_by: Option<[u8; 16]>,
     state: usize,
 ) -> rusqlite::Result<()> {
     let now = arrival.event.received.millis();
+    let order = planned.order_key.as_ref();
     txn.conn
         .prepare_cached(
             "INSERT INTO tasks (seq, id, rule, generation, revision, step, tries, attempt, since, lane, order_key, \
-             recording, needs_turn, state, due, blocked_by, at, failure) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?13, ?14, ?15)",
+             order_blocks, recording, needs_turn, state, due, blocked_by, at, failure) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?7, ?14, ?15, ?16)",
         )?
         .execute(rusqlite::params![
             seq,
@@ -115,11 +133,12 @@ fn insert(
             i64::from(state == RUNNING),
             now,
             planned.lane.to_string(),
-            planned.order_key,
+            order.map(OrderKey::as_bytes),
+            order.is_some_and(|order| order.dead_blocks),
             recording.as_ref().map(RecordingId::as_bytes),
             planned.turn == Turn::Needed,
             state,
-            blocked_by.as_ref().map(RecordingId::as_bytes),
+            blocked_by,
             (state == DEAD).then_some(now),
             planned.doomed.as_ref().map(json),
         ])?;

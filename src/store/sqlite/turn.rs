@@ -1,11 +1,12 @@
 //! Whose turn it is with a recording: one task at a time, in order of acceptance.
 //!
 //! A task holds the turn from when it is given until it leaves the step that needs it.
-//! Waiting tasks name the recording in `blocked_by`, which keeps them out of the index of
-//! due tasks; whoever gives the turn up passes it on in the same transaction.
+//! Waiting tasks are blocked by the recording; whoever gives the turn up passes it on in the
+//! same transaction.
 
 use rusqlite::OptionalExtension;
 
+use super::blocked;
 use super::core::Txn;
 use crate::model::event::Event;
 use crate::model::recording::{MovedBy, Place, RecordingId};
@@ -23,14 +24,6 @@ pub(super) fn take(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite:
     Ok(holder == seq)
 }
 
-/// Sets the task to wait for its turn.
-pub(super) fn wait(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<()> {
-    txn.conn
-        .prepare_cached("UPDATE tasks SET blocked_by = ?2 WHERE seq = ?1")?
-        .execute((seq, recording.as_bytes()))?;
-    Ok(())
-}
-
 /// Passes the turn of `seq` on to whoever waits longest. A holder that is due at once
 /// `competes`: an earlier task keeps its turn before later ones. Answers whether it did.
 pub(super) fn pass_on(
@@ -39,19 +32,13 @@ pub(super) fn pass_on(
     recording: RecordingId,
     competes: bool,
 ) -> rusqlite::Result<bool> {
-    let waiting: Option<i64> = txn
-        .conn
-        .prepare_cached("SELECT seq FROM tasks WHERE blocked_by = ?1 ORDER BY seq LIMIT 1")?
-        .query_row([recording.as_bytes()], |row| row.get(0))
-        .optional()?;
+    let waiting = blocked::first(txn, recording.as_bytes())?;
     if competes && waiting.is_none_or(|next| seq < next) {
         return Ok(true);
     }
     set(txn, recording, waiting)?;
     if let Some(next) = waiting {
-        txn.conn
-            .prepare_cached("UPDATE tasks SET blocked_by = NULL WHERE seq = ?1")?
-            .execute([next])?;
+        blocked::release(txn, next)?;
     }
     Ok(false)
 }

@@ -2,6 +2,10 @@
 //!
 //! No linger: while one commit syncs, the next batch gathers by itself. Replies leave
 //! after the commit, so whoever has one knows that its effect is on disk.
+//!
+//! First come, first served. What waits here is bounded by those who write: each worker
+//! has one operation at a time, and the intake lets no more callbacks in than a part of a
+//! batch. So whatever floods in, a worker's write is in one of the next commits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

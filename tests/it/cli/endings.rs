@@ -171,7 +171,7 @@ fn service_that_cannot_start_says_whether_a_restart_may_help() {
     folder.write("rules.yaml", UNBUILT);
     let ran = folder.run(&SERVE);
     assert_eq!(ran.code, Some(65), "{}", ran.err);
-    assert!(ran.err.contains("order_by"), "{}", ran.err);
+    assert!(ran.err.contains("on_dead"), "{}", ran.err);
 }
 
 #[test]
@@ -204,7 +204,7 @@ const SERVE: [&str; 5] = [
 /// A rules file with what this version does not do.
 pub(crate) const UNBUILT: &str = "
 destinations: { lms: { url: 'https://lms.example.com' } }
-rules: [{ name: r, order_by: room_id, steps: [{ notify: lms }] }]
+rules: [{ name: r, on_dead: lms, steps: [{ notify: lms }] }]
 ";
 
 /// The folder's default store, served by this process.

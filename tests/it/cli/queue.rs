@@ -257,7 +257,7 @@ fn callback_is_not_entered_under_rules_that_are_not_served() {
     let folder = Folder::new();
     drop(served(&folder));
     folder.write("rules.yaml", UNBUILT);
-    let refusal = "error: this version does not serve: order_by (rule `r`)\n";
+    let refusal = "error: this version does not serve: on_dead (rule `r`)\n";
     folder.refused(&["events", "add", "callback.json"], 65, refusal);
     assert_eq!(folder.json(&["events", "list"]), json!([]));
 }

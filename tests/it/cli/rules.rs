@@ -244,14 +244,14 @@ fn accepted_file_is_summed_up_with_what_this_version_does_not_serve() {
     folder.write(
         "unbuilt.yaml",
         "destinations: { lms: { url: 'https://lms.example.com' } }\n\
-         rules: [{ name: r, order_by: room_id, steps: [{ notify: lms }] }]\n",
+         rules: [{ name: r, on_dead: lms, steps: [{ notify: lms }] }]\n",
     );
     let shown = folder.fine(&["rules", "check", "unbuilt.yaml"]);
     insta::assert_snapshot!(shown);
     let checked = folder.json(&["rules", "check", "unbuilt.yaml"]);
     assert_eq!(checked["fine"], true);
     assert_eq!(checked["rules"], json!(["r"]));
-    assert_eq!(checked["unbuilt"], json!(["order_by (rule `r`)"]));
+    assert_eq!(checked["unbuilt"], json!(["on_dead (rule `r`)"]));
     assert_eq!(checked["warnings"].as_array().unwrap().len(), 1);
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aftertake::http::callback::{self, Gate, Handoff, Intake, Refusal, Reservation};
+use aftertake::http::crowd::{Crowd, CrowdLimits};
 use aftertake::http::server::Limits;
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::id::{EventId, TaskId};
@@ -17,9 +18,10 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
-use super::failed_disk::FailedDisk;
-use super::{Listening, PATIENT};
+use super::failed_disk::{Ended, FailedDisk};
+use super::{HOUR, Listening, PATIENT, SOON, TOO_LONG};
 
 /// A gate that judges by the body alone.
 struct Words;
@@ -75,12 +77,24 @@ impl Reservation for Counts {
     }
 }
 
+/// Limits that no test meets by chance.
+const ROOMY: CrowdLimits = CrowdLimits {
+    places: 100,
+    place_within: HOUR,
+    stored_within: HOUR,
+};
+
 fn intake(disk: FailedDisk) -> (Intake, Counts) {
+    crowded(disk, ROOMY)
+}
+
+fn crowded(disk: FailedDisk, limits: CrowdLimits) -> (Intake, Counts) {
     let counts = Counts::default();
     let intake = Intake {
         gate: Arc::new(Words),
         store: Arc::new(disk),
         handoff: Arc::new(counts.clone()),
+        crowd: Crowd::new(limits),
         metrics: Arc::default(),
     };
     (intake, counts)
@@ -207,4 +221,103 @@ async fn event_is_stored_to_the_end_though_its_sender_has_gone() {
     go.notify_one();
     ended.signal.notified().await;
     assert!(ended.whole.load(Ordering::SeqCst));
+}
+
+/// A listener with one place for callbacks, whose disk is held, and a callback that has the
+/// place.
+struct Full {
+    listening: Listening,
+    metrics: Arc<Metrics>,
+    counts: Counts,
+    come: Arc<Notify>,
+    go: Arc<Notify>,
+    ended: Arc<Ended>,
+    first: JoinHandle<reqwest::Response>,
+}
+
+async fn full(stored_within: Duration) -> Full {
+    let go = Arc::new(Notify::new());
+    let disk = FailedDisk {
+        go: Some(Arc::clone(&go)),
+        ..FailedDisk::default()
+    };
+    let (come, ended) = (Arc::clone(&disk.come), Arc::clone(&disk.ended));
+    let limits = CrowdLimits {
+        places: 1,
+        place_within: Duration::ZERO,
+        stored_within,
+    };
+    let (intake, counts) = crowded(disk, limits);
+    let metrics = Arc::clone(&intake.metrics);
+    let listening = Listening::start(callback::site(intake), PATIENT).await;
+    let first = tokio::spawn(post(listening.url("/callbacks/sparkrtc"), "first"));
+    come.notified().await;
+    Full {
+        listening,
+        metrics,
+        counts,
+        come,
+        go,
+        ended,
+        first,
+    }
+}
+
+async fn post(url: String, body: &'static str) -> reqwest::Response {
+    let post = reqwest::Client::new().post(url).body(body);
+    post.timeout(TOO_LONG).send().await.unwrap()
+}
+
+impl Full {
+    fn post(&self, body: &'static str) -> impl Future<Output = reqwest::Response> + use<> {
+        post(self.listening.url("/callbacks/sparkrtc"), body)
+    }
+
+    /// Posts a callback for which there is no place.
+    async fn refuses(&self) {
+        let refused = self.post("{}").await;
+        assert_eq!(refused.status(), 503);
+        assert_eq!(refused.headers()["retry-after"], "5");
+        let said = refused.text().await.unwrap();
+        assert_eq!(said, r#"{"error":"too many callbacks at once"}"#);
+    }
+
+    /// Lets the callback that has the place end, and another have it.
+    async fn passes_on(&self) {
+        self.go.notify_one();
+        self.ended.signal.notified().await;
+        assert!(self.ended.whole.load(Ordering::SeqCst));
+        let knock = async {
+            loop {
+                self.post("next").await;
+            }
+        };
+        tokio::select! {
+            () = self.come.notified() => {}
+            () = knock => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn callback_without_a_place_is_refused_and_neither_stored_nor_given_room_in_a_lane() {
+    let full = full(HOUR).await;
+    full.refuses().await;
+    full.refuses().await;
+    assert_eq!(full.counts.reserved.load(Ordering::SeqCst), 1);
+    assert_counted(&full.metrics, "overloaded", 2);
+    full.passes_on().await;
+    let said = full.first.await.unwrap().text().await.unwrap();
+    assert_eq!(said, r#"{"error":"cannot store the callback now"}"#);
+}
+
+#[tokio::test]
+async fn sender_is_answered_in_time_while_its_callback_keeps_its_place_to_the_end() {
+    let mut full = full(SOON).await;
+    let answer = (&mut full.first).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_counted(&full.metrics, "overloaded", 1);
+    full.refuses().await;
+    assert_eq!(full.counts.reserved.load(Ordering::SeqCst), 1);
+    full.passes_on().await;
 }

@@ -1,5 +1,6 @@
 //! What tests need from the other side of the service.
 
+pub(crate) mod disk;
 pub(crate) mod fake_obs;
 pub(crate) mod floor;
 pub(crate) mod gate;

@@ -118,6 +118,17 @@ impl Premises {
         grace: Duration,
     ) -> Running {
         let store = Watched::open(&self.path()).unwrap();
+        self.start_with(store, rules, lookup, grace).await
+    }
+
+    /// Starts the service on the store of these premises, opened before.
+    pub(crate) async fn start_with(
+        &self,
+        store: Arc<Watched>,
+        rules: RulesFile,
+        lookup: Arc<dyn Lookup + Send + Sync>,
+        grace: Duration,
+    ) -> Running {
         let settings = settings(self.folder.path(), grace);
         let open = |_: &Settings, _: &Arc<_>| Ok(Arc::clone(&store) as Arc<dyn Store>);
         let service = Service::start_on(&settings, rules, lookup, open)

@@ -14,7 +14,7 @@ use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{OpenError, SqliteStore};
+use aftertake::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, LaneRoom, LeaseLost,
     Pruned, Recorded, Retention, Settlement, Store, Unavailable,
@@ -27,6 +27,7 @@ use super::in_time;
 /// The store.
 pub(crate) struct Watched {
     store: SqliteStore,
+    applies: watch::Sender<usize>,
     settled: watch::Sender<Vec<Transition>>,
     refused: watch::Sender<usize>,
     cancels: watch::Sender<usize>,
@@ -77,14 +78,25 @@ async fn at_least<T: Clone>(signal: &watch::Sender<T>, enough: impl Fn(&T) -> bo
 impl Watched {
     pub(crate) fn open(path: &Path) -> Result<Arc<Self>, OpenError> {
         let around = Arc::new(|_operations: usize, commit: &mut dyn FnMut()| commit());
+        Self::open_around(path, around)
+    }
+
+    /// The same, with commits that go through `around`.
+    pub(crate) fn open_around(path: &Path, around: AroundCommit) -> Result<Arc<Self>, OpenError> {
         Ok(Arc::new(Self {
             store: SqliteStore::open(path, sparkrtc::decode, around)?,
+            applies: watch::Sender::default(),
             settled: watch::Sender::default(),
             refused: watch::Sender::default(),
             cancels: watch::Sender::default(),
             claimed: Hold::default(),
             applied: Hold::default(),
         }))
+    }
+
+    /// Waits until `count` settlements were on their way.
+    pub(crate) async fn applies(&self, count: usize) {
+        at_least(&self.applies, |applies| *applies >= count).await;
     }
 
     /// Waits until `count` settlements were committed, and gives all of them.
@@ -158,6 +170,7 @@ impl Store for Watched {
         now: Timestamp,
     ) -> Result<Applied, ApplyError> {
         let transition = settlement.transition.clone();
+        self.applies.send_modify(|count| *count += 1);
         let applied = self.store.apply(claim, settlement, now).await;
         match &applied {
             Ok(_) => {

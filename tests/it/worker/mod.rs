@@ -3,5 +3,7 @@
 mod cancel;
 mod crash;
 mod drain;
+mod order;
+mod overload;
 mod store_away;
 mod timeout;

@@ -1,0 +1,274 @@
+//! Order: tasks of a rule with one value run one at a time, in order of arrival, whatever
+//! happens to them.
+
+mod model;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::id::TaskId;
+use aftertake::model::plan::{OrderKey, Turn};
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{CancelOutcome, Desk, RetryOutcome, SqliteStore};
+use aftertake::store::{Arrival, Claim, Recorded, Store};
+
+use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, notify, one, open};
+
+/// The only task of a rule that says `order_by`, and `order_blocks` if it `blocks`.
+fn ordered(number: i64, blocks: bool) -> Arrival {
+    let mut arrival = notify(&format!("k{number}"), number);
+    arrival.plan.tasks[0].order_key = Some(OrderKey::of("announce", "class-7", blocks));
+    arrival
+}
+
+fn why() -> Failure {
+    Failure::new(FailureKind::Refused, "no")
+}
+
+/// A store with a line of three, and who they are.
+struct Line {
+    folder: tempfile::TempDir,
+    store: SqliteStore,
+    tasks: [TaskId; 3],
+}
+
+impl Line {
+    async fn new(blocks: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("a.db"));
+        let mut tasks = Vec::new();
+        for number in 1..=3 {
+            let arrival = ordered(number, blocks);
+            tasks.push(arrival.plan.tasks[0].id);
+            store.record(arrival, vec![]).await.unwrap();
+        }
+        let tasks = tasks.try_into().unwrap();
+        Self {
+            folder,
+            store,
+            tasks,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("a.db")
+    }
+
+    fn desk(&self) -> Desk {
+        Desk::open(&self.path(), sparkrtc::decode).unwrap()
+    }
+
+    /// Claims the only task that can be; it is the line's task of this number.
+    async fn claims(&self, number: usize) -> Claim {
+        let claim = one(&self.store, lane(), NOW).await;
+        assert_eq!(claim.task().id, self.tasks[number - 1]);
+        claim
+    }
+
+    /// Claims that task, and nothing comes of it.
+    async fn is_next(&self, number: usize) {
+        let _unsettled = self.claims(number).await;
+    }
+
+    async fn claims_none(&self) {
+        assert!(claim(&self.store, lane(), NOW).await.is_empty());
+    }
+
+    async fn buries(&self, number: usize) {
+        let claim = self.claims(number).await;
+        end(&self.store, claim, Transition::Bury { why: why() }).await;
+    }
+}
+
+#[tokio::test]
+async fn task_keeps_its_place_while_it_waits_for_a_retry_and_across_a_restart() {
+    let mut line = Line::new(false).await;
+    let first = line.claims(1).await;
+    line.claims_none().await;
+    let due = NOW.plus(Duration::from_mins(1));
+    end(&line.store, first, Transition::RetryAt { due, why: why() }).await;
+    line.claims_none().await;
+    let path = line.path();
+    drop(line.store);
+    line.store = open(&path);
+    line.claims_none().await;
+    let first = one(&line.store, lane(), due).await;
+    assert_eq!((first.task().id, first.task().tries), (line.tasks[0], 2));
+    end(&line.store, first, Transition::Finish).await;
+    for number in [2, 3] {
+        let next = line.claims(number).await;
+        line.claims_none().await;
+        end(&line.store, next, Transition::Finish).await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_first_of_a_line_is_started_with_its_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.db"));
+    let mut started = Vec::new();
+    for number in 1..=2 {
+        let arrival = ordered(number, false);
+        let start = vec![arrival.plan.tasks[0].id];
+        let recorded = store.record(arrival, start).await.unwrap();
+        let Recorded::New { claims } = recorded else {
+            panic!("{recorded:?}");
+        };
+        started.push(claims.len());
+    }
+    assert_eq!(started, [1, 0]);
+}
+
+#[tokio::test]
+async fn rules_with_one_value_and_values_of_one_rule_do_not_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.db"));
+    for (number, (rule, value)) in (1..).zip([("a", "v"), ("a", "w"), ("b", "v")]) {
+        let mut arrival = ordered(number, false);
+        arrival.plan.tasks[0].order_key = Some(OrderKey::of(rule, value, false));
+        store.record(arrival, vec![]).await.unwrap();
+    }
+    assert_eq!(claim(&store, lane(), NOW).await.len(), 3);
+}
+
+#[tokio::test]
+async fn dead_task_lets_its_successors_pass_and_is_retried_behind_what_runs() {
+    let line = Line::new(false).await;
+    line.buries(1).await;
+    let second = line.claims(2).await;
+    let retried = line.desk().retry(line.tasks[0], NOW).unwrap();
+    assert_eq!(retried, RetryOutcome::Requeued);
+    line.claims_none().await;
+    end(&line.store, second, Transition::Finish).await;
+    let first = line.claims(1).await;
+    line.claims_none().await;
+    end(&line.store, first, Transition::Finish).await;
+    line.is_next(3).await;
+}
+
+#[tokio::test]
+async fn dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done() {
+    let line = Line::new(true).await;
+    line.buries(1).await;
+    line.claims_none().await;
+    let retried = line.desk().retry(line.tasks[0], NOW).unwrap();
+    assert_eq!(retried, RetryOutcome::Requeued);
+    let first = line.claims(1).await;
+    line.claims_none().await;
+    end(&line.store, first, Transition::Finish).await;
+    line.is_next(2).await;
+}
+
+#[tokio::test]
+async fn dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass() {
+    let line = Line::new(true).await;
+    line.buries(1).await;
+    let cancelled = line.desk().cancel(line.tasks[0], NOW).unwrap();
+    assert_eq!(cancelled, CancelOutcome::Cancelled);
+    let figures = line.store.figures(NOW).await.unwrap();
+    assert_eq!((figures.dead, figures.cancelled), (0, 1));
+    line.buries(2).await;
+    line.claims_none().await;
+}
+
+#[tokio::test]
+async fn dead_task_that_holds_nobody_back_cannot_be_cancelled() {
+    let line = Line::new(false).await;
+    line.buries(1).await;
+    let cancelled = line.desk().cancel(line.tasks[0], NOW).unwrap();
+    assert_eq!(cancelled, CancelOutcome::InState("dead"));
+}
+
+#[tokio::test]
+async fn task_that_is_born_dead_stands_in_line_if_it_blocks() {
+    for blocks in [false, true] {
+        let line = Line::new(blocks).await;
+        let mut doomed = ordered(4, blocks);
+        doomed.plan.tasks[0].doomed = Some(why());
+        let id = doomed.plan.tasks[0].id;
+        let last = ordered(5, blocks);
+        let after = last.plan.tasks[0].id;
+        line.store.record(doomed, vec![]).await.unwrap();
+        line.store.record(last, vec![]).await.unwrap();
+        for number in 1..=3 {
+            let next = line.claims(number).await;
+            end(&line.store, next, Transition::Finish).await;
+        }
+        if blocks {
+            line.claims_none().await;
+            let cancelled = line.desk().cancel(id, NOW).unwrap();
+            assert_eq!(cancelled, CancelOutcome::Cancelled);
+        }
+        assert_eq!(one(&line.store, lane(), NOW).await.task().id, after);
+    }
+}
+
+#[tokio::test]
+async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands() {
+    let line = Line::new(false).await;
+    let cancel = |number: usize| line.desk().cancel(line.tasks[number - 1], NOW).unwrap();
+    assert_eq!(cancel(2), CancelOutcome::Cancelled);
+    let first = line.claims(1).await;
+    assert_eq!(cancel(1), CancelOutcome::Requested);
+    line.claims_none().await;
+    end(&line.store, first, Transition::Cancel).await;
+    assert_eq!(cancel(3), CancelOutcome::Cancelled);
+    line.claims_none().await;
+    for number in [3, 2] {
+        let id = line.tasks[number - 1];
+        let retried = line.desk().retry(id, NOW).unwrap();
+        assert_eq!(retried, RetryOutcome::Requeued);
+    }
+    // The third came back first and runs first; the second is behind it, but not lost.
+    let third = line.claims(3).await;
+    line.claims_none().await;
+    end(&line.store, third, Transition::Finish).await;
+    line.is_next(2).await;
+}
+
+#[tokio::test]
+async fn task_says_whom_it_waits_for() {
+    let line = Line::new(true).await;
+    line.buries(1).await;
+    let note = |number: usize| {
+        let shown = line.desk().task(line.tasks[number - 1]).unwrap().unwrap();
+        (shown.row.due, shown.row.note)
+    };
+    let head = line.tasks[0];
+    let said = format!("waits for {head}, which is dead: retry it or cancel it");
+    assert_eq!(note(2), (None, Some(said)));
+    assert_eq!(note(1), (None, None));
+    line.desk().retry(head, NOW).unwrap();
+    assert_eq!(note(3).1, Some(format!("waits for {head}")));
+}
+
+#[tokio::test]
+async fn line_and_turn_never_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("a.db"));
+    let record = async |key: &str, time, rule| {
+        let mut arrival = arrival(key, time, &[(rule, bucket(), Turn::Needed)]);
+        arrival.plan.tasks[0].order_key = Some(OrderKey::of(rule, "v", false));
+        store.record(arrival, vec![]).await.unwrap();
+    };
+    record("a", 1, "one").await;
+    record("b", 2, "two").await;
+    let due = NOW.plus(Duration::from_mins(1));
+    for head in claim(&store, bucket(), NOW).await {
+        end(&store, head, Transition::RetryAt { due, why: why() }).await;
+    }
+    // Both recordings' turns are free. Were these to take them now, each head would wait for
+    // the turn that the other's successor holds, and each successor for its head.
+    record("b", 3, "one").await;
+    record("a", 4, "two").await;
+    let mut ended = Vec::new();
+    for _ in 0..2 {
+        for claim in claim(&store, bucket(), due).await {
+            ended.push(claim.located().unwrap().place.key.clone());
+            end(&store, claim, Transition::Finish).await;
+        }
+    }
+    assert_eq!(ended, ["a", "b", "b", "a"]);
+}

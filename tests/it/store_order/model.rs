@@ -1,0 +1,365 @@
+//! Any history of events, workers, persons and restarts against a model that knows who
+//! stands in which line, and who heads it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::id::TaskId;
+use aftertake::model::moves::MovePhase;
+use aftertake::model::plan::{OrderKey, Turn};
+use aftertake::model::time::Timestamp;
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{CancelOutcome, Desk, RetryOutcome, SqliteStore};
+use aftertake::store::{Applied, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Store};
+use proptest::prelude::*;
+
+use super::why;
+use crate::store_contract::{NOW, arrival, bucket, ending, lane, moved, open};
+
+/// What a person, a worker or an accident does.
+#[derive(Debug, Clone)]
+enum Op {
+    /// An event of this recording arrives; its three rules order by this value.
+    Record {
+        recording: u8,
+        value: u8,
+        start: bool,
+        doomed: bool,
+    },
+    Claim {
+        free: usize,
+    },
+    Settle {
+        which: usize,
+        how: How,
+    },
+    Retry {
+        which: usize,
+    },
+    Cancel {
+        which: usize,
+    },
+    Restart,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Finish,
+    Bury,
+    Cancel,
+    RetryAt,
+    HandBack,
+    Wait,
+    /// Goes on with a step that needs the turn.
+    Advance(Hold),
+    /// Leaves objects half moved and is tried again.
+    Stumble,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let how = prop_oneof![
+        3 => Just(How::Finish),
+        2 => Just(How::Bury),
+        1 => Just(How::Cancel),
+        2 => Just(How::RetryAt),
+        1 => Just(How::HandBack),
+        1 => Just(How::Wait),
+        2 => prop_oneof![Just(Hold::Keep), Just(Hold::Leave)].prop_map(How::Advance),
+        1 => Just(How::Stumble),
+    ];
+    prop_oneof![
+        4 => (0..3_u8, 0..2_u8, any::<bool>(), prop::bool::weighted(0.1))
+            .prop_map(|(recording, value, start, doomed)| Op::Record { recording, value, start, doomed }),
+        4 => (1..4_usize).prop_map(|free| Op::Claim { free }),
+        6 => (any::<usize>(), how).prop_map(|(which, how)| Op::Settle { which, how }),
+        2 => any::<usize>().prop_map(|which| Op::Retry { which }),
+        2 => any::<usize>().prop_map(|which| Op::Cancel { which }),
+        1 => Just(Op::Restart),
+    ]
+}
+
+/// The rules: whether a rule's first step needs the turn, and whether it blocks.
+const RULES: [(&str, Turn, bool); 3] = [
+    ("tells", Turn::NotNeeded, false),
+    ("moves", Turn::Needed, false),
+    ("blocks", Turn::Needed, true),
+];
+
+struct Stood {
+    id: TaskId,
+    key: (&'static str, u8),
+    blocks: bool,
+    /// Unsettled, or dead and blocking.
+    in_line: bool,
+    dead: bool,
+}
+
+/// The store, and what has to be true of it.
+struct Model {
+    folder: tempfile::TempDir,
+    store: Option<SqliteStore>,
+    desk: Desk,
+    /// In order of arrival.
+    tasks: Vec<Stood>,
+    heads: BTreeMap<(&'static str, u8), usize>,
+    claims: Vec<Claim>,
+    now: Timestamp,
+    events: i64,
+}
+
+impl Model {
+    fn new() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            tempfile::TempDir::new_in(memory)
+        } else {
+            tempfile::TempDir::new()
+        };
+        let folder = folder.unwrap();
+        let path = folder.path().join("a.db");
+        let store = open(&path);
+        Self {
+            desk: Desk::open(&path, sparkrtc::decode).unwrap(),
+            folder,
+            store: Some(store),
+            tasks: Vec::new(),
+            heads: BTreeMap::new(),
+            claims: Vec::new(),
+            now: NOW,
+            events: 0,
+        }
+    }
+
+    fn store(&self) -> &SqliteStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn position(&self, id: TaskId) -> usize {
+        self.tasks.iter().position(|task| task.id == id).unwrap()
+    }
+
+    /// The task stands in line, at its head if nobody else does.
+    fn joins(&mut self, at: usize) {
+        self.tasks[at].in_line = true;
+        self.heads.entry(self.tasks[at].key).or_insert(at);
+    }
+
+    /// The task has left the line; if it was the head, the earliest that is left is.
+    fn leaves(&mut self, at: usize) {
+        let key = self.tasks[at].key;
+        self.tasks[at].in_line = false;
+        if self.heads.get(&key) == Some(&at) {
+            self.heads.remove(&key);
+            let stands = |task: &Stood| task.in_line && task.key == key;
+            if let Some(next) = self.tasks.iter().position(stands) {
+                self.heads.insert(key, next);
+            }
+        }
+    }
+
+    /// The claimed task is the head of its line, and no other of the line runs.
+    fn begins(&mut self, claim: Claim) {
+        let at = self.position(claim.task().id);
+        assert_eq!(self.heads[&self.tasks[at].key], at, "not in order");
+        let key = self.tasks[at].key;
+        for other in &self.claims {
+            let other = self.position(other.task().id);
+            assert_ne!(self.tasks[other].key, key, "two at once");
+        }
+        self.claims.push(claim);
+    }
+
+    async fn act(&mut self, op: Op) {
+        self.now = self.now.plus(Duration::from_secs(1));
+        match op {
+            Op::Record {
+                recording,
+                value,
+                start,
+                doomed,
+            } => {
+                self.record(recording, value, start, doomed).await;
+            }
+            Op::Claim { free } => self.claim(free).await,
+            Op::Settle { which, how } if !self.claims.is_empty() => {
+                let claim = self.claims.swap_remove(which % self.claims.len());
+                self.settle(claim, how).await;
+            }
+            Op::Retry { which } if !self.tasks.is_empty() => self.retry(which % self.tasks.len()),
+            Op::Cancel { which } if !self.tasks.is_empty() => self.cancel(which % self.tasks.len()),
+            Op::Restart => {
+                self.store = None;
+                self.claims.clear();
+                self.store = Some(open(&self.folder.path().join("a.db")));
+            }
+            Op::Settle { .. } | Op::Retry { .. } | Op::Cancel { .. } => {}
+        }
+    }
+
+    async fn record(&mut self, recording: u8, value: u8, start: bool, doomed: bool) {
+        self.events += 1;
+        let step = |needs_turn| match needs_turn {
+            Turn::Needed => bucket(),
+            Turn::NotNeeded => lane(),
+        };
+        let rules = RULES.map(|(rule, turn, _)| (rule, step(turn), turn));
+        let mut arrival = arrival(&format!("r{recording}"), self.events, &rules);
+        for (task, (rule, _, blocks)) in arrival.plan.tasks.iter_mut().zip(RULES) {
+            task.order_key = Some(OrderKey::of(rule, &value.to_string(), blocks));
+            task.doomed = doomed.then(why);
+            self.tasks.push(Stood {
+                id: task.id,
+                key: (rule, value),
+                blocks,
+                in_line: false,
+                dead: doomed,
+            });
+            if !doomed || blocks {
+                self.joins(self.tasks.len() - 1);
+            }
+        }
+        let all = || arrival.plan.tasks.iter().map(|task| task.id).collect();
+        let start = if start { all() } else { Vec::new() };
+        let recorded = self.store().record(arrival, start).await.unwrap();
+        let Recorded::New { claims } = recorded else {
+            panic!("{recorded:?}");
+        };
+        for claim in claims {
+            self.begins(claim);
+        }
+    }
+
+    async fn claim(&mut self, free: usize) {
+        let room = [lane(), bucket()].map(|lane| LaneRoom { lane, free });
+        let claimed = self.store().claim(room.into(), self.now).await.unwrap();
+        for claim in claimed.claims {
+            self.begins(claim);
+        }
+    }
+
+    async fn settle(&mut self, claim: Claim, how: How) {
+        let at = self.position(claim.task().id);
+        let due = self.now.plus(Duration::from_secs(2));
+        let again = Transition::RetryAt { due, why: why() };
+        let mut settlement = ending(match how {
+            How::Finish => Transition::Finish,
+            How::Bury => Transition::Bury { why: why() },
+            How::Cancel => Transition::Cancel,
+            How::RetryAt | How::Stumble => again,
+            How::HandBack => Transition::HandBack,
+            How::Wait => Transition::Wait { why: "w".into() },
+            How::Advance(_) => Transition::Advance,
+        });
+        match how {
+            How::Stumble => self.journal(&claim, MovePhase::Copied).await,
+            How::Finish | How::Bury | How::Cancel => {
+                self.journal(&claim, MovePhase::Undone).await;
+            }
+            How::Advance(hold) => {
+                settlement.next = Some(NextStep {
+                    step: claim.task().step + 1,
+                    lane: bucket(),
+                    turn: Turn::Needed,
+                    hold,
+                });
+            }
+            How::RetryAt | How::HandBack | How::Wait => {}
+        }
+        let applied = self.store().apply(claim, settlement, self.now).await;
+        match how {
+            How::Finish | How::Cancel => self.leaves(at),
+            How::Bury => {
+                self.tasks[at].dead = true;
+                if !self.tasks[at].blocks {
+                    self.leaves(at);
+                }
+            }
+            _ => {}
+        }
+        if let Applied::Continues(claim) = applied.unwrap() {
+            self.begins(*claim);
+        }
+    }
+
+    /// The claimed task has an object in this phase of a move.
+    async fn journal(&self, claim: &Claim, phase: MovePhase) {
+        let entry = JournalEntry::Manifest(vec![moved(0, phase)]);
+        self.store().journal(claim, entry).await.unwrap();
+    }
+
+    fn retry(&mut self, at: usize) {
+        let outcome = self.desk.retry(self.tasks[at].id, self.now).unwrap();
+        if outcome == RetryOutcome::Requeued {
+            self.tasks[at].dead = false;
+            self.joins(at);
+        }
+    }
+
+    fn cancel(&mut self, at: usize) {
+        let outcome = self.desk.cancel(self.tasks[at].id, self.now).unwrap();
+        if outcome == CancelOutcome::Cancelled {
+            self.tasks[at].dead = false;
+            self.leaves(at);
+        }
+    }
+
+    /// Lets everything run that can, to its end.
+    async fn calms_down(&mut self) {
+        loop {
+            self.now = self.now.plus(Duration::from_mins(1));
+            self.claim(2).await;
+            let Some(claim) = self.claims.pop() else {
+                return;
+            };
+            self.settle(claim, How::Finish).await;
+            while let Some(claim) = self.claims.pop() {
+                self.settle(claim, How::Finish).await;
+            }
+        }
+    }
+
+    /// Who still stands in line though nobody runs: the store and the model agree that each
+    /// of them stands behind a dead head.
+    async fn held_back(&self) -> BTreeSet<usize> {
+        let left = |at: &usize| self.tasks[*at].in_line;
+        let left: BTreeSet<usize> = (0..self.tasks.len()).filter(left).collect();
+        for at in &left {
+            let head = self.heads[&self.tasks[*at].key];
+            assert!(self.tasks[head].dead, "stuck behind nobody");
+        }
+        let figures = self.store().figures(self.now).await.unwrap();
+        let waiting = left.iter().filter(|at| !self.tasks[**at].dead).count();
+        assert_eq!((figures.ready, figures.running), (waiting as u64, 0));
+        left
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_runs_in_order_never_two_at_once_and_nothing_is_stuck_but_behind_the_dead(
+        ops in prop::collection::vec(op(), 1..60)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut model = Model::new();
+            for op in ops {
+                model.act(op).await;
+            }
+            model.calms_down().await;
+            // A person goes through the dead heads, and each time somebody gets on.
+            let mut left = model.held_back().await;
+            while !left.is_empty() {
+                let heads: Vec<usize> = model.heads.values().copied().collect();
+                for head in heads {
+                    model.cancel(head);
+                }
+                model.calms_down().await;
+                let before = std::mem::replace(&mut left, model.held_back().await);
+                assert!(left.len() < before.len());
+            }
+        });
+    }
+}
