@@ -111,6 +111,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             retention: retention(settings),
         });
+        workers.adopt_lanes().await?;
         workers.start();
         let ops = Ops {
             store: Arc::clone(&store),

@@ -9,24 +9,20 @@ use crate::model::destination::Destination;
 use crate::model::task::Lane;
 use crate::object::{ObjectStore, folder};
 use crate::outbound::Guarded;
-use crate::worker::lane::Lanes;
+use crate::worker::lane::{Lanes, Limits};
 
-/// One lane for each bucket and destination, as wide as its `concurrency`.
+/// One lane for each bucket and destination, with its limits.
 pub(super) fn lanes(
     buckets: &BTreeMap<String, Bucket>,
     destinations: &BTreeMap<String, Destination>,
 ) -> Lanes {
     let buckets = buckets
         .values()
-        .map(|bucket| (Lane::Bucket(bucket.name.clone()), bucket.concurrency));
+        .map(|bucket| (Lane::Bucket(bucket.name.clone()), Limits::from(bucket)));
     let destinations = destinations
         .values()
-        .map(|to| (Lane::Destination(to.name.clone()), to.concurrency));
-    Lanes::new(
-        buckets
-            .chain(destinations)
-            .map(|(lane, size)| (lane, size as usize)),
-    )
+        .map(|to| (Lane::Destination(to.name.clone()), Limits::from(to)));
+    Lanes::new(buckets.chain(destinations))
 }
 
 /// The folder buckets and all destinations. Other stores were refused before.

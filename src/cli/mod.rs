@@ -6,6 +6,7 @@
 mod args;
 mod backup;
 mod demo;
+mod destinations;
 mod events;
 mod exit;
 mod fields;
@@ -67,6 +68,8 @@ enum Command {
     Tasks(tasks::Tasks),
     #[command(subcommand)]
     Events(events::Events),
+    #[command(subcommand)]
+    Destinations(destinations::Destinations),
     Backup(backup::Backup),
 }
 
@@ -97,6 +100,7 @@ impl Command {
             Self::Rules(rules) => rules.run(),
             Self::Tasks(tasks) => tasks.run(),
             Self::Events(events) => events.run(),
+            Self::Destinations(destinations) => destinations.run(),
             Self::Backup(backup) => backup.run(),
         }
     }

@@ -13,7 +13,7 @@ use super::rule::{
     TagSource, TagStep,
 };
 use super::template::{Expression, Scope, Template};
-use crate::model::destination::{Destination, Format, TlsFiles};
+use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::{EventId, TaskId};
 use crate::model::retry::RetryPolicy;
@@ -211,7 +211,7 @@ pub(super) fn destinations() -> BTreeMap<String, Arc<Destination>> {
         headers: vec![],
         format: Format::Aftertake,
         text: None,
-        breaker: None,
+        breaker: Breaker::default(),
         success: vec![],
         retry: vec![],
         refused: vec![],

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::attempt::AttemptRecord;
+use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moves::Move;
@@ -85,6 +86,12 @@ pub trait Store: Send + Sync {
     /// with that reason, until a later call names their lane. Answers those of these lanes
     /// that tasks wait in. The cost does not grow with the backlog.
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable>;
+
+    /// How lanes stand that are paused or whose breaker is open, or were so once.
+    async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable>;
+
+    /// Keeps a change of how a lane stands. A pause that is there already stays.
+    async fn change_lane(&self, lane: Lane, change: LaneChange) -> Result<(), Unavailable>;
 
     /// Which of these running tasks a person asked to cancel.
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable>;

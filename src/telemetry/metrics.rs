@@ -18,7 +18,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::attempt::{AttemptRecord, Outcome};
-use crate::model::task::TaskState;
+use crate::model::breaker::LaneState;
+use crate::model::task::{Lane, TaskState};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -92,6 +93,7 @@ pub struct Metrics {
     commit_duration: Histogram,
     store_up: Gauge,
     workers_paused: Gauge,
+    lanes: Family<LaneLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -101,6 +103,12 @@ struct ResultLabel {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabels {
+    lane: String,
     state: &'static str,
 }
 
@@ -132,6 +140,7 @@ impl Default for Metrics {
             commit_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             store_up: Gauge::default(),
             workers_paused: Gauge::default(),
+            lanes: Family::default(),
         };
         metrics.register();
         for result in CallbackResult::ALL {
@@ -190,6 +199,16 @@ impl Metrics {
     /// Shows whether the workers claim nothing for the time being.
     pub fn workers_paused(&self, paused: bool) {
         self.workers_paused.set(paused.into());
+    }
+
+    /// Shows whether the lane's tasks are claimed.
+    pub fn lane(&self, lane: &Lane, state: &LaneState) {
+        let (paused, open) = (state.paused.is_some(), state.open.is_some());
+        for (state, is) in [("paused", paused), ("open", open && !paused)] {
+            let lane = lane.to_string();
+            let shown = self.lanes.get_or_create(&LaneLabels { lane, state });
+            shown.set(is.into());
+        }
     }
 
     /// What a store is given to report its commits.
@@ -266,6 +285,11 @@ impl Metrics {
             "workers_paused",
             "1 while no task is claimed, else 0",
             self.workers_paused.clone(),
+        );
+        registry.register(
+            "lane",
+            "1 while the bucket's or destination's tasks wait because its breaker is open, or because it is paused; else 0",
+            self.lanes.clone(),
         );
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::run::Work;
 use crate::action::Done;
 use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
+use crate::model::breaker::Sign;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Place;
 use crate::model::secret::Mask;
@@ -20,6 +21,8 @@ pub(super) struct Ended {
     outcome: Option<Outcome>,
     pub(super) output: Option<Outputs>,
     exchange: Option<Exchange>,
+    /// Whether the end says something of the lane.
+    of_lane: bool,
 }
 
 impl Ended {
@@ -29,6 +32,7 @@ impl Ended {
             outcome: Some(Outcome::Succeeded),
             output: Some(done.output),
             exchange: done.exchange,
+            of_lane: true,
         }
     }
 
@@ -38,6 +42,7 @@ impl Ended {
             outcome: Some(Outcome::Skipped(reason)),
             output: None,
             exchange: None,
+            of_lane: false,
         }
     }
 
@@ -48,11 +53,16 @@ impl Ended {
             outcome,
             output: None,
             exchange,
+            of_lane: true,
         }
     }
 
+    /// A failure of our own making.
     pub(super) fn failure(kind: FailureKind, reason: impl Into<String>) -> Self {
-        Self::failed(Failure::new(kind, reason), None)
+        Self {
+            of_lane: false,
+            ..Self::failed(Failure::new(kind, reason), None)
+        }
     }
 
     /// The step was begun and not carried to its end.
@@ -62,6 +72,7 @@ impl Ended {
             outcome: Some(Outcome::Interrupted),
             output: None,
             exchange: None,
+            of_lane: false,
         }
     }
 
@@ -72,6 +83,16 @@ impl Ended {
             outcome: None,
             output: None,
             exchange: None,
+            of_lane: false,
+        }
+    }
+
+    /// What the end says of the step's lane.
+    pub(super) fn sign(&self) -> Sign<'_> {
+        match &self.ran {
+            Ran::Failed(failure) if self.of_lane => Sign::of(failure),
+            Ran::Passed if self.of_lane => Sign::Well,
+            _ => Sign::Nothing,
         }
     }
 

@@ -1,19 +1,27 @@
 //! Room in lanes: how many steps may run at once for each bucket and destination.
 //!
-//! A lane that is full is not claimed from, so one slow destination holds up nothing
-//! but itself, and what waits for it waits in the store. Knows no tasks, only permits.
+//! A lane that is full, or whose gate is shut, is not claimed from, so one slow destination
+//! holds up nothing but itself, and what waits for it waits in the store. Knows no tasks,
+//! only permits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::gate::{Admission, Gate};
+use crate::clock;
+use crate::model::breaker::{LaneChange, LaneState, Shut, Sign};
+use crate::model::bucket::Bucket;
+use crate::model::destination::{Breaker, Destination, Rate};
+use crate::model::retry::Jitter;
 use crate::model::task::Lane;
+use crate::model::time::Timestamp;
 use crate::store::LaneRoom;
 
-/// Steps that run at a time in the whole process: bounds the memory that running tasks
-/// take, whatever the lanes add up to.
+/// Steps that run at a time in the whole process, beside the first one of each lane: bounds
+/// the memory that running tasks take, whatever the lanes add up to.
 pub const RUNNING_LIMIT: usize = 1024;
 
 /// The most that one claim takes from a lane, so that one lane's backlog cannot hold
@@ -23,9 +31,54 @@ const CLAIM_BATCH: usize = 128;
 /// The lanes of the rules file in force.
 #[derive(Debug)]
 pub struct Lanes {
-    steps: BTreeMap<Lane, Arc<Semaphore>>,
+    by_name: BTreeMap<Lane, OneLane>,
     running: Arc<Semaphore>,
     waker: Arc<Waker>,
+    turn: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct OneLane {
+    steps: Arc<Semaphore>,
+    /// Permits of `steps`.
+    size: usize,
+    gate: Arc<Gate>,
+}
+
+/// What a lane can take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Steps at a time.
+    pub steps: usize,
+    pub rate: Option<Rate>,
+    pub breaker: Breaker,
+}
+
+impl From<usize> for Limits {
+    /// So many steps at a time, at any rate.
+    fn from(steps: usize) -> Self {
+        Self {
+            steps,
+            rate: None,
+            breaker: Breaker::default(),
+        }
+    }
+}
+
+impl From<&Bucket> for Limits {
+    fn from(bucket: &Bucket) -> Self {
+        Self::from(bucket.concurrency as usize)
+    }
+}
+
+impl From<&Destination> for Limits {
+    fn from(destination: &Destination) -> Self {
+        Self {
+            steps: destination.concurrency as usize,
+            rate: destination.rate,
+            breaker: destination.breaker,
+        }
+    }
 }
 
 /// Wakes the claiming loop; told by whoever makes a task due or a permit free.
@@ -39,10 +92,20 @@ pub struct Waker {
 /// The right to run one step in a lane. Dropping it frees the room.
 #[derive(Debug)]
 pub struct Permit {
+    /// `None` when the gate did not let a further step through.
+    admission: Option<Admission>,
+    gate: Arc<Gate>,
     /// Dropped before the waker is told, since fields are dropped in this order.
     _lane: OwnedSemaphorePermit,
-    _running: OwnedSemaphorePermit,
+    _running: Option<OwnedSemaphorePermit>,
     _wake: WakeOnDrop,
+}
+
+/// Why a lane gives no permit.
+enum Refused {
+    /// Too many steps run.
+    Full,
+    Shut(Shut),
 }
 
 #[derive(Debug)]
@@ -73,16 +136,51 @@ impl Waker {
     }
 }
 
-impl Lanes {
-    /// Lanes with this many permits each.
-    pub fn new(lanes: impl IntoIterator<Item = (Lane, usize)>) -> Self {
+impl Permit {
+    /// A step begins under this permit.
+    pub(super) fn begin(&mut self) {
+        self.admission.iter_mut().for_each(Admission::begin);
+    }
+
+    /// Whether a further step of the same lane may begin under this permit.
+    pub(super) fn renew(&mut self, now: Timestamp) -> bool {
+        // First, so that a probe that has ended does not keep the next step out.
+        self.admission = None;
+        self.admission = self.gate.admit(now).ok();
+        self.admission.is_some()
+    }
+
+    pub(super) fn hear(
+        &self,
+        sign: Sign<'_>,
+        now: Timestamp,
+        jitter: Jitter,
+    ) -> Option<LaneChange> {
+        self.admission.as_ref()?.hear(sign, now, jitter)
+    }
+}
+
+impl OneLane {
+    fn new(limits: Limits) -> Self {
         Self {
-            steps: lanes
-                .into_iter()
-                .map(|(lane, size)| (lane, Arc::new(Semaphore::new(size))))
+            steps: Arc::new(Semaphore::new(limits.steps)),
+            size: limits.steps,
+            gate: Arc::new(Gate::new(limits.rate, limits.breaker)),
+        }
+    }
+}
+
+impl Lanes {
+    /// Lanes with these limits; a number alone is that of steps at a time.
+    pub fn new<L: Into<Limits>>(lanes: impl IntoIterator<Item = (Lane, L)>) -> Self {
+        let lanes = lanes.into_iter();
+        Self {
+            by_name: lanes
+                .map(|(lane, limits)| (lane, OneLane::new(limits.into())))
                 .collect(),
             running: Arc::new(Semaphore::new(RUNNING_LIMIT)),
             waker: Arc::default(),
+            turn: Mutex::new(()),
         }
     }
 
@@ -93,49 +191,102 @@ impl Lanes {
 
     /// Every lane's name.
     pub fn names(&self) -> impl Iterator<Item = &Lane> {
-        self.steps.keys()
+        self.by_name.keys()
     }
 
-    /// A permit of the lane; `None` when it is full or not known.
+    /// A permit of the lane; `None` when it is full, not let through to now, or not known.
     pub fn permit(&self, lane: &Lane) -> Option<Permit> {
-        let lane = Arc::clone(self.steps.get(lane)?).try_acquire_owned().ok()?;
-        let running = Arc::clone(&self.running).try_acquire_owned().ok()?;
-        Some(Permit {
-            _lane: lane,
+        self.admit(self.by_name.get(lane)?, clock::now()).ok()
+    }
+
+    fn admit(&self, lane: &OneLane, now: Timestamp) -> Result<Permit, Refused> {
+        let room = Arc::clone(&lane.steps).try_acquire_owned();
+        let room = room.map_err(|_| Refused::Full)?;
+        let running = Arc::clone(&self.running).try_acquire_owned().ok();
+        // A lane's first step needs no share of what all have together: however many hang
+        // elsewhere, each lane goes on.
+        if running.is_none() && lane.steps.available_permits() + 1 < lane.size {
+            return Err(Refused::Full);
+        }
+        let admission = lane.gate.admit(now).map_err(Refused::Shut)?;
+        Ok(Permit {
+            admission: Some(admission),
+            gate: Arc::clone(&lane.gate),
+            _lane: room,
             _running: running,
             _wake: WakeOnDrop(Arc::clone(&self.waker)),
         })
     }
 
     /// Takes permits for one claim, in turns over the lanes so that none takes all.
-    pub fn reserve(&self) -> Reserved {
-        let mut permits: BTreeMap<Lane, Vec<Permit>> = BTreeMap::new();
-        let mut open: Vec<&Lane> = self.steps.keys().collect();
+    pub fn reserve(&self, now: Timestamp) -> Reserved {
+        let mut reserved = Reserved::default();
+        let mut open: Vec<_> = self.by_name.iter().collect();
         for _ in 0..CLAIM_BATCH {
-            open.retain(|lane| match self.permit(lane) {
-                Some(permit) => {
-                    permits.entry((*lane).clone()).or_default().push(permit);
+            open.retain(|(name, lane)| match self.admit(lane, now) {
+                Ok(permit) => {
+                    let permits = reserved.permits.entry((*name).clone());
+                    permits.or_default().push(permit);
                     true
                 }
-                None => false,
+                Err(refused) => {
+                    reserved.note(name, &refused);
+                    false
+                }
             });
         }
-        Reserved {
-            full: permits.len() < self.steps.len(),
-            permits,
+        reserved
+    }
+
+    /// How every lane stands.
+    pub fn states(&self) -> impl Iterator<Item = (Lane, LaneState)> {
+        let state = |(name, lane): (&Lane, &OneLane)| (name.clone(), lane.gate.lane_state());
+        self.by_name.iter().map(state)
+    }
+
+    pub(super) fn state(&self, lane: &Lane) -> Option<LaneState> {
+        Some(self.by_name.get(lane)?.gate.lane_state())
+    }
+
+    /// Sets how the lanes stand; those that are not named let everything through.
+    pub(super) fn adopt(&self, states: impl IntoIterator<Item = (Lane, LaneState)>) {
+        let mut states: BTreeMap<Lane, LaneState> = states.into_iter().collect();
+        for (name, lane) in &self.by_name {
+            lane.gate.adopt(states.remove(name).unwrap_or_default());
         }
+    }
+
+    /// The turn to change how a lane stands here and in the store. It spans calls of the
+    /// store alone.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 }
 
 /// Permits taken for a claim.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reserved {
     permits: BTreeMap<Lane, Vec<Permit>>,
     /// Whether some lane had no permit left.
     pub full: bool,
+    /// When a lane that lets nothing through now does so again.
+    pub opens: Option<Timestamp>,
 }
 
 impl Reserved {
+    /// Of a lane with a permit, the store says whether there is more to claim.
+    fn note(&mut self, lane: &Lane, refused: &Refused) {
+        if self.permits.contains_key(lane) {
+            return;
+        }
+        match refused {
+            Refused::Full => self.full = true,
+            Refused::Shut(Shut(until)) => {
+                self.opens = [self.opens, *until].into_iter().flatten().min();
+            }
+        }
+    }
+
     /// What to ask the store for.
     pub fn room(&self) -> Vec<LaneRoom> {
         let room = |(lane, permits): (&Lane, &Vec<Permit>)| LaneRoom {
@@ -172,7 +323,7 @@ mod tests {
     #[test]
     fn one_wide_lane_leaves_room_for_the_others() {
         let lanes = Lanes::new([(lane("wide"), 10 * RUNNING_LIMIT), (lane("small"), 2)]);
-        let reserved = lanes.reserve();
+        let reserved = lanes.reserve(Timestamp::from_millis(0));
         let room: Vec<_> = reserved
             .room()
             .into_iter()
@@ -180,6 +331,58 @@ mod tests {
             .collect();
         assert_eq!(room, [(lane("small"), 2), (lane("wide"), CLAIM_BATCH)]);
         assert!(!reserved.full);
+    }
+
+    #[test]
+    fn lanes_that_hang_leave_every_other_lane_its_first_step() {
+        let lanes = Lanes::new([(lane("hangs"), 2 * RUNNING_LIMIT), (lane("other"), 2)]);
+        let hanging = std::iter::from_fn(|| lanes.permit(&lane("hangs")));
+        let hanging: Vec<_> = hanging.collect();
+        assert_eq!(hanging.len(), RUNNING_LIMIT);
+        let first = lanes.permit(&lane("other"));
+        assert!(first.is_some() && lanes.permit(&lane("other")).is_none());
+        drop(first);
+        assert!(lanes.permit(&lane("other")).is_some());
+    }
+
+    #[test]
+    fn claim_takes_what_the_rate_lets_through_and_is_told_when_there_is_more() {
+        let now = Timestamp::from_millis(1_772_413_200_000);
+        let rate = Rate {
+            requests: 50,
+            per: std::time::Duration::from_secs(1),
+        };
+        let limits = Limits {
+            rate: Some(rate),
+            ..Limits::from(100)
+        };
+        let lanes = Lanes::new([(lane("a"), limits)]);
+        let mut reserved = lanes.reserve(now);
+        assert_eq!(reserved.room()[0].free, 5);
+        for _ in 0..5 {
+            reserved.take(&lane("a")).unwrap().begin();
+        }
+        let next = lanes.reserve(now);
+        assert!(next.room().is_empty() && !next.full);
+        assert_eq!(next.opens, Some(Timestamp::from_millis(now.millis() + 20)));
+    }
+
+    #[test]
+    fn further_step_of_a_lane_needs_its_place_in_the_rate() {
+        let now = Timestamp::from_millis(1_772_413_200_000);
+        let rate = Rate {
+            requests: 1,
+            per: std::time::Duration::from_secs(1),
+        };
+        let limits = Limits {
+            rate: Some(rate),
+            ..Limits::from(1)
+        };
+        let lanes = Lanes::new([(lane("a"), limits)]);
+        let mut permit = lanes.reserve(now).take(&lane("a")).unwrap();
+        permit.begin();
+        assert!(!permit.renew(now));
+        assert!(permit.renew(Timestamp::from_millis(now.millis() + 1000)));
     }
 
     #[tokio::test]

@@ -96,10 +96,11 @@ impl Runner {
     async fn run_step(
         &self,
         claim: Claim,
-        permit: Permit,
+        mut permit: Permit,
     ) -> Result<Option<(Claim, Permit)>, Dropped> {
+        permit.begin();
         let (settlement, room) = match self.rules(&claim).await? {
-            Ok(rules) => self.settlement(&claim, &rules).await?,
+            Ok(rules) => self.settlement(&claim, &rules, &mut permit).await?,
             Err(reason) => (waiting(&claim, reason), Room::None),
         };
         // The permit is kept until the end is stored: what runs stays bounded though the
@@ -128,6 +129,7 @@ impl Runner {
         &self,
         claim: &Claim,
         revision: &Revision,
+        permit: &mut Permit,
     ) -> Result<(Settlement, Room), Dropped> {
         let Some(work) = find(claim, revision) else {
             let task = claim.task();
@@ -139,6 +141,7 @@ impl Runner {
         };
         let (started, watch) = (clock::now(), Stopwatch::start());
         let ended = self.carry_out(&work).await?;
+        self.hear(&claim.task().lane, permit, &ended).await?;
         let decided = settle(
             work.standing(),
             ended.ran.clone(),
@@ -155,7 +158,7 @@ impl Runner {
             outputs.insert(work.step.id.clone(), output.into());
         }
         let (next, room) = match transition {
-            Transition::Advance => self.next_step(&work, place.as_ref()),
+            Transition::Advance => self.next_step(&work, place.as_ref(), permit),
             _ => (None, Room::None),
         };
         let settlement = Settlement {
@@ -189,7 +192,12 @@ impl Runner {
     }
 
     /// Where the task goes on, with room for it if there is any.
-    fn next_step(&self, work: &Work<'_>, place: Option<&Place>) -> (Option<NextStep>, Room) {
+    fn next_step(
+        &self,
+        work: &Work<'_>,
+        place: Option<&Place>,
+        permit: &mut Permit,
+    ) -> (Option<NextStep>, Room) {
         let number = work.step_no() + 1;
         let Some(step) = work.rule.steps.get(usize::from(number)) else {
             return (None, Room::None);
@@ -197,7 +205,7 @@ impl Runner {
         let Some((lane, turn)) = lane_and_turn(step, place) else {
             return (None, Room::None);
         };
-        let room = self.room(work, &lane);
+        let room = self.room(work, &lane, permit);
         let hold = match room {
             Room::None => Hold::Leave,
             Room::Same | Room::Other(_) => Hold::Keep,
@@ -211,14 +219,17 @@ impl Runner {
         (Some(next), room)
     }
 
-    fn room(&self, work: &Work<'_>, lane: &Lane) -> Room {
+    /// A step that goes on needs room like one that is claimed, and passes the same gate.
+    fn room(&self, work: &Work<'_>, lane: &Lane, permit: &mut Permit) -> Room {
         if self.draining.is_cancelled() {
             Room::None
-        } else if *lane == work.claim.task().lane {
-            Room::Same
-        } else {
+        } else if *lane != work.claim.task().lane {
             let permit = self.parts.lanes.permit(lane);
             permit.map_or(Room::None, Room::Other)
+        } else if permit.renew(clock::now()) {
+            Room::Same
+        } else {
+            Room::None
         }
     }
 
@@ -253,7 +264,11 @@ impl Runner {
         }
     }
 
-    async fn pause(&self, patience: &mut Patience, cause: &Unavailable) -> Result<(), Dropped> {
+    pub(super) async fn pause(
+        &self,
+        patience: &mut Patience,
+        cause: &Unavailable,
+    ) -> Result<(), Dropped> {
         tracing::error!(error = %cause, "a task waits: the store cannot be used");
         // A task left running in the store is due again at the next start.
         self.interrupt

@@ -5,7 +5,7 @@
 
 use super::RulesFile;
 use crate::model::bucket::{Bucket, BucketStore};
-use crate::model::destination::{Destination, Format};
+use crate::model::destination::Format;
 use crate::rules::rule::{Action, Rule, Step};
 
 /// A feature's name and whether a thing uses it.
@@ -14,11 +14,6 @@ type Feature<T> = (&'static str, fn(&T) -> bool);
 const BUCKETS: [Feature<Bucket>; 1] = [("store: obs", |bucket| {
     matches!(bucket.store, BucketStore::Obs(_))
 })];
-
-const DESTINATIONS: [Feature<Destination>; 2] = [
-    ("rate", |destination| destination.rate.is_some()),
-    ("breaker", |destination| destination.breaker.is_some()),
-];
 
 const RULES: [Feature<Rule>; 3] = [
     ("order_by", |rule| rule.order_by.is_some()),
@@ -43,7 +38,6 @@ pub fn unbuilt(file: &RulesFile) -> Vec<(String, &'static str)> {
     }
     for destination in file.destinations.values() {
         let place = format!("destination `{}`", destination.name);
-        collect(&mut found, &place, &DESTINATIONS, destination);
         collect_format(&mut found, &place, Some(destination.format));
     }
     for rule in &file.rules.rules {

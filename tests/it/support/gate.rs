@@ -26,6 +26,8 @@ pub(crate) enum How {
     DiesBefore,
     /// The process dies after the effect.
     DiesAfter,
+    /// It is refused for our credentials, without an effect.
+    Locks,
     /// It panics without an effect; what asked for it goes on.
     Panics,
 }
@@ -141,6 +143,9 @@ impl Gate {
         match how {
             Some(How::Fails) => {
                 return Err(Failure::new(FailureKind::Unavailable, "broken by the test"));
+            }
+            Some(How::Locks) => {
+                return Err(Failure::new(FailureKind::Credentials, "locked by the test"));
             }
             Some(How::DiesBefore) => self.die().await,
             Some(How::Panics) => panic!("broken by the test"),

@@ -3,5 +3,6 @@
 mod cancel;
 mod crash;
 mod drain;
+mod lanes;
 mod store_away;
 mod timeout;
