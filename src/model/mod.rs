@@ -13,6 +13,7 @@ pub mod event;
 pub mod failure;
 pub mod id;
 pub mod moves;
+pub mod notice;
 pub mod plan;
 pub mod rate;
 pub mod recording;

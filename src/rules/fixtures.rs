@@ -61,6 +61,7 @@ fn scope(earlier_steps: &[String]) -> Scope<'_> {
     Scope {
         earlier_steps,
         signed_url: true,
+        failure: true,
     }
 }
 
@@ -113,6 +114,10 @@ pub(super) fn rules(rules: Vec<Rule>) -> RuleSet {
     RuleSet {
         revision: RevisionId::of("text"),
         text: "text".into(),
+        notices: rules
+            .iter()
+            .filter_map(|rule| rule.notices(RetryPolicy::default()))
+            .collect(),
         rules,
         rooms: vec![
             entry("class-*", ("department", "teaching"), &channel),

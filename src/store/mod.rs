@@ -49,7 +49,8 @@ pub trait Store: Send + Sync {
     ///
     /// `start` names the new tasks for which the caller holds permits: those that need
     /// not wait for a turn or for order are stored as running, their first try spent,
-    /// and come back as claims. All others are stored as ready, doomed ones as dead.
+    /// and come back as claims. All others are stored as ready, doomed ones as dead, with a
+    /// task that tells of it where their rule asks for one.
     async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable>;
 
     /// Takes up to `free` due tasks of each named lane, spending one try of each.
@@ -210,7 +211,8 @@ pub struct Settlement {
     pub attempt: Option<AttemptRecord>,
     /// The task's outputs from now on.
     pub outputs: Outputs,
-    /// Where [`Transition::Advance`] leads.
+    /// Where [`Transition::Advance`] leads, or the step that tells of the death that is
+    /// [`Transition::Bury`]: of a task of its own, which the same call stores.
     pub next: Option<NextStep>,
 }
 

@@ -13,6 +13,7 @@ use super::pause::{Patience, Pauses};
 use super::revision::NoRules;
 use crate::clock::{self, Stopwatch};
 use crate::model::attempt::{AttemptRecord, Outcome};
+use crate::model::plan::Turn;
 use crate::model::recording::Place;
 use crate::model::task::{Lane, StepNo};
 use crate::model::transition::{Position, Standing, Transition, settle};
@@ -159,6 +160,7 @@ impl Runner {
         }
         let (next, room) = match transition {
             Transition::Advance => self.next_step(&work, place.as_ref(), permit),
+            Transition::Bury { .. } => (notice(work.rule), Room::None),
             _ => (None, Room::None),
         };
         let settlement = Settlement {
@@ -278,12 +280,19 @@ impl Runner {
     }
 }
 
+/// The step that tells of the death of a task of this rule.
+fn notice(rule: &Rule) -> Option<NextStep> {
+    let destination = rule.on_dead.clone()?;
+    Some(NextStep {
+        step: 0,
+        lane: Lane::Destination(destination),
+        turn: Turn::NotNeeded,
+        hold: Hold::Leave,
+    })
+}
+
 fn find<'a>(claim: &'a Claim, revision: &'a Revision) -> Option<Work<'a>> {
-    let rule = revision
-        .rules
-        .rules
-        .iter()
-        .find(|rule| rule.name == claim.task().rule)?;
+    let rule = revision.rules.rule(&claim.task().rule)?;
     let step = rule.steps.get(usize::from(claim.task().step))?;
     Some(Work {
         claim,

@@ -66,6 +66,7 @@ pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arr
         turn: *turn,
         order_key: None,
         doomed: None,
+        on_dead: None,
     });
     let skipped = vec![Skipped {
         rule: "other".into(),

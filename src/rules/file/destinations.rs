@@ -38,7 +38,7 @@ pub(crate) struct Raw {
     headers: Option<Table<At<Plain>>>,
     /// What a body looks like when the step gives none; `aftertake` by default.
     format: Option<Format>,
-    /// The message of the chat formats, a template.
+    /// The message of the chat formats, a template; `failure.reason` is defined in notices of dead tasks.
     text: Option<At<String>>,
     /// When it is left alone after failures in a row.
     breaker: Option<RawBreaker>,
@@ -186,6 +186,7 @@ impl Loading<'_> {
         let scope = Scope {
             earlier_steps: &[],
             signed_url: true,
+            failure: true,
         };
         self.template(text, scope);
         text.value.clone()

@@ -15,10 +15,9 @@ const BUCKETS: [Feature<Bucket>; 1] = [("store: obs", |bucket| {
     matches!(bucket.store, BucketStore::Obs(_))
 })];
 
-const RULES: [Feature<Rule>; 3] = [
+const RULES: [Feature<Rule>; 2] = [
     ("order_by", |rule| rule.order_by.is_some()),
     ("order_blocks", |rule| rule.order_blocks),
-    ("on_dead", |rule| rule.on_dead.is_some()),
 ];
 
 const FORMATS: [(&str, Format); 5] = [

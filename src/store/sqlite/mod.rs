@@ -11,6 +11,7 @@ mod desk;
 mod journal;
 mod lanes;
 mod look;
+mod notice;
 #[cfg(test)]
 mod plans;
 mod prune;

@@ -42,7 +42,7 @@ const SMALL: [&str; 5] = ["counts", "lanes", "lane_states", "waiting", "CONSTANT
 /// filter by rule or room may make that way long; a person waits, no writer does.
 const WALKS: [&str; 3] = [look::TASKS, look::TASKS_IN_STATE, look::EVENTS];
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     include_str!("apply.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
@@ -51,6 +51,7 @@ const SOURCES: [&str; 12] = [
     include_str!("lanes.rs"),
     include_str!("look.rs"),
     include_str!("mod.rs"),
+    include_str!("notice.rs"),
     include_str!("prune.rs"),
     include_str!("read.rs"),
     include_str!("record.rs"),
@@ -233,6 +234,7 @@ fn service(core: &mut Core) {
     let (duplicate, doomed) = (arrival("first", &renames), &mut arrival("doomed", &renames));
     store(core, &duplicate, &[]);
     doomed.plan.tasks[0].doomed = Some(why());
+    doomed.plan.tasks[0].on_dead = Some("lms".into());
     store(core, doomed, &[doomed.plan.tasks[1].id]);
     assert!(read::figures(&core.conn, NOW).unwrap().ready > 0);
     assert!(
@@ -364,6 +366,7 @@ fn arrival(key: &str, rules: &[(&str, Lane, Turn)]) -> Arrival {
         turn: *turn,
         order_key: None,
         doomed: None,
+        on_dead: None,
     };
     let plan = Plan {
         revision: RevisionId::of("rules"),

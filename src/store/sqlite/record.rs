@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::core::{DEAD, READY, RUNNING, Txn};
 use super::row::{TASK_BITS, json};
-use super::turn;
+use super::{notice, turn};
 use crate::model::id::TaskId;
 use crate::model::plan::{PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
-use crate::model::task::{Outputs, Task};
+use crate::model::task::{Lane, Outputs, Task};
 use crate::store::{Arrival, Claim, Located, Recorded};
 
 pub(super) fn record(
@@ -60,7 +60,22 @@ pub(super) fn record(
             claims.push(first_claim(seq, arrival, planned, named.clone()));
         }
     }
+    tell_of_doomed(txn, event_seq, arrival)?;
     Ok(Recorded::New { claims })
+}
+
+/// After all tasks that were planned: theirs are the first keys of the event.
+fn tell_of_doomed(txn: &mut Txn<'_>, event_seq: i64, arrival: &Arrival) -> rusqlite::Result<()> {
+    for (number, planned) in (0..).zip(&arrival.plan.tasks) {
+        if let (Some(why), Some(to)) = (&planned.doomed, &planned.on_dead) {
+            let (seq, lane) = (
+                event_seq << TASK_BITS | number,
+                Lane::Destination(to.clone()),
+            );
+            notice::tell(txn, seq, &lane, why, arrival.event.received)?;
+        }
+    }
+    Ok(())
 }
 
 fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option<Place>) -> Claim {

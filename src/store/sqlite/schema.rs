@@ -9,10 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use url::Url;
 
 /// Every migration, in order; a database's `user_version` counts those it has had.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("../migrations/0001_queue.sql"),
-    include_str!("../migrations/0002_lanes.sql"),
-];
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_queue.sql")];
 
 /// "Aftk", which says whose file it is
 /// (<https://sqlite.org/pragma.html#pragma_application_id>).

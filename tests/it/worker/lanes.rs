@@ -382,7 +382,7 @@ async fn bucket_that_refuses_our_credentials_is_left_alone_at_once_and_burns_no_
     let lane = Lane::Bucket("recorded".into());
     in_time(async {
         while floor.workers.lanes().permit(&lane).is_none() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await;

@@ -4,5 +4,6 @@ mod cancel;
 mod crash;
 mod drain;
 mod lanes;
+mod notice;
 mod store_away;
 mod timeout;
