@@ -54,6 +54,13 @@
 //! **Why are there no leases with a time?** A store is served by one process, held by a file
 //! lock. What was running when a process starts is due at once; what it runs never expires.
 //!
+//! **Why is a lane's state stored before the task that changed it?** A process that dies in
+//! between finds the lane paused and the task still to be tried; the other way round, the next
+//! task would find out again what was known.
+//!
+//! **Why is the notice of a dead task a task?** It has to survive whatever a task survives, wait
+//! for its destination and be seen. It is stored in the transaction that buries.
+//!
 //! **Why does a retrying task give up its turn?** Rules are independent: a tag must not wait
 //! because another rule's rename is refused. Only unfinished moves hold the turn.
 

@@ -293,3 +293,19 @@ async fn backup_is_a_store_of_its_own_and_never_overwrites() {
     let refusal = "error: copy.db exists already; name a file that does not\n";
     folder.refused(&["backup", "copy.db"], 1, refusal);
 }
+
+#[tokio::test]
+async fn destination_that_nothing_names_is_neither_paused_nor_resumed() {
+    let folder = stored().await;
+    for command in ["pause", "resume"] {
+        let refusal = "error: destination/nobody is not in the store; `aftertake destinations list` shows those that are\n";
+        folder.refused(&["destinations", command, "nobody"], 1, refusal);
+    }
+    let paused = "bucket/abc-rtc-bucket2 is paused\n";
+    let pause = ["destinations", "pause", "bucket/abc-rtc-bucket2"];
+    assert_eq!(folder.fine(&pause), paused);
+    assert_eq!(folder.fine(&pause), paused.replace('\n', " already\n"));
+    let listed = folder.json(&["destinations", "list"]);
+    assert_eq!(listed[0]["name"], "bucket/abc-rtc-bucket2");
+    assert_eq!(listed[0]["waiting"], 1);
+}
