@@ -77,6 +77,10 @@ impl Admission {
         self.begun = true;
     }
 
+    pub(super) fn is_probe(&self) -> bool {
+        self.pass == Pass::Probe
+    }
+
     /// Lets the lane learn from the step that was admitted.
     pub(super) fn hear(
         &self,
@@ -92,7 +96,7 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.state();
-        if self.pass == Pass::Probe {
+        if self.is_probe() {
             state.circuit.probe_ended();
         }
         if let Some(limiter) = state.limiter.as_mut().filter(|_| !self.begun) {

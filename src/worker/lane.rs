@@ -98,7 +98,7 @@ pub struct Permit {
     /// Dropped before the waker is told, since fields are dropped in this order.
     _lane: OwnedSemaphorePermit,
     _running: Option<OwnedSemaphorePermit>,
-    _wake: WakeOnDrop,
+    wake: WakeOnDrop,
 }
 
 /// Why a lane gives no permit.
@@ -109,12 +109,17 @@ enum Refused {
 }
 
 #[derive(Debug)]
-struct WakeOnDrop(Arc<Waker>);
+struct WakeOnDrop {
+    waker: Arc<Waker>,
+    /// Whether a probe was begun. While it is under way nobody can say when the lane lets
+    /// something through again, so its end wakes the loop, hungry or not.
+    probe: bool,
+}
 
 impl Drop for WakeOnDrop {
     fn drop(&mut self) {
-        if self.0.hungry.load(Ordering::SeqCst) {
-            self.0.wake();
+        if self.probe || self.waker.hungry.load(Ordering::SeqCst) {
+            self.waker.wake();
         }
     }
 }
@@ -139,7 +144,10 @@ impl Waker {
 impl Permit {
     /// A step begins under this permit.
     pub(super) fn begin(&mut self) {
-        self.admission.iter_mut().for_each(Admission::begin);
+        if let Some(admission) = &mut self.admission {
+            admission.begin();
+            self.wake.probe |= admission.is_probe();
+        }
     }
 
     /// Whether a further step of the same lane may begin under this permit.
@@ -210,11 +218,14 @@ impl Lanes {
         }
         let admission = lane.gate.admit(now).map_err(Refused::Shut)?;
         Ok(Permit {
+            wake: WakeOnDrop {
+                waker: Arc::clone(&self.waker),
+                probe: false,
+            },
             admission: Some(admission),
             gate: Arc::clone(&lane.gate),
             _lane: room,
             _running: running,
-            _wake: WakeOnDrop(Arc::clone(&self.waker)),
         })
     }
 
@@ -305,6 +316,7 @@ impl Reserved {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::failure::{Failure, FailureKind};
 
     fn lane(name: &str) -> Lane {
         Lane::Destination(name.into())
@@ -393,6 +405,39 @@ mod tests {
         assert!(!woken());
         lanes.waker().set_hungry(true);
         drop(lanes.permit(&lane("a")));
+        assert!(woken());
+    }
+
+    #[tokio::test]
+    async fn probe_that_ends_wakes_the_loop_which_could_not_know_when_to_look_again() {
+        let now = Timestamp::from_millis(1_772_413_200_000);
+        let limits = Limits {
+            breaker: Breaker {
+                failures: 1,
+                longest: std::time::Duration::from_millis(1),
+            },
+            ..Limits::from(2)
+        };
+        let lanes = Lanes::new([(lane("a"), limits)]);
+        let mut woken = told(lanes.waker());
+        let permit = lanes.reserve(now).take(&lane("a")).unwrap();
+        let why = Failure::new(FailureKind::Timeout, "r");
+        permit.hear(Sign::of(&why), now, Jitter::MOST).unwrap();
+        drop(permit);
+        assert!(!woken());
+        let later = now.plus(std::time::Duration::from_millis(1));
+        drop(lanes.reserve(later));
+        assert!(
+            !woken(),
+            "nothing was due, and the loop would turn for ever"
+        );
+        let mut probe = lanes.reserve(later).take(&lane("a")).unwrap();
+        probe.begin();
+        let looked = lanes.reserve(later);
+        assert!(looked.room().is_empty() && looked.opens.is_none() && !looked.full);
+        drop(looked);
+        assert!(!woken());
+        drop(probe);
         assert!(woken());
     }
 
