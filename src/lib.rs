@@ -58,6 +58,13 @@
 //! on the way to it; network file systems tell no changes. Its content is all that counts, and
 //! two equal looks in a row tell one that is written from one that is being written.
 //!
+//! **Why is a lane's state stored before the task that changed it?** A process that dies in
+//! between finds the lane paused and the task still to be tried; the other way round, the next
+//! task would find out again what was known.
+//!
+//! **Why is the notice of a dead task a task?** It has to survive whatever a task survives, wait
+//! for its destination and be seen. It is stored in the transaction that buries.
+//!
 //! **Why does a retrying task give up its turn?** Rules are independent: a tag must not wait
 //! because another rule's rename is refused. Only unfinished moves hold the turn.
 //!

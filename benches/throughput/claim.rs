@@ -121,6 +121,7 @@ fn arrival(number: u64) -> Arrival {
         turn: Turn::NotNeeded,
         order_key: None,
         doomed: None,
+        on_dead: None,
     };
     Arrival {
         event: Arc::new(event),

@@ -39,6 +39,15 @@ impl Handoff for ToWorkers {
     }
 }
 
+impl Drop for Reserved {
+    /// What was reserved and not used is room that the claiming loop may have looked for.
+    fn drop(&mut self) {
+        if !std::mem::take(&mut self.permits).is_empty() {
+            self.workers.lanes().waker().wake();
+        }
+    }
+}
+
 impl Reservation for Reserved {
     fn start(&self) -> Vec<TaskId> {
         self.permits.iter().map(|(id, _)| *id).collect()

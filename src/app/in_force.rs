@@ -19,6 +19,7 @@ use crate::model::task::Lane;
 use crate::model::time::Timestamp;
 use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
 use crate::store::{Arrival, Store, Unavailable};
+use crate::worker::lane::Limits;
 use crate::worker::{self, InForceNow, Parse, Revisions};
 
 /// What a rules file puts in force.
@@ -33,8 +34,8 @@ pub(super) struct Present(RwLock<Arc<InForce>>);
 /// A rules file that is ready to be put in force.
 pub(super) struct Ready {
     pub(super) in_force: InForce,
-    /// Each with the number of its steps at a time.
-    pub(super) lanes: Vec<(Lane, usize)>,
+    /// Each with what it can take.
+    pub(super) lanes: Vec<(Lane, Limits)>,
 }
 
 impl Ready {

@@ -36,7 +36,7 @@ use crate::http::reload::RulesInForce;
 use crate::http::server::{self, BindError, Drained, Limits};
 use crate::model::failure::Failure;
 use crate::model::secret::Mask;
-use crate::rules::file::{Lookup, RulesFile, unbuilt};
+use crate::rules::file::{Lookup, RulesFile};
 use crate::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
 use crate::telemetry::Metrics;
@@ -57,9 +57,6 @@ pub enum StartError {
     /// A bucket cannot work as it is configured.
     #[error("{}", .0.reason)]
     Bucket(Failure),
-    /// The rules file asks for what this version does not do.
-    #[error("this version does not serve: {}", .0.join(", "))]
-    Unbuilt(Vec<String>),
 }
 
 /// A running service.
@@ -96,7 +93,6 @@ impl Service {
         lookup: Arc<dyn Lookup + Send + Sync>,
         open: impl FnOnce(&Settings, &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError>,
     ) -> Result<Self, StartError> {
-        refuse_unbuilt(&file)?;
         let ready =
             Ready::new(file, Arc::clone(&lookup), &Mask::default()).map_err(StartError::Bucket)?;
         let public = server::bind(settings.listen.socket_addr(), "--listen").await?;
@@ -114,6 +110,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             retention: retention(settings),
         });
+        workers.adopt_lanes().await?;
         workers.start();
         let standing = standing(rules, workers.paused());
         let reloader = Reloader::new(reload::Parts {
@@ -194,20 +191,6 @@ impl Service {
         self.stop_admin.cancel();
         let _ = self.admin_listener.await;
     }
-}
-
-/// Refuses a rules file that asks for what this version does not do.
-pub fn refuse_unbuilt(file: &RulesFile) -> Result<(), StartError> {
-    let found = unbuilt(file);
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(StartError::Unbuilt(
-        found
-            .into_iter()
-            .map(|(place, what)| format!("{what} ({place})"))
-            .collect(),
-    ))
 }
 
 fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {

@@ -11,22 +11,20 @@ use crate::model::task::Lane;
 use crate::object::obs::ObsStore;
 use crate::object::{ObjectStore, folder};
 use crate::outbound::Guarded;
+use crate::worker::lane::Limits;
 
-/// One lane for each bucket and destination, with its `concurrency`.
+/// One lane for each bucket and destination, with its limits.
 pub(super) fn lanes(
     buckets: &BTreeMap<String, Bucket>,
     destinations: &BTreeMap<String, Destination>,
-) -> Vec<(Lane, usize)> {
+) -> Vec<(Lane, Limits)> {
     let buckets = buckets
         .values()
-        .map(|bucket| (Lane::Bucket(bucket.name.clone()), bucket.concurrency));
+        .map(|bucket| (Lane::Bucket(bucket.name.clone()), Limits::from(bucket)));
     let destinations = destinations
         .values()
-        .map(|to| (Lane::Destination(to.name.clone()), to.concurrency));
-    buckets
-        .chain(destinations)
-        .map(|(lane, size)| (lane, size as usize))
-        .collect()
+        .map(|to| (Lane::Destination(to.name.clone()), Limits::from(to)));
+    buckets.chain(destinations).collect()
 }
 
 /// All buckets and destinations. Asks none of them anything yet; fails with why a bucket

@@ -15,7 +15,6 @@ use tokio::time::MissedTickBehavior;
 
 use super::in_force::{Present, Ready};
 use super::load::{self, LoadError};
-use super::refuse_unbuilt;
 use crate::clock;
 use crate::http::ops::Standing;
 use crate::http::reload::{Refused, Reload, RulesInForce};
@@ -165,10 +164,12 @@ impl Parts {
             .map_err(|failure| refused(failure.reason, false))?;
         let stored = ready.store(&*self.store).await;
         stored.map_err(|error| refused(error.to_string(), true))?;
+        let states = self.store.lane_states().await;
+        let states = states.map_err(|error| refused(error.to_string(), true))?;
         let rules = ready.in_force.since(clock::now());
         // In this order: a task that is claimed from a new lane finds what it needs.
         self.present.replace(ready.in_force);
-        self.lanes.replace(ready.lanes);
+        self.lanes.replace(ready.lanes, states);
         Ok(rules)
     }
 
@@ -177,11 +178,7 @@ impl Parts {
         let (path, lookup) = (self.path.clone(), Arc::clone(&self.lookup));
         let parse = move || {
             let loaded = content.and_then(|content| load::load(&path, content, &*lookup));
-            let file = loaded.map_err(|error| error.to_string())?;
-            match refuse_unbuilt(&file) {
-                Ok(()) => Ok(file),
-                Err(error) => Err(file.mask.apply(&error.to_string()).into_owned()),
-            }
+            loaded.map_err(|error| error.to_string())
         };
         match tokio::task::spawn_blocking(parse).await {
             Ok(parsed) => parsed.map_err(|reason| refused(reason, false)),

@@ -6,6 +6,7 @@
 mod args;
 mod backup;
 mod demo;
+mod destinations;
 mod doctor;
 mod events;
 mod exit;
@@ -69,6 +70,8 @@ enum Command {
     Tasks(tasks::Tasks),
     #[command(subcommand)]
     Events(events::Events),
+    #[command(subcommand)]
+    Destinations(destinations::Destinations),
     Doctor(doctor::Doctor),
     Backup(backup::Backup),
 }
@@ -100,6 +103,7 @@ impl Command {
             Self::Rules(rules) => rules.run(),
             Self::Tasks(tasks) => tasks.run(),
             Self::Events(events) => events.run(),
+            Self::Destinations(destinations) => destinations.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Backup(backup) => backup.run(),
         }

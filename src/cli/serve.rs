@@ -168,7 +168,7 @@ pub(super) fn refused(error: StartError) -> Stop {
         StartError::Load(error) => load::exit_of(error),
         StartError::Bind(_) | StartError::Store(_) => Exit::Unavailable,
         StartError::Open(error) => store::exit_of(error),
-        StartError::Unbuilt(_) | StartError::Bucket(_) => Exit::BadInput,
+        StartError::Bucket(_) => Exit::BadInput,
     };
     Stop::new(exit, error)
 }

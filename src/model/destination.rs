@@ -31,7 +31,7 @@ pub struct Destination {
     pub format: Format,
     /// A chat message's template, for the chat formats.
     pub text: Option<String>,
-    pub breaker: Option<Breaker>,
+    pub breaker: Breaker,
     /// Statuses beside 2xx that are a success.
     pub success: Vec<u16>,
     /// Statuses that are tried again beside the usual ones.
@@ -64,6 +64,15 @@ pub struct Breaker {
     pub failures: u32,
     /// The longest time between probes.
     pub longest: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            longest: Duration::from_mins(10),
+        }
+    }
 }
 
 /// URLs are shown by their origin only: the rest may be a token, and a proxy's may name a
@@ -189,7 +198,7 @@ mod tests {
             headers: vec![("authorization".into(), "hidden".into())],
             format: Format::Slack,
             text: Some("hidden".into()),
-            breaker: None,
+            breaker: Breaker::default(),
             success: Vec::new(),
             retry: Vec::new(),
             refused: Vec::new(),

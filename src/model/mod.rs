@@ -6,13 +6,16 @@
 //! import this one; it imports none of ours.
 
 pub mod attempt;
+pub mod breaker;
 pub mod bucket;
 pub mod destination;
 pub mod event;
 pub mod failure;
 pub mod id;
 pub mod moves;
+pub mod notice;
 pub mod plan;
+pub mod rate;
 pub mod recording;
 pub mod retry;
 pub mod secret;

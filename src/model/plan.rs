@@ -49,6 +49,8 @@ pub struct PlannedTask {
     pub order_key: Option<OrderKey>,
     /// A reason for which it can never run: it is stored dead.
     pub doomed: Option<Failure>,
+    /// The destination that is told when it is stored dead.
+    pub on_dead: Option<String>,
 }
 
 /// Tasks with one key run one at a time, in order of arrival.
@@ -126,6 +128,7 @@ mod tests {
                 turn: Turn::Needed,
                 order_key: None,
                 doomed: Some(Failure::new(FailureKind::Invalid, "not hidden-7")),
+                on_dead: None,
             }],
             skipped: vec![Skipped {
                 rule: "s".into(),

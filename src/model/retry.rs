@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 pub struct Jitter(f64);
 
 impl Jitter {
+    /// The greatest one: a whole delay, but for a hair.
+    pub const MOST: Self = Self(1.0 - f64::EPSILON);
+
     /// `share` brought into `[0, 1)`.
     pub fn new(share: f64) -> Self {
         if share.is_nan() {
             Self(0.0)
         } else {
-            Self(share.clamp(0.0, 1.0 - f64::EPSILON))
+            Self(share.clamp(0.0, Self::MOST.0))
         }
     }
 }

@@ -77,6 +77,10 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
         Ran::Interrupted => Transition::HandBack,
         Ran::Unable(why) => Transition::Wait { why },
         Ran::Cancelled => Transition::Cancel,
+        // Whatever the rule's policy is: the lane is left alone, and a person has to act.
+        Ran::Failed(why) if why.kind.disposition() == Disposition::PauseLane => Transition::Wait {
+            why: why.to_string(),
+        },
         Ran::Failed(why) => match retry_due(standing, &why, now, jitter) {
             Some(due) => Transition::RetryAt { due, why },
             None if standing.on_failure == OnFailure::Continue => go_on(standing.position),
@@ -210,7 +214,16 @@ mod tests {
                 Continue,
                 Transition::Advance,
             ),
-            (0, 1, failed(Credentials), Last, Stop, due(2, Credentials)),
+            (
+                101,
+                3,
+                failed(Credentials),
+                Last,
+                Continue,
+                Transition::Wait {
+                    why: "credentials: r".into(),
+                },
+            ),
             (100, 1, failed(Timeout), Last, Stop, due(102, Timeout)),
             (101, 1, failed(Timeout), Last, Stop, dead(Timeout)),
         ] {

@@ -17,6 +17,7 @@ use super::rule::RoomEntry;
 use super::template::{Names, parse_lifetime};
 use crate::model::event::{Event, Fields};
 use crate::model::id::TaskId;
+use crate::model::notice::Death;
 use crate::model::recording::Place;
 use crate::model::task::Outputs;
 
@@ -60,6 +61,11 @@ impl<'a> Context<'a> {
         self.url.as_deref().or(recorders.filter(|_| unmoved))
     }
 
+    /// The death that a task of this rule tells of, if it is a notice.
+    pub(super) fn death(&self, rule: &str) -> Option<Death> {
+        Death::told_by(rule, self.outputs)
+    }
+
     /// Everything that a template of `rule` can name.
     pub(super) fn names(&self, rule: &str, room: Option<&RoomEntry>) -> Names {
         let mut values: BTreeMap<&str, Value> = self
@@ -71,6 +77,7 @@ impl<'a> Context<'a> {
         values.insert("event_id", self.event.id.to_string().into());
         values.insert("task_id", self.task.to_string().into());
         values.insert("rule", rule.into());
+        values.extend(self.death(rule).into_iter().flat_map(of_dead_task));
         values.insert("room", room_value(room));
         values.insert("steps", self.steps());
         values.extend(body(self.event).map(|body| ("event", body)));
@@ -116,6 +123,20 @@ impl<'a> Context<'a> {
                 .map_err(|fault| Error::new(ErrorKind::InvalidOperation, fault))
         }))
     }
+}
+
+/// A notice calls the dead task's by their names, as other messages do.
+fn of_dead_task(death: Death) -> [(&'static str, Value); 3] {
+    let Death { failure, .. } = death;
+    let failure = [
+        ("kind", Value::from(failure.kind.name())),
+        ("reason", failure.reason.into()),
+    ];
+    [
+        ("rule", death.rule.into()),
+        ("task_id", death.task.to_string().into()),
+        ("failure", Value::from_pairs(failure)),
+    ]
 }
 
 /// The field for want of which an event names no object.

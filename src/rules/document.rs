@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::context::{Context, unknown};
 use super::rule::{RoomEntry, Rule, Step};
 use crate::model::event::EventType;
+use crate::model::notice::Death;
 use crate::model::task::Outputs;
 
 /// The document that announces an event, in the form that Standard Webhooks asks for.
@@ -76,9 +77,34 @@ pub(super) fn document(
     );
     data.insert("steps".to_owned(), steps(context.outputs, earlier));
     data.extend(place(context).map(|place| ("place".to_owned(), place)));
+    if let Some(death) = context.death(&rule.name) {
+        return of_dead_task(data, &death);
+    }
     Document {
         kind: kind(&event.fields.event_type),
         timestamp: event.received.to_string(),
+        data,
+    }
+}
+
+/// The document that tells of a dead task: what one of its own would say, and why there is
+/// none.
+fn of_dead_task(mut data: Map<String, Value>, death: &Death) -> Document {
+    let failure = &death.failure;
+    data.extend([
+        ("task_id".to_owned(), json!(death.task)),
+        ("rule".to_owned(), json!(death.rule)),
+        ("step".to_owned(), json!(death.step)),
+        ("tries".to_owned(), json!(death.tries)),
+        (
+            "failure".to_owned(),
+            json!({ "kind": failure.kind, "reason": failure.reason }),
+        ),
+        ("steps".to_owned(), json!({})),
+    ]);
+    Document {
+        kind: "task.dead",
+        timestamp: death.at.to_string(),
         data,
     }
 }
@@ -113,6 +139,8 @@ fn steps(outputs: Option<&Outputs>, earlier: &[Step]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::failure::{Failure, FailureKind};
+    use crate::model::id::TaskId;
     use crate::rules::condition::room;
     use crate::rules::fixtures::{self, event};
 
@@ -150,6 +178,49 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[test]
+    fn notice_of_a_dead_task_says_what_died_and_why() {
+        let event = event();
+        let mut dead = fixtures::rule(vec![]);
+        dead.on_dead = Some("lms".to_owned());
+        let rules = fixtures::rules(vec![dead]);
+        let death = Death {
+            task: TaskId::derive(event.id, "archive", 0),
+            rule: "archive".to_owned(),
+            step: 1,
+            tries: 3,
+            at: "2026-03-05T00:00:00Z".parse().unwrap(),
+            failure: Failure::new(FailureKind::Timeout, "no answer"),
+        };
+        let outputs = death.outputs();
+        let context = Context {
+            outputs: Some(&outputs),
+            ..fixtures::context(&event)
+        };
+        let notices = rules.rule("on_dead:archive").unwrap();
+        let document = document(&context, notices, &[], None);
+        let shown = serde_json::to_value(&document).unwrap();
+        assert_eq!(
+            (&shown["type"], &shown["timestamp"]),
+            (&json!("task.dead"), &json!(death.at))
+        );
+        let data = &shown["data"];
+        let told = json!({
+            "task_id": data["task_id"], "rule": data["rule"], "step": data["step"], "tries": data["tries"],
+            "failure": data["failure"], "steps": data["steps"], "room_id": data["room_id"],
+        });
+        let expected = json!({
+            "task_id": death.task, "rule": "archive", "step": 1, "tries": 3,
+            "failure": { "kind": "timeout", "reason": "no answer" }, "steps": {}, "room_id": "class-7",
+        });
+        assert_eq!(told, expected);
+        let text = "{{ rule }}{% if failure is defined %}: {{ failure.kind }}, {{ failure.reason }}{% endif %}";
+        let text = fixtures::template(text);
+        let say = |rule: &str| text.render(&context.names(rule, None)).unwrap();
+        assert_eq!(say("on_dead:archive"), "archive: timeout, no answer");
+        assert_eq!(say("other"), "other");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::rule::{
     TagSource, TagStep,
 };
 use super::template::{Expression, Scope, Template};
-use crate::model::destination::{Destination, Format, TlsFiles};
+use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::{EventId, TaskId};
 use crate::model::retry::RetryPolicy;
@@ -61,6 +61,7 @@ fn scope(earlier_steps: &[String]) -> Scope<'_> {
     Scope {
         earlier_steps,
         signed_url: true,
+        failure: true,
     }
 }
 
@@ -113,6 +114,10 @@ pub(super) fn rules(rules: Vec<Rule>) -> RuleSet {
     RuleSet {
         revision: RevisionId::of("text"),
         text: "text".into(),
+        notices: rules
+            .iter()
+            .filter_map(|rule| rule.notices(RetryPolicy::default()))
+            .collect(),
         rules,
         rooms: vec![
             entry("class-*", ("department", "teaching"), &channel),
@@ -211,7 +216,7 @@ pub(super) fn destinations() -> BTreeMap<String, Arc<Destination>> {
         headers: vec![],
         format: Format::Aftertake,
         text: None,
-        breaker: None,
+        breaker: Breaker::default(),
         success: vec![],
         retry: vec![],
         refused: vec![],

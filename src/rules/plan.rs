@@ -92,6 +92,7 @@ impl Subject<'_> {
             turn,
             order_key: self.order_key(rule),
             doomed: self.doom(rule),
+            on_dead: rule.on_dead.clone(),
         })
     }
 

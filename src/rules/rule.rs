@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::template::{Expression, Template};
 use crate::model::destination::Format;
 use crate::model::event::EventType;
+use crate::model::notice::Death;
 use crate::model::retry::RetryPolicy;
 use crate::model::step::{OnConflict, OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::model::task::RevisionId;
@@ -22,11 +23,22 @@ pub struct RuleSet {
     pub text: String,
     /// In the order of the file.
     pub rules: Vec<Rule>,
+    /// The rules of notices about dead tasks, for those rules that ask for notices. No event
+    /// matches them.
+    pub notices: Vec<Rule>,
     /// In the order of the file; the first match wins.
     pub rooms: Vec<RoomEntry>,
     /// The names of the buckets of the file that was loaded: an event that names
     /// another one cannot be worked on.
     pub buckets: BTreeSet<String>,
+}
+
+impl RuleSet {
+    /// The rule of this name, be it one of notices.
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        let mut all = self.rules.iter().chain(&self.notices);
+        all.find(|rule| rule.name == name)
+    }
 }
 
 /// One rule.
@@ -41,6 +53,36 @@ pub struct Rule {
     pub retry: RetryPolicy,
     /// Never empty.
     pub steps: Vec<Step>,
+}
+
+impl Rule {
+    /// The rule of notices about dead tasks of this one, with the file's own retry policy.
+    pub(super) fn notices(&self, retry: RetryPolicy) -> Option<Self> {
+        let notify = NotifyStep {
+            destination: self.on_dead.clone()?,
+            method: http::Method::POST,
+            path: None,
+            headers: Vec::new(),
+            body: None,
+            format: None,
+            text: None,
+        };
+        Some(Self {
+            name: Death::rule_of_notices(&self.name),
+            when: Condition::default(),
+            order_by: None,
+            order_blocks: false,
+            on_dead: None,
+            retry,
+            steps: vec![Step {
+                id: "notify".to_owned(),
+                condition: None,
+                timeout: None,
+                on_failure: OnFailure::Stop,
+                action: Action::Notify(notify),
+            }],
+        })
+    }
 }
 
 /// The `when` of a rule: everything given must hold.

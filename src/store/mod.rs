@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::attempt::AttemptRecord;
+use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moves::Move;
@@ -48,7 +49,8 @@ pub trait Store: Send + Sync {
     ///
     /// `start` names the new tasks for which the caller holds permits: those that need
     /// not wait for a turn or for order are stored as running, their first try spent,
-    /// and come back as claims. All others are stored as ready, doomed ones as dead.
+    /// and come back as claims. All others are stored as ready, doomed ones as dead, with a
+    /// task that tells of it where their rule asks for one.
     async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable>;
 
     /// Takes up to `free` due tasks of each named lane, spending one try of each.
@@ -85,6 +87,12 @@ pub trait Store: Send + Sync {
     /// with that reason, until a later call names their lane. Answers those of these lanes
     /// that tasks wait in. The cost does not grow with the backlog.
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable>;
+
+    /// How lanes stand that are paused or whose breaker is open, or were so once.
+    async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable>;
+
+    /// Keeps a change of how a lane stands. A pause that is there already stays.
+    async fn change_lane(&self, lane: Lane, change: LaneChange) -> Result<(), Unavailable>;
 
     /// Which of these running tasks a person asked to cancel.
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable>;
@@ -203,7 +211,8 @@ pub struct Settlement {
     pub attempt: Option<AttemptRecord>,
     /// The task's outputs from now on.
     pub outputs: Outputs,
-    /// Where [`Transition::Advance`] leads.
+    /// Where [`Transition::Advance`] leads, or the step that tells of the death that is
+    /// [`Transition::Bury`]: of a task of its own, which the same call stores.
     pub next: Option<NextStep>,
 }
 

@@ -18,7 +18,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::attempt::{AttemptRecord, Outcome};
-use crate::model::task::{RevisionId, TaskState};
+use crate::model::breaker::LaneState;
+use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
 
 /// The media type of [`Metrics::encode`].
@@ -104,6 +105,7 @@ pub struct Metrics {
     rules_loaded: Gauge<f64, AtomicU64>,
     reloads: Family<ResultLabel, Counter>,
     reload_refused: Gauge,
+    lanes: Family<LaneLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,6 +120,12 @@ struct RevisionLabel {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabels {
+    lane: String,
     state: &'static str,
 }
 
@@ -153,6 +161,7 @@ impl Default for Metrics {
             rules_loaded: Gauge::default(),
             reloads: Family::default(),
             reload_refused: Gauge::default(),
+            lanes: Family::default(),
         };
         metrics.register();
         for result in CallbackResult::ALL {
@@ -236,6 +245,16 @@ impl Metrics {
         self.reload_refused.set(refused.into());
     }
 
+    /// Shows whether the lane's tasks are claimed.
+    pub fn lane(&self, lane: &Lane, state: &LaneState) {
+        let (paused, open) = (state.paused.is_some(), state.open.is_some());
+        for (state, is) in [("paused", paused), ("open", open && !paused)] {
+            let lane = lane.to_string();
+            let shown = self.lanes.get_or_create(&LaneLabels { lane, state });
+            shown.set(is.into());
+        }
+    }
+
     /// What a store is given to report its commits.
     pub fn on_commit(self: &Arc<Self>) -> OnCommit {
         let metrics = Arc::clone(self);
@@ -310,6 +329,11 @@ impl Metrics {
             "workers_paused",
             "1 while no task is claimed, else 0",
             self.workers_paused.clone(),
+        );
+        registry.register(
+            "lane",
+            "1 while the bucket's or destination's tasks wait because its breaker is open, or because it is paused; else 0",
+            self.lanes.clone(),
         );
         self.register_rules();
     }

@@ -100,7 +100,7 @@ fn leaves_step(decided: &Transition) -> bool {
 fn forward(settled: Transition) -> Transition {
     match settled {
         Transition::Cancel => Transition::HandBack,
-        Transition::RetryAt { .. } => settled,
+        Transition::RetryAt { .. } | Transition::Wait { .. } => settled,
         _ => Transition::Cancel,
     }
 }
@@ -113,7 +113,7 @@ fn undo_again(work: &Work<'_>, failure: &Failure) -> Transition {
         ..failure.clone()
     });
     match settle(work.standing(), failed, clock::now(), clock::jitter()) {
-        again @ Transition::RetryAt { .. } => again,
+        again @ (Transition::RetryAt { .. } | Transition::Wait { .. }) => again,
         _ => told(work, Transition::Cancel, &reason),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::run::Work;
 use crate::action::Done;
 use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
+use crate::model::breaker::Sign;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Place;
 use crate::model::secret::Mask;
@@ -22,6 +23,8 @@ pub(super) struct Ended {
     outcome: Option<Outcome>,
     pub(super) output: Option<Outputs>,
     exchange: Option<Exchange>,
+    /// Whether the end says something of the lane.
+    of_lane: bool,
 }
 
 impl Ended {
@@ -31,6 +34,7 @@ impl Ended {
             outcome: Some(Outcome::Succeeded),
             output: Some(done.output),
             exchange: done.exchange,
+            of_lane: true,
         }
     }
 
@@ -40,6 +44,7 @@ impl Ended {
             outcome: Some(Outcome::Skipped(reason)),
             output: None,
             exchange: None,
+            of_lane: false,
         }
     }
 
@@ -50,11 +55,16 @@ impl Ended {
             outcome,
             output: None,
             exchange,
+            of_lane: true,
         }
     }
 
+    /// A failure of our own making.
     pub(super) fn failure(kind: FailureKind, reason: impl Into<String>) -> Self {
-        Self::failed(Failure::new(kind, reason), None)
+        Self {
+            of_lane: false,
+            ..Self::failed(Failure::new(kind, reason), None)
+        }
     }
 
     /// The step was begun and not carried to its end.
@@ -64,6 +74,7 @@ impl Ended {
             outcome: Some(Outcome::Interrupted),
             output: None,
             exchange: None,
+            of_lane: false,
         }
     }
 
@@ -74,6 +85,16 @@ impl Ended {
             outcome: None,
             output: None,
             exchange: None,
+            of_lane: false,
+        }
+    }
+
+    /// What the end says of the step's lane.
+    pub(super) fn sign(&self) -> Sign<'_> {
+        match &self.ran {
+            Ran::Failed(failure) if self.of_lane => Sign::of(failure),
+            Ran::Passed if self.of_lane => Sign::Well,
+            _ => Sign::Nothing,
         }
     }
 

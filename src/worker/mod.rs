@@ -2,18 +2,21 @@
 //!
 //! One loop claims, as far as lanes have room; each claimed task runs on its own until
 //! it is settled. Nothing is polled: the loop sleeps until a task is made due, a permit
-//! comes free that somebody waits for, another process writes, or the next due time.
+//! comes free that somebody waits for, another process writes, the next due time, or the
+//! time at which a lane lets something through again.
 //! Knows nothing of HTTP: `crate::app` hands it the tasks that a callback started.
 
 mod carry;
 mod close;
 mod ended;
+mod gate;
 mod in_force;
 mod journal;
 pub mod lane;
 mod pause;
 mod revision;
 mod run;
+mod standing;
 mod sweep;
 
 use std::collections::HashMap;
@@ -195,10 +198,10 @@ impl Workers {
         let waker = self.parts.lanes.waker();
         // Hungry before looking: a permit freed while the store is asked must wake the loop.
         waker.set_hungry(true);
-        let mut reserved = self.parts.lanes.reserve();
+        let mut reserved = self.parts.lanes.reserve(now);
         let room = reserved.room();
         if room.is_empty() {
-            return Ok(None);
+            return Ok(reserved.opens);
         }
         let claimed = self.parts.store.claim(room, now).await?;
         for claim in claimed.claims {
@@ -206,7 +209,10 @@ impl Workers {
         }
         let more = claimed.next_due.is_some_and(|due| due <= now);
         waker.set_hungry(reserved.full || more);
-        Ok(claimed.next_due)
+        Ok([claimed.next_due, reserved.opens]
+            .into_iter()
+            .flatten()
+            .min())
     }
 
     fn start_claimed(&self, claim: Claim, reserved: &mut Reserved) {
@@ -217,16 +223,22 @@ impl Workers {
         );
     }
 
-    /// Notices what the command line wrote: new due tasks and requests to cancel.
+    /// Notices what the command line wrote: new due tasks, requests to cancel, lanes that a
+    /// person paused or resumed.
     async fn watch_loop(self) {
         loop {
             self.parts.store.changed().await;
             self.parts.lanes.waker().wake();
             let mut patience = self.pauses.patience();
-            while let Err(error) = self.hear_cancels().await {
+            while let Err(error) = self.hear_changes().await {
                 patience.wait(&error).await;
             }
         }
+    }
+
+    async fn hear_changes(&self) -> Result<(), Unavailable> {
+        self.adopt_lanes().await?;
+        self.hear_cancels().await
     }
 
     async fn hear_cancels(&self) -> Result<(), Unavailable> {

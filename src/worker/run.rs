@@ -14,6 +14,7 @@ use super::{InForce, Parts};
 use crate::action::Reach;
 use crate::clock::{self, Stopwatch};
 use crate::model::attempt::{AttemptRecord, Outcome};
+use crate::model::plan::Turn;
 use crate::model::recording::Place;
 use crate::model::task::{Lane, StepNo};
 use crate::model::transition::{Position, Standing, Transition, settle};
@@ -98,11 +99,15 @@ impl Runner {
     async fn run_step(
         &self,
         claim: Claim,
-        permit: Permit,
+        mut permit: Permit,
     ) -> Result<Option<(Claim, Permit)>, Dropped> {
+        permit.begin();
         let in_force = (self.parts.in_force)();
         let (settlement, room) = match self.rules(&claim, &in_force).await? {
-            Ok(rules) => self.settlement(&claim, &rules, &in_force.reach).await?,
+            Ok(rules) => {
+                let reach = &in_force.reach;
+                self.settlement(&claim, &rules, reach, &mut permit).await?
+            }
             Err(reason) => (waiting(&claim, reason), Room::None),
         };
         // The permit is kept until the end is stored: what runs stays bounded though the
@@ -136,6 +141,7 @@ impl Runner {
         claim: &Claim,
         revision: &Revision,
         reach: &Reach,
+        permit: &mut Permit,
     ) -> Result<(Settlement, Room), Dropped> {
         let Some(work) = find(claim, revision, reach) else {
             let task = claim.task();
@@ -147,6 +153,7 @@ impl Runner {
         };
         let (started, watch) = (clock::now(), Stopwatch::start());
         let ended = self.carry_out(&work).await?;
+        self.hear(&claim.task().lane, permit, &ended).await?;
         let decided = settle(
             work.standing(),
             ended.ran.clone(),
@@ -163,7 +170,8 @@ impl Runner {
             outputs.insert(work.step.id.clone(), output.into());
         }
         let (next, room) = match transition {
-            Transition::Advance => self.next_step(&work, place.as_ref()),
+            Transition::Advance => self.next_step(&work, place.as_ref(), permit),
+            Transition::Bury { .. } => (notice(work.rule), Room::None),
             _ => (None, Room::None),
         };
         let settlement = Settlement {
@@ -197,7 +205,12 @@ impl Runner {
     }
 
     /// Where the task goes on, with room for it if there is any.
-    fn next_step(&self, work: &Work<'_>, place: Option<&Place>) -> (Option<NextStep>, Room) {
+    fn next_step(
+        &self,
+        work: &Work<'_>,
+        place: Option<&Place>,
+        permit: &mut Permit,
+    ) -> (Option<NextStep>, Room) {
         let number = work.step_no() + 1;
         let Some(step) = work.rule.steps.get(usize::from(number)) else {
             return (None, Room::None);
@@ -205,7 +218,7 @@ impl Runner {
         let Some((lane, turn)) = lane_and_turn(step, place) else {
             return (None, Room::None);
         };
-        let room = self.room(work, &lane);
+        let room = self.room(work, &lane, permit);
         let hold = match room {
             Room::None => Hold::Leave,
             Room::Same | Room::Other(_) => Hold::Keep,
@@ -219,14 +232,17 @@ impl Runner {
         (Some(next), room)
     }
 
-    fn room(&self, work: &Work<'_>, lane: &Lane) -> Room {
+    /// A step that goes on needs room like one that is claimed, and passes the same gate.
+    fn room(&self, work: &Work<'_>, lane: &Lane, permit: &mut Permit) -> Room {
         if self.draining.is_cancelled() {
             Room::None
-        } else if *lane == work.claim.task().lane {
-            Room::Same
-        } else {
+        } else if *lane != work.claim.task().lane {
             let permit = self.parts.lanes.permit(lane);
             permit.map_or(Room::None, Room::Other)
+        } else if permit.renew(clock::now()) {
+            Room::Same
+        } else {
+            Room::None
         }
     }
 
@@ -261,7 +277,11 @@ impl Runner {
         }
     }
 
-    async fn pause(&self, patience: &mut Patience, cause: &Unavailable) -> Result<(), Dropped> {
+    pub(super) async fn pause(
+        &self,
+        patience: &mut Patience,
+        cause: &Unavailable,
+    ) -> Result<(), Dropped> {
         tracing::error!(error = %cause, "a task waits: the store cannot be used");
         // A task left running in the store is due again at the next start.
         self.interrupt
@@ -271,12 +291,19 @@ impl Runner {
     }
 }
 
+/// The step that tells of the death of a task of this rule.
+fn notice(rule: &Rule) -> Option<NextStep> {
+    let destination = rule.on_dead.clone()?;
+    Some(NextStep {
+        step: 0,
+        lane: Lane::Destination(destination),
+        turn: Turn::NotNeeded,
+        hold: Hold::Leave,
+    })
+}
+
 fn find<'a>(claim: &'a Claim, revision: &'a Revision, reach: &'a Reach) -> Option<Work<'a>> {
-    let rule = revision
-        .rules
-        .rules
-        .iter()
-        .find(|rule| rule.name == claim.task().rule)?;
+    let rule = revision.rules.rule(&claim.task().rule)?;
     let step = rule.steps.get(usize::from(claim.task().step))?;
     Some(Work {
         claim,

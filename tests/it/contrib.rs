@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::model::attempt::{AttemptRecord, Outcome};
+use aftertake::model::breaker::LaneState;
 use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::task::Lane;
 use aftertake::model::time::Timestamp;
 use aftertake::telemetry::Metrics;
 
@@ -36,6 +38,8 @@ fn exposition() -> String {
         outcome: Outcome::Failed(Failure::new(FailureKind::Timeout, "r")),
         exchange: None,
     });
+    let lane = Lane::Destination("lms".into());
+    metrics.lane(&lane, &LaneState::default());
     metrics.on_commit()(1, Duration::from_millis(1));
     metrics.encode()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aftertake::model::destination::{Destination, Format, TlsFiles};
+use aftertake::model::destination::{Breaker, Destination, Format, TlsFiles};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::outbound::{ANSWER_LIMIT, Answer, Guarded, Outbound, Request};
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub(crate) fn destination(url: &Url) -> Destination {
         headers: Vec::new(),
         format: Format::Aftertake,
         text: None,
-        breaker: None,
+        breaker: Breaker::default(),
         success: Vec::new(),
         retry: Vec::new(),
         refused: Vec::new(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use aftertake::model::bucket::BucketStore;
 use aftertake::model::destination::Destination;
-use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision, unbuilt};
+use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision};
 use aftertake::rules::rule::{Action, BodyTemplate, NotifyStep as Notify, RuleSet, TagSource};
 use aftertake::rules::schema::schema;
 use aftertake::rules::template::{Expression, Template};
@@ -129,18 +129,13 @@ fn bad_file_is_refused_with_exactly_these_words() {
 }
 
 #[test]
-fn good_file_is_loaded_with_these_warnings_and_unbuilt_features() {
+fn good_file_is_loaded_with_these_warnings() {
     for (name, text) in cases("good-") {
         let file = load(&text);
         let warnings: Vec<String> = file.warnings.iter().map(ToString::to_string).collect();
-        let unbuilt: Vec<String> = unbuilt(&file)
-            .into_iter()
-            .map(|(place, what)| format!("{place}: {what}"))
-            .collect();
         let text = format!(
-            "warnings\n{}\n\nnot built\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n{}",
+            "warnings\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n{}",
             warnings.join("\n"),
-            unbuilt.join("\n"),
             rules(&file.rules),
             file.callbacks,
             file.buckets,
@@ -402,11 +397,10 @@ fn secrets_and_long_values_of_the_environment_are_masked() {
 }
 
 #[test]
-fn example_loads_without_any_variable_and_uses_only_what_is_built() {
+fn example_loads_without_any_variable() {
     let unset: BTreeMap<&str, &str> = BTreeMap::new();
     let file = parse("rules.example.yaml", &example(), Path::new(""), &unset)
         .unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(unbuilt(&file), []);
     assert_eq!(file.warnings.len(), 1, "{:?}", file.warnings);
     assert!(file.buckets.contains_key("abc-rtc-bucket2"));
 }

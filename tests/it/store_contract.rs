@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
+use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause};
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
@@ -15,7 +16,8 @@ use aftertake::model::task::{Lane, Outputs, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::store::sqlite::{
-    AroundCommit, CancelOutcome, Desk, OpenError, RetryOutcome, SqliteStore, TaskFilter,
+    AroundCommit, CancelOutcome, Desk, LaneOutcome, OpenError, RetryOutcome, SqliteStore,
+    TaskFilter,
 };
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, LaneRoom, LeaseLost, NextStep,
@@ -66,6 +68,7 @@ pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arr
         turn: *turn,
         order_key: None,
         doomed: None,
+        on_dead: None,
     });
     let skipped = vec![Skipped {
         rule: "other".into(),
@@ -685,4 +688,50 @@ async fn every_acknowledged_event_of_a_crowd_is_there_after_reopening() {
     }
     drop(store);
     assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 500);
+}
+
+#[tokio::test]
+async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    store.mark_unknown_lanes(vec![lane()]).await.unwrap();
+    let mut desk = Desk::open(&dir.path().join("a.db"), sparkrtc::decode).unwrap();
+    let opening = Opening {
+        since: NOW,
+        why: "slow".into(),
+        waits: 1,
+        probe_at: NOW,
+    };
+    let pause = |why: &str| Pause {
+        since: NOW,
+        why: why.into(),
+    };
+    assert_eq!(
+        desk.pause(&lane(), "first", NOW).unwrap(),
+        LaneOutcome::Changed
+    );
+    let changes = [
+        LaneChange::Opened(opening.clone()),
+        LaneChange::Paused(pause("second")),
+        LaneChange::Closed,
+    ];
+    for (change, open) in changes
+        .into_iter()
+        .zip([Some(&opening), Some(&opening), None])
+    {
+        store.change_lane(lane(), change).await.unwrap();
+        let state = LaneState {
+            paused: Some(pause("first")),
+            open: open.cloned(),
+        };
+        assert_eq!(store.lane_states().await.unwrap(), [(lane(), state)]);
+    }
+    assert_eq!(
+        desk.pause(&lane(), "third", NOW).unwrap(),
+        LaneOutcome::Unchanged
+    );
+    assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Changed);
+    assert_eq!(store.lane_states().await.unwrap(), []);
+    assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Unchanged);
+    assert_eq!(desk.resume(&bucket()).unwrap(), LaneOutcome::Unknown);
 }

@@ -121,7 +121,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::model::destination::{Format, TlsFiles};
+    use crate::model::destination::{Breaker, Format, TlsFiles};
 
     fn destination() -> Destination {
         Destination {
@@ -137,7 +137,7 @@ mod tests {
             headers: Vec::new(),
             format: Format::Aftertake,
             text: None,
-            breaker: None,
+            breaker: Breaker::default(),
             success: vec![302, 418],
             retry: vec![404, 429, 410, 202],
             refused: vec![503, 204],

@@ -6,18 +6,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::story::Story;
-use crate::app;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{Answer, OutFlags};
-use crate::cli::{load, serve, store};
+use crate::cli::{load, store};
 use crate::config::StoreUrl;
 use crate::rules::plan::plan;
 use crate::store::{Arrival, Recorded};
 
 pub(super) fn run(path: &Path, rules: &Path, url: &StoreUrl, out: OutFlags) -> Result<(), Stop> {
     let file = load::rules(rules)?;
-    // Tasks of such rules would be run by a service that passes over what it does not know.
-    app::refuse_unbuilt(&file).map_err(serve::refused)?;
     let event = load::event(path)?;
     let mut desk = store::desk(url)?;
     let arrival = Arrival {

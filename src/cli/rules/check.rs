@@ -9,7 +9,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::load;
 use crate::cli::out::{Answer, OutFlags, document};
 use crate::rules::error::RulesError;
-use crate::rules::file::{self, RulesFile};
+use crate::rules::file::RulesFile;
 
 pub(super) fn run(path: &Path, out: OutFlags) -> Result<Exit, Stop> {
     let text = load::text(path)?;
@@ -39,8 +39,6 @@ struct Accepted {
     destinations: Vec<String>,
     /// What is probably not meant.
     warnings: Vec<Remark>,
-    /// What `serve` of this version refuses.
-    unbuilt: Vec<String>,
 }
 
 /// A file that is refused.
@@ -79,10 +77,6 @@ impl Accepted {
             buckets: file.buckets.keys().map(shown).collect(),
             destinations: file.destinations.keys().map(shown).collect(),
             warnings: warnings.collect(),
-            unbuilt: file::unbuilt(file)
-                .into_iter()
-                .map(|(place, what)| format!("{what} ({place})"))
-                .collect(),
         }
     }
 }
@@ -110,12 +104,6 @@ impl Answer for Accepted {
         } in &self.warnings
         {
             let _ = writeln!(text, "warning: {}:{line}:{column}: {message}", self.file);
-        }
-        for feature in &self.unbuilt {
-            let _ = writeln!(
-                text,
-                "not built in this version, so `serve` refuses it: {feature}"
-            );
         }
         text
     }

@@ -37,8 +37,9 @@ pub(crate) struct Raw {
     headers: Option<Table<At<Plain>>>,
     /// What a body looks like when the step gives none; `aftertake` by default.
     format: Option<Format>,
-    /// The message of the chat formats, a template.
+    /// The message of the chat formats, a template; `failure.reason` is defined in notices of dead tasks.
     text: Option<At<String>>,
+    /// When it is left alone after failures in a row.
     breaker: Option<RawBreaker>,
     /// Statuses beside 2xx that are a success.
     success: Option<Vec<At<Status>>>,
@@ -62,10 +63,22 @@ pub(crate) struct Raw {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Breaker")]
 pub(crate) struct RawBreaker {
-    /// Consecutive retryable failures that open it.
-    failures: Count,
-    /// The longest time between probes.
-    longest: Timeout,
+    /// Consecutive retryable failures that open it; 5 by default.
+    failures: Option<Count>,
+    /// The longest time between probes; 10m by default.
+    longest: Option<Timeout>,
+}
+
+impl From<RawBreaker> for Breaker {
+    fn from(raw: RawBreaker) -> Self {
+        let usual = Self::default();
+        Self {
+            failures: raw.failures.map_or(usual.failures, |Count(count)| count),
+            longest: raw
+                .longest
+                .map_or(usual.longest, |Timeout(longest)| longest),
+        }
+    }
 }
 
 impl Loading<'_> {
@@ -112,10 +125,7 @@ impl Loading<'_> {
             headers,
             format,
             text,
-            breaker: raw.breaker.map(|breaker| Breaker {
-                failures: breaker.failures.0,
-                longest: breaker.longest.0,
-            }),
+            breaker: raw.breaker.map_or_else(Breaker::default, Breaker::from),
             success,
             retry,
             refused,
@@ -158,6 +168,7 @@ impl Loading<'_> {
         let scope = Scope {
             earlier_steps: &[],
             signed_url: true,
+            failure: true,
         };
         self.template(text, scope);
         text.value.clone()

@@ -29,7 +29,6 @@ mod steps;
 mod tag;
 mod target;
 mod tree;
-mod unbuilt;
 mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +40,6 @@ use serde::Deserialize;
 
 pub use self::callbacks::{Callbacks, Unsigned};
 pub use self::expand::Lookup;
-pub use self::unbuilt::unbuilt;
 
 use self::load::Loading;
 use self::rules::{Names, PlacedRule};
@@ -185,7 +183,7 @@ impl Loading<'_> {
             .sort_by_key(|warning| (warning.line, warning.column));
         Some(RulesFile {
             callbacks: callbacks?,
-            rules: self.rule_set(rules, rooms, buckets.keys().cloned().collect()),
+            rules: self.rule_set(rules, rooms, policy, buckets.keys().cloned().collect()),
             buckets,
             destinations,
             mask: self.mask(),
@@ -199,7 +197,7 @@ impl Loading<'_> {
         let policy = self.policy(raw.retry.as_ref());
         let rules = self.rules(&raw.rules, policy, None);
         Some(Revision {
-            rules: self.rule_set(rules, rooms, buckets.clone()),
+            rules: self.rule_set(rules, rooms, policy, buckets.clone()),
             mask: self.mask(),
         })
     }
@@ -213,13 +211,17 @@ impl Loading<'_> {
         &self,
         rules: Vec<PlacedRule>,
         rooms: Vec<RoomEntry>,
+        policy: RetryPolicy,
         buckets: BTreeSet<String>,
     ) -> RuleSet {
         let text = revision::text(self.tree);
+        let rules: Vec<_> = rules.into_iter().map(|placed| placed.rule).collect();
+        let notices = rules.iter().filter_map(|rule| rule.notices(policy));
         RuleSet {
             revision: RevisionId::of(&text),
             text,
-            rules: rules.into_iter().map(|placed| placed.rule).collect(),
+            notices: notices.collect(),
+            rules,
             rooms,
             buckets,
         }

@@ -9,8 +9,9 @@ use super::load::Loading;
 use super::shape::{At, Later};
 use super::{retry, steps, when};
 use crate::model::bucket::Bucket;
-use crate::model::destination::Destination;
+use crate::model::destination::{Destination, Format};
 use crate::model::event::Fields;
+use crate::model::notice::NOTICE;
 use crate::model::retry::RetryPolicy;
 use crate::rules::error::did_you_mean;
 use crate::rules::rule::Rule;
@@ -90,6 +91,7 @@ impl Loading<'_> {
         names: Option<&Names<'_>>,
     ) -> Option<PlacedRule> {
         let name = self.filled(&raw.name, "the rule's name");
+        self.refuse_name_of_notices(&raw.name);
         let condition = self.condition(raw.when.as_ref());
         let order_by = raw.order_by.as_ref().map(|field| self.field(field));
         let blocks = raw.order_blocks.filter(|blocks| blocks.value);
@@ -102,7 +104,7 @@ impl Loading<'_> {
             );
         }
         let on_dead = raw.on_dead.map(|destination| match names {
-            Some(names) => self.known(&destination, "destination", &names.destinations),
+            Some(names) => self.teller(&destination, names),
             None => Some(destination.value),
         });
         let steps = self.steps(&raw.steps, names, condition.as_ref());
@@ -120,6 +122,35 @@ impl Loading<'_> {
             when: raw.when,
             rule,
         })
+    }
+
+    fn refuse_name_of_notices(&mut self, name: &At<String>) {
+        if name.value.starts_with(NOTICE) {
+            let message = format!("{} is a name of notices", self.shown(name.at));
+            let help = format!("{NOTICE} begins the names of tasks that tell of dead ones");
+            self.refuse(name.at, message, help);
+        }
+    }
+
+    /// A destination that can tell that a task died.
+    fn teller(&mut self, name: &At<String>, names: &Names<'_>) -> Option<String> {
+        let known = self.known(name, "destination", &names.destinations)?;
+        match names.right_destinations.get(&known) {
+            Some(to) if to.format == Format::Callback => {
+                let help = "use a destination with another `format`";
+                self.refuse(name.at, "a callback does not tell that a task died", help);
+            }
+            Some(to) if to.format.is_chat() && to.text.is_none() => {
+                let message = format!(
+                    "the format {} needs a `text`, and the destination has none",
+                    to.format.name()
+                );
+                let help = "add `text: \"{{ room_id }}: {{ rule }}{% if failure is defined %} is dead: {{ failure.reason }}{% endif %}\"`";
+                self.refuse(name.at, message, help);
+            }
+            _ => {}
+        }
+        Some(known)
     }
 
     /// The name of a field that events have.

@@ -62,6 +62,7 @@ impl<'s> Surroundings<'s> {
         Scope {
             earlier_steps: self.earlier,
             signed_url,
+            failure: false,
         }
     }
 }

@@ -76,6 +76,7 @@ impl Loading<'_> {
         let scope = Scope {
             earlier_steps: &[],
             signed_url: false,
+            failure: false,
         };
         let expression = raw.expression.take();
         let expression = expression.and_then(|expression| self.expression(&expression, scope));

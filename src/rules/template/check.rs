@@ -22,6 +22,7 @@ const ROOTS: &[&str] = &[
     "object",
     "steps",
     "signed_url",
+    "failure",
 ];
 
 /// What an object has.
@@ -37,6 +38,9 @@ const OBJECT: &[&str] = &[
 
 /// What a room has.
 const ROOM: &[&str] = &["tags", "vars"];
+
+/// What a failure has.
+const FAILURE: &[&str] = &["kind", "reason"];
 
 /// Whether a name belongs to what the recorder sent.
 pub(super) fn is_field(root: &str) -> bool {
@@ -74,6 +78,12 @@ fn name_fault(name: &str, scope: Scope<'_>) -> Option<String> {
     let member = parts.next();
     let deeper = parts.next();
     match (root, member) {
+        ("failure", _) if !scope.failure => Some(
+            "failure can be named in a destination's text only, which tells of dead tasks, too"
+                .to_owned(),
+        ),
+        ("failure", Some(member)) => member_fault("failure", member, FAILURE)
+            .or_else(|| deeper.map(|deeper| no_member(&format!("failure.{member}"), deeper))),
         ("event", _) | (_, None)
             if root != "signed_url" && (ROOTS.contains(&root) || is_known(root)) =>
         {

@@ -37,6 +37,8 @@ pub struct Scope<'a> {
     pub earlier_steps: &'a [String],
     /// Whether `signed_url` may be called: in `notify` only.
     pub signed_url: bool,
+    /// Whether `failure` may be named: in a message that may tell of a dead task.
+    pub failure: bool,
 }
 
 /// Why a template gave nothing for an event.

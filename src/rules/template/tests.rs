@@ -10,6 +10,7 @@ fn scope(earlier_steps: &[String], signed_url: bool) -> Scope<'_> {
     Scope {
         earlier_steps,
         signed_url,
+        failure: signed_url,
     }
 }
 

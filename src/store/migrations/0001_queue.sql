@@ -54,7 +54,7 @@ CREATE TABLE tasks (
     outputs      TEXT,
     lane         TEXT NOT NULL,
     order_key    BLOB,
-    order_blocks INTEGER NOT NULL,
+    order_blocks INTEGER NOT NULL DEFAULT 0,
     recording    BLOB,
     needs_turn   INTEGER NOT NULL,
     state        INTEGER NOT NULL,
@@ -80,6 +80,14 @@ CREATE TABLE orders (
 -- The lanes of the rules file in force: a task of any other waits until it is back.
 CREATE TABLE lanes (
     name TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+-- How lanes stand that do not let everything through, as JSON: `paused`, which only a person
+-- ends, and `open`, the breaker. A lane without a row, or with neither, lets everything through.
+CREATE TABLE lane_states (
+    lane   TEXT PRIMARY KEY,
+    paused TEXT,
+    open   TEXT
 ) WITHOUT ROWID;
 
 -- One row for each try, as JSON.

@@ -4,7 +4,7 @@ use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
 use super::order::{self, Order};
 use super::row::{TaskRow, json, outputs_text, recording, task_columns};
-use super::{blocked, turn};
+use super::{blocked, notice, turn};
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
 use crate::model::plan::Turn;
@@ -65,7 +65,12 @@ pub(super) fn apply(
     match &settlement.transition {
         Transition::Advance => return advance(txn, &held, settlement, now),
         Transition::Finish => settle(txn, &held, settlement, DONE, None, now)?,
-        Transition::Bury { why } => settle(txn, &held, settlement, DEAD, Some(why), now)?,
+        Transition::Bury { why } => {
+            settle(txn, &held, settlement, DEAD, Some(why), now)?;
+            if let Some(notice) = &settlement.next {
+                notice::tell(txn, seq, &notice.lane, why, now)?;
+            }
+        }
         Transition::Cancel => settle(txn, &held, settlement, CANCELLED, None, now)?,
         Transition::RetryAt { due, why } => {
             let again = Again {

@@ -93,7 +93,7 @@ impl Desk {
         }
     }
 
-    fn write<T>(
+    pub(super) fn write<T>(
         &mut self,
         work: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Unavailable> {

@@ -89,7 +89,11 @@ macro_rules! list {
             "SELECT t.id, t.rule, t.state, t.step, t.tries, t.failure, e.id AS event, e.room, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL THEN t.due END AS due, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
-             THEN t.lane || ' is not in the rules file' ELSE t.note END AS note, \
+             THEN t.lane || ' is not in the rules file' \
+             WHEN t.state = 0 AND t.blocked_by IS NULL THEN coalesce(( \
+             SELECT t.lane || iif(l.paused IS NULL, ' failed and is left alone for a while', ' is paused') \
+             FROM lane_states l WHERE l.lane = t.lane AND coalesce(l.paused, l.open) IS NOT NULL), t.note) \
+             ELSE t.note END AS note, \
              before.id AS before, before.state AS before_state \
              FROM tasks t JOIN events e ON e.seq = t.seq >> 16 LEFT JOIN tasks before ON t.state = 0 AND before.seq = \
              coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by)) \

@@ -10,7 +10,9 @@ mod claim;
 mod core;
 mod desk;
 mod journal;
+mod lanes;
 mod look;
+mod notice;
 mod order;
 #[cfg(test)]
 mod plans;
@@ -38,6 +40,7 @@ use super::{
     Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, LaneRoom,
     LeaseLost, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
+use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::id::TaskId;
 use crate::model::moves::Move;
 use crate::model::recording::Place;
@@ -45,6 +48,7 @@ use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
 
 pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
+pub use self::lanes::{LaneOutcome, LaneRow};
 pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
 pub use self::schema::OpenError;
 pub use self::writer::AroundCommit;
@@ -222,6 +226,16 @@ impl Store for SqliteStore {
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
         self.writer
             .run(move |txn| desk::mark_unknown_lanes(txn, &known))
+            .await
+    }
+
+    async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable> {
+        self.read(lanes::states).await
+    }
+
+    async fn change_lane(&self, lane: Lane, change: LaneChange) -> Result<(), Unavailable> {
+        self.writer
+            .run(move |txn| lanes::change(txn, &lane, &change))
             .await
     }
 

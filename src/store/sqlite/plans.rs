@@ -14,9 +14,11 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use super::apply::{self, Written};
 use super::core::{Core, Txn};
 use super::desk::{self, Desk};
+use super::lanes::{self, LaneOutcome};
 use super::look::{self, EventFilter, TaskFilter};
 use super::{claim, journal, prune, read, record, recover, schema};
 use crate::model::attempt::{AttemptRecord, Outcome};
+use crate::model::breaker::{LaneChange, Pause};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
@@ -34,21 +36,23 @@ const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
 /// Tables of a few rows, however long the queue and the history; `waiting` is what the list
 /// of lanes calls its own rows.
-const SMALL: [&str; 4] = ["counts", "lanes", "waiting", "CONSTANT ROW"];
+const SMALL: [&str; 5] = ["counts", "lanes", "lane_states", "waiting", "CONSTANT ROW"];
 
 /// Lists that go from the newest row to older ones until they have what was asked for. A
 /// filter by rule or room may make that way long; a person waits, no writer does.
 const WALKS: [&str; 3] = [look::TASKS, look::TASKS_IN_STATE, look::EVENTS];
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 15] = [
     include_str!("apply.rs"),
     include_str!("blocked.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
     include_str!("desk.rs"),
     include_str!("journal.rs"),
+    include_str!("lanes.rs"),
     include_str!("look.rs"),
     include_str!("mod.rs"),
+    include_str!("notice.rs"),
     include_str!("order.rs"),
     include_str!("prune.rs"),
     include_str!("read.rs"),
@@ -233,6 +237,7 @@ fn service(core: &mut Core) {
     let (duplicate, doomed) = (arrival("first", &renames), &mut arrival("doomed", &renames));
     store(core, &duplicate, &[]);
     doomed.plan.tasks[0].doomed = Some(why());
+    doomed.plan.tasks[0].on_dead = Some("lms".into());
     store(core, doomed, &[doomed.plan.tasks[1].id]);
     assert!(read::figures(&core.conn, NOW).unwrap().ready > 0);
     assert!(
@@ -240,6 +245,14 @@ fn service(core: &mut Core) {
             .unwrap()
             .is_empty()
     );
+    let paused = Pause {
+        since: NOW,
+        why: "w".into(),
+    };
+    for change in [LaneChange::Closed, LaneChange::Paused(paused)] {
+        run(core, |txn| lanes::change(txn, &lane(), &change));
+    }
+    assert_eq!(lanes::states(&core.conn).unwrap().len(), 1);
     run(core, recover);
 }
 
@@ -267,6 +280,7 @@ fn person(desk: &mut Desk) {
     run(&mut desk.core, recover);
     desk.cancel(id, NOW).unwrap();
     desk.retry(id, NOW).unwrap();
+    assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Changed);
     for state in [None, Some("done".to_owned())] {
         let filter = TaskFilter {
             state,
@@ -370,6 +384,7 @@ fn arrival(key: &str, rules: &[(&str, Lane, Turn)]) -> Arrival {
         turn: *turn,
         order_key: None,
         doomed: None,
+        on_dead: None,
     };
     let plan = Plan {
         revision: RevisionId::of("rules"),

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::core::{DEAD, READY, RUNNING, Txn};
 use super::row::{TASK_BITS, json};
-use super::{order, turn};
+use super::{notice, order, turn};
 use crate::model::id::TaskId;
 use crate::model::plan::{OrderKey, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
-use crate::model::task::{Outputs, Task};
+use crate::model::task::{Lane, Outputs, Task};
 use crate::store::{Arrival, Claim, Located, Recorded};
 
 pub(super) fn record(
@@ -55,6 +55,7 @@ pub(super) fn record(
             claims.push(first_claim(seq, arrival, planned, named.clone()));
         }
     }
+    tell_of_doomed(txn, event_seq, arrival)?;
     Ok(Recorded::New { claims })
 }
 
@@ -78,6 +79,20 @@ fn blocked_by(
         return Ok(Some(*recording.as_bytes()));
     }
     Ok(None)
+}
+
+/// After all tasks that were planned: theirs are the first keys of the event.
+fn tell_of_doomed(txn: &mut Txn<'_>, event_seq: i64, arrival: &Arrival) -> rusqlite::Result<()> {
+    for (number, planned) in (0..).zip(&arrival.plan.tasks) {
+        if let (Some(why), Some(to)) = (&planned.doomed, &planned.on_dead) {
+            let (seq, lane) = (
+                event_seq << TASK_BITS | number,
+                Lane::Destination(to.clone()),
+            );
+            notice::tell(txn, seq, &lane, why, arrival.event.received)?;
+        }
+    }
+    Ok(())
 }
 
 fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option<Place>) -> Claim {

@@ -16,7 +16,7 @@ use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Claim, JournalEntry, LaneRoom, Settlement, Store};
 use serde_json::{Value, json};
 
-use super::endings::{UNBUILT, served};
+use super::endings::served;
 use super::{Folder, SAMPLE};
 
 /// When everything happened: 2026-03-02T01:00:00Z.
@@ -253,16 +253,6 @@ fn lost_callback_is_entered_once() {
 }
 
 #[test]
-fn callback_is_not_entered_under_rules_that_are_not_served() {
-    let folder = Folder::new();
-    drop(served(&folder));
-    folder.write("rules.yaml", UNBUILT);
-    let refusal = "error: this version does not serve: on_dead (rule `r`)\n";
-    folder.refused(&["events", "add", "callback.json"], 65, refusal);
-    assert_eq!(folder.json(&["events", "list"]), json!([]));
-}
-
-#[test]
 fn reasons_are_stored_without_values_of_the_environment() {
     let folder = Folder::new().with_env("ROOM", "s3cret-room");
     drop(served(&folder));
@@ -292,4 +282,20 @@ async fn backup_is_a_store_of_its_own_and_never_overwrites() {
     );
     let refusal = "error: copy.db exists already; name a file that does not\n";
     folder.refused(&["backup", "copy.db"], 1, refusal);
+}
+
+#[tokio::test]
+async fn destination_that_nothing_names_is_neither_paused_nor_resumed() {
+    let folder = stored().await;
+    for command in ["pause", "resume"] {
+        let refusal = "error: destination/nobody is not in the store; `aftertake destinations list` shows those that are\n";
+        folder.refused(&["destinations", command, "nobody"], 1, refusal);
+    }
+    let paused = "bucket/abc-rtc-bucket2 is paused\n";
+    let pause = ["destinations", "pause", "bucket/abc-rtc-bucket2"];
+    assert_eq!(folder.fine(&pause), paused);
+    assert_eq!(folder.fine(&pause), paused.replace('\n', " already\n"));
+    let listed = folder.json(&["destinations", "list"]);
+    assert_eq!(listed[0]["name"], "bucket/abc-rtc-bucket2");
+    assert_eq!(listed[0]["waiting"], 1);
 }

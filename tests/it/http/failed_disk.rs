@@ -6,6 +6,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::Move;
 use aftertake::model::recording::Place;
@@ -100,6 +101,14 @@ impl Store for FailedDisk {
     }
 
     async fn mark_unknown_lanes(&self, _: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
+        failed()
+    }
+
+    async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable> {
+        failed()
+    }
+
+    async fn change_lane(&self, _: Lane, _: LaneChange) -> Result<(), Unavailable> {
         failed()
     }
 

@@ -1,11 +1,9 @@
 //! A file that is refused changes nothing, and everybody is told why.
 
-use aftertake::app;
 use aftertake::rules::file;
 use serde_json::Value;
 
-use crate::cli::endings::UNBUILT;
-use crate::support::premises::{Env, PATIENT, Premises, Running, announcing, parse};
+use crate::support::premises::{Env, PATIENT, Premises, Running, announcing};
 use crate::support::sink::Sink;
 
 async fn readyz(running: &Running) -> Value {
@@ -55,15 +53,12 @@ async fn file_that_cannot_be_loaded_changes_nothing_and_says_why_until_one_can()
         number += 1;
         assert_refused(&running, &sink, number, &told.unwrap_err().to_string()).await;
     }
-    premises.write(UNBUILT);
-    let unbuilt = app::refuse_unbuilt(&parse(UNBUILT, &Env::new())).unwrap_err();
-    assert_refused(&running, &sink, number + 1, &unbuilt.to_string()).await;
     premises.write(b"rules: \xff");
     let reason = format!("read rules file {path}: invalid utf-8 sequence of 1 bytes from index 7");
-    assert_refused(&running, &sink, number + 2, &reason).await;
+    assert_refused(&running, &sink, number + 1, &reason).await;
     std::fs::remove_file(premises.rules()).unwrap();
     let reason = format!("read rules file {path}: No such file or directory (os error 2)");
-    assert_refused(&running, &sink, number + 3, &reason).await;
+    assert_refused(&running, &sink, number + 2, &reason).await;
 
     premises
         .reload(&running, &good.replace("announce", "tell"))

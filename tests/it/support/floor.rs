@@ -14,7 +14,7 @@ use aftertake::rules::file::Revision;
 use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Retention, Store};
 use aftertake::telemetry::Metrics;
-use aftertake::worker::lane::Lanes;
+use aftertake::worker::lane::{Lanes, Limits};
 use aftertake::worker::{InForce, Parts, Revisions, Workers};
 
 use super::premises::{Env, Premises, callback, parse};
@@ -52,14 +52,9 @@ impl Floor {
         let store = Watched::open(&premises.path()).unwrap();
         let file = parse(rules, &Env::new());
         let buckets = file.buckets.values();
-        let buckets = buckets.map(|one| (Lane::Bucket(one.name.clone()), one.concurrency as usize));
+        let buckets = buckets.map(|one| (Lane::Bucket(one.name.clone()), Limits::from(one)));
         let others = file.destinations.values();
-        let others = others.map(|one| {
-            (
-                Lane::Destination(one.name.clone()),
-                one.concurrency as usize,
-            )
-        });
+        let others = others.map(|one| (Lane::Destination(one.name.clone()), Limits::from(one)));
         let lanes = Arc::new(Lanes::new(buckets.chain(others)));
         let rules = Arc::new(Revision {
             rules: file.rules,

@@ -25,6 +25,8 @@ pub(crate) enum How {
     DiesBefore,
     /// The process dies after the effect.
     DiesAfter,
+    /// It is refused for our credentials, without an effect.
+    Locks,
     /// It panics without an effect; what asked for it goes on.
     Panics,
 }
@@ -133,6 +135,9 @@ impl Gate {
         match how {
             Some(How::Fails) => {
                 return Err(Failure::new(FailureKind::Unavailable, "broken by the test"));
+            }
+            Some(How::Locks) => {
+                return Err(Failure::new(FailureKind::Credentials, "locked by the test"));
             }
             Some(How::DiesBefore) => self.die().await,
             Some(How::Panics) => panic!("broken by the test"),

@@ -20,7 +20,7 @@ use std::time::Duration;
 const TOO_LONG: Duration = Duration::from_mins(1);
 
 /// Waits for what has to come.
-async fn in_time<T>(signal: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(signal: impl Future<Output = T>) -> T {
     tokio::time::timeout(TOO_LONG, signal)
         .await
         .expect("what the test waits for comes")

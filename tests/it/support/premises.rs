@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,6 +149,20 @@ impl Premises {
 
     pub(crate) fn desk(&self) -> Desk {
         Desk::open(&self.path(), sparkrtc::decode).unwrap()
+    }
+
+    /// Runs a command on the store that must succeed; answers what it printed.
+    pub(crate) fn aftertake(&self, args: &[&str]) -> String {
+        let store = format!("sqlite:{}", self.path().display());
+        let ran = Command::new(env!("CARGO_BIN_EXE_aftertake"))
+            .args(args)
+            .args(["--store", &store])
+            .env_clear()
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{args:?}: {told}");
+        String::from_utf8(ran.stdout).unwrap()
     }
 
     /// Every task, the oldest first.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::callback::sparkrtc;
+use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::Move;
 use aftertake::model::recording::Place;
@@ -31,6 +32,7 @@ pub(crate) struct Watched {
     settled: watch::Sender<Vec<Transition>>,
     refused: watch::Sender<usize>,
     cancels: watch::Sender<usize>,
+    lane_changes: watch::Sender<Vec<LaneChange>>,
     /// Holds a claim of some task after its commit.
     pub(crate) claimed: Hold,
     /// Holds a settlement after its commit.
@@ -89,6 +91,7 @@ impl Watched {
             settled: watch::Sender::default(),
             refused: watch::Sender::default(),
             cancels: watch::Sender::default(),
+            lane_changes: watch::Sender::default(),
             claimed: Hold::default(),
             applied: Hold::default(),
         }))
@@ -112,6 +115,11 @@ impl Watched {
     /// Waits until `count` running tasks have been told that they are cancelled.
     pub(crate) async fn cancels(&self, count: usize) {
         at_least(&self.cancels, |cancels| *cancels >= count).await;
+    }
+
+    /// Waits until `count` changes of lanes were committed, and gives all of them.
+    pub(crate) async fn lane_changes(&self, count: usize) -> Vec<LaneChange> {
+        at_least(&self.lane_changes, |changes| changes.len() >= count).await
     }
 
     /// Fills the disk: what needs a page more is refused.
@@ -185,6 +193,16 @@ impl Store for Watched {
 
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
         self.store.mark_unknown_lanes(known).await
+    }
+
+    async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable> {
+        self.store.lane_states().await
+    }
+
+    async fn change_lane(&self, lane: Lane, change: LaneChange) -> Result<(), Unavailable> {
+        self.store.change_lane(lane, change.clone()).await?;
+        self.lane_changes.send_modify(|all| all.push(change));
+        Ok(())
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {

@@ -3,6 +3,8 @@
 mod cancel;
 mod crash;
 mod drain;
+mod lanes;
+mod notice;
 mod order;
 mod overload;
 mod store_away;

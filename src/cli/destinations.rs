@@ -1,0 +1,206 @@
+//! `aftertake destinations …`: which destinations get what waits for them, and which do not.
+//!
+//! Reads and writes through a connection of its own, beside the service, which notices within
+//! a second. Buckets have the same states; they are listed where something is amiss, and
+//! named `bucket/NAME`.
+
+use serde::{Serialize, Serializer};
+
+use super::args::{Parsed, StoreFlag};
+use super::exit::{Exit, Stop};
+use super::out::{Answer, OutFlags};
+use super::store;
+use super::table::Table;
+use crate::clock;
+use crate::model::breaker::LaneState;
+use crate::model::task::Lane;
+use crate::model::time::Timestamp;
+use crate::store::sqlite::{LaneOutcome, LaneRow};
+
+/// List, pause and resume destinations
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Destinations {
+    /// List destinations and how they stand
+    ///
+    /// closed: everything that is due is sent. open: it failed several times in a row and is
+    /// left alone until its next probe. probing: one request finds out whether it is well
+    /// again. paused: a person paused it, or it answered 410 Gone; nothing is sent until it
+    /// is resumed. Tasks that wait meanwhile spend no tries.
+    ///
+    /// With --json, an array of objects with `name`, `state`, `since`, `why`, `waiting` (tasks
+    /// that wait for it or for a time) and `next_probe`; what does not apply is null.
+    #[command(after_help = "Examples:\n  aftertake destinations list\n  \
+                      aftertake destinations list --json | jq -r '.[] | select(.state != \"closed\") | .name'")]
+    List {
+        #[command(flatten)]
+        store: StoreFlag,
+        #[command(flatten)]
+        out: OutFlags,
+    },
+    /// Send nothing to a destination until it is resumed
+    ///
+    /// Requests under way come to their end.
+    #[command(after_help = "Example:\n  aftertake destinations pause lms")]
+    Pause(#[command(flatten)] Which),
+    /// Send what waits for a destination, be it paused or left alone after failures
+    #[command(after_help = "Example:\n  aftertake destinations resume lms")]
+    Resume(#[command(flatten)] Which),
+}
+
+/// The destination to change.
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// The destination, or bucket/NAME
+    #[arg(value_name = "NAME", value_parser = Parsed::by(lane))]
+    lane: Lane,
+    #[command(flatten)]
+    store: StoreFlag,
+    #[command(flatten)]
+    out: OutFlags,
+}
+
+impl Destinations {
+    pub(super) fn run(self) -> Result<Exit, Stop> {
+        match self {
+            Self::List { store, out } => {
+                let rows = store::desk(&store.store)?.lanes();
+                let rows = rows.map_err(store::unavailable)?.into_iter();
+                let rows = rows.filter(is_listed).collect();
+                let now = clock::now();
+                out.print(&Listed { rows, now })?;
+                Ok(Exit::Fine)
+            }
+            Self::Pause(which) => {
+                let mut desk = store::desk(&which.store.store)?;
+                let outcome = desk.pause(&which.lane, "a person paused it", clock::now());
+                which.told(outcome.map_err(store::unavailable)?, "paused", "paused")
+            }
+            Self::Resume(which) => {
+                let mut desk = store::desk(&which.store.store)?;
+                let outcome = desk.resume(&which.lane);
+                which.told(outcome.map_err(store::unavailable)?, "resumed", "closed")
+            }
+        }
+    }
+}
+
+impl Which {
+    fn told(
+        &self,
+        outcome: LaneOutcome,
+        done: &'static str,
+        state: &'static str,
+    ) -> Result<Exit, Stop> {
+        let name = name(&self.lane);
+        if outcome == LaneOutcome::Unknown {
+            let sentence = format!(
+                "{} is not in the store; `aftertake destinations list` shows those that are",
+                self.lane
+            );
+            return Err(Stop::say(Exit::Failed, sentence));
+        }
+        let changed = outcome == LaneOutcome::Changed;
+        self.out.print(&Change {
+            name,
+            changed,
+            state,
+            told: if changed { done } else { state },
+        })?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// What became of a destination.
+#[derive(Debug, Serialize)]
+struct Change {
+    name: String,
+    changed: bool,
+    state: &'static str,
+    #[serde(skip)]
+    told: &'static str,
+}
+
+impl Answer for Change {
+    fn text(&self, _: Option<usize>) -> String {
+        let already = if self.changed { "" } else { " already" };
+        format!("{} is {}{already}\n", self.name, self.told)
+    }
+}
+
+struct Listed {
+    rows: Vec<LaneRow>,
+    now: Timestamp,
+}
+
+/// A destination in a document. Keys may be added to it, never renamed or removed.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    name: String,
+    state: &'static str,
+    since: Option<Timestamp>,
+    why: Option<&'a str>,
+    waiting: u64,
+    next_probe: Option<Timestamp>,
+}
+
+impl<'a> Line<'a> {
+    fn of(row: &'a LaneRow, now: Timestamp) -> Self {
+        let LaneState { paused, open } = &row.state;
+        let paused = paused.as_ref().map(|one| (one.since, one.why.as_str()));
+        let opened = open.as_ref().map(|one| (one.since, one.why.as_str()));
+        let (since, why) = paused.or(opened).unzip();
+        let probe = open.as_ref().filter(|_| paused.is_none());
+        Self {
+            name: name(&row.lane),
+            state: row.state.name(now),
+            since,
+            why,
+            waiting: row.waiting,
+            next_probe: probe.map(|open| open.probe_at),
+        }
+    }
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().map(|row| Line::of(row, self.now)))
+    }
+}
+
+impl Answer for Listed {
+    fn text(&self, width: Option<usize>) -> String {
+        let headings = ["NAME", "STATE", "WAITING", "SINCE", "NEXT PROBE", "WHY"];
+        let mut table = Table::new(&headings);
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+        for row in &self.rows {
+            let line = Line::of(row, self.now);
+            table.row([
+                line.name.clone(),
+                line.state.to_owned(),
+                line.waiting.to_string(),
+                time(line.since),
+                time(line.next_probe),
+                line.why.unwrap_or_default().to_owned(),
+            ]);
+        }
+        table.text(width)
+    }
+}
+
+fn is_listed(row: &LaneRow) -> bool {
+    matches!(row.lane, Lane::Destination(_)) || row.state != LaneState::default()
+}
+
+/// Destinations are called by their names, buckets by those of their lanes.
+fn name(lane: &Lane) -> String {
+    match lane {
+        Lane::Destination(name) => name.clone(),
+        Lane::Bucket(_) => lane.to_string(),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form that Parsed takes")]
+fn lane(text: &str) -> Result<Lane, String> {
+    let lane = text.parse();
+    Ok(lane.unwrap_or_else(|_| Lane::Destination(text.to_owned())))
+}

@@ -1,0 +1,72 @@
+//! The notice that a task died: a task of its own, under a rule that no file holds.
+//!
+//! It goes the way of every other task, so it survives whatever happens, waits for its
+//! destination and is shown. Its rule has no `on_dead`: no notice is ever about a notice.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::id::TaskId;
+use super::task::{Outputs, StepNo};
+use super::time::Timestamp;
+
+/// What the names of the rules of notices begin with, and no rule of a file does.
+pub const NOTICE: &str = "on_dead:";
+
+/// The output that holds the death, as if an earlier step had produced it.
+const OUTPUT: &str = "dead";
+
+/// A task that died: what its notice tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Death {
+    pub task: TaskId,
+    pub rule: String,
+    /// The step at which it died, from 0.
+    pub step: StepNo,
+    /// Tries of that step.
+    pub tries: u32,
+    pub at: Timestamp,
+    pub failure: Failure,
+}
+
+impl Death {
+    /// The name of the rule of notices about tasks of `rule`.
+    pub fn rule_of_notices(rule: &str) -> String {
+        format!("{NOTICE}{rule}")
+    }
+
+    /// What the notice's task starts with.
+    pub fn outputs(&self) -> Outputs {
+        Outputs::from_iter([(OUTPUT.to_owned(), json!(self))])
+    }
+
+    /// The death that a task of the rule with this name tells of, if it is a notice.
+    pub fn told_by(rule: &str, outputs: Option<&Outputs>) -> Option<Self> {
+        let death = outputs.filter(|_| rule.starts_with(NOTICE))?.get(OUTPUT)?;
+        serde_json::from_value(death.clone()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::failure::FailureKind;
+    use super::super::id::EventId;
+    use super::*;
+
+    #[test]
+    fn death_is_read_back_by_its_notice_and_by_no_other_task() {
+        let death = Death {
+            task: TaskId::derive(EventId::derive(None, &[]), "r", 0),
+            rule: "r".into(),
+            step: 1,
+            tries: 2,
+            at: Timestamp::from_millis(0),
+            failure: Failure::new(FailureKind::Timeout, "slow"),
+        };
+        let (outputs, rule) = (death.outputs(), Death::rule_of_notices("r"));
+        assert_eq!(Death::told_by(&rule, Some(&outputs)), Some(death));
+        assert_eq!(Death::told_by("r", Some(&outputs)), None);
+        assert_eq!(Death::told_by(&rule, Some(&Outputs::new())), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Stores the notice about a task that died, in the transaction that buries it.
+
+use super::core::{READY, Txn};
+use super::row::{TASK_BITS, json};
+use crate::model::failure::Failure;
+use crate::model::id::{EventId, TaskId};
+use crate::model::notice::Death;
+use crate::model::task::Lane;
+use crate::model::time::Timestamp;
+
+/// Adds a task of the dead one's event that tells of its death in `lane`. Each death has its
+/// own, also that of a task that was retried.
+pub(super) fn tell(
+    txn: &mut Txn<'_>,
+    dead: i64,
+    lane: &Lane,
+    why: &Failure,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let Some(seq) = next_of_event(txn, dead)? else {
+        return Ok(());
+    };
+    let (death, id) = death(txn, dead, why, now)?;
+    txn.conn
+        .prepare_cached(
+            "INSERT INTO tasks (seq, id, rule, generation, revision, step, tries, attempt, since, lane, outputs, \
+             recording, needs_turn, state, due) \
+             SELECT ?2, ?3, ?4, generation, revision, 0, 0, 0, ?5, ?6, ?7, recording, 0, 0, ?5 FROM tasks WHERE seq = ?1",
+        )?
+        .execute((
+            dead,
+            seq,
+            id.as_bytes(),
+            Death::rule_of_notices(&death.rule),
+            now.millis(),
+            lane.to_string(),
+            json(&death.outputs()),
+        ))?;
+    txn.enters(READY);
+    Ok(())
+}
+
+/// The next key of a task of the same event; `None` once the event has used up its keys.
+fn next_of_event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<i64>> {
+    let end = ((seq >> TASK_BITS) + 1) << TASK_BITS;
+    let last: i64 = txn
+        .conn
+        .prepare_cached("SELECT max(seq) FROM tasks WHERE seq < ?1")?
+        .query_row([end], |row| row.get(0))?;
+    Ok(Some(last + 1).filter(|next| *next < end))
+}
+
+/// What happened to the task, and the id of the notice.
+fn death(
+    txn: &Txn<'_>,
+    dead: i64,
+    why: &Failure,
+    now: Timestamp,
+) -> rusqlite::Result<(Death, TaskId)> {
+    txn.conn
+        .prepare_cached(
+            "SELECT t.id, t.rule, t.generation, t.step, t.tries, t.attempt, e.id AS event \
+             FROM tasks t JOIN events e ON e.seq = t.seq >> 16 WHERE t.seq = ?1",
+        )?
+        .query_row([dead], |row| {
+            let death = Death {
+                task: TaskId::from_bytes(row.get("id")?),
+                rule: row.get("rule")?,
+                step: row.get("step")?,
+                tries: row.get("tries")?,
+                at: now,
+                failure: why.clone(),
+            };
+            let attempt: i64 = row.get("attempt")?;
+            let name = format!("{}#{attempt}", Death::rule_of_notices(&death.rule));
+            let event = EventId::from_bytes(row.get("event")?);
+            let id = TaskId::derive(event, &name, row.get("generation")?);
+            Ok((death, id))
+        })
+}

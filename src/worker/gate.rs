@@ -1,0 +1,166 @@
+//! Who may enter a lane now, by its rate, its breaker and its pause.
+//!
+//! Joins what `model::rate` and `model::breaker` decide. An [`Admission`] gives back what it
+//! was not used for, so that room taken for a claim that finds nothing costs the lane nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::model::breaker::{Circuit, LaneChange, LaneState, Pass, Shut, Sign};
+use crate::model::destination::{Breaker, Rate};
+use crate::model::rate::Limiter;
+use crate::model::retry::Jitter;
+use crate::model::time::Timestamp;
+
+/// The gate of one lane.
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rate: Option<Rate>,
+    limiter: Option<Limiter>,
+    circuit: Circuit,
+}
+
+/// The right to begin one step. Dropping it makes room for the next probe, and for another
+/// request unless the step was begun.
+#[derive(Debug)]
+pub(super) struct Admission {
+    gate: Arc<Gate>,
+    pass: Pass,
+    begun: bool,
+}
+
+impl Gate {
+    pub(super) fn new(rate: Option<Rate>, breaker: Breaker) -> Self {
+        Self {
+            state: Mutex::new(State {
+                rate,
+                limiter: rate.map(Limiter::new),
+                circuit: Circuit::new(breaker),
+            }),
+        }
+    }
+
+    pub(super) fn admit(self: &Arc<Self>, now: Timestamp) -> Result<Admission, Shut> {
+        let mut state = self.state();
+        let pass = state.circuit.admit(now)?;
+        if let Some(Err(next)) = state.limiter.as_mut().map(|limiter| limiter.take(now)) {
+            if pass == Pass::Probe {
+                state.circuit.probe_ended();
+            }
+            return Err(Shut(Some(next)));
+        }
+        Ok(Admission {
+            gate: Arc::clone(self),
+            pass,
+            begun: false,
+        })
+    }
+
+    /// Puts other limits in force; how the lane stands stays as it is.
+    pub(super) fn configure(&self, rate: Option<Rate>, breaker: Breaker) {
+        let mut state = self.state();
+        if state.rate != rate {
+            state.rate = rate;
+            state.limiter = rate.map(Limiter::new);
+        }
+        state.circuit.configure(breaker);
+    }
+
+    pub(super) fn adopt(&self, lane: LaneState) {
+        self.state().circuit.adopt(lane);
+    }
+
+    pub(super) fn lane_state(&self) -> LaneState {
+        self.state().circuit.state().clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admission {
+    /// The step begins: its request counts.
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    pub(super) fn is_probe(&self) -> bool {
+        self.pass == Pass::Probe
+    }
+
+    /// Lets the lane learn from the step that was admitted.
+    pub(super) fn hear(
+        &self,
+        sign: Sign<'_>,
+        now: Timestamp,
+        jitter: Jitter,
+    ) -> Option<LaneChange> {
+        let mut state = self.gate.state();
+        state.circuit.hear(sign, self.pass, now, jitter)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        if self.is_probe() {
+            state.circuit.probe_ended();
+        }
+        if let Some(limiter) = state.limiter.as_mut().filter(|_| !self.begun) {
+            limiter.give_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::failure::{Failure, FailureKind};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+
+    fn gate(requests: u32) -> Arc<Gate> {
+        let per = Duration::from_secs(1);
+        let longest = Duration::from_millis(1);
+        let failures = 1;
+        Arc::new(Gate::new(
+            Some(Rate { requests, per }),
+            Breaker { failures, longest },
+        ))
+    }
+
+    #[test]
+    fn admission_that_is_not_used_leaves_its_place_in_the_rate_to_another() {
+        let gate = gate(1);
+        drop(gate.admit(NOW).unwrap());
+        let mut begun = gate.admit(NOW).unwrap();
+        begun.begin();
+        drop(begun);
+        let next = NOW.plus(Duration::from_secs(1));
+        assert_eq!(gate.admit(NOW).unwrap_err(), Shut(Some(next)));
+        assert!(gate.admit(next).is_ok());
+    }
+
+    #[test]
+    fn probe_that_the_rate_refuses_can_be_made_later() {
+        let gate = gate(1);
+        let mut first = gate.admit(NOW).unwrap();
+        first.begin();
+        let why = Failure::new(FailureKind::Timeout, "r");
+        assert!(first.hear(Sign::of(&why), NOW, Jitter::MOST).is_some());
+        let next = NOW.plus(Duration::from_secs(1));
+        assert_eq!(
+            gate.admit(NOW.plus(Duration::from_millis(1))).unwrap_err(),
+            Shut(Some(next))
+        );
+        assert_eq!(gate.admit(next).unwrap().pass, Pass::Probe);
+        assert_eq!(gate.admit(next).unwrap().pass, Pass::Probe);
+    }
+}

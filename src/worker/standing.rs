@@ -1,0 +1,73 @@
+//! Tells lanes how steps ended, and the store how lanes stand.
+//!
+//! What changes is stored before the task that changed it: a process that dies in between
+//! finds the lane paused and the task still to be tried, not the other way round. Whoever
+//! reads the states back and whoever writes one take turns, so that memory and store agree.
+
+use super::Workers;
+use super::ended::Ended;
+use super::lane::Permit;
+use super::run::{Dropped, Runner};
+use crate::clock;
+use crate::model::breaker::{LaneChange, Sign};
+use crate::model::task::Lane;
+use crate::store::Unavailable;
+
+impl Workers {
+    /// Takes over how the lanes stand in the store: at the start, and whenever another
+    /// process has written.
+    pub async fn adopt_lanes(&self) -> Result<(), Unavailable> {
+        let (lanes, metrics) = (&self.parts.lanes, &self.parts.metrics);
+        let _turn = lanes.turn().await;
+        lanes.adopt(self.parts.store.lane_states().await?);
+        for (lane, state) in lanes.states() {
+            metrics.lane(&lane, &state);
+        }
+        lanes.waker().wake();
+        Ok(())
+    }
+}
+
+impl Runner {
+    /// Lets the lane learn from the step that ended.
+    pub(super) async fn hear(
+        &self,
+        lane: &Lane,
+        permit: &Permit,
+        ended: &Ended,
+    ) -> Result<(), Dropped> {
+        let sign = ended.sign();
+        if sign == Sign::Nothing {
+            return Ok(());
+        }
+        let lanes = &self.parts.lanes;
+        let _turn = lanes.turn().await;
+        let Some(change) = permit.hear(sign, clock::now(), clock::jitter()) else {
+            return Ok(());
+        };
+        tell(lane, &change);
+        let mut patience = self.pauses.patience();
+        let store = &self.parts.store;
+        while let Err(cause) = store.change_lane(lane.clone(), change.clone()).await {
+            self.pause(&mut patience, &cause).await?;
+        }
+        if let Some(state) = lanes.state(lane) {
+            self.parts.metrics.lane(lane, &state);
+        }
+        lanes.waker().wake();
+        Ok(())
+    }
+}
+
+fn tell(lane: &Lane, change: &LaneChange) {
+    match change {
+        LaneChange::Opened(open) => {
+            let (why, probe_at) = (&open.why, open.probe_at);
+            tracing::warn!(%lane, why, %probe_at, "left alone until its next probe");
+        }
+        LaneChange::Closed => tracing::info!(%lane, "well again"),
+        LaneChange::Paused(pause) => {
+            tracing::error!(%lane, why = pause.why, "paused until a person resumes it");
+        }
+    }
+}

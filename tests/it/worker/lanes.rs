@@ -1,0 +1,396 @@
+//! Destinations that fail, that want nothing any more, or that take only so much at a time.
+
+use std::time::Duration;
+
+use aftertake::clock;
+use aftertake::model::breaker::LaneChange;
+use aftertake::model::task::Lane;
+use aftertake::model::transition::Transition;
+use aftertake::store::Store;
+use serde_json::{Value, json};
+
+use crate::support::floor::Floor;
+use crate::support::gate::{How, Which};
+use crate::support::in_time;
+use crate::support::premises::{Front, PATIENT, Premises, announcing};
+use crate::support::recording::{Recording, place};
+use crate::support::sink::{Reply, Sink};
+use crate::support::world::{RENAMING, World};
+
+const NOTIFY: &str = "{ notify: lms }";
+
+/// [`announcing`] with more keys of the destination.
+fn with(sink: &Sink, keys: &str) -> String {
+    announcing(sink, NOTIFY).replace("concurrency: 1", keys)
+}
+
+/// One rule for each of these destinations, which have the name of their rule.
+fn each(destinations: &[(&str, String, &str)]) -> String {
+    let destination = |(name, url, keys): &(&str, String, &str)| {
+        format!("{name}: {{ url: '{url}', allow_private: true, {keys} }}")
+    };
+    let rule = |(name, ..): &(&str, String, &str)| {
+        format!("{{ name: {name}, steps: [{{ notify: {name} }}] }}")
+    };
+    let all = |part: &dyn Fn(&(&str, String, &str)) -> String| {
+        let parts: Vec<_> = destinations.iter().map(part).collect();
+        parts.join(", ")
+    };
+    format!(
+        "destinations: {{ {} }}\nretry: {{ first: 1ms, longest: 1ms }}\nrules: [{}]\n",
+        all(&destination),
+        all(&rule),
+    )
+}
+
+fn unavailable() -> Reply {
+    Reply::status(503)
+}
+
+/// What `destinations list` says of the only destination.
+fn listed(premises: &Premises) -> Value {
+    let listed = premises.aftertake(&["destinations", "list", "--json"]);
+    let mut listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    listed.remove(0)
+}
+
+/// Asks `/metrics` until this line is there.
+async fn metrics_say(front: &Front, line: &str) {
+    let ask = async { while !front.ask("/metrics").await.lines().any(|one| one == line) {} };
+    in_time(ask).await;
+}
+
+fn tries(premises: &Premises) -> u32 {
+    premises.tasks().iter().map(|task| task.tries).sum()
+}
+
+#[tokio::test]
+async fn breaker_opens_probes_with_one_request_and_closes_and_nobody_else_spends_a_try() {
+    let premises = Premises::new();
+    let probe = Reply::status(200).held();
+    let sink = Sink::start([unavailable().held(), unavailable(), unavailable(), probe]).await;
+    let rules = with(
+        &sink,
+        "concurrency: 4, breaker: { failures: 2, longest: 1ms }",
+    );
+    let rules = rules.replace("concurrency: 4", "concurrency: 1");
+    let running = premises.start(&rules, PATIENT).await;
+    for object in ["a.mp4", "b.mp4", "c.mp4", "d.mp4"] {
+        running.front.announce(object).await;
+    }
+    sink.release(1);
+
+    sink.received(4).await;
+    let opened = running.store.lane_changes(2).await;
+    assert!(
+        matches!(&opened[..], [LaneChange::Opened(one), LaneChange::Opened(two)]
+        if one.waits == 1 && two.waits == 2 && one.since == two.since)
+    );
+    let shown = listed(&premises);
+    assert_eq!(
+        (&shown["state"], &shown["waiting"]),
+        (&json!("probing"), &json!(3))
+    );
+    let why = "unavailable: destination lms answered 503 Service Unavailable";
+    assert_eq!(shown["why"], why);
+    assert_eq!(tries(&premises), 4);
+
+    sink.release(1);
+    sink.received(7).await;
+    running.store.settled(7).await;
+    running.service.drain().await;
+    assert_eq!(
+        running.store.lane_changes(3).await[2..],
+        [LaneChange::Closed]
+    );
+    assert!(premises.tasks().iter().all(|task| task.state == "done"));
+    assert_eq!(tries(&premises), 7);
+    assert_eq!(listed(&premises)["state"], "closed");
+}
+
+#[tokio::test]
+async fn probe_is_the_only_request_however_wide_the_lane_is() {
+    let premises = Premises::new();
+    let probe = Reply::status(200).held();
+    let sink = Sink::start([unavailable().held(), unavailable().held(), probe]).await;
+    let rules = with(
+        &sink,
+        "concurrency: 2, breaker: { failures: 1, longest: 1ms }",
+    );
+    let running = premises.start(&rules, PATIENT).await;
+    for object in ["a.mp4", "b.mp4", "c.mp4"] {
+        running.front.announce(object).await;
+    }
+    sink.received(2).await;
+    sink.release(1);
+    running.store.lane_changes(1).await;
+    sink.received(3).await;
+    // The one that was under way counts as a try, and neither opens nor closes anything.
+    sink.release(1);
+    running.store.settled(2).await;
+    metrics_say(
+        &running.front,
+        "aftertake_lane{lane=\"destination/lms\",state=\"open\"} 1",
+    )
+    .await;
+    assert_eq!((sink.requests().len(), tries(&premises)), (3, 3));
+    assert_eq!(running.store.lane_changes(1).await.len(), 1);
+    sink.release(1);
+    sink.received(5).await;
+    running.service.drain().await;
+    assert!(premises.tasks().iter().all(|task| task.state == "done"));
+}
+
+#[tokio::test]
+async fn open_breaker_survives_a_restart_and_leaves_the_service_ready() {
+    let premises = Premises::new();
+    let later = unavailable().header("retry-after", "3000");
+    let sink = Sink::start([later]).await;
+    let fine = Sink::start([]).await;
+    let rules = each(&[
+        (
+            "lms",
+            sink.url("/").to_string(),
+            "breaker: { failures: 1, longest: 1h }",
+        ),
+        ("fine", fine.url("/").to_string(), "concurrency: 1"),
+    ]);
+    let running = premises.start(&rules, PATIENT).await;
+    running.front.announce("a.mp4").await;
+    running.store.lane_changes(1).await;
+    running.store.settled(2).await;
+    running.service.drain().await;
+    drop(running.store);
+
+    let running = premises.start(&rules, PATIENT).await;
+    running.front.announce("b.mp4").await;
+    fine.received(2).await;
+    metrics_say(
+        &running.front,
+        "aftertake_lane{lane=\"destination/lms\",state=\"open\"} 1",
+    )
+    .await;
+    let ready: Value = serde_json::from_str(&running.front.ask("/readyz").await).unwrap();
+    assert_eq!(ready["ready"], true);
+    running.service.drain().await;
+    assert_eq!(sink.requests().len(), 1);
+    let waits = &premises.tasks()[2];
+    assert_eq!((waits.state, waits.tries), ("ready", 0));
+    let note = "destination/lms failed and is left alone for a while";
+    assert_eq!(waits.note.as_deref(), Some(note));
+}
+
+#[tokio::test]
+async fn gone_buries_its_task_and_pauses_the_destination_until_a_person_resumes_it() {
+    let premises = Premises::new();
+    let sink = Sink::start([Reply::status(410).held()]).await;
+    let running = premises.start(&announcing(&sink, NOTIFY), PATIENT).await;
+    running.front.announce("a.mp4").await;
+    sink.received(1).await;
+    running.front.announce("b.mp4").await;
+    sink.release(1);
+    running.store.settled(1).await;
+    running.front.announce("c.mp4").await;
+    running.service.drain().await;
+    drop(running.store);
+    assert_eq!(
+        premises.states(),
+        [("dead", 0, 1), ("ready", 0, 0), ("ready", 0, 0)]
+    );
+    let shown = listed(&premises);
+    assert_eq!(
+        (&shown["state"], &shown["waiting"]),
+        (&json!("paused"), &json!(2))
+    );
+    let why = "destination lms answered 410 Gone: it wants no more notifications; correct its url, then resume it";
+    assert_eq!(
+        (&shown["why"], &shown["next_probe"]),
+        (&json!(why), &Value::Null)
+    );
+
+    let running = premises.start(&announcing(&sink, NOTIFY), PATIENT).await;
+    metrics_say(
+        &running.front,
+        "aftertake_lane{lane=\"destination/lms\",state=\"paused\"} 1",
+    )
+    .await;
+    let dead = premises.tasks()[0].id.to_string();
+    premises.aftertake(&["tasks", "retry", &dead]);
+    let told = premises.aftertake(&["destinations", "resume", "lms"]);
+    assert_eq!(told, "lms is resumed\n");
+    sink.received(4).await;
+    running.service.drain().await;
+    assert!(premises.tasks().iter().all(|task| task.state == "done"));
+    assert_eq!(listed(&premises)["state"], "closed");
+}
+
+#[tokio::test]
+async fn running_service_heeds_a_person_who_pauses_and_resumes() {
+    let premises = Premises::new();
+    let sink = Sink::start([]).await;
+    let running = premises.start(&announcing(&sink, NOTIFY), PATIENT).await;
+    let said = |json: &str| -> Value { serde_json::from_str(json).unwrap() };
+    let pause = ["destinations", "pause", "lms", "--json"];
+    let changed = json!({ "name": "lms", "changed": true, "state": "paused" });
+    assert_eq!(said(&premises.aftertake(&pause)), changed);
+    let again = said(&premises.aftertake(&pause));
+    assert_eq!(again["changed"], false);
+    metrics_say(
+        &running.front,
+        "aftertake_lane{lane=\"destination/lms\",state=\"paused\"} 1",
+    )
+    .await;
+    running.front.announce("a.mp4").await;
+    assert_eq!(listed(&premises)["why"], "a person paused it");
+    assert_eq!(premises.states(), [("ready", 0, 0)]);
+    assert_eq!(
+        premises.tasks()[0].note.as_deref(),
+        Some("destination/lms is paused")
+    );
+    premises.aftertake(&["destinations", "resume", "lms"]);
+    sink.received(1).await;
+    running.service.drain().await;
+    assert_eq!(premises.states(), [("done", 0, 1)]);
+}
+
+#[tokio::test]
+async fn destinations_that_hang_refuse_and_fail_hold_up_nothing_but_themselves() {
+    let premises = Premises::new();
+    let hanging = Sink::start([Reply::Hang, Reply::Hang]).await;
+    let failing = Sink::start((0..1000).map(|_| unavailable())).await;
+    let fine = Sink::start([]).await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refusing = format!("http://{}/", nobody.local_addr().unwrap());
+    drop(nobody);
+    let rules = each(&[
+        (
+            "hanging",
+            hanging.url("/").to_string(),
+            "concurrency: 2, timeout: 1h",
+        ),
+        ("failing", failing.url("/").to_string(), "concurrency: 2"),
+        ("refusing", refusing, "concurrency: 2"),
+        ("fine", fine.url("/").to_string(), "concurrency: 2"),
+    ]);
+    let running = premises.start(&rules, Duration::ZERO).await;
+    for number in 0..50 {
+        running.front.announce(&format!("{number}.mp4")).await;
+    }
+    fine.received(50).await;
+    // Each of the two opens its breaker; what runs of the third is as much as may run.
+    running.store.lane_changes(2).await;
+    let tasks = premises.tasks();
+    let count = |rule: &str, state: &str| {
+        let of = tasks
+            .iter()
+            .filter(|task| task.rule == rule && task.state == state);
+        of.count()
+    };
+    assert_eq!(
+        (count("hanging", "running"), count("hanging", "ready")),
+        (2, 48)
+    );
+    for rule in ["failing", "refusing"] {
+        assert!(count(rule, "running") <= 2);
+        assert!(count(rule, "ready") >= 48);
+    }
+    running.service.drain().await;
+    let done = premises.tasks();
+    let done = done.iter().filter(|task| task.state == "done");
+    assert!(
+        done.map(|task| &task.rule)
+            .eq(std::iter::repeat_n("fine", 50))
+    );
+    assert_eq!(hanging.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn claims_keep_the_rate_and_are_told_when_to_come_again() {
+    let sink = Sink::start([]).await;
+    let floor = Floor::outward(&with(&sink, "concurrency: 9, rate: 2/m")).await;
+    for object in ["a.mp4", "b.mp4", "c.mp4"] {
+        floor.store_only(object).await;
+    }
+    let start = clock::now();
+    for (number, seconds) in [(1, 0), (2, 30), (3, 60)] {
+        let now = start.plus(Duration::from_secs(seconds));
+        floor.workers.claim_once(now).await.unwrap();
+        let next = floor.workers.claim_once(now).await.unwrap();
+        assert_eq!(next, Some(now.plus(Duration::from_secs(30))));
+        floor.store.settled(number).await;
+        assert_eq!(sink.requests().len(), number);
+    }
+    floor.workers.drain(PATIENT).await;
+    assert_eq!(floor.premises.states(), [("done", 0, 1); 3]);
+}
+
+#[tokio::test]
+async fn new_task_and_further_step_pass_the_rate_or_wait_in_the_store_without_a_try() {
+    let premises = Premises::new();
+    let (sink, other) = (Sink::start([]).await, Sink::start([]).await);
+    let rules = format!(
+        "destinations: {{ lms: {{ url: '{}', allow_private: true, rate: 1/h }}, other: {{ url: '{}', allow_private: true }} }}\n\
+         rules: [{{ name: twice, when: {{ object: a.mp4 }}, steps: [{{ notify: lms }}, {{ id: again, notify: lms }}] }},\n\
+         {{ name: once, when: {{ object: b.mp4 }}, steps: [{{ notify: lms }}] }},\n\
+         {{ name: crosses, when: {{ object: c.mp4 }}, steps: [{{ notify: other }}, {{ id: on, notify: lms }}] }}]\n",
+        sink.url("/"),
+        other.url("/"),
+    );
+    let running = premises.start(&rules, PATIENT).await;
+    running.front.announce("a.mp4").await;
+    running.store.settled(1).await;
+    running.front.announce("b.mp4").await;
+    running.front.announce("c.mp4").await;
+    running.store.settled(2).await;
+    running.service.drain().await;
+    let states = [("ready", 1, 0), ("ready", 0, 0), ("ready", 1, 0)];
+    assert_eq!(premises.states(), states);
+    assert_eq!((sink.requests().len(), other.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn bucket_that_refuses_our_credentials_is_left_alone_at_once_and_burns_no_try() {
+    let (recording, from) = (Recording::mp4(), place("recorded", "r/a.mp4"));
+    let world = World::new();
+    world.record(&recording, &from).await;
+    world.gate.break_at(Which::First("head"), How::Locks);
+    let floor = Floor::new(RENAMING, world.reach()).await;
+    let states = floor.workers.lanes().states();
+    let known = states.into_iter().map(|(lane, _)| lane).collect();
+    floor.store.mark_unknown_lanes(known).await.unwrap();
+    let task = floor.record(&from.key).await[0];
+    floor.workers.start();
+    let settled = floor.store.settled(1).await;
+    assert!(
+        matches!(settled[..], [Transition::Wait { .. }]),
+        "{settled:?}"
+    );
+    let changes = floor.store.lane_changes(1).await;
+    assert!(matches!(changes[..], [LaneChange::Opened(_)]));
+    let waits = floor.premises.desk().task(task).unwrap().unwrap();
+    assert_eq!((waits.row.state, waits.row.tries), ("ready", 0));
+    assert_eq!(waits.attempts.len(), 1);
+    // Buckets are listed where something is amiss, and resumed under the names of their lanes.
+    let listed = floor.premises.aftertake(&["destinations", "list"]);
+    assert!(listed.contains("bucket/recorded  open"), "{listed}");
+
+    world.gate.mend();
+    floor
+        .premises
+        .aftertake(&["destinations", "resume", "bucket/recorded"]);
+    // It is due a few seconds after its last try; a person need not wait for that.
+    let lane = Lane::Bucket("recorded".into());
+    in_time(async {
+        while floor.workers.lanes().permit(&lane).is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let later = clock::now().plus(Duration::from_secs(10));
+    floor.workers.claim_once(later).await.unwrap();
+    let settled = floor.store.settled(2).await;
+    floor.workers.drain(PATIENT).await;
+    assert_eq!(settled[1], Transition::Finish);
+    assert_eq!(floor.premises.states(), [("done", 0, 1)]);
+}

@@ -1,0 +1,131 @@
+//! Notices that tell of dead tasks.
+
+use aftertake::action::Reach;
+use aftertake::model::id::TaskId;
+use serde_json::{Value, json};
+
+use crate::support::floor::{Floor, reach};
+use crate::support::premises::{PATIENT, Premises};
+use crate::support::sink::{Received, Reply, Sink};
+
+/// One rule that announces to `lms`, after one try dead, and tells `ops` of it.
+fn rules(lms: &Sink, ops: &Sink) -> String {
+    let to = |sink: &Sink| format!("{{ url: '{}', allow_private: true }}", sink.url("/"));
+    format!(
+        "destinations: {{ lms: {}, ops: {} }}\nretry: {{ first: 1ms, longest: 1ms, tries: 2 }}\n\
+         rules: [{{ name: announce, on_dead: ops, retry: {{ tries: 1 }}, steps: [{{ notify: lms }}] }}]\n",
+        to(lms),
+        to(ops),
+    )
+}
+
+fn document(received: &Received) -> Value {
+    serde_json::from_slice(&received.body).unwrap()
+}
+
+/// Rule, state and tries of every task, the oldest first.
+fn told(premises: &Premises) -> Vec<(String, &'static str, u32)> {
+    let tasks = premises.tasks().into_iter();
+    tasks
+        .map(|task| (task.rule, task.state, task.tries))
+        .collect()
+}
+
+fn row(rule: &str, state: &'static str, tries: u32) -> (String, &'static str, u32) {
+    (rule.to_owned(), state, tries)
+}
+
+#[tokio::test]
+async fn death_is_told_once_and_again_when_a_retried_task_dies_again() {
+    let premises = Premises::new();
+    let lms = Sink::start([Reply::status(422), Reply::status(422)]).await;
+    let ops = Sink::start([Reply::status(500)]).await;
+    let running = premises.start(&rules(&lms, &ops), PATIENT).await;
+    running.front.announce("a.mp4").await;
+    let received = ops.received(2).await;
+    running.store.settled(3).await;
+    let dead = premises.tasks().remove(0);
+    let notice = document(&received[1]);
+    assert_eq!(notice["type"], "task.dead");
+    assert_eq!(notice["data"]["task_id"], json!(dead.id));
+    assert_eq!(notice["data"]["rule"], "announce");
+    assert_eq!(notice["data"]["obs_object"], "a.mp4");
+    let reason = "destination lms answered 422 Unprocessable Entity";
+    assert_eq!(
+        notice["data"]["failure"],
+        json!({ "kind": "refused", "reason": reason })
+    );
+    let id = |number: usize| received[number].header("webhook-id");
+    assert_eq!(id(0), id(1));
+
+    premises.aftertake(&["tasks", "retry", &dead.id.to_string()]);
+    let received = ops.received(3).await;
+    running.service.drain().await;
+    assert_ne!(
+        received[1].header("webhook-id"),
+        received[2].header("webhook-id")
+    );
+    let notices = row("on_dead:announce", "done", 2);
+    let again = row("on_dead:announce", "done", 1);
+    assert_eq!(
+        told(&premises),
+        [row("announce", "dead", 1), notices, again]
+    );
+}
+
+#[tokio::test]
+async fn notice_survives_a_restart_and_is_never_told_of_itself() {
+    let premises = Premises::new();
+    let lms = Sink::start([Reply::status(422)]).await;
+    let ops = Sink::start([Reply::Hang, Reply::status(422)]).await;
+    let rules = rules(&lms, &ops);
+    let running = premises
+        .start(&rules, std::time::Duration::from_millis(1))
+        .await;
+    running.front.announce("a.mp4").await;
+    ops.received(1).await;
+    running.service.drain().await;
+    drop(running.store);
+    let states = [
+        row("announce", "dead", 1),
+        row("on_dead:announce", "ready", 0),
+    ];
+    assert_eq!(told(&premises), states);
+
+    let running = premises.start(&rules, PATIENT).await;
+    running.store.settled(1).await;
+    running.service.drain().await;
+    let states = [
+        row("announce", "dead", 1),
+        row("on_dead:announce", "dead", 1),
+    ];
+    assert_eq!(told(&premises), states);
+    assert_eq!(ops.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn task_that_can_never_run_is_told_of_when_it_is_stored() {
+    let ops = Sink::start([]).await;
+    let rules = format!(
+        "destinations: {{ ops: {{ url: '{}', allow_private: true }} }}\n\
+         rules: [{{ name: archive, on_dead: ops, steps: [{{ tag: by_room }}] }}]\n",
+        ops.url("/"),
+    );
+    let outbound = std::sync::Arc::new(aftertake::outbound::Guarded::new());
+    let reached: Reach = reach(&rules, outbound);
+    let floor = Floor::new(&rules, reached).await;
+    let task: TaskId = floor.record("a.mp4").await[0];
+    floor.workers.start();
+    let received = ops.received(1).await;
+    floor.store.settled(1).await;
+    floor.workers.drain(PATIENT).await;
+    let notice = document(&received[0]);
+    assert_eq!(notice["data"]["task_id"], json!(task));
+    assert_eq!(notice["data"]["failure"]["kind"], "forbidden");
+    assert_eq!(
+        (&notice["data"]["step"], &notice["data"]["tries"]),
+        (&json!(0), &json!(0))
+    );
+    let states = [row("archive", "dead", 0), row("on_dead:archive", "done", 1)];
+    assert_eq!(told(&floor.premises), states);
+}
