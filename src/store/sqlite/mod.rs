@@ -8,6 +8,7 @@ mod apply;
 mod claim;
 mod core;
 mod desk;
+mod intervene;
 mod journal;
 mod look;
 #[cfg(test)]
@@ -15,9 +16,12 @@ mod plans;
 mod prune;
 mod read;
 mod record;
+mod replay;
+mod retry;
 mod row;
 mod schema;
 mod turn;
+mod walk;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -44,7 +48,10 @@ use crate::model::time::Timestamp;
 
 pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
 pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
+pub use self::replay::{Replay, ReplayOutcome, Replayed, Scope};
+pub use self::retry::{StoppedTask, Under};
 pub use self::schema::OpenError;
+pub use self::walk::{CHUNK, EventWalk, TaskWalk};
 pub use self::writer::AroundCommit;
 
 /// Between two looks for what another process wrote.

@@ -38,11 +38,25 @@ pub(super) fn record(
     txn.conn
         .prepare_cached("INSERT INTO bodies (event, body, skipped) VALUES (?1, ?2, ?3)")?
         .execute((event_seq, &event.body[..], skipped))?;
+    let claims = tasks(txn, event_seq, 0, arrival, start)?;
+    Ok(Recorded::New { claims })
+}
+
+/// Stores the tasks of a stored event, numbered from `first`, and answers the claims of those
+/// that are started. What counts from the event's arrival counts from `received`.
+pub(super) fn tasks(
+    txn: &mut Txn<'_>,
+    event_seq: i64,
+    first: i64,
+    arrival: &Arrival,
+    start: &[TaskId],
+) -> rusqlite::Result<Vec<Claim>> {
+    let Arrival { event, plan } = arrival;
     let start: HashSet<&TaskId> = start.iter().collect();
     let named = event.fields.place();
     let recording = named.as_ref().map(RecordingId::of);
     let mut claims = Vec::new();
-    for (number, planned) in (0..).zip(&plan.tasks) {
+    for (number, planned) in (first..).zip(&plan.tasks) {
         let seq = event_seq << TASK_BITS | number;
         let blocked_by = match (planned.turn, recording, &planned.doomed) {
             (Turn::Needed, Some(recording), None) if !turn::take(txn, seq, recording)? => {
@@ -60,7 +74,7 @@ pub(super) fn record(
             claims.push(first_claim(seq, arrival, planned, named.clone()));
         }
     }
-    Ok(Recorded::New { claims })
+    Ok(claims)
 }
 
 fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option<Place>) -> Claim {
