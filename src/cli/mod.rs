@@ -5,11 +5,13 @@
 
 mod args;
 mod backup;
+mod bulk;
 mod demo;
 mod events;
 mod exit;
 mod fields;
 mod load;
+mod moment;
 mod out;
 mod rules;
 mod serve;

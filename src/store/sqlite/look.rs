@@ -186,20 +186,15 @@ impl Desk {
         let state = filter.state.as_deref().and_then(state_number);
         let (rule, room, failure, lane, since, until) = filter.conditions();
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let rows = || match state {
-            None => self
-                .conn()
-                .prepare_cached(TASKS)?
-                .query_map((rule, room, failure, &lane, since, until, limit), task_row)?
-                .collect(),
-            Some(state) => self
-                .conn()
-                .prepare_cached(TASKS_IN_STATE)?
-                .query_map(
-                    (rule, room, failure, &lane, since, until, limit, state),
-                    task_row,
-                )?
-                .collect(),
+        let rows = || -> rusqlite::Result<Vec<TaskRow>> {
+            let Some(state) = state else {
+                let which = (rule, room, failure, &lane, since, until, limit);
+                let mut tasks = self.conn().prepare_cached(TASKS)?;
+                return tasks.query_map(which, task_row)?.collect();
+            };
+            let which = (rule, room, failure, &lane, since, until, limit, state);
+            let mut tasks = self.conn().prepare_cached(TASKS_IN_STATE)?;
+            tasks.query_map(which, task_row)?.collect()
         };
         rows().map_err(self.unavailable())
     }
@@ -217,7 +212,7 @@ impl Desk {
             self.conn()
                 .prepare_cached(EVENTS)?
                 .query_map((room, since, until, limit), event_row)?
-                .collect()
+                .collect::<Result<Vec<_>, _>>()
         };
         rows().map_err(self.unavailable())
     }

@@ -142,7 +142,9 @@ fn judge(
         return Ok(Err(ReplayOutcome::HalfMoved(task)));
     }
     let planned = Planned::of(event_seq, event, &earlier(txn, event_seq)?, replay);
-    let end = planned.first.checked_add_unsigned(planned.plan.tasks.len() as u64);
+    let end = planned
+        .first
+        .checked_add_unsigned(planned.plan.tasks.len() as u64);
     if end.is_none_or(|end| end > MOST) {
         return Ok(Err(ReplayOutcome::Full));
     }
@@ -208,7 +210,11 @@ impl Planned {
         });
         Self {
             event_seq,
-            first: earlier.iter().map(|task| task.number + 1).max().unwrap_or(0),
+            first: earlier
+                .iter()
+                .map(|task| task.number + 1)
+                .max()
+                .unwrap_or(0),
             event,
             plan,
             matches,
@@ -246,7 +252,10 @@ fn store(
         plan: planned.plan.clone(),
     };
     let started = record::tasks(txn, planned.event_seq, planned.first, &arrival, &[])?;
-    debug_assert!(started.is_empty(), "nothing is started from the command line");
+    debug_assert!(
+        started.is_empty(),
+        "nothing is started from the command line"
+    );
     let intervention = Intervention::new(Act::Replayed, by, now).under(revision);
     let first = planned.event_seq << TASK_BITS | planned.first;
     for (seq, _task) in (first..).zip(&planned.plan.tasks) {

@@ -189,7 +189,9 @@ fn put_under(
     restart: &Restart,
 ) -> rusqlite::Result<()> {
     txn.conn
-        .prepare_cached("UPDATE tasks SET revision = ?2, step = ?3, lane = ?4, needs_turn = ?5 WHERE seq = ?1")?
+        .prepare_cached(
+            "UPDATE tasks SET revision = ?2, step = ?3, lane = ?4, needs_turn = ?5 WHERE seq = ?1",
+        )?
         .execute((
             seq,
             revision.number(),

@@ -110,9 +110,7 @@ impl Desk {
 impl Span {
     /// All keys up to the one that this statement finds.
     fn whole(conn: &Connection, last: &str) -> rusqlite::Result<Self> {
-        let last = conn
-            .prepare_cached(last)?
-            .query_row([], |row| row.get(0))?;
+        let last = conn.prepare_cached(last)?.query_row([], |row| row.get(0))?;
         Ok(Self { after: 0, last })
     }
 
