@@ -56,6 +56,13 @@
 //!
 //! **Why does a retrying task give up its turn?** Rules are independent: a tag must not wait
 //! because another rule's rename is refused. Only unfinished moves hold the turn.
+//!
+//! **Why does a task that is retried under other rules not begin anew?** What it did is done, and
+//! the recording may have moved. It goes on at the step with the same id; a rename that is half
+//! done is refused, as only the rules that began it know where its copies are.
+//!
+//! **Why does a replay of everything leave out what still waits?** It would do the same work
+//! twice. So the command may be repeated, after it was interrupted or by mistake.
 
 pub mod model;
 

@@ -1,8 +1,9 @@
 //! What commands have in common that change much at once: their flags, who acts, what was
 //! refused, and how far they came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write};
+use std::hash::Hash;
 
 use serde::{Serialize, Serializer};
 
@@ -145,6 +146,13 @@ pub(super) fn refuse_both(things: &str) -> Stop {
     )
 }
 
+/// Each id once, where it comes first.
+pub(super) fn unique<Id: Copy + Eq + Hash>(ids: &[Id]) -> Vec<Id> {
+    let mut seen = HashSet::new();
+    let new = ids.iter().filter(|id| seen.insert(**id));
+    new.copied().collect()
+}
+
 /// `1 task`, `2 tasks`.
 pub(super) fn counted(count: usize, thing: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
@@ -192,6 +200,11 @@ mod tests {
             text.ends_with("left alone for 2 other reasons: see --json\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn id_that_is_named_twice_counts_once() {
+        assert_eq!(unique(&[3, 1, 3, 2, 1]), [3, 1, 2]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const FLAGS: &str = "--room, --rule, --since or --until";
 
 /// Which events, and how.
 #[derive(Debug, clap::Args)]
-pub(super) struct Flags {
+pub(in crate::cli) struct Flags {
     /// The events, unless a filter tells them
     #[arg(value_name = "ID", value_parser = Parsed::of::<EventId>())]
     ids: Vec<EventId>,
@@ -138,7 +138,7 @@ struct Replaying<'a> {
 
 impl Replaying<'_> {
     fn named(&mut self, ids: &[EventId]) -> Result<(), Unavailable> {
-        for ids in ids.chunks(CHUNK) {
+        for ids in bulk::unique(ids).chunks(CHUNK) {
             for (id, outcome) in ids.iter().zip(self.chunk(ids)?) {
                 self.tally.add(*id, None, &outcome);
             }

@@ -125,7 +125,7 @@ impl Tally {
         }
         if replayed.matches == 0 {
             self.unmatched += 1;
-        } else if replayed.tasks.is_empty() {
+        } else if replayed.tasks.is_empty() && replayed.unfinished == 0 {
             self.complete += 1;
         }
         self.unfinished += replayed.unfinished;
@@ -164,7 +164,11 @@ impl Answer for Tally {
         for (count, thing, told) in [
             (self.complete, "event", "nothing missing"),
             (self.unmatched, "event", "no rule that matches"),
-            (self.unfinished, "rule", "a task that is not settled yet"),
+            (
+                self.unfinished,
+                "task",
+                "not made, as an earlier one of the rule still waits or runs",
+            ),
         ] {
             if count > 0 {
                 let _ = writeln!(text, "{}: {told}", counted(count, thing));
@@ -192,8 +196,7 @@ impl Answer for Tally {
                     one.rule.clone(),
                 ]);
             }
-            let first = counted(self.sample.len(), "task");
-            let _ = write!(text, "\nthe first {first}\n{}", table.text(width));
+            let _ = write!(text, "\nthe first of them\n{}", table.text(width));
         }
         text
     }

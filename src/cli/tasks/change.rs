@@ -167,9 +167,9 @@ pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
     let run = which.bulk.run(&by);
     let mut changes = Vec::new();
     let mut failed = None;
-    for ids in which.ids.chunks(CHUNK) {
+    for ids in bulk::unique(&which.ids).chunks(CHUNK) {
         match act.run(&mut desk, ids, run) {
-            Ok(changed) => changes.extend(changed),
+            Ok(chunk) => changes.extend(chunk),
             Err(error) => {
                 let done = bulk::counted(changes.len(), "task");
                 let rest = "the same command goes on with the others";

@@ -14,7 +14,7 @@ pub(super) const FLAGS: &str = "--rule, --room, --since, --until, --failure or -
 
 /// What the tasks have in common, beside their state.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Pick {
+pub(in crate::cli) struct Pick {
     /// Only tasks of this rule
     #[arg(long, value_parser = Parsed::by(filled))]
     rule: Option<String>,

@@ -118,9 +118,8 @@ impl Answer for Tally {
         }
         let _ = write!(text, "\n{}", table.text(width));
         if !self.sample.is_empty() {
-            let first = counted(self.sample.len(), "task");
             let sample = rows_text(&self.sample, width);
-            let _ = write!(text, "\nthe first {first}\n{sample}");
+            let _ = write!(text, "\nthe first of them\n{sample}");
         }
         text
     }

@@ -1,6 +1,5 @@
 //! Plans events of the past again: their tasks become ready like those of new events.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
@@ -67,7 +66,7 @@ pub struct Replayed {
     pub tasks: Vec<PlannedTask>,
     /// Rules that match it.
     pub matches: usize,
-    /// Those of them whose task is not settled.
+    /// Those of them that got none with [`Scope::All`], as an earlier one is not settled.
     pub unfinished: usize,
 }
 
@@ -193,21 +192,20 @@ impl Planned {
             (Scope::Missing, Some(newest)) => newest,
             (Scope::All, Some(newest)) => newest + 1,
         };
-        let rules_of = |tasks: &dyn Fn(&&Earlier) -> bool| -> HashSet<&str> {
-            let tasks = earlier.iter().filter(tasks);
-            tasks.map(|task| task.rule.as_str()).collect()
+        let has_its_task = |task: &PlannedTask| {
+            let mut same = earlier.iter().filter(|one| one.rule == task.rule);
+            match replay.scope {
+                Scope::Missing => same.next().is_some(),
+                Scope::All => same.any(|one| !one.is_settled),
+            }
         };
-        let planned = rules_of(&|_| true);
-        let unfinished = rules_of(&|task| !task.is_settled);
         let mut plan = (replay.plan)(&event, generation);
         let matches = plan.tasks.len();
-        let has = |rules: &HashSet<&str>, task: &PlannedTask| rules.contains(task.rule.as_str());
-        let waiting = plan.tasks.iter().filter(|task| has(&unfinished, task));
-        let unfinished_matches = waiting.count();
-        plan.tasks.retain(|task| match replay.scope {
-            Scope::Missing => !has(&planned, task),
-            Scope::All => !has(&unfinished, task),
-        });
+        plan.tasks.retain(|task| !has_its_task(task));
+        let unfinished = match replay.scope {
+            Scope::Missing => 0,
+            Scope::All => matches - plan.tasks.len(),
+        };
         Self {
             event_seq,
             first: earlier
@@ -218,7 +216,7 @@ impl Planned {
             event,
             plan,
             matches,
-            unfinished: unfinished_matches,
+            unfinished,
         }
     }
 

@@ -67,9 +67,10 @@ impl Desk {
     /// The next tasks, at most [`CHUNK`]; none at the end.
     pub fn next_tasks(&self, walk: &mut TaskWalk) -> Result<Vec<TaskRow>, Unavailable> {
         // One state is found by its index; several are picked out on the way.
-        let (sql, states) = match walk.states.is_power_of_two() {
-            true => (TASKS_IN_STATE, walk.states.trailing_zeros()),
-            false => (TASKS, walk.states.into()),
+        let (sql, states) = if walk.states.is_power_of_two() {
+            (TASKS_IN_STATE, walk.states.trailing_zeros())
+        } else {
+            (TASKS, walk.states.into())
         };
         let (rule, room, failure, lane, since, until) = walk.filter.conditions();
         let (after, last) = (walk.span.after, walk.span.last);
