@@ -615,3 +615,78 @@ async fn run_that_is_stopped_by_the_store_keeps_whole_chunks_and_goes_on_later()
     let ready = folder.json(&["tasks", "list", "--state", "ready", "--limit", "2000"]);
     assert_eq!(ready.as_array().unwrap().len(), 1_002);
 }
+
+#[tokio::test]
+async fn running_service_carries_out_the_current_rules_of_a_retried_task() {
+    let folder = buried(&["class-1"]).await;
+    let sink = Sink::start([]).await;
+    let old = announcing(sink.url("/").as_str(), &["tell"]);
+    folder.write("rules.yaml", &old);
+    let first = "steps: [{ id: new, notify: { destination: lms, path: '/corrected' } }, ";
+    folder.write("new.yaml", &old.replace("steps: [", first));
+    let _served = serve(&folder.path(""));
+    let args = [
+        "tasks",
+        "retry",
+        "--rule",
+        "tell",
+        "--current-rules",
+        "new.yaml",
+    ];
+    assert_eq!(folder.json(&args)["changed"], 1);
+    let received = sink.received(2).await;
+    let targets = received.iter().map(|one| one.target.as_str());
+    assert_eq!(targets.collect::<Vec<_>>(), ["/corrected", "/tell"]);
+}
+
+#[tokio::test]
+async fn only_the_named_rule_is_replayed() {
+    let folder = buried(&["class-1"]).await;
+    folder.write(
+        "rules.yaml",
+        &announcing(NOWHERE, &["tell", "added", "other"]),
+    );
+    let made = folder.json(&["events", "replay", "--rule", "added"]);
+    let groups = json!([{ "rule": "added", "tasks": 1, "dead": 0 }]);
+    assert_eq!(made["groups"], groups);
+}
+
+#[tokio::test]
+async fn reason_of_current_rules_hides_what_came_from_the_environment() {
+    let folder = buried(&["class-1"]).await.with_env("ROOM", "s3cret-room");
+    let rules = announcing(NOWHERE, &["tell"]);
+    let narrow = "name: tell, when: { room: '${ROOM}' },";
+    folder.write("new.yaml", &rules.replace("name: tell,", narrow));
+    let args = [
+        "tasks",
+        "retry",
+        "--rule",
+        "tell",
+        "--current-rules",
+        "new.yaml",
+    ];
+    let ran = folder.run(&args);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(ran.out.contains("matches none of ***"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn own_rules_that_cannot_be_read_any_more_are_named() {
+    let folder = stopped().await;
+    let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
+    let old = "UPDATE revisions SET text = replace(text, '\"tell\"', '\"${GONE}\"')";
+    assert_eq!(conn.execute(old, []), Ok(1));
+    let args = [
+        "tasks",
+        "retry",
+        "--rule",
+        "tell",
+        "--current-rules",
+        "rules.yaml",
+    ];
+    let ran = folder.run(&args);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(ran.out.contains("its own rules, rev_"), "{}", ran.out);
+    assert!(ran.out.contains("cannot be read: "), "{}", ran.out);
+    assert!(ran.out.contains("GONE"), "{}", ran.out);
+}
