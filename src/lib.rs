@@ -81,6 +81,13 @@
 //! **Why is the crowd bounded before the store?** A queue that grows while the disk is slow
 //! only moves the wait into memory, and past the sender's patience. With a bound on callbacks
 //! a worker's write is in one of the next commits, without priorities.
+//!
+//! **Why does a task that is retried under other rules not begin anew?** What it did is done, and
+//! the recording may have moved. It goes on at the step with the same id; a rename that is half
+//! done is refused, as only the rules that began it know where its copies are.
+//!
+//! **Why does a replay of everything leave out what still waits?** It would do the same work
+//! twice. So the command may be repeated, after it was interrupted or by mistake.
 
 pub mod model;
 

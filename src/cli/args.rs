@@ -84,6 +84,14 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Parsed<T> {
     }
 }
 
+/// A text that says something. A filter whose value a script lost must not match everything.
+pub(super) fn filled(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the value is empty; leave the flag out, or fill it".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;

@@ -5,6 +5,7 @@
 
 mod args;
 mod backup;
+mod bulk;
 mod demo;
 mod destinations;
 mod doctor;
@@ -12,6 +13,7 @@ mod events;
 mod exit;
 mod fields;
 mod load;
+mod moment;
 mod out;
 mod rules;
 mod serve;

@@ -14,6 +14,7 @@ pub mod context;
 mod document;
 pub mod plan;
 pub mod render;
+pub mod restart;
 
 #[cfg(test)]
 mod fixtures;

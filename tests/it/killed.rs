@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::support::sink::{Reply, Sink};
 
 /// A served store, killed when it goes out of scope.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    callbacks: String,
+    pub(crate) callbacks: String,
 }
 
 impl Drop for Served {
@@ -27,7 +27,7 @@ impl Drop for Served {
 }
 
 /// Starts the program and waits until it says where it listens.
-fn serve(folder: &Path) -> Served {
+pub(crate) fn serve(folder: &Path) -> Served {
     let mut child = Command::new(env!("CARGO_BIN_EXE_aftertake"))
         .args([
             "serve",

@@ -1,6 +1,8 @@
 //! `aftertake events …`: what was announced, what came of it, and what was lost on its way.
 
 mod add;
+mod replay;
+mod replayed;
 mod story;
 
 use std::path::PathBuf;
@@ -8,24 +10,30 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use self::story::Story;
-use super::args::{Parsed, RulesFlag, StoreFlag};
+use super::args::{Parsed, RulesFlag, StoreFlag, filled};
 use super::exit::{Exit, Stop};
+use super::moment::TimeFlags;
 use super::out::{Answer, OutFlags, at_most};
 use super::store;
 use super::table::Table;
+use crate::clock;
 use crate::model::id::EventId;
 use crate::model::time::Timestamp;
 use crate::store::sqlite::{EventFilter, EventRow};
 
-/// List, show and add events
+/// List, show, add and replay events
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Events {
     /// List events, the newest first
-    #[command(after_help = "Example:\n  aftertake events list --room class-7")]
+    #[command(
+        after_help = "Examples:\n  aftertake events list --room class-7\n  aftertake events list --since 2h"
+    )]
     List {
         /// Only events of this room
-        #[arg(long)]
+        #[arg(long, value_parser = Parsed::by(filled))]
         room: Option<String>,
+        #[command(flatten)]
+        time: TimeFlags,
         /// Events at the most
         #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         limit: usize,
@@ -66,6 +74,28 @@ pub(super) enum Events {
         #[command(flatten)]
         out: OutFlags,
     },
+    /// Plan events of the past again under the rules of today
+    ///
+    /// For a rule that was added or corrected too late: each event that is named, or that the
+    /// filter means, gets a task for every rule of the file that matches it and that has given
+    /// it none so far. With --all, also for the others: their work is done again, except where
+    /// an earlier task of the rule is still waiting or running.
+    ///
+    /// The tasks are ready like those of new events, and the lanes decide how many run at a
+    /// time; `tasks show` tells who replayed them, when and why. Look first: --dry-run counts by
+    /// rule, shows the first few, and changes nothing. A filter is worked off in chunks of 500
+    /// while the service runs; a run that is interrupted has done whole chunks. Without --all
+    /// the same command goes on, and makes nothing twice.
+    ///
+    /// The exit code is 1 when an event cannot be planned again: it is not in the store,
+    /// --retention has removed its body, or one of its settled tasks left objects half moved.
+    /// To run a dead task again, use `tasks retry`.
+    #[command(
+        after_help = "Examples:\n  aftertake events replay --rule notify-crm --since 7d --dry-run\n  \
+                      aftertake events replay --rule notify-crm --since 7d --why 'crm was added late'\n  \
+                      aftertake events replay evt_6089239abc2e2142601366dba4427b1a --all"
+    )]
+    Replay(#[command(flatten)] Box<replay::Flags>),
 }
 
 impl Events {
@@ -73,12 +103,16 @@ impl Events {
         match self {
             Self::List {
                 room,
+                time,
                 limit,
                 store,
                 out,
             } => {
+                let (since, until) = time.bounds(clock::now())?;
                 let filter = EventFilter {
                     room,
+                    since,
+                    until,
                     limit: limit.saturating_add(1),
                 };
                 let rows = store::desk(&store.store)?.events(&filter);
@@ -102,6 +136,7 @@ impl Events {
                 store,
                 out,
             } => add::run(&file, &rules.rules, &store.store, out)?,
+            Self::Replay(flags) => return replay::run(&flags),
         }
         Ok(Exit::Fine)
     }

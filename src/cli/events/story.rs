@@ -9,7 +9,9 @@ use crate::callback::sparkrtc;
 use crate::cli::fields::FieldList;
 use crate::cli::out::Answer;
 use crate::cli::table::one_line;
-use crate::cli::tasks::{TaskLine, rows_text};
+use crate::cli::tasks::{TaskLine, intervention_text, rows_text};
+use crate::model::id::TaskId;
+use crate::model::intervention::Intervention;
 use crate::model::plan::Skipped;
 use crate::store::sqlite::{EventDetail, TaskRow};
 
@@ -25,6 +27,15 @@ pub(super) struct Story<'a> {
     tasks: &'a [TaskRow],
     /// Rules that did not match.
     skipped: &'a [Skipped],
+    /// What people did to its tasks.
+    interventions: Vec<ByHand<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ByHand<'a> {
+    task: TaskId,
+    #[serde(flatten)]
+    intervention: &'a Intervention,
 }
 
 fn task_lines<S: Serializer>(tasks: &[TaskRow], serializer: S) -> Result<S::Ok, S::Error> {
@@ -45,7 +56,15 @@ impl<'a> Story<'a> {
             body: body.map(|body| String::from_utf8_lossy(body).into_owned()),
             tasks: &detail.tasks,
             skipped: &detail.skipped,
+            interventions: detail.interventions.iter().map(by_hand).collect(),
         }
+    }
+}
+
+fn by_hand((task, intervention): &(TaskId, Intervention)) -> ByHand<'_> {
+    ByHand {
+        task: *task,
+        intervention,
     }
 }
 
@@ -72,6 +91,13 @@ impl Answer for Story<'_> {
         }
         for Skipped { rule, reason } in self.skipped {
             let _ = writeln!(text, "  {}", one_line(&format!("{rule}: {reason}")));
+        }
+        if !self.interventions.is_empty() {
+            text.push_str("\nby hand\n");
+        }
+        for ByHand { task, intervention } in &self.interventions {
+            let line = intervention_text(intervention);
+            let _ = writeln!(text, "  {task}  {}", one_line(&line));
         }
         text
     }

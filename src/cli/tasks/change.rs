@@ -1,98 +1,187 @@
-//! `aftertake tasks retry` and `aftertake tasks cancel`.
+//! `aftertake tasks retry` and `aftertake tasks cancel`: what they do to named tasks, and
+//! how it is told.
 
 use serde::Serialize;
 
 use super::Which;
+use super::current::CurrentRules;
+use super::tally::Tally;
+use crate::cli::bulk::{self, Run};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::Answer;
 use crate::cli::store;
 use crate::clock;
 use crate::model::id::TaskId;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CancelOutcome, Desk, RetryOutcome};
+use crate::store::sqlite::{CHUNK, CancelOutcome, Desk, RetryOutcome, Under};
+
+/// What is done to tasks.
+pub(super) enum Act {
+    /// On their own rules, or under others.
+    Retry(Option<Box<CurrentRules>>),
+    Cancel,
+}
 
 /// What became of one task.
 #[derive(Debug, Serialize)]
-struct Change {
-    id: TaskId,
-    changed: bool,
+pub(super) struct Change {
+    pub(super) id: TaskId,
+    pub(super) changed: bool,
     /// Its state now; `null` when it is not in the store.
     state: Option<&'static str>,
-    told: String,
+    pub(super) told: String,
+    /// It is in a state in which there is nothing to do, or is gone.
+    #[serde(skip)]
+    pub(super) is_settled: bool,
 }
 
-pub(super) fn retry(which: &Which) -> Result<Exit, Stop> {
-    each(which, |desk, id| {
-        Ok(match desk.retry(id, clock::now())? {
-            RetryOutcome::Requeued => changed(id, "ready", "is ready again"),
-            RetryOutcome::InState(state) => {
-                let told = format!("is {state}; only dead and cancelled tasks can be retried");
-                unchanged(id, Some(state), told)
+impl Act {
+    pub(super) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Retry(_) => "retry",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    pub(super) const fn done(&self) -> &'static str {
+        match self {
+            Self::Retry(_) => "retried",
+            Self::Cancel => "cancelled",
+        }
+    }
+
+    /// The states that are meant unless one is named. What a person has cancelled is not
+    /// retried with the rest, and what is dead is not dismissed with it.
+    pub(super) const fn states(&self) -> &'static [&'static str] {
+        match self {
+            Self::Retry(_) => &["dead"],
+            Self::Cancel => &["ready", "running"],
+        }
+    }
+
+    /// Does it to these tasks in one transaction.
+    pub(super) fn run(
+        &self,
+        desk: &mut Desk,
+        ids: &[TaskId],
+        run: Run<'_>,
+    ) -> Result<Vec<Change>, Unavailable> {
+        let ids_of = ids.iter().copied();
+        Ok(match self {
+            Self::Retry(rules) => {
+                let outcomes = retry(desk, ids, rules.as_deref(), run)?;
+                let changes = ids_of.zip(outcomes).map(|(id, one)| retried(id, one));
+                changes.collect()
             }
-            RetryOutcome::Forgotten => {
-                let told = "is too old: --retention has removed its callback's body, and with it what to work on";
-                unchanged(id, Some("cancelled"), told.to_owned())
+            Self::Cancel => {
+                let outcomes = match run {
+                    Run::Rehearsal => desk.rehearse_cancel(ids)?,
+                    Run::Real(by) => desk.cancel_all(ids, by, clock::now())?,
+                };
+                let changes = ids_of.zip(outcomes).map(|(id, one)| cancelled(id, one));
+                changes.collect()
             }
-            RetryOutcome::Unknown => unknown(id),
         })
-    })
+    }
 }
 
-pub(super) fn cancel(which: &Which) -> Result<Exit, Stop> {
-    each(which, |desk, id| {
-        Ok(match desk.cancel(id, clock::now())? {
-            CancelOutcome::Cancelled => changed(id, "cancelled", "is cancelled"),
-            CancelOutcome::Requested => {
-                let told = "is half done; the service brings it to a safe end";
-                changed(id, "running", told)
-            }
-            CancelOutcome::InState(state) => {
-                unchanged(id, Some(state), format!("is {state} already"))
-            }
-            CancelOutcome::Unknown => unknown(id),
-        })
-    })
+fn retry(
+    desk: &mut Desk,
+    ids: &[TaskId],
+    rules: Option<&CurrentRules>,
+    run: Run<'_>,
+) -> Result<Vec<RetryOutcome>, Unavailable> {
+    let mut retry = |under: Option<&Under<'_>>| match run {
+        Run::Rehearsal => desk.rehearse_retry(ids, under),
+        Run::Real(by) => desk.retry_all(ids, under, by, clock::now()),
+    };
+    match rules {
+        None => retry(None),
+        Some(rules) => rules.with(|under| retry(Some(under))),
+    }
+}
+
+fn retried(id: TaskId, outcome: RetryOutcome) -> Change {
+    match outcome {
+        RetryOutcome::Requeued => changed(id, "ready", "is ready again"),
+        RetryOutcome::InState(state) => {
+            let told = format!("is {state}; only dead and cancelled tasks can be retried");
+            settled(id, Some(state), told)
+        }
+        RetryOutcome::Forgotten => {
+            let told = "is too old: --retention has removed its callback's body, and with it what to work on";
+            unchanged(id, "cancelled", told.to_owned())
+        }
+        RetryOutcome::Refused(reason) => {
+            unchanged(id, "dead", format!("cannot take these rules: {reason}"))
+        }
+        RetryOutcome::Unknown => unknown(id),
+    }
+}
+
+fn cancelled(id: TaskId, outcome: CancelOutcome) -> Change {
+    match outcome {
+        CancelOutcome::Cancelled => changed(id, "cancelled", "is cancelled"),
+        CancelOutcome::Requested => {
+            let told = "is half done; the service brings it to a safe end";
+            changed(id, "running", told)
+        }
+        CancelOutcome::InState(state) => settled(id, Some(state), format!("is {state} already")),
+        CancelOutcome::Unknown => unknown(id),
+    }
 }
 
 fn changed(id: TaskId, state: &'static str, told: &str) -> Change {
     Change {
-        id,
         changed: true,
-        state: Some(state),
-        told: told.to_owned(),
+        ..unchanged(id, state, told.to_owned())
     }
 }
 
-fn unchanged(id: TaskId, state: Option<&'static str>, told: String) -> Change {
+fn unchanged(id: TaskId, state: &'static str, told: String) -> Change {
+    Change {
+        is_settled: false,
+        ..settled(id, Some(state), told)
+    }
+}
+
+fn settled(id: TaskId, state: Option<&'static str>, told: String) -> Change {
     Change {
         id,
         changed: false,
         state,
         told,
+        is_settled: true,
     }
 }
 
 fn unknown(id: TaskId) -> Change {
     let told = "is not in the store; `aftertake tasks list` shows those that are";
-    unchanged(id, None, told.to_owned())
+    settled(id, None, told.to_owned())
 }
 
-/// Changes one task after the other. What was done before the store failed is told, too.
-fn each(
-    which: &Which,
-    act: impl Fn(&mut Desk, TaskId) -> Result<Change, Unavailable>,
-) -> Result<Exit, Stop> {
+/// Changes the named tasks. What was done before the store failed is told, too.
+pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
     let mut desk = store::desk(&which.store.store)?;
+    let by = which.bulk.by();
+    let run = which.bulk.run(&by);
     let mut changes = Vec::new();
     let mut failed = None;
-    for &id in &which.ids {
-        match act(&mut desk, id) {
-            Ok(change) => changes.push(change),
+    for ids in bulk::unique(&which.ids).chunks(CHUNK) {
+        match act.run(&mut desk, ids, run) {
+            Ok(chunk) => changes.extend(chunk),
             Err(error) => {
-                failed = Some(store::unavailable(error));
+                let done = bulk::counted(changes.len(), "task");
+                let rest = "the same command goes on with the others";
+                failed = Some(bulk::stopped(&done, rest, error));
                 break;
             }
         }
+    }
+    if which.bulk.dry_run {
+        let tally = rehearsed(&desk, act, &changes).map_err(store::unavailable)?;
+        which.out.print(&tally)?;
+        return failed.map_or(Ok(tally.exit()), Err);
     }
     let changes = Changes(changes);
     which.out.print(&changes)?;
@@ -100,6 +189,15 @@ fn each(
         Some(stop) => Err(stop),
         None => Ok(Exit::Fine),
     }
+}
+
+fn rehearsed(desk: &Desk, act: &Act, changes: &[Change]) -> Result<Tally, Unavailable> {
+    let mut tally = Tally::of(act, Run::Rehearsal);
+    for change in changes {
+        let task = desk.task(change.id)?;
+        tally.add(task.map(|task| task.row).as_ref(), change);
+    }
+    Ok(tally)
 }
 
 #[derive(Debug, Serialize)]

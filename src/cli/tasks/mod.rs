@@ -3,13 +3,24 @@
 //! Reads and writes through a connection of its own, beside the service, which notices
 //! within a second.
 
+mod by_hand;
 mod change;
+mod current;
+mod matching;
+mod pick;
 mod row;
 mod show;
+mod tally;
+
+use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use self::change::Act;
+use self::current::CurrentRules;
+use self::pick::Pick;
 use super::args::{Parsed, StoreFlag};
+use super::bulk::{self, BulkFlags};
 use super::exit::{Exit, Stop};
 use super::out::{Answer, OutFlags, at_most};
 use super::store;
@@ -17,6 +28,7 @@ use crate::model::id::TaskId;
 use crate::model::task::TaskState;
 use crate::store::sqlite::{TaskFilter, TaskRow};
 
+pub(super) use self::by_hand::intervention_text;
 pub(super) use self::row::{TaskLine, rows_text};
 
 /// List, show, retry and cancel tasks
@@ -29,17 +41,14 @@ pub(super) enum Tasks {
     /// unless the task waits for a time) and `failure` (the last one's `kind` and `reason`,
     /// or null).
     #[command(after_help = "Examples:\n  aftertake tasks list --state dead\n  \
+                      aftertake tasks list --state dead --failure timeout --since 1d\n  \
                       aftertake tasks list --json | jq -r '.[] | select(.state == \"dead\") | .id'")]
     List {
         /// Only tasks in this state
         #[arg(long, value_parser = TaskState::NAMES)]
         state: Option<String>,
-        /// Only tasks of this rule
-        #[arg(long)]
-        rule: Option<String>,
-        /// Only tasks of this room
-        #[arg(long)]
-        room: Option<String>,
+        #[command(flatten)]
+        pick: Pick,
         /// Tasks at the most
         #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         limit: usize,
@@ -66,32 +75,89 @@ pub(super) enum Tasks {
     },
     /// Make dead or cancelled tasks ready again, at the step where they stopped
     ///
-    /// Their tries and their time count anew. The exit code is 1 when a task is in
-    /// another state, or not in the store.
+    /// Name tasks, or give a filter, which means dead tasks unless --state says cancelled.
+    /// Their tries and their time count anew, and each goes on under the rules that were in
+    /// force when its callback arrived, or under those of --current-rules. They are as any
+    /// others then: the lanes decide how many run at a time.
+    ///
+    /// Look first: --dry-run counts by rule and failure, shows the first few, and changes
+    /// nothing. A filter is worked off in chunks of 500 while the service runs; a run that
+    /// is interrupted has done whole chunks, and the same command goes on. With --json and a
+    /// filter or --dry-run, an object with `matched`, `changed`, `groups`, `refused` and
+    /// `sample`; with ids, an array of what became of each.
+    ///
+    /// The exit code is 1 when a task is in another state, is not in the store, or cannot be
+    /// retried.
     #[command(
         after_help = "Examples:\n  aftertake tasks retry task_6089239afa854f84ba02b1e9e028c8b7\n  \
-                      aftertake tasks list --state dead --json | jq -r '.[].id' | xargs aftertake tasks retry"
+                      aftertake tasks retry --rule archive --failure timeout --since 12h --dry-run\n  \
+                      aftertake tasks retry --destination lms --why 'lms is back'\n  \
+                      aftertake tasks retry --rule archive --current-rules rules.yaml"
     )]
-    Retry(#[command(flatten)] Which),
+    Retry {
+        /// Only tasks in this state; dead ones, unless said
+        #[arg(long, value_parser = ["dead", "cancelled"])]
+        state: Option<String>,
+        /// Go on under the rules of this file instead of the tasks' own
+        ///
+        /// A task goes on at the step with the id of the one where it stopped; steps before
+        /// it count as done. One that passed no step yet begins at the first. A task is left
+        /// alone, with the reason, when the file has not its rule or that step any more, when
+        /// the rule does not match its callback any more, or when its rename is half done,
+        /// which only its own rules can end.
+        #[arg(long, value_name = "FILE")]
+        current_rules: Option<PathBuf>,
+        #[command(flatten)]
+        which: Which,
+    },
     /// End tasks; one that runs is brought to a safe end by the service
     ///
-    /// A dead task that holds back others by `order_blocks` can be ended, too.
+    /// Name tasks, or give a filter, which means tasks that wait or run unless --state says
+    /// otherwise. A dead task that is cancelled does not wait for a person any more, holds
+    /// nobody back by `order_blocks`, and is forgotten in time. A cancelled task can be retried. --dry-run, chunks and --json are
+    /// those of `tasks retry`.
+    ///
+    /// The exit code is 1 when a task is done or cancelled already, or not in the store.
     #[command(
-        after_help = "Example:\n  aftertake tasks cancel task_6089239afa854f84ba02b1e9e028c8b7"
+        after_help = "Examples:\n  aftertake tasks cancel task_6089239afa854f84ba02b1e9e028c8b7\n  \
+                      aftertake tasks cancel --destination old-lms --dry-run\n  \
+                      aftertake tasks cancel --state dead --until 30d"
     )]
-    Cancel(#[command(flatten)] Which),
+    Cancel {
+        /// Only tasks in this state; ready and running ones, unless said
+        #[arg(long, value_parser = ["ready", "running", "dead"])]
+        state: Option<String>,
+        #[command(flatten)]
+        which: Which,
+    },
 }
 
 /// The tasks to change.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// The tasks
-    #[arg(required = true, value_name = "ID", value_parser = Parsed::of::<TaskId>())]
+    /// The tasks, unless a filter tells them
+    #[arg(value_name = "ID", value_parser = Parsed::of::<TaskId>())]
     ids: Vec<TaskId>,
+    #[command(flatten)]
+    pick: Pick,
+    #[command(flatten)]
+    bulk: BulkFlags,
     #[command(flatten)]
     store: StoreFlag,
     #[command(flatten)]
     out: OutFlags,
+}
+
+impl Which {
+    fn change(&self, act: &Act, state: Option<&str>) -> Result<Exit, Stop> {
+        if self.ids.is_empty() {
+            matching::matching(act, self, state)
+        } else if self.pick.is_empty() && state.is_none() {
+            change::named(act, self)
+        } else {
+            Err(bulk::refuse_both("tasks"))
+        }
+    }
 }
 
 impl Tasks {
@@ -99,17 +165,15 @@ impl Tasks {
         match self {
             Self::List {
                 state,
-                rule,
-                room,
+                pick,
                 limit,
                 store,
                 out,
             } => {
                 let filter = TaskFilter {
                     state,
-                    rule,
-                    room,
                     limit: limit.saturating_add(1),
+                    ..pick.filter()?
                 };
                 let rows = store::desk(&store.store)?.tasks(&filter);
                 let rows = at_most(limit, rows.map_err(store::unavailable)?);
@@ -117,8 +181,16 @@ impl Tasks {
                 Ok(Exit::Fine)
             }
             Self::Show { id, store, out } => show::run(id, &store.store, out),
-            Self::Retry(which) => change::retry(&which),
-            Self::Cancel(which) => change::cancel(&which),
+            Self::Retry {
+                state,
+                current_rules,
+                which,
+            } => {
+                let rules = current_rules.as_deref().map(CurrentRules::load);
+                let act = Act::Retry(rules.transpose()?.map(Box::new));
+                which.change(&act, state.as_deref())
+            }
+            Self::Cancel { state, which } => which.change(&Act::Cancel, state.as_deref()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::by_hand::intervention_text;
 use super::row::{FailureLine, TaskLine};
 use crate::callback::sparkrtc;
 use crate::cli::exit::{Exit, Stop};
@@ -13,6 +14,7 @@ use crate::cli::table::{indented, lines, one_line, step_name};
 use crate::config::StoreUrl;
 use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
 use crate::model::id::TaskId;
+use crate::model::intervention::Intervention;
 use crate::model::moves::Move;
 use crate::model::recording::Place;
 use crate::model::task::{Outputs, StepNo};
@@ -60,6 +62,8 @@ struct Story<'a> {
     outputs: &'a Outputs,
     attempts: Vec<AttemptLine<'a>>,
     moves: Vec<MoveLine<'a>>,
+    /// What people did to it.
+    interventions: &'a [Intervention],
     #[serde(skip)]
     detail: &'a TaskDetail,
 }
@@ -104,6 +108,7 @@ impl<'a> Story<'a> {
             outputs: &detail.outputs,
             attempts: detail.attempts.iter().map(AttemptLine::of).collect(),
             moves: detail.moves.iter().map(MoveLine::of).collect(),
+            interventions: &detail.interventions,
             detail,
         }
     }
@@ -173,6 +178,13 @@ impl Answer for Story<'_> {
         } in &self.moves
         {
             let line = format!("{phase:<8} {size} bytes  {from} -> {to}");
+            let _ = writeln!(text, "  {}", one_line(&line));
+        }
+        if !self.interventions.is_empty() {
+            text.push_str("\nby hand\n");
+        }
+        for intervention in self.interventions {
+            let line = intervention_text(intervention);
             let _ = writeln!(text, "  {}", one_line(&line));
         }
         text

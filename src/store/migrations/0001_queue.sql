@@ -98,6 +98,14 @@ CREATE TABLE attempts (
     PRIMARY KEY (task, attempt)
 ) WITHOUT ROWID;
 
+-- What a person did to a task by hand, as JSON.
+CREATE TABLE interventions (
+    task   INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (task, number)
+) WITHOUT ROWID;
+
 -- The journal of renames.
 CREATE TABLE moves (
     task        INTEGER NOT NULL,

@@ -58,6 +58,19 @@ impl Core {
         transaction.commit()?;
         Ok(value)
     }
+
+    /// Runs `look`, which only reads, on one state of the store: nobody has to wait for it.
+    pub(super) fn look<T>(
+        &mut self,
+        look: impl FnOnce(&Txn<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let transaction = self.conn.transaction()?;
+        look(&Txn {
+            conn: &transaction,
+            decode: self.decode,
+            delta: [0; 5],
+        })
+    }
 }
 
 impl Txn<'_> {

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::core::{CANCELLED, Core, DEAD, READY, RUNNING, Txn};
+use super::core::{CANCELLED, Core, DEAD, DONE, READY, RUNNING, Txn};
 use super::order::{self, Order};
-use super::row::{TASK_BITS, recording};
+use super::row::{self, TASK_BITS, recording};
 use super::schema::{self, OpenError};
-use super::{blocked, read, record, turn};
+use super::{blocked, intervene, read, record, turn};
+use crate::model::failure::Failure;
 use crate::model::id::TaskId;
+use crate::model::intervention::{Act, By, Intervention};
 use crate::model::recording::RecordingId;
 use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
@@ -33,7 +35,7 @@ impl std::fmt::Debug for Desk {
 }
 
 /// What came of asking for a retry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryOutcome {
     /// The task is ready again, its tries and its time counted anew.
     Requeued,
@@ -41,6 +43,8 @@ pub enum RetryOutcome {
     InState(&'static str),
     /// Retention has removed the callback's body, and with it what the task works on.
     Forgotten,
+    /// It cannot go on under the rules that it should get, for this reason.
+    Refused(String),
     Unknown,
 }
 
@@ -50,25 +54,27 @@ pub enum CancelOutcome {
     Cancelled,
     /// It runs or has objects half moved: the service brings it to a safe end.
     Requested,
-    /// It is settled already, in that state.
+    /// It is done or cancelled already.
     InState(&'static str),
     Unknown,
 }
 
 /// The task that a command names.
-struct Found {
-    seq: i64,
+pub(super) struct Found {
+    pub(super) seq: i64,
     state: usize,
     /// The recording whose turn its step needs.
     turn: Option<RecordingId>,
     order: Option<Order>,
+    failure: Option<Failure>,
+    /// Whether the service was asked to bring it to an end.
+    is_ending: bool,
 }
 
 impl Found {
-    /// Whether it is dead and holds back those behind it.
-    fn is_dead_in_line(&self) -> bool {
-        let mut order = self.order.iter();
-        self.state == DEAD && order.any(|order| order.dead_blocks)
+    /// What a person does to the task as it is.
+    pub(super) fn intervention(&self, act: Act, by: &By, now: Timestamp) -> Intervention {
+        Intervention::new(act, by, now).on(TaskState::NAMES[self.state], self.failure.clone())
     }
 }
 
@@ -113,15 +119,37 @@ impl Desk {
         })
     }
 
-    /// Makes a dead or cancelled task ready at the step where it stopped.
-    pub fn retry(&mut self, id: TaskId, now: Timestamp) -> Result<RetryOutcome, Unavailable> {
-        self.write(|txn| retry(txn, id, now))
+    pub(super) fn look<T>(
+        &mut self,
+        look: impl FnOnce(&Txn<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Unavailable> {
+        let unavailable = self.unavailable();
+        self.core.look(look).map_err(unavailable)
     }
 
     /// Ends a task, at once or, where something is half done, through the service. Of dead
     /// tasks only those can be ended that hold back others by `order_blocks`.
     pub fn cancel(&mut self, id: TaskId, now: Timestamp) -> Result<CancelOutcome, Unavailable> {
-        self.write(|txn| cancel(txn, id, now))
+        self.write(|txn| cancel(txn, id, &By::default(), now))
+    }
+
+    /// Ends these tasks in one transaction; what came of each.
+    pub fn cancel_all(
+        &mut self,
+        ids: &[TaskId],
+        by: &By,
+        now: Timestamp,
+    ) -> Result<Vec<CancelOutcome>, Unavailable> {
+        self.write(|txn| ids.iter().map(|id| cancel(txn, *id, by, now)).collect())
+    }
+
+    /// What [`Desk::cancel_all`] would answer; changes nothing.
+    pub fn rehearse_cancel(&mut self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, Unavailable> {
+        let outcome = |txn: &Txn<'_>, id| match cancellable(txn, id)? {
+            Ok(found) => cancel_outcome(txn, &found),
+            Err(outcome) => Ok(outcome),
+        };
+        self.look(|txn| ids.iter().map(|id| outcome(txn, *id)).collect())
     }
 
     /// Copies the whole store, as it is at one moment, to a file that is not there yet. It
@@ -174,19 +202,29 @@ pub(super) fn mark_unknown_lanes(txn: &Txn<'_>, known: &[Lane]) -> rusqlite::Res
         .collect())
 }
 
-fn retry(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<RetryOutcome> {
+/// The task, when it can be retried.
+pub(super) fn retriable(
+    txn: &Txn<'_>,
+    id: TaskId,
+) -> rusqlite::Result<Result<Found, RetryOutcome>> {
     let Some(found) = find(txn, id)? else {
-        return Ok(RetryOutcome::Unknown);
+        return Ok(Err(RetryOutcome::Unknown));
     };
     if found.state != DEAD && found.state != CANCELLED {
-        return Ok(RetryOutcome::InState(TaskState::NAMES[found.state]));
+        let state = TaskState::NAMES[found.state];
+        return Ok(Err(RetryOutcome::InState(state)));
     }
     let mut body = txn
         .conn
         .prepare_cached("SELECT 1 FROM bodies WHERE event = ?1")?;
     if !body.exists([found.seq >> TASK_BITS])? {
-        return Ok(RetryOutcome::Forgotten);
+        return Ok(Err(RetryOutcome::Forgotten));
     }
+    Ok(Ok(found))
+}
+
+/// Makes a dead or cancelled task ready, its tries and its time counted anew.
+pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
             "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, cancel = 0, at = NULL, failure = NULL, \
@@ -200,23 +238,65 @@ fn retry(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<Retr
     }
     txn.leaves(found.state);
     txn.enters(READY);
-    Ok(RetryOutcome::Requeued)
+    Ok(())
 }
 
-fn cancel(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<CancelOutcome> {
-    let Some(found) = find(txn, id)? else {
-        return Ok(CancelOutcome::Unknown);
+/// The task, when it can be cancelled.
+fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, CancelOutcome>> {
+    Ok(match find(txn, id)? {
+        None => Err(CancelOutcome::Unknown),
+        Some(found) if found.state == DONE || found.state == CANCELLED => {
+            Err(CancelOutcome::InState(TaskState::NAMES[found.state]))
+        }
+        Some(found) => Ok(found),
+    })
+}
+
+fn cancel_outcome(txn: &Txn<'_>, found: &Found) -> rusqlite::Result<CancelOutcome> {
+    let is_half_done = found.state == RUNNING || turn::is_unfinished(txn, found.seq)?;
+    Ok(if is_half_done {
+        CancelOutcome::Requested
+    } else {
+        CancelOutcome::Cancelled
+    })
+}
+
+fn cancel(
+    txn: &mut Txn<'_>,
+    id: TaskId,
+    by: &By,
+    now: Timestamp,
+) -> rusqlite::Result<CancelOutcome> {
+    let found = match cancellable(txn, id)? {
+        Ok(found) => found,
+        Err(outcome) => return Ok(outcome),
     };
-    let is_dead = found.is_dead_in_line();
-    if found.state != READY && found.state != RUNNING && !is_dead {
-        return Ok(CancelOutcome::InState(TaskState::NAMES[found.state]));
+    let outcome = cancel_outcome(txn, &found)?;
+    if outcome == CancelOutcome::Requested {
+        request_end(txn, &found, now)?;
+    } else {
+        end(txn, &found, now)?;
     }
-    if found.state == RUNNING || !is_dead && turn::is_unfinished(txn, found.seq)? {
-        txn.conn
-            .prepare_cached("UPDATE tasks SET cancel = 1, due = ?2 WHERE seq = ?1")?
-            .execute((found.seq, now.millis()))?;
-        return Ok(CancelOutcome::Requested);
+    if !found.is_ending {
+        let intervention = found.intervention(Act::Cancelled, by, now);
+        intervene::log(txn, found.seq, &intervention)?;
     }
+    Ok(outcome)
+}
+
+/// Lets the service bring the task to a safe end. A dead one has left copies behind, which
+/// could not be removed then: it runs once more, to remove them.
+fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
+    if found.state == DEAD {
+        requeue(txn, found, now)?;
+    }
+    txn.conn
+        .prepare_cached("UPDATE tasks SET cancel = 1, due = ?2 WHERE seq = ?1")?
+        .execute((found.seq, now.millis()))?;
+    Ok(())
+}
+
+fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
             "UPDATE tasks SET state = 4, at = ?2, blocked_by = NULL, failure = NULL, note = NULL WHERE seq = ?1",
@@ -230,7 +310,7 @@ fn cancel(txn: &mut Txn<'_>, id: TaskId, now: Timestamp) -> rusqlite::Result<Can
     }
     txn.leaves(found.state);
     txn.enters(CANCELLED);
-    Ok(CancelOutcome::Cancelled)
+    Ok(())
 }
 
 /// A task that waits for its turn holds none to pass on.
@@ -248,8 +328,8 @@ fn give_up(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<
 fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
     txn.conn
         .prepare_cached(
-            "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks \
-             FROM tasks WHERE id = ?1",
+            "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
+             cancel FROM tasks WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
             Ok(Found {
@@ -257,6 +337,8 @@ fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
                 state: row.get::<_, usize>("state")?.min(CANCELLED),
                 turn: recording(row.get("turn")?),
                 order: Order::read(row)?,
+                failure: row::failure(row.get("failure")?),
+                is_ending: row.get("cancel")?,
             })
         })
         .optional()

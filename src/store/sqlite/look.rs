@@ -4,14 +4,16 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::core::DEAD;
 use super::desk::Desk;
+use super::intervene;
 use super::row::{self, TASK_BITS, move_columns, read_move};
 use crate::model::attempt::AttemptRecord;
-use crate::model::failure::Failure;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
+use crate::model::intervention::Intervention;
 use crate::model::moves::Move;
 use crate::model::plan::Skipped;
 use crate::model::recording::Place;
-use crate::model::task::{Outputs, StepNo, TaskState};
+use crate::model::task::{Lane, Outputs, StepNo, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::Unavailable;
 
@@ -22,6 +24,14 @@ pub struct TaskFilter {
     pub state: Option<String>,
     pub rule: Option<String>,
     pub room: Option<String>,
+    /// Of events that arrived at this time or later.
+    pub since: Option<Timestamp>,
+    /// Of events that arrived before this time.
+    pub until: Option<Timestamp>,
+    /// What the last failure was.
+    pub failure: Option<FailureKind>,
+    /// The destination that the next step needs.
+    pub destination: Option<String>,
     /// Rows at the most.
     pub limit: usize,
 }
@@ -51,6 +61,8 @@ pub struct TaskDetail {
     pub outputs: Outputs,
     pub attempts: Vec<AttemptRecord>,
     pub moves: Vec<Move>,
+    /// What people did to it, the oldest first.
+    pub interventions: Vec<Intervention>,
     /// Where the recording was moved; `None` while it is where its event says.
     pub place: Option<Place>,
 }
@@ -59,6 +71,10 @@ pub struct TaskDetail {
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     pub room: Option<String>,
+    /// Those that arrived at this time or later.
+    pub since: Option<Timestamp>,
+    /// Those that arrived before this time.
+    pub until: Option<Timestamp>,
     /// Rows at the most.
     pub limit: usize,
 }
@@ -78,15 +94,19 @@ pub struct EventDetail {
     pub row: EventRow,
     /// The body as it came; `None` once retention removed it.
     pub body: Option<Vec<u8>>,
+    /// Why other rules did not match when it arrived; without those that a replay has given
+    /// a task since.
     pub skipped: Vec<Skipped>,
     pub tasks: Vec<TaskRow>,
+    /// What people did to its tasks.
+    pub interventions: Vec<(TaskId, Intervention)>,
 }
 
 /// The statement that lists the tasks with `$which`. 16 is [`TASK_BITS`].
 macro_rules! list {
     ($which:literal) => {
         concat!(
-            "SELECT t.id, t.rule, t.state, t.step, t.tries, t.failure, e.id AS event, e.room, \
+            "SELECT t.seq, t.id, t.rule, t.state, t.step, t.tries, t.failure, e.id AS event, e.room, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL THEN t.due END AS due, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
              THEN t.lane || ' is not in the rules file' \
@@ -103,34 +123,86 @@ macro_rules! list {
     };
 }
 
+pub(super) use list;
+
+/// The condition that a task is one that a filter means: `?1` to `?6` are those of
+/// [`TaskFilter::conditions`].
+macro_rules! meant {
+    () => {
+        "(?1 IS NULL OR t.rule = ?1) AND (?2 IS NULL OR e.room = ?2) AND (?3 IS NULL OR t.failure ->> 'kind' = ?3) \
+         AND (?4 IS NULL OR t.lane = ?4) AND e.received >= ?5 AND e.received < ?6"
+    };
+}
+pub(super) use meant;
+
 /// Both go from the newest task to older ones, and end with the last row that is asked for.
-pub(super) const TASKS: &str = list!(
-    "?1 IS NULL AND (?2 IS NULL OR t.rule = ?2) AND (?3 IS NULL OR e.room = ?3) ORDER BY t.seq DESC LIMIT ?4"
-);
-pub(super) const TASKS_IN_STATE: &str = list!(
-    "t.state = ?1 AND (?2 IS NULL OR t.rule = ?2) AND (?3 IS NULL OR e.room = ?3) ORDER BY t.seq DESC LIMIT ?4"
+pub(super) const TASKS: &str = concat!(list!(""), meant!(), " ORDER BY t.seq DESC LIMIT ?7");
+pub(super) const TASKS_IN_STATE: &str = concat!(
+    list!("t.state = ?8 AND "),
+    meant!(),
+    " ORDER BY t.seq DESC LIMIT ?7"
 );
 
 pub(super) const EVENTS: &str = "SELECT seq, id, received, event_type, room FROM events \
-                                 WHERE (?1 IS NULL OR room = ?1) ORDER BY seq DESC LIMIT ?2";
+                                 WHERE (?1 IS NULL OR room = ?1) AND received >= ?2 AND received < ?3 \
+                                 ORDER BY seq DESC LIMIT ?4";
+
+/// Rule, room, kind of failure, lane, and the times from and to before.
+type TaskConditions<'a> = (
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<&'static str>,
+    Option<String>,
+    i64,
+    i64,
+);
+
+impl TaskFilter {
+    /// All but state and limit, as [`meant`] takes them.
+    pub(super) fn conditions(&self) -> TaskConditions<'_> {
+        let lane = self.destination.clone().map(Lane::Destination);
+        (
+            self.rule.as_deref(),
+            self.room.as_deref(),
+            self.failure.map(FailureKind::name),
+            lane.map(String::from),
+            self.since.map_or(i64::MIN, Timestamp::millis),
+            self.until.map_or(i64::MAX, Timestamp::millis),
+        )
+    }
+}
+
+impl EventFilter {
+    /// Room, and the times from and to before.
+    pub(super) fn conditions(&self) -> (Option<&str>, i64, i64) {
+        (
+            self.room.as_deref(),
+            self.since.map_or(i64::MIN, Timestamp::millis),
+            self.until.map_or(i64::MAX, Timestamp::millis),
+        )
+    }
+}
+
+/// A state as stored.
+pub(super) fn state_number(name: &str) -> Option<usize> {
+    TaskState::NAMES.iter().position(|known| *known == name)
+}
 
 impl Desk {
     /// Tasks, the newest first.
     pub fn tasks(&self, filter: &TaskFilter) -> Result<Vec<TaskRow>, Unavailable> {
-        let state = filter
-            .state
-            .as_deref()
-            .and_then(|name| TaskState::NAMES.iter().position(|known| *known == name));
-        let sql = match state {
-            None => TASKS,
-            Some(_) => TASKS_IN_STATE,
-        };
+        let state = filter.state.as_deref().and_then(state_number);
+        let (rule, room, failure, lane, since, until) = filter.conditions();
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let rows = || {
-            self.conn()
-                .prepare_cached(sql)?
-                .query_map((state, &filter.rule, &filter.room, limit), task_row)?
-                .collect::<Result<Vec<_>, _>>()
+        let rows = || -> rusqlite::Result<Vec<TaskRow>> {
+            let Some(state) = state else {
+                let which = (rule, room, failure, &lane, since, until, limit);
+                let mut tasks = self.conn().prepare_cached(TASKS)?;
+                return tasks.query_map(which, task_row)?.collect();
+            };
+            let which = (rule, room, failure, &lane, since, until, limit, state);
+            let mut tasks = self.conn().prepare_cached(TASKS_IN_STATE)?;
+            tasks.query_map(which, task_row)?.collect()
         };
         rows().map_err(self.unavailable())
     }
@@ -142,11 +214,12 @@ impl Desk {
 
     /// Events, the newest first.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, Unavailable> {
+        let (room, since, until) = filter.conditions();
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
         let rows = || {
             self.conn()
                 .prepare_cached(EVENTS)?
-                .query_map((&filter.room, limit), event_row)?
+                .query_map((room, since, until, limit), event_row)?
                 .collect::<Result<Vec<_>, _>>()
         };
         rows().map_err(self.unavailable())
@@ -180,6 +253,7 @@ impl Desk {
             outputs,
             attempts: self.attempts(seq)?,
             moves: self.moves(seq)?,
+            interventions: self.interventions(seq)?,
             place: self.place(recording)?,
         }))
     }
@@ -200,16 +274,24 @@ impl Desk {
             .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let (body, skipped) = kept.map_or((None, None), |(body, skipped)| (Some(body), skipped));
-        let skipped = skipped
+        let (first, end) = (seq << TASK_BITS, (seq + 1) << TASK_BITS);
+        let tasks = self.tasks_of(first, end)?;
+        let mut skipped: Vec<Skipped> = skipped
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        let tasks = self.tasks_of(seq << TASK_BITS, (seq + 1) << TASK_BITS)?;
+        skipped.retain(|one| tasks.iter().all(|task| task.rule != one.rule));
         Ok(Some(EventDetail {
             row,
             body,
             skipped,
             tasks,
+            interventions: intervene::of(self.conn(), first, end)?,
         }))
+    }
+
+    fn interventions(&self, seq: i64) -> rusqlite::Result<Vec<Intervention>> {
+        let interventions = intervene::of(self.conn(), seq, seq + 1)?.into_iter();
+        Ok(interventions.map(|(_, one)| one).collect())
     }
 
     fn tasks_of(&self, first: i64, end: i64) -> rusqlite::Result<Vec<TaskRow>> {
@@ -260,7 +342,7 @@ impl Desk {
     }
 }
 
-fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
     let state: usize = row.get("state")?;
     let due: Option<i64> = row.get("due")?;
     Ok(TaskRow {
@@ -289,7 +371,7 @@ fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
     }))
 }
 
-fn event_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+pub(super) fn event_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     Ok(EventRow {
         id: EventId::from_bytes(row.get("id")?),
         received: Timestamp::from_millis(row.get("received")?),

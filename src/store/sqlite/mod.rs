@@ -9,6 +9,7 @@ mod blocked;
 mod claim;
 mod core;
 mod desk;
+mod intervene;
 mod journal;
 mod lanes;
 mod look;
@@ -19,9 +20,12 @@ mod plans;
 mod prune;
 mod read;
 mod record;
+mod replay;
+mod retry;
 mod row;
 mod schema;
 mod turn;
+mod walk;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -50,7 +54,10 @@ use crate::model::time::Timestamp;
 pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
 pub use self::lanes::{LaneOutcome, LaneRow};
 pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
+pub use self::replay::{Replay, ReplayOutcome, Replayed, Scope};
+pub use self::retry::{StoppedTask, Under};
 pub use self::schema::OpenError;
+pub use self::walk::{CHUNK, EventWalk, TaskWalk};
 pub use self::writer::AroundCommit;
 
 /// Between two looks for what another process wrote.

@@ -13,18 +13,22 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::apply::{self, Written};
 use super::core::{Core, Txn};
-use super::desk::{self, Desk};
+use super::desk::{self, Desk, RetryOutcome};
 use super::lanes::{self, LaneOutcome};
 use super::look::{self, EventFilter, TaskFilter};
-use super::{claim, journal, prune, read, record, recover, schema};
+use super::replay::{Replay, Scope};
+use super::retry::{StoppedTask, Under};
+use super::{claim, journal, prune, read, record, recover, schema, walk};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
+use crate::model::intervention::By;
 use crate::model::moves::{Move, MovePhase, Target};
 use crate::model::plan::{OrderKey, Plan, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
+use crate::model::restart::Restart;
 use crate::model::task::{Lane, Outputs, RevisionId};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
@@ -38,16 +42,22 @@ const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 /// of lanes calls its own rows.
 const SMALL: [&str; 5] = ["counts", "lanes", "lane_states", "waiting", "CONSTANT ROW"];
 
-/// Lists that go from the newest row to older ones until they have what was asked for. A
+/// Lists that go from row to row until they have what was asked for, or a chunk of it. A
 /// filter by rule or room may make that way long; a person waits, no writer does.
-const WALKS: [&str; 3] = [look::TASKS, look::TASKS_IN_STATE, look::EVENTS];
+const WALKS: [&str; 4] = [
+    look::TASKS,
+    look::TASKS_IN_STATE,
+    look::EVENTS,
+    walk::TASKS_IN_STATE,
+];
 
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 19] = [
     include_str!("apply.rs"),
     include_str!("blocked.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
     include_str!("desk.rs"),
+    include_str!("intervene.rs"),
     include_str!("journal.rs"),
     include_str!("lanes.rs"),
     include_str!("look.rs"),
@@ -57,7 +67,10 @@ const SOURCES: [&str; 15] = [
     include_str!("prune.rs"),
     include_str!("read.rs"),
     include_str!("record.rs"),
+    include_str!("replay.rs"),
+    include_str!("retry.rs"),
     include_str!("turn.rs"),
+    include_str!("walk.rs"),
 ];
 
 #[test]
@@ -290,12 +303,53 @@ fn person(desk: &mut Desk) {
         desk.tasks(&filter).unwrap();
     }
     desk.events(&EventFilter {
-        room: None,
         limit: 1,
+        ..EventFilter::default()
     })
     .unwrap();
+    in_bulk(desk, id, event);
     assert!(desk.task(id).unwrap().is_some());
     assert!(desk.event(event).unwrap().is_some());
+}
+
+/// What is done from the command line to many tasks or events.
+fn in_bulk(desk: &mut Desk, id: TaskId, event: EventId) {
+    for states in [&["dead"][..], &["ready", "running"]] {
+        let mut walk = desk.walk_tasks(TaskFilter::default(), states).unwrap();
+        desk.next_tasks(&mut walk).unwrap();
+    }
+    let mut walk = desk.walk_events(EventFilter::default()).unwrap();
+    assert!(!desk.next_events(&mut walk).unwrap().is_empty());
+
+    let by = By::default();
+    desk.cancel_all(&[id], &by, NOW).unwrap();
+    let restart = |_: &StoppedTask| {
+        Ok(Restart {
+            step: 0,
+            lane: bucket(),
+            turn: Turn::Needed,
+            renames: vec![0],
+        })
+    };
+    let under = Under {
+        revision: RevisionId::of("today"),
+        text: "today",
+        restart: &restart,
+    };
+    let retried = desk.retry_all(&[id], Some(&under), &by, NOW).unwrap();
+    assert_eq!(retried, [RetryOutcome::Requeued]);
+
+    let plan = |_: &Event, generation| {
+        let mut plan = arrival("alone", &[("b", lane(), Turn::NotNeeded)]).plan;
+        plan.tasks[0].id = TaskId::derive(event, "b", generation);
+        plan
+    };
+    let replay = Replay {
+        scope: Scope::Missing,
+        plan: &plan,
+        rules: "rules",
+    };
+    desk.replay(&[event], &replay, &by, NOW).unwrap();
 }
 
 /// What retention does.

@@ -84,6 +84,11 @@ impl Sweep<'_, '_> {
              (SELECT task, attempt FROM attempts WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
             (first, end, self.rows),
         )?;
+        self.delete(
+            "DELETE FROM interventions WHERE (task, number) IN \
+             (SELECT task, number FROM interventions WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
+            (first, end, self.rows),
+        )?;
         if is_beyond {
             self.beyond(event, first, end)?;
         }

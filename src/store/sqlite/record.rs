@@ -38,11 +38,25 @@ pub(super) fn record(
     txn.conn
         .prepare_cached("INSERT INTO bodies (event, body, skipped) VALUES (?1, ?2, ?3)")?
         .execute((event_seq, &event.body[..], skipped))?;
+    let claims = tasks(txn, event_seq, 0, arrival, start)?;
+    Ok(Recorded::New { claims })
+}
+
+/// Stores the tasks of a stored event, numbered from `first`, and answers the claims of those
+/// that are started. What counts from the event's arrival counts from `received`.
+pub(super) fn tasks(
+    txn: &mut Txn<'_>,
+    event_seq: i64,
+    first: i64,
+    arrival: &Arrival,
+    start: &[TaskId],
+) -> rusqlite::Result<Vec<Claim>> {
+    let Arrival { event, plan } = arrival;
     let start: HashSet<&TaskId> = start.iter().collect();
     let named = event.fields.place();
     let recording = named.as_ref().map(RecordingId::of);
     let mut claims = Vec::new();
-    for (number, planned) in (0..).zip(&plan.tasks) {
+    for (number, planned) in (first..).zip(&plan.tasks) {
         let seq = event_seq << TASK_BITS | number;
         let blocked_by = blocked_by(txn, seq, planned, recording)?;
         let state = match planned.doomed {
@@ -55,8 +69,8 @@ pub(super) fn record(
             claims.push(first_claim(seq, arrival, planned, named.clone()));
         }
     }
-    tell_of_doomed(txn, event_seq, arrival)?;
-    Ok(Recorded::New { claims })
+    tell_of_doomed(txn, event_seq, first, arrival)?;
+    Ok(claims)
 }
 
 /// Puts the task in line for its order, then for its turn; what it has to wait for.
@@ -81,9 +95,14 @@ fn blocked_by(
     Ok(None)
 }
 
-/// After all tasks that were planned: theirs are the first keys of the event.
-fn tell_of_doomed(txn: &mut Txn<'_>, event_seq: i64, arrival: &Arrival) -> rusqlite::Result<()> {
-    for (number, planned) in (0..).zip(&arrival.plan.tasks) {
+/// After all tasks that were planned with them: theirs are the keys from `first` on.
+fn tell_of_doomed(
+    txn: &mut Txn<'_>,
+    event_seq: i64,
+    first: i64,
+    arrival: &Arrival,
+) -> rusqlite::Result<()> {
+    for (number, planned) in (first..).zip(&arrival.plan.tasks) {
         if let (Some(why), Some(to)) = (&planned.doomed, &planned.on_dead) {
             let (seq, lane) = (
                 event_seq << TASK_BITS | number,

@@ -1,6 +1,7 @@
 //! The command line as scripts and people meet it: the real binary, its exit codes, and
 //! the exact words of the obvious mistakes.
 
+mod by_hand;
 pub(crate) mod endings;
 mod queue;
 mod rules;

@@ -174,11 +174,14 @@ async fn dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass() {
 }
 
 #[tokio::test]
-async fn dead_task_that_holds_nobody_back_cannot_be_cancelled() {
+async fn dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it_is() {
     let line = Line::new(false).await;
     line.buries(1).await;
     let cancelled = line.desk().cancel(line.tasks[0], NOW).unwrap();
-    assert_eq!(cancelled, CancelOutcome::InState("dead"));
+    assert_eq!(cancelled, CancelOutcome::Cancelled);
+    line.buries(2).await;
+    line.buries(3).await;
+    line.claims_none().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,76 @@
+//! `--current-rules FILE`: the rules that stopped tasks go on under instead of their own.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::cli::exit::Stop;
+use crate::cli::load;
+use crate::config::Environment;
+use crate::model::restart::Restart;
+use crate::model::task::RevisionId;
+use crate::rules::file::{Revision, RulesFile, parse_revision};
+use crate::rules::restart::restart;
+use crate::store::sqlite::{StoppedTask, Under};
+
+/// The rules of the file.
+pub(super) struct CurrentRules {
+    file: RulesFile,
+    /// The tasks' own rules, each read once.
+    own: RefCell<HashMap<RevisionId, Result<Rc<Revision>, String>>>,
+}
+
+impl CurrentRules {
+    pub(super) fn load(path: &Path) -> Result<Self, Stop> {
+        let file = load::rules(path)?;
+        Ok(Self {
+            file,
+            own: RefCell::default(),
+        })
+    }
+
+    pub(super) fn with<T>(&self, run: impl FnOnce(&Under<'_>) -> T) -> T {
+        run(&Under {
+            revision: self.file.rules.revision,
+            text: &self.file.rules.text,
+            restart: &|stopped| self.restart(stopped),
+        })
+    }
+
+    /// Reasons quote patterns of the rules, which may come from the environment.
+    fn restart(&self, stopped: &StoppedTask) -> Result<Restart, String> {
+        let (task, event, place) = (&stopped.task, &stopped.event, stopped.place.as_ref());
+        let stopped_at = match task.step {
+            0 => None,
+            _ => Some(self.stopped_at(stopped)?),
+        };
+        let restart = restart(&self.file.rules, event, task, stopped_at.as_deref(), place);
+        restart.map_err(|reason| self.file.mask.apply(&reason).into_owned())
+    }
+
+    /// The id of the step that the task stopped at, which only its own rules tell.
+    fn stopped_at(&self, stopped: &StoppedTask) -> Result<String, String> {
+        let (rule, number) = (&stopped.task.rule, stopped.task.step);
+        let own = self.own(stopped)?;
+        let rule = own.rules.rules.iter().find(|one| one.name == *rule);
+        let step = rule.and_then(|rule| rule.steps.get(usize::from(number)));
+        let missing = || format!("its own rules have no step {number}");
+        step.map(|step| step.id.clone()).ok_or_else(missing)
+    }
+
+    fn own(&self, stopped: &StoppedTask) -> Result<Rc<Revision>, String> {
+        let revision = stopped.task.revision;
+        let mut own = self.own.borrow_mut();
+        let read = || {
+            let text = stopped.rules.as_deref().unwrap_or_default();
+            let rules = parse_revision(text, &self.file.rules.buckets, &Environment);
+            rules.map(Rc::new).map_err(|error| {
+                let first = error.problems().first();
+                let message = first.map_or("", |problem| problem.message.as_str());
+                format!("its own rules, {revision}, cannot be read: {message}")
+            })
+        };
+        own.entry(revision).or_insert_with(read).clone()
+    }
+}

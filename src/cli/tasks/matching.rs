@@ -1,0 +1,84 @@
+//! `aftertake tasks retry` and `aftertake tasks cancel` by filter: in chunks, beside the
+//! service.
+
+use super::change::Act;
+use super::tally::Tally;
+use super::{Which, pick};
+use crate::cli::bulk::{self, Run, counted};
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::out::tell;
+use crate::cli::store;
+use crate::model::id::TaskId;
+use crate::store::Unavailable;
+use crate::store::sqlite::{CHUNK, Desk, TaskWalk};
+
+/// Changes the tasks in `state`, or in those that the act means, that the filter means.
+pub(super) fn matching(act: &Act, which: &Which, state: Option<&str>) -> Result<Exit, Stop> {
+    let filter = which.pick.filter()?;
+    let mut desk = store::desk(&which.store.store)?;
+    let states = state.as_slice();
+    let states = if states.is_empty() {
+        act.states()
+    } else {
+        states
+    };
+    let walk = |desk: &Desk| desk.walk_tasks(filter.clone(), states);
+    if which.pick.is_empty() && which.bulk.needs_yes() {
+        let mut walk = walk(&desk).map_err(store::unavailable)?;
+        let count = count(&desk, &mut walk).map_err(store::unavailable)?;
+        let states = states.join(" or ");
+        let would = format!(
+            "{} every {states} task, {} now",
+            act.verb(),
+            counted(count, "task")
+        );
+        return Err(bulk::refuse_everything(&would, pick::FLAGS));
+    }
+    let by = which.bulk.by();
+    let run = which.bulk.run(&by);
+    let mut tally = Tally::of(act, run);
+    let walked = walk(&desk).and_then(|mut walk| go(&mut desk, act, &mut walk, run, &mut tally));
+    which.out.print(&tally)?;
+    walked.map_err(|error| {
+        let done = counted(tally.matched(), "task");
+        bulk::stopped(&done, "the same command goes on with the others", error)
+    })?;
+    Ok(tally.exit())
+}
+
+fn count(desk: &Desk, walk: &mut TaskWalk) -> Result<usize, Unavailable> {
+    let mut count = 0;
+    loop {
+        let tasks = desk.next_tasks(walk)?;
+        if tasks.is_empty() {
+            return Ok(count);
+        }
+        count += tasks.len();
+    }
+}
+
+/// A task that is in another state by the time it is reached is not meant any more.
+fn go(
+    desk: &mut Desk,
+    act: &Act,
+    walk: &mut TaskWalk,
+    run: Run<'_>,
+    tally: &mut Tally,
+) -> Result<(), Unavailable> {
+    loop {
+        let tasks = desk.next_tasks(walk)?;
+        let Some(last) = tasks.last() else {
+            return Ok(());
+        };
+        let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+        let changes = act.run(desk, &ids, run)?;
+        let changes = tasks.iter().zip(&changes);
+        for (task, change) in changes.filter(|(_, change)| !change.is_settled) {
+            tally.add(Some(task), change);
+        }
+        if tasks.len() == CHUNK {
+            let so_far = counted(tally.matched(), "task");
+            tell(&format!("{so_far} so far, up to {}", last.id));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Which tasks a command means: a filter, told by flags.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::cli::args::{Parsed, filled};
+use crate::cli::exit::Stop;
+use crate::cli::moment::TimeFlags;
+use crate::clock;
+use crate::model::failure::FailureKind;
+use crate::store::sqlite::TaskFilter;
+
+/// The flags, as a refusal names them.
+pub(super) const FLAGS: &str = "--rule, --room, --since, --until, --failure or --destination";
+
+/// What the tasks have in common, beside their state.
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cli) struct Pick {
+    /// Only tasks of this rule
+    #[arg(long, value_parser = Parsed::by(filled))]
+    rule: Option<String>,
+    /// Only tasks of this room
+    #[arg(long, value_parser = Parsed::by(filled))]
+    room: Option<String>,
+    #[command(flatten)]
+    time: TimeFlags,
+    /// Only tasks whose last failure is of this kind
+    #[arg(long, value_name = "KIND", value_parser = failure_kind())]
+    failure: Option<FailureKind>,
+    /// Only tasks whose next step goes to this destination
+    #[arg(long, value_name = "NAME", value_parser = Parsed::by(filled))]
+    destination: Option<String>,
+}
+
+fn failure_kind() -> impl TypedValueParser<Value = FailureKind> {
+    let names = FailureKind::ALL.iter().map(|kind| kind.name());
+    PossibleValuesParser::new(names).try_map(|name| {
+        let kind = FailureKind::ALL.iter().find(|kind| kind.name() == name);
+        kind.copied().ok_or("no such kind")
+    })
+}
+
+impl Pick {
+    /// Whether it means every task.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rule.is_none()
+            && self.room.is_none()
+            && self.time.is_empty()
+            && self.failure.is_none()
+            && self.destination.is_none()
+    }
+
+    /// The filter, for tasks in any state.
+    pub(super) fn filter(&self) -> Result<TaskFilter, Stop> {
+        let (since, until) = self.time.bounds(clock::now())?;
+        Ok(TaskFilter {
+            rule: self.rule.clone(),
+            room: self.room.clone(),
+            since,
+            until,
+            failure: self.failure,
+            destination: self.destination.clone(),
+            ..TaskFilter::default()
+        })
+    }
+}

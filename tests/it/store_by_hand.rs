@@ -1,0 +1,684 @@
+//! What a person does to many tasks and events at once, beside the service.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::event::Event;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::id::{EventId, TaskId};
+use aftertake::model::intervention::{Act, By};
+use aftertake::model::moves::MovePhase;
+use aftertake::model::plan::{Plan, Turn};
+use aftertake::model::restart::Restart;
+use aftertake::model::task::{Lane, RevisionId};
+use aftertake::model::time::Timestamp;
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{
+    CHUNK, CancelOutcome, Desk, EventFilter, Replay, ReplayOutcome, Replayed, RetryOutcome, Scope,
+    SqliteStore, StoppedTask, TaskFilter, TaskRow, Under,
+};
+use aftertake::store::{Arrival, JournalEntry, Retention, Store};
+
+use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, moved, notify, one, open};
+
+const LATER: Timestamp = Timestamp::from_millis(NOW.millis() + 3_600_000);
+
+/// A store and a desk beside it.
+struct Office {
+    store: SqliteStore,
+    desk: Desk,
+    path: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Office {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        Self {
+            store: open(&path),
+            desk: desk(&path),
+            path,
+            _dir: dir,
+        }
+    }
+
+    async fn store(&self, arrival: Arrival) {
+        self.store.record(arrival, vec![]).await.unwrap();
+    }
+
+    /// Ends the only task that is due in the lane.
+    async fn end(&self, lane: Lane, transition: Transition) -> TaskId {
+        let claim = one(&self.store, lane, NOW).await;
+        let id = claim.task().id;
+        end(&self.store, claim, transition).await;
+        id
+    }
+
+    /// Stores a task that notifies and dies at it.
+    async fn dead(&self, key: &str, kind: FailureKind) -> TaskId {
+        self.store(notify(key, 1)).await;
+        self.end(lane(), bury(kind)).await
+    }
+
+    /// Stores a task that dies in the middle of its rename.
+    async fn half_moved(&self, phase: MovePhase) -> (EventId, TaskId) {
+        self.store(arrival("k", 1, &[("move", bucket(), Turn::Needed)]))
+            .await;
+        let claim = one(&self.store, bucket(), NOW).await;
+        let entry = JournalEntry::Manifest(vec![moved(0, phase)]);
+        self.store.journal(&claim, entry).await.unwrap();
+        let ids = (claim.event().id, claim.task().id);
+        end(&self.store, claim, bury(FailureKind::Denied)).await;
+        ids
+    }
+
+    /// Everything that is known of all tasks.
+    fn everything(&self) -> String {
+        let filter = TaskFilter {
+            limit: 10_000,
+            ..TaskFilter::default()
+        };
+        let tasks = self.desk.tasks(&filter).unwrap();
+        let detail = |task: &TaskRow| format!("{:?}\n", self.desk.task(task.id).unwrap());
+        tasks.iter().map(detail).collect()
+    }
+
+    async fn forget(&self, history: Duration) {
+        let keep = Retention {
+            history,
+            dedup_horizon: history * 10,
+        };
+        let later = NOW.plus(history * 2);
+        self.store.prune(keep, later).await.unwrap();
+    }
+}
+
+fn desk(path: &Path) -> Desk {
+    Desk::open(path, sparkrtc::decode).unwrap()
+}
+
+fn bury(kind: FailureKind) -> Transition {
+    let why = Failure::new(kind, "no");
+    Transition::Bury { why }
+}
+
+fn ada() -> By {
+    By {
+        person: Some("ada".into()),
+        why: Some("ticket 7".into()),
+    }
+}
+
+fn under(restart: &dyn Fn(&StoppedTask) -> Result<Restart, String>) -> Under<'_> {
+    Under {
+        revision: RevisionId::of("today"),
+        text: "today",
+        restart,
+    }
+}
+
+/// A plan of tasks that notify, one for each rule.
+fn planning<'a>(rules: &'a [&'a str]) -> impl Fn(&Event, u32) -> Plan + 'a {
+    move |event, generation| {
+        let rules: Vec<_> = rules
+            .iter()
+            .map(|rule| (*rule, lane(), Turn::NotNeeded))
+            .collect();
+        let mut plan = arrival("any", 1, &rules).plan;
+        plan.revision = RevisionId::of("today");
+        for task in &mut plan.tasks {
+            task.generation = generation;
+            task.id = TaskId::derive(event.id, &task.rule, generation);
+        }
+        plan
+    }
+}
+
+fn replay(scope: Scope, plan: &dyn Fn(&Event, u32) -> Plan) -> Replay<'_> {
+    Replay {
+        scope,
+        plan,
+        rules: "today",
+    }
+}
+
+/// Rules of the tasks that were made, rules that match and rules that wait.
+fn made(outcome: &ReplayOutcome) -> (Vec<&str>, usize, usize) {
+    let ReplayOutcome::Planned(Replayed {
+        tasks,
+        matches,
+        unfinished,
+    }) = outcome
+    else {
+        panic!("{outcome:?}")
+    };
+    let rules = tasks.iter().map(|task| task.rule.as_str()).collect();
+    (rules, *matches, *unfinished)
+}
+
+#[tokio::test]
+async fn rehearsal_says_what_a_retry_does_and_changes_nothing() {
+    let mut office = Office::new();
+    let dead = office.dead("dead", FailureKind::Refused).await;
+    office.store(notify("waits", 2)).await;
+    let waits = TaskId::derive(notify("waits", 2).event.id, "announce", 0);
+    let nobody = TaskId::from_bytes([0; 16]);
+    let ids = [dead, waits, nobody, dead];
+    let before = office.everything();
+    let rehearsed = office.desk.rehearse_retry(&ids, None).unwrap();
+    assert_eq!(office.everything(), before);
+
+    let by = ada();
+    let done = office.desk.retry_all(&ids, None, &by, LATER).unwrap();
+    let ready = RetryOutcome::InState("ready");
+    let expected = [RetryOutcome::Requeued, ready.clone(), RetryOutcome::Unknown];
+    assert_eq!(rehearsed[..3], expected);
+    assert_eq!((&done[..3], &done[3]), (&expected[..], &ready));
+    let again = one(&office.store, lane(), NOW).await;
+    assert_eq!(again.task().id, waits, "the other one is due later");
+    let again = one(&office.store, lane(), LATER).await;
+    assert_eq!((again.task().tries, again.task().since), (1, LATER));
+}
+
+#[tokio::test]
+async fn what_a_person_does_is_part_of_the_history_and_forgotten_with_it() {
+    let mut office = Office::new();
+    let id = office.dead("k", FailureKind::Refused).await;
+    office.store(notify("newest", 2)).await;
+    let by = ada();
+    office.desk.retry_all(&[id], None, &by, NOW).unwrap();
+    office.desk.cancel_all(&[id], &by, LATER).unwrap();
+    let refused = office.desk.cancel_all(&[id], &by, LATER).unwrap();
+    assert_eq!(refused, [CancelOutcome::InState("cancelled")]);
+
+    let detail = office.desk.task(id).unwrap().unwrap();
+    let [retried, cancelled] = &detail.interventions[..] else {
+        panic!("{:?}", detail.interventions)
+    };
+    assert_eq!((retried.act, cancelled.act), (Act::Retried, Act::Cancelled));
+    assert_eq!(retried.was.as_deref(), Some("dead"));
+    assert_eq!(retried.failure.as_ref().unwrap().reason, "no");
+    assert_eq!((retried.at, cancelled.at), (NOW, LATER));
+    assert_eq!(cancelled.was.as_deref(), Some("ready"));
+    let told = (cancelled.by.as_deref(), cancelled.why.as_deref());
+    assert_eq!(told, (Some("ada"), Some("ticket 7")));
+    let event = office.desk.event(detail.row.event).unwrap().unwrap();
+    assert_eq!(event.interventions[0], (id, retried.clone()));
+
+    office.forget(Duration::from_hours(24)).await;
+    let detail = office.desk.task(id).unwrap().unwrap();
+    assert!(detail.interventions.is_empty());
+}
+
+#[tokio::test]
+async fn task_under_other_rules_goes_on_where_they_say() {
+    let mut office = Office::new();
+    let id = office.dead("k", FailureKind::Refused).await;
+    let crm = Lane::Destination("crm".into());
+    let restart = |stopped: &StoppedTask| {
+        assert_eq!((stopped.task.id, stopped.task.step), (id, 0));
+        assert_eq!(stopped.event.fields.room_id.as_deref(), Some("class-7"));
+        assert_eq!(stopped.place.as_ref().unwrap().key, "k");
+        assert_eq!(stopped.rules, None, "the test stored none");
+        Ok(Restart {
+            step: 2,
+            lane: Lane::Destination("crm".into()),
+            turn: Turn::NotNeeded,
+            renames: vec![],
+        })
+    };
+    let by = ada();
+    let done = office
+        .desk
+        .retry_all(&[id], Some(&under(&restart)), &by, NOW)
+        .unwrap();
+    assert_eq!(done, [RetryOutcome::Requeued]);
+    let again = one(&office.store, crm, NOW).await;
+    let task = again.task();
+    assert_eq!((task.id, task.step, task.tries), (id, 2, 1));
+    assert_eq!(task.revision, RevisionId::of("today"));
+    let kept = office.store.revision(task.revision).await.unwrap();
+    assert_eq!(kept.as_deref(), Some("today"));
+    let detail = office.desk.task(id).unwrap().unwrap();
+    let rules = detail.interventions[0].rules.clone();
+    assert_eq!(rules, Some(RevisionId::of("today").to_string()));
+}
+
+#[tokio::test]
+async fn task_that_other_rules_refuse_stays_as_it_is() {
+    let mut office = Office::new();
+    let id = office.dead("k", FailureKind::Refused).await;
+    let restart = |_: &StoppedTask| Err("no such rule".to_owned());
+    let before = office.everything();
+    let by = ada();
+    let done = office
+        .desk
+        .retry_all(&[id], Some(&under(&restart)), &by, NOW)
+        .unwrap();
+    assert_eq!(done, [RetryOutcome::Refused("no such rule".into())]);
+    assert_eq!(office.everything(), before);
+}
+
+#[tokio::test]
+async fn what_own_rules_moved_is_not_left_to_other_rules() {
+    for (phase, word) in [
+        (MovePhase::Planned, "half done"),
+        (MovePhase::Copied, "half done"),
+        (MovePhase::Moved, "has moved the recording"),
+        (MovePhase::Undone, ""),
+    ] {
+        let mut office = Office::new();
+        let (_, id) = office.half_moved(phase).await;
+        let restart = |_: &StoppedTask| {
+            Ok(Restart {
+                step: 0,
+                lane: bucket(),
+                turn: Turn::Needed,
+                renames: vec![0],
+            })
+        };
+        let under = under(&restart);
+        let by = ada();
+        let rehearsed = office.desk.rehearse_retry(&[id], Some(&under)).unwrap();
+        let done = office.desk.retry_all(&[id], Some(&under), &by, NOW);
+        let done = done.unwrap();
+        assert_eq!(rehearsed, done);
+        match &done[0] {
+            RetryOutcome::Requeued => assert_eq!(phase, MovePhase::Undone),
+            RetryOutcome::Refused(why) => {
+                assert!(!word.is_empty() && why.contains(word), "{phase:?}: {why}");
+                let own = office.desk.retry_all(&[id], None, &by, NOW).unwrap();
+                assert_eq!(own, [RetryOutcome::Requeued]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn rename_that_was_passed_hinders_no_later_step_under_other_rules() {
+    let mut office = Office::new();
+    let (_, id) = office.half_moved(MovePhase::Moved).await;
+    let restart = |_: &StoppedTask| {
+        Ok(Restart {
+            step: 1,
+            lane: lane(),
+            turn: Turn::NotNeeded,
+            renames: vec![2],
+        })
+    };
+    let done = office
+        .desk
+        .retry_all(&[id], Some(&under(&restart)), &ada(), NOW);
+    assert_eq!(done.unwrap(), [RetryOutcome::Requeued]);
+}
+
+#[tokio::test]
+async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
+    let mut office = Office::new();
+    let id = office.dead("k", FailureKind::Refused).await;
+    office.store(notify("newest", 2)).await;
+    let ids = [id];
+    let rehearsed = office.desk.rehearse_cancel(&ids).unwrap();
+    let done = office.desk.cancel_all(&ids, &ada(), NOW).unwrap();
+    assert_eq!(
+        (rehearsed, &done[..]),
+        (done.clone(), &[CancelOutcome::Cancelled][..])
+    );
+    let figures = office.store.figures(NOW).await.unwrap();
+    assert_eq!((figures.dead, figures.cancelled, figures.ready), (0, 1, 1));
+    let day = Duration::from_hours(24);
+    let keep = Retention {
+        history: day,
+        dedup_horizon: day,
+    };
+    let pruned = office.store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    assert_eq!(pruned.tasks, 1);
+}
+
+#[tokio::test]
+async fn dead_task_with_copies_left_is_cancelled_by_the_service_which_removes_them() {
+    let mut office = Office::new();
+    let (_, id) = office.half_moved(MovePhase::Copied).await;
+    let done = office.desk.cancel_all(&[id], &ada(), NOW).unwrap();
+    assert_eq!(done, [CancelOutcome::Requested]);
+    let again = office.desk.cancel_all(&[id], &ada(), NOW).unwrap();
+    assert_eq!(again, [CancelOutcome::Requested]);
+    let detail = office.desk.task(id).unwrap().unwrap();
+    assert_eq!(detail.interventions.len(), 1, "it was asked for once");
+    let claim = one(&office.store, bucket(), NOW).await;
+    assert!(claim.cancel_requested());
+    assert_eq!(claim.task().tries, 1);
+    end(&office.store, claim, Transition::Cancel).await;
+    let figures = office.store.figures(NOW).await.unwrap();
+    let left = (figures.dead, figures.ready, figures.running);
+    assert_eq!((left, figures.cancelled), ((0, 0, 0), 1));
+}
+
+#[tokio::test]
+async fn list_and_walk_mean_the_same_tasks() {
+    let office = Office::new();
+    let first = office.dead("refused", FailureKind::Refused).await;
+    let mut late = notify("timeout", 1);
+    let mut event = Event::clone(&late.event);
+    (event.received, event.fields.room_id) = (LATER, Some("lab-1".into()));
+    late.event = event.into();
+    office.store(late).await;
+    let claims = claim(&office.store, lane(), LATER).await;
+    for claim in claims {
+        end(&office.store, claim, bury(FailureKind::Timeout)).await;
+    }
+    let rules = [("other", bucket(), Turn::Needed)];
+    office.store(arrival("waits", 1, &rules)).await;
+
+    let all = TaskFilter {
+        limit: 10,
+        ..TaskFilter::default()
+    };
+    let some = |change: &dyn Fn(&mut TaskFilter)| {
+        let mut filter = all.clone();
+        change(&mut filter);
+        filter
+    };
+    for (filter, expected) in [
+        (some(&|_| ()), 3),
+        (some(&|one| one.rule = Some("announce".into())), 2),
+        (some(&|one| one.room = Some("lab-1".into())), 1),
+        (some(&|one| one.since = Some(LATER)), 1),
+        (some(&|one| one.until = Some(LATER)), 2),
+        (some(&|one| one.since = Some(NOW)), 3),
+        (some(&|one| one.until = Some(NOW)), 0),
+        (some(&|one| one.failure = Some(FailureKind::Timeout)), 1),
+        (some(&|one| one.destination = Some("lms".into())), 2),
+        (some(&|one| one.destination = Some("b".into())), 0),
+    ] {
+        for (state, count) in [(None, 3), (Some("dead"), 2)] {
+            let filter = TaskFilter {
+                state: state.map(str::to_owned),
+                ..filter.clone()
+            };
+            let mut listed = office.desk.tasks(&filter).unwrap();
+            listed.reverse();
+            let states = state.map_or(vec!["ready", "dead"], |state| vec![state]);
+            let mut walk = office.desk.walk_tasks(filter.clone(), &states).unwrap();
+            let walked = office.desk.next_tasks(&mut walk).unwrap();
+            assert_eq!(listed, walked, "{filter:?}");
+            assert!(listed.len() <= count);
+            if state.is_none() {
+                assert_eq!(listed.len(), expected, "{filter:?}");
+            }
+        }
+    }
+    let mut walk = office.desk.walk_tasks(all.clone(), &["dead"]).unwrap();
+    let dead = office.desk.next_tasks(&mut walk).unwrap();
+    assert_eq!((dead.len(), dead[0].id), (2, first));
+    let mut walk = office.desk.walk_tasks(all, &["done", "running"]).unwrap();
+    assert!(office.desk.next_tasks(&mut walk).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
+    let mut office = Office::new();
+    let count = CHUNK * 2 + 1;
+    for number in 0..count {
+        office.store(notify(&format!("{number}"), 1)).await;
+    }
+    let states = ["ready", "dead"];
+    let mut walk = office.desk.walk_tasks(TaskFilter::default(), &states);
+    let walk = walk.as_mut().unwrap();
+    let mut events = office.desk.walk_events(EventFilter::default());
+    let events = events.as_mut().unwrap();
+    office.store(notify("came later", 1)).await;
+    let mut met: Vec<TaskId> = Vec::new();
+    loop {
+        let ids: Vec<TaskId> = office
+            .desk
+            .next_tasks(walk)
+            .unwrap()
+            .iter()
+            .map(|row| row.id)
+            .collect();
+        if ids.is_empty() {
+            break;
+        }
+        assert!(ids.len() <= CHUNK);
+        office.desk.cancel_all(&ids, &ada(), NOW).unwrap();
+        office.desk.retry_all(&ids, None, &ada(), NOW).unwrap();
+        met.extend(ids);
+    }
+    assert_eq!(met.len(), count);
+    met.sort_unstable();
+    met.dedup();
+    assert_eq!(met.len(), count);
+    let mut chunks = Vec::new();
+    loop {
+        let chunk = office.desk.next_events(events).unwrap().len();
+        if chunk == 0 {
+            break;
+        }
+        chunks.push(chunk);
+    }
+    assert_eq!(chunks, [CHUNK, CHUNK, 1]);
+}
+
+#[tokio::test]
+async fn events_are_met_by_room_and_time_of_arrival() {
+    let office = Office::new();
+    office.store(notify("k", 1)).await;
+    for (filter, expected) in [
+        (EventFilter::default(), 1),
+        (
+            EventFilter {
+                room: Some("class-7".into()),
+                since: Some(NOW),
+                until: Some(LATER),
+                limit: 0,
+            },
+            1,
+        ),
+        (
+            EventFilter {
+                room: Some("class-8".into()),
+                ..EventFilter::default()
+            },
+            0,
+        ),
+        (
+            EventFilter {
+                since: Some(LATER),
+                ..EventFilter::default()
+            },
+            0,
+        ),
+        (
+            EventFilter {
+                until: Some(NOW),
+                ..EventFilter::default()
+            },
+            0,
+        ),
+    ] {
+        let listed = EventFilter {
+            limit: 10,
+            ..filter.clone()
+        };
+        let listed = office.desk.events(&listed).unwrap();
+        let mut walk = office.desk.walk_events(filter.clone()).unwrap();
+        assert_eq!(office.desk.next_events(&mut walk).unwrap(), listed);
+        assert_eq!(listed.len(), expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
+    let mut office = Office::new();
+    office.store(notify("k", 1)).await;
+    let event = notify("k", 1).event.id;
+    office.end(lane(), Transition::Finish).await;
+    let plan = planning(&["announce", "added"]);
+    let missing = replay(Scope::Missing, &plan);
+    let before = office.everything();
+    let rehearsed = office.desk.rehearse_replay(&[event], &missing).unwrap();
+    assert_eq!(office.everything(), before);
+    let by = ada();
+    let done = office.desk.replay(&[event], &missing, &by, LATER).unwrap();
+    assert_eq!(rehearsed, done);
+    assert_eq!(made(&done[0]), (vec!["added"], 2, 0));
+    let again = office.desk.replay(&[event], &missing, &by, LATER).unwrap();
+    assert_eq!(made(&again[0]), (vec![], 2, 0));
+
+    assert!(claim(&office.store, lane(), NOW).await.is_empty());
+    let claim = one(&office.store, lane(), LATER).await;
+    let task = claim.task();
+    assert_eq!((task.rule.as_str(), task.generation), ("added", 0));
+    assert_eq!((task.since, task.tries), (LATER, 1));
+    assert_eq!(task.revision, RevisionId::of("today"));
+    assert_eq!(claim.event().received, NOW);
+    let kept = office.store.revision(task.revision).await.unwrap();
+    assert_eq!(kept.as_deref(), Some("today"));
+    let detail = office.desk.task(task.id).unwrap().unwrap();
+    let [replayed] = &detail.interventions[..] else {
+        panic!("{:?}", detail.interventions)
+    };
+    assert_eq!((replayed.act, replayed.at), (Act::Replayed, LATER));
+    assert_eq!(replayed.was, None);
+}
+
+#[tokio::test]
+async fn full_replay_is_a_generation_of_its_own_except_where_work_still_waits() {
+    let mut office = Office::new();
+    let event = notify("k", 1).event.id;
+    office.store(notify("k", 1)).await;
+    let plan = planning(&["announce", "added"]);
+    let all = replay(Scope::All, &plan);
+    let by = ada();
+    let first = office.desk.replay(&[event], &all, &by, NOW).unwrap();
+    assert_eq!(made(&first[0]), (vec!["added"], 2, 1));
+    let twice = office.desk.replay(&[event], &all, &by, NOW).unwrap();
+    assert_eq!(made(&twice[0]), (vec![], 2, 2));
+    for claim in claim(&office.store, lane(), NOW).await {
+        end(&office.store, claim, Transition::Finish).await;
+    }
+    let third = office.desk.replay(&[event], &all, &by, NOW).unwrap();
+    assert_eq!(made(&third[0]), (vec!["announce", "added"], 2, 0));
+    let mut again = claim(&office.store, lane(), NOW).await;
+    again.sort_by_key(|claim| claim.task().rule.clone());
+    let tasks = again
+        .iter()
+        .map(|claim| (claim.task().id, claim.task().generation));
+    let expected = ["added", "announce"].map(|rule| (TaskId::derive(event, rule, 2), 2));
+    assert_eq!(tasks.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn event_that_no_rule_matched_gets_its_first_tasks_by_a_replay() {
+    let mut office = Office::new();
+    office.store(arrival("k", 1, &[])).await;
+    let event = notify("k", 1).event.id;
+    for scope in [Scope::Missing, Scope::All] {
+        let plan = planning(&["other"]);
+        let rehearsed = office.desk.rehearse_replay(&[event], &replay(scope, &plan));
+        assert_eq!(made(&rehearsed.unwrap()[0]), (vec!["other"], 1, 0));
+    }
+    let plan = planning(&["other"]);
+    let missing = replay(Scope::Missing, &plan);
+    office.desk.replay(&[event], &missing, &ada(), NOW).unwrap();
+    let claim = one(&office.store, lane(), NOW).await;
+    assert_eq!(claim.task().id, TaskId::derive(event, "other", 0));
+    let shown = office.desk.event(event).unwrap().unwrap();
+    assert!(shown.skipped.is_empty(), "it matches by now: {shown:?}");
+    assert_eq!(shown.interventions[0].0, claim.task().id);
+}
+
+#[tokio::test]
+async fn replayed_task_waits_for_the_turn_of_its_recording() {
+    let mut office = Office::new();
+    let rules = |rule| [(rule, bucket(), Turn::Needed)];
+    office.store(arrival("k", 1, &rules("first"))).await;
+    let first = one(&office.store, bucket(), NOW).await;
+    let plan = |event: &Event, generation| {
+        let mut plan = arrival("k", 1, &rules("second")).plan;
+        plan.tasks[0].id = TaskId::derive(event.id, "second", generation);
+        plan
+    };
+    let missing = replay(Scope::Missing, &plan);
+    let event = first.event().id;
+    office.desk.replay(&[event], &missing, &ada(), NOW).unwrap();
+    assert!(claim(&office.store, bucket(), NOW).await.is_empty());
+    end(&office.store, first, Transition::Finish).await;
+    let second = one(&office.store, bucket(), NOW).await;
+    assert_eq!(second.task().rule, "second");
+}
+
+#[tokio::test]
+async fn event_is_not_replayed_over_objects_that_were_left_half_moved() {
+    let mut office = Office::new();
+    let (event, task) = office.half_moved(MovePhase::Copied).await;
+    let plan = planning(&["move", "added"]);
+    for scope in [Scope::Missing, Scope::All] {
+        let replay = replay(scope, &plan);
+        let done = office.desk.replay(&[event], &replay, &ada(), NOW);
+        assert_eq!(done.unwrap(), [ReplayOutcome::HalfMoved(task)]);
+    }
+    assert_eq!(office.store.figures(NOW).await.unwrap().ready, 0);
+}
+
+#[tokio::test]
+async fn event_without_its_body_or_unknown_is_not_replayed() {
+    let mut office = Office::new();
+    office.store(notify("k", 1)).await;
+    office.end(lane(), Transition::Finish).await;
+    office.store(notify("newest", 2)).await;
+    office.forget(Duration::from_hours(24)).await;
+    let plan = planning(&["added"]);
+    let replay = replay(Scope::Missing, &plan);
+    let events = [notify("k", 1).event.id, EventId::from_bytes([0; 16])];
+    let done = office.desk.replay(&events, &replay, &ada(), NOW).unwrap();
+    let expected = [ReplayOutcome::Forgotten, ReplayOutcome::Unknown];
+    assert_eq!(done, expected);
+    assert_eq!(
+        desk(&office.path)
+            .rehearse_replay(&events, &replay)
+            .unwrap(),
+        done
+    );
+}
+
+#[tokio::test]
+async fn event_has_no_more_tasks_than_it_can_name() {
+    let mut office = Office::new();
+    let event = notify("k", 1).event.id;
+    office.store(notify("k", 1)).await;
+    let names: Vec<String> = (0..65_536).map(|number| number.to_string()).collect();
+    let rules: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (count, is_full) in [(65_535, false), (65_536, true)] {
+        let plan = planning(&rules[..count]);
+        let replay = replay(Scope::Missing, &plan);
+        let done = office.desk.rehearse_replay(&[event], &replay).unwrap();
+        if is_full {
+            assert_eq!(done, [ReplayOutcome::Full]);
+        } else {
+            assert_eq!(made(&done[0]).0.len(), count);
+        }
+    }
+}
+
+#[tokio::test]
+async fn doomed_task_of_a_replay_is_dead_with_its_reason() {
+    let mut office = Office::new();
+    office.store(arrival("k", 1, &[])).await;
+    let event = notify("k", 1).event.id;
+    let good = planning(&["other"]);
+    let plan = |event: &Event, generation| {
+        let mut plan = good(event, generation);
+        plan.tasks[0].doomed = Some(Failure::new(FailureKind::Forbidden, "no bucket"));
+        plan
+    };
+    let missing = replay(Scope::Missing, &plan);
+    office.desk.replay(&[event], &missing, &ada(), NOW).unwrap();
+    let task = &office.desk.event(event).unwrap().unwrap().tasks[0];
+    assert_eq!(task.state, "dead");
+    assert_eq!(task.failure.as_ref().unwrap().reason, "no bucket");
+}
