@@ -7,6 +7,7 @@ mod by_hand;
 mod change;
 mod current;
 mod matching;
+mod moves;
 mod pick;
 mod row;
 mod show;

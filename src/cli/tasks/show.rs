@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::by_hand::intervention_text;
+use super::moves;
 use super::row::{FailureLine, TaskLine};
 use crate::callback::sparkrtc;
 use crate::cli::exit::{Exit, Stop};
@@ -167,19 +168,7 @@ impl Answer for Story<'_> {
         for attempt in &self.detail.attempts {
             text.push_str(&indented(&lines(&attempt_text(attempt)), "  "));
         }
-        if !self.moves.is_empty() {
-            text.push_str("\nmoves\n");
-        }
-        for MoveLine {
-            from,
-            to,
-            size,
-            phase,
-        } in &self.moves
-        {
-            let line = format!("{phase:<8} {size} bytes  {from} -> {to}");
-            let _ = writeln!(text, "  {}", one_line(&line));
-        }
+        text.push_str(&moves::text(&self.detail.moves));
         if !self.interventions.is_empty() {
             text.push_str("\nby hand\n");
         }
