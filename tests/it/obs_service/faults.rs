@@ -3,16 +3,15 @@
 use tokio::task::JoinSet;
 
 use super::{Make, TAKES};
-use crate::support::fake_obs::{Fault, Gate, Kind, Recorded};
+use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::stage::Stage;
 
 type Strikes = fn(&Recorded) -> bool;
 
-/// What can happen to a request, and to which it can. The last five on object buckets
-/// only: a file system differs in what is asked of it, not in how answers are lost.
-fn faults(kind: Kind) -> Vec<(Fault, Strikes)> {
+/// What can happen to a request, and to which it can.
+fn faults() -> [(Fault, Strikes); 10] {
     let any: Strikes = |_| true;
-    let mut faults = vec![
+    [
         (Fault::Refuse(503, "ServiceUnavailable"), any),
         (Fault::RefuseAfter(500, "InternalError"), any),
         (Fault::ErrorInside("InternalError"), answers_early),
@@ -23,11 +22,7 @@ fn faults(kind: Kind) -> Vec<(Fault, Strikes)> {
         (Fault::NothingInside, answers_early),
         (Fault::CutAnswer, |request| request.method != "HEAD"),
         (Fault::Stale, reads),
-    ];
-    if kind != Kind::Objects {
-        faults.truncate(5);
-    }
-    faults
+    ]
 }
 
 /// Whether a 200 can hold an error there.
@@ -39,11 +34,11 @@ fn reads(request: &Recorded) -> bool {
     matches!(request.method.as_str(), "GET" | "HEAD") && !request.key.is_empty()
 }
 
-/// The bucket's kind, and the requests of a run without faults.
-async fn clean_run(make: Make) -> (Kind, Vec<Recorded>) {
+/// The requests of a run without faults.
+async fn clean_run(make: Make) -> Vec<Recorded> {
     let stage = Stage::new(make).await;
     stage.play("a run without faults").await;
-    (stage.take.kind, stage.obs.requests())
+    stage.obs.requests()
 }
 
 /// The first request that changes anything: a 404 is early up to there.
@@ -56,9 +51,9 @@ fn first_change(requests: &[Recorded]) -> usize {
 async fn recording_moves_whole_though_any_request_fails_in_any_way() {
     let mut cases = JoinSet::new();
     for make in TAKES {
-        let (kind, requests) = clean_run(make).await;
+        let requests = clean_run(make).await;
         let changed = first_change(&requests);
-        for (fault, strikes) in faults(kind) {
+        for (fault, strikes) in faults() {
             let early = matches!(fault, Fault::Refuse(404, _));
             let numbers: Vec<usize> = requests
                 .iter()
@@ -89,7 +84,7 @@ async fn recording_moves_whole_though_any_request_fails_in_any_way() {
 async fn recording_moves_whole_though_the_process_is_killed_at_any_request() {
     let mut cases = JoinSet::new();
     for make in TAKES {
-        let requests = clean_run(make).await.1.len();
+        let requests = clean_run(make).await.len();
         for hold in [Fault::Hold, Fault::HoldAfter] {
             cases.spawn(async move {
                 for number in 0..requests {
