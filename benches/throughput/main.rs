@@ -9,6 +9,7 @@
 #![expect(clippy::print_stderr, reason = "progress is told beside the figures")]
 
 mod accept;
+mod apart;
 mod claim;
 mod counterpart;
 mod deliver;
@@ -82,6 +83,8 @@ enum Measure {
     Claim,
     /// From the answer to the receiver at 100 callbacks a second.
     Latency,
+    /// Delivering beside a destination that hangs, against one that answers.
+    Apart,
     /// Moving a long recording at OBS, against as many bare requests.
     Rename,
 }
@@ -117,6 +120,9 @@ async fn main() {
     }
     if options.measures(Measure::Latency) {
         latency::measure(&options, &mut report).await;
+    }
+    if options.measures(Measure::Apart) {
+        apart::measure(&options, &mut report).await;
     }
     if options.measures(Measure::Rename) {
         rename::measure(&options, &mut report).await;
