@@ -9,7 +9,6 @@
 mod carry;
 mod close;
 mod ended;
-mod gate;
 mod in_force;
 mod journal;
 pub mod lane;

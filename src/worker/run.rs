@@ -110,8 +110,9 @@ impl Runner {
             }
             Err(reason) => (waiting(&claim, reason), Room::None),
         };
-        // The permit is kept until the end is stored: what runs stays bounded though the
-        // store be away, and a lane of one runs its tasks one after the other.
+        if !matches!(room, Room::Same) {
+            permit.leave_lane();
+        }
         Ok(match (self.apply(claim, settlement).await?, room) {
             (Applied::Continues(claim), Room::Same) => Some((*claim, permit)),
             (Applied::Continues(claim), Room::Other(permit)) => Some((*claim, permit)),

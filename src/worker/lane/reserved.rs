@@ -1,0 +1,48 @@
+//! The room that one claim may fill.
+
+use std::collections::BTreeMap;
+
+use super::permit::{Permit, Refused};
+use crate::model::breaker::Shut;
+use crate::model::task::Lane;
+use crate::model::time::Timestamp;
+use crate::store::LaneRoom;
+
+/// Permits taken for a claim.
+#[derive(Debug, Default)]
+pub struct Reserved {
+    pub(super) permits: BTreeMap<Lane, Vec<Permit>>,
+    /// Whether some lane had no permit left.
+    pub full: bool,
+    /// When a lane that lets nothing through now does so again.
+    pub opens: Option<Timestamp>,
+}
+
+impl Reserved {
+    /// Of a lane with a permit, the store says whether there is more to claim.
+    pub(super) fn note(&mut self, lane: &Lane, refused: &Refused) {
+        if self.permits.contains_key(lane) {
+            return;
+        }
+        match refused {
+            Refused::Full => self.full = true,
+            Refused::Shut(Shut(until)) => {
+                self.opens = [self.opens, *until].into_iter().flatten().min();
+            }
+        }
+    }
+
+    /// What to ask the store for.
+    pub fn room(&self) -> Vec<LaneRoom> {
+        let room = |(lane, permits): (&Lane, &Vec<Permit>)| LaneRoom {
+            lane: lane.clone(),
+            free: permits.len(),
+        };
+        self.permits.iter().map(room).collect()
+    }
+
+    /// The permit for a claimed task of this lane.
+    pub fn take(&mut self, lane: &Lane) -> Option<Permit> {
+        self.permits.get_mut(lane)?.pop()
+    }
+}
