@@ -4,6 +4,7 @@
 //! step does the same, and `rules try` shows what the service would do. What an event put
 //! into a template is never trusted to be a key, a header or a path: it is checked here.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ pub fn render(
         earlier,
         context,
         room,
-        names: context.names(&rule.name, room),
+        names: LazyCell::new(Box::new(move || context.names(&rule.name, room))),
     };
     if let Some(reason) = scene.skipped()? {
         return Ok(Rendering::Skip(reason));
@@ -88,7 +89,8 @@ struct Scene<'a> {
     earlier: &'a [Step],
     context: &'a Context<'a>,
     room: Option<&'a RoomEntry>,
-    names: Names,
+    /// Gathered when the first template asks: many steps have none.
+    names: LazyCell<Names, Box<dyn FnOnce() -> Names + 'a>>,
 }
 
 impl Scene<'_> {

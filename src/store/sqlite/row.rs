@@ -19,7 +19,7 @@ use crate::model::time::Timestamp;
 /// no rules file is long enough to have 65,536 rules.
 pub(super) const TASK_BITS: u32 = 16;
 
-/// The columns that [`TaskRow::read`] takes, of `tasks`. A macro, so that statements are
+/// The columns that [`TaskRow::read`] takes by their number, of `tasks`. A macro, so that statements are
 /// constants.
 macro_rules! task_columns {
     () => {
@@ -50,24 +50,24 @@ pub(super) struct TaskRow {
 impl TaskRow {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            seq: row.get("seq")?,
-            id: TaskId::from_bytes(row.get("id")?),
-            rule: row.get("rule")?,
-            generation: row.get("generation")?,
-            revision: RevisionId::from_number(row.get("revision")?),
-            step: row.get("step")?,
-            tries: row.get("tries")?,
-            attempt: row.get("attempt")?,
-            since: Timestamp::from_millis(row.get("since")?),
-            outputs: outputs(row.get("outputs")?),
-            lane: row.get("lane")?,
-            recording: recording(row.get("recording")?),
-            turn: if row.get("needs_turn")? {
+            seq: row.get(0)?,
+            id: TaskId::from_bytes(row.get(1)?),
+            rule: row.get(2)?,
+            generation: row.get(3)?,
+            revision: RevisionId::from_number(row.get(4)?),
+            step: row.get(5)?,
+            tries: row.get(6)?,
+            attempt: row.get(7)?,
+            since: Timestamp::from_millis(row.get(8)?),
+            outputs: outputs(row.get(9)?),
+            lane: row.get(10)?,
+            recording: recording(row.get(11)?),
+            turn: if row.get(12)? {
                 Turn::Needed
             } else {
                 Turn::NotNeeded
             },
-            cancel: row.get("cancel")?,
+            cancel: row.get(13)?,
         })
     }
 
