@@ -10,7 +10,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, MovePhase, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
-use crate::object::{Attributes, ObjectMeta};
+use crate::object::ObjectMeta;
 
 /// The longest key in bytes that OBS takes.
 const KEY_LIMIT: usize = 1024;
@@ -29,19 +29,29 @@ pub(super) struct Member {
     pub(super) named: Place,
     /// Where it is: elsewhere when an earlier task of the recording moved it.
     pub(super) at: Place,
-    pub(super) size: u64,
-    pub(super) etag: String,
-    pub(super) attributes: Attributes,
+    pub(super) meta: ObjectMeta,
 }
 
 /// What is known beside the members.
 #[derive(Debug)]
-pub(super) struct Circumstances<'a> {
+pub(super) struct Known<'a> {
     /// What stands at the targets.
     pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
     /// The newest completed move from each named place, by earlier tasks.
     pub(super) earlier: &'a BTreeMap<Place, Move>,
-    pub(super) on_conflict: OnConflict,
+}
+
+/// A manifest in the making.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    route: Route<'a>,
+    on_conflict: OnConflict,
+    moves: Vec<Move>,
+    /// Whether a segment is taken away from where an earlier task put it.
+    pub(super) fetches: bool,
+    /// The playlist that an earlier task put beside such segments: a move that only
+    /// deletes it.
+    outdated: Option<Move>,
 }
 
 impl Route<'_> {
@@ -96,35 +106,126 @@ impl Route<'_> {
     }
 }
 
-/// The moves of `members`, in their order, numbered. `Conflict` when a target is taken.
-pub(super) fn manifest(
-    route: Route<'_>,
-    members: &[Member],
-    known: &Circumstances<'_>,
-) -> Result<Vec<Move>, Failure> {
-    let mut moves = Vec::with_capacity(members.len());
-    for member in members {
-        let to = route.target(&member.named.key)?;
-        moves.push(known.move_of(member, &to)?);
+impl<'a> Draft<'a> {
+    /// The manifest of so many objects.
+    pub(super) fn new(route: Route<'a>, on_conflict: OnConflict, objects: usize) -> Self {
+        Self {
+            route,
+            on_conflict,
+            moves: Vec::with_capacity(objects + 1),
+            fetches: false,
+            outdated: None,
+        }
     }
-    let at: BTreeSet<&Place> = members.iter().map(|member| &member.at).collect();
-    if let Some(crossed) = moves
-        .iter()
-        .find(|m| m.from != m.to && at.contains(&m.to) && m.target != Target::Present)
-    {
+
+    /// Adds the move of `member`, which goes to `to`. The object that the event names
+    /// comes last. `Conflict` when the target is taken.
+    pub(super) fn add(
+        &mut self,
+        member: Member,
+        to: Place,
+        known: &Known<'_>,
+    ) -> Result<(), Failure> {
+        let earlier = known.earlier.get(&member.named);
+        if member.named == *self.route.from && self.fetches {
+            self.outdated = earlier.and_then(|earlier| outdated_playlist(earlier, &to));
+        }
+        let Member { named, at, meta } = member;
+        let (from, target, target_etag, phase) = if at == to {
+            let etag = Some(meta.etag.clone());
+            (named, Target::Present, etag, MovePhase::Copied)
+        } else {
+            self.fetches |= at != named;
+            let there = known.there.get(&to);
+            let (target, replaced) = self.target(&meta, &to, there, earlier)?;
+            (at, target, replaced, MovePhase::Planned)
+        };
+        self.moves.push(Move {
+            number: 0,
+            from,
+            to,
+            size: meta.size,
+            etag: meta.etag,
+            target,
+            target_etag,
+            upload: None,
+            phase,
+        });
+        Ok(())
+    }
+
+    /// What may be done at a target, and the ETag of what may be replaced there.
+    fn target(
+        &self,
+        source: &ObjectMeta,
+        to: &Place,
+        there: Option<&ObjectMeta>,
+        earlier: Option<&Move>,
+    ) -> Result<(Target, Option<String>), Failure> {
+        let Some(there) = there else {
+            return Ok((Target::Absent, None));
+        };
+        // What an earlier task put there, or a copy that was made anew and then kept.
+        let ours = |earlier: &Move| {
+            earlier.to == *to
+                && (earlier.target_etag.as_ref() == Some(&there.etag) || there.etag == source.etag)
+        };
+        if self.on_conflict == OnConflict::Overwrite || earlier.is_some_and(ours) {
+            return Ok((Target::Replace, Some(there.etag.clone())));
+        }
         let reason = format!(
-            "{} would move to {}, which is a part of the recording itself",
-            crossed.from, crossed.to
+            "{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)"
         );
-        return Err(Failure::new(FailureKind::Conflict, reason));
+        Err(Failure::new(FailureKind::Conflict, reason))
     }
-    if let Some(outdated) = known.outdated_playlist(route, members) {
-        moves.insert(moves.len().saturating_sub(1), outdated);
+
+    /// The moves, numbered.
+    pub(super) fn finish(self) -> Result<Vec<Move>, Failure> {
+        let mut moves = self.moves;
+        if let Some(crossed) = crossed(&moves) {
+            let reason = format!(
+                "{} would move to {}, which is a part of the recording itself",
+                crossed.from, crossed.to
+            );
+            return Err(Failure::new(FailureKind::Conflict, reason));
+        }
+        if let Some(outdated) = self.outdated {
+            moves.insert(moves.len().saturating_sub(1), outdated);
+        }
+        for (number, one) in (0..).zip(&mut moves) {
+            one.number = number;
+        }
+        Ok(moves)
     }
-    for (number, one) in (0..).zip(&mut moves) {
-        one.number = number;
+}
+
+/// A move to where another object of the set is.
+fn crossed(moves: &[Move]) -> Option<&Move> {
+    fn is_at(one: &Move) -> &Place {
+        match one.target {
+            Target::Present => &one.to,
+            Target::Absent | Target::Replace => &one.from,
+        }
     }
-    Ok(moves)
+    let at: BTreeSet<&Place> = moves.iter().map(is_at).collect();
+    moves
+        .iter()
+        .find(|one| one.target != Target::Present && at.contains(&one.to))
+}
+
+fn outdated_playlist(earlier: &Move, to: &Place) -> Option<Move> {
+    (earlier.to != *to).then_some(())?;
+    Some(Move {
+        number: 0,
+        from: earlier.to.clone(),
+        to: to.clone(),
+        size: 0,
+        etag: earlier.target_etag.clone()?,
+        target: Target::Present,
+        target_etag: None,
+        upload: None,
+        phase: MovePhase::Copied,
+    })
 }
 
 /// Refuses what no target may be named. Empty segments come from templates that were
@@ -148,80 +249,10 @@ fn check_key(key: &str) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::Invalid, reason))
 }
 
-impl Circumstances<'_> {
-    fn move_of(&self, member: &Member, to: &Place) -> Result<Move, Failure> {
-        let planned = |target, target_etag| Move {
-            number: 0,
-            from: member.at.clone(),
-            to: to.clone(),
-            size: member.size,
-            etag: member.etag.clone(),
-            target,
-            target_etag,
-            upload: None,
-            phase: MovePhase::Planned,
-        };
-        if member.at == *to {
-            return Ok(Move {
-                from: member.named.clone(),
-                phase: MovePhase::Copied,
-                ..planned(Target::Present, Some(member.etag.clone()))
-            });
-        }
-        match self.there.get(to) {
-            None => Ok(planned(Target::Absent, None)),
-            Some(there) if self.may_replace(member, to, there) => {
-                Ok(planned(Target::Replace, Some(there.etag.clone())))
-            }
-            Some(_) => {
-                let reason = format!(
-                    "{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)"
-                );
-                Err(Failure::new(FailureKind::Conflict, reason))
-            }
-        }
-    }
-
-    fn may_replace(&self, member: &Member, to: &Place, there: &ObjectMeta) -> bool {
-        // What an earlier task put there, or a copy that was made anew and then kept.
-        let ours = |earlier: &Move| {
-            earlier.to == *to
-                && (earlier.target_etag.as_ref() == Some(&there.etag) || there.etag == member.etag)
-        };
-        self.on_conflict == OnConflict::Overwrite
-            || self.earlier.get(&member.named).is_some_and(ours)
-    }
-
-    /// The playlist that an earlier task put elsewhere, when segments are now taken away
-    /// from beside it: a move that only deletes it.
-    fn outdated_playlist(&self, route: Route<'_>, members: &[Member]) -> Option<Move> {
-        let fetched = |member: &Member| {
-            member.at != member.named
-                && route
-                    .target(&member.named.key)
-                    .is_ok_and(|to| to != member.at)
-        };
-        let earlier = self.earlier.get(route.from)?;
-        if earlier.to == *route.to || !members.iter().any(fetched) {
-            return None;
-        }
-        Some(Move {
-            number: 0,
-            from: earlier.to.clone(),
-            to: route.to.clone(),
-            size: 0,
-            etag: earlier.target_etag.clone()?,
-            target: Target::Present,
-            target_etag: None,
-            upload: None,
-            phase: MovePhase::Copied,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::Attributes;
 
     fn place(key: &str) -> Place {
         Place {
@@ -231,12 +262,16 @@ mod tests {
     }
 
     fn member(key: &str, at: &str) -> Member {
-        Member {
-            named: place(key),
-            at: place(at),
+        let meta = ObjectMeta {
+            key: at.into(),
             size: 1,
             etag: format!("etag of {key}"),
             attributes: Attributes::default(),
+        };
+        Member {
+            named: place(key),
+            at: place(at),
+            meta,
         }
     }
 
@@ -287,16 +322,23 @@ mod tests {
         /// `from > to target phase` of each move, or the failure's kind.
         fn moves(&self) -> Result<Vec<String>, FailureKind> {
             let (from, to) = (place("r/a.m3u8"), place(self.to));
-            let known = Circumstances {
+            let known = Known {
                 there: &self.there.iter().cloned().collect(),
                 earlier: &self.earlier.iter().cloned().collect(),
-                on_conflict: self.on_conflict,
             };
             let route = Route {
                 from: &from,
                 to: &to,
             };
-            let moves = manifest(route, &self.members, &known).map_err(|failure| failure.kind)?;
+            let moves = (|| {
+                let mut draft = Draft::new(route, self.on_conflict, self.members.len());
+                for member in self.members.clone() {
+                    let to = route.target(&member.named.key)?;
+                    draft.add(member, to, &known)?;
+                }
+                draft.finish()
+            })();
+            let moves = moves.map_err(|failure| failure.kind)?;
             Ok(moves
                 .iter()
                 .map(|m| {
