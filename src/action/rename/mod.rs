@@ -19,6 +19,7 @@ mod find;
 mod manifest;
 mod playlist;
 mod relative;
+mod route;
 pub(super) mod set;
 mod survey;
 mod uri;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::find::{PAGE, find};
-use super::manifest::{Draft, Known, Member, Route};
+use super::manifest::{Draft, Known, Member};
+use super::route::Route;
 use super::set::{self, Set};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
