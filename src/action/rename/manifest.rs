@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::route::Route;
+use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, MovePhase, Target};
 use crate::model::recording::Place;
@@ -27,8 +28,8 @@ pub(super) struct Member {
 pub(super) struct Known<'a> {
     /// What stands at the targets.
     pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
-    /// The newest completed move from each named place, by earlier tasks.
-    pub(super) earlier: &'a BTreeMap<Place, Move>,
+    /// Where earlier tasks moved what was named at each place.
+    pub(super) trails: &'a BTreeMap<Place, Trail>,
 }
 
 /// A manifest in the making.
@@ -64,10 +65,7 @@ impl<'a> Draft<'a> {
         to: Place,
         known: &Known<'_>,
     ) -> Result<(), Failure> {
-        let earlier = known.earlier.get(&member.named);
-        if member.named == *self.route.from && self.fetches {
-            self.outdated = earlier.and_then(|earlier| outdated_playlist(earlier, &to));
-        }
+        let trail = known.trails.get(&member.named);
         let Member { named, at, meta } = member;
         let (from, target, target_etag, phase) = if at == to {
             let etag = Some(meta.etag.clone());
@@ -75,7 +73,7 @@ impl<'a> Draft<'a> {
         } else {
             self.fetches |= at != named;
             let there = known.there.get(&to);
-            let (target, replaced) = self.target(&meta, &to, there, earlier)?;
+            let (target, replaced) = self.target(&meta, &to, there, trail)?;
             (at, target, replaced, MovePhase::Planned)
         };
         self.moves.push(Move {
@@ -98,23 +96,40 @@ impl<'a> Draft<'a> {
         source: &ObjectMeta,
         to: &Place,
         there: Option<&ObjectMeta>,
-        earlier: Option<&Move>,
+        trail: Option<&Trail>,
     ) -> Result<(Target, Option<String>), Failure> {
         let Some(there) = there else {
             return Ok((Target::Absent, None));
         };
         // What an earlier task put there, or a copy that was made anew and then kept.
-        let ours = |earlier: &Move| {
-            earlier.to == *to
-                && (earlier.target_etag.as_ref() == Some(&there.etag) || there.etag == source.etag)
-        };
-        if self.on_conflict == OnConflict::Overwrite || earlier.is_some_and(ours) {
+        let ours =
+            |trail: &Trail| trail.leads_to(to) && (trail.made(there) || there.etag == source.etag);
+        if self.on_conflict == OnConflict::Overwrite || trail.is_some_and(ours) {
             return Ok((Target::Replace, Some(there.etag.clone())));
         }
         let reason = format!(
             "{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)"
         );
         Err(Failure::new(FailureKind::Conflict, reason))
+    }
+
+    /// Adds a move that only deletes the playlist that earlier tasks put at `place`, when
+    /// segments are taken away from beside it.
+    pub(super) fn leave(&mut self, place: &Place, etag: &str) {
+        if !self.fetches || place == self.route.to {
+            return;
+        }
+        self.outdated = Some(Move {
+            number: 0,
+            from: place.clone(),
+            to: self.route.to.clone(),
+            size: 0,
+            etag: etag.to_owned(),
+            target: Target::Present,
+            target_etag: None,
+            upload: None,
+            phase: MovePhase::Copied,
+        });
     }
 
     /// The moves, numbered.
@@ -149,21 +164,6 @@ fn crossed(moves: &[Move]) -> Option<&Move> {
     moves
         .iter()
         .find(|one| one.target != Target::Present && at.contains(&one.to))
-}
-
-fn outdated_playlist(earlier: &Move, to: &Place) -> Option<Move> {
-    (earlier.to != *to).then_some(())?;
-    Some(Move {
-        number: 0,
-        from: earlier.to.clone(),
-        to: to.clone(),
-        size: 0,
-        etag: earlier.target_etag.clone()?,
-        target: Target::Present,
-        target_etag: None,
-        upload: None,
-        phase: MovePhase::Copied,
-    })
 }
 
 #[cfg(test)]
@@ -202,27 +202,20 @@ mod tests {
         (place(key), meta)
     }
 
-    fn earlier(from: &str, to: &str) -> (Place, Move) {
-        let moved = Move {
-            number: 0,
-            from: place(from),
-            to: place(to),
-            size: 1,
-            etag: "old".into(),
-            target: Target::Absent,
-            target_etag: Some("there".into()),
-            upload: None,
-            phase: MovePhase::Moved,
-        };
-        (place(from), moved)
+    fn trail(from: &str, to: &str) -> (Place, Trail) {
+        let mut trail = Trail::default();
+        trail.add(place(to), "there".into());
+        (place(from), trail)
     }
 
     struct Case {
         to: &'static str,
         members: Vec<Member>,
         there: Vec<(Place, ObjectMeta)>,
-        earlier: Vec<(Place, Move)>,
+        trails: Vec<(Place, Trail)>,
         on_conflict: OnConflict,
+        /// Where the playlist is by an earlier task.
+        old: Option<&'static str>,
     }
 
     impl Case {
@@ -231,8 +224,9 @@ mod tests {
                 to,
                 members: ["r/ts/1.ts", "r/a.m3u8"].map(|key| member(key, key)).into(),
                 there: vec![],
-                earlier: vec![],
+                trails: vec![],
                 on_conflict: OnConflict::Fail,
+                old: None,
             }
         }
 
@@ -241,7 +235,7 @@ mod tests {
             let (from, to) = (place("r/a.m3u8"), place(self.to));
             let known = Known {
                 there: &self.there.iter().cloned().collect(),
-                earlier: &self.earlier.iter().cloned().collect(),
+                trails: &self.trails.iter().cloned().collect(),
             };
             let route = Route {
                 from: &from,
@@ -252,6 +246,9 @@ mod tests {
                 for member in self.members.clone() {
                     let to = route.target(&member.named.key)?;
                     draft.add(member, to, &known)?;
+                }
+                if let Some(old) = self.old {
+                    draft.leave(&place(old), "there");
                 }
                 draft.finish()
             })();
@@ -288,10 +285,10 @@ mod tests {
         let mut case = Case::hls("x/b.m3u8");
         case.there = vec![there("x/ts/1.ts")];
         assert_eq!(case.moves(), Err(FailureKind::Conflict));
-        case.earlier = vec![earlier("r/ts/1.ts", "x/ts/1.ts")];
+        case.trails = vec![trail("r/ts/1.ts", "x/ts/1.ts")];
         let replaced = case.moves().unwrap();
         assert_eq!(replaced[0], "0 r/ts/1.ts > x/ts/1.ts Replace planned");
-        case.earlier.clear();
+        case.trails.clear();
         case.on_conflict = OnConflict::Overwrite;
         assert_eq!(case.moves().unwrap(), replaced);
     }
@@ -305,7 +302,7 @@ mod tests {
             "0 r/ts/1.ts > x/ts/1.ts Present copied"
         );
         case.members[0] = member("r/ts/1.ts", "old/ts/1.ts");
-        case.earlier = vec![earlier("r/a.m3u8", "old/b.m3u8")];
+        case.old = Some("old/b.m3u8");
         assert_eq!(
             case.moves().unwrap(),
             [

@@ -22,6 +22,7 @@ mod relative;
 mod route;
 pub(super) mod set;
 mod survey;
+mod trail;
 mod uri;
 
 use std::sync::Arc;

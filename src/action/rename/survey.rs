@@ -6,15 +6,13 @@ use super::find::{PAGE, find};
 use super::manifest::{Draft, Known, Member};
 use super::route::Route;
 use super::set::{self, Set};
+use super::trail;
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, Target};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout};
-
-/// How often a segment can have been moved by earlier tasks before it is given up.
-const HOPS: usize = 16;
 
 /// What a survey found.
 #[derive(Debug, Default)]
@@ -126,11 +124,12 @@ impl Survey<'_> {
         let mut found = find(self.reach, &named).await?;
         let is_missing = |place: &&Place| *place != self.route.from && !found.contains_key(*place);
         let missing: Vec<Place> = named.iter().filter(is_missing).cloned().collect();
-        let moved = follow(missing, progress).await?;
-        found.extend(find(self.reach, moved.values()).await?);
+        let trails = trail::follow(missing, progress).await?;
+        found.extend(trail::look(self.reach, &trails).await?);
         let mut members = Vec::with_capacity(named.len());
         for named in named {
-            let at = moved.get(&named).unwrap_or(&named).clone();
+            let moved = trails.get(&named).and_then(|trail| trail.end(&found));
+            let at = moved.unwrap_or(&named).clone();
             let meta = found
                 .get(&at)
                 .ok_or_else(|| self.subject.absent(&self.source.config, &named.to_string()))?;
@@ -150,10 +149,10 @@ impl Survey<'_> {
     async fn belongings(&self, only: &Member) -> Result<Option<Belongings>, Failure> {
         let store = &self.source.store;
         let stays = only.at.bucket == self.route.to.bucket;
-        let rights = match stays && store.layout().await? == Layout::FileSystem {
-            true => return Ok(None),
-            false => store.rights(&only.at.key).await,
-        };
+        if stays && store.layout().await? == Layout::FileSystem {
+            return Ok(None);
+        }
+        let rights = store.rights(&only.at.key).await;
         Ok(Some(Belongings {
             attributes: only.meta.attributes.clone(),
             rights: rights.map_err(|failure| self.awaited(failure))?,
@@ -180,16 +179,23 @@ impl Survey<'_> {
         };
         let ask = members.iter().zip(&targets).filter(asks);
         let ask: Vec<Place> = ask.map(|(member, _)| member.named.clone()).collect();
-        let earlier = match ask.is_empty() {
-            true => Vec::new(),
-            false => progress.earlier_moves(ask).await?,
-        };
+        let trails = trail::follow(ask, progress).await?;
         let known = Known {
             there: &there,
-            earlier: &earlier.into_iter().map(|m| (m.from.clone(), m)).collect(),
+            trails: &trails,
         };
         for (member, to) in members.into_iter().zip(targets) {
             draft.add(member, to, &known)?;
+        }
+        if let Some((main, trail)) = trails
+            .get_key_value(self.route.from)
+            .filter(|_| draft.fetches)
+        {
+            let playlist = BTreeMap::from([(main.clone(), trail.clone())]);
+            let found = trail::look(self.reach, &playlist).await?;
+            if let Some(place) = trail.end(&found) {
+                draft.leave(place, &found[place].etag);
+            }
         }
         Ok(())
     }
@@ -198,29 +204,6 @@ impl Survey<'_> {
     fn awaited(&self, failure: Failure) -> Failure {
         self.subject.waits(&self.source.config, failure)
     }
-}
-
-/// Where earlier tasks of the recording moved these, step after step.
-async fn follow(
-    missing: Vec<Place>,
-    progress: &mut dyn Progress,
-) -> Result<BTreeMap<Place, Place>, Stopped> {
-    let mut now: BTreeMap<Place, Place> = missing.iter().map(|p| (p.clone(), p.clone())).collect();
-    let mut open = missing;
-    for _ in 0..HOPS {
-        if open.is_empty() {
-            break;
-        }
-        let moves = progress.earlier_moves(open).await?;
-        let hops: BTreeMap<Place, Place> = moves.into_iter().map(|m| (m.from, m.to)).collect();
-        for place in now.values_mut() {
-            if let Some(to) = hops.get(place) {
-                *place = to.clone();
-            }
-        }
-        open = hops.into_values().collect();
-    }
-    Ok(now)
 }
 
 fn beside(place: &Place, key: String) -> Place {
