@@ -122,8 +122,9 @@ pub trait Progress: Send {
     /// same recording.
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped>;
 
-    /// Stores the manifest, before anything is copied.
-    async fn manifest(&mut self, moves: &[Move]) -> Result<(), Stopped>;
+    /// Stores the manifest, before anything is copied. Shared, as that of a long recording
+    /// is too large to be kept twice; nothing holds on to it.
+    async fn manifest(&mut self, moves: &Arc<Vec<Move>>) -> Result<(), Stopped>;
 
     /// Stores rows that changed.
     async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped>;

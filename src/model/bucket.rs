@@ -43,6 +43,28 @@ pub struct ObsBucket {
     pub copy_part_above: u64,
     /// Bytes of one copied part.
     pub part_size: u64,
+    pub timeouts: Timeouts,
+}
+
+/// How long requests to OBS may take until they count as lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For an answer that needs no work at the server.
+    pub answer: Duration,
+    /// For a copy: the status may come at once and the body when up to 5 GiB are copied.
+    pub copy: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_mins(1),
+            copy: Duration::from_mins(20),
+        }
+    }
 }
 
 /// Where the bucket stands in a request's URL.

@@ -196,7 +196,7 @@ pub struct Located {
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalEntry {
     /// The manifest, before anything is copied. Replaces one that was undone.
-    Manifest(Vec<Move>),
+    Manifest(Arc<Vec<Move>>),
     /// Rows that changed, by number.
     Progress(Vec<Move>),
     /// The commit point: from now on the recording is at this place.

@@ -1,5 +1,7 @@
 //! Lets an action remember how far it came, in the store, under its claim.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +31,8 @@ impl Progress for Journal<'_> {
             .map_err(unavailable)
     }
 
-    async fn manifest(&mut self, moves: &[Move]) -> Result<(), Stopped> {
-        self.write(JournalEntry::Manifest(moves.to_vec())).await
+    async fn manifest(&mut self, moves: &Arc<Vec<Move>>) -> Result<(), Stopped> {
+        self.write(JournalEntry::Manifest(Arc::clone(moves))).await
     }
 
     async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped> {

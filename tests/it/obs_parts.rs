@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use aftertake::model::bucket::ObsBucket;
 use aftertake::model::failure::FailureKind;
 use aftertake::object::obs::ObsStore;
 use aftertake::object::{Copy, CopyStopped, Halt, ObjectMeta, ObjectStore, UploadLog};
 use async_trait::async_trait;
 
-use crate::support::fake_obs::{FakeObs, Fault, Gate, Object, Recorded, store_with};
+use crate::support::fake_obs::{FakeObs, Fault, Gate, IMPATIENT, Object, Recorded, store_with};
 
 /// Remembers notes, and stops the copy where it is told to.
 #[derive(Debug, Default)]
@@ -89,6 +90,19 @@ impl Scene {
 
     pub(crate) async fn attempt(&self, log: &mut Log) -> Result<ObjectMeta, CopyStopped> {
         self.store.copy_logged(self.copy(), None, log).await
+    }
+
+    /// [`Self::attempt`] by a client that gives up a request soon.
+    pub(crate) async fn attempt_impatiently(
+        &self,
+        log: &mut Log,
+    ) -> Result<ObjectMeta, CopyStopped> {
+        let access = ObsBucket {
+            timeouts: IMPATIENT,
+            ..self.obs.access()
+        };
+        let store = store_with("b1", &access);
+        store.copy_logged(self.copy(), None, log).await
     }
 
     /// Begins a copy that is cut off once this request is carried out, before its answer.

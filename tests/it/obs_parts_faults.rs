@@ -21,6 +21,9 @@ async fn copy_by_parts_recovers_from_a_loss_at_every_request() {
         Fault::RefuseAfter(503, "ServiceUnavailable"),
         Fault::ErrorInside("InternalError"),
         Fault::NothingInside,
+        Fault::SilentBefore,
+        Fault::SilentAfter,
+        Fault::StallAnswer,
     ] {
         cases.spawn(async move {
             let scene = Scene::start().await;
@@ -33,7 +36,12 @@ async fn copy_by_parts_recovers_from_a_loss_at_every_request() {
                     fault.clone(),
                 );
                 let mut log = Log::default();
-                if let Err(stopped) = scene.attempt(&mut log).await {
+                let attempt = if fault.is_silence() {
+                    scene.attempt_impatiently(&mut log).await
+                } else {
+                    scene.attempt(&mut log).await
+                };
+                if let Err(stopped) = attempt {
                     retryable(&stopped);
                     scene.resume(&mut log).await;
                 }

@@ -184,7 +184,7 @@ async fn only_the_newest_claim_may_write() {
     drop(store);
     let store = open(&path);
     let new = one(&store, bucket(), NOW).await;
-    let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)]);
+    let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)].into());
     assert!(matches!(
         store.journal(&old, entry).await,
         Err(LeaseLost::Lost(_))
@@ -260,7 +260,7 @@ async fn unfinished_moves_keep_the_turn() {
     store
         .journal(
             &first,
-            JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]),
+            JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)].into()),
         )
         .await
         .unwrap();
@@ -502,7 +502,7 @@ async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
         .map(|number| moved(number, MovePhase::Moved))
         .collect();
     store
-        .journal(&first, JournalEntry::Manifest(moves.clone()))
+        .journal(&first, JournalEntry::Manifest(moves.clone().into()))
         .await
         .unwrap();
     assert!(store.moves(&first).await.unwrap() == moves);

@@ -65,11 +65,12 @@ pub(super) async fn give_up(
     moves: &mut [Move],
     progress: &mut dyn Progress,
 ) -> Result<Vec<Place>, Stopped> {
-    let all = moves.to_vec();
     let mut kept = Vec::new();
-    for batch in moves.rchunks_mut(DELETE_LIMIT) {
+    for end in (1..=moves.len()).rev().step_by(DELETE_LIMIT) {
+        let range = end.saturating_sub(DELETE_LIMIT)..end;
+        let batch = &moves[range.clone()];
         let sources = find(reach, batch.iter().map(|one| &one.from)).await?;
-        let (copies, only) = ours(reach, batch, &all)
+        let (copies, only) = ours(reach, batch, moves)
             .await?
             .into_iter()
             .partition::<Vec<&Move>, _>(|one| {
@@ -78,13 +79,14 @@ pub(super) async fn give_up(
         kept.extend(only.into_iter().map(|one| one.to.clone()));
         let left = delete(reach, copies.into_iter().map(|one| &one.to)).await?;
         let mut undone = Vec::with_capacity(batch.len());
-        for one in batch.iter_mut().filter(|one| !left.contains_key(&one.to)) {
+        let undoes = |one: &&mut Move| !left.contains_key(&one.to);
+        for one in moves[range].iter_mut().filter(undoes) {
             one.phase = MovePhase::Undone;
             one.upload = None;
             undone.push(one.clone());
         }
         progress.moved(&undone).await?;
-        let place = all
+        let place = moves
             .last()
             .map(|main| main.from.to_string())
             .unwrap_or_default();

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, future, stream};
 use tokio::sync::Mutex;
 
 use super::copy::{Copying, Seen, rewritten};
-use super::find::find;
+use super::find::{PAGE, find};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, MovePhase, Target};
@@ -20,9 +20,6 @@ use crate::object::{Attributes, Belongings, ObjectMeta};
 
 /// Copies after which progress is stored: what a crash can make us look up again.
 const BATCH: usize = 100;
-
-/// Segments that are looked at together: a page of a listing.
-const LOOK: usize = 1000;
 
 /// Makes every copy that is not yet made: segments side by side, then the playlists in
 /// their order, the one that the event names last. `seen` is the only object of the
@@ -40,16 +37,13 @@ pub(super) async fn copy_all(
         is_set: moves.len() > 1,
         progress: Mutex::new(progress),
     };
-    let last = moves.len().saturating_sub(1);
-    let is_open = |one: &&Move| one.phase == MovePhase::Planned;
-    let (ordered, free): (Vec<Move>, Vec<Move>) = moves
-        .iter()
-        .filter(is_open)
-        .cloned()
-        .partition(|one| one.from.is_playlist() || one.number as usize == last);
-    copy_segments(&mut copying, free, moves).await?;
+    copy_segments(&mut copying, moves).await?;
     let mut seen = seen.map(Seen::absent);
-    for mut one in ordered {
+    for number in 0..moves.len() {
+        if moves[number].phase != MovePhase::Planned {
+            continue;
+        }
+        let mut one = moves[number].clone();
         copying.progress.get_mut().checkpoint()?;
         one.target_etag = match rewritten(reach, &one, moves).await? {
             Some(text) => Some(copying.write(&one, &text).await?),
@@ -59,7 +53,6 @@ pub(super) async fn copy_all(
         one.upload = None;
         let stored = std::slice::from_ref(&one);
         copying.progress.get_mut().moved(stored).await?;
-        let number = one.number as usize;
         moves[number] = one;
     }
     Ok(())
@@ -73,26 +66,28 @@ pub(super) async fn verify(
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
     let is_set = moves.len() > 1;
-    let there = find(reach, moves.iter().map(|one| &one.to)).await?;
-    let mut lost = Vec::new();
-    for one in moves {
-        if !stands(one, there.get(&one.to), is_set) {
+    let mut lost = None;
+    for page in moves.chunks_mut(PAGE) {
+        let there = find(reach, page.iter().map(|one| &one.to)).await?;
+        let stands = |one: &&mut Move| stands(one, there.get(&one.to), is_set);
+        let mut again = Vec::new();
+        for one in page.iter_mut().filter(|one| !stands(one)) {
             one.phase = MovePhase::Planned;
             one.target_etag = None;
             // What stood there may come back with a repeated run of another tool: from
             // here on, only nothing or our own copy is expected.
             one.target = Target::Absent;
-            lost.push(one.clone());
+            again.push(one.clone());
+        }
+        if let Some(first) = again.first() {
+            progress.moved(&again).await?;
+            lost.get_or_insert_with(|| first.to.clone());
         }
     }
-    let Some(first) = lost.first() else {
+    let Some(lost) = lost else {
         return Ok(());
     };
-    progress.moved(&lost).await?;
-    let reason = format!(
-        "the copy at {} is not whole, changed or vanished; it is made again",
-        first.to
-    );
+    let reason = format!("the copy at {lost} is not whole, changed or vanished; it is made again");
     Err(Failure::new(FailureKind::Unknown, reason).into())
 }
 
@@ -110,24 +105,24 @@ fn stands(one: &Move, there: Option<&ObjectMeta>, is_set: bool) -> bool {
 }
 
 /// Copies segments, many at a time.
-async fn copy_segments(
-    copying: &mut Copying<'_>,
-    free: Vec<Move>,
-    moves: &mut [Move],
-) -> Result<(), Stopped> {
-    if free.is_empty() {
+async fn copy_segments(copying: &mut Copying<'_>, moves: &mut [Move]) -> Result<(), Stopped> {
+    let last = moves.len().saturating_sub(1);
+    let is_open = |one: &&Move| one.phase == MovePhase::Planned && !one.from.is_playlist();
+    if !moves[..last].iter().any(|one| is_open(&one)) {
         return Ok(());
     }
     let shared = of_first_segment(copying.reach, moves).await?;
-    for page in free.chunks(LOOK) {
+    for start in (0..last).step_by(PAGE) {
+        let page = &moves[start..last.min(start + PAGE)];
+        let page: Vec<Move> = page.iter().filter(is_open).cloned().collect();
         copying.progress.get_mut().checkpoint()?;
         let sources = find(copying.reach, page.iter().map(|one| &one.from)).await?;
         let mut there = find(copying.reach, page.iter().map(|one| &one.to)).await?;
         let mut seen = Vec::with_capacity(page.len());
         for one in page {
-            let belongings = of_segment(one, &sources, &shared)?;
+            let belongings = of_segment(&one, &sources, &shared)?;
             let there = there.remove(&one.to);
-            seen.push((one.clone(), Seen { belongings, there }));
+            seen.push((one, Seen { belongings, there }));
         }
         copy_side_by_side(copying, seen, moves).await?;
     }

@@ -5,22 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::relative;
+use super::route::Route;
+use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, MovePhase, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
-use crate::object::{Attributes, ObjectMeta};
-
-/// The longest key in bytes that OBS takes.
-const KEY_LIMIT: usize = 1024;
-
-/// From where to where the object moves that the event names.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Route<'a> {
-    pub(super) from: &'a Place,
-    pub(super) to: &'a Place,
-}
+use crate::object::ObjectMeta;
 
 /// An object of the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,199 +20,156 @@ pub(super) struct Member {
     pub(super) named: Place,
     /// Where it is: elsewhere when an earlier task of the recording moved it.
     pub(super) at: Place,
-    pub(super) size: u64,
-    pub(super) etag: String,
-    pub(super) attributes: Attributes,
+    pub(super) meta: ObjectMeta,
 }
 
 /// What is known beside the members.
 #[derive(Debug)]
-pub(super) struct Circumstances<'a> {
+pub(super) struct Known<'a> {
     /// What stands at the targets.
     pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
-    /// The newest completed move from each named place, by earlier tasks.
-    pub(super) earlier: &'a BTreeMap<Place, Move>,
-    pub(super) on_conflict: OnConflict,
+    /// Where earlier tasks moved what was named at each place.
+    pub(super) trails: &'a BTreeMap<Place, Trail>,
 }
 
-impl Route<'_> {
-    /// Whether only the named object moves: it is no playlist, or a playlist that gets
-    /// another name in its folder, where everything it refers to stays right.
-    pub(super) fn is_single(&self) -> bool {
-        !self.from.is_playlist() || self.stays_in_folder()
-    }
+/// A manifest in the making.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    route: Route<'a>,
+    on_conflict: OnConflict,
+    moves: Vec<Move>,
+    /// Whether a segment is taken away from where an earlier task put it.
+    pub(super) fetches: bool,
+    /// The playlist that an earlier task put beside such segments: a move that only
+    /// deletes it.
+    outdated: Option<Move>,
+}
 
-    /// Where the member that the playlist has at `key` goes.
-    pub(super) fn target(&self, key: &str) -> Result<Place, Failure> {
-        if key == self.from.key {
-            check_key(&self.to.key)?;
-            return Ok(self.to.clone());
+impl<'a> Draft<'a> {
+    /// The manifest of so many objects.
+    pub(super) fn new(route: Route<'a>, on_conflict: OnConflict, objects: usize) -> Self {
+        Self {
+            route,
+            on_conflict,
+            moves: Vec::with_capacity(objects + 1),
+            fetches: false,
+            outdated: None,
         }
-        let way = relative::between(relative::folder(&self.from.key), key);
-        let key = relative::resolve(relative::folder(&self.to.key), &way)
-            .filter(|target| target.len() <= KEY_LIMIT)
-            .ok_or_else(|| {
-                let reason = format!("{key:?} would move above the bucket's top, or to a key of more than {KEY_LIMIT} bytes");
-                Failure::new(FailureKind::Invalid, reason)
-            })?;
-        Ok(Place {
-            bucket: self.to.bucket.clone(),
-            key,
-        })
     }
 
-    /// The place that `keep_both` takes when the target is taken: beside it, with `-` and
-    /// `suffix` before the extension, or for a set after the folder's name.
-    pub(super) fn beside(&self, suffix: &str) -> Place {
-        let to = self.to;
-        let folder = relative::folder(&to.key);
-        let key = match folder.strip_suffix('/') {
-            _ if self.is_single() => {
-                let dot = if to.name().contains('.') { "." } else { "" };
-                format!("{folder}{}-{suffix}{dot}{}", to.stem(), to.extension())
-            }
-            Some(folder) => format!("{folder}-{suffix}/{}", to.name()),
-            // At the top there is no folder to rename.
-            None => format!("{}-{suffix}/{}", to.stem(), to.name()),
+    /// Adds the move of `member`, which goes to `to`. The object that the event names
+    /// comes last. `Conflict` when the target is taken.
+    pub(super) fn add(
+        &mut self,
+        member: Member,
+        to: Place,
+        known: &Known<'_>,
+    ) -> Result<(), Failure> {
+        let trail = known.trails.get(&member.named);
+        let Member { named, at, meta } = member;
+        let (from, target, target_etag, phase) = if at == to {
+            let etag = Some(meta.etag.clone());
+            (named, Target::Present, etag, MovePhase::Copied)
+        } else {
+            self.fetches |= at != named;
+            let there = known.there.get(&to);
+            let (target, replaced) = self.target(&meta, &to, there, trail)?;
+            (at, target, replaced, MovePhase::Planned)
         };
-        Place {
-            bucket: to.bucket.clone(),
-            key,
-        }
-    }
-
-    fn stays_in_folder(&self) -> bool {
-        self.from.bucket == self.to.bucket
-            && relative::folder(&self.from.key) == relative::folder(&self.to.key)
-    }
-}
-
-/// The moves of `members`, in their order, numbered. `Conflict` when a target is taken.
-pub(super) fn manifest(
-    route: Route<'_>,
-    members: &[Member],
-    known: &Circumstances<'_>,
-) -> Result<Vec<Move>, Failure> {
-    let mut moves = Vec::with_capacity(members.len());
-    for member in members {
-        let to = route.target(&member.named.key)?;
-        moves.push(known.move_of(member, &to)?);
-    }
-    let at: BTreeSet<&Place> = members.iter().map(|member| &member.at).collect();
-    if let Some(crossed) = moves
-        .iter()
-        .find(|m| m.from != m.to && at.contains(&m.to) && m.target != Target::Present)
-    {
-        let reason = format!(
-            "{} would move to {}, which is a part of the recording itself",
-            crossed.from, crossed.to
-        );
-        return Err(Failure::new(FailureKind::Conflict, reason));
-    }
-    if let Some(outdated) = known.outdated_playlist(route, members) {
-        moves.insert(moves.len().saturating_sub(1), outdated);
-    }
-    for (number, one) in (0..).zip(&mut moves) {
-        one.number = number;
-    }
-    Ok(moves)
-}
-
-/// Refuses what no target may be named. Empty segments come from templates that were
-/// filled with nothing, and `.` and `..` are taken out of URLs by clients.
-fn check_key(key: &str) -> Result<(), Failure> {
-    let fault = if key.len() > KEY_LIMIT {
-        "it is longer than 1024 bytes"
-    } else if key.chars().any(char::is_control) {
-        "it has a control character"
-    } else if key.split('/').any(str::is_empty) {
-        "it has an empty segment"
-    } else if key
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
-        "it has a . or .. segment"
-    } else {
-        return Ok(());
-    };
-    let reason = format!("cannot rename to {key:?}: {fault}");
-    Err(Failure::new(FailureKind::Invalid, reason))
-}
-
-impl Circumstances<'_> {
-    fn move_of(&self, member: &Member, to: &Place) -> Result<Move, Failure> {
-        let planned = |target, target_etag| Move {
+        self.moves.push(Move {
             number: 0,
-            from: member.at.clone(),
-            to: to.clone(),
-            size: member.size,
-            etag: member.etag.clone(),
+            from,
+            to,
+            size: meta.size,
+            etag: meta.etag,
             target,
             target_etag,
             upload: None,
-            phase: MovePhase::Planned,
-        };
-        if member.at == *to {
-            return Ok(Move {
-                from: member.named.clone(),
-                phase: MovePhase::Copied,
-                ..planned(Target::Present, Some(member.etag.clone()))
-            });
-        }
-        match self.there.get(to) {
-            None => Ok(planned(Target::Absent, None)),
-            Some(there) if self.may_replace(member, to, there) => {
-                Ok(planned(Target::Replace, Some(there.etag.clone())))
-            }
-            Some(_) => {
-                let reason = format!(
-                    "{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)"
-                );
-                Err(Failure::new(FailureKind::Conflict, reason))
-            }
-        }
+            phase,
+        });
+        Ok(())
     }
 
-    fn may_replace(&self, member: &Member, to: &Place, there: &ObjectMeta) -> bool {
+    /// What may be done at a target, and the ETag of what may be replaced there.
+    fn target(
+        &self,
+        source: &ObjectMeta,
+        to: &Place,
+        there: Option<&ObjectMeta>,
+        trail: Option<&Trail>,
+    ) -> Result<(Target, Option<String>), Failure> {
+        let Some(there) = there else {
+            return Ok((Target::Absent, None));
+        };
         // What an earlier task put there, or a copy that was made anew and then kept.
-        let ours = |earlier: &Move| {
-            earlier.to == *to
-                && (earlier.target_etag.as_ref() == Some(&there.etag) || there.etag == member.etag)
-        };
-        self.on_conflict == OnConflict::Overwrite
-            || self.earlier.get(&member.named).is_some_and(ours)
+        let ours =
+            |trail: &Trail| trail.leads_to(to) && (trail.made(there) || there.etag == source.etag);
+        if self.on_conflict == OnConflict::Overwrite || trail.is_some_and(ours) {
+            return Ok((Target::Replace, Some(there.etag.clone())));
+        }
+        let reason = format!(
+            "{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)"
+        );
+        Err(Failure::new(FailureKind::Conflict, reason))
     }
 
-    /// The playlist that an earlier task put elsewhere, when segments are now taken away
-    /// from beside it: a move that only deletes it.
-    fn outdated_playlist(&self, route: Route<'_>, members: &[Member]) -> Option<Move> {
-        let fetched = |member: &Member| {
-            member.at != member.named
-                && route
-                    .target(&member.named.key)
-                    .is_ok_and(|to| to != member.at)
-        };
-        let earlier = self.earlier.get(route.from)?;
-        if earlier.to == *route.to || !members.iter().any(fetched) {
-            return None;
+    /// Adds a move that only deletes the playlist that earlier tasks put at `place`, when
+    /// segments are taken away from beside it.
+    pub(super) fn leave(&mut self, place: &Place, etag: &str) {
+        if !self.fetches || place == self.route.to {
+            return;
         }
-        Some(Move {
+        self.outdated = Some(Move {
             number: 0,
-            from: earlier.to.clone(),
-            to: route.to.clone(),
+            from: place.clone(),
+            to: self.route.to.clone(),
             size: 0,
-            etag: earlier.target_etag.clone()?,
+            etag: etag.to_owned(),
             target: Target::Present,
             target_etag: None,
             upload: None,
             phase: MovePhase::Copied,
-        })
+        });
     }
+
+    /// The moves, numbered.
+    pub(super) fn finish(self) -> Result<Vec<Move>, Failure> {
+        let mut moves = self.moves;
+        if let Some(crossed) = crossed(&moves) {
+            let reason = format!(
+                "{} would move to {}, which is a part of the recording itself",
+                crossed.from, crossed.to
+            );
+            return Err(Failure::new(FailureKind::Conflict, reason));
+        }
+        if let Some(outdated) = self.outdated {
+            moves.insert(moves.len().saturating_sub(1), outdated);
+        }
+        for (number, one) in (0..).zip(&mut moves) {
+            one.number = number;
+        }
+        Ok(moves)
+    }
+}
+
+/// A move to where another object of the set is.
+fn crossed(moves: &[Move]) -> Option<&Move> {
+    fn is_at(one: &Move) -> &Place {
+        match one.target {
+            Target::Present => &one.to,
+            Target::Absent | Target::Replace => &one.from,
+        }
+    }
+    let at: BTreeSet<&Place> = moves.iter().map(is_at).collect();
+    moves
+        .iter()
+        .find(|one| one.target != Target::Present && at.contains(&one.to))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::Attributes;
 
     fn place(key: &str) -> Place {
         Place {
@@ -231,12 +179,16 @@ mod tests {
     }
 
     fn member(key: &str, at: &str) -> Member {
-        Member {
-            named: place(key),
-            at: place(at),
+        let meta = ObjectMeta {
+            key: at.into(),
             size: 1,
             etag: format!("etag of {key}"),
             attributes: Attributes::default(),
+        };
+        Member {
+            named: place(key),
+            at: place(at),
+            meta,
         }
     }
 
@@ -250,27 +202,20 @@ mod tests {
         (place(key), meta)
     }
 
-    fn earlier(from: &str, to: &str) -> (Place, Move) {
-        let moved = Move {
-            number: 0,
-            from: place(from),
-            to: place(to),
-            size: 1,
-            etag: "old".into(),
-            target: Target::Absent,
-            target_etag: Some("there".into()),
-            upload: None,
-            phase: MovePhase::Moved,
-        };
-        (place(from), moved)
+    fn trail(from: &str, to: &str) -> (Place, Trail) {
+        let mut trail = Trail::default();
+        trail.add(place(to), "there".into());
+        (place(from), trail)
     }
 
     struct Case {
         to: &'static str,
         members: Vec<Member>,
         there: Vec<(Place, ObjectMeta)>,
-        earlier: Vec<(Place, Move)>,
+        trails: Vec<(Place, Trail)>,
         on_conflict: OnConflict,
+        /// Where the playlist is by an earlier task.
+        old: Option<&'static str>,
     }
 
     impl Case {
@@ -279,24 +224,35 @@ mod tests {
                 to,
                 members: ["r/ts/1.ts", "r/a.m3u8"].map(|key| member(key, key)).into(),
                 there: vec![],
-                earlier: vec![],
+                trails: vec![],
                 on_conflict: OnConflict::Fail,
+                old: None,
             }
         }
 
         /// `from > to target phase` of each move, or the failure's kind.
         fn moves(&self) -> Result<Vec<String>, FailureKind> {
             let (from, to) = (place("r/a.m3u8"), place(self.to));
-            let known = Circumstances {
+            let known = Known {
                 there: &self.there.iter().cloned().collect(),
-                earlier: &self.earlier.iter().cloned().collect(),
-                on_conflict: self.on_conflict,
+                trails: &self.trails.iter().cloned().collect(),
             };
             let route = Route {
                 from: &from,
                 to: &to,
             };
-            let moves = manifest(route, &self.members, &known).map_err(|failure| failure.kind)?;
+            let moves = (|| {
+                let mut draft = Draft::new(route, self.on_conflict, self.members.len());
+                for member in self.members.clone() {
+                    let to = route.target(&member.named.key)?;
+                    draft.add(member, to, &known)?;
+                }
+                if let Some(old) = self.old {
+                    draft.leave(&place(old), "there");
+                }
+                draft.finish()
+            })();
+            let moves = moves.map_err(|failure| failure.kind)?;
             Ok(moves
                 .iter()
                 .map(|m| {
@@ -329,10 +285,10 @@ mod tests {
         let mut case = Case::hls("x/b.m3u8");
         case.there = vec![there("x/ts/1.ts")];
         assert_eq!(case.moves(), Err(FailureKind::Conflict));
-        case.earlier = vec![earlier("r/ts/1.ts", "x/ts/1.ts")];
+        case.trails = vec![trail("r/ts/1.ts", "x/ts/1.ts")];
         let replaced = case.moves().unwrap();
         assert_eq!(replaced[0], "0 r/ts/1.ts > x/ts/1.ts Replace planned");
-        case.earlier.clear();
+        case.trails.clear();
         case.on_conflict = OnConflict::Overwrite;
         assert_eq!(case.moves().unwrap(), replaced);
     }
@@ -346,7 +302,7 @@ mod tests {
             "0 r/ts/1.ts > x/ts/1.ts Present copied"
         );
         case.members[0] = member("r/ts/1.ts", "old/ts/1.ts");
-        case.earlier = vec![earlier("r/a.m3u8", "old/b.m3u8")];
+        case.old = Some("old/b.m3u8");
         assert_eq!(
             case.moves().unwrap(),
             [
@@ -363,38 +319,5 @@ mod tests {
         case.members.insert(0, member("r/1.ts", "r/1.ts"));
         case.on_conflict = OnConflict::Overwrite;
         assert_eq!(case.moves(), Err(FailureKind::Conflict));
-    }
-
-    #[test]
-    fn target_that_is_no_sound_key_is_refused() {
-        let long = format!("{}.m3u8", "x".repeat(1024));
-        for key in ["", "/a", "a/", "a//b", "a/../b", "./a", "a\nb", &long] {
-            assert_eq!(
-                check_key(key).unwrap_err().kind,
-                FailureKind::Invalid,
-                "{key:?}"
-            );
-        }
-        let mut case = Case::hls("b.m3u8");
-        case.members.insert(0, member("1.ts", "1.ts"));
-        assert_eq!(case.moves(), Err(FailureKind::Invalid), "above the top");
-    }
-
-    #[test]
-    fn keep_both_names_the_file_or_the_folder_of_a_set() {
-        for (from, to, beside) in [
-            ("r/a.mp4", "x/b.mp4", "x/b-1f.mp4"),
-            ("r/a", "x/b", "x/b-1f"),
-            ("r/a.m3u8", "x/b.m3u8", "x-1f/b.m3u8"),
-            ("r/a.m3u8", "b.m3u8", "b-1f/b.m3u8"),
-            ("r/a.m3u8", "r/b.m3u8", "r/b-1f.m3u8"),
-        ] {
-            let (from, to) = (place(from), place(to));
-            let route = Route {
-                from: &from,
-                to: &to,
-            };
-            assert_eq!(route.beside("1f"), place(beside));
-        }
     }
 }

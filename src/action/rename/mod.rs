@@ -19,9 +19,13 @@ mod find;
 mod manifest;
 mod playlist;
 mod relative;
+mod route;
 pub(super) mod set;
 mod survey;
+mod trail;
 mod uri;
+
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -143,12 +147,14 @@ async fn run(
     if standing(&moves, place) == Standing::Untouched {
         refuse_second_move(subject)?;
         let surveyed = survey::survey(reach, request, subject, progress).await?;
-        (moves, seen) = (surveyed.moves, surveyed.seen);
+        seen = surveyed.seen;
         progress.checkpoint()?;
-        if moves.is_empty() {
-            return done(reach, &request.to, &moves);
+        if surveyed.moves.is_empty() {
+            return done(reach, &request.to, &[]);
         }
-        progress.manifest(&moves).await?;
+        let manifest = Arc::new(surveyed.moves);
+        progress.manifest(&manifest).await?;
+        moves = Arc::unwrap_or_clone(manifest);
     }
     let to = moves
         .last()
@@ -225,20 +231,19 @@ async fn has_replaced(
     moves: &mut [Move],
     progress: &mut dyn Progress,
 ) -> Result<bool, Stopped> {
-    let all = moves.to_vec();
-    let Some(main) = moves
-        .last_mut()
-        .filter(|main| main.target == Target::Replace)
-    else {
+    let Some(main) = moves.last().filter(|one| one.target == Target::Replace) else {
         return Ok(false);
     };
     let Some(there) = reach.bucket(&main.to)?.store.head(&main.to.key).await? else {
         return Ok(false);
     };
-    let text = copy::rewritten(reach, main, &all).await?;
+    let text = copy::rewritten(reach, main, moves).await?;
     if !copy::is_ours(reach, main, &there, text.as_ref()).await? {
         return Ok(false);
     }
+    let Some(main) = moves.last_mut() else {
+        return Ok(false);
+    };
     main.phase = MovePhase::Copied;
     main.target_etag = Some(there.etag);
     progress.moved(std::slice::from_ref(main)).await?;

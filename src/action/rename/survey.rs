@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::find::find;
-use super::manifest::{Circumstances, Member, Route, manifest};
+use super::find::{PAGE, find};
+use super::manifest::{Draft, Known, Member};
+use super::route::Route;
 use super::set::{self, Set};
+use super::trail;
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, Target};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout};
-
-/// How often a segment can have been moved by earlier tasks before it is given up.
-const HOPS: usize = 16;
 
 /// What a survey found.
 #[derive(Debug, Default)]
@@ -50,156 +49,161 @@ pub(super) async fn survey(
         );
         return Err(Failure::new(FailureKind::Unsupported, reason).into());
     }
-    let members = members(reach, source, route, subject, progress).await?;
-    let seen = belongings(source, route, &members).await;
-    let seen = seen.map_err(|failure| subject.waits(&source.config, failure))?;
-    let conflict = request.on_conflict;
-    let moves = match draft(reach, route, &members, conflict, progress).await {
+    let survey = Survey {
+        reach,
+        source,
+        subject,
+        route,
+        on_conflict: request.on_conflict,
+    };
+    match survey.run(progress).await {
         Err(Stopped::Failed { failure, .. })
-            if failure.kind == FailureKind::Conflict && conflict == OnConflict::KeepBoth =>
+            if failure.kind == FailureKind::Conflict
+                && request.on_conflict == OnConflict::KeepBoth =>
         {
             let to = &route.beside(&request.suffix);
-            let beside = Route { from, to };
-            draft(reach, beside, &members, conflict, progress).await?
+            let route = Route { from, to };
+            Survey { route, ..survey }.run(progress).await
         }
-        moves => moves?,
-    };
-    let is_free = moves.iter().all(|one| one.target == Target::Absent);
-    Ok(Surveyed {
-        seen: seen.filter(|_| is_free),
-        moves,
-    })
+        surveyed => surveyed,
+    }
 }
 
-/// What belongs to the only object that moves; `None` when there are more, or when it
-/// keeps everything, as it is renamed.
-async fn belongings(
-    source: &OpenBucket,
-    route: Route<'_>,
-    members: &[Member],
-) -> Result<Option<Belongings>, Failure> {
-    let [Member { at, attributes, .. }] = members else {
-        return Ok(None);
-    };
-    let stays = at.bucket == route.to.bucket;
-    if stays && source.store.layout().await? == Layout::FileSystem {
-        return Ok(None);
-    }
-    Ok(Some(Belongings {
-        attributes: attributes.clone(),
-        rights: source.store.rights(&at.key).await?,
-    }))
+struct Survey<'a> {
+    reach: &'a Reach,
+    source: &'a OpenBucket,
+    subject: &'a Subject,
+    route: Route<'a>,
+    on_conflict: OnConflict,
 }
 
-/// The objects of the recording, each where it is.
-async fn members(
-    reach: &Reach,
-    bucket: &OpenBucket,
-    route: Route<'_>,
-    subject: &Subject,
-    progress: &mut dyn Progress,
-) -> Result<Vec<Member>, Stopped> {
-    let set = if route.is_single() {
-        Set::single(route.from)
-    } else {
-        let set = set::members(bucket, route.from).await;
-        set.map_err(|failure| subject.waits(&bucket.config, failure))?
-    };
-    let named: Vec<Place> = set
-        .keys
-        .into_iter()
-        .map(|key| beside(route.from, key))
-        .collect();
-    for place in &named {
-        reach.bucket(place)?;
+impl Survey<'_> {
+    /// Looks at a page of the objects after the other: of a long recording, the moves are
+    /// all that is kept.
+    async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
+        let Set { keys, playlists } = self.set().await?;
+        let is_alone = keys.len() == 1;
+        let mut seen = None;
+        let mut draft = Draft::new(self.route, self.on_conflict, keys.len());
+        let beside = |key| beside(self.route.from, key);
+        let mut named = keys.into_iter().map(beside).peekable();
+        while named.peek().is_some() {
+            let page = named.by_ref().take(PAGE).collect();
+            let members = self.members(page, &playlists, progress).await?;
+            if let ([only], true) = (&*members, is_alone) {
+                seen = self.belongings(only).await?;
+            }
+            self.add(members, &mut draft, progress).await?;
+        }
+        let moves = draft.finish()?;
+        let is_free = moves.iter().all(|one| one.target == Target::Absent);
+        Ok(Surveyed {
+            seen: seen.filter(|_| is_free),
+            moves,
+        })
     }
-    let mut found = find(reach, &named).await?;
-    let is_missing = |place: &&Place| *place != route.from && !found.contains_key(*place);
-    let missing: Vec<Place> = named.iter().filter(is_missing).cloned().collect();
-    let moved = follow(missing, progress).await?;
-    found.extend(find(reach, moved.values()).await?);
-    let at = |named: &Place| moved.get(named).unwrap_or(named).clone();
-    named
-        .into_iter()
-        .map(|named| {
-            let at = at(&named);
-            let Some(meta) = found.get(&at) else {
-                return Err(subject.absent(&bucket.config, &named.to_string()).into());
-            };
-            if set
-                .playlists
-                .get(&named.key)
-                .is_some_and(|seen| *seen != meta.etag)
-            {
+
+    async fn set(&self) -> Result<Set, Failure> {
+        if self.route.is_single() {
+            return Ok(Set::single(self.route.from));
+        }
+        let set = set::members(self.source, self.route.from).await;
+        set.map_err(|failure| self.awaited(failure))
+    }
+
+    /// The objects that the recording names, each where it is.
+    async fn members(
+        &self,
+        named: Vec<Place>,
+        playlists: &BTreeMap<String, String>,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Member>, Stopped> {
+        for place in &named {
+            self.reach.bucket(place)?;
+        }
+        let mut found = find(self.reach, &named).await?;
+        let is_missing = |place: &&Place| *place != self.route.from && !found.contains_key(*place);
+        let missing: Vec<Place> = named.iter().filter(is_missing).cloned().collect();
+        let trails = trail::follow(missing, progress).await?;
+        found.extend(trail::look(self.reach, &trails).await?);
+        let mut members = Vec::with_capacity(named.len());
+        for named in named {
+            let moved = trails.get(&named).and_then(|trail| trail.end(&found));
+            let at = moved.unwrap_or(&named).clone();
+            let meta = found
+                .get(&at)
+                .ok_or_else(|| self.subject.absent(&self.source.config, &named.to_string()))?;
+            let read = playlists.get(&named.key);
+            if read.is_some_and(|etag| *etag != meta.etag) {
                 let reason = format!("{named} changed while it was read");
                 return Err(Failure::new(FailureKind::SourceChanged, reason).into());
             }
-            Ok(Member {
-                named,
-                at,
-                size: meta.size,
-                etag: meta.etag.clone(),
-                attributes: meta.attributes.clone(),
-            })
-        })
-        .collect()
-}
-
-/// Where earlier tasks of the recording moved these, step after step.
-async fn follow(
-    missing: Vec<Place>,
-    progress: &mut dyn Progress,
-) -> Result<BTreeMap<Place, Place>, Stopped> {
-    let mut now: BTreeMap<Place, Place> = missing.iter().map(|p| (p.clone(), p.clone())).collect();
-    let mut open = missing;
-    for _ in 0..HOPS {
-        if open.is_empty() {
-            break;
+            let meta = meta.clone();
+            members.push(Member { named, at, meta });
         }
-        let moves = progress.earlier_moves(open).await?;
-        let hops: BTreeMap<Place, Place> = moves.into_iter().map(|m| (m.from, m.to)).collect();
-        for place in now.values_mut() {
-            if let Some(to) = hops.get(place) {
-                *place = to.clone();
+        Ok(members)
+    }
+
+    /// What belongs to the only object that moves; `None` when it keeps everything, as it
+    /// is renamed.
+    async fn belongings(&self, only: &Member) -> Result<Option<Belongings>, Failure> {
+        let store = &self.source.store;
+        let stays = only.at.bucket == self.route.to.bucket;
+        if stays && store.layout().await? == Layout::FileSystem {
+            return Ok(None);
+        }
+        let rights = store.rights(&only.at.key).await;
+        Ok(Some(Belongings {
+            attributes: only.meta.attributes.clone(),
+            rights: rights.map_err(|failure| self.awaited(failure))?,
+        }))
+    }
+
+    /// Looks at the members' targets, and drafts their moves.
+    async fn add(
+        &self,
+        members: Vec<Member>,
+        draft: &mut Draft<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
+        let mut targets = Vec::with_capacity(members.len());
+        for member in &members {
+            let to = self.route.target(&member.named.key)?;
+            self.reach.bucket(&to)?;
+            targets.push(to);
+        }
+        let there = find(self.reach, &targets).await?;
+        let fetched = draft.fetches || members.iter().any(|member| member.at != member.named);
+        let asks = |(member, to): &(&Member, &Place)| {
+            there.contains_key(*to) || (fetched && member.named == *self.route.from)
+        };
+        let ask = members.iter().zip(&targets).filter(asks);
+        let ask: Vec<Place> = ask.map(|(member, _)| member.named.clone()).collect();
+        let trails = trail::follow(ask, progress).await?;
+        let known = Known {
+            there: &there,
+            trails: &trails,
+        };
+        for (member, to) in members.into_iter().zip(targets) {
+            draft.add(member, to, &known)?;
+        }
+        if let Some((main, trail)) = trails
+            .get_key_value(self.route.from)
+            .filter(|_| draft.fetches)
+        {
+            let playlist = BTreeMap::from([(main.clone(), trail.clone())]);
+            let found = trail::look(self.reach, &playlist).await?;
+            if let Some(place) = trail.end(&found) {
+                draft.leave(place, &found[place].etag);
             }
         }
-        open = hops.into_values().collect();
+        Ok(())
     }
-    Ok(now)
-}
 
-async fn draft(
-    reach: &Reach,
-    route: Route<'_>,
-    members: &[Member],
-    on_conflict: OnConflict,
-    progress: &mut dyn Progress,
-) -> Result<Vec<Move>, Stopped> {
-    let mut targets = Vec::with_capacity(members.len());
-    for member in members {
-        let to = route.target(&member.named.key)?;
-        reach.bucket(&to)?;
-        targets.push(to);
+    /// Waits for what the recorder has announced and not written yet.
+    fn awaited(&self, failure: Failure) -> Failure {
+        self.subject.waits(&self.source.config, failure)
     }
-    let there = find(reach, &targets).await?;
-    let fetched = members.iter().any(|member| member.at != member.named);
-    let ask: Vec<Place> = members
-        .iter()
-        .zip(&targets)
-        .filter(|(member, to)| there.contains_key(*to) || (fetched && member.named == *route.from))
-        .map(|(member, _)| member.named.clone())
-        .collect();
-    let earlier = if ask.is_empty() {
-        Vec::new()
-    } else {
-        progress.earlier_moves(ask).await?
-    };
-    let known = Circumstances {
-        there: &there,
-        earlier: &earlier.into_iter().map(|m| (m.from.clone(), m)).collect(),
-        on_conflict,
-    };
-    Ok(manifest(route, members, &known)?)
 }
 
 fn beside(place: &Place, key: String) -> Place {

@@ -21,18 +21,13 @@ use super::error::{Effect, Error, Refusal};
 use super::sign::{Credentials, Query};
 use super::xml::Node;
 use crate::clock;
+use crate::model::bucket::Timeouts;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
-/// For a connection, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a connection to be used again: shorter than servers keep one, since a request that
 /// meets its closing has an unknown effect.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// For an answer that needs no work at the server.
-const TIMEOUT: Duration = Duration::from_mins(1);
-/// For a copy: the status may come at once and the body when up to 5 GiB are copied.
-const COPY_TIMEOUT: Duration = Duration::from_mins(20);
 /// Bytes of a document: a listing of 1,000 keys of 1,024 bytes, each byte escaped.
 const DOCUMENT_LIMIT: u64 = 16 << 20;
 /// Bytes read of an error's body.
@@ -46,6 +41,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     pub(super) address: Address,
     credentials: Credentials,
+    timeouts: Timeouts,
     /// Milliseconds by which the server's clock is ahead of ours, once it complained.
     ahead_ms: AtomicI64,
 }
@@ -63,7 +59,8 @@ pub(super) struct Call<'a> {
     headers: HeaderMap,
     body: Bytes,
     effect: Effect,
-    timeout: Duration,
+    /// Whether the server needs time to copy.
+    copies: bool,
     limit: u64,
 }
 
@@ -75,13 +72,17 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub(super) fn new(address: Address, credentials: Credentials) -> Result<Self, Failure> {
+    pub(super) fn new(
+        address: Address,
+        credentials: Credentials,
+        timeouts: Timeouts,
+    ) -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("aftertake/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(timeouts.connect)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| {
@@ -92,6 +93,7 @@ impl Client {
             http,
             address,
             credentials,
+            timeouts,
             ahead_ms: AtomicI64::new(0),
         })
     }
@@ -178,7 +180,12 @@ impl Client {
         self.credentials
             .sign(&call.method, target, &call.query, &mut headers, now);
         let request = self.http.request(call.method.clone(), url);
-        let request = request.headers(headers).timeout(call.timeout);
+        let timeout = if call.copies {
+            self.timeouts.copy
+        } else {
+            self.timeouts.answer
+        };
+        let request = request.headers(headers).timeout(timeout);
         Ok(if call.body.is_empty() {
             request
         } else {
@@ -233,7 +240,7 @@ impl<'a> Call<'a> {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             effect: Effect::Repeatable,
-            timeout: TIMEOUT,
+            copies: false,
             limit: DOCUMENT_LIMIT,
         }
     }
@@ -286,7 +293,7 @@ impl<'a> Call<'a> {
 
     /// With time for the server to copy.
     pub(super) fn patient(mut self) -> Self {
-        self.timeout = COPY_TIMEOUT;
+        self.copies = true;
         self
     }
 

@@ -63,7 +63,7 @@ impl ObsStore {
             security_token: obs.security_token.clone(),
         };
         Ok(Self {
-            client: Client::new(address, credentials)?,
+            client: Client::new(address, credentials, obs.timeouts)?,
             bucket: bucket.name.clone(),
             copy_part_above: obs.copy_part_above,
             part_size: obs.part_size,

@@ -12,7 +12,7 @@ use url::{Host, Url};
 use super::load::Loading;
 use super::scalar::{Count, Prefix, Size, Span, WebUrl};
 use super::shape::{At, Later, Table};
-use crate::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits};
+use crate::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits, Timeouts};
 
 const CONCURRENCY: u32 = 8;
 const SOURCE_GRACE: Duration = Duration::from_mins(15);
@@ -179,6 +179,7 @@ impl Loading<'_> {
                 addressing: addressing?,
                 copy_part_above: above,
                 part_size: part,
+                timeouts: Timeouts::default(),
                 endpoint: raw.endpoint.value.0,
             }),
             only_under: prefixes(raw.only_under),

@@ -206,7 +206,7 @@ fn service(core: &mut Core) {
     assert!(take_all(core, bucket()).is_empty(), "the second waits");
     let moves = |phase| vec![moved(phase)];
     for entry in [
-        JournalEntry::Manifest(moves(MovePhase::Planned)),
+        JournalEntry::Manifest(moves(MovePhase::Planned).into()),
         JournalEntry::Progress(moves(MovePhase::Moved)),
         JournalEntry::Commit(place("new")),
     ] {

@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 
 use super::{Make, TAKES};
-use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::fake_obs::{Fault, Gate, IMPATIENT, Recorded};
 use crate::support::stage::Stage;
 
 type Strikes = fn(&Recorded) -> bool;
@@ -47,13 +47,13 @@ fn first_change(requests: &[Recorded]) -> usize {
     requests.iter().position(changes).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recording_moves_whole_though_any_request_fails_in_any_way() {
+/// Lets every request of every recording go wrong in turn.
+async fn strike_each(faults: &[(Fault, Strikes)], set: fn(&mut Stage)) {
     let mut cases = JoinSet::new();
     for make in TAKES {
         let requests = clean_run(make).await;
         let changed = first_change(&requests);
-        for (fault, strikes) in faults() {
+        for (fault, strikes) in faults.iter().cloned() {
             let early = matches!(fault, Fault::Refuse(404, _));
             let numbers: Vec<usize> = requests
                 .iter()
@@ -62,7 +62,8 @@ async fn recording_moves_whole_though_any_request_fails_in_any_way() {
                 .collect();
             cases.spawn(async move {
                 for number in numbers {
-                    let stage = Stage::new(make).await;
+                    let mut stage = Stage::new(make).await;
+                    set(&mut stage);
                     let take = &stage.take;
                     let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
                     // Copies side by side come in any order.
@@ -78,6 +79,25 @@ async fn recording_moves_whole_though_any_request_fails_in_any_way() {
     while let Some(case) = cases.join_next().await {
         case.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_moves_whole_though_any_request_fails_in_any_way() {
+    strike_each(&faults(), |_| ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_moves_whole_though_any_request_is_never_answered() {
+    let silence: [(Fault, Strikes); 3] = [
+        (Fault::SilentBefore, |_| true),
+        (Fault::SilentAfter, |_| true),
+        (Fault::StallAnswer, |request| request.method != "HEAD"),
+    ];
+    strike_each(&silence, |stage| {
+        // On a busy machine an answer that only comes late is lost, too.
+        (stage.timeouts, stage.tries) = (IMPATIENT, 100);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

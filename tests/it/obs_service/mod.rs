@@ -1,6 +1,7 @@
 //! The whole way of a recording at OBS: callback, rename, tag, notice.
 
 mod faults;
+mod grown;
 mod lasting;
 mod links;
 mod many;

@@ -81,7 +81,7 @@ impl Progress for Journal {
         self.write("earlier_moves", find).await
     }
 
-    async fn manifest(&mut self, moves: &[Move]) -> Result<(), Stopped> {
+    async fn manifest(&mut self, moves: &Arc<Vec<Move>>) -> Result<(), Stopped> {
         let moves = moves.to_vec();
         let replace = |state: &mut State| {
             let undone = state.moves.iter().all(|one| one.phase == MovePhase::Undone);

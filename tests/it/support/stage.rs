@@ -7,6 +7,7 @@ use std::time::Duration;
 use aftertake::app::Service;
 use aftertake::callback::sparkrtc;
 use aftertake::config::Settings;
+use aftertake::model::bucket::{BucketStore, Timeouts};
 use aftertake::rules::file::{Lookup, RulesFile};
 use aftertake::store::sqlite::{Desk, TaskDetail, TaskFilter};
 use serde_json::json;
@@ -41,6 +42,7 @@ pub(crate) struct Stage {
     pub(crate) part_above: &'static str,
     /// More settings of both buckets, as YAML.
     pub(crate) bucket: &'static str,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// A service in a process of its own, as far as one can die without the other.
@@ -79,6 +81,7 @@ impl Stage {
             tries: 8,
             part_above: "1000B",
             bucket: "",
+            timeouts: Timeouts::default(),
         }
     }
 
@@ -97,7 +100,13 @@ impl Stage {
             self.tries,
             self.steps
         );
-        parse(&text, &Env::new())
+        let mut rules = parse(&text, &Env::new());
+        for bucket in rules.buckets.values_mut() {
+            if let BucketStore::Obs(obs) = &mut bucket.store {
+                obs.timeouts = self.timeouts;
+            }
+        }
+        rules
     }
 
     fn settings(&self) -> Settings {
@@ -126,9 +135,15 @@ impl Stage {
 
     /// Announces the recording. Its task runs when this returns.
     pub(crate) async fn announce(&self, service: &Service) {
+        self.announce_in(service, "class-7", 2).await;
+    }
+
+    /// Announces the recording as that of a room, with an end at this second.
+    pub(crate) async fn announce_in(&self, service: &Service, room: &str, second: usize) {
+        let end_time = format!("2026-03-02T01:01:{second:02}Z");
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": RECORDED, "obs_object": self.take.from,
-            "room_id": "class-7", "end_time": "2026-03-02T01:01:02Z",
+            "room_id": room, "end_time": end_time,
         });
         let to = format!("http://{}/callbacks/sparkrtc", service.public);
         let answer = CLIENT.post(to).body(body.to_string()).send().await.unwrap();

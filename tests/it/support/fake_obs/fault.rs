@@ -28,6 +28,12 @@ pub(crate) enum Fault {
     Redirect(&'static str),
     /// Not carried out; asked to slow down, and for so many seconds.
     Wait(u32),
+    /// Not carried out; no answer ever.
+    SilentBefore,
+    /// Carried out; no answer ever.
+    SilentAfter,
+    /// Carried out; 200 and half of the body, and never the rest.
+    StallAnswer,
     /// A read sees the world before its latest mutation.
     Stale,
     /// Carried out when the gate opens, unless the client is gone by then.
@@ -74,6 +80,16 @@ pub(super) struct Planned {
     wanted: Box<dyn Fn(&Recorded) -> bool + Send>,
     fault: Fault,
     once: bool,
+}
+
+impl Fault {
+    /// Whether nothing but a client's own clock ends the request.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::SilentBefore | Self::SilentAfter | Self::StallAnswer
+        )
+    }
 }
 
 impl Planned {

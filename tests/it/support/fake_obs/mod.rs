@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aftertake::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits};
+use aftertake::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits, Timeouts};
 use aftertake::object::obs::ObsStore;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -33,6 +33,14 @@ use super::in_time;
 pub(crate) const ACCESS_KEY: &str = "FAKEACCESSKEY0000001";
 pub(crate) const SECRET_KEY: &str = "FakeSecretKey00000000000000000000000001";
 pub(crate) const TOKEN: &str = "FAKE-SECURITY-TOKEN";
+
+/// For a client that gives up a request soon: where a test has nothing but silence to wait
+/// for. A slow answer is then taken for none, which is a fault more.
+pub(crate) const IMPATIENT: Timeouts = Timeouts {
+    connect: Duration::from_secs(10),
+    answer: Duration::from_millis(300),
+    copy: Duration::from_millis(300),
+};
 
 type Hook = Box<dyn Fn(&World) + Send>;
 
@@ -196,6 +204,7 @@ impl FakeObs {
             addressing: Addressing::Path,
             copy_part_above: 1000,
             part_size: 300,
+            timeouts: Timeouts::default(),
         }
     }
 

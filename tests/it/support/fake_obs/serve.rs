@@ -1,14 +1,14 @@
 //! Connections, faults and the frame of every answer.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use aftertake::clock;
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -76,6 +76,7 @@ async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Respon
     };
     arrived.send_replace(());
     let outcome = match &fault {
+        Some(Fault::SilentBefore) => pending().await,
         Some(Fault::DropBefore) => return Err(io::Error::other("dropped before")),
         Some(Fault::Refuse(status, code)) => Err((*status, *code)),
         Some(Fault::ErrorInside(code)) => Ok(Reply::document(200, error(&request, code))),
@@ -97,6 +98,7 @@ async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Respon
         _ => carry_out(&state, &request),
     };
     let outcome = match fault {
+        Some(Fault::SilentAfter) => pending().await,
         Some(Fault::DropAfter) => return Err(io::Error::other("dropped after")),
         Some(Fault::RefuseAfter(status, code)) => Err((status, code)),
         Some(Fault::HoldAfter(ref gate)) => {
@@ -109,7 +111,8 @@ async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Respon
     let mut state = state.lock().unwrap();
     state.requests[request.number].status = Some(reply.status);
     let body = match fault {
-        Some(Fault::CutAnswer) => cut(&reply.body),
+        Some(Fault::CutAnswer) => half(&reply.body, stream::iter([Err(io::Error::other("cut"))])),
+        Some(Fault::StallAnswer) => half(&reply.body, stream::pending()),
         _ => Full::new(reply.body.clone()).map_err(never).boxed_unsync(),
     };
     Ok(frame(&reply, &request, state.ahead_ms, body))
@@ -172,11 +175,10 @@ fn frame(reply: &Reply, request: &Recorded, ahead_ms: i64, body: Body) -> Respon
     response.body(body).unwrap()
 }
 
-/// Half of the body, then a broken connection.
-fn cut(body: &Bytes) -> Body {
-    let half = body.slice(..body.len() / 2);
-    let frames = stream::iter([Ok(Frame::data(half)), Err(io::Error::other("cut"))]);
-    let frames: Pin<Box<dyn futures_util::Stream<Item = _> + Send>> = frames.boxed();
+/// Half of the body, then what else comes of it.
+fn half(body: &Bytes, then: impl Stream<Item = io::Result<Frame<Bytes>>> + Send + 'static) -> Body {
+    let half = Frame::data(body.slice(..body.len() / 2));
+    let frames = stream::iter([Ok(half)]).chain(then).boxed();
     BodyExt::boxed_unsync(StreamBody::new(frames))
 }
 

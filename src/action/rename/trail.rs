@@ -1,0 +1,143 @@
+//! Where earlier tasks of a recording put its parts, one move after the other.
+//!
+//! A recorder that appends to a recording names the segments where it wrote them, long
+//! after our own journal moved them away. The journal knows the newest move from each
+//! place, and these can lead in a circle, as a recording may be moved to where it was
+//! before. So a trail says where a part can be, and a look tells where it is.
+
+use std::collections::BTreeMap;
+
+use super::find::find;
+use crate::action::{Progress, Reach, Stopped};
+use crate::model::failure::Failure;
+use crate::model::recording::Place;
+use crate::object::ObjectMeta;
+
+/// The places to which earlier tasks moved what was once named at one place.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trail {
+    /// In the order of the moves, each place once.
+    places: Vec<Place>,
+    /// What its copies had as their ETag.
+    etags: Vec<String>,
+}
+
+impl Trail {
+    /// Adds a move; whether the trail may go on from there.
+    pub(super) fn add(&mut self, to: Place, etag: String) -> bool {
+        self.etags.push(etag);
+        let is_new = !self.places.contains(&to);
+        if is_new {
+            self.places.push(to);
+        }
+        is_new
+    }
+
+    /// Whether earlier tasks put something at `place`.
+    pub(super) fn leads_to(&self, place: &Place) -> bool {
+        self.places.contains(place)
+    }
+
+    /// Whether an object is what earlier tasks moved, as far as its ETag tells.
+    pub(super) fn made(&self, meta: &ObjectMeta) -> bool {
+        self.etags.contains(&meta.etag)
+    }
+
+    /// The latest place at which it stands, of those where something was `found`.
+    pub(super) fn end(&self, found: &BTreeMap<Place, ObjectMeta>) -> Option<&Place> {
+        let stands = |place: &&Place| found.get(*place).is_some_and(|meta| self.made(meta));
+        self.places.iter().rev().find(stands)
+    }
+}
+
+/// Follows the moves from each of these places.
+pub(super) async fn follow(
+    named: Vec<Place>,
+    progress: &mut dyn Progress,
+) -> Result<BTreeMap<Place, Trail>, Stopped> {
+    let blank = |place: &Place| (place.clone(), Trail::default());
+    let mut trails: BTreeMap<Place, Trail> = named.iter().map(blank).collect();
+    // Each with the place that it is followed from.
+    let mut open: Vec<(Place, Place)> = named.into_iter().map(|p| (p.clone(), p)).collect();
+    while !open.is_empty() {
+        let from = open.iter().map(|(_, end)| end.clone()).collect();
+        let moves = progress.earlier_moves(from).await?;
+        // One without a copy only deleted what was there.
+        let hops: BTreeMap<Place, (Place, String)> = moves
+            .into_iter()
+            .filter_map(|one| Some((one.from, (one.to, one.target_etag?))))
+            .collect();
+        open = open
+            .into_iter()
+            .filter_map(|(named, end)| {
+                let (to, etag) = hops.get(&end)?.clone();
+                let goes_on = trails.get_mut(&named)?.add(to.clone(), etag);
+                goes_on.then_some((named, to))
+            })
+            .collect();
+    }
+    Ok(trails)
+}
+
+/// Looks along the trails, from their ends backwards, until each is found to stand
+/// somewhere or to have been looked at whole.
+pub(super) async fn look(
+    reach: &Reach,
+    trails: &BTreeMap<Place, Trail>,
+) -> Result<BTreeMap<Place, ObjectMeta>, Failure> {
+    let mut found = BTreeMap::new();
+    for back in 0.. {
+        let open = trails.values().filter(|trail| trail.end(&found).is_none());
+        let next: Vec<&Place> = open
+            .filter_map(|trail| trail.places.iter().rev().nth(back))
+            .collect();
+        if next.is_empty() {
+            break;
+        }
+        found.extend(find(reach, next).await?);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Attributes;
+
+    fn place(key: &str) -> Place {
+        Place {
+            bucket: "b".into(),
+            key: key.into(),
+        }
+    }
+
+    fn found(keys: &[(&str, &str)]) -> BTreeMap<Place, ObjectMeta> {
+        let one = |(key, etag): &(&str, &str)| {
+            let meta = ObjectMeta {
+                key: (*key).into(),
+                size: 1,
+                etag: (*etag).into(),
+                attributes: Attributes::default(),
+            };
+            (place(key), meta)
+        };
+        keys.iter().map(one).collect()
+    }
+
+    #[test]
+    fn trail_ends_at_the_latest_place_where_its_own_object_stands() {
+        let mut trail = Trail::default();
+        assert!(trail.add(place("b"), "1".into()));
+        assert!(trail.add(place("c"), "1-2".into()));
+        assert!(!trail.add(place("b"), "1".into()), "it is a circle");
+        for (there, end) in [
+            (&[("b", "1"), ("c", "1-2")][..], Some("c")),
+            (&[("b", "1"), ("c", "a stranger's")], Some("b")),
+            (&[("b", "1-2")], Some("b")),
+            (&[("b", "a stranger's"), ("d", "1")], None),
+        ] {
+            let end = end.map(place);
+            assert_eq!(trail.end(&found(there)), end.as_ref(), "{there:?}");
+        }
+    }
+}
