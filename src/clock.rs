@@ -5,6 +5,30 @@ use std::time::{Duration, Instant};
 use crate::model::retry::Jitter;
 use crate::model::time::Timestamp;
 
+/// Where those who decide for hours on end get their time and chance from: [`System`], or
+/// whatever a test lets pass for it.
+pub trait Clock: Send + Sync {
+    /// The present time.
+    fn now(&self) -> Timestamp;
+
+    /// A fresh draw.
+    fn jitter(&self) -> Jitter;
+}
+
+/// The system's clock and chance.
+#[derive(Debug, Clone, Copy)]
+pub struct System;
+
+impl Clock for System {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn jitter(&self) -> Jitter {
+        jitter()
+    }
+}
+
 /// The present time by the system's clock.
 pub fn now() -> Timestamp {
     Timestamp::from_millis(chrono_now())

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::clock;
 use crate::model::attempt::Exchange;
 use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
@@ -47,7 +46,7 @@ pub async fn run(
                     );
                     Failure::new(FailureKind::Forbidden, reason)
                 })?;
-            notify::notify(&*reach.outbound, destination, request, clock::now()).await
+            notify::notify(&*reach.outbound, destination, request, subject.now).await
         }
     }
 }
@@ -78,6 +77,8 @@ pub struct Subject {
     pub moved_by: Option<MovedBy>,
     /// When the event arrived: a missing source is waited for a while after it.
     pub received: Timestamp,
+    /// When the try begins.
+    pub now: Timestamp,
 }
 
 /// What a successful step leaves behind.
@@ -168,7 +169,7 @@ impl Subject {
     /// What it means that a part of the recording is not there: recorders announce files
     /// before they can be read, so for the bucket's `source_grace` it is waited for.
     fn absent(&self, bucket: &Bucket, what: &str) -> Failure {
-        if clock::now().since(self.received) < bucket.source_grace {
+        if self.now.since(self.received) < bucket.source_grace {
             let reason = format!("{what} is not there yet");
             return Failure::new(FailureKind::NotThereYet, reason);
         }

@@ -109,6 +109,7 @@ impl Service {
             lanes: Arc::new(Lanes::new(ready.lanes)),
             metrics: Arc::clone(&metrics),
             retention: retention(settings),
+            clock: Arc::new(clock::System),
         });
         workers.adopt_lanes().await?;
         workers.start();

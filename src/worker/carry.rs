@@ -160,6 +160,7 @@ impl Runner {
                 .located()
                 .and_then(|located| located.moved_by.clone()),
             received: work.claim.event().received,
+            now: self.parts.clock.now(),
         };
         let mut journal = Journal {
             store: &*self.parts.store,

@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
 use crate::action::Stopped;
 use crate::action::rename::{self, Undo};
-use crate::clock;
+use crate::clock::Clock;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::transition::{Ran, Transition, settle};
 use crate::rules::rule::Action;
@@ -51,7 +51,7 @@ impl Runner {
             Ok(Undo::GoesForward) => decided,
             Err(Stopped::LeaseLost) => return Err(Dropped),
             Err(Stopped::Failed { failure, .. }) if decided == Transition::Cancel => {
-                undo_again(work, &failure)
+                undo_again(work, &failure, &*self.parts.clock)
             }
             Err(Stopped::Failed { failure, .. }) => told(work, decided, &failure.reason),
             Err(Stopped::Unavailable(_) | Stopped::Interrupted) => Transition::HandBack,
@@ -106,13 +106,13 @@ fn forward(settled: Transition) -> Transition {
 }
 
 /// A cancelled task is not left while its copies can still be removed by another try.
-fn undo_again(work: &Work<'_>, failure: &Failure) -> Transition {
+fn undo_again(work: &Work<'_>, failure: &Failure, clock: &dyn Clock) -> Transition {
     let reason = work.revision.mask.apply(&failure.reason).into_owned();
     let failed = Ran::Failed(Failure {
         reason: reason.clone(),
         ..failure.clone()
     });
-    match settle(work.standing(), failed, clock::now(), clock::jitter()) {
+    match settle(work.standing(), failed, clock.now(), clock.jitter()) {
         again @ (Transition::RetryAt { .. } | Transition::Wait { .. }) => again,
         _ => told(work, Transition::Cancel, &reason),
     }

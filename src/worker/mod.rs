@@ -18,7 +18,7 @@ mod run;
 mod standing;
 mod sweep;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use self::in_force::{InForce, InForceNow};
 pub use self::pause::Paused;
 pub use self::revision::{Parse, Revisions};
-use crate::clock;
+use crate::clock::Clock;
 use crate::model::id::TaskId;
 use crate::model::task::Attempt;
 use crate::model::time::Timestamp;
@@ -47,6 +47,7 @@ pub struct Parts {
     pub lanes: Arc<Lanes>,
     pub metrics: Arc<Metrics>,
     pub retention: Retention,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -70,7 +71,7 @@ pub struct Workers {
 
 /// How to ask running tasks to end. Each is known by the claim that its run began with:
 /// a task can be claimed again before the run that gave it up is gone.
-type Running = HashMap<(TaskId, Attempt), CancellationToken>;
+type Running = BTreeMap<(TaskId, Attempt), CancellationToken>;
 
 impl Workers {
     /// Workers that do nothing yet.
@@ -164,7 +165,7 @@ impl Workers {
     async fn claim_loop(self) {
         let mut patience = self.pauses.patience();
         while !self.is_draining() {
-            match self.claim_once(clock::now()).await {
+            match self.claim_once(self.parts.clock.now()).await {
                 Ok(next_due) => {
                     patience = self.pauses.patience();
                     self.draining.run_until_cancelled(self.rest(next_due)).await;
@@ -183,7 +184,7 @@ impl Workers {
         let woken = self.parts.lanes.waker().woken();
         match next_due {
             Some(due) => {
-                let wait = due.since(clock::now());
+                let wait = due.since(self.parts.clock.now());
                 let _woken_or_due = tokio::time::timeout(wait, woken).await;
             }
             None => woken.await,

@@ -12,7 +12,7 @@ use super::pause::{Patience, Pauses};
 use super::revision::NoRules;
 use super::{InForce, Parts};
 use crate::action::Reach;
-use crate::clock::{self, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::plan::Turn;
 use crate::model::recording::Place;
@@ -152,14 +152,14 @@ impl Runner {
             );
             return Ok((waiting(claim, reason), Room::None));
         };
-        let (started, watch) = (clock::now(), Stopwatch::start());
+        let (started, watch) = (self.parts.clock.now(), Stopwatch::start());
         let ended = self.carry_out(&work).await?;
         self.hear(&claim.task().lane, permit, &ended).await?;
         let decided = settle(
             work.standing(),
             ended.ran.clone(),
-            clock::now(),
-            clock::jitter(),
+            self.parts.clock.now(),
+            self.parts.clock.jitter(),
         );
         let (transition, ended) = self.close(&work, decided, ended).await?;
         let record = ended.record(&work, started, watch.elapsed());
@@ -238,9 +238,9 @@ impl Runner {
         if self.draining.is_cancelled() {
             Room::None
         } else if *lane != work.claim.task().lane {
-            let permit = self.parts.lanes.permit(lane);
+            let permit = self.parts.lanes.permit_at(lane, self.parts.clock.now());
             permit.map_or(Room::None, Room::Other)
-        } else if permit.renew(clock::now()) {
+        } else if permit.renew(self.parts.clock.now()) {
             Room::Same
         } else {
             Room::None
@@ -257,7 +257,7 @@ impl Runner {
             match self
                 .parts
                 .store
-                .apply(claim, settlement.clone(), clock::now())
+                .apply(claim, settlement.clone(), self.parts.clock.now())
                 .await
             {
                 Ok(applied) => {

@@ -8,7 +8,6 @@ use super::Workers;
 use super::ended::Ended;
 use super::lane::Permit;
 use super::run::{Dropped, Runner};
-use crate::clock;
 use crate::model::breaker::{LaneChange, Sign};
 use crate::model::task::Lane;
 use crate::store::Unavailable;
@@ -42,7 +41,8 @@ impl Runner {
         }
         let lanes = &self.parts.lanes;
         let _turn = lanes.turn().await;
-        let Some(change) = permit.hear(sign, clock::now(), clock::jitter()) else {
+        let clock = &self.parts.clock;
+        let Some(change) = permit.hear(sign, clock.now(), clock.jitter()) else {
             return Ok(());
         };
         tell(lane, &change);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Workers;
 use super::pause::STORE_PAUSE;
-use crate::clock;
 use crate::store::{Pruned, Unavailable};
 
 /// Between two looks for history that has outlived its retention.
@@ -25,7 +24,7 @@ async fn sweep_once(workers: &Workers) -> Result<Pruned, Unavailable> {
     let pruned = workers
         .parts
         .store
-        .prune(workers.parts.retention, clock::now())
+        .prune(workers.parts.retention, workers.parts.clock.now())
         .await?;
     if pruned != Pruned::default() {
         tracing::info!(

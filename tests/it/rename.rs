@@ -62,6 +62,7 @@ impl Scene {
             place: Some(self.place()),
             moved_by: self.moved_by.clone(),
             received: self.received,
+            now: clock::now(),
         };
         let (reach, mut journal) = (self.world.reach(), self.journal.clone());
         let ran = tokio::select! {

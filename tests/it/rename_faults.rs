@@ -3,6 +3,7 @@
 
 use aftertake::action::rename::{Standing, Undo, standing, undo};
 use aftertake::action::{Done, Stopped, Subject, run};
+use aftertake::clock;
 use aftertake::model::recording::Place;
 use aftertake::model::step::{OnConflict, Rename, Rendered};
 use aftertake::model::time::Timestamp;
@@ -75,6 +76,7 @@ impl Begun<'_> {
             place: self.place(),
             moved_by: None,
             received: Timestamp::from_millis(0),
+            now: clock::now(),
         };
         let (reach, mut journal) = (self.world.reach(), self.journal.clone());
         let ran = tokio::select! {

@@ -36,6 +36,7 @@ async fn tag(world: &World, reach: &Reach, tag: Tag, at: &Place) -> Result<Done,
         place: Some(at.clone()),
         moved_by: None,
         received: clock::now(),
+        now: clock::now(),
     };
     let mut journal = Journal::new(at.clone(), world.gate.clone());
     match run(reach, &Rendered::Tag(tag), &subject, &mut journal).await {

@@ -93,6 +93,24 @@ impl SqliteStore {
         decode: Decode,
         around_commit: AroundCommit,
     ) -> Result<Self, OpenError> {
+        Self::open_with(path, decode, |core| {
+            Writer::start(core, path.to_owned(), around_commit)
+                .map_err(|error| OpenError::unusable(path, error))
+        })
+    }
+
+    /// [`SqliteStore::open`] without threads: a call does its work when it is first polled,
+    /// on the thread that polls it, and is done with that. The same calls in the same order
+    /// are the same history, which a simulation can repeat.
+    pub fn open_here(path: &Path, decode: Decode) -> Result<Self, OpenError> {
+        Self::open_with(path, decode, |core| Ok(Writer::here(core, path.to_owned())))
+    }
+
+    fn open_with(
+        path: &Path,
+        decode: Decode,
+        writer: impl FnOnce(Core) -> Result<Writer, OpenError>,
+    ) -> Result<Self, OpenError> {
         schema::refuse_foreign(path)?;
         let lock = schema::lock(path)?;
         let mut core = Core::new(schema::open_serving(path)?, decode);
@@ -100,8 +118,7 @@ impl SqliteStore {
         core.commit(recover).map_err(unusable)?;
         let seen = data_version(&core.conn).map_err(unusable)?;
         let reader = schema::open_beside(path)?;
-        let writer = Writer::start(core, path.to_owned(), around_commit)
-            .map_err(|error| OpenError::unusable(path, error))?;
+        let writer = writer(core)?;
         Ok(Self {
             writer,
             reader: Arc::new(Mutex::new(reader)),
@@ -129,12 +146,14 @@ impl SqliteStore {
             path: self.path.clone(),
             reason,
         };
-        tokio::task::spawn_blocking(move || {
-            read(&reader.lock().unwrap_or_else(PoisonError::into_inner))
-        })
-        .await
-        .map_err(|error| unavailable(error.to_string()))?
-        .map_err(|error| unavailable(error.to_string()))
+        let read = move || read(&reader.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.writer.is_here() {
+            return read().map_err(|error| unavailable(error.to_string()));
+        }
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| unavailable(error.to_string()))?
+            .map_err(|error| unavailable(error.to_string()))
     }
 }
 

@@ -9,8 +9,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -62,11 +62,19 @@ where
     }
 }
 
-/// The way to the writer thread. Dropping it ends the thread after what waits.
+/// The way to the core. Dropping it ends the writer thread after what waits.
 pub(super) struct Writer {
-    jobs: Option<Sender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    way: Way,
     path: PathBuf,
+}
+
+enum Way {
+    Thread {
+        jobs: Option<Sender<Box<dyn Job>>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// Without a thread: whoever calls does the work, and each call is a batch.
+    Here(Box<Mutex<Core>>),
 }
 
 impl Writer {
@@ -78,10 +86,24 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || run(core, &inbox, &at, &around))?;
         Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
+            way: Way::Thread {
+                jobs: Some(jobs),
+                thread: Some(thread),
+            },
             path,
         })
+    }
+
+    /// Starts none.
+    pub(super) fn here(core: Core, path: PathBuf) -> Self {
+        Self {
+            way: Way::Here(Box::new(Mutex::new(core))),
+            path,
+        }
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.way, Way::Here(_))
     }
 
     /// Runs `work` in the next batch and answers once it is committed.
@@ -100,19 +122,27 @@ impl Writer {
             path: self.path.clone(),
             reason: "the writer has stopped".to_owned(),
         };
-        self.jobs
-            .as_ref()
-            .ok_or_else(stopped)?
-            .send(job)
-            .map_err(|_| stopped())?;
+        match &self.way {
+            Way::Thread { jobs, .. } => {
+                let jobs = jobs.as_ref().ok_or_else(stopped)?;
+                jobs.send(job).map_err(|_| stopped())?;
+            }
+            Way::Here(core) => {
+                let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                do_batch(&mut core, vec![job], &self.path, &|_, commit| commit());
+            }
+        }
         answer.await.map_err(|_| stopped())?
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
+        let Way::Thread { jobs, thread } = &mut self.way else {
+            return;
+        };
+        drop(jobs.take());
+        if let Some(thread) = thread.take() {
             let _ = thread.join();
         }
     }
@@ -127,16 +157,26 @@ fn run(
     while let Ok(first) = inbox.recv() {
         let mut batch = vec![first];
         batch.extend(inbox.try_iter().take(BATCH - 1));
-        let mut committed = Ok(());
-        around(batch.len(), &mut || {
-            committed = commit(&mut core, &mut batch).map_err(|reason| Unavailable {
-                path: path.to_owned(),
-                reason,
-            });
+        do_batch(&mut core, batch, path, &**around);
+    }
+}
+
+/// Commits the batch, then answers.
+fn do_batch(
+    core: &mut Core,
+    mut batch: Vec<Box<dyn Job>>,
+    path: &std::path::Path,
+    around: &dyn Fn(usize, &mut dyn FnMut()),
+) {
+    let mut committed = Ok(());
+    around(batch.len(), &mut || {
+        committed = commit(core, &mut batch).map_err(|reason| Unavailable {
+            path: path.to_owned(),
+            reason,
         });
-        for job in batch {
-            job.reply(committed.clone());
-        }
+    });
+    for job in batch {
+        job.reply(committed.clone());
     }
 }
 

@@ -149,8 +149,13 @@ impl Lanes {
 
     /// A permit of the lane; `None` when it is full, not let through to now, or not known.
     pub fn permit(&self, lane: &Lane) -> Option<Permit> {
+        self.permit_at(lane, clock::now())
+    }
+
+    /// [`Lanes::permit`] for a caller that has a time.
+    pub fn permit_at(&self, lane: &Lane, now: Timestamp) -> Option<Permit> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        self.admit(by_name.get(lane)?, clock::now()).ok()
+        self.admit(by_name.get(lane)?, now).ok()
     }
 
     fn admit(&self, lane: &OneLane, now: Timestamp) -> Result<Permit, Refused> {
@@ -171,7 +176,7 @@ impl Lanes {
         Ok(Permit {
             seat: Some(seat),
             share,
-            _wake: WakeOnDrop::new(&self.waker),
+            wake: WakeOnDrop::new(&self.waker),
         })
     }
 

@@ -23,7 +23,7 @@ pub struct Permit {
     /// `None` for a lane's first step while all shares are taken. Dropped before the waker is
     /// told, since fields are dropped in this order.
     pub(super) share: Option<OwnedSemaphorePermit>,
-    pub(super) _wake: WakeOnDrop,
+    pub(super) wake: WakeOnDrop,
 }
 
 /// A place among the steps that a lane runs at once, and the gate's leave to use it.
@@ -65,6 +65,14 @@ impl Permit {
         {
             admission.begin();
             wake.probe |= admission.is_probe();
+        }
+    }
+
+    /// Is given back by the loop itself, which knows that there was nothing to use it for.
+    pub(super) fn give_back(mut self) {
+        self.wake.silent = true;
+        if let Some(seat) = &mut self.seat {
+            seat.wake.silent = true;
         }
     }
 

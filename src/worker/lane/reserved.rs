@@ -46,3 +46,12 @@ impl Reserved {
         self.permits.get_mut(lane)?.pop()
     }
 }
+
+/// Were the loop woken by what it gives back itself, it would turn for as long as any lane
+/// is full. Whoever was refused a permit meanwhile wakes it.
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut self.permits);
+        left.into_values().flatten().for_each(Permit::give_back);
+    }
+}

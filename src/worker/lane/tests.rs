@@ -158,6 +158,22 @@ async fn freed_permit_wakes_only_a_hungry_loop() {
 }
 
 #[tokio::test]
+async fn look_that_finds_a_lane_full_is_no_reason_to_look_again() {
+    let now = Timestamp::from_millis(1_772_413_200_000);
+    let lanes = Lanes::new([(lane("a"), 1), (lane("b"), 1)]);
+    let mut woken = told(lanes.waker());
+    woken();
+    let held = lanes.permit(&lane("a"));
+    lanes.waker().set_hungry(true);
+    let looked = lanes.reserve(now);
+    assert!(looked.full && !looked.room().is_empty());
+    drop(looked);
+    assert!(!woken(), "the loop would turn until the lane has room");
+    drop(held);
+    assert!(woken());
+}
+
+#[tokio::test]
 async fn probe_that_ends_wakes_the_loop_which_could_not_know_when_to_look_again() {
     let now = Timestamp::from_millis(1_772_413_200_000);
     let limits = Limits {

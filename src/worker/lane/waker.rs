@@ -23,6 +23,8 @@ pub(super) struct WakeOnDrop {
     /// Whether a probe was begun. While it is under way nobody can say when the lane lets
     /// something through again, so its end wakes the loop, hungry or not.
     pub(super) probe: bool,
+    /// Whether nobody can have missed what is freed.
+    pub(super) silent: bool,
 }
 
 impl Waker {
@@ -47,13 +49,15 @@ impl WakeOnDrop {
         Self {
             waker: Arc::clone(waker),
             probe: false,
+            silent: false,
         }
     }
 }
 
 impl Drop for WakeOnDrop {
     fn drop(&mut self) {
-        if self.probe || self.waker.hungry.load(Ordering::SeqCst) {
+        let wakes = self.probe || self.waker.hungry.load(Ordering::SeqCst);
+        if wakes && !self.silent {
             self.waker.wake();
         }
     }

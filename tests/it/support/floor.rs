@@ -77,6 +77,7 @@ impl Floor {
                 history: day,
                 dedup_horizon: day,
             },
+            clock: Arc::new(clock::System),
         });
         Self {
             premises,
