@@ -42,8 +42,8 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                // One number: byte by byte, ids were a twentieth of the time of a task.
+                write!(f, "{}{:032x}", $prefix, u128::from_be_bytes(self.0))
             }
         }
 
