@@ -17,7 +17,7 @@ mod copies;
 mod copy;
 mod find;
 mod manifest;
-mod playlist;
+pub mod playlist;
 mod relative;
 pub(super) mod set;
 mod survey;
