@@ -103,8 +103,9 @@ rules:
     when: { event: "RECORD_FILE_COMPLETE" }
     steps:
       - notify: { destination: lms, path: "/rooms/{{ room_id }}/{{ stream_name }}?of={{ job_id }}", headers: { X-Room: "{{ room_id }}" } }
-      - notify: { destination: lms, body: { all: "{{ event }}", of: "{{ room_id | slug }}" } }
-      - notify: lms
+      - id: own
+        notify: { destination: lms, body: { all: "{{ event }}", of: "{{ room_id | slug }}" } }
+      - { id: usual, notify: lms }
 "#;
 
 #[test]

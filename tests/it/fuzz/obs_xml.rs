@@ -53,6 +53,7 @@ const TARGET: Target = Target {
         "&amp;",
         "&lt;",
         "&#0;",
+        "&#13;",
         "&#x41;",
         "&#xD800;",
         "&x;",
@@ -95,14 +96,14 @@ fn any_answer_of_obs_is_read_whole_or_is_a_failure() {
         let asked = Asked::read(input);
         obs.say(asked.status, &asked.head, asked.body);
         runtime.block_on(async {
-            match asked.ask(&*store).await {
+            match asked.ask(&store).await {
                 Err(failure) => {
                     assert!(failure.reason.contains("\"b1\""), "{failure}");
                     Verdict::Refused
                 }
                 Ok(told) => {
                     asked.is_success(&told);
-                    said_again(&obs, &*store, told).await;
+                    said_again(&obs, &store, told).await;
                     Verdict::Accepted
                 }
             }

@@ -153,7 +153,6 @@ fn any_rules_file_is_loaded_as_it_reads_back_or_refused_at_its_faults() {
                 for warning in &file.warnings {
                     is_place(&text, warning.line, warning.column);
                 }
-                assert!(!format!("{file:?}").contains(SECRET));
                 Verdict::Accepted
             }
         }
