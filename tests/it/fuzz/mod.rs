@@ -45,17 +45,19 @@ enum Verdict {
 impl Target {
     /// Gives `check` the corpus as it is, and then mutated.
     fn run(&self, mut check: impl FnMut(&[u8]) -> Verdict) {
-        let corpus = self.corpus();
-        for (path, input) in &corpus {
-            let outcome = catch_unwind(AssertUnwindSafe(|| check(input)));
-            assert!(outcome.is_ok(), "{}: {}", self.name, path.display());
+        let (mut right, mut wrong) = (Vec::new(), Vec::new());
+        for (path, input) in self.corpus() {
+            match catch_unwind(AssertUnwindSafe(|| check(&input))) {
+                Ok(Verdict::Accepted) => right.push(input),
+                Ok(Verdict::Refused) => wrong.push(input),
+                Err(_) => panic!("{}: {}", self.name, path.display()),
+            }
         }
         let count = number("AFTERTAKE_FUZZ_INPUTS").unwrap_or(self.usual);
         let seed = number("AFTERTAKE_FUZZ_SEED");
         let seed = seed.unwrap_or_else(|| fastrand::Rng::new().get_seed());
         println!("fuzz {}: seed {seed}, {count} inputs", self.name);
-        let pieces: Vec<Vec<u8>> = corpus.into_iter().map(|(_, input)| input).collect();
-        let mut mutator = Mutator::new(seed, &pieces, self.dictionary);
+        let mut mutator = Mutator::new(seed, &right, &wrong, self.dictionary);
         let mut accepted = 0;
         for _ in 0..count {
             let input = mutator.input();

@@ -30,15 +30,23 @@ const NUMBERS: &[&str] = &[
 
 pub(super) struct Mutator<'a> {
     rng: fastrand::Rng,
-    corpus: &'a [Vec<u8>],
+    right: &'a [Vec<u8>],
+    wrong: &'a [Vec<u8>],
     dictionary: &'a [&'a str],
 }
 
 impl<'a> Mutator<'a> {
-    pub(super) fn new(seed: u64, corpus: &'a [Vec<u8>], dictionary: &'a [&'a str]) -> Self {
+    /// Pieces that are accepted as they are, pieces that are not, and words.
+    pub(super) fn new(
+        seed: u64,
+        right: &'a [Vec<u8>],
+        wrong: &'a [Vec<u8>],
+        dictionary: &'a [&'a str],
+    ) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(seed),
-            corpus,
+            right,
+            wrong,
             dictionary,
         }
     }
@@ -125,8 +133,14 @@ impl<'a> Mutator<'a> {
         input.extend_from_slice(&other[start..]);
     }
 
+    /// Mostly a right one: whatever is done to a wrong one, it seldom becomes right.
     fn piece(&mut self) -> &'a [u8] {
-        &self.corpus[self.rng.usize(..self.corpus.len())]
+        let pieces = if self.rng.u8(..4) == 0 {
+            self.wrong
+        } else {
+            self.right
+        };
+        &pieces[self.rng.usize(..pieces.len())]
     }
 
     fn token(&mut self) -> &'a str {

@@ -83,7 +83,7 @@ const TARGET: Target = Target {
         "true",
         "18446744073709551616",
     ],
-    usual: 300,
+    usual: 2_000,
 };
 
 #[test]

@@ -107,7 +107,7 @@ const TARGET: Target = Target {
         "\0",
         "\u{e000}",
     ],
-    usual: 400,
+    usual: 1_500,
 };
 
 /// What only the environment says.
