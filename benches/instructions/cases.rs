@@ -15,7 +15,7 @@ use aftertake::model::task::{Outputs, StepNo};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::{OnFailure, Position, Ran, Standing, settle};
 use aftertake::rules::context::Context;
-use aftertake::rules::file::parse;
+use aftertake::rules::file::{RulesFile, parse};
 use aftertake::rules::plan::plan;
 use aftertake::rules::render::{Rendering, render};
 use bytes::Bytes;
@@ -51,7 +51,10 @@ rules:
 /// A call, set up.
 type Call = Box<dyn Fn()>;
 
-const CASES: [(&str, fn() -> Call); 7] = [
+/// A name, and what sets up its call.
+type Case = (&'static str, fn() -> Call);
+
+const CASES: [Case; 7] = [
     ("parse", parse_body),
     ("plan", plan_event),
     ("settle", settle_attempts),
@@ -146,7 +149,7 @@ fn render_step(number: StepNo) -> Call {
     })
 }
 
-fn load() -> aftertake::rules::file::RulesFile {
+fn load() -> RulesFile {
     let environment = BTreeMap::<&str, &str>::new();
     let file = parse("rules.yaml", RULES, Path::new(""), &environment);
     file.unwrap_or_else(|error| panic!("{error}"))
