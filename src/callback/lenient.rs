@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::model::time::Timestamp;
 
@@ -19,11 +20,16 @@ pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
     Whole(i128),
     Fraction(f64),
-    /// Null, a boolean, a list or an object.
+    /// Null, a boolean, a list, an object, or what no value can hold.
     Odd,
 }
 
-impl Scalar<'_> {
+impl<'a> Scalar<'a> {
+    /// What is written there, which is JSON.
+    pub(super) fn read(written: &'a RawValue) -> Self {
+        serde_json::from_str(written.get()).unwrap_or(Self::Odd)
+    }
+
     /// A text that is not empty, or a whole number as it is written. A fraction is no
     /// text: whole numbers beyond 64 bits arrive as fractions, with digits lost.
     pub(super) fn text(self) -> Option<String> {
@@ -128,7 +134,7 @@ mod tests {
     use super::*;
 
     fn scalar(json: &str) -> Scalar<'_> {
-        serde_json::from_str(json).unwrap()
+        Scalar::read(serde_json::from_str(json).unwrap())
     }
 
     #[test]
@@ -147,6 +153,7 @@ mod tests {
             ("null", None),
             (r#"[["a"],{}]"#, None),
             (r#"{"a":{"b":[1]}}"#, None),
+            (r#""cut \ud83d""#, None),
         ] {
             assert_eq!(scalar(json).text().as_deref(), text, "{json}");
         }
@@ -164,6 +171,7 @@ mod tests {
             ("-1", None),
             ("-0.5", None),
             ("1e300", None),
+            ("1e999", None),
             (r#""inf""#, None),
             (r#""NaN""#, None),
             (r#""""#, None),

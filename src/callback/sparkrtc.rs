@@ -10,8 +10,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use super::CallbackHeaders;
 use super::lenient::Scalar;
@@ -150,11 +151,12 @@ impl<'de> Visitor<'de> for CallbackVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = Fields::new(EventType::from_name(""));
-        while let Some(key) = map.next_key()? {
-            if let Key::Unknown = key {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                set(&mut fields, key, map.next_value()?);
+        // Taken as they are written: JSON has texts and numbers that no value can hold, such
+        // as half of a character that was cut in two (`"\ud83d"`), and 1e999.
+        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            match serde_json::from_str(key.get()).unwrap_or(Key::Unknown) {
+                Key::Unknown => {}
+                key => set(&mut fields, key, Scalar::read(value)),
             }
         }
         Ok(fields)

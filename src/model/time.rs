@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, printed and serialised as RFC 3339 in UTC.
@@ -73,10 +73,17 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
+    /// A zone or a leap second may move a time out of the years that have four digits: it
+    /// could be read, and not be read again once it is printed in UTC.
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         DateTime::parse_from_rfc3339(text)
+            .ok()
             .map(|time| Self(time.timestamp_millis()))
-            .map_err(|_| InvalidTimestamp(text.to_owned()))
+            .filter(|time| {
+                time.to_chrono()
+                    .is_some_and(|utc| (0..=9999).contains(&utc.year()))
+            })
+            .ok_or_else(|| InvalidTimestamp(text.to_owned()))
     }
 }
 
@@ -106,6 +113,12 @@ mod tests {
             "1969-12-31T23:59:59Z",
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        }
+        for text in ["9999-12-31T23:59:60Z", "0000-01-01T00:00:00+23:59"] {
+            assert_eq!(
+                text.parse(),
+                Err::<Timestamp, _>(InvalidTimestamp(text.to_owned()))
+            );
         }
     }
 

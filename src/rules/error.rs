@@ -35,7 +35,7 @@ impl Problem {
 #[derive(Debug)]
 pub struct RulesError {
     name: String,
-    /// The file's text, secrets blotted out byte by byte.
+    /// The file's text, secrets blotted out; bytes and characters are where they were.
     text: String,
     /// In the order of the file; never empty.
     problems: Vec<Problem>,
@@ -135,12 +135,15 @@ pub(crate) const SECRET_KEYS: [&str; 5] = [
     "security_token",
 ];
 
+/// What stands for a secret's character of so many bytes.
+const BLOTS: [char; 4] = ['*', '×', '＊', '🞰'];
+
 fn blot(text: &str, ranges: &[Range<usize>]) -> String {
     let hidden = |at: usize| ranges.iter().any(|range| range.contains(&at));
     let mut shown = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
         if hidden(at) && character != '\n' {
-            shown.extend(std::iter::repeat_n('*', character.len_utf8()));
+            shown.push(BLOTS[character.len_utf8() - 1]);
         } else {
             shown.push(character);
         }
@@ -189,7 +192,7 @@ mod tests {
             Some(std::slice::from_ref(&(5..13))),
             vec![Problem::new(0..1, "m")],
         );
-        assert!(error.to_string().contains("a: [\"********\"]"), "{error}");
+        assert!(error.to_string().contains("a: [\"××××\"]"), "{error}");
         let broken = "  b: {secret_key: \"abc\n";
         let error = RulesError::new("r.yaml", broken, None, vec![Problem::new(18..19, "m")]);
         assert!(!error.to_string().contains("abc"), "{error}");

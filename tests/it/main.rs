@@ -9,6 +9,7 @@ mod contrib;
 mod doctor;
 mod folder;
 mod formats;
+mod fuzz;
 mod hostile;
 mod http;
 mod json_schema;

@@ -17,7 +17,7 @@ mod copies;
 mod copy;
 mod find;
 mod manifest;
-mod playlist;
+pub mod playlist;
 mod relative;
 mod route;
 pub(super) mod set;

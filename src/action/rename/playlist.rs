@@ -12,21 +12,21 @@ use super::uri::{self, Form};
 use crate::model::failure::{Failure, FailureKind};
 
 /// The most bytes of a playlist: 12 hours at 2 s are 21,600 segments, about 2 MiB.
-pub(super) const LIMIT: u64 = 10 * 1024 * 1024;
+pub const LIMIT: u64 = 10 * 1024 * 1024;
 
 /// A playlist and what it refers to within its bucket.
 #[derive(Debug)]
-pub(super) struct Playlist<'a> {
+pub struct Playlist<'a> {
     text: &'a str,
     key: &'a str,
-    pub(super) kind: Kind,
+    pub kind: Kind,
     /// In order of their positions; one object may be referred to many times.
-    pub(super) references: Vec<Reference>,
+    pub references: Vec<Reference>,
 }
 
 /// What a playlist lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Other playlists: renditions of one recording.
     Master,
     /// Segments.
@@ -35,18 +35,18 @@ pub(super) enum Kind {
 
 /// One URI in a playlist.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reference {
-    /// Where the URI stands in the text.
-    range: Range<usize>,
+pub struct Reference {
+    /// Bytes of the text that are the URI.
+    pub range: Range<usize>,
     /// The object it names.
-    pub(super) key: String,
-    pub(super) role: Role,
+    pub key: String,
+    pub role: Role,
     form: Form,
 }
 
 /// What a reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub enum Role {
     Segment,
     Playlist,
     /// A decryption key. It may be anywhere, such as on a licence server.
@@ -55,11 +55,7 @@ pub(super) enum Role {
 
 /// Reads the playlist `content`, which is the object `key` of the bucket whose object
 /// `key` has the link `url`.
-pub(super) fn read<'a>(
-    content: &'a [u8],
-    key: &'a str,
-    url: &str,
-) -> Result<Playlist<'a>, Failure> {
+pub fn read<'a>(content: &'a [u8], key: &'a str, url: &str) -> Result<Playlist<'a>, Failure> {
     let text = std::str::from_utf8(content).map_err(|_| invalid(key, "it is not UTF-8 text"))?;
     let first = text.trim_start_matches('\u{feff}').lines().next();
     if first.map(str::trim_end) != Some("#EXTM3U") {
@@ -82,7 +78,7 @@ impl Playlist<'_> {
     /// The text with absolute references to objects that move along made relative; `None`
     /// when there is none. Relative ones stay right, as all keep their places among each
     /// other, so the text does not depend on where the playlist moves.
-    pub(super) fn rewritten(&self, moves: impl Fn(&str) -> bool) -> Option<String> {
+    pub fn rewritten(&self, moves: impl Fn(&str) -> bool) -> Option<String> {
         let mut text = String::new();
         let mut end = 0;
         for reference in &self.references {

@@ -39,8 +39,13 @@ pub(super) fn resolve(uri: &str, playlist: &str, bucket: Option<&Url>) -> Option
 /// fragment stay.
 pub(super) fn relative(uri: &str, playlist: &str, key: &str) -> String {
     let way = relative::between(relative::folder(playlist), key);
-    // A way that begins with an empty segment would read as an absolute path.
-    let here = if way.starts_with('/') { "./" } else { "" };
+    // A way that begins with an empty segment would read as an absolute path, and one that
+    // leads nowhere else as no reference at all.
+    let here = if way.is_empty() || way.starts_with('/') {
+        "./"
+    } else {
+        ""
+    };
     let (_, rest) = split_path(uri);
     format!("{here}{}{rest}", utf8_percent_encode(&way, KEPT))
 }
@@ -78,7 +83,9 @@ fn key_of(url: &Url, bucket: &Url) -> Option<String> {
     }
     let path = url.path().strip_prefix(bucket.path())?;
     let key = percent_decode_str(path).decode_utf8().ok()?;
-    (!key.is_empty()).then(|| key.into_owned())
+    // Behind an encoded slash a URL keeps them, and no key that a way leads to has any.
+    let dots = key.split('/').any(|segment| [".", ".."].contains(&segment));
+    (!key.is_empty() && !dots).then(|| key.into_owned())
 }
 
 /// Splits a URI into its path and what follows: `?query` and `#fragment`.
@@ -131,6 +138,7 @@ mod tests {
             "data:text/plain,x",
             "%ff.ts",
             "https://b.obs.example.com/",
+            "https://b.obs.example.com/Record%2F..%2F1.ts",
         ] {
             assert_eq!(key_of(uri), None, "{uri}");
         }
@@ -147,7 +155,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn relative_uri_names_the_same_object(key in "([a-z %?:#.录]{0,3}/){0,3}[a-z%?:#录]{1,5}") {
+        fn relative_uri_names_the_same_object(key in "here|([a-z %?:#.录]{0,3}/){0,3}[a-z%?:#录]{1,5}") {
+            let key = key.replace("here", relative::folder(KEY));
             prop_assume!(key.split('/').all(|segment| segment != "." && segment != ".."));
             let uri = relative("/x?t=1", KEY, &key);
             prop_assert!(uri.ends_with("?t=1"));

@@ -138,8 +138,12 @@ pub(super) struct Undeleted {
     pub(super) message: String,
 }
 
-/// A `DeleteResult`.
+/// A `DeleteResult`. An empty one says that all are gone, and only its name tells it from
+/// any other document.
 pub(super) fn undeleted(result: &Node) -> Option<Vec<Undeleted>> {
+    if result.name() != "DeleteResult" {
+        return None;
+    }
     let entry = |entry: &Node| {
         Some(Undeleted {
             key: entry.text_of("Key")?.to_owned(),
@@ -241,6 +245,8 @@ mod tests {
             message: "no".to_owned(),
         };
         assert_eq!(failed, Some(vec![expected]));
+        assert_eq!(undeleted(&parse("<DeleteResult/>")), Some(vec![]));
+        assert_eq!(undeleted(&parse("<html><body/></html>")), None);
     }
 
     #[test]

@@ -1,0 +1,90 @@
+//! Counts the instructions of what every callback goes through, and refuses more of them.
+//!
+//! Reads no clock, so it says the same on a busy machine: the program runs itself under
+//! valgrind, once with many calls and once with none, and the difference is what the calls
+//! took. Counts follow the compiler and a little the processor (a libc picks its copy of
+//! `memcpy` by it), which the tolerance has to cover; the baseline names its compiler.
+
+#![expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
+#![expect(
+    clippy::print_stderr,
+    reason = "why there are none is told beside them"
+)]
+
+mod baseline;
+mod cases;
+mod valgrind;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::baseline::Baseline;
+
+#[derive(Debug, Clone, Parser)]
+#[command(about = "Counts the instructions of what every callback goes through", long_about = None)]
+struct Options {
+    /// Make what is counted now the baseline.
+    #[arg(long)]
+    bless: bool,
+    /// Fail where nothing can be counted.
+    #[arg(long)]
+    required: bool,
+    /// Only make the calls of this case; used by the program itself.
+    #[arg(long, hide = true)]
+    case: Option<String>,
+    /// How many.
+    #[arg(long, hide = true, default_value_t = 0)]
+    calls: u64,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Some(case) = &options.case {
+        cases::call(case, options.calls);
+        return ExitCode::SUCCESS;
+    }
+    match run(&options) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(Trouble::Uncounted(why)) if !options.required => {
+            eprintln!("nothing was counted: {why}");
+            ExitCode::SUCCESS
+        }
+        Err(Trouble::Uncounted(why) | Trouble::Refused(why)) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why there is no good news.
+enum Trouble {
+    /// Nothing can be counted or compared here.
+    Uncounted(String),
+    /// Something takes more than it did.
+    Refused(String),
+}
+
+fn run(options: &Options) -> Result<String, Trouble> {
+    let version = valgrind::version()
+        .ok_or_else(|| Trouble::Uncounted("valgrind is not installed".to_owned()))?;
+    let count = |case| (case, valgrind::count(case));
+    let counts: Vec<_> = cases::names().map(count).collect();
+    if options.bless {
+        let path = baseline::write(&version, &counts);
+        return Ok(format!("{} is renewed", path.display()));
+    }
+    let baseline = Baseline::read().map_err(Trouble::Uncounted)?;
+    let compared = baseline.compare(&counts);
+    if compared.refused {
+        let text = format!("{}\n{}", compared.table, baseline.way_out(&version));
+        return Err(Trouble::Refused(text));
+    }
+    Ok(compared.table)
+}

@@ -1,0 +1,130 @@
+//! An HLS playlist: what it refers to, and what a rewrite leaves alone.
+
+use aftertake::action::rename::playlist::{Playlist, Role, read};
+
+use super::{Target, Verdict};
+
+const KEY: &str = "Record/live 1/a.m3u8";
+const URL: &str = "https://b.obs.example.com/Record/live%201/a.m3u8";
+
+const TARGET: Target = Target {
+    name: "playlist",
+    samples: None,
+    dictionary: &[
+        "#EXTM3U",
+        "#EXTM3U\n",
+        "\u{feff}",
+        "#EXT-X-MAP:URI=\"",
+        "#EXT-X-KEY:METHOD=AES-128,URI=\"",
+        "#EXT-X-MEDIA:URI=\"",
+        "#EXT-X-PART:",
+        "#EXT-X-RENDITION-REPORT:URI=\"",
+        "#EXT-X-",
+        "#EXT-X-STREAM-INF:",
+        "#EXTINF:2,\n",
+        "URI=",
+        "\"",
+        ",",
+        "=",
+        "\r\n",
+        "\n",
+        "\r",
+        " ",
+        "\t",
+        "1.ts",
+        "a.m3u8",
+        "../",
+        "./",
+        "..",
+        "/",
+        "//",
+        "\\",
+        "%2e%2e/",
+        "%2f",
+        "%2F..%2F",
+        "%25",
+        "%",
+        "%ff",
+        "%00",
+        "?t=1",
+        "#t",
+        "https://b.obs.example.com/",
+        "http://b.obs.example.com/",
+        "https://b.obs.example.com:443/",
+        "https://B.OBS.example.com/",
+        "//b.obs.example.com/",
+        "https://b.obs.example.com/Record/live%201/",
+        "/Record/live 1/",
+        "https://cdn.example.com/",
+        "https://u@b.obs.example.com/",
+        "data:",
+        "录制",
+        "\u{a0}",
+        "\u{85}",
+        "\u{2028}",
+        "\0",
+    ],
+    usual: 8_000,
+};
+
+#[test]
+fn any_playlist_is_rewritten_only_in_its_uris() {
+    TARGET.run(|input| match read(input, KEY, URL) {
+        Err(failure) => {
+            assert!(!failure.reason.is_empty());
+            Verdict::Refused
+        }
+        Ok(playlist) => {
+            let text = std::str::from_utf8(input).unwrap();
+            names_objects(&playlist, text);
+            assert_eq!(playlist.rewritten(|_| false), None);
+            if let Some(new) = playlist.rewritten(|_| true) {
+                says_the_same(&playlist, text, &new);
+            }
+            Verdict::Accepted
+        }
+    });
+}
+
+/// In order, apart from each other, each within its line.
+fn names_objects(playlist: &Playlist<'_>, text: &str) {
+    let mut end = 0;
+    for reference in &playlist.references {
+        let range = reference.range.clone();
+        assert!(end <= range.start && !range.is_empty(), "{reference:?}");
+        assert!(!text[range.clone()].contains('\n'), "{reference:?}");
+        let odd = |segment: &str| [".", ".."].contains(&segment);
+        assert!(
+            !reference.key.is_empty() && reference.key != KEY,
+            "{reference:?}"
+        );
+        assert!(!reference.key.split('/').any(odd), "{reference:?}");
+        end = range.end;
+    }
+}
+
+/// Rewritten, it refers to the same objects, only relatively, and every other byte stayed.
+fn says_the_same(playlist: &Playlist<'_>, text: &str, new: &str) {
+    let again = read(new.as_bytes(), KEY, URL).unwrap_or_else(|failure| panic!("{failure}: {new}"));
+    assert_eq!(again.kind, playlist.kind);
+    assert_eq!(named(&again), named(playlist), "{new}");
+    assert_eq!(rest(&again, new), rest(playlist, text), "{new}");
+    assert_eq!(again.rewritten(|_| true), None, "{new}");
+}
+
+fn named<'a>(playlist: &'a Playlist<'_>) -> Vec<(&'a str, Role)> {
+    let references = playlist.references.iter();
+    references.map(|one| (one.key.as_str(), one.role)).collect()
+}
+
+/// The text around its URIs.
+fn rest<'a>(playlist: &Playlist<'_>, text: &'a str) -> Vec<&'a str> {
+    let mut start = 0;
+    let mut parts = Vec::new();
+    for reference in &playlist.references {
+        parts.push(&text[start..reference.range.start]);
+        start = reference.range.end;
+    }
+    parts.push(&text[start..]);
+    parts
+}
