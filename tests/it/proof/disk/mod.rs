@@ -7,7 +7,10 @@ mod preload;
 mod trace;
 mod witness;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::proof::load::Load;
 use crate::support::folder_in_memory;
@@ -60,27 +63,20 @@ impl Stage {
         Run { served, disk }
     }
 
-    /// Waits until the receiver was told of all these objects.
+    /// Waits until every rule has told the receiver of all these objects.
     async fn announced(&self, objects: &[String]) {
-        let mut count = 0;
-        loop {
-            let received = self.sink.received(count).await;
-            let bodies: Vec<&[u8]> = received.iter().map(|one| &one.body[..]).collect();
-            let told = |object: &String| {
-                let name = format!("\"{object}\"");
-                let names = |body: &&&[u8]| memmem(body, name.as_bytes());
-                bodies.iter().filter(names).count() >= Self::RULES.len()
-            };
-            if objects.iter().all(told) {
-                return;
+        let due = |object: &String| Self::RULES.map(|rule| json!([object, rule]).to_string());
+        let mut due: BTreeSet<String> = objects.iter().flat_map(due).collect();
+        let mut read = 0;
+        while !due.is_empty() {
+            let received = self.sink.received(read + 1).await;
+            for one in &received[read..] {
+                let data = &serde_json::from_slice::<Value>(&one.body).unwrap()["data"];
+                due.remove(&json!([data["obs_object"], data["rule"]]).to_string());
             }
-            count = received.len() + 1;
+            read = received.len();
         }
     }
-}
-
-fn memmem(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 impl Run {
@@ -94,7 +90,7 @@ impl Run {
 
 /// A callback with a message of that many bytes.
 fn body(lane: usize, number: usize, filler: usize) -> String {
-    let body = serde_json::json!({
+    let body = json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": object(lane, number),
         "room_id": format!("class-{lane}"), "end_time": "2026-03-02T01:01:02Z",
         "detail_message": "x".repeat(filler),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aftertake::callback::sparkrtc;
 use aftertake::model::id::EventId;
-use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore};
+use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter};
 
 use super::platter::Platter;
 use super::trace::{Record, What};
@@ -13,8 +13,8 @@ use crate::proof::sound;
 use crate::store_contract::plain;
 use crate::support::folder_in_memory;
 
-/// Of moments at which nobody is answered, one in that many.
-const SAMPLED: u32 = 40;
+/// Moments in a run, beside those before the answers, at which the power is cut.
+const SAMPLES: usize = 60;
 
 /// Watches runs of the program on one disk.
 pub(super) struct Witness {
@@ -54,7 +54,7 @@ impl Witness {
                     }
                 }
                 What::Synced => self.stored = None,
-                _ if self.chance.u32(..SAMPLED) == 0 => self.cut_softly()?,
+                _ if self.chance.usize(..trace.len()) < SAMPLES => self.cut_softly()?,
                 _ => {}
             }
         }
@@ -118,13 +118,20 @@ fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<Ev
         limit: usize::MAX,
         ..EventFilter::default()
     };
-    let mut stored = BTreeSet::new();
-    for row in desk.events(&all).unwrap() {
-        let event = desk.event(row.id).unwrap().unwrap();
-        if event.body.is_none() || event.tasks.len() != tasks {
-            return Err(format!("{} is half stored", row.id));
-        }
-        stored.insert(row.id);
+    let rows = desk.events(&all).unwrap();
+    let stored: BTreeSet<EventId> = rows.iter().map(|row| row.id).collect();
+    let mut due: BTreeMap<EventId, usize> = rows.iter().map(|row| (row.id, 0)).collect();
+    for task in desk
+        .tasks(&TaskFilter {
+            limit: usize::MAX,
+            ..TaskFilter::default()
+        })
+        .unwrap()
+    {
+        *due.get_mut(&task.event).expect("a task has an event") += 1;
+    }
+    if let Some((id, found)) = due.iter().find(|(_, found)| **found != tasks) {
+        return Err(format!("{id} is half stored, with {found} tasks"));
     }
     Ok(stored)
 }
