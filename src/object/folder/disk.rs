@@ -4,7 +4,7 @@
 //! place, its sidecar before it: whoever sees the object sees all of it, and after a
 //! power failure it is there whole or not at all. What a crash leaves is a file in
 //! `.aftertake/parts/` or a sidecar without an object; neither is ever listed, and
-//! [`Folder::abandon`] removes them; the part of a sidecar, the next change of it does, too.
+//! [`Folder::abandon`] removes them; so does whoever writes the same again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, Metadata};
@@ -84,7 +84,7 @@ impl Folder {
         attributes: Attributes,
     ) -> Result<ObjectMeta, Failure> {
         let path = path::of_key(&self.root, key)?;
-        let mut part = self.part(&sidecar::stem_of(key))?;
+        let mut part = self.part(&object_part(key))?;
         part.write_all(content)
             .map_err(|error| failure(part.path(), &error))?;
         self.place(part, key, &path, &Sidecar::new(attributes))
@@ -101,7 +101,7 @@ impl Folder {
     ) -> Result<ObjectMeta, Failure> {
         let source_path = source.existing(from)?;
         let path = path::of_key(&self.root, to)?;
-        let part = self.part(&sidecar::stem_of(to))?;
+        let part = self.part(&object_part(to))?;
         fs::copy(&source_path, part.path()).map_err(|error| failure(&source_path, &error))?;
         if digest(part.path())? != etag {
             let reason = format!("{} is not what it was", source_path.display());
@@ -146,8 +146,6 @@ impl Folder {
         change: impl FnOnce(&mut Sidecar),
     ) -> Result<(), Failure> {
         self.existing(key)?;
-        // Of a change that a crash cut short, nobody but the next one knows.
-        self.remove_parts(&sidecar_part(key))?;
         let mut sidecar = Sidecar::read(&self.root, key)?;
         change(&mut sidecar);
         self.save(key, &sidecar)
@@ -260,6 +258,8 @@ impl Folder {
     /// A new file in the same file system as the bucket, with the permissions that any
     /// new file has: whoever serves the directory must be able to read it.
     fn part(&self, prefix: &str) -> Result<NamedTempFile, Failure> {
+        // What a crash cut short is written again, and nobody else knows of its part.
+        self.remove_parts(prefix)?;
         let parts = self.parts();
         fs::create_dir_all(&parts).map_err(|error| failure(&parts, &error))?;
         tempfile::Builder::new()
@@ -330,8 +330,12 @@ impl Folder {
     }
 }
 
-/// How the names of a sidecar's parts begin. Those of its object's begin in the same way, and
-/// go on in another.
+/// How the names of an object's parts begin: [`sidecar::stem_of`] and more.
+fn object_part(key: &str) -> String {
+    format!("{}.object.", sidecar::stem_of(key))
+}
+
+/// How the names of a sidecar's parts begin, in the same way.
 fn sidecar_part(key: &str) -> String {
     format!("{}.json.", sidecar::stem_of(key))
 }
