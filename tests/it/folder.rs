@@ -283,6 +283,25 @@ async fn what_a_crash_left_beside_a_target_is_abandoned() {
 }
 
 #[tokio::test]
+async fn what_a_crash_left_of_a_write_is_gone_after_the_same_write() {
+    let world = World::new();
+    let store = &world.stores["archive"];
+    store.put("x", "x".into(), &attributes()).await.unwrap();
+    let own = world.path("archive").join(".aftertake");
+    let mut kept = std::fs::read_dir(&own).unwrap().map(|e| e.unwrap().path());
+    let sidecar = kept.find(|path| path.is_file()).unwrap();
+    let stem = sidecar.file_stem().unwrap().to_str().unwrap();
+    let part = |name: &str| own.join("parts").join(format!("{stem}{name}"));
+    let (of_tags, of_object) = (part(".json.Xy12"), part(".object.Xy12"));
+    std::fs::write(&of_tags, "half").unwrap();
+    std::fs::write(&of_object, "half").unwrap();
+    store.set_tags("x", &map("a", "b")).await.unwrap();
+    assert!(!of_tags.exists() && of_object.exists());
+    store.put("x", "x".into(), &attributes()).await.unwrap();
+    assert!(!of_object.exists());
+}
+
+#[tokio::test]
 async fn link_is_the_files_percent_encoded() {
     let world = World::new();
     let url = world.stores["recorded"].url("a b/录%?#.mp4");

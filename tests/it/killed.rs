@@ -1,9 +1,7 @@
 //! The real program, killed or stopped under load: nothing that was acknowledged is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,51 +9,8 @@ use aftertake::callback::sparkrtc;
 use aftertake::store::sqlite::{Desk, TaskFilter};
 use serde_json::{Value, json};
 
+use crate::support::served::{Served, serve};
 use crate::support::sink::{Reply, Sink};
-
-/// A served store, killed when it goes out of scope.
-pub(crate) struct Served {
-    child: Child,
-    pub(crate) callbacks: String,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts the program and waits until it says where it listens.
-pub(crate) fn serve(folder: &Path) -> Served {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aftertake"))
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-        ])
-        .current_dir(folder)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = loop {
-        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        if let Some(address) = line["listen"].as_str() {
-            break address.to_owned();
-        }
-    };
-    // Read on, or the program would stop at a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    Served {
-        child,
-        callbacks: format!("http://{address}/callbacks/sparkrtc"),
-    }
-}
 
 /// Rules that announce to `sink`; `keys` are more of their only rule.
 fn rules(folder: &Path, sink: &Sink, keys: &str) {
@@ -95,7 +50,7 @@ async fn flood(to: String, first: usize, gone: Arc<AtomicBool>) -> BTreeSet<Stri
 }
 
 /// Serves three times under load, each time until `end`; answers what was accepted.
-async fn flooded(folder: &Path, sink: &Sink, end: impl Fn(&mut Child)) -> BTreeSet<String> {
+async fn flooded(folder: &Path, sink: &Sink, end: impl Fn(&mut Served)) -> BTreeSet<String> {
     let mut accepted = BTreeSet::new();
     for round in 0..3 {
         let mut served = serve(folder);
@@ -104,14 +59,14 @@ async fn flooded(folder: &Path, sink: &Sink, end: impl Fn(&mut Child)) -> BTreeS
         let floods: Vec<_> = (0..8)
             .map(|lane| {
                 tokio::spawn(flood(
-                    served.callbacks.clone(),
+                    served.callbacks(),
                     round * 100_000 + lane,
                     Arc::clone(&gone),
                 ))
             })
             .collect();
         sink.received(already + 100).await;
-        tokio::task::block_in_place(|| end(&mut served.child));
+        tokio::task::block_in_place(|| end(&mut served));
         gone.store(true, Ordering::SeqCst);
         for flood in floods {
             accepted.extend(flood.await.unwrap());
@@ -142,8 +97,7 @@ async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_a
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
     rules(folder.path(), &sink, "");
-    let kill = |child: &mut Child| child.kill().unwrap();
-    let accepted = flooded(folder.path(), &sink, kill).await;
+    let accepted = flooded(folder.path(), &sink, Served::kill).await;
     assert_announced(folder.path(), &sink, &accepted).await;
 }
 
@@ -153,8 +107,7 @@ async fn order_of_each_room_survives_failures_and_kills() {
     let replies = (0..600).map(|number| Reply::status(if number % 3 == 0 { 503 } else { 200 }));
     let sink = Sink::start(replies).await;
     rules(folder.path(), &sink, "    order_by: room_id\n");
-    let kill = |child: &mut Child| child.kill().unwrap();
-    let accepted = flooded(folder.path(), &sink, kill).await;
+    let accepted = flooded(folder.path(), &sink, Served::kill).await;
     assert_announced(folder.path(), &sink, &accepted).await;
     // Each room's callbacks were sent one after the other, with numbers that grow.
     let mut latest: BTreeMap<String, usize> = BTreeMap::new();
@@ -177,13 +130,7 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
     rules(folder.path(), &sink, "");
-    let stop = |child: &mut Child| {
-        let pid = child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(asked.unwrap().success());
-        assert!(child.wait().unwrap().success());
-    };
-    let accepted = flooded(folder.path(), &sink, stop).await;
+    let accepted = flooded(folder.path(), &sink, Served::stop).await;
     let desk = Desk::open(&folder.path().join("aftertake.db"), sparkrtc::decode).unwrap();
     let tasks = desk
         .tasks(&TaskFilter {

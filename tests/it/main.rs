@@ -24,6 +24,7 @@ mod obs_parts;
 mod obs_parts_faults;
 mod obs_service;
 mod outbound;
+mod proof;
 mod reload;
 mod rename;
 mod rename_faults;

@@ -78,6 +78,21 @@ async fn store_that_was_killed_at_its_start_is_still_known_as_one() {
     assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
 }
 
+/// The first page says how long the file is, and is the first to be written.
+#[tokio::test]
+async fn store_that_was_killed_while_its_log_was_brought_in_is_still_known_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, log) = (dir.path().join("a.db"), dir.path().join("a.db-wal"));
+    let store = open(&path);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let logged = fs::read(&log).unwrap();
+    drop(store);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(4096).unwrap();
+    fs::write(&log, logged).unwrap();
+    assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 1);
+}
+
 #[tokio::test]
 async fn failed_backup_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();

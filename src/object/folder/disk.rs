@@ -4,7 +4,7 @@
 //! place, its sidecar before it: whoever sees the object sees all of it, and after a
 //! power failure it is there whole or not at all. What a crash leaves is a file in
 //! `.aftertake/parts/` or a sidecar without an object; neither is ever listed, and
-//! [`Folder::abandon`] removes them.
+//! [`Folder::abandon`] removes them; so does whoever writes the same again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, Metadata};
@@ -84,7 +84,7 @@ impl Folder {
         attributes: Attributes,
     ) -> Result<ObjectMeta, Failure> {
         let path = path::of_key(&self.root, key)?;
-        let mut part = self.part(key)?;
+        let mut part = self.part(&object_part(key))?;
         part.write_all(content)
             .map_err(|error| failure(part.path(), &error))?;
         self.place(part, key, &path, &Sidecar::new(attributes))
@@ -101,7 +101,7 @@ impl Folder {
     ) -> Result<ObjectMeta, Failure> {
         let source_path = source.existing(from)?;
         let path = path::of_key(&self.root, to)?;
-        let part = self.part(to)?;
+        let part = self.part(&object_part(to))?;
         fs::copy(&source_path, part.path()).map_err(|error| failure(&source_path, &error))?;
         if digest(part.path())? != etag {
             let reason = format!("{} is not what it was", source_path.display());
@@ -113,12 +113,7 @@ impl Folder {
     /// Removes what a crash amid a write of `key` left.
     pub(super) fn abandon(&self, key: &str) -> Result<(), Failure> {
         let path = path::of_key(&self.root, key)?;
-        let (parts, stem) = (self.parts(), sidecar::stem_of(key));
-        for entry in entries(&parts)? {
-            if entry.to_string_lossy().starts_with(&stem) {
-                remove(&parts.join(entry))?;
-            }
-        }
+        self.remove_parts(&sidecar::stem_of(key))?;
         match file_at(&path)? {
             Some(_) => Ok(()),
             None => remove(&sidecar::path_of(&self.root, key)),
@@ -262,15 +257,24 @@ impl Folder {
 
     /// A new file in the same file system as the bucket, with the permissions that any
     /// new file has: whoever serves the directory must be able to read it.
-    fn part(&self, key: &str) -> Result<NamedTempFile, Failure> {
+    fn part(&self, prefix: &str) -> Result<NamedTempFile, Failure> {
+        // What a crash cut short is written again, and nobody else knows of its part.
+        self.remove_parts(prefix)?;
         let parts = self.parts();
         fs::create_dir_all(&parts).map_err(|error| failure(&parts, &error))?;
         tempfile::Builder::new()
-            .prefix(&sidecar::stem_of(key))
+            .prefix(prefix)
             .make_in(&parts, |path| {
                 File::options().write(true).create_new(true).open(path)
             })
             .map_err(|error| failure(&parts, &error))
+    }
+
+    fn remove_parts(&self, prefix: &str) -> Result<(), Failure> {
+        let parts = self.parts();
+        let named = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(prefix);
+        let mut found = entries(&parts)?.into_iter().filter(named);
+        found.try_for_each(|name| remove(&parts.join(name)))
     }
 
     fn place(
@@ -297,7 +301,7 @@ impl Folder {
         let Some(json) = sidecar.to_json(key) else {
             return remove(&path);
         };
-        let mut part = self.part(key)?;
+        let mut part = self.part(&sidecar_part(key))?;
         part.write_all(&json)
             .and_then(|()| part.as_file().sync_all())
             .map_err(|error| failure(part.path(), &error))?;
@@ -324,4 +328,14 @@ impl Folder {
             _ => Ok(()),
         }
     }
+}
+
+/// How the names of an object's parts begin: [`sidecar::stem_of`] and more.
+fn object_part(key: &str) -> String {
+    format!("{}.object.", sidecar::stem_of(key))
+}
+
+/// How the names of a sidecar's parts begin, in the same way.
+fn sidecar_part(key: &str) -> String {
+    format!("{}.json.", sidecar::stem_of(key))
 }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use url::Url;
 
 /// Every migration, in order; a database's `user_version` counts those it has had.
@@ -84,7 +85,12 @@ fn application(path: &Path) -> rusqlite::Result<i32> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    whose(&Connection::open_with_flags(name.as_str(), flags)?)
+    let conn = Connection::open_with_flags(name.as_str(), flags)?;
+    // A program that crashed while its log was being brought in may have left a file that is
+    // shorter than its header says. The log makes up for that, and this connection does not
+    // see it; with this setting it does not call the file malformed for it.
+    conn.pragma_update(None, "writable_schema", true)?;
+    whose(&conn)
 }
 
 fn whose(conn: &Connection) -> rusqlite::Result<i32> {
@@ -141,6 +147,7 @@ pub(super) fn open_serving(path: &Path) -> Result<Connection, OpenError> {
         .map_err(unusable)?;
     conn.pragma_update(None, "wal_autocheckpoint", 2000)
         .map_err(unusable)?;
+    renew_log(&mut conn, path)?;
     let found = version(&conn).map_err(unusable)?;
     if found > MIGRATIONS.len() {
         return Err(OpenError::Newer {
@@ -157,6 +164,41 @@ pub(super) fn open_serving(path: &Path) -> Result<Connection, OpenError> {
         txn.commit().map_err(unusable)?;
     }
     Ok(conn)
+}
+
+/// Writes the log again as it is, and syncs it.
+///
+/// The last process may have been killed after a sync that failed. What it could not write the
+/// system has all the same, and counts it as written: it is read as committed, and no later
+/// sync writes it (<https://wiki.postgresql.org/wiki/Fsync_Errors>). Commits behind such a gap
+/// would be lost with the power.
+fn renew_log(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    // Nobody else may write to the log meanwhile, the command line included.
+    let held = conn
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| OpenError::unusable(path, error))?;
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    rewrite(Path::new(&name)).map_err(|error| OpenError::unusable(path, error))?;
+    held.rollback()
+        .map_err(|error| OpenError::unusable(path, error))
+}
+
+/// Writes a file's own content to it, and syncs it.
+fn rewrite(path: &Path) -> io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut buffer = vec![0; 1024 * 1024];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return file.sync_all();
+        }
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&buffer[..read])?;
+        at += read as u64;
+    }
 }
 
 /// Opens a database that is there and of this version, beside whoever serves it.

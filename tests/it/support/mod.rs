@@ -8,13 +8,17 @@ pub(crate) mod journal;
 pub(crate) mod premises;
 pub(crate) mod raw;
 pub(crate) mod recording;
+pub(crate) mod served;
 pub(crate) mod sink;
 pub(crate) mod stage;
 pub(crate) mod take;
 pub(crate) mod watched;
 pub(crate) mod world;
 
+use std::path::Path;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 /// What no test takes: turns a hang into a failure.
 const TOO_LONG: Duration = Duration::from_mins(1);
@@ -24,4 +28,15 @@ pub(crate) async fn in_time<T>(signal: impl Future<Output = T>) -> T {
     tokio::time::timeout(TOO_LONG, signal)
         .await
         .expect("what the test waits for comes")
+}
+
+/// A folder in memory where there is such a place: tests sync thousands of files.
+pub(crate) fn folder_in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        TempDir::new_in(memory)
+    } else {
+        TempDir::new()
+    };
+    folder.unwrap()
 }

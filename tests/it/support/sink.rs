@@ -167,6 +167,14 @@ impl Sink {
         in_time(enough).await.unwrap().clone()
     }
 
+    /// Waits until this many more requests were received than until now.
+    pub(crate) async fn received_more(&self, count: usize) {
+        let mut received = self.shared.received.subscribe();
+        let enough = received.borrow().len() + count;
+        let signal = received.wait_for(|received| received.len() >= enough);
+        in_time(signal).await.unwrap();
+    }
+
     /// The requests received so far.
     pub(crate) fn requests(&self) -> Vec<Received> {
         self.shared.received.borrow().clone()

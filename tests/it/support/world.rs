@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::folder_in_memory;
 use super::gate::Gate;
 use super::recording::Recording;
 
@@ -38,14 +39,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        // In memory where there is such a directory: the tests sync thousands of files.
-        let memory = Path::new("/dev/shm");
-        let directory = if memory.is_dir() {
-            TempDir::new_in(memory)
-        } else {
-            TempDir::new()
-        };
-        let directory = directory.unwrap();
+        let directory = folder_in_memory();
         let path = |name: &&str| ((*name).to_owned(), directory.path().join(name));
         let paths: BTreeMap<_, _> = ["recorded", "archive"].iter().map(path).collect();
         let configs = paths

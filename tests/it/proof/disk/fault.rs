@@ -1,0 +1,79 @@
+//! A disk that fails for a while, under load: callbacks are refused, none is lost, and the
+//! service goes on by itself once the disk works again.
+
+use super::trace::{Record, What};
+use super::witness::Witness;
+use super::{Stage, object};
+use crate::proof::load::{Call, Post};
+
+/// The objects of callbacks that were answered 200.
+fn acknowledged(calls: &[Call]) -> Vec<String> {
+    let posts = calls.iter().flat_map(|call| &call.posts);
+    let taken = posts.filter(|post| post.status == Some(200));
+    taken
+        .map(|post: &Post| object(post.lane, post.number))
+        .collect()
+}
+
+/// A run under load whose disk fails three times; what it was asked and gave its disk.
+async fn failed(stage: &Stage, fault: &str) -> (Vec<Record>, Vec<Call>) {
+    let mut run = stage.run();
+    let load = run.load(4, 0, 0);
+    for round in 1..=3 {
+        load.answered(200, round * 20).await;
+        run.disk.fails(fault);
+        load.answered(503, load.count(503) + 8).await;
+        run.disk.works();
+        // Answers that were under way when the disk failed.
+        load.answered(200, load.count(200) + 8).await;
+    }
+    let calls = load.stop().await;
+    stage.announced(&acknowledged(&calls)).await;
+    run.served.stop();
+    (run.disk.trace(), calls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disk_that_fails_for_a_while_refuses_callbacks_and_loses_none_that_was_acknowledged() {
+    for fault in ["s*", "sl", "w*", "wl", "n*", "nl", "r*"] {
+        let stage = Stage::set().await;
+        let (trace, calls) = failed(&stage, fault).await;
+        let mut witness = Witness::new(4, Stage::RULES.len());
+        let watched = witness.watch(&trace, &calls);
+        watched.unwrap_or_else(|error| panic!("fault {fault}: {error}"));
+        assert!(witness.acknowledged() >= 60);
+        let refused = trace.iter().filter(|record| record.what == What::Refused);
+        assert!(refused.count() >= 3, "the disk has failed");
+    }
+}
+
+/// Commits need the log alone. That it cannot be brought into the database is no reason to
+/// refuse anything: it grows until it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn database_that_cannot_be_written_for_a_while_is_brought_up_to_date_afterwards() {
+    let of_base =
+        |what: What| move |record: &&Record| record.name == "aftertake.db" && record.what == what;
+    for fault in ["sb", "wb", "nb"] {
+        let stage = Stage::set().await;
+        let mut run = stage.run();
+        run.disk.fails(fault);
+        let load = run.load(4, 0, 60_000);
+        load.answered(200, 120).await;
+        let until_then = run.disk.trace();
+        assert!(
+            until_then
+                .iter()
+                .any(|record| of_base(What::Refused)(&record))
+        );
+        run.disk.works();
+        load.answered(200, 160).await;
+        assert_eq!(load.count(503), 0);
+        let calls = load.stop().await;
+        run.served.stop();
+        let trace = run.disk.trace();
+        let since = trace[until_then.len()..].iter();
+        assert!(since.filter(of_base(What::Synced)).count() > 0);
+        let watched = Witness::new(5, Stage::RULES.len()).watch(&trace, &calls);
+        watched.unwrap_or_else(|error| panic!("fault {fault}: {error}"));
+    }
+}

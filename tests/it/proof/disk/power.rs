@@ -1,0 +1,71 @@
+//! Loss of power: whatever was acknowledged is on the disk by then.
+
+use super::trace::{Record, What};
+use super::witness::Witness;
+use super::{Run, Stage};
+use crate::proof::load::Call;
+
+/// A body that fills the log of 2,000 pages after some eighty callbacks.
+const LARGE: usize = 60_000;
+
+/// One run under load until `count` callbacks were acknowledged.
+async fn ran(run: &mut Run, count: usize, filler: usize) -> (Vec<Record>, Vec<Call>) {
+    let load = run.load(4, 0, filler);
+    load.answered(200, count).await;
+    let calls = load.stop().await;
+    run.served.stop();
+    (run.disk.trace(), calls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_callback_outlives_a_loss_of_power_at_any_moment() {
+    let stage = Stage::set().await;
+    let (trace, calls) = ran(&mut stage.run(), 200, LARGE).await;
+    let mut witness = Witness::new(1, Stage::RULES.len());
+    witness.watch(&trace, &calls).unwrap();
+    assert!(witness.acknowledged() >= 200);
+    let brought_in =
+        |record: &&Record| record.name == "aftertake.db" && record.what == What::Synced;
+    assert!(
+        trace.iter().filter(brought_in).count() > 3,
+        "the log was brought in meanwhile"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_of_power_is_noticed_where_the_log_is_not_synced() {
+    let stage = Stage::set().await;
+    let (mut trace, calls) = ran(&mut stage.run(), 20, 0).await;
+    // What `PRAGMA synchronous = NORMAL` leaves out.
+    trace.retain(|record| {
+        let is_sync = [What::SyncBegun, What::Synced].contains(&record.what);
+        !(is_sync && record.name.ends_with("-wal"))
+    });
+    let found = Witness::new(2, Stage::RULES.len()).watch(&trace, &calls);
+    assert!(found.unwrap_err().contains("lost with what was not synced"));
+}
+
+/// The system holds what it failed to write for written. Who was killed then leaves a log
+/// that every process can read to its end, and the disk cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_of_power_after_a_failed_sync_and_a_kill_takes_nothing_that_was_acknowledged_since() {
+    let stage = Stage::set().await;
+    let mut witness = Witness::new(3, Stage::RULES.len());
+    let mut run = stage.run();
+    let load = run.load(2, 0, 0);
+    load.answered(200, 10).await;
+    run.disk.fails("sl");
+    load.answered(503, 4).await;
+    run.served.kill();
+    let calls = load.stop().await;
+    witness.watch(&run.disk.trace(), &calls).unwrap();
+    witness.platter.look_at(&stage.store());
+
+    let mut run = stage.run();
+    let load = run.load(2, 1000, 0);
+    load.answered(200, 10).await;
+    run.served.kill();
+    let calls = load.stop().await;
+    witness.watch(&run.disk.trace(), &calls).unwrap();
+    assert!(witness.acknowledged() >= 20);
+}

@@ -1,0 +1,91 @@
+//! Puts `disk.c` between the program and its disk. It is compiled by `cc`, which building
+//! the program needs, too.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use super::trace::{self, Record};
+
+/// What stands below one run of the program.
+pub(super) struct Preload {
+    folder: TempDir,
+    watched: PathBuf,
+}
+
+impl Preload {
+    /// Below a program whose store is in this folder.
+    pub(super) fn new(watched: &Path) -> Self {
+        let folder = crate::support::folder_in_memory();
+        let watched = watched.to_owned();
+        let disk = Self { folder, watched };
+        std::fs::write(disk.path("trace"), "").unwrap();
+        disk.works();
+        disk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The command, above this disk.
+    pub(super) fn beneath<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .env("LD_PRELOAD", library())
+            .env("PROOF_WATCHED", &self.watched)
+            .env("PROOF_TRACE", self.path("trace"))
+            .env("PROOF_FAULT", self.path("fault"))
+    }
+
+    /// Everything fails from now on that `fault` means; see `disk.c`.
+    pub(super) fn fails(&self, fault: &str) {
+        // In place: the program has this file mapped.
+        let mut file = std::fs::File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.path("fault"))
+            .unwrap();
+        file.write_all(fault.as_bytes()).unwrap();
+    }
+
+    /// Nothing fails any more.
+    pub(super) fn works(&self) {
+        self.fails("--");
+    }
+
+    /// What the disk was given until now.
+    pub(super) fn trace(&self) -> Vec<Record> {
+        trace::parse(&std::fs::read(self.path("trace")).unwrap())
+    }
+}
+
+/// The library, compiled once for all tests of this process.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let library = folder.join("proof-disk.so");
+        // Under a name of its own first: another process may be loading the library.
+        let made = folder.join(format!("proof-disk-{}.so", std::process::id()));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/proof/disk/disk.c");
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let ran = Command::new(&compiler)
+            .args([
+                "-shared", "-fPIC", "-O0", "-Wall", "-Wextra", "-Werror", "-o",
+            ])
+            .args([&made, Path::new(source)])
+            .output()
+            .unwrap_or_else(|error| panic!("{compiler}: {error}"));
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        std::fs::rename(&made, &library).unwrap();
+        library
+    })
+}

@@ -1,0 +1,137 @@
+//! Cuts the power at every moment of a trace, and asks the store what it still has.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::id::EventId;
+use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter};
+
+use super::platter::Platter;
+use super::trace::{Record, What};
+use crate::proof::load::Call;
+use crate::proof::sound;
+use crate::store_contract::plain;
+use crate::support::folder_in_memory;
+
+/// Moments in a run, beside those before the answers, at which the power is cut.
+const SAMPLES: usize = 60;
+
+/// Watches runs of the program on one disk.
+pub(super) struct Witness {
+    pub(super) platter: Platter,
+    acknowledged: BTreeSet<EventId>,
+    /// What a store on the disk had, as long as the disk has not changed.
+    stored: Option<BTreeSet<EventId>>,
+    chance: fastrand::Rng,
+    /// Tasks of every event.
+    tasks: usize,
+}
+
+impl Witness {
+    pub(super) fn new(seed: u64, tasks: usize) -> Self {
+        Self {
+            platter: Platter::default(),
+            acknowledged: BTreeSet::new(),
+            stored: None,
+            chance: fastrand::Rng::with_seed(seed),
+            tasks,
+        }
+    }
+
+    /// Watches one run. Before every answer the power is cut and all is lost that was not
+    /// synced; now and then in between, parts of that are kept. Says what is not as it must be.
+    pub(super) fn watch(&mut self, trace: &[Record], calls: &[Call]) -> Result<(), String> {
+        let mut asked = asked(calls);
+        for record in trace {
+            self.platter.apply(record);
+            match record.what {
+                What::Answered { port, status } => {
+                    let posts = asked.get_mut(&(record.process, port));
+                    let id = posts.and_then(VecDeque::pop_front).expect("who asked");
+                    if status == 200 {
+                        self.acknowledged.insert(id);
+                        self.cut_hard()?;
+                    }
+                }
+                What::Synced => self.stored = None,
+                _ if self.chance.usize(..trace.len()) < SAMPLES => self.cut_softly()?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// How many callbacks were answered 200.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    fn cut_hard(&mut self) -> Result<(), String> {
+        let stored = match self.stored.take() {
+            Some(stored) => stored,
+            None => reopened(&self.platter.survivors(&mut || false), self.tasks)?,
+        };
+        let lost = self.acknowledged.difference(&stored).count();
+        self.stored = Some(stored);
+        self.report(lost, "what was not synced")
+    }
+
+    fn cut_softly(&mut self) -> Result<(), String> {
+        let chance = &mut self.chance;
+        let kept = reopened(&self.platter.survivors(&mut || chance.bool()), self.tasks)?;
+        let lost = self.acknowledged.difference(&kept).count();
+        self.report(lost, "parts of what was not synced")
+    }
+
+    fn report(&self, lost: usize, with: &str) -> Result<(), String> {
+        if lost == 0 {
+            return Ok(());
+        }
+        let all = self.acknowledged.len();
+        Err(format!(
+            "{lost} of {all} acknowledged callbacks are lost with {with}"
+        ))
+    }
+}
+
+/// The callbacks that each connection asked for, in order.
+fn asked(calls: &[Call]) -> BTreeMap<(u32, u16), VecDeque<EventId>> {
+    let asked = calls.iter().map(|call| {
+        let ids = call.posts.iter().map(|post| post.id).collect();
+        ((call.process, call.port), ids)
+    });
+    asked.collect()
+}
+
+/// The events of a store that is opened on these files.
+fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<EventId>, String> {
+    let folder = folder_in_memory();
+    for (name, content) in files {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let path = folder.path().join("aftertake.db");
+    let opened = SqliteStore::open(&path, sparkrtc::decode, plain());
+    drop(opened.map_err(|error| error.to_string())?);
+    sound(&path)?;
+    let desk = Desk::open(&path, sparkrtc::decode).map_err(|error| error.to_string())?;
+    let all = EventFilter {
+        limit: usize::MAX,
+        ..EventFilter::default()
+    };
+    let rows = desk.events(&all).unwrap();
+    let stored: BTreeSet<EventId> = rows.iter().map(|row| row.id).collect();
+    let mut due: BTreeMap<EventId, usize> = rows.iter().map(|row| (row.id, 0)).collect();
+    for task in desk
+        .tasks(&TaskFilter {
+            limit: usize::MAX,
+            ..TaskFilter::default()
+        })
+        .unwrap()
+    {
+        *due.get_mut(&task.event).expect("a task has an event") += 1;
+    }
+    if let Some((id, found)) = due.iter().find(|(_, found)| **found != tasks) {
+        return Err(format!("{id} is half stored, with {found} tasks"));
+    }
+    Ok(stored)
+}

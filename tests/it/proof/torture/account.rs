@@ -1,0 +1,182 @@
+//! What has to be true once the service is quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::id::{EventId, TaskId};
+use aftertake::model::recording::Place;
+use aftertake::object::{ObjectStore, TagSupport};
+use aftertake::store::sqlite::{Desk, EventDetail, EventFilter};
+use serde_json::Value;
+
+use super::Torture;
+use super::recordings::{RULES, recording, room, source, tags, target};
+use crate::proof::load::Post;
+use crate::proof::sound;
+use crate::support::in_time;
+use crate::support::served::Served;
+
+/// Asks the service until it has nothing to do.
+pub(super) async fn quiet(served: &Served) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/metrics", served.admin);
+    let idle =
+        ["ready", "running"].map(|state| format!("\naftertake_tasks{{state=\"{state}\"}} 0\n"));
+    let ask = async {
+        loop {
+            let metrics = client.get(&url).send().await.unwrap().text().await.unwrap();
+            if idle.iter().all(|line| metrics.contains(line)) {
+                return;
+            }
+        }
+    };
+    in_time(ask).await;
+}
+
+/// Everything that was posted, and what came of it.
+pub(super) struct Account<'a> {
+    torture: &'a Torture,
+    /// The events in the store.
+    stored: BTreeMap<EventId, EventDetail>,
+    /// The `webhook-id`s received, in the order of the first requests.
+    received: Vec<String>,
+}
+
+impl<'a> Account<'a> {
+    pub(super) fn of(torture: &'a Torture) -> Self {
+        let path = torture.recordings.folder().join("aftertake.db");
+        sound(&path).unwrap();
+        let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+        let all = EventFilter {
+            limit: usize::MAX,
+            ..EventFilter::default()
+        };
+        let rows = desk.events(&all).unwrap().into_iter();
+        let stored: BTreeMap<_, _> = rows
+            .map(|row| (row.id, desk.event(row.id).unwrap().unwrap()))
+            .collect();
+        let mut seen = BTreeSet::new();
+        let received = torture.sink.requests().into_iter();
+        let received = received.map(|one| one.header("webhook-id").to_owned());
+        let received = received.filter(|id| seen.insert(id.clone())).collect();
+        Self {
+            torture,
+            stored,
+            received,
+        }
+    }
+
+    /// Asserts that every account is settled.
+    pub(super) async fn settle(&self) {
+        let posts = &self.torture.posts;
+        let acknowledged = posts.values().filter(|post| post.status == Some(200));
+        for post in acknowledged {
+            assert!(self.stored.contains_key(&post.id), "{post:?} is lost");
+        }
+        for (id, event) in &self.stored {
+            assert!(posts.contains_key(id), "nobody posted {event:?}");
+            assert_done(event);
+        }
+        self.assert_delivered();
+        self.assert_in_order();
+        self.assert_in_place();
+        for id in self.stored.keys() {
+            self.assert_tagged(&posts[id]).await;
+        }
+        self.assert_nothing_left();
+    }
+
+    /// Asserts that every task of every event has sent its request under its id, and nobody
+    /// anything else.
+    fn assert_delivered(&self) {
+        let received: BTreeSet<&str> = self.received.iter().map(String::as_str).collect();
+        let due = self.stored.keys().flat_map(|event| {
+            RULES.map(|(rule, step)| TaskId::derive(*event, rule, 0).webhook_id(step))
+        });
+        let due: BTreeSet<String> = due.collect();
+        assert_eq!(received, due.iter().map(String::as_str).collect());
+    }
+
+    /// Asserts that the callbacks of each room, which came one after the other, were first
+    /// announced in that order.
+    fn assert_in_order(&self) {
+        let by_id = |event: &EventId| (TaskId::derive(*event, "in-order", 0).webhook_id(0), *event);
+        let events: BTreeMap<String, EventId> = self.stored.keys().map(by_id).collect();
+        let mut latest: BTreeMap<String, usize> = BTreeMap::new();
+        for event in self.received.iter().filter_map(|id| events.get(id)) {
+            let Post { lane, number, .. } = self.torture.posts[event];
+            let before = latest.insert(room(lane, number), number);
+            assert!(
+                before < Some(number),
+                "{number} of {lane} came after {before:?}"
+            );
+        }
+    }
+
+    /// Asserts that every recording is whole where it belongs, and nothing is anywhere else.
+    fn assert_in_place(&self) {
+        let mut expected: BTreeMap<Place, String> = BTreeMap::new();
+        for (id, Post { lane, number, .. }) in &self.torture.posts {
+            let recording = recording(*lane, *number);
+            if self.stored.contains_key(id) {
+                expected.extend(recording.at(&target(*lane, *number)));
+            } else {
+                let at = source(*lane, *number);
+                let there = recording.at(&at).into_iter();
+                expected.extend(there.chain([(at, recording.named.0)]));
+            }
+        }
+        let found = self.torture.recordings.world.objects();
+        let of = |place: &Place| (found.get(place).cloned(), expected.get(place).cloned());
+        for place in found.keys().chain(expected.keys()) {
+            let (found, expected) = of(place);
+            assert_eq!(found, expected, "{place}");
+        }
+    }
+
+    async fn assert_tagged(&self, post: &Post) {
+        let place = target(post.lane, post.number);
+        let store = &self.torture.recordings.world.stores[&place.bucket];
+        let found = store.tags(&place.key).await.unwrap();
+        assert_eq!(
+            found,
+            TagSupport::Tags(tags(post.lane, post.number)),
+            "{place}"
+        );
+    }
+
+    /// Asserts that the buckets keep a sidecar for each tagged recording, and nothing beside.
+    fn assert_nothing_left(&self) {
+        let own = |bucket| {
+            self.torture
+                .recordings
+                .world
+                .path(bucket)
+                .join(".aftertake")
+        };
+        let files = |path: std::path::PathBuf| {
+            let entries = std::fs::read_dir(path).into_iter().flatten();
+            entries
+                .filter(|entry| entry.as_ref().unwrap().path().is_file())
+                .count()
+        };
+        for bucket in ["recorded", "archive"] {
+            assert_eq!(files(own(bucket).join("parts")), 0, "parts in {bucket}");
+        }
+        assert_eq!(files(own("recorded")), 0);
+        assert_eq!(files(own("archive")), self.stored.len());
+    }
+}
+
+/// Asserts that the event has each of its tasks once, and all are done.
+fn assert_done(event: &EventDetail) {
+    let mut tasks: Vec<_> = event
+        .tasks
+        .iter()
+        .map(|task| (&task.rule[..], task.state))
+        .collect();
+    tasks.sort_unstable();
+    assert_eq!(tasks, RULES.map(|(rule, _)| (rule, "done")), "{event:?}");
+    let body: Value = serde_json::from_slice(event.body.as_ref().unwrap()).unwrap();
+    assert_eq!(event.row.room.as_deref(), body["room_id"].as_str());
+}

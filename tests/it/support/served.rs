@@ -1,0 +1,83 @@
+//! The real program, serving in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// The program, killed when it goes out of scope.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    /// The address and port of the public listener.
+    pub(crate) public: String,
+    /// The same of the operator listener.
+    pub(crate) admin: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Serves in this folder, and waits until the program says where it listens.
+pub(crate) fn serve(folder: &Path) -> Served {
+    Served::start(&mut serving(folder))
+}
+
+/// The command that serves in this folder.
+pub(crate) fn serving(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
+    let listen = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+    ];
+    command.arg("serve").args(listen).current_dir(folder);
+    command
+}
+
+impl Served {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let says = loop {
+            let line = lines.next().expect("the program serves").unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["listen"].is_string() {
+                break line;
+            }
+        };
+        // Read on, or the program would stop at a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = |name: &str| says[name].as_str().unwrap().to_owned();
+        Self {
+            child,
+            public: address("listen"),
+            admin: address("admin_listen"),
+        }
+    }
+
+    /// Where callbacks go.
+    pub(crate) fn callbacks(&self) -> String {
+        format!("http://{}/callbacks/sparkrtc", self.public)
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Lets it come to an orderly end.
+    pub(crate) fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(asked.unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
