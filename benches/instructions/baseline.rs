@@ -62,6 +62,11 @@ impl Baseline {
         Compared { table, refused }
     }
 
+    /// Whether it was made with this valgrind and the compiler in use.
+    pub(crate) fn is_by(&self, valgrind: &str) -> bool {
+        self.made_with == made_with(valgrind)
+    }
+
     /// What to do about a refusal.
     pub(crate) fn way_out(&self, valgrind: &str) -> String {
         let (then, now) = (&self.made_with, made_with(valgrind));

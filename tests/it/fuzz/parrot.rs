@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use aftertake::model::bucket::{Addressing, ObsBucket};
+use aftertake::model::bucket::{Addressing, ObsBucket, Timeouts};
 use aftertake::object::obs::ObsStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,6 +48,7 @@ impl Parrot {
             addressing: Addressing::Path,
             copy_part_above: 1000,
             part_size: 300,
+            timeouts: Timeouts::default(),
         };
         store_with("b1", &access)
     }
