@@ -45,12 +45,13 @@ enum Verdict {
 impl Target {
     /// Gives `check` the corpus as it is, and then mutated.
     fn run(&self, mut check: impl FnMut(&[u8]) -> Verdict) {
+        let mut verdict_of = |input: &[u8]| catch_unwind(AssertUnwindSafe(|| check(input))).ok();
         let (mut right, mut wrong) = (Vec::new(), Vec::new());
         for (path, input) in self.corpus() {
-            match catch_unwind(AssertUnwindSafe(|| check(&input))) {
-                Ok(Verdict::Accepted) => right.push(input),
-                Ok(Verdict::Refused) => wrong.push(input),
-                Err(_) => panic!("{}: {}", self.name, path.display()),
+            match verdict_of(&input) {
+                Some(Verdict::Accepted) => right.push(input),
+                Some(Verdict::Refused) => wrong.push(input),
+                None => panic!("{}: {}", self.name, path.display()),
             }
         }
         let count = number("AFTERTAKE_FUZZ_INPUTS").unwrap_or(self.usual);
@@ -61,10 +62,10 @@ impl Target {
         let mut accepted = 0;
         for _ in 0..count {
             let input = mutator.input();
-            match catch_unwind(AssertUnwindSafe(|| check(&input))) {
-                Ok(Verdict::Accepted) => accepted += 1,
-                Ok(Verdict::Refused) => {}
-                Err(_) => panic!("{}", self.found(seed, &input)),
+            match verdict_of(&input) {
+                Some(Verdict::Accepted) => accepted += 1,
+                Some(Verdict::Refused) => {}
+                None => panic!("{}", self.found(seed, &input)),
             }
         }
         println!("fuzz {}: {accepted} of {count} accepted", self.name);

@@ -71,15 +71,11 @@ impl<'a> Mutator<'a> {
                 input.splice(at..at, token.bytes());
             }
             3 => {
-                let (word, token) = (
-                    self.run(input, |byte| byte.is_ascii_alphanumeric()),
-                    self.token(),
-                );
+                let (word, token) = (self.run(input, u8::is_ascii_alphanumeric), self.token());
                 input.splice(word, token.bytes());
             }
             4 => {
-                let (digits, number) =
-                    (self.run(input, |byte| byte.is_ascii_digit()), self.number());
+                let (digits, number) = (self.run(input, u8::is_ascii_digit), self.number());
                 input.splice(digits, number.bytes());
             }
             5 => {

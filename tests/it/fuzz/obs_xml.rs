@@ -158,7 +158,7 @@ impl<'a> Asked<'a> {
         Self {
             status: status.unwrap_or(200),
             what,
-            head: fields.map(|line| format!("{line}\r\n")).collect(),
+            head: fields.flat_map(|line| [line, "\r\n"]).collect(),
             body,
         }
     }
