@@ -16,21 +16,30 @@ use crate::proof::sound;
 use crate::support::in_time;
 use crate::support::served::Served;
 
-/// Asks the service until it has nothing to do.
+/// Asks the service until it has nothing to do. However much there is to do, it must go on.
 pub(super) async fn quiet(served: &Served) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/metrics", served.admin);
-    let idle =
-        ["ready", "running"].map(|state| format!("\naftertake_tasks{{state=\"{state}\"}} 0\n"));
-    let ask = async {
-        loop {
-            let metrics = client.get(&url).send().await.unwrap().text().await.unwrap();
-            if idle.iter().all(|line| metrics.contains(line)) {
-                return;
-            }
-        }
+    let ask = async || {
+        let metrics = client.get(&url).send().await.unwrap().text().await.unwrap();
+        let counts = metrics
+            .lines()
+            .filter(|line| line.starts_with("aftertake_tasks{"));
+        counts.map(str::to_owned).collect::<BTreeSet<_>>()
     };
-    in_time(ask).await;
+    let idle = ["ready", "running"].map(|state| format!("aftertake_tasks{{state=\"{state}\"}} 0"));
+    let mut counts = ask().await;
+    while !idle.iter().all(|line| counts.contains(line)) {
+        let change = async {
+            loop {
+                let now = ask().await;
+                if now != counts {
+                    return now;
+                }
+            }
+        };
+        counts = in_time(change).await;
+    }
 }
 
 /// Everything that was posted, and what came of it.
