@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use minijinja::value::{Object, ObjectRepr, Serde};
+use bytes::Bytes;
+use minijinja::value::{Enumerator, Object, ObjectRepr, Serde};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::rule::RoomEntry;
@@ -80,7 +81,7 @@ impl<'a> Context<'a> {
         values.extend(self.death(rule).into_iter().flat_map(of_dead_task));
         values.insert("room", room_value(room));
         values.insert("steps", self.steps());
-        values.extend(body(self.event).map(|body| ("event", body)));
+        values.insert("event", Value::from_object(Body::of(self.event)));
         values.extend(self.object().map(|object| ("object", object)));
         values.extend(self.signed_url().map(|call| ("signed_url", call)));
         Names {
@@ -152,11 +153,6 @@ pub(super) fn unknown(name: &str) -> String {
     format!("<{name}: known when it runs>")
 }
 
-/// The callback's body as it came. What is not JSON cannot be named.
-fn body(event: &Event) -> Option<Value> {
-    serde_json::from_slice(&event.body).ok()
-}
-
 fn room_value(room: Option<&RoomEntry>) -> Value {
     let tags = room.map(|room| Value::from(Serde(&room.tags)));
     let vars = room.map(|room| Value::from(Serde(&room.vars)));
@@ -165,6 +161,40 @@ fn room_value(room: Option<&RoomEntry>) -> Value {
         ("tags", tags.unwrap_or_else(none)),
         ("vars", vars.unwrap_or_else(none)),
     ])
+}
+
+/// The callback's body as it came, read when a template first names a part of it: few do.
+/// What is not JSON has no parts.
+#[derive(Debug)]
+struct Body {
+    written: Bytes,
+    read: OnceLock<Value>,
+}
+
+impl Body {
+    fn of(event: &Event) -> Self {
+        Self {
+            written: event.body.clone(),
+            read: OnceLock::new(),
+        }
+    }
+
+    fn value(&self) -> &Value {
+        let read = || serde_json::from_slice(&self.written).unwrap_or_default();
+        self.read.get_or_init(read)
+    }
+}
+
+impl Object for Body {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let part = self.value().get_item(key).ok()?;
+        (!part.is_undefined()).then_some(part)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let keys = self.value().try_iter();
+        keys.map_or(Enumerator::Empty, |keys| Enumerator::Values(keys.collect()))
+    }
 }
 
 /// A value that only running can tell, and every member of it.
