@@ -165,6 +165,7 @@ impl Runner {
         let mut journal = Journal {
             store: &*self.parts.store,
             claim: work.claim,
+            committed: &work.committed,
             stop,
         };
         let action = action::run(work.reach, rendered, &subject, &mut journal);

@@ -65,6 +65,7 @@ impl Runner {
         let mut journal = Journal {
             store: &*self.parts.store,
             claim: work.claim,
+            committed: &work.committed,
             stop: &unheard,
         };
         let undo = rename::undo(work.reach, work.place(), &mut journal);

@@ -1,6 +1,6 @@
 //! Lets an action remember how far it came, in the store, under its claim.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,8 @@ use crate::store::{Claim, JournalEntry, LeaseLost, Store, Unavailable};
 pub(super) struct Journal<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) claim: &'a Claim,
+    /// Learns where the step puts the recording.
+    pub(super) committed: &'a OnceLock<Place>,
     /// Asks the step to come to a safe end.
     pub(super) stop: &'a CancellationToken,
 }
@@ -40,6 +42,8 @@ impl Progress for Journal<'_> {
     }
 
     async fn commit(&mut self, place: &Place) -> Result<(), Stopped> {
+        // Before the answer, which may not come: a commit that may be made is not undone.
+        let _earlier = self.committed.set(place.clone());
         self.write(JournalEntry::Commit(place.clone())).await
     }
 

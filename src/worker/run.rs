@@ -3,7 +3,7 @@
 //! Reads what the step needs, lets the action act, lets `model::transition::settle`
 //! decide and the store write the decision. Decides nothing itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
@@ -54,11 +54,16 @@ pub(super) struct Work<'a> {
     pub(super) rule: &'a Rule,
     pub(super) step: &'a Step,
     pub(super) reach: &'a Reach,
+    /// Where the step has put the recording under this claim.
+    pub(super) committed: OnceLock<Place>,
 }
 
 impl Work<'_> {
+    /// Where the recording is. The claim knows it as it was when it was claimed: on the word
+    /// of that, copies would be undone of which one has just become the recording.
     pub(super) fn place(&self) -> Option<&Place> {
-        self.claim.located().map(|located| &located.place)
+        let claimed = || self.claim.located().map(|located| &located.place);
+        self.committed.get().or_else(claimed)
     }
 
     fn step_no(&self) -> StepNo {
@@ -312,6 +317,7 @@ fn find<'a>(claim: &'a Claim, revision: &'a Revision, reach: &'a Reach) -> Optio
         rule,
         step,
         reach,
+        committed: OnceLock::new(),
     })
 }
 

@@ -30,6 +30,7 @@ mod rename;
 mod rename_faults;
 mod rules_file;
 mod service;
+mod simulation;
 mod store_by_hand;
 mod store_contract;
 mod store_file;

@@ -1,7 +1,8 @@
-//! Steps that panic.
+//! Steps that panic, and a rename that dies on its way forward.
 
 use std::sync::Arc;
 
+use aftertake::clock;
 use aftertake::model::attempt::Outcome;
 use aftertake::model::destination::Destination;
 use aftertake::model::failure::{Failure, FailureKind};
@@ -82,5 +83,29 @@ async fn rename_that_panics_is_taken_up_by_the_next_try() {
     };
     assert_eq!(why.kind, FailureKind::Panic);
     let to = place("archive", "classes/class-7/a.m3u8");
+    world.assert_only(&recording, &to).await;
+}
+
+#[tokio::test]
+async fn copies_are_kept_when_the_last_try_fails_after_its_commit() {
+    let (recording, from) = (Recording::hls(), place("recorded", "r/a.m3u8"));
+    let to = place("archive", "classes/class-7/a.m3u8");
+    let world = World::new();
+    world.record(&recording, &from).await;
+    world.gate.break_at(Which::First("delete"), How::Fails);
+    let rules = RENAMING.replace("tries: 3", "tries: 1");
+    let floor = Floor::new(&rules, world.reach()).await;
+    let task = floor.record(&from.key).await[0];
+    floor.workers.start();
+    let settled = floor.store.settled(1).await;
+    assert!(matches!(&settled[..], [Transition::Bury { .. }]));
+    assert!(world.is_whole(&recording, &to));
+
+    world.gate.mend();
+    let desk = &mut floor.premises.desk();
+    desk.retry(task, clock::now()).unwrap();
+    floor.workers.lanes().waker().wake();
+    floor.store.settled(2).await;
+    floor.workers.drain(PATIENT).await;
     world.assert_only(&recording, &to).await;
 }

@@ -1,0 +1,193 @@
+//! The real workers on the real store, for hours of simulated time, in a world where anything
+//! can go wrong at any time: crashes, clocks that are set, requests that fail, hang and lie,
+//! people who cancel, retry, pause and change the rules.
+//!
+//! Everything hangs on one number: the same seed is the same run. What must be true is
+//! checked at every write and every effect, and once more when all has come to rest.
+//! `AFTERTAKE_SIM_SEED=n` runs one seed, `AFTERTAKE_SIM_SEEDS=n` says how many there are.
+
+mod bucket;
+mod kept;
+mod ledger;
+mod life;
+mod pulse;
+mod quiet;
+mod receiver;
+mod rules;
+mod sim;
+mod story;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::store::sqlite::SqliteStore;
+use tempfile::TempDir;
+
+use self::kept::Shelf;
+use self::sim::{Planted, Sim};
+use self::story::Story;
+
+/// Seeds that are tried when nobody says how many.
+const SEEDS: u64 = 2000;
+
+/// Simulated time after which a run is taken for stuck: they last about a week.
+const LONGEST: Duration = Duration::from_hours(24 * 90);
+
+/// The one seed to run.
+const ONE: &str = "AFTERTAKE_SIM_SEED";
+
+/// Lines of a run that are shown when it went wrong; of the one that was asked for, all.
+const SHOWN: usize = 60;
+
+/// A store without anything in it, for runs to begin with.
+static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    drop(SqliteStore::open_here(&path, sparkrtc::decode).unwrap());
+    std::fs::read(path).unwrap()
+});
+
+/// How a run went.
+struct Run {
+    verdict: Result<(), String>,
+    story: Vec<String>,
+}
+
+/// In memory where there is such a folder.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        TempDir::new_in(memory)
+    } else {
+        TempDir::new()
+    };
+    folder.unwrap()
+}
+
+/// Runs one seed.
+fn run(seed: u64, planted: Planted) -> Run {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    std::fs::write(&path, &*EMPTY).unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let told = Mutex::new(None);
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let sim = Arc::new(Sim::new(seed, planted));
+            *told.lock().unwrap() = Some(Arc::clone(&sim));
+            let played = tokio::time::timeout(LONGEST, play(&sim, Arc::new(Shelf::new(path))));
+            let ended = tokio::select! {
+                biased;
+                () = sim.endless() => true,
+                ended = played => ended.is_ok(),
+            };
+            if !ended {
+                sim.broken("it waits for what never comes");
+            }
+        });
+    }));
+    drop(runtime);
+    let sim = told.into_inner().unwrap().expect("a run that began");
+    let crashed = played.map_err(|_| "the simulation itself crashed".to_owned());
+    Run {
+        verdict: sim.verdict().and(crashed),
+        story: sim.story(),
+    }
+}
+
+async fn play(sim: &Arc<Sim>, shelf: Arc<Shelf>) {
+    let mut story = Story::begin(Arc::clone(sim), shelf).await;
+    story.unfold().await;
+    story.calm_down().await;
+    story.come_to_rest().await;
+    if story.sim.verdict().is_ok() {
+        story.check();
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text:?} is not a number")),
+    )
+}
+
+/// The first of these seeds that goes wrong, if any does, and how.
+fn first_wrong(seeds: std::ops::Range<u64>, planted: Planted) -> Option<(u64, Run)> {
+    let next = AtomicU64::new(seeds.start);
+    let wrong = Mutex::new(None);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while wrong.lock().unwrap().is_none() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let run = run(seed, planted);
+                    if run.verdict.is_err() {
+                        wrong.lock().unwrap().get_or_insert((seed, run));
+                    }
+                }
+            });
+        }
+    });
+    wrong.into_inner().unwrap()
+}
+
+#[test]
+fn every_promise_is_kept_whatever_goes_wrong() {
+    let seeds = match number(ONE) {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("AFTERTAKE_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    if let Some((seed, run)) = first_wrong(seeds, Planted::Nothing) {
+        let shown = if number(ONE).is_some() {
+            usize::MAX
+        } else {
+            SHOWN
+        };
+        let from = run.story.len().saturating_sub(shown);
+        let story = run.story[from..].join("\n");
+        let how = run.verdict.unwrap_err();
+        panic!("{story}\nseed {seed}: {how}\nrun it again with {ONE}={seed}");
+    }
+}
+
+#[test]
+fn same_seed_is_the_same_run() {
+    for seed in 0..20 {
+        let [one, other] = [(); 2].map(|()| run(seed, Planted::Nothing));
+        assert_eq!(one.story, other.story, "seed {seed}");
+    }
+}
+
+/// The simulation itself is tried: a bug that is put in outside the product is found.
+fn assert_noticed(planted: Planted, how: &str) {
+    let (seed, run) = first_wrong(0..200, planted).expect("a bug that is noticed");
+    let told = run.verdict.unwrap_err();
+    assert!(told.contains(how), "seed {seed}: {told}");
+}
+
+#[test]
+fn simulation_notices_a_store_without_a_fence() {
+    assert_noticed(Planted::NoFence, "is the newest");
+}
+
+#[test]
+fn simulation_notices_a_claim_that_spends_no_try() {
+    assert_noticed(Planted::FreeTries, "were begun");
+}
+
+#[test]
+fn simulation_notices_a_source_deleted_before_its_copy_is_verified() {
+    assert_noticed(Planted::BlindVerify, "whole");
+}

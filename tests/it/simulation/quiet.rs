@@ -1,0 +1,235 @@
+//! What must be true once everything has come to rest.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aftertake::clock::Clock;
+use aftertake::model::attempt::Outcome;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::id::TaskId;
+use aftertake::model::moves::MovePhase;
+use aftertake::model::recording::Place;
+use aftertake::model::transition::OnFailure;
+use aftertake::store::sqlite::{RetryOutcome, TaskDetail, TaskFilter};
+use aftertake::store::{Figures, Store};
+use rusqlite::Connection;
+
+use super::kept::now;
+use super::rules;
+use super::story::Story;
+use super::world::World;
+
+/// How often everything that died is tried again.
+const ROUNDS: u32 = 2;
+
+/// Looks in one round until it is given up, half an hour apart.
+const LOOKS: u32 = 100;
+
+/// Statements that find what must not be left, each with what it would be.
+const LEFT: [(&str, &str); 5] = [
+    (
+        "a turn that is held",
+        "SELECT count(*) FROM recordings WHERE turn IS NOT NULL",
+    ),
+    (
+        "a task that waits or runs",
+        "SELECT count(*) FROM tasks WHERE state < 2",
+    ),
+    (
+        "an order whose head is not dead",
+        "SELECT count(*) FROM orders JOIN tasks ON seq = head WHERE state <> 3",
+    ),
+    (
+        "a note of an upload",
+        "SELECT count(*) FROM moves WHERE upload IS NOT NULL",
+    ),
+    (
+        "a count that is wrong",
+        "SELECT count(*) FROM counts c WHERE c.tasks <> (SELECT count(*) FROM tasks t WHERE t.state = c.state)",
+    ),
+];
+
+impl Story {
+    /// Waits until nothing is left to do; a person tries again what died, and tidies up.
+    pub(super) async fn come_to_rest(&mut self) {
+        for _ in 0..ROUNDS {
+            self.wait().await;
+            // An answer from before may have paused one meanwhile.
+            self.resume_all();
+            for id in self.stopped() {
+                let outcome = self.desk.retry(id, self.sim.now()).unwrap();
+                if outcome == RetryOutcome::Requeued {
+                    self.sim.tell(format!("last retry {id}"));
+                    self.sim.ledger().requeued(id);
+                }
+            }
+            self.life.changed.notify_one();
+        }
+        self.wait().await;
+    }
+
+    async fn wait(&self) {
+        for _ in 0..LOOKS {
+            if self.sim.verdict().is_err() {
+                return;
+            }
+            let figures = self.figures();
+            if figures.ready + figures.running == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_mins(30)).await;
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        let at = self.sim.now();
+        let figures = self.shelf.with(|store| now(store.figures(at)));
+        figures.unwrap()
+    }
+
+    fn tasks(&self) -> Vec<TaskDetail> {
+        let filter = TaskFilter {
+            limit: 10_000,
+            ..TaskFilter::default()
+        };
+        let rows = self.desk.tasks(&filter).unwrap();
+        let detail = |id| self.desk.task(id).unwrap().expect("a task that is listed");
+        rows.into_iter().map(|row| detail(row.id)).collect()
+    }
+
+    /// Dead tasks, and cancelled ones that have left something half moved.
+    fn stopped(&self) -> Vec<TaskId> {
+        let is_stopped = |task: &TaskDetail| match task.row.state {
+            "dead" => true,
+            "cancelled" => is_half_moved(task),
+            _ => false,
+        };
+        let stopped = self.tasks().into_iter().filter(is_stopped);
+        stopped.map(|task| task.row.id).collect()
+    }
+
+    /// Looks at the store and at the world.
+    pub(super) fn check(&self) {
+        let conn = Connection::open(&self.shelf.path).unwrap();
+        for (what, sql) in LEFT {
+            let left: i64 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+            if left != 0 {
+                self.sim.broken(format!("{what} is left ({left})"));
+            }
+        }
+        let tasks = self.tasks();
+        for task in &tasks {
+            if let Err(how) = ended_well(task, &self.sim.world()) {
+                let row = &task.row;
+                let told = format!("{} of {:?} is {}: {how}", row.id, row.rule, row.state);
+                self.sim.broken(told);
+            }
+        }
+        let found = every_take_is_in_one_place(&self.sim.world(), &tasks);
+        if let Err(how) = found {
+            self.sim.broken(how);
+        }
+    }
+}
+
+fn is_half_moved(task: &TaskDetail) -> bool {
+    let open = |phase| matches!(phase, MovePhase::Planned | MovePhase::Copied);
+    task.moves.iter().any(|one| open(one.phase))
+}
+
+/// Whether the task's end is one that its rule and its attempts account for.
+fn ended_well(task: &TaskDetail, world: &World) -> Result<(), String> {
+    if is_half_moved(task) {
+        return Err("it has objects half moved".to_owned());
+    }
+    for attempt in &task.attempts {
+        let hook = task.row.id.webhook_id(attempt.step);
+        let told = attempt.action == "notify" && attempt.outcome == Outcome::Succeeded;
+        if told && !world.delivered.contains_key(&hook) {
+            return Err(format!("{hook} was never delivered"));
+        }
+    }
+    match (task.row.state, &task.row.failure) {
+        ("done", _) => passed_every_step(task),
+        ("dead", Some(why)) if is_for_good(why, world) => Ok(()),
+        ("dead", why) => Err(format!("nothing speaks against it any more: {why:?}")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a task may stay dead of this although nothing goes wrong any more.
+fn is_for_good(why: &Failure, world: &World) -> bool {
+    match why.kind {
+        FailureKind::AlreadyMoved => true,
+        // Of a recording that never appeared, or whose later take a late task of its first
+        // event has carried away: the later event looks where it was named.
+        FailureKind::Missing | FailureKind::NotThereYet => {
+            let takes = world.takes.iter();
+            let of_it = takes.filter(|take| why.reason.contains(&take.named.key));
+            of_it.count() != 1
+        }
+        // With an earlier take of the same name, which one and the same event has moved there.
+        FailureKind::Conflict => {
+            let takes = world.takes.iter();
+            let named = |name: &str| why.reason.contains(&format!("/{name} "));
+            takes.filter(|take| named(take.named.name())).count() > 1
+        }
+        _ => false,
+    }
+}
+
+fn passed_every_step(task: &TaskDetail) -> Result<(), String> {
+    let passes = |step: u16, may_fail: bool| {
+        let mut tries = task.attempts.iter().filter(|one| one.step == step);
+        tries.any(|one| match one.outcome {
+            Outcome::Succeeded | Outcome::Skipped(_) => true,
+            Outcome::Failed(_) => may_fail,
+            Outcome::Interrupted => false,
+        })
+    };
+    // The rules that it was planned under are one of these; all have the same last step.
+    let fits = (0..rules::COUNT).any(|number| {
+        let rules = &rules::loaded(number).revision.rules;
+        let steps = rules.rule(&task.row.rule).map(|rule| &rule.steps);
+        let steps = steps.into_iter().flatten();
+        let mut numbered = (0..).zip(steps);
+        numbered.all(|(number, step)| passes(number, step.on_failure == OnFailure::Continue))
+    });
+    if fits {
+        Ok(())
+    } else {
+        Err("not every step of it has passed".to_owned())
+    }
+}
+
+/// Every recording that must not be lost is whole in one place, has nothing elsewhere, and is
+/// where the store says. Of two renames that died in between and were tried again, each may
+/// have brought a copy to its end: then the journals tell of both places.
+fn every_take_is_in_one_place(world: &World, tasks: &[TaskDetail]) -> Result<(), String> {
+    if let Some((id, place)) = world.uploads.first_key_value() {
+        return Err(format!("upload {id} to {place} is open"));
+    }
+    let moves = tasks.iter().flat_map(|task| &task.moves);
+    let moved = moves.filter(|one| one.phase == MovePhase::Moved);
+    let told: BTreeSet<_> = moved.map(|one| &one.to).collect();
+    for take in world.takes.iter().filter(|take| take.precious) {
+        let named = &take.named;
+        let whole = world.whole(take);
+        let is_told = |place: &Place| told.contains(place);
+        match &whole[..] {
+            [] => return Err(format!("{named} is whole nowhere")),
+            [place] if place == named || is_told(place) => {}
+            [place] => return Err(format!("{named} is at {place}, and no journal says so")),
+            places if places.iter().all(is_told) => {}
+            places => return Err(format!("{named} is whole at {places:?}")),
+        }
+        let contents = take.parts.iter().map(|(_, content)| content);
+        for content in contents.chain([&take.main]) {
+            let copies = world.copies(content);
+            if copies.len() > 1 && !copies.iter().all(|place| is_told(place)) {
+                return Err(format!("{named} is at {whole:?}, and a part at {copies:?}"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The rules files that are in force one after the other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use aftertake::model::bucket::Bucket;
+use aftertake::model::destination::Destination;
+use aftertake::model::task::RevisionId;
+use aftertake::rules::file::{self, Revision, parse_revision};
+
+use crate::support::premises::Env;
+
+/// Everything at once: renames with what follows, a rival for the same recordings, tags,
+/// order that passes dead tasks and order that stops at them, lanes with limits.
+const FIRST: &str = "
+buckets:
+  recorded: { store: folder, path: recorded, concurrency: 2, source_grace: 10m }
+  archive: { store: folder, path: archive, concurrency: 3 }
+destinations:
+  lms: { url: 'https://lms.example.com/hook', timeout: 15s, concurrency: 2, breaker: { failures: 3, longest: 2m } }
+  slow: { url: 'https://slow.example.com/hook', timeout: 1m, concurrency: 1, rate: 10/m }
+  ops: { url: 'https://ops.example.com/hook' }
+retry: { first: 2s, longest: 5m, tries: 4, give_up_after: 12h }
+rules:
+  - name: keep
+    when: { room: 'move-*' }
+    on_dead: ops
+    steps:
+      - rename: { to: 'classes/{{ room_id }}/{{ event_id }}/', bucket: archive }
+        timeout: 40s
+      - tag: { tags: { room: '{{ room_id }}' } }
+      - notify: lms
+  - name: rival
+    when: { room: 'move-b' }
+    steps: [{ rename: { to: 'rival/{{ event_id }}/' } }]
+  - name: index
+    steps: [{ tag: { tags: { seen: 'yes' } } }, { notify: { destination: lms }, on_failure: continue }]
+  - name: announce
+    order_by: room_id
+    on_dead: ops
+    steps: [{ notify: slow, on_failure: continue }, { id: again, notify: lms }]
+  - name: strict
+    when: { room: ['move-a', 'stay'] }
+    order_by: room_id
+    order_blocks: true
+    retry: { tries: 2 }
+    steps: [{ notify: lms }]
+";
+
+/// A rules file, loaded.
+pub(super) struct Loaded {
+    pub(super) revision: Arc<Revision>,
+    pub(super) buckets: BTreeMap<String, Arc<Bucket>>,
+    pub(super) destinations: BTreeMap<String, Arc<Destination>>,
+}
+
+/// The first file; one with fewer tries and other steps; one without the slow destination.
+static ALL: LazyLock<[Loaded; 3]> = LazyLock::new(|| {
+    let fewer = FIRST
+        .replace("tries: 4", "tries: 2")
+        .replace(
+            "'classes/{{ room_id }}/{{ event_id }}/'",
+            "'kept/{{ event_id }}/'",
+        )
+        .replace("{ notify: slow, on_failure: continue }, ", "");
+    let without = fewer
+        .lines()
+        .filter(|line| !line.contains("  slow: {"))
+        .collect::<Vec<_>>();
+    [FIRST, &fewer, &without.join("\n")].map(load)
+});
+
+fn load(text: &str) -> Loaded {
+    let file = file::parse("rules.yaml", text, Path::new(""), &Env::new());
+    let file = file.unwrap_or_else(|error| panic!("{error}"));
+    let shared = |(name, one)| (name, Arc::new(one));
+    Loaded {
+        revision: Arc::new(Revision {
+            rules: file.rules,
+            mask: file.mask,
+        }),
+        buckets: file.buckets.into_iter().map(shared).collect(),
+        destinations: file
+            .destinations
+            .into_iter()
+            .map(|(name, one)| (name, Arc::new(one)))
+            .collect(),
+    }
+}
+
+/// The rules file of this number.
+pub(super) fn loaded(number: usize) -> &'static Loaded {
+    &ALL[number]
+}
+
+/// How many there are.
+pub(super) const COUNT: usize = 3;
+
+/// Tries that a step of the rule has.
+pub(super) fn tries(revision: RevisionId, rule: &str) -> u32 {
+    let all = ALL.iter().map(|one| &one.revision.rules);
+    let mut of = all.filter(|rules| rules.revision == revision);
+    let found = of.next().and_then(|rules| rules.rule(rule));
+    found.map_or(0, |rule| rule.retry.tries)
+}
+
+/// Reads rules that are no longer in force.
+pub(super) fn reread(text: &str, in_force: &Loaded) -> Result<Revision, String> {
+    let buckets = in_force.buckets.keys().cloned().collect();
+    parse_revision(text, &buckets, &Env::new()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,160 @@
+//! What a whole run shares: simulated time, seeded chance, what was told, what was broken.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use aftertake::clock::Clock;
+use aftertake::model::retry::Jitter;
+use aftertake::model::time::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::ledger::Ledger;
+use super::world::World;
+
+/// 2026-03-02T01:00:00Z.
+const BEGINNING: i64 = 1_772_413_200_000;
+
+/// Steps of a run that is taken for endless: about a hundred times what a long one needs.
+const MOST_STEPS: u64 = 500_000;
+
+/// A bug that is put in on purpose, outside the product, to see it noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Planted {
+    Nothing,
+    /// The store takes the word of a claim that is not the newest.
+    NoFence,
+    /// A claim spends no try.
+    FreeTries,
+    /// A look at a copy finds it whatever is there, so nothing is verified before the deletion.
+    BlindVerify,
+}
+
+/// One run.
+pub(super) struct Sim {
+    pub(super) planted: Planted,
+    /// The store cannot be used.
+    pub(super) store_away: AtomicBool,
+    chance: Mutex<fastrand::Rng>,
+    began: Instant,
+    /// What the wall clock was set forward, in milliseconds.
+    set_by: AtomicI64,
+    world: Mutex<World>,
+    ledger: Mutex<Ledger>,
+    told: Mutex<Vec<String>>,
+    broken: Mutex<Option<String>>,
+    /// Calls of the product to the outside.
+    steps: AtomicU64,
+    endless: Notify,
+}
+
+impl Sim {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the runtime's clock stands still but for what is slept"
+    )]
+    pub(super) fn new(seed: u64, planted: Planted) -> Self {
+        Self {
+            planted,
+            store_away: AtomicBool::new(false),
+            chance: Mutex::new(fastrand::Rng::with_seed(seed)),
+            began: Instant::now(),
+            set_by: AtomicI64::new(0),
+            world: Mutex::default(),
+            ledger: Mutex::default(),
+            told: Mutex::default(),
+            broken: Mutex::default(),
+            steps: AtomicU64::new(0),
+            endless: Notify::new(),
+        }
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    /// Whether something happens that does so with this probability.
+    pub(super) fn happens(&self, probability: f64) -> bool {
+        self.chance.lock().unwrap().f64() < probability
+    }
+
+    /// A number from `least` up to `most`.
+    pub(super) fn between(&self, least: u64, most: u64) -> u64 {
+        self.chance.lock().unwrap().u64(least..=most)
+    }
+
+    /// One of these.
+    pub(super) fn any<T: Clone>(&self, of: &[T]) -> Option<T> {
+        self.chance.lock().unwrap().choice(of).cloned()
+    }
+
+    /// Sleeps for a while between these.
+    pub(super) async fn nap(&self, least: Duration, most: Duration) {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap();
+        let nap = self.between(millis(least), millis(most));
+        tokio::time::sleep(Duration::from_millis(nap)).await;
+    }
+
+    /// Sets the wall clock forward, or back.
+    pub(super) fn set_clock(&self, by_seconds: i64) {
+        self.set_by.fetch_add(by_seconds * 1000, Ordering::SeqCst);
+    }
+
+    /// Keeps what happened for whoever has to understand it.
+    pub(super) fn tell(&self, what: impl Display) {
+        let line = format!("{} {what}", self.present());
+        self.told.lock().unwrap().push(line);
+    }
+
+    /// Notes that a promise was broken; the first one counts. Steps run in the worker, which
+    /// takes a panic for a failure of the step: so nothing panics here.
+    pub(super) fn broken(&self, how: impl Display) {
+        let how = how.to_string();
+        self.tell(format!("BROKEN {how}"));
+        self.broken.lock().unwrap().get_or_insert(how);
+    }
+
+    /// The promise that was broken first, if any was.
+    pub(super) fn verdict(&self) -> Result<(), String> {
+        self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    /// Counts what the product asks of the outside: a run that asks without end is ended.
+    pub(super) fn step(&self) {
+        if self.steps.fetch_add(1, Ordering::SeqCst) == MOST_STEPS {
+            self.broken("it goes round and round");
+            self.endless.notify_one();
+        }
+    }
+
+    /// Waits until the run has to be ended.
+    pub(super) async fn endless(&self) {
+        self.endless.notified().await;
+    }
+
+    fn present(&self) -> Timestamp {
+        let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
+        Timestamp::from_millis(BEGINNING + passed + self.set_by.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn story(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+}
+
+impl Clock for Sim {
+    fn now(&self) -> Timestamp {
+        self.step();
+        self.present()
+    }
+
+    fn jitter(&self) -> Jitter {
+        Jitter::new(self.chance.lock().unwrap().f64())
+    }
+}
