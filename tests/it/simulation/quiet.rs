@@ -209,8 +209,8 @@ fn every_take_is_in_one_place(world: &World, tasks: &[TaskDetail]) -> Result<(),
     if let Some((id, place)) = world.uploads.first_key_value() {
         return Err(format!("upload {id} to {place} is open"));
     }
-    let moves = tasks.iter().flat_map(|task| &task.moves);
-    let moved = moves.filter(|one| one.phase == MovePhase::Moved);
+    let of_all = tasks.iter().flat_map(|task| &task.moves);
+    let moved = of_all.filter(|one| one.phase == MovePhase::Moved);
     let told: BTreeSet<_> = moved.map(|one| &one.to).collect();
     for take in world.takes.iter().filter(|take| take.precious) {
         let named = &take.named;
