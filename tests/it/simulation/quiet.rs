@@ -209,9 +209,16 @@ fn every_take_is_in_one_place(world: &World, tasks: &[TaskDetail]) -> Result<(),
     if let Some((id, place)) = world.uploads.first_key_value() {
         return Err(format!("upload {id} to {place} is open"));
     }
-    let of_all = tasks.iter().flat_map(|task| &task.moves);
-    let moved = of_all.filter(|one| one.phase == MovePhase::Moved);
-    let told: BTreeSet<_> = moved.map(|one| &one.to).collect();
+    let moves = tasks.iter().flat_map(|task| &task.moves);
+    let complete = moves.filter(|one| one.phase == MovePhase::Moved);
+    let told: BTreeSet<_> = complete.map(|one| &one.to).collect();
+    // A rename that is undone keeps copies whose source another has taken away meanwhile.
+    let undone = tasks.iter().flat_map(|task| &task.moves);
+    let undone = undone.filter(|one| one.phase == MovePhase::Undone);
+    let kept: BTreeSet<_> = undone
+        .filter(|one| !world.objects.contains_key(&one.from))
+        .map(|one| &one.to)
+        .collect();
     for take in world.takes.iter().filter(|take| take.precious) {
         let named = &take.named;
         let whole = world.whole(take);
@@ -226,7 +233,8 @@ fn every_take_is_in_one_place(world: &World, tasks: &[TaskDetail]) -> Result<(),
         let contents = take.parts.iter().map(|(_, content)| content);
         for content in contents.chain([&take.main]) {
             let copies = world.copies(content);
-            if copies.len() > 1 && !copies.iter().all(|place| is_told(place)) {
+            let is_known = |place: &&Place| told.contains(place) || kept.contains(place);
+            if copies.len() > 1 && !copies.iter().all(is_known) {
                 return Err(format!("{named} is at {whole:?}, and a part at {copies:?}"));
             }
         }
