@@ -255,7 +255,7 @@ impl Runner {
     /// Writes how the claim ends, for as long as it takes the store to come back: the
     /// step's effect has happened, and forgetting it would repeat it.
     async fn apply(&self, claim: Claim, settlement: Settlement) -> Result<Applied, Dropped> {
-        let leaves_work = leaves_work(&settlement);
+        let leaves_work = leaves_work(&claim, &settlement);
         let mut claim = claim;
         let mut patience = self.pauses.patience();
         loop {
@@ -331,13 +331,16 @@ fn waiting(claim: &Claim, why: String) -> Settlement {
     }
 }
 
-/// Whether the transition may have made a task due, this one or one that waited for it.
-fn leaves_work(settlement: &Settlement) -> bool {
-    !matches!(
-        settlement.next,
-        Some(NextStep {
-            hold: Hold::Keep,
-            ..
-        })
-    )
+/// Whether the transition may have made a task due, this one or one that waited for it. A step
+/// at a bucket has the recording's turn, and may pass it on though its task goes on.
+fn leaves_work(claim: &Claim, settlement: &Settlement) -> bool {
+    let had_turn = matches!(claim.task().lane, Lane::Bucket(_));
+    had_turn
+        || !matches!(
+            settlement.next,
+            Some(NextStep {
+                hold: Hold::Keep,
+                ..
+            })
+        )
 }
