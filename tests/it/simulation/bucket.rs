@@ -77,10 +77,13 @@ impl SimBucket {
                 .tell(format!("{what} {}/{key}: {fate:?}", self.name));
         }
         let nap = |most| self.sim.nap(Duration::ZERO, Duration::from_millis(most));
+        // No request can ask that an object be deleted only if it still is what it was: what
+        // a recorder writes between the last look at it and its deletion would be lost.
+        let on_the_way = if what == "delete" { 0 } else { 400 };
         let unknown = || Failure::new(FailureKind::Unknown, format!("{what}: no answer"));
         let answer = match fate {
             Fate::Well => {
-                nap(400).await;
+                nap(on_the_way).await;
                 self.happen(what, effect)
             }
             Fate::Fails(kind) => {
@@ -88,7 +91,7 @@ impl SimBucket {
                 Err(Failure::new(kind, format!("{what} is refused")))
             }
             Fate::AnswerLost => {
-                nap(400).await;
+                nap(on_the_way).await;
                 let _unheard = self.happen(what, effect);
                 nap(5_000).await;
                 Err(unknown())
