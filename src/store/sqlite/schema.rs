@@ -226,7 +226,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
 fn configure(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY)?;
     conn.pragma_update(None, "synchronous", "full")?;
-    conn.pragma_update(None, "cache_size", -32_000)?;
+    conn.pragma_update(None, "cache_size", -8_000)?;
     // Else SQLite prepares a statement anew whenever a value is bound that one of the partial
     // indexes or statistics might turn on: a fifth of the writer's time
     // (<https://sqlite.org/queryplanner-ng.html#qpstab>).
