@@ -3,8 +3,10 @@
 //! Does not know how a recorder spells its callback: `crate::callback` translates.
 //! Every field may be missing, as the vendor documents none as mandatory.
 
+use std::fmt;
+
 use bytes::Bytes;
-use serde_json::Value;
+use serde::Serialize;
 
 use super::id::EventId;
 use super::recording::Place;
@@ -55,6 +57,35 @@ impl EventType {
             "RECORD_NEW_FILE_START" => Self::RecordNewFileStart,
             "CLOUD_RECORD_SERVER_OVER" | "CLOUD_RECORD_OVER" => Self::CloudRecordServerOver,
             other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// The value of a field; serialised as text or number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Field<'a> {
+    Text(&'a str),
+    Number(u64),
+    Time(Timestamp),
+}
+
+impl Field<'_> {
+    /// The number, where it is one.
+    pub const fn number(self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Text(_) | Self::Time(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => number.fmt(f),
+            Self::Time(time) => time.fmt(f),
         }
     }
 }
@@ -129,30 +160,31 @@ impl Fields {
         "detail_message",
     ];
 
-    /// The fields this event has, by name: texts as strings, numbers as numbers,
-    /// times as RFC 3339 strings.
-    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let text = |field: &Option<String>| field.clone().map(Value::from);
-        let number = |field: Option<u64>| field.map(Value::from);
-        let time = |field: Option<Timestamp>| field.map(|time| Value::from(time.to_string()));
+    /// The fields this event has, by name.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
+        fn text(field: Option<&String>) -> Option<Field<'_>> {
+            field.map(|text| Field::Text(text))
+        }
+        let number = |field: Option<u64>| field.map(Field::Number);
+        let time = |field: Option<Timestamp>| field.map(Field::Time);
         let values = [
-            Some(Value::from(self.event_type.name())),
-            text(&self.app_id),
-            text(&self.room_id),
-            text(&self.job_id),
-            text(&self.stream_name),
-            text(&self.record_format),
+            Some(Field::Text(self.event_type.name())),
+            text(self.app_id.as_ref()),
+            text(self.room_id.as_ref()),
+            text(self.job_id.as_ref()),
+            text(self.stream_name.as_ref()),
+            text(self.record_format.as_ref()),
             number(self.file_size),
             number(self.record_duration),
             number(self.width),
             number(self.height),
             time(self.start_time),
             time(self.end_time),
-            text(&self.obs_location),
-            text(&self.obs_bucket),
-            text(&self.obs_object),
-            text(&self.download_url),
-            text(&self.detail_message),
+            text(self.obs_location.as_ref()),
+            text(self.obs_bucket.as_ref()),
+            text(self.obs_object.as_ref()),
+            text(self.download_url.as_ref()),
+            text(self.detail_message.as_ref()),
         ];
         Self::NAMES
             .into_iter()
@@ -184,8 +216,8 @@ mod tests {
         assert_eq!(
             entries,
             [
-                ("event_type", "CLOUD_RECORD_SERVER_OVER".into()),
-                ("height", 720.into())
+                ("event_type", Field::Text("CLOUD_RECORD_SERVER_OVER")),
+                ("height", Field::Number(720))
             ],
         );
     }

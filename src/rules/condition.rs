@@ -1,17 +1,16 @@
 //! Whether a rule's `when` holds for an event, and if not, which key failed with which
 //! value: "why did nothing happen?" always has an answer.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use serde_json::Value;
-
 use super::rule::{Condition, Glob, Matcher, RoomEntry, RuleSet};
 use super::template::{Expression, Fault, Names};
-use crate::model::event::{EventType, Fields};
+use crate::model::event::{EventType, Field, Fields};
 
 /// An event's fields by name, gathered once for all rules.
-pub(super) type FieldValues = BTreeMap<&'static str, Value>;
+pub(super) type FieldValues<'a> = BTreeMap<&'static str, Field<'a>>;
 
 /// The entry of the rooms table for the event's room: the first that matches. An event
 /// without a room has none.
@@ -28,7 +27,7 @@ pub(super) fn room<'a>(rules: &'a RuleSet, fields: &Fields) -> Option<&'a RoomEn
 pub(super) fn check(
     when: &Condition,
     event_type: &EventType,
-    fields: &FieldValues,
+    fields: &FieldValues<'_>,
     names: impl FnOnce() -> Names,
 ) -> Result<(), String> {
     if !when.events.contains(event_type) {
@@ -68,7 +67,7 @@ fn wrong_type(given: &EventType, wanted: &[EventType]) -> String {
     format!("event {} {relation} {}", given.name(), names.join(", "))
 }
 
-fn check_matcher(matcher: &Matcher, fields: &FieldValues) -> Result<(), String> {
+fn check_matcher(matcher: &Matcher, fields: &FieldValues<'_>) -> Result<(), String> {
     match matcher {
         Matcher::Glob { key, field, globs } => {
             let value = text(fields, field)?;
@@ -111,11 +110,11 @@ fn check_range(
 }
 
 /// A matcher that holds, with the value that it holds for.
-fn describe(matcher: &Matcher, fields: &FieldValues) -> String {
+fn describe(matcher: &Matcher, fields: &FieldValues<'_>) -> String {
     match matcher {
         Matcher::Glob { key, field, globs } => {
             let value = text(fields, field).unwrap_or_default();
-            let matching = globs.iter().filter(|glob| glob.matcher.is_match(&value));
+            let matching = globs.iter().filter(|glob| glob.matcher.is_match(&*value));
             format!(
                 "{key} {value:?} matches {}",
                 list(matching.map(|glob| &glob.text))
@@ -146,19 +145,20 @@ fn list<T: Display>(items: impl Iterator<Item = T>) -> String {
     items.join(", ")
 }
 
-fn text(fields: &FieldValues, field: &str) -> Result<String, String> {
+fn text<'a>(fields: &FieldValues<'a>, field: &str) -> Result<Cow<'a, str>, String> {
     fields.get(field).map(as_text).ok_or_else(|| absent(field))
 }
 
 /// A field's value as globs and order keys see it.
-pub(super) fn as_text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+pub(super) fn as_text<'a>(value: &Field<'a>) -> Cow<'a, str> {
+    match value {
+        Field::Text(text) => Cow::Borrowed(text),
+        Field::Number(_) | Field::Time(_) => Cow::Owned(value.to_string()),
+    }
 }
 
-fn number(fields: &FieldValues, field: &str) -> Result<u64, String> {
-    let value = fields.get(field).and_then(Value::as_u64);
+fn number(fields: &FieldValues<'_>, field: &str) -> Result<u64, String> {
+    let value = fields.get(field).and_then(|value| value.number());
     value.ok_or_else(|| absent(field))
 }
 

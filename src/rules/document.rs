@@ -2,24 +2,52 @@
 //!
 //! Receivers build on it: fields may be added, never renamed or removed.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::context::{Context, unknown};
 use super::rule::{RoomEntry, Rule, Step};
-use crate::model::event::EventType;
+use crate::model::event::{EventType, Field};
+use crate::model::id::{EventId, TaskId};
 use crate::model::notice::Death;
+use crate::model::recording::Place;
 use crate::model::task::Outputs;
+
+/// What a document tells, by name: lent, as every notification is made of it.
+type Data<'a> = BTreeMap<&'static str, Part<'a>>;
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Part<'a> {
+    Field(Field<'a>),
+    Event(EventId),
+    Task(TaskId),
+    Room {
+        tags: &'a BTreeMap<String, String>,
+        vars: &'a BTreeMap<String, Value>,
+    },
+    Steps(&'a Outputs),
+    Place {
+        bucket: &'a str,
+        key: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        url: Option<&'a str>,
+    },
+    /// What few documents tell of.
+    Other(Value),
+}
 
 /// The document that announces an event, in the form that Standard Webhooks asks for.
 #[derive(Debug, Serialize)]
-pub(super) struct Document {
+pub(super) struct Document<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     /// When the event reached us: the same for every try. The recorder's own times are
     /// among the data, and a callback may have none.
     timestamp: String,
-    data: Map<String, Value>,
+    data: Data<'a>,
 }
 
 /// The document as a CloudEvent 1.0 in structured mode, which puts the attributes where the
@@ -33,13 +61,13 @@ pub(super) struct CloudEvent<'a> {
     kind: &'static str,
     time: String,
     datacontenttype: &'static str,
-    data: Map<String, Value>,
+    data: Data<'a>,
 }
 
-impl Document {
+impl<'a> Document<'a> {
     /// The same as a CloudEvent. Source and id together name a task's step: every try of it
     /// has the same.
-    pub(super) fn cloud_event(self, id: &str) -> CloudEvent<'_> {
+    pub(super) fn cloud_event(self, id: &'a str) -> CloudEvent<'a> {
         CloudEvent {
             specversion: "1.0",
             id,
@@ -53,32 +81,25 @@ impl Document {
 }
 
 /// The document for one step of a task, which `earlier` steps came before.
-pub(super) fn document(
-    context: &Context<'_>,
-    rule: &Rule,
+pub(super) fn document<'a>(
+    context: &'a Context<'_>,
+    rule: &'a Rule,
     earlier: &[Step],
-    room: Option<&RoomEntry>,
-) -> Document {
+    room: Option<&'a RoomEntry>,
+) -> Document<'a> {
     let event = context.event;
-    let mut data: Map<String, Value> = event
-        .fields
-        .entries()
-        .map(|(name, value)| (name.to_owned(), value))
+    let fields = event.fields.entries();
+    let mut data: Data<'_> = fields
+        .map(|(name, value)| (name, Part::Field(value)))
         .collect();
-    data.insert("event_id".to_owned(), json!(event.id));
-    data.insert("task_id".to_owned(), json!(context.task));
-    data.insert("rule".to_owned(), json!(rule.name));
-    data.insert(
-        "room".to_owned(),
-        json!({
-            "tags": room.map(|room| room.tags.clone()).unwrap_or_default(),
-            "vars": room.map(|room| room.vars.clone()).unwrap_or_default(),
-        }),
-    );
-    data.insert("steps".to_owned(), steps(context.outputs, earlier));
-    data.extend(place(context).map(|place| ("place".to_owned(), place)));
+    data.insert("event_id", Part::Event(event.id));
+    data.insert("task_id", Part::Task(context.task));
+    data.insert("rule", Part::Field(Field::Text(&rule.name)));
+    data.insert("room", of_room(room));
+    data.insert("steps", steps(context.outputs, earlier));
+    data.extend(place(context).map(|place| ("place", place)));
     if let Some(death) = context.death(&rule.name) {
-        return of_dead_task(data, &death);
+        return of_dead_task(data, death);
     }
     Document {
         kind: kind(&event.fields.event_type),
@@ -89,22 +110,23 @@ pub(super) fn document(
 
 /// The document that tells of a dead task: what one of its own would say, and why there is
 /// none.
-fn of_dead_task(mut data: Map<String, Value>, death: &Death) -> Document {
-    let failure = &death.failure;
+fn of_dead_task(mut data: Data<'_>, death: Death) -> Document<'_> {
+    let timestamp = death.at.to_string();
+    let failure = death.failure;
     data.extend([
-        ("task_id".to_owned(), json!(death.task)),
-        ("rule".to_owned(), json!(death.rule)),
-        ("step".to_owned(), json!(death.step)),
-        ("tries".to_owned(), json!(death.tries)),
+        ("task_id", Part::Task(death.task)),
+        ("rule", Part::Other(death.rule.into())),
+        ("step", Part::Other(death.step.into())),
+        ("tries", Part::Other(death.tries.into())),
         (
-            "failure".to_owned(),
-            json!({ "kind": failure.kind, "reason": failure.reason }),
+            "failure",
+            Part::Other(json!({ "kind": failure.kind, "reason": failure.reason })),
         ),
-        ("steps".to_owned(), json!({})),
+        ("steps", Part::Other(json!({}))),
     ]);
     Document {
         kind: "task.dead",
-        timestamp: death.at.to_string(),
+        timestamp,
         data,
     }
 }
@@ -118,21 +140,31 @@ const fn kind(event_type: &EventType) -> &'static str {
     }
 }
 
-fn place(context: &Context<'_>) -> Option<Value> {
-    let mut place = json!(context.place.as_ref()?);
-    if let Some(link) = context.link() {
-        place["url"] = link.into();
+fn of_room(room: Option<&RoomEntry>) -> Part<'_> {
+    match room {
+        Some(RoomEntry { tags, vars, .. }) => Part::Room { tags, vars },
+        None => Part::Other(json!({ "tags": {}, "vars": {} })),
     }
-    Some(place)
 }
 
-fn steps(outputs: Option<&Outputs>, earlier: &[Step]) -> Value {
+fn place<'a>(context: &'a Context<'_>) -> Option<Part<'a>> {
+    let Place { bucket, key } = context.place.as_ref()?;
+    Some(Part::Place {
+        bucket,
+        key,
+        url: context.link(),
+    })
+}
+
+fn steps<'a>(outputs: Option<&'a Outputs>, earlier: &[Step]) -> Part<'a> {
     match outputs {
-        Some(outputs) => json!(outputs),
-        None => earlier
-            .iter()
-            .map(|step| (step.id.clone(), unknown(&format!("steps.{}", step.id))))
-            .collect(),
+        Some(outputs) => Part::Steps(outputs),
+        None => Part::Other(
+            earlier
+                .iter()
+                .map(|step| (step.id.clone(), unknown(&format!("steps.{}", step.id))))
+                .collect(),
+        ),
     }
 }
 

@@ -61,7 +61,7 @@ pub fn lane_and_turn(step: &Step, place: Option<&Place>) -> Option<(Lane, Turn)>
 struct Subject<'a> {
     event: &'a Event,
     generation: u32,
-    fields: FieldValues,
+    fields: FieldValues<'a>,
     place: Option<Place>,
     room: Option<&'a RoomEntry>,
     buckets: &'a BTreeSet<String>,

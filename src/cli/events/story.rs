@@ -47,7 +47,7 @@ impl<'a> Story<'a> {
         let row = &detail.row;
         let fields = detail.body.clone().map(|body| {
             let event = sparkrtc::decode(row.id, row.received, body.into());
-            FieldList::of(&event)
+            FieldList(event.fields)
         });
         let body = detail.body.as_deref();
         Self {

@@ -130,7 +130,7 @@ impl TriedEvent {
     pub(super) fn new(event: &Event) -> Self {
         Self {
             id: event.id,
-            fields: FieldList::of(event),
+            fields: FieldList(event.fields.clone()),
             place: event.fields.place(),
         }
     }

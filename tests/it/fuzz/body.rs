@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aftertake::callback::{CallbackHeaders, sparkrtc};
 use aftertake::model::destination::Destination;
-use aftertake::model::event::Event;
+use aftertake::model::event::{Event, Field};
 use aftertake::model::step::Rendered;
 use aftertake::model::time::Timestamp;
 use aftertake::rules::context::Context;
@@ -15,7 +15,7 @@ use aftertake::rules::plan::plan;
 use aftertake::rules::render::{Rendering, render};
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Target, Verdict};
 
@@ -149,10 +149,10 @@ fn is_object(input: &[u8]) -> bool {
 
 /// The fields, printed, are the same fields.
 fn reads_back(event: &Event) {
-    let entry = |(name, value): (&str, Value)| match value.as_str() {
+    let entry = |(name, value): (&str, Field<'_>)| match value {
         // One slash goes when an object's name is read.
-        Some(key) if name == "obs_object" => (name.to_owned(), format!("/{key}").into()),
-        _ => (name.to_owned(), value),
+        Field::Text(key) if name == "obs_object" => (name.to_owned(), format!("/{key}").into()),
+        _ => (name.to_owned(), json!(value)),
     };
     let printed = Value::Object(event.fields.entries().map(entry).collect::<Map<_, _>>());
     let body = Bytes::from(printed.to_string());
