@@ -33,8 +33,11 @@ pub async fn run(
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     match rendered {
-        Rendered::Rename(request) => rename::rename(reach, request, subject, progress).await,
-        Rendered::Tag(request) => tag::tag(reach, request, subject, progress).await,
+        // In boxes of their own: every notification would else be moved about with room for them.
+        Rendered::Rename(request) => {
+            Box::pin(rename::rename(reach, request, subject, progress)).await
+        }
+        Rendered::Tag(request) => Box::pin(tag::tag(reach, request, subject, progress)).await,
         Rendered::Notify(request) => {
             let destination = reach
                 .destinations

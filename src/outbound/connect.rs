@@ -14,18 +14,14 @@ use tower_service::Service;
 use super::client::Settings;
 use super::failure::{caused_by, forbidden, no_answer};
 use super::resolve::check_literal;
-use super::{Guarded, origin};
+use super::{Guarded, To};
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 
 impl Guarded {
     /// Looks `destination` up, connects to it and, where its URL says so, greets it by TLS.
     pub async fn connect(&self, destination: &Destination) -> Result<(), Failure> {
-        let to = format!(
-            "destination {} at {}",
-            destination.name,
-            origin(&destination.url)
-        );
+        let to = To(destination);
         if !destination.allow_private {
             check_literal(&destination.url).map_err(|refused| forbidden(&refused, &to))?;
         }

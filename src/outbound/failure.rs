@@ -4,12 +4,13 @@ use std::error::Error;
 use std::iter::successors;
 use std::time::Duration;
 
+use super::To;
 use super::client::CONNECT_TIMEOUT;
 use super::resolve::Refused;
 use crate::model::failure::{Failure, FailureKind};
 
 /// The failure that the client's error is. `to` names destination and origin.
-pub(super) fn no_answer(error: &reqwest::Error, to: &str) -> Failure {
+pub(super) fn no_answer(error: &reqwest::Error, to: &To<'_>) -> Failure {
     if let Some(refused) = layers(error).find_map(|layer| layer.downcast_ref::<Refused>()) {
         return forbidden(refused, to);
     }
@@ -35,13 +36,13 @@ pub(super) fn no_answer(error: &reqwest::Error, to: &str) -> Failure {
 }
 
 /// The failure of a request that took longer than it may.
-pub(super) fn too_slow(timeout: Duration, to: &str) -> Failure {
+pub(super) fn too_slow(timeout: Duration, to: &To<'_>) -> Failure {
     let reason = format!("{to}: no complete answer within {}", words(timeout));
     Failure::new(FailureKind::Timeout, reason)
 }
 
 /// The failure of a destination that leads where it may not.
-pub(super) fn forbidden(refused: &Refused, to: &str) -> Failure {
+pub(super) fn forbidden(refused: &Refused, to: &To<'_>) -> Failure {
     let reason =
         format!("{to} {refused}, which is refused unless the destination says allow_private: true");
     Failure::new(FailureKind::Forbidden, reason)

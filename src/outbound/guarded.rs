@@ -14,7 +14,7 @@ use url::Url;
 use super::client::Settings;
 use super::failure::{forbidden, no_answer, too_slow};
 use super::resolve::{Resolver, System, check_literal};
-use super::{ANSWER_LIMIT, Answer, Outbound, Request, origin};
+use super::{ANSWER_LIMIT, Answer, Outbound, Request, To, origin};
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 
@@ -65,12 +65,8 @@ impl Default for Guarded {
 #[async_trait]
 impl Outbound for Guarded {
     async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, Failure> {
-        let to = format!(
-            "destination {} at {}",
-            destination.name,
-            origin(&request.url)
-        );
-        check_origin(destination, &request.url, &to)?;
+        check_origin(destination, &request.url)?;
+        let to = To(destination);
         if !destination.allow_private {
             check_literal(&request.url).map_err(|refused| forbidden(&refused, &to))?;
         }
@@ -87,12 +83,18 @@ impl Outbound for Guarded {
 }
 
 /// Path and query may be a step's own; scheme, host and port never.
-fn check_origin(destination: &Destination, url: &Url, to: &str) -> Result<(), Failure> {
-    if url.origin() == destination.url.origin() {
+fn check_origin(destination: &Destination, url: &Url) -> Result<(), Failure> {
+    let configured = &destination.url;
+    if url.scheme() == configured.scheme()
+        && url.host() == configured.host()
+        && url.port_or_known_default() == configured.port_or_known_default()
+    {
         return Ok(());
     }
-    let configured = origin(&destination.url);
-    let reason = format!("{to} is not where the destination is configured, {configured}");
+    let (name, to, configured) = (&destination.name, origin(url), origin(configured));
+    let reason = format!(
+        "destination {name} at {to} is not where the destination is configured, {configured}"
+    );
     Err(Failure::new(FailureKind::Forbidden, reason))
 }
 

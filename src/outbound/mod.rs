@@ -54,6 +54,16 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// A destination by name and origin, as failures name it.
+struct To<'a>(&'a Destination);
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Destination { name, url, .. }) = self;
+        write!(f, "destination {name} at {}", origin(url))
+    }
+}
+
 /// A URL's scheme, host and port: what may be shown of it.
 pub fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
