@@ -90,6 +90,15 @@ mod tests {
     }
 
     #[test]
+    fn time_to_ask_again_is_never_too_early() {
+        // One every 3.333 ms: the 31st may go after 3.323 ms.
+        let mut limiter = limiter(300, Duration::from_secs(1));
+        assert_eq!(pass(&mut limiter, at(0)), 30);
+        assert_eq!(limiter.take(at(0)), Err(at(4)));
+        assert_eq!(pass(&mut limiter, at(4)), 1);
+    }
+
+    #[test]
     fn request_that_was_not_made_counts_for_nothing() {
         let mut limiter = limiter(1, Duration::from_mins(1));
         assert_eq!(pass(&mut limiter, at(0)), 1);
