@@ -217,6 +217,7 @@ mod tests {
             (tag_step(), true),
             (body("{{ object.url }}"), true),
             (body("{{ signed_url('1h') }}"), true),
+            (body("{{ room_id }}"), false),
             (header("{{ object.key }}"), true),
             (path("{{ object.name }}"), true),
             (path("{{ room_id }}"), false),

@@ -91,6 +91,11 @@ fn unknown_word_is_refused_with_the_closest_known_one_and_its_place() {
             "uper",
         ),
         (
+            "{{ room_id is definde }}",
+            "unknown test \"definde\"; did you mean \"defined\"?",
+            "definde",
+        ),
+        (
             "{{ room_id is not definde }}",
             "unknown test \"definde\"; did you mean \"defined\"?",
             "definde",
@@ -114,6 +119,16 @@ fn unknown_word_is_refused_with_the_closest_known_one_and_its_place() {
             Some((message.to_owned(), place.to_owned())),
             "{source}"
         );
+    }
+}
+
+#[test]
+fn member_may_be_called_like_a_word_of_the_language() {
+    for source in [
+        "{{ event.is if room_id else 'x' }}",
+        "{{ event.signed_url('soon') }}",
+    ] {
+        assert_eq!(refusal(source), None, "{source}");
     }
 }
 
