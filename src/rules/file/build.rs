@@ -16,6 +16,11 @@ use crate::rules::error::Problem;
 /// Nodes that a file may have with its aliases written out; far beyond any real one.
 const LARGEST: usize = 250_000;
 
+/// Characters of a key. The rules are kept as JSON and read back as YAML, which takes a key for one
+/// only within 1,024 characters (<https://yaml.org/spec/1.2.2/#742-flow-mappings>); in JSON a
+/// character takes up to six.
+const LONGEST_KEY: usize = 160;
+
 pub(super) struct Builder<'a> {
     source: &'a str,
     /// The byte at which each character of the source begins.
@@ -172,6 +177,7 @@ impl<'a> Builder<'a> {
             }
             Members::Map { entries, .. } => {
                 self.refuse_repeated_keys(&entries);
+                self.refuse_long_keys(&entries);
                 let first = entries.first().map(|(key, _)| *key);
                 (Content::Map(entries), first)
             }
@@ -256,6 +262,20 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn refuse_long_keys(&mut self, entries: &[(NodeId, NodeId)]) {
+        for (key, _) in entries {
+            let Node { span, content, .. } = &self.nodes[key.0];
+            let Content::Text(scalar) = content else {
+                continue;
+            };
+            let length = scalar.raw.chars().count();
+            if length > LONGEST_KEY {
+                let message = format!("a key of {length} characters; it may have {LONGEST_KEY}");
+                self.problems.push(Problem::new(span.clone(), message));
+            }
+        }
+    }
+
     fn expects_key(&self) -> bool {
         let innermost = self.open.last().map(|open| &open.members);
         matches!(innermost, Some(Members::Map { key: None, .. }))
@@ -325,6 +345,14 @@ mod tests {
         ] {
             assert_eq!(problems(source), [(span, message.to_owned())], "{source:?}");
         }
+    }
+
+    #[test]
+    fn key_that_could_not_be_read_back_is_refused() {
+        let file = |length| format!("? \"{}\"\n: 1\n", "\\u0001".repeat(length));
+        assert!(Tree::parse(&file(LONGEST_KEY), &BTreeMap::new()).is_ok());
+        let found = problems(&file(LONGEST_KEY + 1));
+        assert_eq!(found[0].1, "a key of 161 characters; it may have 160");
     }
 
     #[test]
