@@ -19,18 +19,17 @@ mod story;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
 use aftertake::store::sqlite::SqliteStore;
-use tempfile::TempDir;
 
 use self::kept::Shelf;
 use self::sim::{Planted, Sim};
 use self::story::Story;
+use crate::support::folder_in_memory;
 
 /// Seeds that are tried when nobody says how many.
 const SEEDS: u64 = 300;
@@ -46,7 +45,7 @@ const SHOWN: usize = 60;
 
 /// A store without anything in it, for runs to begin with.
 static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let folder = folder();
+    let folder = folder_in_memory();
     let path = folder.path().join("a.db");
     drop(SqliteStore::open_here(&path, sparkrtc::decode).unwrap());
     std::fs::read(path).unwrap()
@@ -58,20 +57,9 @@ struct Run {
     story: Vec<String>,
 }
 
-/// In memory where there is such a folder.
-fn folder() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() {
-        TempDir::new_in(memory)
-    } else {
-        TempDir::new()
-    };
-    folder.unwrap()
-}
-
 /// Runs one seed.
 fn run(seed: u64, planted: Planted) -> Run {
-    let folder = folder();
+    let folder = folder_in_memory();
     let path = folder.path().join("a.db");
     std::fs::write(&path, &*EMPTY).unwrap();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
