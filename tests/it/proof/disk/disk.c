@@ -8,7 +8,8 @@
  *
  * The first two bytes of PROOF_FAULT, which may change at any time, say what fails: (s)yncs, (w)rites,
  * what needs room on a disk that is (n)early full, what a (r)ead-only disk refuses; and where: in the
- * (l)og, in the (b)ase, or anywhere (*).
+ * (l)og, in the (b)ase, or anywhere (*). The index of the log, which SQLite keeps in memory but in a file,
+ * is neither.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -75,9 +76,11 @@ static const char *name_of(int fd, char *path) {
 
 /* Whether an operation of this kind on this file fails now. */
 static int fails(const char *kinds, const char *name) {
-    size_t length = strlen(name);
-    int is_log = length > 4 && strcmp(name + length - 4, "-wal") == 0;
-    return fault[0] != 0 && strchr(kinds, fault[0]) != NULL && (fault[1] == '*' || (fault[1] == 'l') == is_log);
+    if (fault[0] == 0 || strchr(kinds, fault[0]) == NULL) return 0;
+    if (fault[1] == '*') return 1;
+    const char *end = fault[1] == 'l' ? "-wal" : ".db";
+    size_t length = strlen(name), of_end = strlen(end);
+    return length > of_end && strcmp(name + length - of_end, end) == 0;
 }
 
 static int refused(const char *name) {
