@@ -6,9 +6,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::support::served::Served;
 
-/// Connections that may be kept for the next request: twice the default of a destination's
-/// `concurrency`, as a new one is made while an old one is on its way back.
-pub(crate) const KEPT: usize = 32;
+/// Connections that a destination may keep for its next requests. No more than its `concurrency`
+/// are busy, but one that was begun while another came free is kept beside that.
+pub(crate) const KEPT: usize = 64;
 
 /// What a program holds.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,9 @@ pub(crate) fn connections(wanted: usize) -> usize {
     // Where it cannot be raised it stays as it was.
     let _ = setrlimit(Resource::Nofile, limit);
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let possible = usize::try_from(limit.saturating_sub(OTHERS)).unwrap_or(usize::MAX);
+    // Another test does the same beside this one.
+    let possible = (limit / 2).saturating_sub(OTHERS);
+    let possible = usize::try_from(possible).unwrap_or(usize::MAX);
     if possible < wanted {
         println!("{possible} connections instead of {wanted}: the system allows no more files");
     }

@@ -10,6 +10,7 @@ use aftertake::clock::Stopwatch;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::preload::Preload;
 use super::{Stage, body, object};
@@ -23,17 +24,20 @@ use crate::support::{TOO_LONG, in_time};
 /// A commit takes two seconds. The 256 callbacks that have a place go with every other one, as
 /// what workers write goes in between: the disk takes 64 a second. In a long flood ten times as
 /// many come.
-const PER_SECOND: usize = 640;
+const PER_SECOND: u64 = 640;
 /// The same in a short one, and how long it is.
-const FEW_PER_SECOND: usize = 400;
+const FEW_PER_SECOND: u64 = 400;
 const SECONDS: u64 = 4;
-/// How long a caller waits for an answer.
+/// How long a caller waits for an answer, and how many do so at once.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Twenty times a second, some come.
-const PACE: Duration = Duration::from_millis(50);
-/// Callbacks that have to be refused, and deliveries: more than begin before a worker writes.
+const CALLERS: usize = 6_400;
+/// How often in a second some come, and how far that is apart.
+const TICKS: u64 = 20;
+const TICK: Duration = Duration::from_millis(50);
+/// Callbacks that have to be refused, and deliveries: as many as a destination may be sent at
+/// once, and one that began after a worker had written.
 const REFUSED: usize = 100;
-const DELIVERED: usize = 32;
+const DELIVERED: usize = 16 + 1;
 /// By how much memory may grow, in kB: what as many connections as are accepted may hold.
 const GROWTH: u64 = 64 * 1024;
 
@@ -91,17 +95,20 @@ impl Flood {
     }
 
     /// Goes on for that long, and until there is something to see.
-    async fn rise(&mut self, per_second: usize, time: Duration, sink: &Sink) {
-        let room = connections(PER_SECOND * 10);
-        let mut pace = tokio::time::interval(PACE);
-        let begun = Stopwatch::start();
+    async fn rise(&mut self, per_second: u64, seconds: u64, sink: &Sink) {
+        let room = connections(CALLERS);
+        let mut pace = tokio::time::interval(TICK);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let seen = |tally: &Tally| {
             !tally.taken.is_empty() && tally.refused >= REFUSED && sink.count() >= DELIVERED
         };
-        while begun.elapsed() < time || !seen(&self.tally) {
-            assert!(begun.elapsed() < time + TOO_LONG, "{:?}", self.tally);
+        for second in (0..).map(|tick| tick / TICKS) {
+            if second >= seconds && seen(&self.tally) {
+                break;
+            }
+            assert!(second < seconds + TOO_LONG.as_secs(), "{}", self.tally);
             pace.tick().await;
-            for _ in 0..per_second / 20 {
+            for _ in 0..per_second / TICKS {
                 self.offer();
             }
             while let Some(ended) = self.calls.try_join_next() {
@@ -146,14 +153,14 @@ async fn call(address: String, number: usize) -> Option<u16> {
 async fn flood_is_refused_beyond_what_the_disk_takes_and_leaves_nothing_behind() {
     let seconds = setting("AFTERTAKE_FLOOD_SECONDS");
     let per_second = seconds.map_or(FEW_PER_SECOND, |_| PER_SECOND);
-    let time = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let seconds = seconds.unwrap_or(SECONDS);
     let stage = Stage::set().await;
     let mut run = stage.run_on(Preload::new(&stage.store()).untraced());
     let rest = Usage::of(&run.served);
 
     run.disk.fails("dl");
     let mut flood = Flood::onto(&run.served);
-    flood.rise(per_second, time, &stage.sink).await;
+    flood.rise(per_second, seconds, &stage.sink).await;
     println!(
         "{} and {} delivered; {}",
         flood.tally,
@@ -161,10 +168,13 @@ async fn flood_is_refused_beyond_what_the_disk_takes_and_leaves_nothing_behind()
         Usage::of(&run.served)
     );
     run.disk.works();
+    let well = Stopwatch::start();
     let again = async { while call(run.served.public.clone(), usize::MAX).await != Some(200) {} };
     in_time(again).await;
+    println!("the disk is quick again; a 200 after {:?}", well.elapsed());
     let tally = flood.ebb().await;
     stage.announced(&tally.objects()).await;
+    println!("all delivered after {:?}", well.elapsed());
     let_go(&run.served, rest).await;
     let usage = Usage::of(&run.served);
     println!("afterwards {tally}; {usage}, {rest} before");
