@@ -74,6 +74,25 @@ async fn request_arrives_as_it_is_and_its_answer_comes_back() {
     assert_eq!(received.body, "会议\0 raw");
 }
 
+/// Lets that much time pass at once.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn connection_is_used_again_unless_nothing_was_sent_on_it_for_half_a_minute() {
+    let sink = Sink::start([]).await;
+    let (outbound, destination) = (Guarded::new(), destination(&sink.url("/")));
+    for (later, connections) in [(0, 1), (29, 1), (31, 2)] {
+        pass(Duration::from_secs(later)).await;
+        let request = request(&destination.url);
+        outbound.send(&destination, request).await.unwrap();
+        assert_eq!(sink.connections(), connections, "{later} s later");
+    }
+}
+
 #[tokio::test]
 async fn redirect_is_an_answer_and_is_not_followed() {
     let target = Sink::start([]).await;

@@ -145,18 +145,25 @@ impl Caller {
     }
 }
 
-fn id_of(body: &str) -> EventId {
+pub(crate) fn id_of(body: &str) -> EventId {
     let (body, headers) = (body.to_owned().into(), CallbackHeaders::default());
     sparkrtc::parse(body, &headers, clock::now()).unwrap().id
 }
 
-/// Sends a callback; answers the status. One that asks to come again must say when.
-async fn exchange(stream: &mut BufReader<TcpStream>, body: &str) -> std::io::Result<u16> {
-    let request = format!(
+/// The request that sends this callback.
+pub(crate) fn request(body: &str) -> String {
+    format!(
         "POST /callbacks/sparkrtc HTTP/1.1\r\nhost: here\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
+    )
+}
+
+/// Sends a callback; answers the status. One that asks to come again must say when.
+pub(crate) async fn exchange(
+    stream: &mut BufReader<TcpStream>,
+    body: &str,
+) -> std::io::Result<u16> {
+    stream.write_all(request(body).as_bytes()).await?;
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).await? == 0 {

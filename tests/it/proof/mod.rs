@@ -1,8 +1,16 @@
-//! Proof of what is promised: the real program, killed at any moment and on a disk that
-//! fails or loses what it was not told to keep. `docs/RELIABILITY.md` says what is promised.
+//! Proof of what is promised: the real program, killed at any moment, for long, among idlers,
+//! and on a disk that fails, is slow or loses what it was not told to keep. `docs/RELIABILITY.md` says what is promised.
 
 mod load;
 mod torture;
+
+// They look at the program in /proc.
+#[cfg(target_os = "linux")]
+mod idlers;
+#[cfg(target_os = "linux")]
+mod process;
+#[cfg(target_os = "linux")]
+mod soak;
 
 // What stands between the program and its disk is preloaded, as the GNU system can do it.
 #[cfg(all(

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// What no test takes: turns a hang into a failure.
-const TOO_LONG: Duration = Duration::from_mins(1);
+pub(crate) const TOO_LONG: Duration = Duration::from_mins(1);
 
 /// Waits for what has to come.
 pub(crate) async fn in_time<T>(signal: impl Future<Output = T>) -> T {

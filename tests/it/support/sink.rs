@@ -180,6 +180,11 @@ impl Sink {
         self.shared.received.borrow().clone()
     }
 
+    /// How many requests were received so far.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.received.borrow().len()
+    }
+
     /// The connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)

@@ -4,12 +4,13 @@
  * Of the files below PROOF_WATCHED it writes down, in the order in which they happen, what is
  * written and cut off, which syncs begin and how they end; and of every connection the status of
  * each HTTP answer, before the answer leaves. One record is one append to PROOF_TRACE: no lock is
- * held meanwhile, so the program's threads race here as they do without this.
+ * held meanwhile, so the program's threads race here as they do without this. Without a PROOF_TRACE
+ * nothing is written down.
  *
  * The first two bytes of PROOF_FAULT, which may change at any time, say what fails: (s)yncs, (w)rites,
  * what needs room on a disk that is (n)early full, what a (r)ead-only disk refuses; and where: in the
- * (l)og, in the (b)ase, or anywhere (*). The index of the log, which SQLite keeps in memory but in a file,
- * is neither.
+ * (l)og, in the (b)ase, or anywhere (*). Or what is slow: (d)elayed syncs. The index of the log, which
+ * SQLite keeps in memory but in a file, is neither log nor base.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -26,6 +27,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* As trace.rs reads it. */
@@ -39,17 +41,22 @@ static size_t watched_length;
 static volatile const char *fault = "--";
 static int trace = -1;
 
+/* How long a sync is delayed. */
+static const struct timespec delay = {2, 0};
+
 __attribute__((constructor)) static void begin(void) {
     const char *at = getenv("PROOF_FAULT");
     watched = getenv("PROOF_WATCHED");
     watched_length = strlen(watched);
-    trace = syscall(SYS_openat, AT_FDCWD, getenv("PROOF_TRACE"), O_WRONLY | O_APPEND | O_CLOEXEC);
+    const char *to = getenv("PROOF_TRACE");
+    if (to != NULL) trace = syscall(SYS_openat, AT_FDCWD, to, O_WRONLY | O_APPEND | O_CLOEXEC);
     int file = syscall(SYS_openat, AT_FDCWD, at, O_RDONLY | O_CLOEXEC);
     fault = mmap(NULL, 2, PROT_READ, MAP_SHARED, file, 0);
-    if (trace < 0 || file < 0 || fault == MAP_FAILED) abort();
+    if ((to != NULL && trace < 0) || file < 0 || fault == MAP_FAILED) abort();
 }
 
 static void tell(char kind, const char *name, uint64_t offset, const void *data, size_t length) {
+    if (trace < 0) return;
     int error = errno;
     struct head head = {kind, getpid(), syscall(SYS_gettid), strlen(name), offset, length};
     struct iovec parts[] = {{&head, sizeof head}, {(void *)name, head.name_length}, {(void *)data, length}};
@@ -153,6 +160,7 @@ static int synced(long number, int fd) {
     if (name == NULL) return syscall(number, fd);
     tell('s', name, 0, "", 0);
     if (fails("s", name)) return refused(name);
+    if (fails("d", name)) nanosleep(&delay, NULL);
     int done = syscall(number, fd);
     tell(done == 0 ? 'S' : 'x', name, 0, "", 0);
     return done;

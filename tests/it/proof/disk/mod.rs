@@ -1,6 +1,7 @@
 //! The program on a disk that tells what it was given, and fails when it is told to.
 
 mod fault;
+mod flood;
 mod platter;
 mod power;
 mod preload;
@@ -56,7 +57,10 @@ impl Stage {
 
     /// Serves on the disk.
     fn run(&self) -> Run {
-        let disk = Preload::new(&self.store());
+        self.run_on(Preload::new(&self.store()))
+    }
+
+    fn run_on(&self, disk: Preload) -> Run {
         let mut command = serving(self.folder.path());
         let store = format!("sqlite:{}", self.store().join("aftertake.db").display());
         let served = Served::start(disk.beneath(command.args(["--store", &store])));

@@ -14,6 +14,7 @@ use super::trace::{self, Record};
 pub(super) struct Preload {
     folder: TempDir,
     watched: PathBuf,
+    traced: bool,
 }
 
 impl Preload {
@@ -21,10 +22,22 @@ impl Preload {
     pub(super) fn new(watched: &Path) -> Self {
         let folder = crate::support::folder_in_memory();
         let watched = watched.to_owned();
-        let disk = Self { folder, watched };
+        let disk = Self {
+            folder,
+            watched,
+            traced: true,
+        };
         std::fs::write(disk.path("trace"), "").unwrap();
         disk.works();
         disk
+    }
+
+    /// The same, where nobody asks for the trace: it would grow by all that is written.
+    pub(super) fn untraced(self) -> Self {
+        Self {
+            traced: false,
+            ..self
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -33,10 +46,12 @@ impl Preload {
 
     /// The command, above this disk.
     pub(super) fn beneath<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if self.traced {
+            command.env("PROOF_TRACE", self.path("trace"));
+        }
         command
             .env("LD_PRELOAD", library())
             .env("PROOF_WATCHED", &self.watched)
-            .env("PROOF_TRACE", self.path("trace"))
             .env("PROOF_FAULT", self.path("fault"))
     }
 

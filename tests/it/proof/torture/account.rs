@@ -9,15 +9,15 @@ use aftertake::object::{ObjectStore, TagSupport};
 use aftertake::store::sqlite::{Desk, EventDetail, EventFilter};
 use serde_json::Value;
 
-use super::Torture;
-use super::recordings::{RULES, recording, room, source, tags, target};
+use super::recordings::{RULES, Recordings, recording, room, source, tags, target};
 use crate::proof::load::Post;
 use crate::proof::sound;
 use crate::support::in_time;
 use crate::support::served::Served;
+use crate::support::sink::Sink;
 
 /// Asks the service until it has nothing to do. However much there is to do, it must go on.
-pub(super) async fn quiet(served: &Served) {
+pub(crate) async fn quiet(served: &Served) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/metrics", served.admin);
     let ask = async || {
@@ -43,8 +43,9 @@ pub(super) async fn quiet(served: &Served) {
 }
 
 /// Everything that was posted, and what came of it.
-pub(super) struct Account<'a> {
-    torture: &'a Torture,
+pub(crate) struct Account<'a> {
+    recordings: &'a Recordings,
+    posts: &'a BTreeMap<EventId, Post>,
     /// The events in the store.
     stored: BTreeMap<EventId, EventDetail>,
     /// The `webhook-id`s received, in the order of the first requests.
@@ -52,8 +53,12 @@ pub(super) struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    pub(super) fn of(torture: &'a Torture) -> Self {
-        let path = torture.recordings.folder().join("aftertake.db");
+    pub(crate) fn of(
+        recordings: &'a Recordings,
+        posts: &'a BTreeMap<EventId, Post>,
+        sink: &Sink,
+    ) -> Self {
+        let path = recordings.folder().join("aftertake.db");
         sound(&path).unwrap();
         let desk = Desk::open(&path, sparkrtc::decode).unwrap();
         let all = EventFilter {
@@ -65,19 +70,20 @@ impl<'a> Account<'a> {
             .map(|row| (row.id, desk.event(row.id).unwrap().unwrap()))
             .collect();
         let mut seen = BTreeSet::new();
-        let received = torture.sink.requests().into_iter();
+        let received = sink.requests().into_iter();
         let received = received.map(|one| one.header("webhook-id").to_owned());
         let received = received.filter(|id| seen.insert(id.clone())).collect();
         Self {
-            torture,
+            recordings,
+            posts,
             stored,
             received,
         }
     }
 
     /// Asserts that every account is settled.
-    pub(super) async fn settle(&self) {
-        let posts = &self.torture.posts;
+    pub(crate) async fn settle(&self) {
+        let posts = self.posts;
         let acknowledged = posts.values().filter(|post| post.status == Some(200));
         for post in acknowledged {
             assert!(self.stored.contains_key(&post.id), "{post:?} is lost");
@@ -113,7 +119,7 @@ impl<'a> Account<'a> {
         let events: BTreeMap<String, EventId> = self.stored.keys().map(by_id).collect();
         let mut latest: BTreeMap<String, usize> = BTreeMap::new();
         for event in self.received.iter().filter_map(|id| events.get(id)) {
-            let Post { lane, number, .. } = self.torture.posts[event];
+            let Post { lane, number, .. } = self.posts[event];
             let before = latest.insert(room(lane, number), number);
             assert!(
                 before < Some(number),
@@ -125,7 +131,7 @@ impl<'a> Account<'a> {
     /// Asserts that every recording is whole where it belongs, and nothing is anywhere else.
     fn assert_in_place(&self) {
         let mut expected: BTreeMap<Place, String> = BTreeMap::new();
-        for (id, Post { lane, number, .. }) in &self.torture.posts {
+        for (id, Post { lane, number, .. }) in self.posts {
             let recording = recording(*lane, *number);
             if self.stored.contains_key(id) {
                 expected.extend(recording.at(&target(*lane, *number)));
@@ -135,7 +141,7 @@ impl<'a> Account<'a> {
                 expected.extend(there.chain([(at, recording.named.0)]));
             }
         }
-        let found = self.torture.recordings.world.objects();
+        let found = self.recordings.world.objects();
         let of = |place: &Place| (found.get(place).cloned(), expected.get(place).cloned());
         for place in found.keys().chain(expected.keys()) {
             let (found, expected) = of(place);
@@ -145,7 +151,7 @@ impl<'a> Account<'a> {
 
     async fn assert_tagged(&self, post: &Post) {
         let place = target(post.lane, post.number);
-        let store = &self.torture.recordings.world.stores[&place.bucket];
+        let store = &self.recordings.world.stores[&place.bucket];
         let found = store.tags(&place.key).await.unwrap();
         assert_eq!(
             found,
@@ -156,13 +162,7 @@ impl<'a> Account<'a> {
 
     /// Asserts that the buckets keep a sidecar for each tagged recording, and nothing beside.
     fn assert_nothing_left(&self) {
-        let own = |bucket| {
-            self.torture
-                .recordings
-                .world
-                .path(bucket)
-                .join(".aftertake")
-        };
+        let own = |bucket| self.recordings.world.path(bucket).join(".aftertake");
         let files = |path: std::path::PathBuf| {
             let entries = std::fs::read_dir(path).into_iter().flatten();
             entries

@@ -5,8 +5,8 @@
 //! of an earlier run. What the system does in between is its own, so a seed brings back the
 //! plan of a run and not its every instant.
 
-mod account;
-mod recordings;
+pub(super) mod account;
+pub(super) mod recordings;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Moment {
 }
 
 /// A number from the environment.
-fn setting(name: &str) -> Option<u64> {
+pub(super) fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
@@ -150,5 +150,7 @@ async fn whatever_was_acknowledged_is_done_as_the_rules_say_however_often_the_pr
     let mut served = Served::start(&mut serving(torture.recordings.folder()));
     account::quiet(&served).await;
     served.stop();
-    Account::of(&torture).settle().await;
+    Account::of(&torture.recordings, &torture.posts, &torture.sink)
+        .settle()
+        .await;
 }

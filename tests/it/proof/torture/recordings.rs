@@ -12,22 +12,27 @@ use crate::support::sink::Sink;
 use crate::support::world::World;
 
 /// Rules by name, with the number of the step that notifies.
-pub(super) const RULES: [(&str, u16); 3] = [("announce", 0), ("archive", 2), ("in-order", 0)];
+pub(crate) const RULES: [(&str, u16); 3] = [("announce", 0), ("archive", 2), ("in-order", 0)];
 
 /// Rooms of each caller.
 const ROOMS: usize = 2;
 
 /// A store's folder, and two buckets elsewhere.
-pub(super) struct Recordings {
+pub(crate) struct Recordings {
     folder: tempfile::TempDir,
-    pub(super) world: World,
+    pub(crate) world: World,
 }
 
 /// Writes recordings as a recorder does.
-pub(super) struct Writer(std::path::PathBuf);
+pub(crate) struct Writer(std::path::PathBuf);
 
 impl Recordings {
-    pub(super) fn new(sink: &Sink) -> Self {
+    pub(crate) fn new(sink: &Sink) -> Self {
+        Self::with(sink, "")
+    }
+
+    /// With more keys of the destination.
+    pub(crate) fn with(sink: &Sink, keys: &str) -> Self {
         let (folder, world) = (folder_in_memory(), World::new());
         let bucket = |name: &str| {
             format!(
@@ -37,7 +42,7 @@ impl Recordings {
         };
         let rules = format!(
             "buckets: {{ recorded: {}, archive: {} }}\n\
-             destinations:\n  lms: {{ url: '{}', allow_private: true, breaker: {{ failures: 1000, longest: 1s }} }}\n\
+             destinations:\n  lms: {{ url: '{}', allow_private: true, {keys}breaker: {{ failures: 1000, longest: 1s }} }}\n\
              rooms: [{{ room: '*', tags: {{ course: lectures }} }}]\n\
              retry: {{ first: 5ms, longest: 20ms, tries: 1000 }}\n\
              rules:\n  - {{ name: announce, steps: [{{ notify: lms }}] }}\n  \
@@ -54,11 +59,11 @@ impl Recordings {
     }
 
     /// Where the program runs.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn writer(&self) -> Writer {
+    pub(crate) fn writer(&self) -> Writer {
         Writer(self.world.path("recorded"))
     }
 }
@@ -66,7 +71,7 @@ impl Recordings {
 impl Writer {
     /// Records before the callback of that number. When that is sent again, the recording is
     /// where it is by now.
-    pub(super) fn record(&self, lane: usize, number: usize) {
+    pub(crate) fn record(&self, lane: usize, number: usize) {
         let at = source(lane, number);
         let mark = self.0.with_extension("recorded").join(at.name());
         if mark.exists() {
@@ -87,7 +92,7 @@ impl Writer {
     }
 }
 
-pub(super) fn room(lane: usize, number: usize) -> String {
+pub(crate) fn room(lane: usize, number: usize) -> String {
     format!("class-{lane}-{}", number % ROOMS)
 }
 
@@ -102,7 +107,7 @@ fn name(lane: usize, number: usize) -> (String, &'static str) {
 }
 
 /// What was recorded.
-pub(super) fn recording(lane: usize, number: usize) -> Recording {
+pub(crate) fn recording(lane: usize, number: usize) -> Recording {
     let (stem, _) = name(lane, number);
     if is_playlist(number) {
         return Recording::absolute_hls(&format!("Record/{stem}"));
@@ -112,20 +117,20 @@ pub(super) fn recording(lane: usize, number: usize) -> Recording {
 }
 
 /// Where it was recorded.
-pub(super) fn source(lane: usize, number: usize) -> Place {
+pub(crate) fn source(lane: usize, number: usize) -> Place {
     let (stem, kind) = name(lane, number);
     place("recorded", &format!("Record/{stem}/{stem}.{kind}"))
 }
 
 /// Where the rules want it.
-pub(super) fn target(lane: usize, number: usize) -> Place {
+pub(crate) fn target(lane: usize, number: usize) -> Place {
     let (stem, kind) = name(lane, number);
     let room = room(lane, number);
     place("archive", &format!("classes/{room}/{stem}/{stem}.{kind}"))
 }
 
 /// The tags that the rules want.
-pub(super) fn tags(lane: usize, number: usize) -> BTreeMap<String, String> {
+pub(crate) fn tags(lane: usize, number: usize) -> BTreeMap<String, String> {
     let tag = |key: &str, value: String| (key.to_owned(), value);
     BTreeMap::from([
         tag("course", "lectures".to_owned()),
@@ -134,7 +139,7 @@ pub(super) fn tags(lane: usize, number: usize) -> BTreeMap<String, String> {
 }
 
 /// The callback.
-pub(super) fn body(lane: usize, number: usize) -> String {
+pub(crate) fn body(lane: usize, number: usize) -> String {
     let body = json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "recorded",
         "obs_object": source(lane, number).key, "room_id": room(lane, number),
