@@ -25,7 +25,7 @@ fn objects(world: &World) -> Objects {
 async fn dies(make: fn(&FakeObs) -> Take, change: impl FnOnce(&mut Stage), reason: &str) {
     let mut stage = Stage::new(make).await;
     stage.obs.after_every_mutation(|_| {});
-    stage.bucket = "source_grace: 1ms";
+    stage.bucket = "source_grace: 0s";
     change(&mut stage);
     let before = stage.obs.world(|world| objects(world));
     stage.play_once().await;
@@ -195,7 +195,7 @@ async fn missing_recording_is_named_once_its_grace_is_over() {
     dies(
         TAKES[0],
         lost,
-        "recorded/r/录 1.mp4 does not exist, 1ms (source_grace) after the event",
+        "recorded/r/录 1.mp4 does not exist, 0s (source_grace) after the event",
     )
     .await;
 }
