@@ -1,0 +1,101 @@
+//! What series are told apart by. Every label is of a closed set, but for names in the rules file.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+/// How a request to the callback listener ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackResult {
+    /// A new event with at least one task.
+    Stored,
+    /// A new event that no rule matched.
+    Unmatched,
+    /// Stored before; changed nothing.
+    Duplicate,
+    /// `GET`, `HEAD` or an empty body.
+    Probe,
+    /// The signature is missing or wrong.
+    RefusedSignature,
+    /// Not a JSON object.
+    Malformed,
+    /// The body exceeds the limit.
+    TooLarge,
+    /// The body did not arrive in time.
+    Timeout,
+    /// It could not be stored; the sender was asked to come again.
+    Unavailable,
+    /// Callbacks come faster than the disk takes them; the sender was asked to come again.
+    Overloaded,
+}
+
+impl CallbackResult {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Stored,
+        Self::Unmatched,
+        Self::Duplicate,
+        Self::Probe,
+        Self::RefusedSignature,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Overloaded,
+    ];
+
+    /// The label's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Unmatched => "unmatched",
+            Self::Duplicate => "duplicate",
+            Self::Probe => "probe",
+            Self::RefusedSignature => "refused_signature",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ResultLabel {
+    pub(super) result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RevisionLabel {
+    pub(super) revision: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StateLabel {
+    pub(super) state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LaneLabels {
+    pub(super) lane: String,
+    pub(super) state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ActionLabel {
+    pub(super) action: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct AttemptLabels {
+    pub(super) action: String,
+    pub(super) outcome: &'static str,
+    /// The failure's kind; empty, which Prometheus takes as absent, without one.
+    pub(super) failure: &'static str,
+}
+
+impl From<CallbackResult> for ResultLabel {
+    fn from(result: CallbackResult) -> Self {
+        Self {
+            result: result.name(),
+        }
+    }
+}
