@@ -206,10 +206,11 @@ fn rules(set: &RuleSet) -> String {
 }
 
 fn action(action: &Action) -> String {
+    let name = action.name();
     match action {
         Action::Rename(step) => {
             format!(
-                "rename {:?} {:?} {:?}",
+                "{name} {:?} {:?} {:?}",
                 step.to.source(),
                 step.bucket,
                 step.on_conflict
@@ -225,7 +226,7 @@ fn action(action: &Action) -> String {
                 }
             };
             format!(
-                "tag {tags} {:?} {:?} {:?} {:?}",
+                "{name} {tags} {:?} {:?} {:?} {:?}",
                 step.mode, step.storage, step.on_invalid, step.objects
             )
         }
@@ -246,7 +247,7 @@ fn action(action: &Action) -> String {
                 ..
             } = step;
             format!(
-                "notify {destination} {method} {path:?} {headers:?} body {body:?} {format:?} {text:?}"
+                "{name} {destination} {method} {path:?} {headers:?} body {body:?} {format:?} {text:?}"
             )
         }
     }
