@@ -164,6 +164,13 @@ mod tests {
     }
 
     #[test]
+    fn state_has_the_name_that_is_listed() {
+        let at = Timestamp::from_millis(0);
+        assert_eq!(TaskState::Done { at }.name(), "done");
+        assert_eq!(TaskState::Cancelled { at }.name(), "cancelled");
+    }
+
+    #[test]
     fn lane_parses_as_it_prints() {
         for lane in [Lane::Bucket("a/b".into()), Lane::Destination("lms".into())] {
             assert_eq!(lane.to_string().parse(), Ok(lane.clone()));
