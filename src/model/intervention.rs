@@ -98,7 +98,7 @@ mod tests {
                 .on("dead", Some(failure))
                 .under(RevisionId::of("rules"));
             let stored = serde_json::to_string(&one).unwrap();
-            assert!(stored.contains(act.name()));
+            assert!(stored.contains(&format!("\"act\":\"{}\"", act.name())));
             assert_eq!(serde_json::from_str::<Intervention>(&stored).unwrap(), one);
         }
     }

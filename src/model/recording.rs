@@ -118,6 +118,22 @@ mod tests {
     }
 
     #[test]
+    fn playlist_is_known_by_its_extension() {
+        for (key, expected) in [
+            ("a/b.m3u8", true),
+            ("a/B.M3U8", true),
+            ("a/b.mp4", false),
+            ("m3u8", false),
+        ] {
+            let place = Place {
+                bucket: "b".into(),
+                key: key.into(),
+            };
+            assert_eq!(place.is_playlist(), expected, "{key}");
+        }
+    }
+
+    #[test]
     fn recordings_with_a_slash_on_either_side_differ() {
         let place = |bucket: &str, key: &str| Place {
             bucket: bucket.into(),

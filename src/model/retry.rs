@@ -119,6 +119,13 @@ mod tests {
     }
 
     #[test]
+    fn jitter_is_a_share_whatever_it_is_made_of() {
+        for share in [f64::NEG_INFINITY, -0.5, 0.0, 0.5, 1.0, 2.0, f64::NAN] {
+            assert!((0.0..1.0).contains(&Jitter::new(share).0), "{share}");
+        }
+    }
+
+    #[test]
     fn default_delays_double_up_to_half_an_hour() {
         let policy = RetryPolicy {
             jitter: JitterMode::None,

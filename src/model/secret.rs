@@ -68,6 +68,14 @@ mod tests {
     }
 
     #[test]
+    fn masks_add_up() {
+        let mask = Mask::new(["one".into()]).with(["two".into()]);
+        let both = mask.and(&Mask::new(["three".into()]));
+        assert_eq!(mask.apply("one two three"), "*** *** three");
+        assert_eq!(both.apply("one two three"), "*** *** ***");
+    }
+
+    #[test]
     fn mask_does_not_print_what_it_hides() {
         assert_eq!(
             format!("{:?}", Mask::new(["hidden".into()])),

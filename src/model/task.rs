@@ -158,9 +158,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn revision_is_read_back_by_its_number() {
+        let revision = RevisionId::of("rules");
+        assert_eq!(RevisionId::from_number(revision.number()), revision);
+    }
+
+    #[test]
+    fn state_has_the_name_that_is_listed() {
+        let at = Timestamp::from_millis(0);
+        assert_eq!(TaskState::Done { at }.name(), "done");
+        assert_eq!(TaskState::Cancelled { at }.name(), "cancelled");
+    }
+
+    #[test]
     fn lane_parses_as_it_prints() {
         for lane in [Lane::Bucket("a/b".into()), Lane::Destination("lms".into())] {
-            assert_eq!(lane.to_string().parse(), Ok(lane));
+            assert_eq!(lane.to_string().parse(), Ok(lane.clone()));
+            assert_eq!(String::from(lane.clone()), lane.to_string());
         }
         assert!("lms".parse::<Lane>().is_err());
     }

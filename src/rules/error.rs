@@ -179,8 +179,11 @@ mod tests {
             help: did_you_mean("nam", ["steps", "name"]),
         };
         let error = RulesError::new("r.yaml", text, Some(&[]), vec![problem.clone()]);
+        assert_eq!(error.problems(), std::slice::from_ref(&problem));
         assert_eq!(error.position(&problem), (2, 5));
         insta::assert_snapshot!(error);
+        // A snapshot leaves out what empty lines there are around it.
+        assert!(error.to_string().starts_with("error: "), "{error}");
     }
 
     #[test]
@@ -201,6 +204,10 @@ mod tests {
     #[test]
     fn far_words_are_not_suggested() {
         assert_eq!(did_you_mean("zzz", ["name", "steps"]), None);
+        assert_eq!(
+            did_you_mean("tiemuot", ["timeout"]),
+            Some("did you mean `timeout`?".into())
+        );
         assert_eq!(
             did_you_mean("TO", ["to"]),
             Some("did you mean `to`?".into())

@@ -1,5 +1,5 @@
-//! As much of JSON Schema as the rules file's schema uses. Of its patterns only the one of
-//! `${NAME}` is looked at.
+//! As much of JSON Schema as the rules file's schema uses. Of its patterns only this is looked
+//! at: the one of `${NAME}` takes texts with a variable, the others take texts without.
 
 use serde_json::{Map, Value};
 
@@ -56,8 +56,10 @@ impl Check<'_> {
                 }
                 "pattern" => {
                     let variable = argument.as_str().unwrap().starts_with(r"\$\{");
-                    let holds = value.as_str().is_none_or(|text| text.contains("${"));
-                    self.expect(holds || !variable, path, argument);
+                    let holds = value
+                        .as_str()
+                        .is_none_or(|text| text.contains("${") == variable);
+                    self.expect(holds, path, argument);
                 }
                 "required" => self.required(argument, value, path),
                 // The last two are looked at together, by `members`.

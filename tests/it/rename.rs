@@ -6,7 +6,7 @@ use aftertake::action::rename::{Undo, undo};
 use aftertake::action::{Done, Stopped, Subject, run};
 use aftertake::clock;
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::model::moves::{MovePhase, Target};
+use aftertake::model::moves::{Move, MovePhase, Target};
 use aftertake::model::recording::{MovedBy, Place};
 use aftertake::model::step::{OnConflict, Rename, Rendered};
 use aftertake::model::time::Timestamp;
@@ -266,6 +266,17 @@ async fn target_that_stands_is_final_replaced_or_avoided_as_the_rule_says() {
             key.is_none()
         );
     }
+}
+
+#[tokio::test]
+async fn failure_that_is_no_conflict_is_left_to_the_next_try() {
+    let mut scene = Scene::new(Recording::hls(), "s/b.m3u8").await;
+    scene.on_conflict = OnConflict::KeepBoth;
+    let gate = &scene.world.gate;
+    gate.break_at(Which::First("copy"), How::Fails);
+    assert_ne!(scene.failure().await.kind, FailureKind::Conflict);
+    let undone = |one: &Move| one.phase == MovePhase::Undone;
+    assert!(!scene.journal.moves().iter().any(undone));
 }
 
 #[tokio::test]

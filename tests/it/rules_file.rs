@@ -206,10 +206,11 @@ fn rules(set: &RuleSet) -> String {
 }
 
 fn action(action: &Action) -> String {
+    let name = action.name();
     match action {
         Action::Rename(step) => {
             format!(
-                "rename {:?} {:?} {:?}",
+                "{name} {:?} {:?} {:?}",
                 step.to.source(),
                 step.bucket,
                 step.on_conflict
@@ -225,7 +226,7 @@ fn action(action: &Action) -> String {
                 }
             };
             format!(
-                "tag {tags} {:?} {:?} {:?} {:?}",
+                "{name} {tags} {:?} {:?} {:?} {:?}",
                 step.mode, step.storage, step.on_invalid, step.objects
             )
         }
@@ -246,7 +247,7 @@ fn action(action: &Action) -> String {
                 ..
             } = step;
             format!(
-                "notify {destination} {method} {path:?} {headers:?} body {body:?} {format:?} {text:?}"
+                "{name} {destination} {method} {path:?} {headers:?} body {body:?} {format:?} {text:?}"
             )
         }
     }
@@ -397,6 +398,19 @@ fn secrets_and_long_values_of_the_environment_are_masked() {
 }
 
 #[test]
+fn what_makes_a_chat_s_address_a_secret_is_masked() {
+    let mask = load(&case("good-chats")).mask;
+    for hidden in [
+        "slack-token",
+        "feishu-token",
+        "dingtalk-token",
+        "wecom-token",
+    ] {
+        assert_eq!(mask.apply(hidden), "***", "{hidden}");
+    }
+}
+
+#[test]
 fn example_loads_without_any_variable() {
     let unset: BTreeMap<&str, &str> = BTreeMap::new();
     let file = parse("rules.example.yaml", &example(), Path::new(""), &unset)
@@ -438,4 +452,13 @@ fn schema_accepts_what_loads_and_refuses_what_it_can_tell() {
         let value = serde_saphyr::from_str(&text).unwrap();
         assert_ne!(mistakes(&schema, &value), [""; 0], "{name}");
     }
+    let room = |room: &str| {
+        let text = format!(
+            "rules: [{{ name: a, when: {{ room: {room} }}, steps: [{{ tag: by_room }}] }}]"
+        );
+        let value = serde_saphyr::from_str(&text).unwrap();
+        mistakes(&schema, &value).len()
+    };
+    assert_eq!((room("a"), room("[a, b]")), (0, 0));
+    assert_ne!(room("{ a: b }"), 0);
 }

@@ -329,6 +329,11 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
     );
     let figures = office.store.figures(NOW).await.unwrap();
     assert_eq!((figures.dead, figures.cancelled, figures.ready), (0, 1, 1));
+    let later = office.store.figures(LATER).await.unwrap();
+    assert_eq!(
+        (figures.oldest_due, later.oldest_due),
+        (None, Some(LATER.since(NOW)))
+    );
     let day = Duration::from_hours(24);
     let keep = Retention {
         history: day,
@@ -514,6 +519,10 @@ async fn events_are_met_by_room_and_time_of_arrival() {
 #[tokio::test]
 async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
     let mut office = Office::new();
+    // Another event's tasks are not this one's.
+    office
+        .store(arrival("other", 0, &[("added", bucket(), Turn::NotNeeded)]))
+        .await;
     office.store(notify("k", 1)).await;
     let event = notify("k", 1).event.id;
     office.end(lane(), Transition::Finish).await;

@@ -248,6 +248,20 @@ async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only() {
 }
 
 #[tokio::test]
+async fn task_that_waits_is_left_alone_for_five_seconds_and_spends_no_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let waits = one(&store, lane(), NOW).await;
+    let why = "no destination".to_owned();
+    end(&store, waits, Transition::Wait { why }).await;
+    let early = NOW.plus(Duration::from_millis(4_999));
+    assert!(claim(&store, lane(), early).await.is_empty());
+    let again = one(&store, lane(), NOW.plus(Duration::from_secs(5))).await;
+    assert_eq!(again.task().tries, 1);
+}
+
+#[tokio::test]
 async fn unfinished_moves_keep_the_turn() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));

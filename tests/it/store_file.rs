@@ -94,6 +94,21 @@ async fn store_that_was_killed_while_its_log_was_brought_in_is_still_known_as_on
 }
 
 #[tokio::test]
+async fn command_beside_the_service_leaves_a_store_of_another_version_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    drop(open(&path));
+    let of_version = |version: u32| {
+        let conn = Connection::open(&path).unwrap();
+        conn.pragma_update(None, "user_version", version).unwrap();
+        drop(conn);
+        Desk::open(&path, sparkrtc::decode)
+    };
+    assert!(matches!(of_version(0), Err(OpenError::Older(_))));
+    assert!(matches!(of_version(99), Err(OpenError::Newer { .. })));
+}
+
+#[tokio::test]
 async fn failed_backup_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let (path, copies) = (dir.path().join("a.db"), dir.path().join("copies"));

@@ -61,6 +61,17 @@ fn breaker_opens_after_failures_in_a_row_of_whichever_tasks() {
 }
 
 #[test]
+fn breaker_of_a_later_rules_file_judges_from_then_on() {
+    let mut circuit = circuit(3, 600);
+    assert_eq!(fails(&mut circuit, Pass::Free, at(0)), None);
+    circuit.configure(Breaker {
+        failures: 2,
+        longest: Duration::from_mins(10),
+    });
+    assert!(fails(&mut circuit, Pass::Free, at(0)).is_some());
+}
+
+#[test]
 fn one_probe_at_a_time_and_growing_waits_until_one_succeeds() {
     let mut circuit = circuit(1, 8);
     fails(&mut circuit, Pass::Free, at(0));

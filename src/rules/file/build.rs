@@ -198,10 +198,7 @@ impl<'a> Builder<'a> {
         let of = |id: &NodeId| self.nodes[id.0].size;
         1 + match content {
             Content::List(items) => items.iter().map(of).sum(),
-            Content::Map(entries) => entries
-                .iter()
-                .map(|(_, value)| 1 + of(value))
-                .sum::<usize>(),
+            Content::Map(entries) => entries.iter().map(|(_, value)| of(value)).sum::<usize>(),
             Content::Null | Content::Literal(_) | Content::Text(_) => 0,
         }
     }
@@ -365,15 +362,27 @@ mod tests {
 
     #[test]
     fn aliases_cannot_blow_the_file_up() {
-        let mut source = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..9 {
-            let alias = format!("*a{}", level - 1);
-            let list = vec![alias; 10].join(", ");
-            writeln!(source, "a{level}: &a{level} [{list}]").unwrap();
+        for first in ["[x, x, x, x, x, x, x, x, x, x]", "[]", "{}", "{ a: {} }"] {
+            let mut source = format!("a0: &a0 {first}\n");
+            for level in 1..9 {
+                let alias = format!("*a{}", level - 1);
+                let list = vec![alias; 10].join(", ");
+                writeln!(source, "a{level}: &a{level} [{list}]").unwrap();
+            }
+            assert_eq!(
+                problems(&source)[0].1,
+                "the file is too large with its aliases written out",
+                "{first}"
+            );
         }
-        assert_eq!(
-            problems(&source)[0].1,
-            "the file is too large with its aliases written out"
-        );
+    }
+
+    #[test]
+    fn key_is_a_text_whatever_it_looks_like() {
+        let tree = Tree::parse("1: a\ntrue: b\n~: c\n", &BTreeMap::new()).unwrap();
+        for (key, value) in [("1", "a"), ("true", "b"), ("~", "c")] {
+            let found = tree.get(tree.root, key).and_then(|id| tree.value(id));
+            assert_eq!(found, Some(value), "{key}");
+        }
     }
 }

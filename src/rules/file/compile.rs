@@ -148,3 +148,28 @@ fn glob_matcher(text: &str, style: GlobStyle) -> Result<GlobMatcher, globset::Er
         .build()?;
     Ok(glob.compile_matcher())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn glob_means_what_its_field_is() {
+        for (style, pattern, text, expected) in [
+            (GlobStyle::Key, "a/*", "a/b", true),
+            (GlobStyle::Key, "a/*", "a/b/c", false),
+            (GlobStyle::Key, "a/**", "a/b/c", true),
+            (GlobStyle::Key, "a/*", "A/b", false),
+            (GlobStyle::Name, "a*", "a/b", true),
+            (GlobStyle::Name, "a*", "Ab", false),
+            (GlobStyle::Format, "hls", "HLS", true),
+        ] {
+            let matcher = glob_matcher(pattern, style).unwrap();
+            assert_eq!(
+                matcher.is_match(text),
+                expected,
+                "{style:?} {pattern} {text}"
+            );
+        }
+    }
+}

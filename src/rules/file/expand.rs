@@ -298,6 +298,9 @@ mod tests {
         assert_eq!(text.to_raw(&(13..14)), 15..16);
         assert_eq!(text.to_raw(&(3..4)), 2..8);
         assert_eq!(text.to_raw(&(0..17)), 0..19);
+        // A value as long as its name is, for all that, not the text of the file.
+        let text = Text::expand("${FIVE}", &BTreeMap::from([("FIVE", "seven77")])).unwrap();
+        assert_eq!(text.to_raw(&(2..4)), 0..7);
     }
 
     #[test]

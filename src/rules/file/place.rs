@@ -12,7 +12,7 @@ use serde_saphyr::granit_parser::ScalarStyle;
 pub(crate) struct Written<'a> {
     /// The file.
     pub(crate) source: &'a str,
-    /// The scalar's bytes in it, quotes or block header included.
+    /// The scalar's bytes in it, quotes included; of a block those behind its header.
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) style: ScalarStyle,
@@ -40,12 +40,8 @@ impl Written<'_> {
 
     fn content_start(&self) -> usize {
         match self.style {
-            ScalarStyle::Plain => self.start,
+            ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => self.start,
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => self.start + 1,
-            ScalarStyle::Literal | ScalarStyle::Folded => {
-                let header = self.source[self.start..self.end].find('\n');
-                header.map_or(self.start, |newline| self.start + newline + 1)
-            }
         }
     }
 

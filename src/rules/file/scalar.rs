@@ -250,13 +250,10 @@ mod tests {
 
     #[test]
     fn rates_and_counts_are_above_zero() {
-        assert_eq!(
-            rate("50/s"),
-            Ok(Rate {
-                requests: 50,
-                per: Duration::from_secs(1)
-            })
-        );
+        for (text, seconds) in [("50/s", 1), ("50/m", 60), ("50/h", 3600)] {
+            let per = Duration::from_secs(seconds);
+            assert_eq!(rate(text), Ok(Rate { requests: 50, per }), "{text}");
+        }
         for text in ["0/s", "50", "50/d", "/s", "+5/s"] {
             assert!(rate(text).is_err(), "{text}");
         }

@@ -80,5 +80,7 @@ mod tests {
         }
         assert!(!shield("[${A:-x, y}]").contains([',', '{', '}']));
         assert!(shield("${{ no }}").contains('{'));
+        let own = "[${A}, \u{e07b}]";
+        assert_eq!(shield(own), own);
     }
 }

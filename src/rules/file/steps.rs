@@ -94,7 +94,7 @@ impl Loading<'_> {
             // Of a wrong step, too: what is wrong in it must not show again in later ones.
             ids.extend(self.presumed_id(entry.at));
         }
-        (steps.len() == entries.len() && !entries.is_empty()).then_some(steps)
+        (steps.len() == entries.len()).then_some(steps)
     }
 
     fn step(&mut self, at: NodeId, raw: Raw, surroundings: Surroundings<'_>) -> Option<Step> {

@@ -30,7 +30,7 @@ pub(crate) struct Tree {
 pub(crate) struct Node {
     pub(crate) span: Range<usize>,
     pub(crate) content: Content,
-    /// Nodes in it, itself included, aliases written out.
+    /// Nodes in it, itself included and keys left out, aliases written out.
     pub(super) size: usize,
 }
 
@@ -198,9 +198,12 @@ mod tests {
             "k: one TARGET two\n",
             "k: 'it''s TARGET'\n",
             "k: \"\\u00e9\\t\\\" TARGET\"\n",
+            "k: \"\\x41\\U0001F399 TARGET\"\n",
             "k: ${X} TARGET $$\n",
             "k: |\n  one\n    TARGET two\n",
             "k: |- # a comment\n\n\n  one\n  TARGET\n",
+            "k: |\n  TARGET\n  two\n",
+            "k: >-\n\n    TARGET\n    two\n",
             "k: >\n  one\n  two\n\n  TARGET\n",
             "k: one\n  two TARGET\n",
             "k: \"one \\\n    two TARGET\"\n",
@@ -217,6 +220,16 @@ mod tests {
             });
             let start = source.find("TARGET").unwrap();
             assert_eq!(found, Some(start..start + 6), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_in_a_text_has_its_place() {
+        for source in ["k: \"a\tb\"\n", "k: 'a\tb'\n", "k: a\tb\n"] {
+            let tree = tree(source);
+            let id = tree.get(tree.root, "k").unwrap();
+            let tab = source.find('\t').unwrap();
+            assert_eq!(tree.locate(id, &(1..2)), tab..tab + 1, "{source:?}");
         }
     }
 

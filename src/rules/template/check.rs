@@ -175,10 +175,7 @@ fn is_filter(before: &[Token<'_>]) -> bool {
 /// Whether a test's name comes next: behind `is` or `is not`.
 fn is_test(before: &[Token<'_>], token: &Token<'_>) -> bool {
     match before {
-        [.., dot, word] if dot.text == "." && dot.kind == Kind::Sign && is_name(word, "is") => {
-            false
-        }
-        [.., word] if is_name(word, "is") => token.text != "not",
+        [rest @ .., word] if is_name(word, "is") => !follows(rest, ".") && token.text != "not",
         [.., word, not] => is_name(word, "is") && is_name(not, "not"),
         _ => false,
     }
@@ -220,7 +217,7 @@ fn argument<'t, 'a>(tokens: &'t [Token<'a>], sign: &str) -> Option<&'t Token<'a>
 /// Where a dotted name first stands.
 fn find(tokens: &[Token<'_>], name: &str) -> Option<Range<usize>> {
     (0..tokens.len()).find_map(|at| {
-        if tokens[at].kind != Kind::Name || follows(&tokens[..at], ".") {
+        if follows(&tokens[..at], ".") {
             return None;
         }
         let mut end = tokens[at].range.end;

@@ -215,6 +215,10 @@ pub(super) fn text(error: &Error) -> String {
 /// The name that was undefined, when that is what is wrong. minijinja has it in its text
 /// only: "`room_id` is undefined", alone or behind another message.
 pub(super) fn undefined(error: &Error) -> Option<&str> {
+    if error.kind() == ErrorKind::UnknownFunction {
+        // Names were checked when the file was loaded: this one is there for an object only.
+        return error.detail()?.strip_suffix(" is unknown");
+    }
     let named = error.detail().and_then(|detail| {
         let (before, _) = detail.split_once("` is undefined")?;
         Some(before.rsplit_once('`').map_or(before, |(_, name)| name))

@@ -34,6 +34,12 @@ fn unknown_word_is_refused_with_the_closest_known_one_and_its_place() {
             "roomid",
         ),
         ("{{ zzz }}", "unknown name \"zzz\"", "zzz"),
+        ("{{ zzz.x }}", "unknown name \"zzz\"", "zzz.x"),
+        (
+            "{{ romm_di }}",
+            "unknown name \"romm_di\"; did you mean \"room_id\"?",
+            "romm_di",
+        ),
         ("{{ x }}{% set x = 1 %}{{ x }}", "unknown name \"x\"", "x"),
         (
             "{{ room_id }}/{{ object.nmae }}",
@@ -117,6 +123,35 @@ fn unknown_word_is_refused_with_the_closest_known_one_and_its_place() {
         assert_eq!(
             refused,
             Some((message.to_owned(), place.to_owned())),
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn unknown_name_is_shown_where_it_is_not_a_member() {
+    let error = Template::parse("{{ event.zzz }}{{ zzz }}", scope(&[], false)).unwrap_err();
+    assert_eq!(error.range, Some(18..21));
+}
+
+#[test]
+fn expression_is_refused_like_a_template() {
+    for (source, message, range) in [
+        (
+            "height > 1 and roomid",
+            "unknown name \"roomid\"; did you mean \"room_id\"?",
+            15..21,
+        ),
+        (
+            "room_id | lowr == 'a'",
+            "unknown filter \"lowr\"; did you mean \"lower\"?",
+            10..14,
+        ),
+    ] {
+        let error = Expression::parse(source, scope(&[], false)).unwrap_err();
+        assert_eq!(
+            (error.message.as_str(), error.range),
+            (message, Some(range)),
             "{source}"
         );
     }
@@ -243,6 +278,22 @@ fn absent_name_is_said_in_the_words_of_rules() {
 }
 
 #[test]
+fn object_that_an_event_has_not_is_said_by_the_field_that_lacks() {
+    let mut event = event();
+    event.fields.obs_object = None;
+    let names = context(&event).names("archive", None);
+    for (source, expected) in [
+        ("{{ object.key }}", "no field obs_object"),
+        ("{{ signed_url('1h') }}", "no field obs_object"),
+        ("{{ stream_name }}", "no field stream_name"),
+    ] {
+        let template = Template::parse(source, scope(&[], true)).unwrap();
+        let absent = Err(Fault::Absent(expected.to_owned()));
+        assert_eq!(template.render(&names), absent, "{source}");
+    }
+}
+
+#[test]
 fn nothing_is_escaped() {
     let template = Template::parse("{{ '<&\"/' }}", scope(&[], false)).unwrap();
     assert_eq!(template.render(&names()), Ok("<&\"/".to_owned()));
@@ -259,6 +310,18 @@ fn template_knows_whether_it_needs_an_object() {
     ] {
         let template = Template::parse(source, scope(&[], true)).unwrap();
         assert_eq!(template.names_object(), expected, "{source}");
+    }
+}
+
+#[test]
+fn expression_knows_whether_it_asks_what_steps_produced() {
+    for (source, expected) in [
+        ("steps.first.status == 200", true),
+        ("height > 1 or steps['first']", true),
+        ("event.steps == 'steps'", false),
+    ] {
+        let expression = Expression::parse(source, scope(&["first".into()], false)).unwrap();
+        assert_eq!(expression.names_steps(), expected, "{source}");
     }
 }
 
