@@ -170,6 +170,7 @@ impl Parts {
         // In this order: a task that is claimed from a new lane finds what it needs.
         self.present.replace(ready.in_force);
         self.lanes.replace(ready.lanes, states);
+        self.metrics.lanes(&self.lanes.states());
         Ok(rules)
     }
 

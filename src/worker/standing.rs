@@ -19,9 +19,7 @@ impl Workers {
         let (lanes, metrics) = (&self.parts.lanes, &self.parts.metrics);
         let _turn = lanes.turn().await;
         lanes.adopt(self.parts.store.lane_states().await?);
-        for (lane, state) in lanes.states() {
-            metrics.lane(&lane, &state);
-        }
+        metrics.lanes(&lanes.states());
         lanes.waker().wake();
         Ok(())
     }

@@ -9,8 +9,9 @@ mod register;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -39,6 +40,9 @@ pub type OnCommit = Arc<dyn Fn(usize, Duration) + Send + Sync>;
 /// How a reload can end: the rules file was loaded, or refused.
 const RELOAD_RESULTS: [&str; 2] = ["loaded", "refused"];
 
+/// Why a lane's tasks are not claimed.
+const LANE_STATES: [&str; 2] = ["paused", "open"];
+
 /// The metrics of one running service.
 #[derive(Debug)]
 pub struct Metrics {
@@ -57,6 +61,8 @@ pub struct Metrics {
     reloads: Family<ResultLabel, Counter>,
     reload_refused: Gauge,
     lanes: Family<LaneLabels, Gauge>,
+    /// The lanes that have series.
+    shown: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Metrics {
@@ -79,6 +85,7 @@ impl Default for Metrics {
             reloads: Family::default(),
             reload_refused: Gauge::default(),
             lanes: Family::default(),
+            shown: Mutex::default(),
         };
         metrics.register();
         for result in CallbackResult::ALL {
@@ -162,14 +169,35 @@ impl Metrics {
         self.reload_refused.set(refused.into());
     }
 
+    /// Shows how these lanes stand, and no others.
+    pub fn lanes(&self, states: &[(Lane, LaneState)]) {
+        let present: BTreeSet<String> = states.iter().map(|(lane, _)| lane.to_string()).collect();
+        self.shown().retain(|lane| {
+            let stays = present.contains(lane);
+            for state in LANE_STATES.into_iter().filter(|_| !stays) {
+                let lane = lane.clone();
+                self.lanes.remove(&LaneLabels { lane, state });
+            }
+            stays
+        });
+        for (lane, state) in states {
+            self.lane(lane, state);
+        }
+    }
+
     /// Shows whether the lane's tasks are claimed.
     pub fn lane(&self, lane: &Lane, state: &LaneState) {
         let (paused, open) = (state.paused.is_some(), state.open.is_some());
-        for (state, is) in [("paused", paused), ("open", open && !paused)] {
+        for (state, is) in LANE_STATES.into_iter().zip([paused, open && !paused]) {
             let lane = lane.to_string();
             let shown = self.lanes.get_or_create(&LaneLabels { lane, state });
             shown.set(is.into());
         }
+        self.shown().insert(lane.to_string());
+    }
+
+    fn shown(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a store is given to report its commits.

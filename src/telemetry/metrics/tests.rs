@@ -104,3 +104,19 @@ fn queue_and_commits_are_shown_with_their_units() {
         ],
     );
 }
+
+#[test]
+fn lane_that_is_gone_is_not_shown() {
+    let metrics = Metrics::default();
+    let state = |name: &str| (Lane::Bucket(name.into()), LaneState::default());
+    metrics.lanes(&[state("gone"), state("stays")]);
+    metrics.lanes(&[state("stays"), state("new")]);
+    assert_shows(
+        &metrics,
+        &[
+            "aftertake_lane{lane=\"bucket/stays\",state=\"open\"} 0",
+            "aftertake_lane{lane=\"bucket/new\",state=\"paused\"} 0",
+        ],
+    );
+    assert!(!metrics.encode().contains("bucket/gone"));
+}

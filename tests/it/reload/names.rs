@@ -25,6 +25,9 @@ async fn request_under_way_to_a_destination_that_goes_ends_and_what_is_queued_wa
     running.front.announce("b.mp4").await;
     sink.received(1).await;
     premises.reload(&running, &without).await;
+    let metrics = running.front.ask("/metrics").await;
+    assert!(metrics.contains("lane=\"destination/chat\",state=\"paused\"} 0\n"));
+    assert!(!metrics.contains("lane=\"destination/lms\""), "{metrics}");
     sink.release(1);
     running.store.settled(1).await;
     running.front.announce("c.mp4").await;
