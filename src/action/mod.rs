@@ -8,6 +8,7 @@ pub mod rename;
 pub mod tag;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use crate::model::attempt::Exchange;
 use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::Move;
+use crate::model::moves::{Move, Outline};
 use crate::model::recording::{MovedBy, Place};
 use crate::model::step::Rendered;
 use crate::model::task::Outputs;
@@ -119,16 +120,23 @@ impl From<Failure> for Stopped {
 /// Where a step remembers how far it came. Every write is durable when it returns.
 #[async_trait]
 pub trait Progress: Send {
-    /// The moves stored for this step, in order of their numbers; empty at the first try.
-    async fn moves(&mut self) -> Result<Vec<Move>, Stopped>;
+    /// What this step's manifest says in short; `None` while it has none.
+    async fn outline(&mut self) -> Result<Option<Outline>, Stopped>;
+
+    /// The moves of the manifest with these numbers, in their order.
+    async fn moves(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped>;
 
     /// The newest completed move from each of these places by earlier tasks of the
     /// same recording.
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped>;
 
-    /// Stores the manifest, before anything is copied. Shared, as that of a long recording
-    /// is too large to be kept twice; nothing holds on to it.
-    async fn manifest(&mut self, moves: &Arc<Vec<Move>>) -> Result<(), Stopped>;
+    /// Stores a page of a manifest in the making, in order: the one with the move 0 replaces
+    /// all that was stored before. It is no manifest until [`Progress::manifest`] was told.
+    async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped>;
+
+    /// Stores the last page of the manifest, or its only one, and puts it in force whole,
+    /// before anything is copied.
+    async fn manifest(&mut self, page: Vec<Move>) -> Result<(), Stopped>;
 
     /// Stores rows that changed.
     async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped>;

@@ -26,6 +26,30 @@ pub struct Move {
     pub phase: MovePhase,
 }
 
+/// What the moves of one step are together: enough to tell how far it is without reading
+/// them all, as those of a long recording are too many to be held at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    pub count: u32,
+    /// The last move: the named object's.
+    pub main: Move,
+    /// How many are complete.
+    pub moved: u32,
+    /// How many were given up.
+    pub undone: u32,
+    /// How many carry an object; one that does not only deletes an outdated playlist.
+    pub objects: u32,
+    /// The objects' sizes together.
+    pub bytes: u64,
+}
+
+impl Outline {
+    /// Whether more than one object moves.
+    pub fn is_set(&self) -> bool {
+        self.count > 1
+    }
+}
+
 /// What a manifest found at a target, and thus what may be done there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {

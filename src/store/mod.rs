@@ -6,6 +6,7 @@
 
 pub mod sqlite;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::model::attempt::AttemptRecord;
 use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
-use crate::model::moves::Move;
+use crate::model::moves::{Move, Outline};
 use crate::model::plan::{Plan, Turn};
 use crate::model::recording::{MovedBy, Place};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
@@ -58,8 +59,12 @@ pub trait Store: Send + Sync {
     /// grow with the backlog or with finished history.
     async fn claim(&self, room: Vec<LaneRoom>, now: Timestamp) -> Result<Claimed, Unavailable>;
 
-    /// The moves of the claimed task's present step, in order of their numbers.
-    async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable>;
+    /// What the manifest of the claimed task's present step says in short; `None` while
+    /// none is in force.
+    async fn outline(&self, claim: &Claim) -> Result<Option<Outline>, Unavailable>;
+
+    /// The moves of that manifest with these numbers, in their order.
+    async fn moves(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable>;
 
     /// The newest completed move from each of these places that any step of any task of
     /// the same recording made.
@@ -195,8 +200,14 @@ pub struct Located {
 /// A write to the journal of a rename.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalEntry {
-    /// The manifest, before anything is copied. Replaces one that was undone.
-    Manifest(Arc<Vec<Move>>),
+    /// A page of a manifest in the making, of which nothing is begun: its moves are copied
+    /// where the object is present, else planned. Until all is in force, it is nobody's
+    /// manifest. The page with the move 0 replaces what was there: a draft that was left, or
+    /// a manifest that was undone.
+    Draft(Vec<Move>),
+    /// The last page of the manifest, or the only one: puts the drafted pages in force with
+    /// it, before anything is copied. Replaces what was there as a draft does.
+    Manifest(Vec<Move>),
     /// Rows that changed, by number.
     Progress(Vec<Move>),
     /// The commit point: from now on the recording is at this place.

@@ -89,11 +89,12 @@ impl Runner {
         let Action::Rename(_) = work.step.action else {
             return Err(Ran::Cancelled);
         };
-        let moves = self.parts.store.moves(work.claim).await.map_err(|error| {
+        let outline = self.parts.store.outline(work.claim).await;
+        let outline = outline.map_err(|error| {
             tracing::error!(%error, "a step was not begun: the store cannot be used");
             Ran::Interrupted
         })?;
-        match rename::standing(&moves, work.place()) {
+        match rename::standing(outline.as_ref(), work.place()) {
             rename::Standing::After => Ok(CancellationToken::new()),
             rename::Standing::Untouched | rename::Standing::Before => Err(Ran::Cancelled),
         }

@@ -1,12 +1,13 @@
 //! Lets an action remember how far it came, in the store, under its claim.
 
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::action::{Progress, Stopped};
-use crate::model::moves::Move;
+use crate::model::moves::{Move, Outline};
 use crate::model::recording::Place;
 use crate::store::{Claim, JournalEntry, LeaseLost, Store, Unavailable};
 
@@ -22,8 +23,15 @@ pub(super) struct Journal<'a> {
 
 #[async_trait]
 impl Progress for Journal<'_> {
-    async fn moves(&mut self) -> Result<Vec<Move>, Stopped> {
-        self.store.moves(self.claim).await.map_err(unavailable)
+    async fn outline(&mut self) -> Result<Option<Outline>, Stopped> {
+        self.store.outline(self.claim).await.map_err(unavailable)
+    }
+
+    async fn moves(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped> {
+        self.store
+            .moves(self.claim, numbers)
+            .await
+            .map_err(unavailable)
     }
 
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped> {
@@ -33,8 +41,12 @@ impl Progress for Journal<'_> {
             .map_err(unavailable)
     }
 
-    async fn manifest(&mut self, moves: &Arc<Vec<Move>>) -> Result<(), Stopped> {
-        self.write(JournalEntry::Manifest(Arc::clone(moves))).await
+    async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped> {
+        self.write(JournalEntry::Draft(page)).await
+    }
+
+    async fn manifest(&mut self, page: Vec<Move>) -> Result<(), Stopped> {
+        self.write(JournalEntry::Manifest(page)).await
     }
 
     async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped> {

@@ -115,7 +115,7 @@ async fn recording_that_is_at_its_target_is_not_touched() {
         (&output["objects"], &output["key"]),
         (&0.into(), &"r/a.m3u8".into())
     );
-    assert_eq!(scene.world.gate.log(), ["moves"]);
+    assert_eq!(scene.world.gate.log(), ["outline"]);
 }
 
 #[tokio::test]
@@ -454,6 +454,66 @@ async fn interrupted_rename_stores_what_it_did_and_goes_on_from_there() {
         scene.recording.objects(),
         "no object is copied twice"
     );
+}
+
+/// A playlist with absolute references to so many segments: more than one page of moves.
+fn long(segments: usize) -> Recording {
+    let names: Vec<String> = (0..segments).map(|number| format!("{number}.ts")).collect();
+    let playlist = |folder: &str| {
+        let line = |name: &String| format!("{folder}{name}\n");
+        format!("#EXTM3U\n{}", names.iter().map(line).collect::<String>())
+    };
+    let parts: Vec<&str> = names.iter().map(String::as_str).collect();
+    Recording::with(&playlist("/r/"), &playlist(""), &parts)
+}
+
+#[tokio::test]
+async fn long_recording_is_moved_or_given_up_page_by_page() {
+    let scene = Scene::new(long(1_002), "s/b.m3u8").await;
+    let before = scene.world.objects();
+    scene.die_at("commit", How::DiesBefore).await;
+    assert_eq!(scene.undo().await, Undo::Undone { kept: vec![] });
+    assert_eq!(scene.world.objects(), before);
+    assert_eq!(scene.run().await.unwrap().output["objects"], 1_003);
+    assert_eq!(scene.world.objects(), scene.recording.at(&scene.to));
+    let log = scene.world.gate.log();
+    let pages = log
+        .iter()
+        .filter(|name| ["draft", "manifest"].contains(*name));
+    assert_eq!(pages.collect::<Vec<_>>(), [&"draft", &"manifest"]);
+}
+
+#[tokio::test]
+async fn process_that_dies_between_two_pages_of_the_manifest_has_begun_nothing() {
+    for (name, how) in [("draft", How::DiesAfter), ("manifest", How::DiesBefore)] {
+        let mut scene = Scene::new(long(1_002), "s/b.m3u8").await;
+        scene.die_at(name, how).await;
+        assert!(scene.journal.moves().is_empty());
+        assert_eq!(scene.undo().await, Undo::Undone { kept: vec![] });
+
+        // What is there by then is what moves.
+        let shorter = long(3);
+        let main = place("recorded", "r/a.m3u8");
+        scene.world.write(&main, &shorter.named.0);
+        for number in 3..1_002 {
+            let gone = place("recorded", &format!("r/{number}.ts"));
+            scene.world.remove(&gone);
+        }
+        scene.recording = shorter;
+        assert_eq!(scene.run().await.unwrap().output["objects"], 4);
+        assert_eq!(scene.world.objects(), scene.recording.at(&scene.to));
+    }
+}
+
+#[tokio::test]
+async fn playlist_that_is_listed_as_a_segment_keeps_its_references() {
+    let mut recording = Recording::with("#EXTM3U\nb.m3u8\n", "#EXTM3U\nb.m3u8\n", &[]);
+    let inner = "#EXTM3U\n/r/9.ts\n";
+    recording.parts.insert("b.m3u8".into(), inner.into());
+    let scene = Scene::new(recording, "s/a.m3u8").await;
+    scene.world.write(&place("recorded", "r/9.ts"), "nine");
+    scene.run().await.unwrap();
+    assert!(scene.world.is_whole(&scene.recording, &scene.to));
 }
 
 #[tokio::test]

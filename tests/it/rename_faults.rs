@@ -9,7 +9,7 @@ use aftertake::model::step::{OnConflict, Rename, Rendered};
 use aftertake::model::time::Timestamp;
 
 use super::support::gate::{How, Which};
-use super::support::journal::Journal;
+use super::support::journal::{Journal, outline};
 use super::support::recording::{Recording, place};
 use super::support::world::World;
 
@@ -122,21 +122,23 @@ impl Begun<'_> {
     }
 }
 
-/// How many operations a run without faults makes, and which is the commit.
-async fn clean_run(case: &Case) -> (usize, usize) {
+/// How many operations a run without faults makes, which stores the last copy, and which is
+/// the commit.
+async fn clean_run(case: &Case) -> (usize, usize, usize) {
     let begun = case.begin().await;
     let done = begun.try_once().await.unwrap().unwrap();
     assert_eq!(done.output["objects"], case.recording.objects());
     begun.assert_moved().await;
     let log = begun.world.gate.log();
     let commit = log.iter().position(|name| *name == "commit").unwrap();
-    (log.len(), commit)
+    let stored = log[..commit].iter().rposition(|name| *name == "moved");
+    (log.len(), stored.unwrap(), commit)
 }
 
 #[tokio::test]
 async fn rename_that_breaks_anywhere_is_carried_to_its_end_by_the_next_try() {
     for case in Case::all() {
-        let (operations, _) = clean_run(&case).await;
+        let (operations, ..) = clean_run(&case).await;
         for how in How::ALL {
             for number in 0..operations {
                 let begun = case.begin().await;
@@ -158,7 +160,7 @@ async fn rename_that_breaks_anywhere_is_carried_to_its_end_by_the_next_try() {
 #[tokio::test]
 async fn rename_that_breaks_anywhere_can_be_undone_until_its_commit_and_then_goes_forward() {
     for case in Case::all() {
-        let (operations, commit) = clean_run(&case).await;
+        let (operations, _, commit) = clean_run(&case).await;
         for how in How::ALL {
             for number in 0..operations {
                 let begun = case.begin().await;
@@ -186,9 +188,9 @@ async fn rename_that_breaks_anywhere_can_be_undone_until_its_commit_and_then_goe
 #[tokio::test]
 async fn undo_that_breaks_anywhere_is_carried_to_its_end_when_it_is_repeated() {
     for case in Case::all() {
-        let (_, commit) = clean_run(&case).await;
+        let (_, stored, commit) = clean_run(&case).await;
         // With the last copy made and not stored, and with all stored but the commit.
-        for before in [commit.saturating_sub(2), commit] {
+        for before in [stored, commit] {
             for how in How::ALL {
                 for number in 0.. {
                     let begun = case.begin().await;
@@ -205,7 +207,7 @@ async fn undo_that_breaks_anywhere_is_carried_to_its_end_when_it_is_repeated() {
                     assert_eq!(undone, Undo::Undone { kept: vec![] }, "{how:?} at {number}");
                     begun.assert_at_source().await;
                     assert_eq!(
-                        standing(&begun.journal.moves(), Some(&case.from)),
+                        standing(outline(&begun.journal.moves()).as_ref(), Some(&case.from)),
                         Standing::Untouched
                     );
                     if out_of_operations {

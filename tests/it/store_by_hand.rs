@@ -67,7 +67,7 @@ impl Office {
         self.store(arrival("k", 1, &[("move", bucket(), Turn::Needed)]))
             .await;
         let claim = one(&self.store, bucket(), NOW).await;
-        let entry = JournalEntry::Manifest(vec![moved(0, phase)].into());
+        let entry = JournalEntry::Manifest(vec![moved(0, phase)]);
         self.store.journal(&claim, entry).await.unwrap();
         let ids = (claim.event().id, claim.task().id);
         end(&self.store, claim, bury(FailureKind::Denied)).await;

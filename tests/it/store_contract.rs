@@ -184,7 +184,7 @@ async fn only_the_newest_claim_may_write() {
     drop(store);
     let store = open(&path);
     let new = one(&store, bucket(), NOW).await;
-    let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)].into());
+    let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)]);
     assert!(matches!(
         store.journal(&old, entry).await,
         Err(LeaseLost::Lost(_))
@@ -274,7 +274,7 @@ async fn unfinished_moves_keep_the_turn() {
     store
         .journal(
             &first,
-            JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)].into()),
+            JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]),
         )
         .await
         .unwrap();
@@ -516,10 +516,14 @@ async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
         .map(|number| moved(number, MovePhase::Moved))
         .collect();
     store
-        .journal(&first, JournalEntry::Manifest(moves.clone().into()))
+        .journal(&first, JournalEntry::Manifest(moves.clone()))
         .await
         .unwrap();
-    assert!(store.moves(&first).await.unwrap() == moves);
+    let outline = store.outline(&first).await.unwrap().unwrap();
+    assert_eq!((outline.count, outline.moved), (25_000, 25_000));
+    assert_eq!(outline.main, moves[24_999]);
+    let page = store.moves(&first, 9_000..10_000).await.unwrap();
+    assert!(page == moves[9_000..10_000]);
     end(&store, first, Transition::Finish).await;
     store
         .record(arrival("k", 2, &[("move", bucket(), Turn::Needed)]), vec![])
@@ -531,6 +535,57 @@ async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
         .await
         .unwrap();
     assert_eq!(found, [moves[9].clone()]);
+}
+
+#[tokio::test]
+async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let rules = [
+        ("first", bucket(), Turn::Needed),
+        ("second", bucket(), Turn::Needed),
+    ];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let page = |numbers: std::ops::Range<u32>| -> Vec<Move> {
+        let numbers = numbers.map(|number| moved(number, MovePhase::Planned));
+        numbers.collect()
+    };
+    for numbers in [0..3, 3..5] {
+        let entry = JournalEntry::Draft(page(numbers));
+        store.journal(&first, entry).await.unwrap();
+    }
+    assert_eq!(store.outline(&first).await.unwrap(), None);
+    assert!(store.moves(&first, 0..5).await.unwrap().is_empty());
+    let id = first.task().id;
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    assert!(desk.task(id).unwrap().unwrap().moves.is_empty());
+    // Nothing is half moved, so the recording is free.
+    end(&store, first, Transition::Wait { why: "w".into() }).await;
+    let second = one(&store, bucket(), NOW).await;
+    assert_eq!(second.task().rule, "second");
+    end(&store, second, Transition::Finish).await;
+
+    let first = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    let present = Move {
+        target: Target::Present,
+        target_etag: Some("e".into()),
+        ..moved(1, MovePhase::Copied)
+    };
+    let whole = [page(0..1), vec![present], page(2..3)].concat();
+    let (drafted, last) = whole.split_at(2);
+    for entry in [
+        JournalEntry::Draft(drafted.to_vec()),
+        JournalEntry::Manifest(last.to_vec()),
+    ] {
+        store.journal(&first, entry).await.unwrap();
+    }
+    assert_eq!(store.moves(&first, 0..5).await.unwrap(), whole);
+    let outline = store.outline(&first).await.unwrap().unwrap();
+    assert_eq!((outline.count, outline.main), (3, whole[2].clone()));
+    assert_eq!((outline.moved, outline.undone), (0, 0));
+    assert_eq!((outline.objects, outline.bytes), (3, 21));
 }
 
 #[tokio::test]

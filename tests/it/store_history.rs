@@ -1,7 +1,6 @@
 //! What the store shows, finds again and forgets, however much there is of it.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
@@ -156,7 +155,7 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
     let first = one(&store, bucket(), NOW).await;
     let moves = |phase| vec![moved(0, phase)];
     for entry in [
-        JournalEntry::Manifest(moves(MovePhase::Planned).into()),
+        JournalEntry::Manifest(moves(MovePhase::Planned)),
         JournalEntry::Progress(moves(MovePhase::Moved)),
     ] {
         store.journal(&first, entry).await.unwrap();
@@ -179,7 +178,7 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
         to: place("elsewhere"),
         ..moved(0, MovePhase::Moved)
     };
-    let entry = JournalEntry::Manifest(vec![again.clone()].into());
+    let entry = JournalEntry::Manifest(vec![again.clone()]);
     store.journal(&second, entry).await.unwrap();
     assert_eq!(store.earlier_moves(&second, from).await.unwrap(), [again]);
 }
@@ -193,7 +192,7 @@ async fn event_with_many_moves_is_forgotten_in_small_steps() {
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
     let moves = (0..5_000).map(|number| moved(number, MovePhase::Moved));
-    let manifest = JournalEntry::Manifest(Arc::new(moves.collect()));
+    let manifest = JournalEntry::Manifest(moves.collect());
     store.journal(&first, manifest).await.unwrap();
     end(&store, first, Transition::Finish).await;
     store.record(notify("newest", 2), vec![]).await.unwrap();

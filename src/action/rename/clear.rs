@@ -8,27 +8,27 @@ use std::collections::BTreeMap;
 
 use super::copy::{is_ours, rewritten};
 use super::find::find;
+use super::pages;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
-use crate::object::DELETE_LIMIT;
 
 /// Deletes the old objects: first the playlist, so that nobody begins to play what is
 /// going away, then what it refers to. One that changed after it was copied is left: the
 /// recorder wrote it again, and its event starts again from there.
 pub(super) async fn clear(
     reach: &Reach,
-    moves: &mut [Move],
+    outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
-    let Some((main, others)) = moves.split_last_mut() else {
-        return Ok(());
-    };
-    let place = main.to.clone();
-    let batches =
-        std::iter::once(std::slice::from_mut(main)).chain(others.rchunks_mut(DELETE_LIMIT));
-    for batch in batches.filter(|batch| batch.iter().any(|one| one.phase != MovePhase::Moved)) {
+    let last = outline.count.saturating_sub(1);
+    let main = std::iter::once(last..outline.count);
+    for numbers in main.chain(pages::backwards(last)) {
+        let batch = progress.moves(numbers).await?;
+        if batch.iter().all(|one| one.phase == MovePhase::Moved) {
+            continue;
+        }
         progress.checkpoint()?;
         let found = find(reach, batch.iter().map(|one| &one.from)).await?;
         let unchanged = |one: &&Move| {
@@ -42,15 +42,15 @@ pub(super) async fn clear(
             .filter(unchanged);
         let left = delete(reach, old.map(|one| &one.from)).await?;
         let mut cleared = Vec::with_capacity(batch.len());
-        for one in batch.iter_mut().filter(|one| !left.contains_key(&one.from)) {
+        let goes = |one: &Move| !left.contains_key(&one.from);
+        for mut one in batch.into_iter().filter(goes) {
             one.phase = MovePhase::Moved;
-            cleared.push(one.clone());
+            cleared.push(one);
         }
         progress.moved(&cleared).await?;
-        if let Some(failure) = first_of(
-            left,
-            &format!("the recording is at {place}, but old objects are left"),
-        ) {
+        let place = &outline.main.to;
+        let what = format!("the recording is at {place}, but old objects are left");
+        if let Some(failure) = first_of(left, &what) {
             return Err(failure.into());
         }
     }
@@ -62,15 +62,14 @@ pub(super) async fn clear(
 /// replaced an object, as deleting them would not bring it back.
 pub(super) async fn give_up(
     reach: &Reach,
-    moves: &mut [Move],
+    outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Place>, Stopped> {
     let mut kept = Vec::new();
-    for end in (1..=moves.len()).rev().step_by(DELETE_LIMIT) {
-        let range = end.saturating_sub(DELETE_LIMIT)..end;
-        let batch = &moves[range.clone()];
+    for numbers in pages::backwards(outline.count) {
+        let batch = progress.moves(numbers).await?;
         let sources = find(reach, batch.iter().map(|one| &one.from)).await?;
-        let (copies, only) = ours(reach, batch, moves)
+        let (copies, only) = ours(reach, &batch, outline, progress)
             .await?
             .into_iter()
             .partition::<Vec<&Move>, _>(|one| {
@@ -79,21 +78,16 @@ pub(super) async fn give_up(
         kept.extend(only.into_iter().map(|one| one.to.clone()));
         let left = delete(reach, copies.into_iter().map(|one| &one.to)).await?;
         let mut undone = Vec::with_capacity(batch.len());
-        let undoes = |one: &&mut Move| !left.contains_key(&one.to);
-        for one in moves[range].iter_mut().filter(undoes) {
+        let undoes = |one: &Move| !left.contains_key(&one.to);
+        for mut one in batch.into_iter().filter(undoes) {
             one.phase = MovePhase::Undone;
             one.upload = None;
-            undone.push(one.clone());
+            undone.push(one);
         }
         progress.moved(&undone).await?;
-        let place = moves
-            .last()
-            .map(|main| main.from.to_string())
-            .unwrap_or_default();
-        if let Some(failure) = first_of(
-            left,
-            &format!("the recording is at {place}, but copies are left"),
-        ) {
+        let place = &outline.main.from;
+        let what = format!("the recording is at {place}, but copies are left");
+        if let Some(failure) = first_of(left, &what) {
             return Err(failure.into());
         }
     }
@@ -104,8 +98,9 @@ pub(super) async fn give_up(
 async fn ours<'a>(
     reach: &Reach,
     batch: &'a [Move],
-    all: &[Move],
-) -> Result<Vec<&'a Move>, Failure> {
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<Vec<&'a Move>, Stopped> {
     let begun = |one: &&Move| one.phase != MovePhase::Undone && one.target != Target::Present;
     for one in batch.iter().filter(begun) {
         if one.phase == MovePhase::Planned {
@@ -118,7 +113,7 @@ async fn ours<'a>(
         let Some(meta) = there.get(&one.to) else {
             continue;
         };
-        let text = rewritten(reach, one, all).await?;
+        let text = rewritten(reach, one, outline, progress).await?;
         if is_ours(reach, one, meta, text.as_ref()).await? {
             ours.push(one);
         }

@@ -10,10 +10,11 @@ use futures_util::{StreamExt, future, stream};
 use tokio::sync::Mutex;
 
 use super::copy::{Copying, Seen, rewritten};
-use super::find::{PAGE, find};
+use super::find::find;
+use super::pages;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::{Attributes, Belongings, ObjectMeta};
@@ -28,32 +29,32 @@ pub(super) async fn copy_all(
     reach: &Reach,
     on_conflict: OnConflict,
     seen: Option<Belongings>,
-    moves: &mut [Move],
+    outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
     let mut copying = Copying {
         reach,
         on_conflict,
-        is_set: moves.len() > 1,
+        is_set: outline.is_set(),
         progress: Mutex::new(progress),
     };
-    copy_segments(&mut copying, moves).await?;
+    copy_segments(&mut copying, outline.count.saturating_sub(1)).await?;
     let mut seen = seen.map(Seen::absent);
-    for number in 0..moves.len() {
-        if moves[number].phase != MovePhase::Planned {
-            continue;
+    for numbers in pages::forwards(outline.count) {
+        let page = copying.progress.get_mut().moves(numbers).await?;
+        let open = |one: &Move| one.phase == MovePhase::Planned;
+        for mut one in page.into_iter().filter(open) {
+            let progress = &mut **copying.progress.get_mut();
+            progress.checkpoint()?;
+            one.target_etag = match rewritten(reach, &one, outline, progress).await? {
+                Some(text) => Some(copying.write(&one, &text).await?),
+                None => Some(copying.copy(&one, seen.take()).await?),
+            };
+            one.phase = MovePhase::Copied;
+            one.upload = None;
+            let stored = std::slice::from_ref(&one);
+            copying.progress.get_mut().moved(stored).await?;
         }
-        let mut one = moves[number].clone();
-        copying.progress.get_mut().checkpoint()?;
-        one.target_etag = match rewritten(reach, &one, moves).await? {
-            Some(text) => Some(copying.write(&one, &text).await?),
-            None => Some(copying.copy(&one, seen.take()).await?),
-        };
-        one.phase = MovePhase::Copied;
-        one.upload = None;
-        let stored = std::slice::from_ref(&one);
-        copying.progress.get_mut().moved(stored).await?;
-        moves[number] = one;
     }
     Ok(())
 }
@@ -62,22 +63,22 @@ pub(super) async fn copy_all(
 /// on the word of a look that is hours old. A copy that is not is to be made again.
 pub(super) async fn verify(
     reach: &Reach,
-    moves: &mut [Move],
+    outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
-    let is_set = moves.len() > 1;
     let mut lost = None;
-    for page in moves.chunks_mut(PAGE) {
+    for numbers in pages::forwards(outline.count) {
+        let page = progress.moves(numbers).await?;
         let there = find(reach, page.iter().map(|one| &one.to)).await?;
-        let stands = |one: &&mut Move| stands(one, there.get(&one.to), is_set);
+        let stands = |one: &Move| stands(one, there.get(&one.to), outline.is_set());
         let mut again = Vec::new();
-        for one in page.iter_mut().filter(|one| !stands(one)) {
+        for mut one in page.into_iter().filter(|one| !stands(one)) {
             one.phase = MovePhase::Planned;
             one.target_etag = None;
             // What stood there may come back with a repeated run of another tool: from
             // here on, only nothing or our own copy is expected.
             one.target = Target::Absent;
-            again.push(one.clone());
+            again.push(one);
         }
         if let Some(first) = again.first() {
             progress.moved(&again).await?;
@@ -104,38 +105,42 @@ fn stands(one: &Move, there: Option<&ObjectMeta>, is_set: bool) -> bool {
     }
 }
 
-/// Copies segments, many at a time.
-async fn copy_segments(copying: &mut Copying<'_>, moves: &mut [Move]) -> Result<(), Stopped> {
-    let last = moves.len().saturating_sub(1);
-    let is_open = |one: &&Move| one.phase == MovePhase::Planned && !one.from.is_playlist();
-    if !moves[..last].iter().any(|one| is_open(&one)) {
-        return Ok(());
-    }
-    let shared = of_first_segment(copying.reach, moves).await?;
-    for start in (0..last).step_by(PAGE) {
-        let page = &moves[start..last.min(start + PAGE)];
-        let page: Vec<Move> = page.iter().filter(is_open).cloned().collect();
+/// Copies those of the first `count` moves that are segments, many at a time.
+async fn copy_segments(copying: &mut Copying<'_>, count: u32) -> Result<(), Stopped> {
+    let is_open = |one: &Move| one.phase == MovePhase::Planned && !one.from.is_playlist();
+    let (mut first, mut shared) = (None, None);
+    for numbers in pages::forwards(count) {
+        let mut page = copying.progress.get_mut().moves(numbers).await?;
+        if first.is_none() {
+            let mut moves = page.iter();
+            let moves = moves.find(|one| one.target != Target::Present);
+            first = moves.map(|one| one.from.clone());
+        }
+        page.retain(is_open);
+        let Some(first) = first.as_ref().filter(|_| !page.is_empty()) else {
+            continue;
+        };
         copying.progress.get_mut().checkpoint()?;
+        let shared = match &mut shared {
+            Some(shared) => shared,
+            none => none.insert(of_first_segment(copying.reach, first).await?),
+        };
         let sources = find(copying.reach, page.iter().map(|one| &one.from)).await?;
         let mut there = find(copying.reach, page.iter().map(|one| &one.to)).await?;
         let mut seen = Vec::with_capacity(page.len());
         for one in page {
-            let belongings = of_segment(&one, &sources, &shared)?;
+            let belongings = of_segment(&one, &sources, shared)?;
             let there = there.remove(&one.to);
             seen.push((one, Seen { belongings, there }));
         }
-        copy_side_by_side(copying, seen, moves).await?;
+        copy_side_by_side(copying, seen).await?;
     }
     Ok(())
 }
 
 /// What the segments of a recording have in common, as its first one has it: a recorder
 /// writes them all alike, and to ask for each would double the requests.
-async fn of_first_segment(reach: &Reach, moves: &[Move]) -> Result<Belongings, Failure> {
-    let first = moves.iter().find(|one| one.target != Target::Present);
-    let Some(Move { from, .. }) = first else {
-        return Ok(Belongings::default());
-    };
+async fn of_first_segment(reach: &Reach, from: &Place) -> Result<Belongings, Failure> {
     let store = &reach.bucket(from)?.store;
     let meta = store.head(&from.key).await?;
     Ok(Belongings {
@@ -169,11 +174,7 @@ fn gone(place: &Place) -> Failure {
     Failure::new(FailureKind::Missing, place.to_string())
 }
 
-async fn copy_side_by_side(
-    copying: &Copying<'_>,
-    page: Vec<(Move, Seen)>,
-    moves: &mut [Move],
-) -> Result<(), Stopped> {
+async fn copy_side_by_side(copying: &Copying<'_>, page: Vec<(Move, Seen)>) -> Result<(), Stopped> {
     let at_once = match page.first() {
         Some((one, _)) => copying.reach.bucket(&one.to)?.config.concurrency as usize,
         None => return Ok(()),
@@ -196,7 +197,6 @@ async fn copy_side_by_side(
                 one.target_etag = Some(etag);
                 one.phase = MovePhase::Copied;
                 one.upload = None;
-                moves[one.number as usize] = one.clone();
                 batch.push(one);
             }
             Err(stopped) => end = end.and(Err(stopped)),

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::route::Route;
-use super::{playlist, set};
+use super::{pages, playlist, set};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::{
@@ -193,23 +193,31 @@ pub(super) async fn is_ours(
 pub(super) async fn rewritten(
     reach: &Reach,
     one: &Move,
-    moves: &[Move],
-) -> Result<Option<Bytes>, Failure> {
-    let main = moves
-        .last()
-        .filter(|_| one.from.is_playlist() && moves.len() > 1);
-    let Some(Move { from, to, .. }) = main else {
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<Option<Bytes>, Stopped> {
+    if !one.from.is_playlist() || !outline.is_set() {
         return Ok(None);
-    };
+    }
+    let Move { from, to, .. } = &outline.main;
     let bucket = reach.bucket(&one.from)?;
     let content = match set::read(bucket, &one.from.key).await {
         Err(failure) if failure.kind == FailureKind::Missing => return Ok(None),
         content => content?,
     };
     let playlist = playlist::read(&content, &one.from.key, &bucket.store.url(&one.from.key))?;
-    let targets: BTreeSet<&Place> = moves.iter().map(|other| &other.to).collect();
-    let target = |key: &str| Route { from, to }.target(key);
-    let moves_along = |key: &str| target(key).is_ok_and(|to| targets.contains(&to));
+    let target = |key: &str| Route { from, to }.target(key).ok();
+    // Not all of it moves along: a playlist that is listed as a segment was not followed.
+    let mut named: BTreeSet<Place> = playlist.absolute().filter_map(target).collect();
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let mut along = BTreeSet::new();
+    for numbers in pages::forwards(outline.count) {
+        let page = progress.moves(numbers).await?;
+        along.extend(page.iter().filter_map(|other| named.take(&other.to)));
+    }
+    let moves_along = |key: &str| target(key).is_some_and(|to| along.contains(&to));
     Ok(playlist.rewritten(moves_along).map(Bytes::from))
 }
 

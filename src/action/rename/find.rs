@@ -11,9 +11,6 @@ use crate::object::{ObjectMeta, ObjectStore};
 /// Objects in one folder above which it is listed instead of asking for each.
 const ASK_FOR_EACH: usize = 4;
 
-/// Objects that are looked at together: a page of a listing.
-pub(super) const PAGE: usize = 1000;
-
 /// What stands at these places; those where nothing stands are left out. Attributes are
 /// looked up of few objects only.
 pub(super) async fn find(

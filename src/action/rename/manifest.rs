@@ -3,8 +3,9 @@
 //! Pure: given what stands at the sources and at the targets, and what earlier tasks
 //! moved, the same manifest comes out. `survey` looks, this decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::crossing::Crossing;
 use super::route::Route;
 use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
@@ -32,12 +33,15 @@ pub(super) struct Known<'a> {
     pub(super) trails: &'a BTreeMap<Place, Trail>,
 }
 
-/// A manifest in the making.
+/// A manifest in the making, of which one page is held at a time.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     route: Route<'a>,
     on_conflict: OnConflict,
-    moves: Vec<Move>,
+    /// Moves on the pages before.
+    count: u32,
+    page: Vec<Move>,
+    crossing: Crossing,
     /// Whether a segment is taken away from where an earlier task put it.
     pub(super) fetches: bool,
     /// The playlist that an earlier task put beside such segments: a move that only
@@ -46,12 +50,13 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// The manifest of so many objects.
-    pub(super) fn new(route: Route<'a>, on_conflict: OnConflict, objects: usize) -> Self {
+    pub(super) fn new(route: Route<'a>, on_conflict: OnConflict) -> Self {
         Self {
             route,
             on_conflict,
-            moves: Vec::with_capacity(objects + 1),
+            count: 0,
+            page: Vec::new(),
+            crossing: Crossing::default(),
             fetches: false,
             outdated: None,
         }
@@ -76,7 +81,7 @@ impl<'a> Draft<'a> {
             let (target, replaced) = self.target(&meta, &to, there, trail)?;
             (at, target, replaced, MovePhase::Planned)
         };
-        self.moves.push(Move {
+        let one = Move {
             number: 0,
             from,
             to,
@@ -86,7 +91,9 @@ impl<'a> Draft<'a> {
             target_etag,
             upload: None,
             phase,
-        });
+        };
+        self.crossing.add(&one);
+        self.page.push(one);
         Ok(())
     }
 
@@ -132,38 +139,31 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// The moves, numbered.
-    pub(super) fn finish(self) -> Result<Vec<Move>, Failure> {
-        let mut moves = self.moves;
-        if let Some(crossed) = crossed(&moves) {
+    /// The moves since the last page, numbered; more are added.
+    pub(super) fn page(&mut self) -> Vec<Move> {
+        let mut page = std::mem::take(&mut self.page);
+        for one in &mut page {
+            one.number = self.count;
+            self.count += 1;
+        }
+        page
+    }
+
+    /// The last page.
+    pub(super) fn finish(mut self) -> Result<Vec<Move>, Failure> {
+        if std::mem::take(&mut self.crossing).exists() {
             let reason = format!(
-                "{} would move to {}, which is a part of the recording itself",
-                crossed.from, crossed.to
+                "{} would move to {} over a part of the recording itself",
+                self.route.from, self.route.to
             );
             return Err(Failure::new(FailureKind::Conflict, reason));
         }
-        if let Some(outdated) = self.outdated {
-            moves.insert(moves.len().saturating_sub(1), outdated);
+        if let Some(outdated) = self.outdated.take() {
+            let before_main = self.page.len().saturating_sub(1);
+            self.page.insert(before_main, outdated);
         }
-        for (number, one) in (0..).zip(&mut moves) {
-            one.number = number;
-        }
-        Ok(moves)
+        Ok(self.page())
     }
-}
-
-/// A move to where another object of the set is.
-fn crossed(moves: &[Move]) -> Option<&Move> {
-    fn is_at(one: &Move) -> &Place {
-        match one.target {
-            Target::Present => &one.to,
-            Target::Absent | Target::Replace => &one.from,
-        }
-    }
-    let at: BTreeSet<&Place> = moves.iter().map(is_at).collect();
-    moves
-        .iter()
-        .find(|one| one.target != Target::Present && at.contains(&one.to))
 }
 
 #[cfg(test)]
@@ -242,17 +242,22 @@ mod tests {
                 to: &to,
             };
             let moves = (|| {
-                let mut draft = Draft::new(route, self.on_conflict, self.members.len());
-                for member in self.members.clone() {
+                let mut draft = Draft::new(route, self.on_conflict);
+                let (last, others) = self.members.split_last().unwrap();
+                let mut moves = Vec::new();
+                for member in others {
                     let to = route.target(&member.named.key)?;
-                    draft.add(member, to, &known)?;
+                    draft.add(member.clone(), to, &known)?;
+                    moves.extend(draft.page());
                 }
+                draft.add(last.clone(), to.clone(), &known)?;
                 if let Some(old) = self.old {
                     draft.leave(&place(old), "there");
                 }
-                draft.finish()
+                moves.extend(draft.finish()?);
+                Ok(moves)
             })();
-            let moves = moves.map_err(|failure| failure.kind)?;
+            let moves = moves.map_err(|failure: Failure| failure.kind)?;
             Ok(moves
                 .iter()
                 .map(|m| {

@@ -15,8 +15,10 @@
 mod clear;
 mod copies;
 mod copy;
+mod crossing;
 mod find;
 mod manifest;
+mod pages;
 pub mod playlist;
 mod relative;
 mod route;
@@ -25,13 +27,11 @@ mod survey;
 mod trail;
 mod uri;
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use crate::action::{Done, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
 use crate::model::task::Outputs;
@@ -90,43 +90,43 @@ pub async fn undo(
     place: Option<&Place>,
     progress: &mut dyn Progress,
 ) -> Result<Undo, Stopped> {
-    let mut moves = progress.moves().await?;
-    match standing(&moves, place) {
-        Standing::Untouched => return Ok(Undo::Undone { kept: Vec::new() }),
-        Standing::After => return Ok(Undo::GoesForward),
-        Standing::Before => {}
-    }
-    if was_renamed(reach, &mut moves, progress).await?
-        || has_replaced(reach, &mut moves, progress).await?
+    let outline = progress.outline().await?;
+    let outline = match (standing(outline.as_ref(), place), outline) {
+        (Standing::After, _) => return Ok(Undo::GoesForward),
+        (Standing::Before, Some(outline)) => outline,
+        _ => return Ok(Undo::Undone { kept: Vec::new() }),
+    };
+    if was_renamed(reach, &outline, progress).await?
+        || has_replaced(reach, &outline, progress).await?
     {
         return Ok(Undo::GoesForward);
     }
-    let kept = clear::give_up(reach, &mut moves, progress).await?;
+    let kept = clear::give_up(reach, &outline, progress).await?;
     Ok(Undo::Undone { kept })
 }
 
-/// On which side of the commit point a step with these moves is, while the recording's
+/// On which side of the commit point a step with this manifest is, while the recording's
 /// place is `place`.
-pub fn standing(moves: &[Move], place: Option<&Place>) -> Standing {
-    let Some(main) = moves.last() else {
+pub fn standing(outline: Option<&Outline>, place: Option<&Place>) -> Standing {
+    let Some(outline) = outline else {
         return Standing::Untouched;
     };
+    let main = &outline.main;
     // What the named object replaced is gone. Its copy is the last one, so all others are
     // made: going forward is the only way to a whole recording there.
     let replaced = main.phase == MovePhase::Copied && main.target == Target::Replace;
-    if replaced || is_committed(moves, place) {
+    if replaced || is_committed(outline, place) {
         return Standing::After;
     }
-    if moves.iter().all(|one| one.phase == MovePhase::Undone) {
+    if outline.undone == outline.count {
         Standing::Untouched
     } else {
         Standing::Before
     }
 }
 
-fn is_committed(moves: &[Move], place: Option<&Place>) -> bool {
-    let is_moved = |one: &Move| one.phase == MovePhase::Moved;
-    moves.iter().any(is_moved) || moves.last().is_some_and(|main| Some(&main.to) == place)
+fn is_committed(outline: &Outline, place: Option<&Place>) -> bool {
+    outline.moved > 0 || Some(&outline.main.to) == place
 }
 
 async fn run(
@@ -136,39 +136,38 @@ async fn run(
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     let place = subject.place.as_ref();
-    let mut moves = progress.moves().await?;
-    let half_undone = moves.iter().any(|one| one.phase == MovePhase::Undone);
-    if half_undone && standing(&moves, place) == Standing::Before {
+    let mut outline = progress.outline().await?;
+    let half_undone = outline.as_ref().is_some_and(|outline| outline.undone > 0);
+    if half_undone && standing(outline.as_ref(), place) == Standing::Before {
         // What is undone would be missing at the target.
         undo(reach, place, progress).await?;
-        moves = progress.moves().await?;
+        outline = progress.outline().await?;
     }
     let mut seen = None;
-    if standing(&moves, place) == Standing::Untouched {
+    if standing(outline.as_ref(), place) == Standing::Untouched {
         refuse_second_move(subject)?;
-        let surveyed = survey::survey(reach, request, subject, progress).await?;
-        seen = surveyed.seen;
-        progress.checkpoint()?;
-        if surveyed.moves.is_empty() {
-            return done(reach, &request.to, &[]);
-        }
-        let manifest = Arc::new(surveyed.moves);
-        progress.manifest(&manifest).await?;
-        moves = Arc::unwrap_or_clone(manifest);
+        outline = match survey::survey(reach, request, subject, progress).await? {
+            Some(surveyed) => {
+                seen = surveyed.seen;
+                progress.outline().await?
+            }
+            None => None,
+        };
     }
-    let to = moves
-        .last()
-        .map_or_else(|| request.to.clone(), |main| main.to.clone());
-    if !is_committed(&moves, place) {
+    let Some(outline) = outline else {
+        return done(reach, &request.to, 0, 0);
+    };
+    let to = &outline.main.to;
+    if !is_committed(&outline, place) {
         let conflict = request.on_conflict;
-        copies::copy_all(reach, conflict, seen, &mut moves, progress)
+        copies::copy_all(reach, conflict, seen, &outline, progress)
             .await
             .map_err(|stopped| awaited(reach, subject, stopped))?;
-        copies::verify(reach, &mut moves, progress).await?;
-        progress.commit(&to).await?;
+        copies::verify(reach, &outline, progress).await?;
+        progress.commit(to).await?;
     }
-    clear::clear(reach, &mut moves, progress).await?;
-    done(reach, &to, &moves)
+    clear::clear(reach, &outline, progress).await?;
+    done(reach, to, outline.objects, outline.bytes)
 }
 
 /// Waits for a part of the recording that was seen and is not there now: OBS may answer
@@ -200,11 +199,11 @@ fn refuse_second_move(subject: &Subject) -> Result<(), Failure> {
 /// is not stored yet: then the recording is at its target, and this is stored.
 async fn was_renamed(
     reach: &Reach,
-    moves: &mut [Move],
+    outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<bool, Stopped> {
-    let [one] = moves else { return Ok(false) };
-    if !copy::is_renamed(reach, one).await? {
+    let mut one = outline.main.clone();
+    if outline.is_set() || !copy::is_renamed(reach, &one).await? {
         return Ok(false);
     }
     let store = &reach.bucket(&one.to)?.store;
@@ -214,12 +213,12 @@ async fn was_renamed(
     let Some(there) = store.head(&one.to.key).await? else {
         return Ok(false);
     };
-    if !copy::is_ours(reach, one, &there, None).await? {
+    if !copy::is_ours(reach, &one, &there, None).await? {
         return Ok(false);
     }
     one.phase = MovePhase::Copied;
     one.target_etag = Some(there.etag);
-    progress.moved(std::slice::from_ref(one)).await?;
+    progress.moved(std::slice::from_ref(&one)).await?;
     progress.commit(&one.to).await?;
     Ok(true)
 }
@@ -228,41 +227,34 @@ async fn was_renamed(
 /// move does not say so, as the answer was lost. Then it does from here on.
 async fn has_replaced(
     reach: &Reach,
-    moves: &mut [Move],
+    outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<bool, Stopped> {
-    let Some(main) = moves.last().filter(|one| one.target == Target::Replace) else {
+    let mut main = outline.main.clone();
+    if main.target != Target::Replace {
         return Ok(false);
-    };
+    }
     let Some(there) = reach.bucket(&main.to)?.store.head(&main.to.key).await? else {
         return Ok(false);
     };
-    let text = copy::rewritten(reach, main, moves).await?;
-    if !copy::is_ours(reach, main, &there, text.as_ref()).await? {
+    let text = copy::rewritten(reach, &main, outline, progress).await?;
+    if !copy::is_ours(reach, &main, &there, text.as_ref()).await? {
         return Ok(false);
     }
-    let Some(main) = moves.last_mut() else {
-        return Ok(false);
-    };
     main.phase = MovePhase::Copied;
     main.target_etag = Some(there.etag);
-    progress.moved(std::slice::from_ref(main)).await?;
+    progress.moved(std::slice::from_ref(&main)).await?;
     Ok(true)
 }
 
-fn done(reach: &Reach, to: &Place, moves: &[Move]) -> Result<Done, Stopped> {
+fn done(reach: &Reach, to: &Place, objects: u32, bytes: u64) -> Result<Done, Stopped> {
     let store = &reach.bucket(to)?.store;
-    // A move without a copy only deletes an outdated playlist.
-    let copies = || moves.iter().filter(|one| one.target_etag.is_some());
     let mut output = Outputs::new();
     output.insert("bucket".into(), json!(to.bucket));
     output.insert("key".into(), json!(to.key));
     output.insert("url".into(), json!(store.url(&to.key)));
-    output.insert("objects".into(), json!(copies().count()));
-    output.insert(
-        "bytes".into(),
-        json!(copies().map(|one| one.size).sum::<u64>()),
-    );
+    output.insert("objects".into(), json!(objects));
+    output.insert("bytes".into(), json!(bytes));
     Ok(Done {
         output,
         exchange: None,

@@ -75,6 +75,13 @@ pub fn read<'a>(content: &'a [u8], key: &'a str, url: &str) -> Result<Playlist<'
 }
 
 impl Playlist<'_> {
+    /// The objects that absolute references name.
+    pub(super) fn absolute(&self) -> impl Iterator<Item = &str> {
+        let absolute = |reference: &&Reference| reference.form == Form::Absolute;
+        let references = self.references.iter().filter(absolute);
+        references.map(|reference| reference.key.as_str())
+    }
+
     /// The text with absolute references to objects that move along made relative; `None`
     /// when there is none. Relative ones stay right, as all keep their places among each
     /// other, so the text does not depend on where the playlist moves.

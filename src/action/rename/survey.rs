@@ -1,37 +1,37 @@
-//! Looks at what stands at the sources and the targets, and has the manifest made of it.
+//! Looks at what stands at the sources and the targets, and has the manifest made of it and
+//! stored, a page at a time.
 
 use std::collections::BTreeMap;
 
-use super::find::{PAGE, find};
+use super::find::find;
 use super::manifest::{Draft, Known, Member};
+use super::pages::PAGE;
 use super::route::Route;
 use super::set::{self, Set};
 use super::trail;
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{Move, Target};
+use crate::model::moves::Target;
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout};
 
-/// What a survey found.
-#[derive(Debug, Default)]
+/// What a survey found beside the manifest.
+#[derive(Debug)]
 pub(super) struct Surveyed {
-    /// The moves that carry the recording from its place to where it is asked to be; none
-    /// when it is there.
-    pub(super) moves: Vec<Move>,
     /// The object, when it is the only one. Its target was looked at after it, and nothing
     /// stands there.
     pub(super) seen: Option<Belongings>,
 }
 
-/// Looks at the recording and at its target.
+/// Looks at the recording and at its target, and stores the manifest that carries it from
+/// its place to where it is asked to be; `None` when it is there.
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
     subject: &Subject,
     progress: &mut dyn Progress,
-) -> Result<Surveyed, Stopped> {
+) -> Result<Option<Surveyed>, Stopped> {
     let from = subject.place()?;
     let (source, target) = (reach.bucket(from)?, reach.bucket(&request.to)?);
     let route = Route {
@@ -40,7 +40,7 @@ pub(super) async fn survey(
     };
     route.target(&from.key)?;
     if *from == request.to {
-        return Ok(Surveyed::default());
+        return Ok(None);
     }
     if source.store.site() != target.store.site() {
         let reason = format!(
@@ -56,7 +56,7 @@ pub(super) async fn survey(
         route,
         on_conflict: request.on_conflict,
     };
-    match survey.run(progress).await {
+    let surveyed = match survey.run(progress).await {
         Err(Stopped::Failed { failure, .. })
             if failure.kind == FailureKind::Conflict
                 && request.on_conflict == OnConflict::KeepBoth =>
@@ -66,7 +66,8 @@ pub(super) async fn survey(
             Survey { route, ..survey }.run(progress).await
         }
         surveyed => surveyed,
-    }
+    };
+    surveyed.map(Some)
 }
 
 struct Survey<'a> {
@@ -78,28 +79,34 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
-    /// Looks at a page of the objects after the other: of a long recording, the moves are
-    /// all that is kept.
+    /// Looks at a page of the objects after the other: of a long recording, only what its
+    /// playlists say is held whole.
     async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
         let Set { keys, playlists } = self.set().await?;
         let is_alone = keys.len() == 1;
         let mut seen = None;
-        let mut draft = Draft::new(self.route, self.on_conflict, keys.len());
+        let mut draft = Draft::new(self.route, self.on_conflict);
         let beside = |key| beside(self.route.from, key);
         let mut named = keys.into_iter().map(beside).peekable();
-        while named.peek().is_some() {
-            let page = named.by_ref().take(PAGE).collect();
+        loop {
+            let page = named.by_ref().take(PAGE as usize).collect();
             let members = self.members(page, &playlists, progress).await?;
             if let ([only], true) = (&*members, is_alone) {
                 seen = self.belongings(only).await?;
             }
             self.add(members, &mut draft, progress).await?;
+            if named.peek().is_none() {
+                break;
+            }
+            progress.checkpoint()?;
+            progress.draft(draft.page()).await?;
         }
-        let moves = draft.finish()?;
-        let is_free = moves.iter().all(|one| one.target == Target::Absent);
+        let last = draft.finish()?;
+        let is_free = last.iter().all(|one| one.target == Target::Absent);
+        progress.checkpoint()?;
+        progress.manifest(last).await?;
         Ok(Surveyed {
             seen: seen.filter(|_| is_free),
-            moves,
         })
     }
 

@@ -1,11 +1,17 @@
 //! The journal of renames: written under a claim, read by whoever takes the step up.
+//!
+//! A manifest is written page by page, and its rows are drafts until the last page puts all of
+//! them in force. A process that dies in between has begun nothing: the next survey's first
+//! page replaces what it left.
+
+use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::apply::is_held;
 use super::core::Txn;
-use super::row::{TASK_BITS, move_columns, phase_number, read_move, target_number};
-use crate::model::moves::Move;
+use super::row::{DRAFTED, TASK_BITS, move_columns, phase_number, read_move, target_number};
+use crate::model::moves::{Move, Outline};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
 use crate::store::JournalEntry;
@@ -22,16 +28,45 @@ pub(super) fn write(
         return Ok(false);
     };
     match entry {
-        JournalEntry::Manifest(moves) => {
-            txn.conn
-                .prepare_cached("DELETE FROM moves WHERE task = ?1 AND step = ?2")?
-                .execute((seq, task.step))?;
-            put(txn, seq, task.step, recording, moves)?;
+        JournalEntry::Draft(page) => {
+            replace(txn, seq, task.step, page)?;
+            let drafted = |_: &Move| DRAFTED;
+            put(txn, seq, task.step, recording, page, drafted)?;
         }
-        JournalEntry::Progress(moves) => put(txn, seq, task.step, recording, moves)?,
+        JournalEntry::Manifest(page) => {
+            replace(txn, seq, task.step, page)?;
+            put_in_force(txn, seq, task.step)?;
+            put(txn, seq, task.step, recording, page, phase)?;
+        }
+        JournalEntry::Progress(moves) => put(txn, seq, task.step, recording, moves, phase)?,
         JournalEntry::Commit(place) => commit(txn, seq, task, recording, place)?,
     }
     Ok(true)
+}
+
+/// The first page of a manifest begins it anew.
+fn replace(txn: &Txn<'_>, seq: i64, step: StepNo, page: &[Move]) -> rusqlite::Result<()> {
+    if page.first().is_some_and(|one| one.number == 0) {
+        txn.conn
+            .prepare_cached("DELETE FROM moves WHERE task = ?1 AND step = ?2")?
+            .execute((seq, step))?;
+    }
+    Ok(())
+}
+
+/// Makes the drafts moves of which nothing is begun. An object that is present at its target
+/// (2) counts as copied (1).
+fn put_in_force(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "UPDATE moves SET phase = iif(target = 2, 1, 0) WHERE task = ?1 AND step = ?2 AND phase = 4",
+        )?
+        .execute((seq, step))?;
+    Ok(())
+}
+
+fn phase(one: &Move) -> i64 {
+    phase_number(one.phase)
 }
 
 fn put(
@@ -40,6 +75,7 @@ fn put(
     step: StepNo,
     recording: RecordingId,
     moves: &[Move],
+    phase: impl Fn(&Move) -> i64,
 ) -> rusqlite::Result<()> {
     let mut statement = txn.conn.prepare_cached(
         "INSERT OR REPLACE INTO moves (task, step, number, recording, from_bucket, from_key, to_bucket, to_key, size, \
@@ -61,7 +97,7 @@ fn put(
             target_number(one.target),
             one.target_etag,
             one.upload,
-            phase_number(one.phase),
+            phase(one),
         ])?;
     }
     Ok(())
@@ -85,14 +121,50 @@ fn commit(
     Ok(())
 }
 
-/// The moves of one step.
-pub(super) fn moves(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Vec<Move>> {
+/// The moves of one step in short. Beside a lone `max()`, SQLite takes the other columns from
+/// the row that has it: the last one.
+pub(super) fn outline(
+    conn: &Connection,
+    seq: i64,
+    step: StepNo,
+) -> rusqlite::Result<Option<Outline>> {
     conn.prepare_cached(concat!(
         "SELECT ",
         move_columns!(),
-        " FROM moves WHERE task = ?1 AND step = ?2 ORDER BY number"
+        ", max(number), count(*), sum(phase = 2), sum(phase = 3), \
+         sum(target < 2 OR target_etag IS NOT NULL), sum(size) \
+         FROM moves WHERE task = ?1 AND step = ?2 AND phase < 4"
     ))?
-    .query_map((seq, step), read_move)?
+    .query_row((seq, step), |row| {
+        let count = row.get(12)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Outline {
+            count,
+            main: read_move(row)?,
+            moved: row.get(13)?,
+            undone: row.get(14)?,
+            objects: row.get(15)?,
+            bytes: u64::try_from(row.get::<_, i64>(16)?).unwrap_or(0),
+        }))
+    })
+}
+
+/// The moves of one step with these numbers.
+pub(super) fn moves(
+    conn: &Connection,
+    seq: i64,
+    step: StepNo,
+    numbers: &Range<u32>,
+) -> rusqlite::Result<Vec<Move>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        move_columns!(),
+        " FROM moves WHERE task = ?1 AND step = ?2 AND number >= ?3 AND number < ?4 AND phase < 4 \
+         ORDER BY number"
+    ))?
+    .query_map((seq, step, numbers.start, numbers.end), read_move)?
     .collect()
 }
 

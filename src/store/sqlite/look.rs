@@ -318,7 +318,7 @@ impl Desk {
             .prepare_cached(concat!(
                 "SELECT ",
                 move_columns!(),
-                " FROM moves WHERE task = ?1 ORDER BY step, number"
+                " FROM moves WHERE task = ?1 AND phase < 4 ORDER BY step, number"
             ))?
             .query_map([seq], read_move)?
             .collect()

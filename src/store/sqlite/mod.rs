@@ -28,6 +28,7 @@ mod turn;
 mod walk;
 mod writer;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,7 +47,7 @@ use super::{
 };
 use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::id::TaskId;
-use crate::model::moves::Move;
+use crate::model::moves::{Move, Outline};
 use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
@@ -59,6 +60,10 @@ pub use self::retry::{StoppedTask, Under};
 pub use self::schema::OpenError;
 pub use self::walk::{CHUNK, EventWalk, TaskWalk};
 pub use self::writer::AroundCommit;
+
+/// The reading connection's cache in kilobytes, as SQLite takes it. Every commit makes it
+/// worthless; a larger one would only hold what a long manifest leaves in it.
+const READER_CACHE: i32 = -1_000;
 
 /// Between two looks for what another process wrote.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -118,6 +123,9 @@ impl SqliteStore {
         core.commit(recover).map_err(unusable)?;
         let seen = data_version(&core.conn).map_err(unusable)?;
         let reader = schema::open_beside(path)?;
+        reader
+            .pragma_update(None, "cache_size", READER_CACHE)
+            .map_err(unusable)?;
         let writer = writer(core)?;
         Ok(Self {
             writer,
@@ -197,9 +205,16 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable> {
+    async fn outline(&self, claim: &Claim) -> Result<Option<Outline>, Unavailable> {
         let (seq, step) = (claim.key, claim.task.step);
-        self.read(move |conn| journal::moves(conn, seq, step)).await
+        self.read(move |conn| journal::outline(conn, seq, step))
+            .await
+    }
+
+    async fn moves(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable> {
+        let (seq, step) = (claim.key, claim.task.step);
+        self.read(move |conn| journal::moves(conn, seq, step, &numbers))
+            .await
     }
 
     async fn earlier_moves(

@@ -206,7 +206,8 @@ fn service(core: &mut Core) {
     assert!(take_all(core, bucket()).is_empty(), "the second waits");
     let moves = |phase| vec![moved(phase)];
     for entry in [
-        JournalEntry::Manifest(moves(MovePhase::Planned).into()),
+        JournalEntry::Draft(moves(MovePhase::Planned)),
+        JournalEntry::Manifest(moves(MovePhase::Planned)),
         JournalEntry::Progress(moves(MovePhase::Moved)),
         JournalEntry::Commit(place("new")),
     ] {
@@ -215,7 +216,13 @@ fn service(core: &mut Core) {
             txn, seq, attempt, &task, &entry
         )));
     }
-    assert_eq!(journal::moves(&core.conn, first.key, 0).unwrap().len(), 1);
+    assert!(
+        journal::outline(&core.conn, first.key, 0)
+            .unwrap()
+            .is_some()
+    );
+    let page = journal::moves(&core.conn, first.key, 0, &(0..10)).unwrap();
+    assert_eq!(page.len(), 1);
     let recording = RecordingId::of(&place("first"));
     let found = journal::earlier(&core.conn, recording, &[place("from")]).unwrap();
     assert_eq!(found.len(), 1);

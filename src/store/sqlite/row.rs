@@ -174,6 +174,10 @@ pub(super) const fn target_number(target: Target) -> i64 {
     }
 }
 
+/// The phase of a move whose manifest is not in force yet. Only `journal` writes it, and no
+/// reader takes it for one of [`MovePhase`].
+pub(super) const DRAFTED: i64 = 4;
+
 pub(super) const fn phase_number(phase: MovePhase) -> i64 {
     match phase {
         MovePhase::Planned => 0,

@@ -60,7 +60,7 @@ async fn buried() -> Folder {
     };
     let mut claims = store.claim(vec![room], NOW).await.unwrap().claims;
     let claim: Claim = claims.pop().unwrap();
-    let moves = JournalEntry::Manifest(vec![half_moved()].into());
+    let moves = JournalEntry::Manifest(vec![half_moved()]);
     store.journal(&claim, moves).await.unwrap();
     let why = Failure::new(
         FailureKind::Conflict,

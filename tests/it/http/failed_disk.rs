@@ -3,12 +3,13 @@
 //! For what callers make of such a store, which a real one cannot be brought to at will.
 
 use std::future::pending;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
-use aftertake::model::moves::Move;
+use aftertake::model::moves::{Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -76,7 +77,11 @@ impl Store for FailedDisk {
         failed()
     }
 
-    async fn moves(&self, _: &Claim) -> Result<Vec<Move>, Unavailable> {
+    async fn outline(&self, _: &Claim) -> Result<Option<Outline>, Unavailable> {
+        failed()
+    }
+
+    async fn moves(&self, _: &Claim, _: Range<u32>) -> Result<Vec<Move>, Unavailable> {
         failed()
     }
 

@@ -1,5 +1,6 @@
 //! The real store as one process sees it, with every call checked against the ledger.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
-use aftertake::model::moves::Move;
+use aftertake::model::moves::{Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -179,8 +180,12 @@ impl Store for Kept {
         .await
     }
 
-    async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable> {
-        self.call(|store| now(store.moves(claim))).await
+    async fn outline(&self, claim: &Claim) -> Result<Option<Outline>, Unavailable> {
+        self.call(|store| now(store.outline(claim))).await
+    }
+
+    async fn moves(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable> {
+        self.call(|store| now(store.moves(claim, numbers))).await
     }
 
     async fn earlier_moves(

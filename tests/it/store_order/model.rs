@@ -284,7 +284,7 @@ impl Model {
 
     /// The claimed task has an object in this phase of a move.
     async fn journal(&self, claim: &Claim, phase: MovePhase) {
-        let entry = JournalEntry::Manifest(vec![moved(0, phase)].into());
+        let entry = JournalEntry::Manifest(vec![moved(0, phase)]);
         self.store().journal(claim, entry).await.unwrap();
     }
 

@@ -1,10 +1,11 @@
 //! A journal in memory that outlives the runs that write to it, as a store does.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use aftertake::action::{Progress, Stopped};
 use aftertake::model::failure::Failure;
-use aftertake::model::moves::{Move, MovePhase};
+use aftertake::model::moves::{Move, MovePhase, Outline, Target};
 use aftertake::model::recording::Place;
 use async_trait::async_trait;
 
@@ -14,12 +15,44 @@ use super::gate::Gate;
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) moves: Vec<Move>,
+    /// Pages of a manifest that is not in force.
+    drafts: Vec<Move>,
     pub(crate) place: Option<Place>,
     pub(crate) earlier: Vec<Move>,
     /// How many writes of rows there were.
     pub(crate) writes: usize,
     /// Checkpoints that pass before the step is asked to end.
     pub(crate) interrupt_after: Option<usize>,
+}
+
+impl State {
+    /// Adds a page of a manifest; the first one begins it anew.
+    fn draft(&mut self, page: Vec<Move>) {
+        if page[0].number == 0 {
+            let undone = self.moves.iter().all(|one| one.phase == MovePhase::Undone);
+            assert!(undone, "a manifest replaces only one that was undone");
+            self.moves.clear();
+            self.drafts.clear();
+        }
+        assert_eq!(page[0].number as usize, self.drafts.len());
+        self.drafts.extend(page);
+    }
+}
+
+/// What these moves are together.
+pub(crate) fn outline(moves: &[Move]) -> Option<Outline> {
+    let count = |which: &dyn Fn(&Move) -> bool| {
+        let count = moves.iter().filter(|one| which(one)).count();
+        u32::try_from(count).unwrap()
+    };
+    Some(Outline {
+        main: moves.last()?.clone(),
+        count: count(&|_| true),
+        moved: count(&|one| one.phase == MovePhase::Moved),
+        undone: count(&|one| one.phase == MovePhase::Undone),
+        objects: count(&|one| one.target != Target::Present || one.target_etag.is_some()),
+        bytes: moves.iter().map(|one| one.size).sum(),
+    })
 }
 
 /// The progress of one step.
@@ -69,8 +102,14 @@ impl Journal {
 
 #[async_trait]
 impl Progress for Journal {
-    async fn moves(&mut self) -> Result<Vec<Move>, Stopped> {
-        self.write("moves", |state| state.moves.clone()).await
+    async fn outline(&mut self) -> Result<Option<Outline>, Stopped> {
+        self.write("outline", |state| outline(&state.moves)).await
+    }
+
+    async fn moves(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped> {
+        let page = numbers.start as usize..numbers.end as usize;
+        self.write("moves", |state| state.moves[page].to_vec())
+            .await
     }
 
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped> {
@@ -81,14 +120,16 @@ impl Progress for Journal {
         self.write("earlier_moves", find).await
     }
 
-    async fn manifest(&mut self, moves: &Arc<Vec<Move>>) -> Result<(), Stopped> {
-        let moves = moves.to_vec();
-        let replace = |state: &mut State| {
-            let undone = state.moves.iter().all(|one| one.phase == MovePhase::Undone);
-            assert!(undone, "a manifest replaces only one that was undone");
-            state.moves = moves;
+    async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped> {
+        self.write("draft", |state| state.draft(page)).await
+    }
+
+    async fn manifest(&mut self, page: Vec<Move>) -> Result<(), Stopped> {
+        let put_in_force = |state: &mut State| {
+            state.draft(page);
+            state.moves = std::mem::take(&mut state.drafts);
         };
-        self.write("manifest", replace).await
+        self.write("manifest", put_in_force).await
     }
 
     async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped> {

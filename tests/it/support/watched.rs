@@ -3,6 +3,7 @@
 //! Everything reaches the real store and comes back as it is; a call can be held after
 //! its effect, as a slow disk would hold its answer.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
-use aftertake::model::moves::Move;
+use aftertake::model::moves::{Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -155,8 +156,12 @@ impl Store for Watched {
         Ok(claimed)
     }
 
-    async fn moves(&self, claim: &Claim) -> Result<Vec<Move>, Unavailable> {
-        self.store.moves(claim).await
+    async fn outline(&self, claim: &Claim) -> Result<Option<Outline>, Unavailable> {
+        self.store.outline(claim).await
+    }
+
+    async fn moves(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable> {
+        self.store.moves(claim, numbers).await
     }
 
     async fn earlier_moves(
