@@ -78,8 +78,10 @@ impl SimBucket {
         }
         let nap = |most| self.sim.nap(Duration::ZERO, Duration::from_millis(most));
         // No request can ask that an object be deleted only if it still is what it was: what
-        // a recorder writes between the last look at it and its deletion would be lost.
-        let on_the_way = if what == "delete" { 0 } else { 400 };
+        // a recorder writes between the last look at it and its deletion would be lost. And an
+        // upload that is opened after the next process has looked for it is found by nobody.
+        let is_at_once = ["delete", "initiate"].contains(&what);
+        let on_the_way = if is_at_once { 0 } else { 400 };
         let unknown = || Failure::new(FailureKind::Unknown, format!("{what}: no answer"));
         let answer = match fate {
             Fate::Well => {
