@@ -17,19 +17,25 @@ use crate::service::Deployment;
 /// How long OBS takes for a request.
 const PACE: Duration = Duration::from_millis(2);
 const CONCURRENCY: usize = 8;
+/// Between two looks at how far it is.
+const LOOK: Duration = Duration::from_millis(50);
 const BUCKET: &str = "recordings";
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) {
     let (mut moved, mut bare) = (Vec::new(), Vec::new());
-    let (mut requests, mut grown) = (0, 0);
+    let (mut requests, mut grown, mut meanwhile) = (0, 0, 0);
     for _ in 0..options.rounds {
         let obs = FakeObs::start().await;
         obs.keep_nothing();
         obs.set_pace(PACE);
         record(&obs, options.segments);
-        let (seconds, memory) = rename(&obs, options.segments).await;
+        let Moved {
+            seconds,
+            memory,
+            later,
+        } = rename(&obs, options.segments).await;
         moved.push(seconds * 1e3);
-        grown = memory.max(grown);
+        (grown, meanwhile) = (memory.max(grown), later.max(meanwhile));
         let sent = obs.requests();
         requests = sent.len();
         record(&obs, options.segments);
@@ -46,6 +52,20 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
         megabytes(grown),
         "most resident beyond the idle service's".to_owned(),
     );
+    report.row(
+        "recording moved, memory as it goes on",
+        megabytes(meanwhile),
+        "most resident beyond what it was when a tenth was copied".to_owned(),
+    );
+}
+
+/// What a move took.
+struct Moved {
+    seconds: f64,
+    /// The most memory beyond what an idle service takes, in bytes.
+    memory: u64,
+    /// What of it came after a tenth of the copies.
+    later: u64,
 }
 
 /// Puts a recording of so many segments where a recorder would.
@@ -62,8 +82,8 @@ fn record(obs: &FakeObs, segments: usize) {
     });
 }
 
-/// Moves it: seconds, and the most memory beyond what an idle service takes.
-async fn rename(obs: &FakeObs, segments: usize) -> (f64, u64) {
+/// Moves it.
+async fn rename(obs: &FakeObs, segments: usize) -> Moved {
     let deployment = Deployment::new();
     deployment.write_rules(&format!(
         "callbacks: {{ sparkrtc: {{ keys: [\"{KEY}\"] }} }}\n\
@@ -76,17 +96,25 @@ async fn rename(obs: &FakeObs, segments: usize) -> (f64, u64) {
     let idle = service.memory("VmRSS").unwrap_or(0);
     let begun = Instant::now();
     announce(service.callbacks, BUCKET, "Record/x/x.m3u8").await;
-    service.idle().await;
-    let seconds = begun.elapsed().as_secs_f64();
     let at = |folder: &str| {
         obs.world(|world| {
             let keys = world.bucket(BUCKET).objects.keys();
             keys.filter(|key| key.starts_with(folder)).count()
         })
     };
+    let most = || service.memory("VmHWM").unwrap_or(0);
+    while at("moved/") < segments / 10 {
+        tokio::time::sleep(LOOK).await;
+    }
+    let early = most();
+    service.idle().await;
+    let seconds = begun.elapsed().as_secs_f64();
     assert_eq!((at("moved/"), at("Record/")), (segments + 1, 0));
-    let most = service.memory("VmHWM").unwrap_or(0);
-    (seconds, most.saturating_sub(idle))
+    Moved {
+        seconds,
+        memory: most().saturating_sub(idle),
+        later: most() - early,
+    }
 }
 
 /// Seconds that a bare client takes for the same requests.

@@ -1,4 +1,4 @@
-//! Tells whether a recording would be moved over a part of itself.
+//! Tells whether a part of a recording would be moved over another one.
 //!
 //! That takes all moves together, of which a long recording has too many to be held at once:
 //! each place is kept as a number of 8 bytes that stands for it. Two places have the same one
@@ -28,10 +28,13 @@ impl Crossing {
         }
     }
 
-    /// Whether an object goes to where another one is.
+    /// Whether an object goes to where another one is, or goes, too.
     pub(super) fn exists(mut self) -> bool {
         self.at.sort_unstable();
-        self.to.iter().any(|to| self.at.binary_search(to).is_ok())
+        self.to.sort_unstable();
+        let goes = |to: &[u64]| to[0] == to[1];
+        let is = |to: &u64| self.at.binary_search(to).is_ok();
+        self.to.windows(2).any(goes) || self.to.iter().any(is)
     }
 
     fn mark(&self, place: &Place) -> u64 {
