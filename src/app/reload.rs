@@ -170,6 +170,8 @@ impl Parts {
         // In this order: a task that is claimed from a new lane finds what it needs.
         self.present.replace(ready.in_force);
         self.lanes.replace(ready.lanes, states);
+        // A lane that changes just now is shown as it stands then, not as it stood before.
+        let _turn = self.lanes.turn().await;
         self.metrics.lanes(&self.lanes.states());
         Ok(rules)
     }

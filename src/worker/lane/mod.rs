@@ -220,9 +220,9 @@ impl Lanes {
         }
     }
 
-    /// The turn to change how a lane stands here and in the store. It spans calls of the
-    /// store alone.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+    /// The turn to change how a lane stands here and in the store, or to tell of all of them. It
+    /// spans calls of the store alone.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
