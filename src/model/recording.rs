@@ -43,6 +43,17 @@ impl Place {
     pub fn is_playlist(&self) -> bool {
         self.extension().eq_ignore_ascii_case("m3u8")
     }
+
+    /// Sixteen bytes that stand for it: no two places have the same.
+    pub fn digest(&self) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        hash.update((self.bucket.len() as u64).to_be_bytes());
+        hash.update(&self.bucket);
+        hash.update(&self.key);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        bytes
+    }
 }
 
 impl fmt::Display for Place {
@@ -59,13 +70,7 @@ pub struct RecordingId([u8; 16]);
 impl RecordingId {
     /// The recording that a callback named at `named`.
     pub fn of(named: &Place) -> Self {
-        let mut hash = Sha256::new();
-        hash.update((named.bucket.len() as u64).to_be_bytes());
-        hash.update(&named.bucket);
-        hash.update(&named.key);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize()[..16]);
-        Self(bytes)
+        Self(named.digest())
     }
 
     /// The id with these bytes, as read back from the store.
