@@ -1,5 +1,6 @@
 //! `aftertake serve`: the flags of the service, put together into its settings.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -152,9 +153,12 @@ pub(super) fn read_token(path: &Path) -> Result<String, Stop> {
         .map_err(|error| Stop::new(Exit::NoInput, error))
 }
 
-/// The runtime of the service and of the demo.
+/// The runtime of the service and of the demo. The store's writer is a thread of its own: with
+/// one for every processor beside it they take turns, and wake each other for every task.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((processors - 1).max(1))
         .enable_all()
         .build();
     runtime
