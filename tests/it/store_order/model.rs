@@ -257,6 +257,9 @@ impl Model {
                 self.journal(&claim, MovePhase::Undone).await;
             }
             How::Advance(hold) => {
+                // A step that has ended has left nothing half moved, or a person who cancels
+                // the dead task would have it run once more.
+                self.journal(&claim, MovePhase::Undone).await;
                 settlement.next = Some(NextStep {
                     step: claim.task().step + 1,
                     lane: bucket(),
