@@ -5,6 +5,7 @@
 //! random number. Times and jitter come in as arguments. Every other module may
 //! import this one; it imports none of ours.
 
+pub mod address;
 pub mod attempt;
 pub mod breaker;
 pub mod bucket;

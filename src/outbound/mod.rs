@@ -3,7 +3,6 @@
 //! Knows destinations and bytes; nothing of rules, tasks or recordings. Texts name a
 //! URL by its [`origin`] only: paths and queries of webhooks are secrets.
 
-mod address;
 mod client;
 mod connect;
 mod failure;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use url::{Host, Url};
+use url::Url;
 
-use super::address::special;
+use crate::model::address::{special, special_host};
 
 /// A destination that leads where it may not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,13 +23,11 @@ pub(super) struct Refused {
     what: &'static str,
 }
 
-/// Refuses a URL whose host is itself an address that is not public. Unusual
-/// spellings, such as `0x7f.1`, were made usual when the URL was parsed.
+/// Refuses a URL whose host is itself an address that is not public.
 pub(super) fn check_literal(url: &Url) -> Result<(), Refused> {
-    match url.host() {
-        Some(Host::Ipv4(address)) => check(address.into()),
-        Some(Host::Ipv6(address)) => check(address.into()),
-        Some(Host::Domain(_)) | None => Ok(()),
+    match special_host(url) {
+        Some((address, what)) => Err(Refused { address, what }),
+        None => Ok(()),
     }
 }
 

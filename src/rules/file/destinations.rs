@@ -6,10 +6,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
+use url::Host;
 
 use super::load::Loading;
 use super::scalar::{Count, HeaderName, Plain, RateText, Status, Timeout, WebUrl};
 use super::shape::{At, Later, OneOrMany, Table};
+use crate::model::address::special_host;
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::rules::template::Scope;
 
@@ -101,6 +103,10 @@ impl Loading<'_> {
         let raw = self.read(destination)?;
         let before = self.problems.len();
         self.refuse_credentials(&raw.url);
+        let allow_private = raw.allow_private.unwrap_or(false);
+        if !allow_private {
+            self.warn_of_private(&raw.url);
+        }
         let format = raw.format.unwrap_or_default();
         let secrets = self.signing_secrets(format, &raw.secret.unwrap_or_default().0);
         if format.is_chat() {
@@ -121,7 +127,7 @@ impl Loading<'_> {
             timeout: raw.timeout.map_or(TIMEOUT, |Timeout(timeout)| timeout),
             concurrency: raw.concurrency.map_or(CONCURRENCY, |Count(count)| count),
             rate: raw.rate.map(|RateText(rate)| rate),
-            allow_private: raw.allow_private.unwrap_or(false),
+            allow_private,
             headers,
             format,
             text,
@@ -143,6 +149,23 @@ impl Loading<'_> {
                 help,
             );
         }
+    }
+
+    /// Only a warning: the address is often the environment's, and another where it is served.
+    fn warn_of_private(&mut self, url: &At<WebUrl>) {
+        let what = match url.value.0.host() {
+            // By definition (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>).
+            Some(Host::Domain("localhost")) => "loopback",
+            _ => match special_host(&url.value.0) {
+                Some((_, what)) => what,
+                None => return,
+            },
+        };
+        let message = format!(
+            "this leads to an address that is not public ({what}), where nothing is sent unless the destination says \
+             `allow_private: true`"
+        );
+        self.warn(url.at, message);
     }
 
     fn fixed_headers(&mut self, rows: Vec<(At<String>, At<Plain>)>) -> Vec<(String, SecretString)> {

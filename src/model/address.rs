@@ -6,12 +6,24 @@
 //! <https://www.iana.org/assignments/iana-ipv4-special-registry> and
 //! <https://www.iana.org/assignments/iana-ipv6-special-registry>.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use url::{Host, Url};
+
+/// The address that the URL names as its host and what it is, when it is not one of the public
+/// internet. Unusual spellings, such as `0x7f.1`, were made usual when the URL was parsed.
+pub fn special_host(url: &Url) -> Option<(IpAddr, &'static str)> {
+    let address = match url.host()? {
+        Host::Ipv4(address) => IpAddr::from(address),
+        Host::Ipv6(address) => IpAddr::from(address),
+        Host::Domain(_) => return None,
+    };
+    Some((address, special(address)?))
+}
 
 /// What the address is, when it is not one of the public internet.
-pub(super) fn special(address: IpAddr) -> Option<&'static str> {
+pub fn special(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => special_v4(address),
         IpAddr::V6(address) => special_v6(address),
