@@ -78,7 +78,10 @@ impl Service {
             .exchange(token)
             .await
             .map_err(reqwest::Error::without_url)
-            .with_context(|| format!("ask {}", self.shown()))
+            .with_context(|| {
+                let help = "is the service running, and is this its --admin-listen? Name another with --admin";
+                format!("{} does not answer; {help}", self.shown())
+            })
             .map_err(|error| Stop::new(Exit::Unavailable, error))?;
         if status == StatusCode::UNAUTHORIZED {
             let help = "asks for another token: give it with --admin-token-file FILE";

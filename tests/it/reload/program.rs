@@ -169,7 +169,9 @@ fn status_of_a_service_that_cannot_be_asked_says_why() {
     assert_eq!(gone.status.code(), Some(69));
     let said = String::from_utf8(gone.stderr).unwrap();
     assert!(
-        said.starts_with(&format!("error: ask http://{admin}: ")),
+        said.starts_with(&format!(
+            "error: http://{admin} does not answer; is the service running"
+        )),
         "{said}"
     );
 }
