@@ -197,3 +197,29 @@ async fn destination_that_is_not_there_is_told() {
         "{detail}"
     );
 }
+
+#[test]
+fn folder_that_is_not_there_is_no_fault_and_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "buckets: { b: { store: folder, path: recordings } }\n\
+                 rules: [{ name: r, steps: [{ tag: by_room }] }]\n";
+    std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
+    let examine = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
+        let ran = command
+            .args(["doctor", "--json"])
+            .current_dir(folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+        serde_json::from_slice::<Value>(&ran.stdout).unwrap()
+    };
+    let found = examine();
+    assert!(
+        detail(&found, "folder").contains("recordings is not there"),
+        "{found}"
+    );
+    std::fs::create_dir(folder.path().join("recordings")).unwrap();
+    assert_eq!(checks(&examine()), [("list", true), ("layout", true)]);
+}

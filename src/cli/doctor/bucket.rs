@@ -1,6 +1,7 @@
 //! Whether a bucket can be used as the rules file says: real requests, one after another.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Check, Outcome};
@@ -19,7 +20,9 @@ pub(super) async fn examine(bucket: &Bucket, write: bool) -> Vec<Check> {
     match &bucket.store {
         BucketStore::Folder { path } => {
             let stores = folder::open([(bucket.name.clone(), path.clone())].into());
-            examine_store(bucket, &stores[&bucket.name], write).await
+            let mut checks = Vec::from_iter(absence(path));
+            checks.extend(examine_store(bucket, &stores[&bucket.name], write).await);
+            checks
         }
         BucketStore::Obs(obs) => match ObsStore::new(bucket, obs) {
             Ok(store) => {
@@ -30,6 +33,18 @@ pub(super) async fn examine(bucket: &Bucket, write: bool) -> Vec<Check> {
             Err(failure) => vec![Check::failed("settings", &failure)],
         },
     }
+}
+
+/// A folder that is not there is an empty bucket; one with another path or a disk that is not
+/// mounted looks the same.
+fn absence(path: &Path) -> Option<Check> {
+    let detail = || {
+        let path = path.display();
+        format!(
+            "{path} is not there: it is made by the first write; if it should hold recordings, its path is wrong"
+        )
+    };
+    (!path.exists()).then(|| Check::passed("folder", detail()))
 }
 
 fn clock_check(ahead: Option<chrono::Duration>) -> Option<Check> {

@@ -1,5 +1,6 @@
 //! `callbacks:` who may call.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -9,6 +10,10 @@ use serde::Deserialize;
 use super::load::Loading;
 use super::scalar::Timeout;
 use super::shape::{At, Later, OneOrMany};
+
+/// How long the console's "Private Key" may be
+/// (<https://support.huaweicloud.com/intl/en-us/usermanual-rtc/rtc_04_0007.html>).
+const KEY_LENGTH: RangeInclusive<usize> = 32..=64;
 
 /// Who may call.
 #[derive(Debug, Clone)]
@@ -62,6 +67,14 @@ impl Loading<'_> {
             .filter_map(|key| self.secret(key, "the key"))
             .map(SecretString::from)
             .collect();
+        for key in texts
+            .iter()
+            .filter(|key| !KEY_LENGTH.contains(&key.value.len()))
+        {
+            let message =
+                "no callback can be signed with this key: SparkRTC's have 32 to 64 characters";
+            self.warn(key.at, message);
+        }
         let default = if texts.is_empty() {
             Unsigned::Accept
         } else {
