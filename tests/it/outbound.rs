@@ -282,6 +282,26 @@ async fn proxy_of_the_destination_is_used() {
     );
 }
 
+#[tokio::test]
+async fn proxy_is_not_asked_for_a_private_address_but_looks_names_up_itself() {
+    let proxy = Sink::start([Reply::status(200)]).await;
+    let sent = async |url: &str| {
+        let url: Url = url.parse().unwrap();
+        send(&Destination {
+            allow_private: false,
+            proxy: Some(proxy.url("/")),
+            ..destination(&url)
+        })
+        .await
+    };
+    let failure = sent("http://10.0.0.1/hooks").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Forbidden);
+    assert!(sent("http://localhost/hooks").await.is_ok());
+    let asked = proxy.received(1).await;
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].target, "http://localhost/hooks");
+}
+
 #[test]
 fn proxy_of_the_environment_is_not_used() {
     // In a process of its own, as the environment of this one is everybody's.

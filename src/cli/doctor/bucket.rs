@@ -38,13 +38,15 @@ pub(super) async fn examine(bucket: &Bucket, write: bool) -> Vec<Check> {
 /// A folder that is not there is an empty bucket; one with another path or a disk that is not
 /// mounted looks the same.
 fn absence(path: &Path) -> Option<Check> {
-    let detail = || {
-        let path = path.display();
-        format!(
-            "{path} is not there: it is made by the first write; if it should hold recordings, its path is wrong"
-        )
+    let Ok(false) = path.try_exists() else {
+        return None;
     };
-    (!path.exists()).then(|| Check::passed("folder", detail()))
+    let detail = format!(
+        "{} is not there: it is made by the first write; if it should hold recordings, its path is wrong or its \
+         disk not mounted",
+        path.display(),
+    );
+    Some(Check::passed("folder", detail))
 }
 
 fn clock_check(ahead: Option<chrono::Duration>) -> Option<Check> {

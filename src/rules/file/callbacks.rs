@@ -11,7 +11,7 @@ use super::load::Loading;
 use super::scalar::Timeout;
 use super::shape::{At, Later, OneOrMany};
 
-/// How long the console's "Private Key" may be
+/// How many characters the console's "Private Key" has
 /// (<https://support.huaweicloud.com/intl/en-us/usermanual-rtc/rtc_04_0007.html>).
 const KEY_LENGTH: RangeInclusive<usize> = 32..=64;
 
@@ -49,7 +49,7 @@ pub(crate) struct Raw {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "SparkRtcCallbacks")]
 pub(crate) struct RawSparkRtc {
-    /// The console's "Private Key"; several while rotating. Left out: unsigned callbacks are accepted.
+    /// The console's "Private Key", 32 to 64 characters; several while rotating. Left out: unsigned callbacks are accepted.
     keys: Option<OneOrMany<At<String>>>,
     /// What happens to callbacks without a signature: `refuse` (the default once keys exist) or `accept`.
     unsigned: Option<At<Unsigned>>,
@@ -67,13 +67,8 @@ impl Loading<'_> {
             .filter_map(|key| self.secret(key, "the key"))
             .map(SecretString::from)
             .collect();
-        for key in texts
-            .iter()
-            .filter(|key| !KEY_LENGTH.contains(&key.value.len()))
-        {
-            let message =
-                "no callback can be signed with this key: SparkRTC's have 32 to 64 characters";
-            self.warn(key.at, message);
+        for key in &texts {
+            self.warn_of_length(key);
         }
         let default = if texts.is_empty() {
             Unsigned::Accept
@@ -107,5 +102,13 @@ impl Loading<'_> {
             unsigned,
             max_age,
         })
+    }
+
+    /// Only a warning: a document says so, not the callbacks.
+    fn warn_of_length(&mut self, key: &At<String>) {
+        if !KEY_LENGTH.contains(&key.value.chars().count()) {
+            let message = "the console's \"Private Key\" has 32 to 64 characters, and this key has not; compare them";
+            self.warn(key.at, message);
+        }
     }
 }

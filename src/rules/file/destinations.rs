@@ -105,7 +105,7 @@ impl Loading<'_> {
         self.refuse_credentials(&raw.url);
         let allow_private = raw.allow_private.unwrap_or(false);
         if !allow_private {
-            self.warn_of_private(&raw.url);
+            self.warn_of_private(&raw.url, raw.proxy.is_some());
         }
         let format = raw.format.unwrap_or_default();
         let secrets = self.signing_secrets(format, &raw.secret.unwrap_or_default().0);
@@ -152,20 +152,20 @@ impl Loading<'_> {
     }
 
     /// Only a warning: the address is often the environment's, and another where it is served.
-    fn warn_of_private(&mut self, url: &At<WebUrl>) {
+    fn warn_of_private(&mut self, url: &At<WebUrl>, by_proxy: bool) {
         let what = match url.value.0.host() {
-            // By definition (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>).
-            Some(Host::Domain("localhost")) => "loopback",
-            _ => match special_host(&url.value.0) {
-                Some((_, what)) => what,
-                None => return,
-            },
+            // By definition (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>); a proxy
+            // looks names up itself.
+            Some(Host::Domain("localhost")) if !by_proxy => Some("loopback"),
+            _ => special_host(&url.value.0).map(|(_, what)| what),
         };
-        let message = format!(
-            "this leads to an address that is not public ({what}), where nothing is sent unless the destination says \
-             `allow_private: true`"
-        );
-        self.warn(url.at, message);
+        if let Some(what) = what {
+            let message = format!(
+                "this leads to an address that is not public ({what}), where nothing is sent unless the destination \
+                 says `allow_private: true`"
+            );
+            self.warn(url.at, message);
+        }
     }
 
     fn fixed_headers(&mut self, rows: Vec<(At<String>, At<Plain>)>) -> Vec<(String, SecretString)> {
