@@ -7,6 +7,7 @@ mod callback;
 mod cli;
 mod contrib;
 mod doctor;
+mod fake_obs;
 mod folder;
 mod formats;
 mod fuzz;

@@ -41,6 +41,12 @@ fn result(root: &str, etag: &str) -> Reply {
 }
 
 pub(super) fn copy(world: &mut World, request: &Recorded) -> Outcome {
+    let copied = read(world, request)?;
+    Ok(write(world, request, copied))
+}
+
+/// The object that the copy is going to be.
+pub(super) fn read(world: &mut World, request: &Recorded) -> Result<Object, (u16, &'static str)> {
     if !request.body.is_empty() {
         return Err((400, "UnexpectedContent"));
     }
@@ -49,12 +55,15 @@ pub(super) fn copy(world: &mut World, request: &Recorded) -> Outcome {
         return Err((400, "EntityTooLarge"));
     }
     let mut copied = described(
-        bucket(world, request).kind,
+        bucket(world, request),
         request,
         Object::of(source.content.clone()),
     )?;
-    if request.header("x-obs-metadata-directive") != Some("REPLACE") {
-        copied.headers.clone_from(&source.headers);
+    match request.header("x-obs-metadata-directive") {
+        Some("REPLACE") => {}
+        None | Some("COPY") if is_onto_itself(request) => return Err((400, "InvalidRequest")),
+        None | Some("COPY") => copied.describe_as(&source),
+        Some(_) => return Err((400, "InvalidArgument")),
     }
     if request.header("x-obs-tagging-directive") == Some("COPY") {
         if !kind.has_tags() || !bucket(world, request).kind.has_tags() {
@@ -62,9 +71,17 @@ pub(super) fn copy(world: &mut World, request: &Recorded) -> Outcome {
         }
         copied.tags = source.tags;
     }
-    let reply = result("CopyObjectResult", &copied.etag);
-    world.put(&request.bucket, &request.key, copied);
-    Ok(reply)
+    Ok(copied)
+}
+
+fn is_onto_itself(request: &Recorded) -> bool {
+    let named = request.header("x-obs-copy-source").unwrap_or_default();
+    decode(named) == format!("/{}/{}", request.bucket, request.key)
+}
+
+pub(super) fn write(world: &mut World, request: &Recorded, copied: Object) -> Reply {
+    let etag = world.store(&request.bucket, &request.key, copied);
+    result("CopyObjectResult", &etag)
 }
 
 pub(super) fn list_uploads(world: &mut World, request: &Recorded) -> Reply {
@@ -109,7 +126,7 @@ pub(super) fn initiate(world: &mut World, request: &Recorded) -> Outcome {
     world.uploads += 1;
     let id = format!("{:010X}", world.uploads);
     let bucket = bucket(world, request);
-    let mut object = described(bucket.kind, request, Object::text(""))?;
+    let mut object = described(bucket, request, Object::text(""))?;
     object.upload_id = Some(id.clone());
     let upload = Upload {
         key: request.key.clone(),
@@ -135,6 +152,15 @@ fn upload<'a>(
 }
 
 pub(super) fn copy_part(world: &mut World, request: &Recorded) -> Outcome {
+    let part = read_part(world, request)?;
+    add_part(world, request, part)
+}
+
+/// The bytes of the source that the part is going to be.
+pub(super) fn read_part(
+    world: &mut World,
+    request: &Recorded,
+) -> Result<Part, (u16, &'static str)> {
     let (_, source) = source(world, request)?;
     let range = request
         .header("x-obs-copy-source-range")
@@ -147,16 +173,23 @@ pub(super) fn copy_part(world: &mut World, request: &Recorded) -> Outcome {
     if last >= source.content.size() {
         return Err((400, "InvalidRange"));
     }
-    let etag = md5_hex(format!("{}:{range}", source.etag).as_bytes());
-    let part = Part {
+    upload(world, request)?;
+    Ok(Part {
+        etag: md5_hex(format!("{}:{range}", source.etag).as_bytes()),
         content: source.content,
         first,
         last,
-        etag: etag.clone(),
-    };
+    })
+}
+
+pub(super) fn add_part(world: &mut World, request: &Recorded, mut part: Part) -> Outcome {
+    if upload(world, request)?.object.is_encrypted() {
+        part.etag = world.new_etag();
+    }
+    let reply = result("CopyPartResult", &part.etag);
     let number = request.value("partNumber").unwrap().parse().unwrap();
     upload(world, request)?.parts.insert(number, part);
-    Ok(result("CopyPartResult", &etag))
+    Ok(reply)
 }
 
 pub(super) fn complete(world: &mut World, request: &Recorded) -> Outcome {
@@ -173,8 +206,8 @@ pub(super) fn complete(world: &mut World, request: &Recorded) -> Outcome {
     let mut object = upload.object.clone();
     object.content = joined(&parts).ok_or((400, "InvalidPartOrder"))?;
     object.etag = format!("{}-{}", md5_hex(etags.concat().as_bytes()), parts.len());
-    let reply = result("CompleteMultipartUploadResult", &object.etag);
-    world.put(&request.bucket, &request.key, object);
+    let etag = world.store(&request.bucket, &request.key, object);
+    let reply = result("CompleteMultipartUploadResult", &etag);
     let id = request.value("uploadId").unwrap();
     bucket(world, request).uploads.remove(id);
     Ok(reply)

@@ -7,6 +7,18 @@ use tokio::sync::Semaphore;
 
 use super::request::Recorded;
 
+/// What OBS answers when it refuses, by status.
+const REFUSALS: [(u16, &str); 8] = [
+    (400, "InvalidRequest"),
+    (403, "AccessDenied"),
+    (404, "NoSuchKey"),
+    (405, "MethodNotAllowed"),
+    (409, "OperationAborted"),
+    (412, "PreconditionFailed"),
+    (500, "InternalError"),
+    (503, "ServiceUnavailable"),
+];
+
 /// What happens to a request instead of its answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
@@ -16,8 +28,16 @@ pub(crate) enum Fault {
     RefuseAfter(u16, &'static str),
     /// Not carried out; 200 with an error document.
     ErrorInside(&'static str),
+    /// Carried out; 200 with an error document.
+    ErrorInsideAfter(&'static str),
     /// Not carried out; 200 with an empty body.
     NothingInside,
+    /// Carried out; 200 with an empty body.
+    NothingInsideAfter,
+    /// Not carried out; the page of a proxy on the way, with this status.
+    Page(u16),
+    /// Carried out; then the page of a proxy on the way, with this status.
+    PageAfter(u16),
     /// Not carried out; the connection closes.
     DropBefore,
     /// Carried out; the connection closes.
@@ -40,6 +60,23 @@ pub(crate) enum Fault {
     Hold(Gate),
     /// Carried out; answered when the gate opens.
     HoldAfter(Gate),
+    /// Begun at once, with what is there now; takes effect and is answered when the gate
+    /// opens, also when the client is gone by then.
+    Slow(Gate),
+    /// Accepted, and answered as if it were lost; carried out when the test says so, also
+    /// when the client is gone by then.
+    Late(Lost),
+}
+
+/// What the client gets of a request that is carried out late.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lost {
+    /// The connection closes.
+    Dropped,
+    /// No answer ever.
+    Silent,
+    /// An error document with this status and code.
+    Refused(u16, &'static str),
 }
 
 /// Holds requests back until the test opens it.
@@ -80,14 +117,34 @@ pub(super) struct Planned {
     wanted: Box<dyn Fn(&Recorded) -> bool + Send>,
     fault: Fault,
     once: bool,
+    /// Requests that it lets pass first.
+    passes: usize,
 }
 
 impl Fault {
+    /// Every answer that OBS or a proxy on the way can give, with the effect and without,
+    /// and none at all.
+    pub(crate) fn every_answer() -> Vec<Self> {
+        let refused = REFUSALS.map(|(status, code)| Self::Refuse(status, code));
+        let after = REFUSALS.map(|(status, code)| Self::RefuseAfter(status, code));
+        let others = [
+            Self::Page(403),
+            Self::PageAfter(502),
+            Self::DropBefore,
+            Self::DropAfter,
+            Self::ErrorInside("InternalError"),
+            Self::ErrorInsideAfter("InternalError"),
+            Self::NothingInside,
+            Self::NothingInsideAfter,
+        ];
+        refused.into_iter().chain(after).chain(others).collect()
+    }
+
     /// Whether nothing but a client's own clock ends the request.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(
             self,
-            Self::SilentBefore | Self::SilentAfter | Self::StallAnswer
+            Self::SilentBefore | Self::SilentAfter | Self::StallAnswer | Self::Late(Lost::Silent)
         )
     }
 }
@@ -98,7 +155,14 @@ impl Planned {
             wanted: Box::new(wanted),
             fault,
             once: true,
+            passes: 0,
         }
+    }
+
+    /// Strikes the request after so many that are wanted, too.
+    pub(super) fn after(mut self, passes: usize) -> Self {
+        self.passes = passes;
+        self
     }
 
     pub(super) fn always(
@@ -113,11 +177,20 @@ impl Planned {
 
     /// Takes the first fault that strikes this request.
     pub(super) fn take(planned: &mut Vec<Self>, request: &Recorded) -> Option<Fault> {
-        let place = planned.iter().position(|one| (one.wanted)(request))?;
+        let place = planned.iter_mut().position(|one| one.strikes(request))?;
         if planned[place].once {
             Some(planned.remove(place).fault)
         } else {
             Some(planned[place].fault.clone())
         }
+    }
+
+    fn strikes(&mut self, request: &Recorded) -> bool {
+        if !(self.wanted)(request) {
+            return false;
+        }
+        let strikes = self.passes == 0;
+        self.passes = self.passes.saturating_sub(1);
+        strikes
     }
 }

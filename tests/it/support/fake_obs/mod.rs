@@ -4,6 +4,9 @@
 //! Strict where OBS is: unknown query parameters, missing lengths and digests, wrong
 //! dates and unencoded paths are refused. Requests are numbered from 0 and remembered;
 //! faults strike chosen ones. Shares no code with the client under test.
+//!
+//! Hostile where OBS may be: what is encrypted gets a new ETag with every write, copies can
+//! take time and go on without their client, and effects can come long after their answer.
 
 mod copying;
 mod fault;
@@ -12,6 +15,7 @@ mod operations;
 mod request;
 mod serve;
 mod signature;
+mod trouble;
 mod world;
 mod xml;
 
@@ -21,11 +25,13 @@ use std::time::Duration;
 
 use aftertake::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits, Timeouts};
 use aftertake::object::obs::ObsStore;
+use http::Method;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::fault::Planned;
-pub(crate) use self::fault::{Fault, Gate};
+pub(crate) use self::fault::{Fault, Gate, Lost};
+use self::operations::{Effect, Outcome};
 pub(crate) use self::request::Recorded;
 pub(crate) use self::world::{Content, Grant, Kind, Object, World};
 use super::in_time;
@@ -43,6 +49,7 @@ pub(crate) const IMPATIENT: Timeouts = Timeouts {
 };
 
 type Hook = Box<dyn Fn(&World) + Send>;
+type CopyTime = Arc<dyn Fn(&Recorded) -> Duration + Send + Sync>;
 
 /// A running server. Stops when dropped.
 pub(crate) struct FakeObs {
@@ -67,9 +74,32 @@ struct State {
     token: bool,
     /// How long every request takes at least.
     pace: Duration,
+    /// How long a copy takes.
+    copy_time: Option<CopyTime>,
+    /// Requests that were accepted and are to be carried out later, the oldest first.
+    late: Vec<(Recorded, Effect)>,
     /// Requests under way, and the most of them so far.
     under_way: usize,
     most: usize,
+}
+
+impl State {
+    /// Has a request take effect, and shows the world to the hook.
+    fn change(
+        &mut self,
+        request: &Recorded,
+        effect: impl FnOnce(&mut World) -> Outcome,
+    ) -> Outcome {
+        let before = self.before.is_some().then(|| self.world.clone());
+        let outcome = effect(&mut self.world);
+        if outcome.is_ok() && !matches!(request.method, Method::GET | Method::HEAD) {
+            self.before = before;
+            if let Some(hook) = &self.hook {
+                hook(&self.world);
+            }
+        }
+        outcome
+    }
 }
 
 impl FakeObs {
@@ -85,6 +115,8 @@ impl FakeObs {
             ahead_ms: 0,
             token: false,
             pace: Duration::ZERO,
+            copy_time: None,
+            late: Vec::new(),
             under_way: 0,
             most: 0,
         }));
@@ -123,38 +155,6 @@ impl FakeObs {
     /// Called after every mutation by a request, before it is answered.
     pub(crate) fn after_every_mutation(&self, hook: impl Fn(&World) + Send + 'static) {
         self.state().hook = Some(Box::new(hook));
-    }
-
-    /// Strikes the request `offset` requests from now; 0 is the next one.
-    pub(crate) fn strike(&self, offset: usize, fault: Fault) {
-        let mut state = self.state();
-        let number = state.requests.len() + offset;
-        state
-            .faults
-            .push(Planned::new(move |request| request.number == number, fault));
-    }
-
-    /// Strikes the first request that is so.
-    pub(crate) fn strike_first(
-        &self,
-        wanted: impl Fn(&Recorded) -> bool + Send + 'static,
-        fault: Fault,
-    ) {
-        self.state().faults.push(Planned::new(wanted, fault));
-    }
-
-    /// Strikes every request that is so.
-    pub(crate) fn strike_every(
-        &self,
-        wanted: impl Fn(&Recorded) -> bool + Send + 'static,
-        fault: Fault,
-    ) {
-        self.state().faults.push(Planned::always(wanted, fault));
-    }
-
-    /// No more faults.
-    pub(crate) fn calm(&self) {
-        self.state().faults.clear();
     }
 
     /// Waits until there was a request that is so.

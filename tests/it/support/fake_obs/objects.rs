@@ -7,7 +7,7 @@ use http::Method;
 
 use super::operations::{Outcome, Reply};
 use super::request::Recorded;
-use super::world::{Content, FakeBucket, Kind, OWNER, Object, World};
+use super::world::{Content, ENCRYPTION, FakeBucket, Kind, OWNER, Object, World};
 use super::xml;
 
 /// Headers that are stored with an object.
@@ -99,15 +99,14 @@ pub(super) fn get(world: &mut World, request: &Recorded) -> Outcome {
 
 pub(super) fn put(world: &mut World, request: &Recorded) -> Outcome {
     let content = Content::Bytes(request.body.clone());
-    let object = described(bucket(world, request).kind, request, Object::of(content))?;
-    let reply = Reply::status(200).header("etag", &format!("\"{}\"", object.etag));
-    world.put(&request.bucket, &request.key, object);
-    Ok(reply)
+    let object = described(bucket(world, request), request, Object::of(content))?;
+    let etag = world.store(&request.bucket, &request.key, object);
+    Ok(Reply::status(200).header("etag", &format!("\"{etag}\"")))
 }
 
 /// The object with what the request's headers say of it.
 pub(super) fn described(
-    kind: Kind,
+    bucket: &FakeBucket,
     request: &Recorded,
     mut object: Object,
 ) -> Result<Object, (u16, &'static str)> {
@@ -116,16 +115,19 @@ pub(super) fn described(
             || name.starts_with("x-obs-server-side-encryption")
             || name.starts_with("x-obs-tagging")
     };
-    if kind.is_file_system() && request.headers.keys().any(|name| foreign(name.as_str())) {
+    if bucket.kind.is_file_system() && request.headers.keys().any(|name| foreign(name.as_str())) {
         return Err((405, "FsNotSupport"));
     }
     for (name, value) in &request.headers {
         let name = name.as_str();
-        if KEPT.contains(&name) || name.starts_with("x-obs-meta-") {
+        if KEPT.contains(&name) || ENCRYPTION.contains(&name) || name.starts_with("x-obs-meta-") {
             object
                 .headers
                 .insert(name.to_owned(), value.to_str().unwrap().to_owned());
         }
+    }
+    if bucket.encrypts && !object.is_encrypted() {
+        object = object.encrypted();
     }
     if let Some(class) = request.header("x-obs-storage-class") {
         class.clone_into(&mut object.storage_class);

@@ -40,12 +40,45 @@ impl Reply {
     }
 }
 
+/// What an accepted request does to the world in the end.
+pub(super) type Effect = Box<dyn FnOnce(&mut World) -> Outcome + Send>;
+
 /// Carries out a request whose signature is right.
 pub(super) fn carry_out(world: &mut World, request: &Recorded) -> Outcome {
-    check_frame(request)?;
-    if !world.buckets.contains_key(&request.bucket) {
-        return Err((404, "NoSuchBucket"));
+    check(world, request)?;
+    act(world, request)
+}
+
+/// Accepts a request whose signature is right, to carry it out later. A copy reads its
+/// source now; everything else meets the world as it is then.
+pub(super) fn accept(world: &mut World, request: &Recorded) -> Result<Effect, (u16, &'static str)> {
+    check(world, request)?;
+    let request = request.clone();
+    if !request.is_copy() {
+        return Ok(Box::new(move |world| act(world, &request)));
     }
+    if request.has("partNumber") {
+        let part = copying::read_part(world, &request)?;
+        return Ok(Box::new(move |world| {
+            copying::add_part(world, &request, part)
+        }));
+    }
+    let copied = copying::read(world, &request)?;
+    Ok(Box::new(move |world| {
+        Ok(copying::write(world, &request, copied))
+    }))
+}
+
+fn check(world: &World, request: &Recorded) -> Result<(), (u16, &'static str)> {
+    check_frame(request)?;
+    if world.buckets.contains_key(&request.bucket) {
+        Ok(())
+    } else {
+        Err((404, "NoSuchBucket"))
+    }
+}
+
+fn act(world: &mut World, request: &Recorded) -> Outcome {
     let on_bucket = request.key.is_empty();
     match (&request.method, on_bucket, subresource(request)?) {
         (&Method::HEAD, true, "") => Ok(objects::head_bucket(world, request)),
@@ -55,9 +88,7 @@ pub(super) fn carry_out(world: &mut World, request: &Recorded) -> Outcome {
         (&Method::HEAD, false, "") => objects::head(world, request),
         (&Method::GET, false, "") => objects::get(world, request),
         (&Method::DELETE, false, "") => Ok(objects::delete(world, request)),
-        (&Method::PUT, false, "") if request.header("x-obs-copy-source").is_some() => {
-            copying::copy(world, request)
-        }
+        (&Method::PUT, false, "") if request.is_copy() => copying::copy(world, request),
         (&Method::PUT, false, "") => objects::put(world, request),
         (&Method::GET, false, "acl") => objects::get_acl(world, request),
         (&Method::PUT, false, "acl") => objects::put_acl(world, request),

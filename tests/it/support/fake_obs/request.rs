@@ -55,6 +55,11 @@ impl Recorded {
         Some(self.headers.get(name)?.to_str().unwrap())
     }
 
+    /// Whether it copies, an object or a part of one.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.method == Method::PUT && self.headers.contains_key("x-obs-copy-source")
+    }
+
     /// In one line: `PUT b/k?partNumber=1&uploadId`; ids are left out. A copy ends in
     /// ` (copy)`.
     pub(crate) fn line(&self) -> String {
@@ -67,11 +72,7 @@ impl Recorded {
             })
             .collect();
         let mark = if query.is_empty() { "" } else { "?" };
-        let copy = if self.headers.contains_key("x-obs-copy-source") {
-            " (copy)"
-        } else {
-            ""
-        };
+        let copy = if self.is_copy() { " (copy)" } else { "" };
         format!(
             "{} {}/{}{mark}{}{copy}",
             self.method,

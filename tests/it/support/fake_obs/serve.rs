@@ -5,6 +5,7 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aftertake::clock;
 use bytes::Bytes;
@@ -18,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::fault::{Fault, Planned};
-use super::operations::{self, Outcome, Reply};
+use super::fault::{Fault, Lost, Planned};
+use super::operations::{self, Effect, Outcome, Reply};
 use super::request::Recorded;
 use super::{State, signature, xml};
 
@@ -81,6 +82,7 @@ async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Respon
         Some(Fault::Refuse(status, code)) => Err((*status, *code)),
         Some(Fault::ErrorInside(code)) => Ok(Reply::document(200, error(&request, code))),
         Some(Fault::NothingInside) => Ok(Reply::status(200)),
+        Some(Fault::Page(status)) => Ok(page(*status)),
         Some(Fault::Redirect(location)) => Ok(Reply::status(307).header("location", location)),
         Some(Fault::Wait(seconds)) => {
             let reply = refusal(&request, 503, "SlowDown");
@@ -95,16 +97,32 @@ async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Respon
             gate.pass().await;
             carry_out(&state, &request)
         }
-        _ => carry_out(&state, &request),
+        Some(Fault::Slow(gate)) => {
+            let gate = gate.clone();
+            take_time(&state, &request, async move { gate.pass().await }).await
+        }
+        Some(Fault::Late(_)) => set_aside(&state, &request),
+        _ => match copy_time(&state, &request) {
+            Some(time) => take_time(&state, &request, tokio::time::sleep(time)).await,
+            None => carry_out(&state, &request),
+        },
     };
     let outcome = match fault {
         Some(Fault::SilentAfter) => pending().await,
         Some(Fault::DropAfter) => return Err(io::Error::other("dropped after")),
         Some(Fault::RefuseAfter(status, code)) => Err((status, code)),
+        Some(Fault::ErrorInsideAfter(code)) => Ok(Reply::document(200, error(&request, code))),
+        Some(Fault::NothingInsideAfter) => Ok(Reply::status(200)),
+        Some(Fault::PageAfter(status)) => Ok(page(status)),
         Some(Fault::HoldAfter(ref gate)) => {
             gate.pass().await;
             outcome
         }
+        Some(Fault::Late(lost)) if outcome.is_ok() => match lost {
+            Lost::Dropped => return Err(io::Error::other("dropped")),
+            Lost::Silent => pending().await,
+            Lost::Refused(status, code) => Err((status, code)),
+        },
         _ => outcome,
     };
     let reply = outcome.unwrap_or_else(|(status, code)| refusal(&request, status, code));
@@ -120,17 +138,46 @@ async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Respon
 
 fn carry_out(state: &Shared, request: &Recorded) -> Outcome {
     let mut state = state.lock().unwrap();
-    let state = &mut *state;
     signature::check(request, state.ahead_ms, state.token)?;
-    let before = state.before.is_some().then(|| state.world.clone());
-    let outcome = operations::carry_out(&mut state.world, request);
-    if outcome.is_ok() && !matches!(request.method, Method::GET | Method::HEAD) {
-        state.before = before;
-        if let Some(hook) = &state.hook {
-            hook(&state.world);
-        }
-    }
-    outcome
+    state.change(request, |world| operations::carry_out(world, request))
+}
+
+fn accept(state: &mut State, request: &Recorded) -> Result<Effect, (u16, &'static str)> {
+    signature::check(request, state.ahead_ms, state.token)?;
+    operations::accept(&mut state.world, request)
+}
+
+fn copy_time(state: &Shared, request: &Recorded) -> Option<Duration> {
+    let time = state.lock().unwrap().copy_time.clone()?;
+    request.is_copy().then(|| time(request))
+}
+
+/// Accepts a request, and carries it out after `time`: on a task of its own, as a server
+/// goes on when its client is gone.
+async fn take_time(
+    state: &Shared,
+    request: &Recorded,
+    time: impl Future<Output = ()> + Send + 'static,
+) -> Outcome {
+    let effect = accept(&mut state.lock().unwrap(), request)?;
+    let (state, request) = (Arc::clone(state), request.clone());
+    let work = tokio::spawn(async move {
+        time.await;
+        state.lock().unwrap().change(&request, effect)
+    });
+    work.await.unwrap()
+}
+
+/// Accepts a request that the test has carried out later.
+fn set_aside(state: &Shared, request: &Recorded) -> Outcome {
+    let arrived = {
+        let mut state = state.lock().unwrap();
+        let effect = accept(&mut state, request)?;
+        state.late.push((request.clone(), effect));
+        state.arrived.clone()
+    };
+    arrived.send_replace(());
+    Ok(Reply::status(202))
 }
 
 fn request_id(request: &Recorded) -> String {
@@ -159,6 +206,16 @@ fn refusal(request: &Recorded, status: u16, code: &str) -> Reply {
         return reply;
     }
     Reply::document(status, error(request, &xml::escape(code)))
+}
+
+/// What a proxy says in OBS's place.
+fn page(status: u16) -> Reply {
+    let body = format!("<html><head><title>{status}</title></head><body>proxy</body></html>");
+    Reply {
+        body: Bytes::from(body),
+        ..Reply::status(status)
+    }
+    .header("content-type", "text/html")
 }
 
 fn frame(reply: &Reply, request: &Recorded, ahead_ms: i64, body: Body) -> Response<Body> {

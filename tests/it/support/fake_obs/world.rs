@@ -10,12 +10,20 @@ use md5::{Digest, Md5};
 /// Whom objects belong to.
 pub(crate) const OWNER: &str = "owner-domain-id";
 
+/// Headers that say how an object is encrypted. No copy takes them over by itself.
+pub(super) const ENCRYPTION: [&str; 2] = [
+    "x-obs-server-side-encryption",
+    "x-obs-server-side-encryption-kms-key-id",
+];
+
 /// All buckets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
     pub(crate) buckets: BTreeMap<String, FakeBucket>,
     /// Upload ids given out so far.
     pub(super) uploads: u32,
+    /// How many times an ETag was given out that says nothing of a content.
+    etags: u32,
     /// Entries of a listing's page; 1,000 unless set.
     pub(crate) page: Option<usize>,
 }
@@ -46,6 +54,8 @@ impl Kind {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeBucket {
     pub(crate) kind: Kind,
+    /// Whether all that is written is encrypted, also when the request does not ask for it.
+    pub(crate) encrypts: bool,
     pub(crate) objects: BTreeMap<String, Object>,
     /// By upload id.
     pub(crate) uploads: BTreeMap<String, Upload>,
@@ -121,7 +131,31 @@ impl World {
         self.bucket(name).kind = kind;
     }
 
-    /// Stores an object.
+    /// Has a bucket encrypt all that is written to it.
+    pub(crate) fn encrypt(&mut self, name: &str) {
+        self.bucket(name).encrypts = true;
+    }
+
+    /// Stores what a request wrote, and answers its ETag. What is encrypted has another one
+    /// than anything else ever had.
+    pub(super) fn store(&mut self, bucket: &str, key: &str, mut object: Object) -> String {
+        if object.is_encrypted() {
+            let by_parts = object.etag.find('-');
+            let by_parts = by_parts.map(|at| object.etag.split_off(at));
+            object.etag = self.new_etag() + &by_parts.unwrap_or_default();
+        }
+        let etag = object.etag.clone();
+        self.put(bucket, key, object);
+        etag
+    }
+
+    /// An ETag that nothing ever had.
+    pub(super) fn new_etag(&mut self) -> String {
+        self.etags += 1;
+        md5_hex(format!("ETag {}", self.etags).as_bytes())
+    }
+
+    /// Stores an object as it is.
     pub(crate) fn put(&mut self, bucket: &str, key: &str, object: Object) {
         self.bucket(bucket).objects.insert(key.to_owned(), object);
     }
@@ -178,6 +212,29 @@ impl Object {
             size,
             seed: "large".to_owned(),
         })
+    }
+
+    /// Encrypted with a key of the customer's. Its ETag is not the MD5 of its content.
+    pub(crate) fn encrypted(mut self) -> Self {
+        let name = |at: usize| ENCRYPTION[at].to_owned();
+        self.headers.insert(name(0), "kms".to_owned());
+        self.headers
+            .insert(name(1), "key-of-the-customer".to_owned());
+        self.etag = md5_hex(format!("encrypted {}", self.etag).as_bytes());
+        self
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.headers.contains_key(ENCRYPTION[0])
+    }
+
+    /// Takes over what a copy takes over by itself of its source's headers.
+    pub(super) fn describe_as(&mut self, source: &Self) {
+        let is_own = |name: &str| ENCRYPTION.contains(&name);
+        self.headers.retain(|name, _| is_own(name));
+        let taken = source.headers.iter().filter(|(name, _)| !is_own(name));
+        let taken = taken.map(|(name, value)| (name.clone(), value.clone()));
+        self.headers.extend(taken);
     }
 
     /// With everything that a copy has to bring along.
