@@ -1,6 +1,10 @@
 //! Lets rules files take values from the process's environment.
 
+use std::path::Path;
+
 use crate::config::Environment;
+use crate::model::bucket::Whereabouts;
+use crate::object::folder;
 use crate::rules::file::Lookup;
 
 impl Lookup for Environment {
@@ -10,5 +14,9 @@ impl Lookup for Environment {
 
     fn file(&self, path: &str) -> Result<String, String> {
         Self::file(self, path)
+    }
+
+    fn locate(&self, path: &Path) -> Whereabouts {
+        folder::locate(path)
     }
 }

@@ -1,6 +1,6 @@
 //! A configured bucket: the only places that are ever touched.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -29,6 +29,72 @@ pub enum BucketStore {
         path: PathBuf,
     },
     Obs(ObsBucket),
+}
+
+/// A file or directory of this machine, whatever its name: no two have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// Where a folder bucket's directory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Without `.` and `..`, and links followed as far as the path exists.
+    pub path: PathBuf,
+    /// The directory itself, when it exists.
+    pub own: Option<FileId>,
+    /// Those above it that exist.
+    pub above: Vec<FileId>,
+}
+
+/// How one directory holds another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// They are one.
+    Same,
+    /// It is inside the other.
+    Inside,
+    /// The other is inside it.
+    Around,
+}
+
+impl Whereabouts {
+    /// What the name alone says, when the file system cannot be asked.
+    pub fn by_name(path: &Path) -> Self {
+        let mut plain = PathBuf::new();
+        for component in path.components() {
+            match component {
+                Component::CurDir => {}
+                Component::ParentDir if plain.file_name().is_some_and(|name| name != "..") => {
+                    plain.pop();
+                }
+                other => plain.push(other),
+            }
+        }
+        Self {
+            path: plain,
+            own: None,
+            above: Vec::new(),
+        }
+    }
+
+    /// Whether files of this directory are files of `other`, too.
+    pub fn overlap(&self, other: &Self) -> Option<Overlap> {
+        let same = |one: &Self| one.own.is_some() && one.own == other.own;
+        if self.path == other.path || same(self) {
+            return Some(Overlap::Same);
+        }
+        if self.is_inside(other) {
+            return Some(Overlap::Inside);
+        }
+        other.is_inside(self).then_some(Overlap::Around)
+    }
+
+    fn is_inside(&self, other: &Self) -> bool {
+        self.path.starts_with(&other.path) || other.own.is_some_and(|id| self.above.contains(&id))
+    }
 }
 
 /// A bucket at Huawei Cloud OBS or a server that speaks its protocol.
@@ -110,6 +176,46 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn directory(path: &str, own: u64, above: &[u64]) -> Whereabouts {
+        let id = |inode| FileId { device: 1, inode };
+        Whereabouts {
+            path: path.into(),
+            own: (own > 0).then(|| id(own)),
+            above: above.iter().map(|inode| id(*inode)).collect(),
+        }
+    }
+
+    #[test]
+    fn directories_overlap_by_name_and_by_what_they_are() {
+        use Overlap::{Around, Inside, Same};
+        let recordings = directory("/srv/r", 7, &[1, 2]);
+        for (other, expected) in [
+            (directory("/srv/r", 0, &[]), Some(Same)),
+            (directory("/mnt/r", 7, &[1, 3]), Some(Same)),
+            (directory("/srv", 2, &[1]), Some(Inside)),
+            (directory("/mnt", 2, &[9]), Some(Inside)),
+            (directory("/srv/r/old", 0, &[1, 2, 7]), Some(Around)),
+            (directory("/mnt/old", 8, &[1, 7]), Some(Around)),
+            (directory("/srv/r2", 8, &[1, 2]), None),
+            (directory("/srv/later", 0, &[1, 2]), None),
+        ] {
+            assert_eq!(recordings.overlap(&other), expected, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn name_of_a_directory_is_made_plain() {
+        for (path, plain) in [
+            ("/srv/./r/", "/srv/r"),
+            ("/srv/x/../r", "/srv/r"),
+            ("a/b/../../r", "r"),
+            ("../r", "../r"),
+            ("../../r", "../../r"),
+        ] {
+            assert_eq!(Whereabouts::by_name(Path::new(path)).path, Path::new(plain));
+        }
+    }
 
     #[test]
     fn bucket_without_prefixes_allows_every_key() {

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::recording::Place;
 use crate::model::time::Timestamp;
 
 /// One bucket.
@@ -109,6 +110,14 @@ pub trait ObjectStore: Send + Sync {
     /// Answers the failures by key.
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure>;
 
+    /// [`Self::delete`] for objects of which each has another that stays: of a source its
+    /// copy, of a copy its source. One that is the same object as the other under another
+    /// name is kept, and answered as a failure.
+    async fn delete_keeping(&self, pairs: &[Pair]) -> Result<Vec<(String, Failure)>, Failure> {
+        let keys: Vec<String> = pairs.iter().map(|pair| pair.goes.clone()).collect();
+        self.delete(&keys).await
+    }
+
     /// The object's tags; `Missing` when it does not exist.
     async fn tags(&self, key: &str) -> Result<TagSupport, Failure>;
 
@@ -136,6 +145,15 @@ pub trait ObjectStore: Send + Sync {
 /// The most keys of one [`ObjectStore::delete`]: OBS refuses more in one request
 /// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0086.html>).
 pub const DELETE_LIMIT: usize = 1000;
+
+/// An object to delete, and the one that holds the recording afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The key of the object to delete.
+    pub goes: String,
+    /// The other object, in whichever bucket it is.
+    pub stays: Place,
+}
 
 /// A copy to make.
 #[derive(Debug, Clone, Copy)]

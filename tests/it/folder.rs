@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use aftertake::model::failure::FailureKind;
+use aftertake::model::recording::Place;
 use aftertake::object::folder::FolderStore;
-use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, TagSupport};
+use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, Pair, TagSupport};
 
 use super::support::recording::place;
 use super::support::world::World;
@@ -261,6 +262,59 @@ async fn symbolic_link_is_not_followed() {
     }
     assert_eq!(keys(store, "", None).await, [""; 0]);
     assert_eq!(world.objects()[&place("archive", "secret/x")], "secret");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn file_that_two_buckets_lead_to_is_neither_copied_onto_itself_nor_deleted() {
+    for directory in ["", "r"] {
+        let world = World::new();
+        let recorded = place("recorded", "r/a");
+        world.write(&recorded, "content");
+        let there = world.path("recorded").join(directory);
+        std::os::unix::fs::symlink(there, world.path("archive")).unwrap();
+        let key = recorded
+            .key
+            .strip_prefix("r/")
+            .filter(|_| !directory.is_empty());
+        let archived = place("archive", key.unwrap_or(&recorded.key));
+        let source = world.stores["recorded"].head("r/a").await.unwrap().unwrap();
+        let copied = copy(&world, &source, &archived.key, &source.etag).await;
+        assert_eq!(copied, Err(FailureKind::Forbidden), "{directory:?}");
+        for place in [&recorded, &archived] {
+            let store = &world.stores[&place.bucket];
+            let failed = store
+                .delete(std::slice::from_ref(&place.key))
+                .await
+                .unwrap();
+            assert_eq!(failed[0].1.kind, FailureKind::Forbidden, "{place}");
+        }
+        assert_eq!(world.objects()[&recorded], "content");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn object_is_deleted_only_beside_another_one_that_stays() {
+    let world = World::new();
+    let store = &world.stores["recorded"];
+    let pair = |stays: Place| Pair {
+        goes: "a".into(),
+        stays,
+    };
+    world.write(&place("recorded", "a"), "content");
+    world.write(&place("archive", "copy"), "content");
+    let linked = place("archive", "linked");
+    std::fs::hard_link(world.path("recorded").join("a"), world.path_of(&linked)).unwrap();
+    for same in [linked, place("recorded", "a")] {
+        let failed = store.delete_keeping(&[pair(same)]).await.unwrap();
+        assert_eq!(failed[0].0, "a");
+        assert_eq!(failed[0].1.kind, FailureKind::Forbidden);
+    }
+    assert_eq!(world.objects()[&place("recorded", "a")], "content");
+    let copy = pair(place("archive", "copy"));
+    assert_eq!(store.delete_keeping(&[copy]).await.unwrap(), []);
+    assert!(!world.objects().contains_key(&place("recorded", "a")));
 }
 
 #[tokio::test]

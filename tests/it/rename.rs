@@ -107,6 +107,32 @@ async fn outputs_say_where_the_recording_is_and_how_much_moved() {
     assert!(url.starts_with("file:///") && url.ends_with("/recorded/classes/b%20c.mp4"));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn recording_is_never_deleted_as_the_source_of_itself() {
+    type Make = fn(&World);
+    let same: Make = |world| {
+        std::os::unix::fs::symlink(world.path("recorded"), world.path("archive")).unwrap();
+    };
+    let hard_link: Make = |world| {
+        let (from, to) = (place("recorded", "r/a.mp4"), place("archive", "r/a.mp4"));
+        std::fs::create_dir_all(world.path("archive").join("r")).unwrap();
+        std::fs::hard_link(world.path_of(&from), world.path_of(&to)).unwrap();
+    };
+    for (case, make) in [("one directory", same), ("hard link", hard_link)] {
+        let mut scene = Scene::new(Recording::mp4(), "").await;
+        make(&scene.world);
+        scene.to = place("archive", "r/a.mp4");
+        scene.on_conflict = OnConflict::Overwrite;
+        let failure = scene.failure().await;
+        assert_eq!(failure.kind, FailureKind::Forbidden, "{case}: {failure}");
+        let whole = scene
+            .world
+            .is_whole(&scene.recording, &place("recorded", "r/a.mp4"));
+        assert!(whole, "{case}: {failure}");
+    }
+}
+
 #[tokio::test]
 async fn recording_that_is_at_its_target_is_not_touched() {
     let scene = Scene::new(Recording::hls(), "r/a.m3u8").await;

@@ -13,6 +13,7 @@ use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
 use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
+use crate::object::Pair;
 
 /// Deletes the old objects: first the playlist, so that nobody begins to play what is
 /// going away, then what it refers to. One that changed after it was copied is left: the
@@ -40,7 +41,7 @@ pub(super) async fn clear(
             .iter()
             .filter(|one| one.from != one.to)
             .filter(unchanged);
-        let left = delete(reach, old.map(|one| &one.from)).await?;
+        let left = delete(reach, old.map(|one| (&one.from, &one.to))).await?;
         let mut cleared = Vec::with_capacity(batch.len());
         let goes = |one: &Move| !left.contains_key(&one.from);
         for mut one in batch.into_iter().filter(goes) {
@@ -76,7 +77,8 @@ pub(super) async fn give_up(
                 one.target == Target::Absent && sources.contains_key(&one.from)
             });
         kept.extend(only.into_iter().map(|one| one.to.clone()));
-        let left = delete(reach, copies.into_iter().map(|one| &one.to)).await?;
+        let copies = copies.into_iter().map(|one| (&one.to, &one.from));
+        let left = delete(reach, copies).await?;
         let mut undone = Vec::with_capacity(batch.len());
         let undoes = |one: &Move| !left.contains_key(&one.to);
         for mut one in batch.into_iter().filter(undoes) {
@@ -138,21 +140,29 @@ async fn abandon(reach: &Reach, one: &Move) -> Result<(), Failure> {
     })
 }
 
-/// Deletes at most [`DELETE_LIMIT`] objects; answers those that could not be.
+/// Deletes at most [`DELETE_LIMIT`] objects, each given with the one that stays; answers
+/// those that could not be.
 async fn delete(
     reach: &Reach,
-    places: impl Iterator<Item = &Place>,
+    places: impl Iterator<Item = (&Place, &Place)>,
 ) -> Result<BTreeMap<Place, Failure>, Failure> {
-    let mut buckets: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
-    for place in places {
-        buckets.entry(&place.bucket).or_default().push(place);
+    let mut buckets: BTreeMap<&str, Vec<(&Place, &Place)>> = BTreeMap::new();
+    for (goes, stays) in places {
+        let bucket = buckets.entry(&goes.bucket).or_default();
+        bucket.push((goes, stays));
     }
     let mut left = BTreeMap::new();
     for (bucket, places) in buckets {
-        let keys: Vec<String> = places.iter().map(|place| place.key.clone()).collect();
-        let deleted = reach.bucket(places[0])?.store.delete(&keys).await;
+        let pairs = places.iter().map(|(goes, stays)| Pair {
+            goes: goes.key.clone(),
+            stays: (*stays).clone(),
+        });
+        let pairs: Vec<Pair> = pairs.collect();
+        let store = &reach.bucket(places[0].0)?.store;
+        let deleted = store.delete_keeping(&pairs).await;
         // Of a request that failed as a whole, every object may be left.
-        let all = |failure: Failure| keys.into_iter().map(|key| (key, failure.clone())).collect();
+        let keys = pairs.into_iter().map(|pair| pair.goes);
+        let all = |failure: Failure| keys.map(|key| (key, failure.clone())).collect();
         let failures: Vec<_> = deleted.unwrap_or_else(all);
         left.extend(failures.into_iter().map(|(key, failure)| {
             let bucket = bucket.to_owned();

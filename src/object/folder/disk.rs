@@ -6,11 +6,11 @@
 //! `.aftertake/parts/` or a sidecar without an object; neither is ever listed, and
 //! [`Folder::abandon`] removes them; so does whoever writes the same again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use tempfile::NamedTempFile;
 use super::file::{digest, entries, file_at, move_into_place, remove, sync_dir};
 use super::path::{self, OWN, failure, is_absent};
 use super::sidecar::{self, Sidecar};
+use super::whereabouts::{id_of, locate};
+use crate::model::bucket::Overlap;
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::{Attributes, ObjectMeta, Page};
 
@@ -37,6 +39,14 @@ const REMEMBERED: usize = 4096;
 pub(super) struct Folder {
     root: PathBuf,
     digests: Mutex<HashMap<PathBuf, (u64, SystemTime, String)>>,
+}
+
+/// An object to delete.
+#[derive(Debug)]
+pub(super) struct Deletion {
+    pub(super) key: String,
+    /// The object that stays, when that is a file: it must be another one.
+    pub(super) stays: Option<(Arc<Folder>, String)>,
 }
 
 impl Folder {
@@ -101,6 +111,9 @@ impl Folder {
     ) -> Result<ObjectMeta, Failure> {
         let source_path = source.existing(from)?;
         let path = path::of_key(&self.root, to)?;
+        if let Some(found) = file_at(&source_path)? {
+            refuse_same(&source_path, &found, &path)?;
+        }
         let part = self.part(&object_part(to))?;
         fs::copy(&source_path, part.path()).map_err(|error| failure(&source_path, &error))?;
         if digest(part.path())? != etag {
@@ -121,16 +134,20 @@ impl Folder {
     }
 
     /// Deletes objects, and the folders that become empty with them: a bucket has none.
-    pub(super) fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {
-        let mut parents = BTreeSet::new();
+    /// `others` are the directories of the other buckets.
+    pub(super) fn delete(
+        &self,
+        deletions: Vec<Deletion>,
+        others: &[(String, PathBuf)],
+    ) -> Result<Vec<(String, Failure)>, Failure> {
+        let mut parents = BTreeMap::new();
         let mut failures = Vec::new();
-        for key in keys {
-            match self.delete_one(key) {
-                Ok(path) => parents.extend(path.parent().map(Path::to_owned)),
-                Err(failure) => failures.push((key.clone(), failure)),
+        for deletion in deletions {
+            if let Err(failure) = self.delete_one(&deletion, &mut parents, others) {
+                failures.push((deletion.key, failure));
             }
         }
-        parents.iter().try_for_each(|parent| self.tidy(parent))?;
+        parents.keys().try_for_each(|parent| self.tidy(parent))?;
         Ok(failures)
     }
 
@@ -308,13 +325,29 @@ impl Folder {
         move_into_place(part, &path)
     }
 
-    fn delete_one(&self, key: &str) -> Result<PathBuf, Failure> {
+    /// Notes in `parents` whether the folder above the object is another bucket's, too.
+    fn delete_one(
+        &self,
+        deletion: &Deletion,
+        parents: &mut BTreeMap<PathBuf, Option<String>>,
+        others: &[(String, PathBuf)],
+    ) -> Result<(), Failure> {
+        let key = &deletion.key;
         let path = path::of_key(&self.root, key)?;
-        if file_at(&path)?.is_some() {
+        let parent = path.parent().unwrap_or(&self.root);
+        let shared = parents
+            .entry(parent.to_owned())
+            .or_insert_with(|| shared_with(parent, others));
+        if let Some(other) = shared {
+            return Err(shared_folder(&path, other));
+        }
+        if let Some(found) = file_at(&path)? {
+            if let Some((folder, stays)) = &deletion.stays {
+                refuse_same(&path, &found, &path::of_key(&folder.root, stays)?)?;
+            }
             remove(&path)?;
         }
-        remove(&sidecar::path_of(&self.root, key))?;
-        Ok(path)
+        remove(&sidecar::path_of(&self.root, key))
     }
 
     /// Makes deletions in `folder` durable, and removes it and those above it while empty.
@@ -328,6 +361,39 @@ impl Folder {
             _ => Ok(()),
         }
     }
+}
+
+/// The bucket beside this one whose directory holds `folder`.
+fn shared_with(folder: &Path, others: &[(String, PathBuf)]) -> Option<String> {
+    let here = locate(folder);
+    let holds = |path: &Path| {
+        let how = here.overlap(&locate(path));
+        matches!(how, Some(Overlap::Same | Overlap::Inside))
+    };
+    let mut holding = others.iter().filter(|(_, path)| holds(path));
+    holding.next().map(|(name, _)| name.clone())
+}
+
+fn shared_folder(path: &Path, other: &str) -> Failure {
+    let reason = format!(
+        "{} is not deleted: it is in the directory of bucket {other:?}, too, links and mounts followed;          give each bucket a directory of its own",
+        path.display()
+    );
+    Failure::new(FailureKind::Forbidden, reason)
+}
+
+/// Refuses what would lose the file `found` at `path` when `other` is the same one.
+fn refuse_same(path: &Path, found: &Metadata, other: &Path) -> Result<(), Failure> {
+    let there = file_at(other)?;
+    if there.is_none_or(|there| id_of(&there) != id_of(found)) {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} and {} are one file, by a link, a mount or a spelling that is the same here;          nothing was moved or deleted: remove one of the two names, or move it elsewhere",
+        path.display(),
+        other.display()
+    );
+    Err(Failure::new(FailureKind::Forbidden, reason))
 }
 
 /// How the names of an object's parts begin: [`sidecar::stem_of`] and more.

@@ -14,6 +14,7 @@ mod disk;
 mod file;
 mod path;
 mod sidecar;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,8 +25,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
-use self::disk::Folder;
-use super::{Attributes, Copy, ObjectMeta, ObjectStore, Page, TagSupport};
+use self::disk::{Deletion, Folder};
+pub use self::whereabouts::locate;
+use super::{Attributes, Copy, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
@@ -58,6 +60,17 @@ pub fn open(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, FolderStore> {
 }
 
 impl FolderStore {
+    /// Deletes, unless another bucket's name leads to the same files.
+    async fn deleting(&self, deletions: Vec<Deletion>) -> Result<Vec<(String, Failure)>, Failure> {
+        let own = |other: &Arc<Folder>| Arc::ptr_eq(other, &self.folder);
+        let others = self.all.iter().filter(|(_, other)| !own(other));
+        let others: Vec<_> = others
+            .map(|(name, other)| (name.clone(), other.root().to_owned()))
+            .collect();
+        self.blocking(move |folder| folder.delete(deletions, &others))
+            .await
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Folder) -> Result<T, Failure> + Send + 'static,
@@ -115,8 +128,22 @@ impl ObjectStore for FolderStore {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {
-        let keys = keys.to_vec();
-        self.blocking(move |folder| folder.delete(&keys)).await
+        let deletions = keys.iter().map(|key| Deletion {
+            key: key.clone(),
+            stays: None,
+        });
+        self.deleting(deletions.collect()).await
+    }
+
+    async fn delete_keeping(&self, pairs: &[Pair]) -> Result<Vec<(String, Failure)>, Failure> {
+        let deletions = pairs.iter().map(|Pair { goes, stays }| {
+            let folder = self.all.get(&stays.bucket).cloned();
+            Deletion {
+                key: goes.clone(),
+                stays: folder.map(|folder| (folder, stays.key.clone())),
+            }
+        });
+        self.deleting(deletions.collect()).await
     }
 
     async fn tags(&self, key: &str) -> Result<TagSupport, Failure> {

@@ -144,7 +144,7 @@ impl Loading<'_> {
     }
 
     fn folder(&mut self, name: &At<String>, raw: RawFolder) -> Option<Bucket> {
-        let path = self.path(&raw.path)?;
+        let path = self.folder_of(name, &raw.path)?;
         Some(Bucket {
             name: name.value.clone(),
             store: BucketStore::Folder { path },

@@ -4,10 +4,13 @@
 //! file; the file's own text stays unexpanded for messages and for the revision.
 
 use std::ops::Range;
+use std::path::Path;
 
+use crate::model::bucket::Whereabouts;
 use crate::model::secret::SHOWN;
 
-/// Where `${NAME}` takes its value from. The process's environment is one; a test has its own.
+/// What a rules file asks of the machine: where `${NAME}` takes its value from, and where a
+/// directory is. The process's environment is one; a test has its own.
 pub trait Lookup {
     /// The value of the variable `name`.
     fn get(&self, name: &str) -> Option<String>;
@@ -15,6 +18,11 @@ pub trait Lookup {
     /// The content of the file at `path`, which a variable `NAME_FILE` names. The error says
     /// what went wrong without naming the path.
     fn file(&self, path: &str) -> Result<String, String>;
+
+    /// Where the directory at `path` is. By default the name is all that is known.
+    fn locate(&self, path: &Path) -> Whereabouts {
+        Whereabouts::by_name(path)
+    }
 }
 
 /// An environment without files, for tests and for checking a file by itself.

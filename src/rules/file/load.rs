@@ -9,15 +9,20 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::Warning;
+use super::expand::Lookup;
 use super::read::read;
 use super::shape::{At, Later};
 use super::tree::{Content, NodeId, Tree};
+use crate::model::bucket::{Overlap, Whereabouts};
 use crate::rules::error::{Problem, did_you_mean, position};
 
 pub(super) struct Loading<'a> {
     pub(super) tree: &'a Tree,
     /// The folder that relative paths start from.
     base: &'a Path,
+    env: &'a dyn Lookup,
+    /// The folder buckets so far: the name for a person, and where each is.
+    folders: Vec<(String, Whereabouts)>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
     /// Secrets that are masked however short they are.
@@ -25,10 +30,12 @@ pub(super) struct Loading<'a> {
 }
 
 impl<'a> Loading<'a> {
-    pub(super) fn new(tree: &'a Tree, base: &'a Path) -> Self {
+    pub(super) fn new(tree: &'a Tree, base: &'a Path, env: &'a dyn Lookup) -> Self {
         Self {
             tree,
             base,
+            env,
+            folders: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             secrets: Vec::new(),
@@ -163,5 +170,29 @@ impl<'a> Loading<'a> {
     pub(super) fn path(&mut self, text: &At<String>) -> Option<PathBuf> {
         self.filled(text, "the path")
             .map(|path| self.base.join(path))
+    }
+
+    /// The directory of the folder bucket `name`, which no other bucket may hold: a file that
+    /// two names lead to is the target of its own move, and would be deleted as its source.
+    pub(super) fn folder_of(&mut self, name: &At<String>, text: &At<String>) -> Option<PathBuf> {
+        let path = self.path(text)?;
+        let (shown, here) = (self.shown(name.at), self.env.locate(&path));
+        let overlap = self.folders.iter().find_map(|(other, there)| {
+            let how = match here.overlap(there)? {
+                Overlap::Same => "has the same directory as",
+                Overlap::Inside => "is inside the directory of",
+                Overlap::Around => "holds the directory of",
+            };
+            Some(format!(
+                "bucket {shown} {how} bucket {other}, links followed"
+            ))
+        });
+        self.folders.push((shown, here));
+        if let Some(message) = overlap {
+            let help = "remove one of the two, or give it a directory outside the other's";
+            self.refuse(text.at, message, help);
+            return None;
+        }
+        Some(path)
     }
 }

@@ -132,7 +132,7 @@ pub fn parse(
 ) -> Result<RulesFile, RulesError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let tree = take_apart(name, text, env)?;
-    let mut loading = Loading::new(&tree, base);
+    let mut loading = Loading::new(&tree, base, env);
     let file = loading.whole();
     loading.finish(name, text, file)
 }
@@ -147,7 +147,7 @@ pub fn parse_revision(
     let name = RevisionId::of(text).to_string();
     let tree = take_apart(&name, text, env)?;
     // A revision has no paths.
-    let mut loading = Loading::new(&tree, Path::new(""));
+    let mut loading = Loading::new(&tree, Path::new(""), env);
     let revision = loading.revision(buckets);
     loading.finish(&name, text, revision)
 }

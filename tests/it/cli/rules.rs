@@ -239,6 +239,40 @@ fn refused_file_is_shown_with_its_place() {
 }
 
 #[test]
+fn directory_that_two_buckets_lead_to_is_refused_whatever_the_link() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path("real/old")).unwrap();
+    std::os::unix::fs::symlink("real", folder.path("link")).unwrap();
+    for (path, refusal) in [
+        (
+            "link",
+            "bucket `b` has the same directory as bucket `a`, links followed",
+        ),
+        (
+            "link/old",
+            "bucket `b` is inside the directory of bucket `a`, links followed",
+        ),
+        (
+            "link/new/new",
+            "bucket `b` is inside the directory of bucket `a`, links followed",
+        ),
+        (
+            "link/..",
+            "bucket `b` holds the directory of bucket `a`, links followed",
+        ),
+    ] {
+        let rules = format!(
+            "buckets: {{ a: {{ store: folder, path: real }}, b: {{ store: folder, path: {path} }} }}\n\
+             rules: [{{ name: r, steps: [{{ tag: by_room }}] }}]\n"
+        );
+        folder.write("rules.yaml", &rules);
+        let ran = folder.run(&["rules", "check", "rules.yaml"]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(65), ""), "{path}");
+        assert!(ran.err.contains(refusal), "{path}: {}", ran.err);
+    }
+}
+
+#[test]
 fn accepted_file_is_summed_up() {
     let folder = Folder::new();
     folder.write(

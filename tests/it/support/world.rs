@@ -12,7 +12,7 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use aftertake::object::folder::{self, FolderStore};
-use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, Page, TagSupport};
+use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use aftertake::outbound::{Answer, Outbound, Request};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use super::recording::Recording;
 
 /// Rules for the buckets that move a recording into the archive. Their paths are not used.
 pub(crate) const RENAMING: &str = "
-buckets: { recorded: { store: folder, path: . }, archive: { store: folder, path: . } }
+buckets: { recorded: { store: folder, path: recorded }, archive: { store: folder, path: archive } }
 retry: { first: 1ms, longest: 1ms, tries: 3 }
 rules: [{ name: archive, steps: [{ rename: { to: 'classes/{{ room_id }}/', bucket: archive } }] }]
 ";
@@ -316,6 +316,11 @@ impl ObjectStore for Gated {
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {
         let keys = keys.to_vec();
         gated!(self, "delete", store => store.delete(&keys))
+    }
+
+    async fn delete_keeping(&self, pairs: &[Pair]) -> Result<Vec<(String, Failure)>, Failure> {
+        let pairs = pairs.to_vec();
+        gated!(self, "delete", store => store.delete_keeping(&pairs))
     }
 
     async fn tags(&self, key: &str) -> Result<TagSupport, Failure> {
