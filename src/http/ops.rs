@@ -18,15 +18,16 @@ use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 use crate::clock;
-use crate::store::{Figures, Store};
+use crate::store::{Figures, Store, Unavailable};
 use crate::telemetry::{Metrics, metrics};
 
+use super::crowd::CrowdLimits;
 use super::reload::{self, Refused, Reload, RulesInForce};
 use super::reply;
 use super::server::Site;
 
-/// How long the store may take to say that it is there.
-const STORE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the store may take to show that it takes a callback: as long as a sender waits.
+const STORE_PATIENCE: Duration = CrowdLimits::PUBLIC.stored_within;
 
 /// What operators can ask about.
 #[derive(Clone)]
@@ -81,7 +82,7 @@ pub fn site(ops: Ops) -> Site {
 }
 
 async fn readyz(ops: Ops) -> Response {
-    let store = ops.figures().await;
+    let store = ops.store_ready().await;
     let standing = ops.standing.borrow().clone();
     let ready = store.is_ok() && standing.rules.is_some();
     let document = json!({
@@ -90,7 +91,7 @@ async fn readyz(ops: Ops) -> Response {
         "revision": standing.rules.map(|rules| rules.revision.to_string()),
         "loaded": standing.rules.map(|rules| rules.loaded),
         "reload_error": standing.refused.map(|Refused { at, reason, .. }| json!({ "at": at, "reason": reason })),
-        "store": store.map_or_else(|reason| reason, |_figures| "open".to_owned()),
+        "store": store.map_or_else(|reason| reason, |()| "open".to_owned()),
         "workers_paused": standing.workers_paused,
     });
     let status = if ready {
@@ -103,8 +104,8 @@ async fn readyz(ops: Ops) -> Response {
 
 async fn metrics(ops: Ops) -> Response {
     // Without an answer the queue's last figures stay, and `store_up` says so.
-    let figures = ops.figures().await;
-    ops.metrics.store_up(figures.is_ok());
+    let (figures, store) = tokio::join!(ops.figures(), ops.store_ready());
+    ops.metrics.store_up(figures.is_ok() && store.is_ok());
     if let Ok(figures) = figures {
         let Figures {
             ready,
@@ -129,11 +130,19 @@ async fn metrics(ops: Ops) -> Response {
 
 impl Ops {
     async fn figures(&self) -> Result<Figures, String> {
-        tokio::time::timeout(STORE_PATIENCE, self.store.figures(clock::now()))
-            .await
-            .map_err(|_elapsed| format!("no answer within {} s", STORE_PATIENCE.as_secs()))?
-            .map_err(|unavailable| unavailable.to_string())
+        in_time(self.store.figures(clock::now())).await
     }
+
+    async fn store_ready(&self) -> Result<(), String> {
+        in_time(self.store.ready()).await
+    }
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, Unavailable>>) -> Result<T, String> {
+    tokio::time::timeout(STORE_PATIENCE, call)
+        .await
+        .map_err(|_elapsed| format!("store: no answer within {} s", STORE_PATIENCE.as_secs()))?
+        .map_err(|unavailable| unavailable.to_string())
 }
 
 impl Token {

@@ -111,6 +111,14 @@ pub trait Store: Send + Sync {
 
     /// The queue's figures, for metrics.
     async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable>;
+
+    /// Whether the store can be trusted with a callback now: writes as much as one needs, and
+    /// fails with the reason why it cannot. What failed before counts until a write has
+    /// succeeded, damage to the file until the next start.
+    async fn ready(&self) -> Result<(), Unavailable>;
+
+    /// Waits until the store can never write again before the next start, and says why.
+    async fn ended(&self) -> Unavailable;
 }
 
 /// An event with what the rules in force make of it.

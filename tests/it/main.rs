@@ -35,6 +35,7 @@ mod simulation;
 mod store_by_hand;
 mod store_contract;
 mod store_file;
+mod store_health;
 mod store_history;
 mod store_order;
 mod support;

@@ -9,6 +9,7 @@ mod blocked;
 mod claim;
 mod core;
 mod desk;
+mod health;
 mod intervene;
 mod journal;
 mod lanes;
@@ -39,6 +40,7 @@ use rusqlite::Connection;
 
 use self::apply::Written;
 use self::core::Core;
+use self::health::{Health, Trouble};
 use self::schema::Lock;
 use self::writer::Writer;
 use super::{
@@ -73,6 +75,7 @@ pub struct SqliteStore {
     writer: Writer,
     reader: Arc<Mutex<Connection>>,
     path: PathBuf,
+    health: Health,
     /// Where pruning goes on.
     pruned_to: AtomicI64,
     /// What [`Store::changed`] has seen.
@@ -98,8 +101,8 @@ impl SqliteStore {
         decode: Decode,
         around_commit: AroundCommit,
     ) -> Result<Self, OpenError> {
-        Self::open_with(path, decode, |core| {
-            Writer::start(core, path.to_owned(), around_commit)
+        Self::open_with(path, decode, |core, health| {
+            Writer::start(core, health, around_commit)
                 .map_err(|error| OpenError::unusable(path, error))
         })
     }
@@ -108,13 +111,13 @@ impl SqliteStore {
     /// on the thread that polls it, and is done with that. The same calls in the same order
     /// are the same history, which a simulation can repeat.
     pub fn open_here(path: &Path, decode: Decode) -> Result<Self, OpenError> {
-        Self::open_with(path, decode, |core| Ok(Writer::here(core, path.to_owned())))
+        Self::open_with(path, decode, |core, health| Ok(Writer::here(core, health)))
     }
 
     fn open_with(
         path: &Path,
         decode: Decode,
-        writer: impl FnOnce(Core) -> Result<Writer, OpenError>,
+        writer: impl FnOnce(Core, Health) -> Result<Writer, OpenError>,
     ) -> Result<Self, OpenError> {
         schema::refuse_foreign(path)?;
         let lock = schema::lock(path)?;
@@ -126,11 +129,13 @@ impl SqliteStore {
         reader
             .pragma_update(None, "cache_size", READER_CACHE)
             .map_err(unusable)?;
-        let writer = writer(core)?;
+        let health = Health::new(path.to_owned());
+        let writer = writer(core, health.clone())?;
         Ok(Self {
             writer,
             reader: Arc::new(Mutex::new(reader)),
             path: path.to_owned(),
+            health,
             pruned_to: AtomicI64::new(0),
             seen: AtomicI64::new(seen),
             _lock: lock,
@@ -150,18 +155,19 @@ impl SqliteStore {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
         let reader = Arc::clone(&self.reader);
-        let unavailable = |reason: String| Unavailable {
-            path: self.path.clone(),
-            reason,
-        };
         let read = move || read(&reader.lock().unwrap_or_else(PoisonError::into_inner));
+        let failed = |error: rusqlite::Error| {
+            let trouble = Trouble::from(error);
+            self.health.failed(trouble.clone());
+            self.health.unavailable(trouble.reason)
+        };
         if self.writer.is_here() {
-            return read().map_err(|error| unavailable(error.to_string()));
+            return read().map_err(failed);
         }
         tokio::task::spawn_blocking(read)
             .await
-            .map_err(|error| unavailable(error.to_string()))?
-            .map_err(|error| unavailable(error.to_string()))
+            .map_err(|crashed| self.health.unavailable(crashed.to_string()))?
+            .map_err(failed)
     }
 }
 
@@ -310,5 +316,15 @@ impl Store for SqliteStore {
 
     async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable> {
         self.read(move |conn| read::figures(conn, now)).await
+    }
+
+    async fn ready(&self) -> Result<(), Unavailable> {
+        self.writer.run(|txn| health::probe(txn.conn)).await?;
+        self.writer.run(|txn| health::clear_probe(txn.conn)).await?;
+        self.health.check()
+    }
+
+    async fn ended(&self) -> Unavailable {
+        self.writer.ended().await
     }
 }

@@ -11,7 +11,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use url::Url;
 
 /// Every migration, in order; a database's `user_version` counts those it has had.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_queue.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/0001_queue.sql"),
+    include_str!("../migrations/0002_promises.sql"),
+];
 
 /// "Aftk", which says whose file it is
 /// (<https://sqlite.org/pragma.html#pragma_application_id>).

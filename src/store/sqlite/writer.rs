@@ -8,14 +8,15 @@
 //! batch. So whatever floods in, a worker's write is in one of the next commits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::core::{Core, Txn};
+use super::health::{Health, Lasts, Trouble};
 use crate::store::Unavailable;
 
 /// Operations in one commit at the most.
@@ -62,10 +63,28 @@ where
     }
 }
 
+/// Why a call fails once the thread has ended.
+const STOPPED: &str = "the writer has stopped; restart the service";
+
+/// Tells of the thread's end when it is dropped, be it by a panic.
+struct End(Health, CancellationToken);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.failed(Trouble {
+            reason: STOPPED.to_owned(),
+            lasts: Lasts::UntilAStart,
+        });
+        self.1.cancel();
+    }
+}
+
 /// The way to the core. Dropping it ends the writer thread after what waits.
 pub(super) struct Writer {
     way: Way,
-    path: PathBuf,
+    health: Health,
+    /// Cancelled when the thread has ended, for whatever reason.
+    ended: CancellationToken,
 }
 
 enum Way {
@@ -79,27 +98,44 @@ enum Way {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(core: Core, path: PathBuf, around: AroundCommit) -> std::io::Result<Self> {
+    pub(super) fn start(core: Core, health: Health, around: AroundCommit) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
-        let at = path.clone();
+        let ended = CancellationToken::new();
+        let end = End(health.clone(), ended.clone());
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(core, &inbox, &at, &around))?;
+            .spawn(move || {
+                // Moved in whole: it must be dropped when this thread ends.
+                let end = end;
+                run(core, &inbox, &end.0, &around);
+            })?;
         Ok(Self {
             way: Way::Thread {
                 jobs: Some(jobs),
                 thread: Some(thread),
             },
-            path,
+            health,
+            ended,
         })
     }
 
     /// Starts none.
-    pub(super) fn here(core: Core, path: PathBuf) -> Self {
+    pub(super) fn here(core: Core, health: Health) -> Self {
         Self {
             way: Way::Here(Box::new(Mutex::new(core))),
-            path,
+            health,
+            ended: CancellationToken::new(),
         }
+    }
+
+    /// Waits until the thread has ended, and says why nothing can be written any more.
+    pub(super) async fn ended(&self) -> Unavailable {
+        self.ended.cancelled().await;
+        self.stopped()
+    }
+
+    fn stopped(&self) -> Unavailable {
+        self.health.unavailable(STOPPED.to_owned())
     }
 
     pub(super) fn is_here(&self) -> bool {
@@ -118,21 +154,17 @@ impl Writer {
             value: None,
             reply,
         });
-        let stopped = || Unavailable {
-            path: self.path.clone(),
-            reason: "the writer has stopped".to_owned(),
-        };
         match &self.way {
             Way::Thread { jobs, .. } => {
-                let jobs = jobs.as_ref().ok_or_else(stopped)?;
-                jobs.send(job).map_err(|_| stopped())?;
+                let jobs = jobs.as_ref().ok_or_else(|| self.stopped())?;
+                jobs.send(job).map_err(|_| self.stopped())?;
             }
             Way::Here(core) => {
                 let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                do_batch(&mut core, vec![job], &self.path, &|_, commit| commit());
+                do_batch(&mut core, vec![job], &self.health, &|_, commit| commit());
             }
         }
-        answer.await.map_err(|_| stopped())?
+        answer.await.map_err(|_| self.stopped())?
     }
 }
 
@@ -148,16 +180,11 @@ impl Drop for Writer {
     }
 }
 
-fn run(
-    mut core: Core,
-    inbox: &Receiver<Box<dyn Job>>,
-    path: &std::path::Path,
-    around: &AroundCommit,
-) {
+fn run(mut core: Core, inbox: &Receiver<Box<dyn Job>>, health: &Health, around: &AroundCommit) {
     while let Ok(first) = inbox.recv() {
         let mut batch = vec![first];
         batch.extend(inbox.try_iter().take(BATCH - 1));
-        do_batch(&mut core, batch, path, &**around);
+        do_batch(&mut core, batch, health, &**around);
     }
 }
 
@@ -165,27 +192,40 @@ fn run(
 fn do_batch(
     core: &mut Core,
     mut batch: Vec<Box<dyn Job>>,
-    path: &std::path::Path,
+    health: &Health,
     around: &dyn Fn(usize, &mut dyn FnMut()),
 ) {
-    let mut committed = Ok(());
-    around(batch.len(), &mut || {
-        committed = commit(core, &mut batch).map_err(|reason| Unavailable {
-            path: path.to_owned(),
-            reason,
-        });
-    });
+    let mut committed = Ok(false);
+    around(batch.len(), &mut || committed = commit(core, &mut batch));
+    let committed = match committed {
+        Ok(wrote) => {
+            if wrote {
+                health.wrote();
+            }
+            Ok(())
+        }
+        Err(trouble) => {
+            health.failed(trouble.clone());
+            Err(health.unavailable(trouble.reason))
+        }
+    };
     for job in batch {
         job.reply(committed.clone());
     }
 }
 
-/// Commits the batch or nothing of it. A panic ends the transaction like an error: were the
+/// Commits the batch or nothing of it; answers whether there was anything to write, for
+/// what only reads says nothing of the disk. A panic ends the transaction like an error: were the
 /// thread to end with it, every call after it would be refused until the next start.
-fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), String> {
+fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<bool, Trouble> {
+    let before = core.conn.total_changes();
     let work = || core.commit(|txn| batch.iter_mut().try_for_each(|job| job.run(txn)));
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(committed) => committed.map_err(|error| error.to_string()),
-        Err(_panic) => Err("an operation crashed; nothing of its batch was written".to_owned()),
+        Ok(Ok(())) => Ok(core.conn.total_changes() != before),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_panic) => Err(Trouble {
+            reason: "an operation crashed; nothing of its batch was written".to_owned(),
+            lasts: Lasts::UntilAWrite,
+        }),
     }
 }

@@ -55,7 +55,7 @@ impl Metrics {
         );
         registry.register(
             "store_up",
-            "1 when the store answered when last asked, else 0",
+            "1 when the store took a write and answered when last asked, else 0",
             self.store_up.clone(),
         );
         registry.register(

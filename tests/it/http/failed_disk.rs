@@ -132,4 +132,12 @@ impl Store for FailedDisk {
     async fn figures(&self, _: Timestamp) -> Result<Figures, Unavailable> {
         failed()
     }
+
+    async fn ready(&self) -> Result<(), Unavailable> {
+        failed()
+    }
+
+    async fn ended(&self) -> Unavailable {
+        pending().await
+    }
 }

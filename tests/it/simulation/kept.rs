@@ -283,4 +283,12 @@ impl Store for Kept {
     async fn figures(&self, at: Timestamp) -> Result<Figures, Unavailable> {
         self.call(|store| now(store.figures(at))).await
     }
+
+    async fn ready(&self) -> Result<(), Unavailable> {
+        self.call(|store| now(store.ready())).await
+    }
+
+    async fn ended(&self) -> Unavailable {
+        std::future::pending().await
+    }
 }

@@ -227,4 +227,12 @@ impl Store for Watched {
     async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable> {
         self.store.figures(now).await
     }
+
+    async fn ready(&self) -> Result<(), Unavailable> {
+        self.store.ready().await
+    }
+
+    async fn ended(&self) -> Unavailable {
+        self.store.ended().await
+    }
 }

@@ -40,15 +40,20 @@ async fn end_of_a_step_is_stored_once_there_is_room() {
     let sink = Sink::start([long_answer().held()]).await;
     let running = stuck(&premises, &sink, PATIENT).await;
     let said = running.front.readyz_says(Value::is_string).await;
-    assert_eq!(said["ready"], true);
+    assert_eq!(said["ready"], false);
+    assert!(said["store"].as_str().unwrap().contains("full"), "{said}");
     let reason = said["workers_paused"].as_str().unwrap();
     assert!(reason.contains("full"), "{reason}");
     let metrics = running.front.ask("/metrics").await;
     assert!(metrics.contains("\naftertake_workers_paused 1\n"));
+    assert!(metrics.contains("\naftertake_store_up 0\n"));
 
     running.store.free().await;
     assert_eq!(running.store.settled(1).await, [Transition::Finish]);
-    running.front.readyz_says(Value::is_null).await;
+    let said = running.front.readyz_says(Value::is_null).await;
+    assert_eq!(said["ready"], true);
+    let metrics = running.front.ask("/metrics").await;
+    assert!(metrics.contains("\naftertake_store_up 1\n"));
     running.service.drain().await;
     assert_eq!(premises.states(), [("done", 0, 1)]);
     assert_eq!(sink.requests().len(), 1);

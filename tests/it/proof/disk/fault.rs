@@ -1,10 +1,13 @@
 //! A disk that fails for a while, under load: callbacks are refused, none is lost, and the
 //! service goes on by itself once the disk works again.
 
+use serde_json::Value;
+
 use super::trace::{Record, What};
 use super::witness::Witness;
 use super::{Stage, object};
 use crate::proof::load::{Call, Post};
+use crate::support::served::Served;
 
 /// The objects of callbacks that were answered 200.
 fn acknowledged(calls: &[Call]) -> Vec<String> {
@@ -76,4 +79,37 @@ async fn database_that_cannot_be_written_for_a_while_is_brought_up_to_date_after
         let watched = Witness::new(5, Stage::RULES.len()).watch(&trace, &calls);
         watched.unwrap_or_else(|error| panic!("fault {fault}: {error}"));
     }
+}
+
+/// What `/readyz` answers.
+async fn readyz(served: &Served) -> (u16, Value) {
+    let url = format!("http://{}/readyz", served.admin);
+    let answer = reqwest::get(url).await.unwrap();
+    let status = answer.status().as_u16();
+    (
+        status,
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_on_a_disk_that_fails_is_not_ready_until_it_works_though_no_callback_comes() {
+    let stage = Stage::set().await;
+    let mut run = stage.run();
+    for fault in ["sl", "wl", "nl", "r*"] {
+        let (status, said) = readyz(&run.served).await;
+        assert_eq!(
+            (status, &said["store"]),
+            (200, &Value::from("open")),
+            "{fault}"
+        );
+        run.disk.fails(fault);
+        let (status, said) = readyz(&run.served).await;
+        assert_eq!(status, 503, "{fault}: {said}");
+        let reason = said["store"].as_str().unwrap();
+        assert!(reason.contains("aftertake.db: "), "{fault}: {reason}");
+        run.disk.works();
+    }
+    assert_eq!(readyz(&run.served).await.0, 200);
+    run.served.stop();
 }
