@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
@@ -80,7 +80,7 @@ pub(crate) fn call(case: &str, calls: u64) {
 }
 
 fn event(body: Bytes) -> Event {
-    sparkrtc::parse(body, &CallbackHeaders::default(), NOW).expect("the sample is an event")
+    sparkrtc::parse(body, NOW).expect("the sample is an event")
 }
 
 fn parse_body() -> Call {

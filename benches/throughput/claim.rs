@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::model::plan::{Plan, PlannedTask, Turn};
 use aftertake::model::task::{Lane, Outputs, RevisionId};
@@ -111,8 +111,7 @@ fn lane() -> Lane {
 }
 
 fn arrival(number: u64) -> Arrival {
-    let event =
-        sparkrtc::parse(body(number).into(), &CallbackHeaders::default(), NOW).expect("a callback");
+    let event = sparkrtc::parse(body(number).into(), NOW).expect("a callback");
     let task = PlannedTask {
         id: TaskId::derive(event.id, "announce", 0),
         rule: "announce".to_owned(),

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::model::time::Timestamp;
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -128,9 +128,8 @@ async fn serve(outbox: Outbox) {
         .and(warp::header::headers_cloned())
         .and(warp::body::bytes())
         .then(
-            async |outbox: Outbox, headers: warp::http::HeaderMap, body: Bytes| {
-                let headers = CallbackHeaders::from(&headers);
-                let event = sparkrtc::parse(body.clone(), &headers, Timestamp::from_millis(0));
+            async |outbox: Outbox, _headers: warp::http::HeaderMap, body: Bytes| {
+                let event = sparkrtc::parse(body.clone(), Timestamp::from_millis(0));
                 event.expect("the load is made of callbacks");
                 outbox.take(body).await;
                 r#"{"status":1,"result":"success"}"#

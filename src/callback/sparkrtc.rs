@@ -14,10 +14,10 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::CallbackHeaders;
 use super::lenient::Scalar;
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::EventId;
+use crate::model::identity;
 use crate::model::time::Timestamp;
 
 /// A body that is not an event.
@@ -29,15 +29,12 @@ pub enum NotAnEvent {
     NotAnObject,
 }
 
-/// Reads a callback that reached us at `received`.
-pub fn parse(
-    body: Bytes,
-    headers: &CallbackHeaders,
-    received: Timestamp,
-) -> Result<Event, NotAnEvent> {
+/// Reads a callback that reached us at `received`. Its headers are not looked at: they say
+/// who sent it, and nothing of what it means.
+pub fn parse(body: Bytes, received: Timestamp) -> Result<Event, NotAnEvent> {
     let fields = read(&body)?;
     Ok(Event {
-        id: identify(&fields, &body, headers),
+        id: identity::id_of(&fields, &body, received),
         received,
         body,
         fields,
@@ -54,42 +51,6 @@ pub fn decode(id: EventId, received: Timestamp, body: Bytes) -> Event {
         body,
         fields,
     }
-}
-
-/// The vendor sends no event id, so the id is derived from what the callback means.
-/// The times are part of it because HLS merge mode completes the same object again.
-/// Without an object or a time only the very same request is the same event.
-fn identify(fields: &Fields, body: &[u8], headers: &CallbackHeaders) -> EventId {
-    let time = fields.end_time.or(fields.start_time);
-    match (&fields.obs_object, time) {
-        (Some(object), Some(_)) => EventId::derive(
-            time,
-            &[
-                fields.event_type.name().as_bytes(),
-                bytes(fields.app_id.as_ref()),
-                bytes(fields.obs_bucket.as_ref()),
-                object.as_bytes(),
-                &seconds(fields.start_time),
-                &seconds(fields.end_time),
-            ],
-        ),
-        _ => EventId::derive(
-            time,
-            &[
-                body,
-                bytes(headers.timestamp.as_ref()),
-                bytes(headers.rand.as_ref()),
-            ],
-        ),
-    }
-}
-
-fn bytes(text: Option<&String>) -> &[u8] {
-    text.map_or(&[], String::as_bytes)
-}
-
-fn seconds(time: Option<Timestamp>) -> Vec<u8> {
-    time.map_or_else(Vec::new, |time| time.seconds().to_be_bytes().to_vec())
 }
 
 fn read(body: &[u8]) -> Result<Fields, NotAnEvent> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::exit::{Exit, Stop};
 use crate::app::load::{self, LoadError};
-use crate::callback::{CallbackHeaders, sparkrtc};
+use crate::callback::sparkrtc;
 use crate::clock;
 use crate::config::Environment;
 use crate::model::event::Event;
@@ -47,7 +47,7 @@ pub(super) fn event(path: &Path) -> Result<Event, Stop> {
     let body = body(path)
         .with_context(shown)
         .map_err(|error| Stop::new(Exit::NoInput, error))?;
-    sparkrtc::parse(Bytes::from(body), &CallbackHeaders::default(), clock::now())
+    sparkrtc::parse(Bytes::from(body), clock::now())
         .with_context(shown)
         .map_err(|error| Stop::new(Exit::BadInput, error))
 }

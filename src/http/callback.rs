@@ -172,8 +172,8 @@ impl Intake {
                     _ => CallbackResult::Stored,
                 }
             }
-            Ok(Recorded::Duplicate) => {
-                tracing::info!(%event_id, "event was stored before");
+            Ok(Recorded::Duplicate { of }) => {
+                tracing::info!(event_id = %of, "event was stored before");
                 CallbackResult::Duplicate
             }
             Err(error) => {

@@ -29,7 +29,7 @@ impl Gate for SparkRtcGate {
     ) -> Result<Arrival, Refusal> {
         let headers = CallbackHeaders::from(headers);
         self.check(&headers, &body, received)?;
-        let event = sparkrtc::parse(body, &headers, received)
+        let event = sparkrtc::parse(body, received)
             .map_err(|error| Refusal::NotAnEvent(error.to_string()))?;
         let plan = plan(&self.rules.rules, &event, 0).masked(&self.rules.mask);
         Ok(Arrival {

@@ -87,8 +87,18 @@ impl EventId {
     /// Derives the id from the event's time and the parts that carry its meaning.
     /// Each part is hashed with its length, so no two lists of parts collide.
     pub fn derive(time: Option<Timestamp>, parts: &[&[u8]]) -> Self {
-        let seconds = time.map_or(0, |time| u32::try_from(time.seconds()).unwrap_or(0));
-        Self(derived(seconds.to_be_bytes(), parts))
+        let seconds = time.map_or(0, Timestamp::seconds);
+        Self(derived(four_bytes(seconds), parts))
+    }
+
+    /// The id of the same meaning at a time so many seconds later, or earlier.
+    #[must_use]
+    pub fn shifted(self, seconds: i64) -> Self {
+        let mut bytes = self.0;
+        let [a, b, c, d, ..] = bytes;
+        let time = i64::from(u32::from_be_bytes([a, b, c, d]));
+        bytes[..4].copy_from_slice(&four_bytes(time.saturating_add(seconds)));
+        Self(bytes)
     }
 }
 
@@ -111,6 +121,12 @@ impl TaskId {
             self.to_string().trim_start_matches("task_")
         )
     }
+}
+
+/// The last four bytes: they begin anew every 136 years.
+fn four_bytes(seconds: i64) -> [u8; 4] {
+    let [.., a, b, c, d] = seconds.to_be_bytes();
+    [a, b, c, d]
 }
 
 fn derived(prefix: [u8; 4], parts: &[&[u8]]) -> [u8; 16] {
@@ -149,6 +165,14 @@ mod tests {
     #[test]
     fn ids_grow_with_time_whatever_the_parts_are() {
         assert!(EventId::derive(Some(at(1)), &[b"z"]) < EventId::derive(Some(at(2)), &[b"a"]));
+    }
+
+    #[test]
+    fn id_is_shifted_to_that_of_the_same_meaning_at_another_time() {
+        let id = |seconds| EventId::derive(Some(at(seconds)), &[b"x"]);
+        for (from, by, to) in [(600, 600, 1200), (600, -600, 0), (0, -1, -1)] {
+            assert_eq!(id(from).shifted(by), id(to));
+        }
     }
 
     #[test]

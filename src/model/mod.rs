@@ -13,6 +13,7 @@ pub mod destination;
 pub mod event;
 pub mod failure;
 pub mod id;
+pub mod identity;
 pub mod intervention;
 pub mod moves;
 pub mod notice;

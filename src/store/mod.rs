@@ -133,8 +133,8 @@ pub struct Arrival {
 pub enum Recorded {
     /// Stored now; tasks among `start` that run from here on.
     New { claims: Vec<Claim> },
-    /// Stored before.
-    Duplicate,
+    /// Stored before, as this event.
+    Duplicate { of: EventId },
 }
 
 /// A lane and how many tasks more it can run.

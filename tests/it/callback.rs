@@ -26,7 +26,7 @@ fn headers(rand: &str, timestamp: &str, signature: &str) -> CallbackHeaders {
 }
 
 fn parse(body: impl Into<Bytes>) -> Event {
-    sparkrtc::parse(body.into(), &CallbackHeaders::default(), NOW).unwrap()
+    sparkrtc::parse(body.into(), NOW).unwrap()
 }
 
 /// The sample bodies, by file name.
@@ -140,38 +140,67 @@ fn both_spellings_of_the_job_end_are_one_event() {
 }
 
 #[test]
-fn event_without_object_or_without_time_is_told_apart_by_its_request() {
-    let id = |body: &str, rand: &str, timestamp: &str| {
-        let headers = headers(rand, timestamp, "");
-        let body = Bytes::from(body.to_owned());
-        sparkrtc::parse(body, &headers, NOW).unwrap().id
+fn event_without_a_date_of_its_own_is_all_that_its_fields_say() {
+    let over = json!({
+        "event_type": "CLOUD_RECORD_SERVER_OVER", "job_id": "j", "app_id": "a", "room_id": "r",
+        "stream_name": "s", "record_format": "HLS", "start_time": "2026-03-02T01:00:01Z",
+        "end_time": "2026-03-02T01:01:02Z", "detail_message": "EXCEED_MAX_IDLE_TIME",
+    });
+    let with = |field: &str, value: Value| {
+        let mut body = over.clone();
+        body[field] = value;
+        parse(serde_json::to_vec_pretty(&body).unwrap()).id
     };
-    for body in [
-        r#"{"event_type":"RECORD_NEW_FILE_START"}"#,
-        r#"{"obs_bucket":"b","obs_object":"a.mp4"}"#,
-        r#"{"obs_bucket":"b","end_time":"2026-03-02T01:00:01Z"}"#,
+    let original = parse(over.to_string()).id;
+    assert_eq!(with("some_new_field", 1.into()), original);
+    assert_eq!(with("event_type", "CLOUD_RECORD_OVER".into()), original);
+    for field in over.as_object().unwrap().keys() {
+        assert_ne!(with(field, Value::Null), original, "{field}");
+        let other = "2026-03-02T01:00:07Z";
+        assert_ne!(with(field, other.into()), original, "{field}");
+    }
+    let (room, job) = (json!({"room_id": "ab"}), json!({"job_id": "ab"}));
+    assert_ne!(parse(room.to_string()).id, parse(job.to_string()).id);
+}
+
+#[test]
+fn event_that_says_too_little_is_told_apart_by_its_body() {
+    for (body, other, same) in [
+        (
+            r#"{"event_type":"RECORD_FAILED","job_id":"j","stream":"1"}"#,
+            r#"{"event_type":"RECORD_FAILED","job_id":"j","stream":"2"}"#,
+            false,
+        ),
+        (
+            r#"{"event_type":"RECORD_NEW_FILE_START","file":1}"#,
+            r#"{"event_type":"RECORD_NEW_FILE_START","file":2}"#,
+            false,
+        ),
+        (
+            r#"{"event_type":"RECORD_NEW_FILE_START","room_id":"r","file":1}"#,
+            r#"{"event_type":"RECORD_NEW_FILE_START","room_id":"r","file":2}"#,
+            true,
+        ),
     ] {
-        let original = id(body, "r", "1");
-        assert_eq!(id(body, "r", "1"), original);
-        assert_ne!(id(body, "s", "1"), original);
-        assert_ne!(id(body, "r", "2"), original);
-        assert_ne!(id(&format!("{body} "), "r", "1"), original);
+        assert_eq!(parse(body).id, parse(body).id);
+        assert_eq!(parse(body).id == parse(other).id, same, "{other}");
     }
 }
 
 #[test]
-fn id_begins_with_the_end_time_or_else_the_start_time() {
-    let prefix = |body: &str| parse(body.to_owned()).id.as_bytes()[..4].to_vec();
-    let seconds = 1_772_413_201_u32.to_be_bytes();
+fn id_begins_with_a_time_of_the_event_or_else_with_that_of_its_arrival() {
+    let prefix = |body: &str| {
+        let [a, b, c, d, ..] = *parse(body.to_owned()).id.as_bytes();
+        i64::from(u32::from_be_bytes([a, b, c, d]))
+    };
     let (start, end) = ("2026-03-02T00:00:00Z", "2026-03-02T01:00:01Z");
     let body = format!(r#"{{"obs_object":"a","start_time":"{start}","end_time":"{end}"}}"#);
-    assert_eq!(prefix(&body), seconds);
-    assert_eq!(
-        prefix(&format!(r#"{{"obs_object":"a","start_time":"{end}"}}"#)),
-        seconds
-    );
-    assert_eq!(prefix(&format!(r#"{{"end_time":"{end}"}}"#)), seconds);
-    assert_eq!(prefix(r#"{"obs_object":"a"}"#), [0; 4]);
+    assert_eq!(prefix(&body), 1_772_413_201);
+    let body = format!(r#"{{"obs_object":"a","start_time":"{end}","file_size":1}}"#);
+    assert_eq!(prefix(&body), 1_772_413_201);
+    for body in [format!(r#"{{"end_time":"{end}"}}"#), "{}".to_owned()] {
+        assert_eq!(prefix(&body), NOW.seconds() - NOW.seconds() % 600);
+    }
 }
 
 #[test]
@@ -230,7 +259,7 @@ proptest! {
     fn any_bytes_are_an_event_or_refused(bytes: Vec<u8>, object: bool) {
         let body = if object { [b"{\"room_id\":", &bytes[..]].concat() } else { bytes };
         let body = Bytes::from(body);
-        let parsed = sparkrtc::parse(body.clone(), &CallbackHeaders::default(), NOW);
+        let parsed = sparkrtc::parse(body.clone(), NOW);
         let decoded = sparkrtc::decode(EventId::from_bytes([0; 16]), NOW, body);
         if let Ok(event) = parsed {
             prop_assert_eq!(event.fields, decoded.fields);

@@ -29,6 +29,7 @@ mod proof;
 mod reload;
 mod rename;
 mod rename_faults;
+mod repeats;
 mod rules_file;
 mod service;
 mod simulation;

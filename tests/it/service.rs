@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aftertake::app::Service;
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::clock;
 use aftertake::model::id::EventId;
 use aftertake::rules::file::{Lookup, RulesFile};
@@ -27,8 +27,7 @@ fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
 
 pub(crate) fn arrival(rules: &RulesFile, body: &str) -> Arrival {
     let body = Bytes::from(body.to_owned());
-    let headers = CallbackHeaders::default();
-    let event = sparkrtc::parse(body, &headers, clock::now()).unwrap();
+    let event = sparkrtc::parse(body, clock::now()).unwrap();
     Arrival {
         plan: plan(&rules.rules, &event, 0),
         event: Arc::new(event),

@@ -146,7 +146,7 @@ async fn event_stored_twice_is_one_event_with_one_task() {
     ));
     assert!(matches!(
         store.record(notify("k", 1), vec![]).await.unwrap(),
-        Recorded::Duplicate
+        Recorded::Duplicate { .. }
     ));
     assert_eq!(store.figures(NOW).await.unwrap().ready, 1);
 }
@@ -699,7 +699,7 @@ async fn old_history_is_forgotten_and_dead_tasks_stay() {
     let pruned = store.prune(keep, NOW.plus(day * 2)).await.unwrap();
     assert_eq!((pruned.bodies, pruned.events), (1, 0));
     let late = store.record(notify("done", 1), vec![]).await.unwrap();
-    assert!(matches!(late, Recorded::Duplicate));
+    assert!(matches!(late, Recorded::Duplicate { .. }));
     let pruned = store.prune(keep, NOW.plus(day * 11)).await.unwrap();
     assert_eq!((pruned.events, pruned.tasks), (1, 1));
     assert_eq!(store.figures(NOW).await.unwrap().dead, 1);

@@ -23,14 +23,17 @@ pub(super) fn run(path: &Path, rules: &Path, url: &StoreUrl, out: OutFlags) -> R
     };
     let recorded = desk.record(&arrival, &file.rules.text);
     let recorded = recorded.map_err(store::unavailable)?;
-    let id = arrival.event.id;
+    let (new, id) = match recorded {
+        Recorded::New { .. } => (true, arrival.event.id),
+        Recorded::Duplicate { of } => (false, of),
+    };
     let detail = desk.event(id).map_err(store::unavailable)?;
     let detail = detail.ok_or_else(|| {
         let sentence = format!("{id} was removed from {url} at once; is --retention very short?");
         Stop::say(Exit::Failed, sentence)
     })?;
     out.print(&Added {
-        new: matches!(recorded, Recorded::New { .. }),
+        new,
         event: Story::of(&detail),
     })
 }

@@ -2,13 +2,18 @@
 
 use std::collections::HashSet;
 
+use rusqlite::OptionalExtension;
+
 use super::core::{DEAD, READY, RUNNING, Txn};
 use super::row::{TASK_BITS, json};
 use super::{notice, order, turn};
-use crate::model::id::TaskId;
+use crate::model::event::Event;
+use crate::model::id::{EventId, TaskId};
+use crate::model::identity;
 use crate::model::plan::{OrderKey, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Lane, Outputs, Task};
+use crate::model::time::Timestamp;
 use crate::store::{Arrival, Claim, Located, Recorded};
 
 pub(super) fn record(
@@ -17,6 +22,9 @@ pub(super) fn record(
     start: &[TaskId],
 ) -> rusqlite::Result<Recorded> {
     let Arrival { event, plan } = arrival;
+    if let Some(of) = repeated(txn, event)? {
+        return Ok(Recorded::Duplicate { of });
+    }
     let new = txn
         .conn
         .prepare_cached(
@@ -31,7 +39,7 @@ pub(super) fn record(
             plan.revision.number(),
         ))?;
     if new == 0 {
-        return Ok(Recorded::Duplicate);
+        return Ok(Recorded::Duplicate { of: event.id });
     }
     let event_seq = txn.conn.last_insert_rowid();
     let skipped = (!plan.skipped.is_empty()).then(|| json(&plan.skipped));
@@ -40,6 +48,23 @@ pub(super) fn record(
         .execute((event_seq, &event.body[..], skipped))?;
     let claims = tasks(txn, event_seq, 0, arrival, start)?;
     Ok(Recorded::New { claims })
+}
+
+/// The event of a neighbouring window that this one repeats. One that is stored under the
+/// very same id is found when it is inserted.
+fn repeated(txn: &Txn<'_>, event: &Event) -> rusqlite::Result<Option<EventId>> {
+    for id in identity::neighbours(event).into_iter().flatten() {
+        let received = txn
+            .conn
+            .prepare_cached("SELECT received FROM events WHERE id = ?1")?
+            .query_row([id.as_bytes()], |row| row.get(0))
+            .optional()?;
+        let received = received.map(Timestamp::from_millis);
+        if received.is_some_and(|received| identity::is_repeat(received, event.received)) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// Stores the tasks of a stored event, numbered from `first`, and answers the claims of those

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::{Lane, Outputs};
@@ -51,7 +51,7 @@ async fn announce(folder: &Folder, rooms: &[&str]) {
             "room_id": room, "end_time": "2026-03-02T01:01:02Z",
         });
         let body = body.to_string().into();
-        let event = sparkrtc::parse(body, &CallbackHeaders::default(), NOW).unwrap();
+        let event = sparkrtc::parse(body, NOW).unwrap();
         let arrival = Arrival {
             plan: plan(&rules, &event, 0),
             event: Arc::new(event),

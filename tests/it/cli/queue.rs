@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::model::attempt::{AttemptRecord, Exchange, Outcome};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moves::{Move, MovePhase, Target};
@@ -40,7 +40,7 @@ async fn record(folder: &Folder) {
     let rules = parse("rules.yaml", &text, &folder.path(""), &env)
         .unwrap()
         .rules;
-    let event = sparkrtc::parse(SAMPLE.into(), &CallbackHeaders::default(), NOW).unwrap();
+    let event = sparkrtc::parse(SAMPLE.into(), NOW).unwrap();
     let arrival = Arrival {
         plan: plan(&rules, &event, 0),
         event: Arc::new(event),

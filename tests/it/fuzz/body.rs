@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::model::destination::Destination;
 use aftertake::model::event::{Event, Field};
 use aftertake::model::step::Rendered;
@@ -121,7 +121,7 @@ fn any_json_object_is_an_event_and_leads_nowhere_else() {
     let destinations = file.destinations.iter().map(arcs).collect();
     TARGET.run(|input| {
         let body = Bytes::copy_from_slice(input);
-        match sparkrtc::parse(body.clone(), &CallbackHeaders::default(), NOW) {
+        match sparkrtc::parse(body.clone(), NOW) {
             Err(error) => {
                 assert!(!is_object(input), "an object was refused: {error}");
                 let text = error.to_string();
@@ -156,7 +156,7 @@ fn reads_back(event: &Event) {
     };
     let printed = Value::Object(event.fields.entries().map(entry).collect::<Map<_, _>>());
     let body = Bytes::from(printed.to_string());
-    let again = sparkrtc::parse(body, &CallbackHeaders::default(), NOW).unwrap();
+    let again = sparkrtc::parse(body, NOW).unwrap();
     assert_eq!(again.fields, event.fields, "{printed}");
 }
 

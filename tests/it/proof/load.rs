@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::clock;
 use aftertake::model::id::EventId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -146,8 +146,8 @@ impl Caller {
 }
 
 pub(crate) fn id_of(body: &str) -> EventId {
-    let (body, headers) = (body.to_owned().into(), CallbackHeaders::default());
-    sparkrtc::parse(body, &headers, clock::now()).unwrap().id
+    let body = body.to_owned().into();
+    sparkrtc::parse(body, clock::now()).unwrap().id
 }
 
 /// The request that sends this callback.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aftertake::action::{OpenBucket, Reach};
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::task::Lane;
 use aftertake::rules::plan::plan;
@@ -106,8 +106,7 @@ impl Life {
 
     /// A callback comes in.
     pub(super) async fn hear(&self, body: String) -> Reply {
-        let headers = CallbackHeaders::default();
-        let event = sparkrtc::parse(body.into(), &headers, self.sim.now()).unwrap();
+        let event = sparkrtc::parse(body.into(), self.sim.now()).unwrap();
         let plan = plan(&self.rules.revision.rules, &event, 0);
         let (lanes, now) = (self.workers.lanes(), self.sim.now());
         let startable = plan.tasks.iter().filter(|task| task.doomed.is_none());
@@ -127,7 +126,7 @@ impl Life {
                 }
                 Reply::Stored
             }
-            Ok(Recorded::Duplicate) => Reply::Duplicate,
+            Ok(Recorded::Duplicate { .. }) => Reply::Duplicate,
             Err(_) => Reply::Refused,
         };
         drop(permits);

@@ -11,6 +11,7 @@ use aftertake::model::event::Event;
 use aftertake::model::intervention::By;
 use aftertake::model::recording::Place;
 use aftertake::model::task::Lane;
+use aftertake::model::time::Timestamp;
 use aftertake::rules::plan::plan;
 use aftertake::store::sqlite::{CancelOutcome, Desk, Replay, ReplayOutcome, RetryOutcome, Scope};
 use serde_json::json;
@@ -176,9 +177,10 @@ impl Story {
         let rooms = ["move-a", "move-b", "stay"];
         let room = self.sim.any(&rooms);
         let number = i64::try_from(self.sim.world().number()).unwrap();
+        let end = Timestamp::from_millis((1_772_413_200 + number) * 1000);
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": named.bucket, "obs_object": named.key,
-            "room_id": room, "end_time": 1_772_413_200 + number,
+            "room_id": room, "end_time": end.to_string(),
         });
         self.callbacks.push((body.to_string(), named));
         self.post(body.to_string()).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::action::Reach;
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::callback::sparkrtc;
 use aftertake::clock;
 use aftertake::model::id::TaskId;
 use aftertake::model::task::Lane;
@@ -97,8 +97,7 @@ impl Floor {
 
     /// The same, and the workers are none the wiser.
     pub(crate) async fn store_only(&self, object: &str) -> Vec<TaskId> {
-        let headers = CallbackHeaders::default();
-        let event = sparkrtc::parse(callback(object).into(), &headers, clock::now()).unwrap();
+        let event = sparkrtc::parse(callback(object).into(), clock::now()).unwrap();
         let plan = plan(&self.rules.rules, &event, 0);
         let tasks = plan.tasks.iter().map(|task| task.id).collect();
         let arrival = Arrival {
