@@ -54,6 +54,11 @@
 //! **Why are there no leases with a time?** A store is served by one process, held by a file
 //! lock. What was running when a process starts is due at once; what it runs never expires.
 //!
+//! **Why does a task keep how long it waits beside when it is due?** A due time alone is as wrong
+//! as the clock that wrote it. With both, nobody waits for longer than was decided, whatever the
+//! clock did meanwhile, also while no process ran. What a process measures itself it measures
+//! by a clock that nobody sets.
+//!
 //! **Why is a watched file read every second?** Editors replace it and Kubernetes swaps a link
 //! on the way to it; network file systems tell no changes. Its content is all that counts, and
 //! two equal looks in a row tell one that is written from one that is being written.

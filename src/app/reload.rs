@@ -169,7 +169,7 @@ impl Parts {
         let rules = ready.in_force.since(clock::now());
         // In this order: a task that is claimed from a new lane finds what it needs.
         self.present.replace(ready.in_force);
-        self.lanes.replace(ready.lanes, states);
+        self.lanes.replace(ready.lanes, states, clock::present());
         // A lane that changes just now is shown as it stands then, not as it stood before.
         let _turn = self.lanes.turn().await;
         self.metrics.lanes(&self.lanes.states());

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod id;
 pub mod identity;
 pub mod intervention;
+pub mod moment;
 pub mod moves;
 pub mod notice;
 pub mod plan;

@@ -3,6 +3,8 @@
 //! Pure: the worker passes `now` and `jitter`; the store writes whatever is
 //! returned. Kept apart so that every row of the state table is a one-line test.
 
+use std::time::Duration;
+
 use super::failure::{Disposition, Failure};
 use super::retry::{Jitter, RetryPolicy};
 use super::time::Timestamp;
@@ -58,8 +60,9 @@ pub enum Transition {
     Advance,
     /// Every step is done.
     Finish,
-    /// The same step again at `due`.
-    RetryAt { due: Timestamp, why: Failure },
+    /// The same step again after `wait`. Not at a time: the clock may be set before the store
+    /// has written it.
+    RetryAfter { wait: Duration, why: Failure },
     /// Ready again with the try refunded, and with this reason to show.
     Wait { why: String },
     /// Dead.
@@ -81,8 +84,8 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
         Ran::Failed(why) if why.kind.disposition() == Disposition::PauseLane => Transition::Wait {
             why: why.to_string(),
         },
-        Ran::Failed(why) => match retry_due(standing, &why, now, jitter) {
-            Some(due) => Transition::RetryAt { due, why },
+        Ran::Failed(why) => match retry_wait(standing, &why, now, jitter) {
+            Some(wait) => Transition::RetryAfter { wait, why },
             None if standing.on_failure == OnFailure::Continue => go_on(standing.position),
             None => Transition::Bury { why },
         },
@@ -96,30 +99,27 @@ fn go_on(position: Position) -> Transition {
     }
 }
 
-/// When to try again; `None` when the failure is final or the policy is at its end.
+/// How long to wait before the next try; `None` when the failure is final or the policy is at its end.
 /// A wish of the other side may exceed the longest delay, but not the deadline.
-fn retry_due(
+fn retry_wait(
     standing: Standing<'_>,
     why: &Failure,
     now: Timestamp,
     jitter: Jitter,
-) -> Option<Timestamp> {
-    let deadline = standing.since.plus(standing.policy.give_up_after);
+) -> Option<Duration> {
+    // A task that is said to have arrived later than now did so by a clock that was ahead.
+    let deadline = standing.since.min(now).plus(standing.policy.give_up_after);
     let spent = standing.tries >= standing.policy.tries || now > deadline;
     if why.kind.disposition() == Disposition::Final || spent {
         return None;
     }
-    let own = now.plus(standing.policy.delay(standing.tries, jitter));
-    let asked = why
-        .retry_after
-        .map_or(own, |wish| now.plus(wish).min(deadline));
-    Some(own.max(asked))
+    let own = standing.policy.delay(standing.tries, jitter);
+    let asked = why.retry_after.unwrap_or_default();
+    Some(own.max(asked.min(deadline.since(now))))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::failure::FailureKind;
     use super::super::retry::JitterMode;
     use super::*;
@@ -162,9 +162,9 @@ mod tests {
         Ran::Failed(Failure::new(kind, "r"))
     }
 
-    fn due(seconds: u64, kind: FailureKind) -> Transition {
-        Transition::RetryAt {
-            due: SINCE.plus(Duration::from_secs(seconds)),
+    fn again(seconds: u64, kind: FailureKind) -> Transition {
+        Transition::RetryAfter {
+            wait: Duration::from_secs(seconds),
             why: Failure::new(kind, "r"),
         }
     }
@@ -193,8 +193,8 @@ mod tests {
                 Transition::Wait { why: "w".into() },
             ),
             (0, 1, Ran::Cancelled, HasNext, Continue, Transition::Cancel),
-            (0, 1, failed(Timeout), Last, Stop, due(2, Timeout)),
-            (0, 2, failed(Timeout), Last, Continue, due(4, Timeout)),
+            (0, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
+            (0, 2, failed(Timeout), Last, Continue, again(4, Timeout)),
             (0, 3, failed(Timeout), Last, Stop, dead(Timeout)),
             (
                 0,
@@ -224,7 +224,7 @@ mod tests {
                     why: "credentials: r".into(),
                 },
             ),
-            (100, 1, failed(Timeout), Last, Stop, due(102, Timeout)),
+            (100, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
             (101, 1, failed(Timeout), Last, Stop, dead(Timeout)),
         ] {
             let label = format!("{seconds}s, try {tries}, {ran:?}, {position:?}, {on_failure:?}");
@@ -252,11 +252,30 @@ mod tests {
             );
             assert_eq!(
                 got,
-                Transition::RetryAt {
-                    due: SINCE.plus(Duration::from_secs(expected)),
+                Transition::RetryAfter {
+                    wait: Duration::from_secs(expected),
                     why
                 }
             );
         }
+    }
+
+    #[test]
+    fn wish_for_patience_is_bounded_although_the_task_arrived_by_a_clock_that_was_ahead() {
+        let why = Failure {
+            retry_after: Some(Duration::from_hours(24 * 365)),
+            ..Failure::new(FailureKind::Throttled, "r")
+        };
+        let now = SINCE.minus(Duration::from_secs(500));
+        let standing = Standing {
+            policy: &policy(),
+            tries: 1,
+            since: SINCE,
+            position: Position::Last,
+            on_failure: OnFailure::Stop,
+        };
+        let got = settle(standing, Ran::Failed(why.clone()), now, Jitter::MOST);
+        let wait = policy().give_up_after;
+        assert_eq!(got, Transition::RetryAfter { wait, why });
     }
 }

@@ -99,6 +99,11 @@ pub trait Store: Send + Sync {
     /// Keeps a change of how a lane stands. A pause that is there already stays.
     async fn change_lane(&self, lane: Lane, change: LaneChange) -> Result<(), Unavailable>;
 
+    /// The clock may have been set. Whatever is due further ahead than it was told to wait waits
+    /// from `now` on; how many tasks that are. Those that are due as they were told to be stay
+    /// as they are, so the call can be repeated.
+    async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable>;
+
     /// Which of these running tasks a person asked to cancel.
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable>;
 

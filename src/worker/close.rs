@@ -92,7 +92,7 @@ fn cancelled(settled: &Transition) -> Transition {
 fn leaves_step(decided: &Transition) -> bool {
     !matches!(
         decided,
-        Transition::RetryAt { .. } | Transition::Wait { .. } | Transition::HandBack
+        Transition::RetryAfter { .. } | Transition::Wait { .. } | Transition::HandBack
     )
 }
 
@@ -101,7 +101,7 @@ fn leaves_step(decided: &Transition) -> bool {
 fn forward(settled: Transition) -> Transition {
     match settled {
         Transition::Cancel => Transition::HandBack,
-        Transition::RetryAt { .. } | Transition::Wait { .. } => settled,
+        Transition::RetryAfter { .. } | Transition::Wait { .. } => settled,
         _ => Transition::Cancel,
     }
 }
@@ -114,7 +114,7 @@ fn undo_again(work: &Work<'_>, failure: &Failure, clock: &dyn Clock) -> Transiti
         ..failure.clone()
     });
     match settle(work.standing(), failed, clock.now(), clock.jitter()) {
-        again @ (Transition::RetryAt { .. } | Transition::Wait { .. }) => again,
+        again @ (Transition::RetryAfter { .. } | Transition::Wait { .. }) => again,
         _ => told(work, Transition::Cancel, &reason),
     }
 }

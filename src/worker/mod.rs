@@ -17,6 +17,7 @@ mod revision;
 mod run;
 mod standing;
 mod sweep;
+mod time;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,8 +32,8 @@ pub use self::pause::Paused;
 pub use self::revision::{Parse, Revisions};
 use crate::clock::Clock;
 use crate::model::id::TaskId;
+use crate::model::moment::Present;
 use crate::model::task::Attempt;
-use crate::model::time::Timestamp;
 use crate::store::{Claim, Retention, Store, Unavailable};
 use crate::telemetry::Metrics;
 
@@ -86,10 +87,11 @@ impl Workers {
         }
     }
 
-    /// Starts claiming, watching for other processes' writes, and sweeping.
+    /// Starts claiming, watching for other processes' writes and the clock, and sweeping.
     pub fn start(&self) {
         self.tasks.spawn(self.clone().claim_loop());
         self.spawn_until_drained(Self::watch_loop);
+        self.spawn_until_drained(time::clock_loop);
         self.spawn_until_drained(sweep::sweep_loop);
     }
 
@@ -165,10 +167,10 @@ impl Workers {
     async fn claim_loop(self) {
         let mut patience = self.pauses.patience();
         while !self.is_draining() {
-            match self.claim_once(self.parts.clock.now()).await {
-                Ok(next_due) => {
+            match self.claim_once(self.parts.clock.present()).await {
+                Ok(wait) => {
                     patience = self.pauses.patience();
-                    self.draining.run_until_cancelled(self.rest(next_due)).await;
+                    self.draining.run_until_cancelled(self.rest(wait)).await;
                 }
                 Err(error) => {
                     tracing::error!(%error, "workers pause: the store cannot be used");
@@ -179,12 +181,11 @@ impl Workers {
         }
     }
 
-    /// Waits until there may be something to claim.
-    async fn rest(&self, next_due: Option<Timestamp>) {
+    /// Waits until there may be something to claim, for this long at the most.
+    async fn rest(&self, wait: Option<Duration>) {
         let woken = self.parts.lanes.waker().woken();
-        match next_due {
-            Some(due) => {
-                let wait = due.since(self.parts.clock.now());
+        match wait {
+            Some(wait) => {
                 let _woken_or_due = tokio::time::timeout(wait, woken).await;
             }
             None => woken.await,
@@ -192,27 +193,25 @@ impl Workers {
         self.pauses.over().await;
     }
 
-    /// Claims once and starts what it got. Answers when to look again; `None` when only
-    /// a wake-up can bring work.
-    pub async fn claim_once(&self, now: Timestamp) -> Result<Option<Timestamp>, Unavailable> {
+    /// Claims once and starts what it got. Answers after how long to look again; `None` when
+    /// only a wake-up can bring work.
+    pub async fn claim_once(&self, now: Present) -> Result<Option<Duration>, Unavailable> {
         let waker = self.parts.lanes.waker();
         // Hungry before looking: a permit freed while the store is asked must wake the loop.
         waker.set_hungry(true);
-        let mut reserved = self.parts.lanes.reserve(now);
+        let mut reserved = self.parts.lanes.reserve(now.moment);
+        let opens = reserved.opens.map(|opens| opens.since(now.moment));
         let room = reserved.room();
         if room.is_empty() {
-            return Ok(reserved.opens);
+            return Ok(opens);
         }
-        let claimed = self.parts.store.claim(room, now).await?;
+        let claimed = self.parts.store.claim(room, now.time).await?;
         for claim in claimed.claims {
             self.start_claimed(claim, &mut reserved);
         }
-        let more = claimed.next_due.is_some_and(|due| due <= now);
-        waker.set_hungry(reserved.full || more);
-        Ok([claimed.next_due, reserved.opens]
-            .into_iter()
-            .flatten()
-            .min())
+        let due = claimed.next_due.map(|due| due.since(now.time));
+        waker.set_hungry(reserved.full || due == Some(Duration::ZERO));
+        Ok([due, opens].into_iter().flatten().min())
     }
 
     fn start_claimed(&self, claim: Claim, reserved: &mut Reserved) {

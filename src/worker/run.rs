@@ -197,8 +197,9 @@ impl Runner {
         let (rule, step, took_ms) = (&claim.task().rule, &record.step_id, record.took.as_millis());
         let outcome = record.outcome.name();
         match (&record.outcome, transition) {
-            (Outcome::Failed(failure), Transition::RetryAt { due, .. }) => {
-                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, retry_at = %due, "step failed");
+            (Outcome::Failed(failure), Transition::RetryAfter { wait, .. }) => {
+                let retry_at = self.parts.clock.now().plus(*wait);
+                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, %retry_at, "step failed");
             }
             (Outcome::Failed(failure), Transition::Bury { .. }) => {
                 tracing::error!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task is dead");
@@ -243,9 +244,9 @@ impl Runner {
         if self.draining.is_cancelled() {
             Room::None
         } else if *lane != work.claim.task().lane {
-            let permit = self.parts.lanes.permit_at(lane, self.parts.clock.now());
+            let permit = self.parts.lanes.permit_at(lane, self.parts.clock.moment());
             permit.map_or(Room::None, Room::Other)
-        } else if permit.renew(self.parts.clock.now()) {
+        } else if permit.renew(self.parts.clock.moment()) {
             Room::Same
         } else {
             Room::None

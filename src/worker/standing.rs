@@ -9,6 +9,7 @@ use super::ended::Ended;
 use super::lane::Permit;
 use super::run::{Dropped, Runner};
 use crate::model::breaker::{LaneChange, Sign};
+use crate::model::moment::Present;
 use crate::model::task::Lane;
 use crate::store::Unavailable;
 
@@ -18,9 +19,20 @@ impl Workers {
     pub async fn adopt_lanes(&self) -> Result<(), Unavailable> {
         let (lanes, metrics) = (&self.parts.lanes, &self.parts.metrics);
         let _turn = lanes.turn().await;
-        lanes.adopt(self.parts.store.lane_states().await?);
+        let states = self.parts.store.lane_states().await?;
+        lanes.adopt(states, self.parts.clock.present());
         metrics.lanes(&lanes.states());
         lanes.waker().wake();
+        Ok(())
+    }
+
+    /// Stores when lanes are tried again, by the clock as it is now.
+    pub(super) async fn set_clock_of_lanes(&self, now: Present) -> Result<(), Unavailable> {
+        let lanes = &self.parts.lanes;
+        let _turn = lanes.turn().await;
+        for (lane, change) in lanes.set_clock(now) {
+            self.parts.store.change_lane(lane, change).await?;
+        }
         Ok(())
     }
 }
@@ -40,7 +52,7 @@ impl Runner {
         let lanes = &self.parts.lanes;
         let _turn = lanes.turn().await;
         let clock = &self.parts.clock;
-        let Some(change) = permit.hear(sign, clock.now(), clock.jitter()) else {
+        let Some(change) = permit.hear(sign, clock.present(), clock.jitter()) else {
             return Ok(());
         };
         tell(lane, &change);

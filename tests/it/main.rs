@@ -34,6 +34,7 @@ mod rules_file;
 mod service;
 mod simulation;
 mod store_by_hand;
+mod store_clock;
 mod store_contract;
 mod store_file;
 mod store_health;

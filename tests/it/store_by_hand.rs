@@ -167,7 +167,7 @@ async fn rehearsal_says_what_a_retry_does_and_changes_nothing() {
     let nobody = TaskId::from_bytes([0; 16]);
     let ids = [dead, waits, nobody, dead];
     let before = office.everything();
-    let rehearsed = office.desk.rehearse_retry(&ids, None).unwrap();
+    let rehearsed = office.desk.rehearse_retry(&ids, None, LATER).unwrap();
     assert_eq!(office.everything(), before);
 
     let by = ada();
@@ -180,6 +180,36 @@ async fn rehearsal_says_what_a_retry_does_and_changes_nothing() {
     assert_eq!(again.task().id, waits, "the other one is due later");
     let again = one(&office.store, lane(), LATER).await;
     assert_eq!((again.task().tries, again.task().since), (1, LATER));
+}
+
+#[tokio::test]
+async fn task_that_waits_for_a_time_is_made_due_and_its_tries_go_on() {
+    let mut office = Office::new();
+    office.store(notify("k", 1)).await;
+    let again = Transition::RetryAfter {
+        wait: Duration::from_hours(2),
+        why: Failure::new(FailureKind::Timeout, "slow"),
+    };
+    let waits = office.end(lane(), again).await;
+    let ids = [waits];
+    let rehearsed = office.desk.rehearse_retry(&ids, None, LATER).unwrap();
+    let done = office.desk.retry_all(&ids, None, &ada(), LATER).unwrap();
+    assert_eq!(rehearsed, [RetryOutcome::DueNow]);
+    assert_eq!(done, rehearsed);
+    let again = office.desk.retry_all(&ids, None, &ada(), LATER).unwrap();
+    assert_eq!(again, [RetryOutcome::InState("ready")], "it is due already");
+    let detail = office.desk.task(waits).unwrap().unwrap();
+    let [retried] = &detail.interventions[..] else {
+        panic!("{:?}", detail.interventions)
+    };
+    assert_eq!(
+        (retried.act, retried.was.as_deref()),
+        (Act::Retried, Some("ready"))
+    );
+
+    assert!(claim(&office.store, lane(), NOW).await.is_empty());
+    let claimed = one(&office.store, lane(), LATER).await;
+    assert_eq!((claimed.task().tries, claimed.task().since), (2, NOW));
 }
 
 #[tokio::test]
@@ -281,7 +311,8 @@ async fn what_own_rules_moved_is_not_left_to_other_rules() {
         };
         let under = under(&restart);
         let by = ada();
-        let rehearsed = office.desk.rehearse_retry(&[id], Some(&under)).unwrap();
+        let rehearsed = office.desk.rehearse_retry(&[id], Some(&under), NOW);
+        let rehearsed = rehearsed.unwrap();
         let done = office.desk.retry_all(&[id], Some(&under), &by, NOW);
         let done = done.unwrap();
         assert_eq!(rehearsed, done);

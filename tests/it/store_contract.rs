@@ -207,8 +207,9 @@ async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules() {
     let first = one(&store, bucket(), NOW).await;
     assert_eq!(first.task().rule, "first");
     let why = Failure::new(FailureKind::Timeout, "r");
-    let due = NOW.plus(Duration::from_mins(1));
-    end(&store, first, Transition::RetryAt { due, why }).await;
+    let wait = Duration::from_mins(1);
+    let due = NOW.plus(wait);
+    end(&store, first, Transition::RetryAfter { wait, why }).await;
 
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(second.task().rule, "second");
@@ -237,7 +238,8 @@ async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only() {
     assert_eq!(first.task().rule, "first");
 
     let why = Failure::new(FailureKind::Timeout, "r");
-    end(&store, first, Transition::RetryAt { due: NOW, why }).await;
+    let wait = Duration::ZERO;
+    end(&store, first, Transition::RetryAfter { wait, why }).await;
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(second.task().rule, "second");
     end(&store, second, Transition::HandBack).await;
@@ -278,9 +280,10 @@ async fn unfinished_moves_keep_the_turn() {
         )
         .await
         .unwrap();
-    let due = NOW.plus(Duration::from_mins(1));
+    let wait = Duration::from_mins(1);
+    let due = NOW.plus(wait);
     let why = Failure::new(FailureKind::Timeout, "r");
-    end(&store, first, Transition::RetryAt { due, why }).await;
+    end(&store, first, Transition::RetryAfter { wait, why }).await;
     assert!(
         claim(&store, bucket(), NOW).await.is_empty(),
         "the second waits for the first"
@@ -402,8 +405,8 @@ async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
         .unwrap();
     let early = one(&store, bucket(), NOW).await;
     let later = NOW.plus(Duration::from_mins(1));
-    let again = || Transition::RetryAt {
-        due: later,
+    let again = || Transition::RetryAfter {
+        wait: later.since(NOW),
         why: Failure::new(FailureKind::Timeout, "r"),
     };
     end(&store, early, again()).await;
@@ -770,6 +773,7 @@ async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile(
         why: "slow".into(),
         waits: 1,
         probe_at: NOW,
+        wait: Duration::ZERO,
     };
     let pause = |why: &str| Pause {
         since: NOW,

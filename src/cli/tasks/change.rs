@@ -12,6 +12,7 @@ use crate::cli::out::Answer;
 use crate::cli::store;
 use crate::clock;
 use crate::model::id::TaskId;
+use crate::model::task::TaskState;
 use crate::store::Unavailable;
 use crate::store::sqlite::{CHUNK, CancelOutcome, Desk, RetryOutcome, Under};
 
@@ -92,7 +93,7 @@ fn retry(
     run: Run<'_>,
 ) -> Result<Vec<RetryOutcome>, Unavailable> {
     let mut retry = |under: Option<&Under<'_>>| match run {
-        Run::Rehearsal => desk.rehearse_retry(ids, under),
+        Run::Rehearsal => desk.rehearse_retry(ids, under, clock::now()),
         Run::Real(by) => desk.retry_all(ids, under, by, clock::now()),
     };
     match rules {
@@ -104,10 +105,8 @@ fn retry(
 fn retried(id: TaskId, outcome: RetryOutcome) -> Change {
     match outcome {
         RetryOutcome::Requeued => changed(id, "ready", "is ready again"),
-        RetryOutcome::InState(state) => {
-            let told = format!("is {state}; only dead and cancelled tasks can be retried");
-            settled(id, Some(state), told)
-        }
+        RetryOutcome::DueNow => changed(id, "ready", "is due now"),
+        RetryOutcome::InState(state) => settled(id, Some(state), nothing_to_retry(state)),
         RetryOutcome::Forgotten => {
             let told = "is too old: --retention has removed its callback's body, and with it what to work on";
             unchanged(id, "cancelled", told.to_owned())
@@ -116,6 +115,14 @@ fn retried(id: TaskId, outcome: RetryOutcome) -> Change {
             unchanged(id, "dead", format!("cannot take these rules: {reason}"))
         }
         RetryOutcome::Unknown => unknown(id),
+    }
+}
+
+fn nothing_to_retry(state: &str) -> String {
+    if state == TaskState::NAMES[0] {
+        "is ready already; `aftertake tasks show` says what it waits for".to_owned()
+    } else {
+        format!("is {state}; only tasks that are dead, cancelled or wait for a time can be retried")
     }
 }
 

@@ -76,10 +76,11 @@ pub(super) enum Tasks {
     },
     /// Make dead or cancelled tasks ready again, at the step where they stopped
     ///
-    /// Name tasks, or give a filter, which means dead tasks unless --state says cancelled.
+    /// Name tasks, or give a filter, which means dead tasks unless --state says otherwise.
     /// Their tries and their time count anew, and each goes on under the rules that were in
     /// force when its callback arrived, or under those of --current-rules. They are as any
-    /// others then: the lanes decide how many run at a time.
+    /// others then: the lanes decide how many run at a time. A task that waits for a time is
+    /// made due now, and its tries and its time go on.
     ///
     /// Look first: --dry-run counts by rule and failure, shows the first few, and changes
     /// nothing. A filter is worked off in chunks of 500 while the service runs; a run that
@@ -87,8 +88,8 @@ pub(super) enum Tasks {
     /// filter or --dry-run, an object with `matched`, `changed`, `groups`, `refused` and
     /// `sample`; with ids, an array of what became of each.
     ///
-    /// The exit code is 1 when a task is in another state, is not in the store, or cannot be
-    /// retried.
+    /// The exit code is 1 when a task is in another state, is due already, is not in the store,
+    /// or cannot be retried.
     #[command(
         after_help = "Examples:\n  aftertake tasks retry task_6089239afa854f84ba02b1e9e028c8b7\n  \
                       aftertake tasks retry --rule archive --failure timeout --since 12h --dry-run\n  \
@@ -97,7 +98,7 @@ pub(super) enum Tasks {
     )]
     Retry {
         /// Only tasks in this state; dead ones, unless said
-        #[arg(long, value_parser = ["dead", "cancelled"])]
+        #[arg(long, value_parser = ["dead", "cancelled", "ready"])]
         state: Option<String>,
         /// Go on under the rules of this file instead of the tasks' own
         ///

@@ -3,6 +3,8 @@
 //!
 //! Pure: time and chance are arguments. What has to outlive the process is [`LaneState`];
 //! the count of failures in a row is not, as a lane that still fails is soon found out.
+//! A process measures its waits by moments, which nobody sets; the stored time of the next
+//! probe is for people and for the next process.
 
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::destination::Breaker;
 use super::failure::{Disposition, Failure, FailureKind};
+use super::moment::{Moment, Present};
 use super::retry::{Jitter, JitterMode, RetryPolicy};
 use super::time::Timestamp;
 
@@ -47,6 +50,10 @@ pub struct Opening {
     pub waits: u32,
     /// When one request may find out whether the lane is well again.
     pub probe_at: Timestamp,
+    /// How long that was away when it was decided. A probe that is further away was put off by
+    /// a clock that was ahead.
+    #[serde(default = "unknown_wait")]
+    pub wait: Duration,
 }
 
 /// A change of a lane's state, to be stored.
@@ -80,9 +87,9 @@ pub enum Pass {
     Probe,
 }
 
-/// Nothing passes before this time; `None` when something has to happen first.
+/// Nothing passes before this moment; `None` when something has to happen first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shut(pub Option<Timestamp>);
+pub struct Shut(pub Option<Moment>);
 
 /// A lane's breaker and pause.
 #[derive(Debug)]
@@ -91,7 +98,21 @@ pub struct Circuit {
     /// In a row, of all tasks of the lane together.
     failures: u32,
     probing: bool,
+    /// Before this moment an open lane lets nobody through.
+    probe_from: Moment,
     state: LaneState,
+}
+
+/// Openings were stored without their waits once: the longest wait bounds those.
+const fn unknown_wait() -> Duration {
+    Duration::MAX
+}
+
+impl Opening {
+    /// How long the probe is still away by a clock that says `now`: never longer than it was.
+    fn remaining(&self, now: Timestamp) -> Duration {
+        self.probe_at.since(now).min(self.wait)
+    }
 }
 
 impl LaneState {
@@ -149,6 +170,7 @@ impl Circuit {
             breaker,
             failures: 0,
             probing: false,
+            probe_from: Moment::default(),
             state: LaneState::default(),
         }
     }
@@ -164,20 +186,22 @@ impl Circuit {
 
     /// Takes over how the lane stands in the store. A probe that is under way stays the
     /// only one.
-    pub fn adopt(&mut self, state: LaneState) {
+    pub fn adopt(&mut self, state: LaneState, now: Present) {
         if state != self.state {
             self.failures = 0;
+            let remaining = state.open.as_ref().map(|open| open.remaining(now.time));
+            self.probe_from = now.moment.plus(remaining.unwrap_or_default());
             self.state = state;
         }
     }
 
     /// Lets one step pass. After a probe, [`Circuit::probe_ended`] must be called.
-    pub fn admit(&mut self, now: Timestamp) -> Result<Pass, Shut> {
+    pub fn admit(&mut self, now: Moment) -> Result<Pass, Shut> {
         match (&self.state.paused, &self.state.open) {
             (Some(_), _) => Err(Shut(None)),
             (None, None) => Ok(Pass::Free),
             (None, Some(_)) if self.probing => Err(Shut(None)),
-            (None, Some(open)) if self.waits(open, now) => Err(Shut(Some(open.probe_at))),
+            (None, Some(_)) if self.waits(now) => Err(Shut(Some(self.probe_from))),
             (None, Some(_)) => {
                 self.probing = true;
                 Ok(Pass::Probe)
@@ -185,10 +209,16 @@ impl Circuit {
         }
     }
 
-    /// A wait that is longer than any is one of a clock that was set back, or of an earlier
-    /// rules file.
-    fn waits(&self, open: &Opening, now: Timestamp) -> bool {
-        open.probe_at > now && open.probe_at.since(now) <= self.breaker.longest
+    /// A wait that is longer than any is one of an earlier rules file.
+    fn waits(&self, now: Moment) -> bool {
+        self.probe_from > now && self.probe_from.since(now) <= self.breaker.longest
+    }
+
+    /// The wall clock was set: tells anew when the next probe is due by it.
+    pub fn set_clock(&mut self, now: Present) -> Option<LaneChange> {
+        let open = self.state.open.as_mut()?;
+        open.probe_at = now.time.plus(self.probe_from.since(now.moment));
+        Some(LaneChange::Opened(open.clone()))
     }
 
     /// The probe came to an end, however it did.
@@ -202,7 +232,7 @@ impl Circuit {
         &mut self,
         sign: Sign<'_>,
         pass: Pass,
-        now: Timestamp,
+        now: Present,
         jitter: Jitter,
     ) -> Option<LaneChange> {
         let change = match sign {
@@ -213,7 +243,7 @@ impl Circuit {
             }
             Sign::Gone(why) => self.state.paused.is_none().then(|| {
                 LaneChange::Paused(Pause {
-                    since: now,
+                    since: now.time,
                     why: why.reason.clone(),
                 })
             }),
@@ -229,24 +259,27 @@ impl Circuit {
     }
 
     fn open(
-        &self,
+        &mut self,
         opens: bool,
         pass: Pass,
         why: &Failure,
         first: Duration,
-        now: Timestamp,
+        now: Present,
         jitter: Jitter,
     ) -> Option<LaneChange> {
         let (since, waits) = match &self.state.open {
-            None if opens => (now, 1),
+            None if opens => (now.time, 1),
             Some(open) if pass == Pass::Probe => (open.since, open.waits.saturating_add(1)),
             _ => return None,
         };
+        let wait = self.wait(waits, first, why.retry_after, jitter);
+        self.probe_from = now.moment.plus(wait);
         Some(LaneChange::Opened(Opening {
             since,
             why: why.to_string(),
             waits,
-            probe_at: now.plus(self.wait(waits, first, why.retry_after, jitter)),
+            probe_at: now.time.plus(wait),
+            wait,
         }))
     }
 

@@ -3,11 +3,22 @@
 use super::*;
 
 const START: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+/// How long the process has been running then.
+const RUNNING: Moment = Moment::after(Duration::from_secs(5));
 /// The whole delay.
 const WHOLE: Jitter = Jitter::MOST;
 
-fn at(seconds: u64) -> Timestamp {
-    START.plus(Duration::from_secs(seconds))
+fn at(seconds: u64) -> Present {
+    let start = Present {
+        time: START,
+        moment: RUNNING,
+    };
+    start.plus(Duration::from_secs(seconds))
+}
+
+/// Lets a step pass at this second.
+fn admit(circuit: &mut Circuit, seconds: u64) -> Result<Pass, Shut> {
+    circuit.admit(at(seconds).moment)
 }
 
 fn failure(kind: FailureKind) -> Failure {
@@ -20,7 +31,7 @@ fn circuit(failures: u32, longest: u64) -> Circuit {
 }
 
 /// A step that fails.
-fn fails(circuit: &mut Circuit, pass: Pass, now: Timestamp) -> Option<LaneChange> {
+fn fails(circuit: &mut Circuit, pass: Pass, now: Present) -> Option<LaneChange> {
     let failure = failure(FailureKind::Timeout);
     circuit.hear(Sign::of(&failure), pass, now, WHOLE)
 }
@@ -51,10 +62,7 @@ fn breaker_opens_after_failures_in_a_row_of_whichever_tasks() {
         fails(&mut circuit, Pass::Free, at(1)),
         Some(LaneChange::Opened(_))
     ));
-    assert_eq!(
-        circuit.admit(at(1)),
-        Err(Shut(Some(circuit.state().open.as_ref().unwrap().probe_at)))
-    );
+    assert_eq!(admit(&mut circuit, 1), Err(Shut(Some(at(2).moment))));
     // Those under way change nothing more.
     assert_eq!(fails(&mut circuit, Pass::Free, at(1)), None);
     assert_eq!(probe_at(&circuit), Some(2));
@@ -77,22 +85,22 @@ fn one_probe_at_a_time_and_growing_waits_until_one_succeeds() {
     fails(&mut circuit, Pass::Free, at(0));
     for (now, next) in [(1, 3), (3, 7), (7, 15), (15, 23)] {
         assert_eq!(probe_at(&circuit), Some(now));
-        assert_eq!(circuit.state().name(at(now)), "probing");
-        assert_eq!(circuit.admit(at(now)), Ok(Pass::Probe));
-        assert_eq!(circuit.admit(at(now)), Err(Shut(None)));
+        assert_eq!(circuit.state().name(at(now).time), "probing");
+        assert_eq!(admit(&mut circuit, now), Ok(Pass::Probe));
+        assert_eq!(admit(&mut circuit, now), Err(Shut(None)));
         fails(&mut circuit, Pass::Probe, at(now));
         circuit.probe_ended();
         assert_eq!(probe_at(&circuit), Some(next));
-        assert_eq!(circuit.state().name(at(now)), "open");
+        assert_eq!(circuit.state().name(at(now).time), "open");
     }
-    assert_eq!(circuit.state().open.as_ref().unwrap().since, at(0));
-    assert_eq!(circuit.admit(at(23)), Ok(Pass::Probe));
+    assert_eq!(circuit.state().open.as_ref().unwrap().since, START);
+    assert_eq!(admit(&mut circuit, 23), Ok(Pass::Probe));
     assert_eq!(
         circuit.hear(Sign::Well, Pass::Probe, at(23), WHOLE),
         Some(LaneChange::Closed)
     );
     circuit.probe_ended();
-    assert_eq!(circuit.admit(at(23)), Ok(Pass::Free));
+    assert_eq!(admit(&mut circuit, 23), Ok(Pass::Free));
     assert_eq!(circuit.state(), &LaneState::default());
 }
 
@@ -100,10 +108,10 @@ fn one_probe_at_a_time_and_growing_waits_until_one_succeeds() {
 fn probe_that_says_nothing_makes_room_for_the_next_one() {
     let mut circuit = circuit(1, 8);
     fails(&mut circuit, Pass::Free, at(0));
-    assert_eq!(circuit.admit(at(1)), Ok(Pass::Probe));
+    assert_eq!(admit(&mut circuit, 1), Ok(Pass::Probe));
     assert_eq!(circuit.hear(Sign::Nothing, Pass::Probe, at(1), WHOLE), None);
     circuit.probe_ended();
-    assert_eq!(circuit.admit(at(1)), Ok(Pass::Probe));
+    assert_eq!(admit(&mut circuit, 1), Ok(Pass::Probe));
 }
 
 #[test]
@@ -138,17 +146,85 @@ fn gone_pauses_until_a_person_resumes() {
     let change = circuit.hear(Sign::of(&why), Pass::Free, at(0), WHOLE);
     assert!(matches!(change, Some(LaneChange::Paused(_))));
     assert_eq!(circuit.hear(Sign::of(&why), Pass::Free, at(0), WHOLE), None);
-    assert_eq!(circuit.admit(at(1_000_000)), Err(Shut(None)));
-    assert_eq!(circuit.state().name(at(0)), "paused");
-    circuit.adopt(LaneState::default());
-    assert_eq!(circuit.admit(at(0)), Ok(Pass::Free));
+    assert_eq!(admit(&mut circuit, 1_000_000), Err(Shut(None)));
+    assert_eq!(circuit.state().name(at(0).time), "paused");
+    circuit.adopt(LaneState::default(), at(0));
+    assert_eq!(admit(&mut circuit, 0), Ok(Pass::Free));
 }
 
 #[test]
-fn clock_that_was_set_back_does_not_put_the_probe_off() {
-    let mut circuit = circuit(1, 8);
-    fails(&mut circuit, Pass::Free, at(3600));
-    assert_eq!(circuit.admit(at(0)), Ok(Pass::Probe));
+fn clock_that_is_set_leaves_the_wait_as_it_is_and_tells_its_end_anew() {
+    for by in [-3_600_000, 3_600_000] {
+        let mut circuit = circuit(1, 8);
+        fails(&mut circuit, Pass::Free, at(0));
+        let time = Timestamp::from_millis(START.millis() + by);
+        let moment = at(0).moment;
+        let now = Present { time, moment };
+        let Some(LaneChange::Opened(told)) = circuit.set_clock(now) else {
+            panic!("an open lane has something to tell")
+        };
+        assert_eq!(told.probe_at, time.plus(told.wait));
+        assert_eq!(circuit.state().open.as_ref(), Some(&told));
+        assert!(admit(&mut circuit, 0).is_err());
+        assert_eq!(admit(&mut circuit, 1), Ok(Pass::Probe));
+    }
+    assert_eq!(circuit(1, 8).set_clock(at(0)), None);
+}
+
+#[test]
+fn stored_probe_is_believed_for_as_long_as_it_was_put_off() {
+    let mut ahead = circuit(1, 600);
+    fails(&mut ahead, Pass::Free, at(3600));
+    for (probe_at, wait, remaining) in [
+        // Of a clock that was ahead, by an hour and by ten seconds.
+        (3602, Some(2), 2),
+        (12, Some(2), 2),
+        // What is left of a wait, and one that is over.
+        (5, Some(8), 5),
+        (0, Some(8), 0),
+        // Stored without its wait.
+        (100, None, 100),
+    ] {
+        let wait = wait.map_or_else(unknown_wait, Duration::from_secs);
+        let probe_at = at(probe_at).time;
+        let open = ahead.state().open.clone().map(|open| Opening {
+            probe_at,
+            wait,
+            ..open
+        });
+        let mut circuit = circuit(1, 600);
+        circuit.adopt(LaneState { paused: None, open }, at(0));
+        if remaining > 0 {
+            let until = at(remaining).moment;
+            assert_eq!(admit(&mut circuit, 0), Err(Shut(Some(until))));
+        }
+        assert_eq!(admit(&mut circuit, remaining), Ok(Pass::Probe));
+    }
+}
+
+#[test]
+fn wait_that_is_longer_than_any_of_the_present_rules_file_is_over() {
+    let mut circuit = circuit(1, 600);
+    let asked = Failure {
+        retry_after: Some(Duration::from_mins(10)),
+        ..failure(FailureKind::Unavailable)
+    };
+    circuit.hear(Sign::of(&asked), Pass::Free, at(0), WHOLE);
+    assert!(admit(&mut circuit, 0).is_err());
+    let longest = Duration::from_secs(5);
+    circuit.configure(Breaker {
+        failures: 1,
+        longest,
+    });
+    assert_eq!(admit(&mut circuit, 0), Ok(Pass::Probe));
+}
+
+#[test]
+fn opening_that_was_stored_without_its_wait_is_read() {
+    let text =
+        r#"{"since":"2026-03-02T01:00:00Z","why":"w","waits":1,"probe_at":"2026-03-02T01:00:01Z"}"#;
+    let read: Opening = serde_json::from_str(text).unwrap();
+    assert_eq!(read.wait, unknown_wait());
 }
 
 #[test]

@@ -36,7 +36,9 @@ struct Held {
 
 /// How a task waits for its next try.
 struct Again<'a> {
-    due: i64,
+    now: i64,
+    /// Milliseconds from then on.
+    wait: i64,
     /// Tries to give back.
     refund: i64,
     why: Option<&'a Failure>,
@@ -57,7 +59,8 @@ pub(super) fn apply(
         log(txn, seq, attempt, record)?;
     }
     let handed_back = Again {
-        due: now.millis(),
+        now: now.millis(),
+        wait: 0,
         refund: 1,
         why: None,
         note: None,
@@ -72,28 +75,28 @@ pub(super) fn apply(
             }
         }
         Transition::Cancel => settle(txn, &held, settlement, CANCELLED, None, now)?,
-        Transition::RetryAt { due, why } => {
+        Transition::RetryAfter { wait, why } => {
             let again = Again {
-                due: due.millis(),
+                wait: i64::try_from(wait.as_millis()).unwrap_or(i64::MAX),
                 refund: 0,
                 why: Some(why),
                 ..handed_back
             };
             ready(txn, &held, settlement, &again)?;
-            give_up_turn(txn, &held, false)?;
+            give_up_turn(txn, &held, false, now)?;
         }
         Transition::Wait { why } => {
             let again = Again {
-                due: now.millis() + WAIT_MS,
+                wait: WAIT_MS,
                 note: Some(why),
                 ..handed_back
             };
             ready(txn, &held, settlement, &again)?;
-            give_up_turn(txn, &held, false)?;
+            give_up_turn(txn, &held, false, now)?;
         }
         Transition::HandBack => {
             ready(txn, &held, settlement, &handed_back)?;
-            give_up_turn(txn, &held, true)?;
+            give_up_turn(txn, &held, true, now)?;
         }
     }
     Ok(Written::Settled)
@@ -135,12 +138,13 @@ fn ready(
 ) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = 0, due = ?2, tries = max(tries - ?3, 0), failure = coalesce(?4, failure), \
-             note = ?5, outputs = ?6 WHERE seq = ?1",
+            "UPDATE tasks SET state = 0, due = ?2, wait = ?3, tries = max(tries - ?4, 0), \
+             failure = coalesce(?5, failure), note = ?6, outputs = ?7 WHERE seq = ?1",
         )?
         .execute((
             held.seq,
-            again.due,
+            again.now.saturating_add(again.wait),
+            again.wait,
             again.refund,
             again.why.map(json),
             again.note,
@@ -152,11 +156,16 @@ fn ready(
 }
 
 /// Passes the turn on, unless objects are half moved.
-fn give_up_turn(txn: &Txn<'_>, held: &Held, competes: bool) -> rusqlite::Result<()> {
+fn give_up_turn(
+    txn: &Txn<'_>,
+    held: &Held,
+    competes: bool,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     if let Some(recording) = held.turn
         && !turn::is_unfinished(txn, held.seq)?
     {
-        turn::pass_on(txn, held.seq, recording, competes)?;
+        turn::pass_on(txn, held.seq, recording, competes, now)?;
     }
     Ok(())
 }
@@ -181,12 +190,12 @@ fn settle(
             outputs_text(&settlement.outputs),
         ))?;
     if let Some(recording) = held.turn {
-        turn::pass_on(txn, held.seq, recording, false)?;
+        turn::pass_on(txn, held.seq, recording, false, now)?;
     }
     if let Some(order) = &held.order
         && (state != DEAD || !order.dead_blocks)
     {
-        order::leave(txn, held.seq, &order.key)?;
+        order::leave(txn, held.seq, &order.key, now)?;
     }
     txn.leaves(RUNNING);
     txn.enters(state);
@@ -206,7 +215,9 @@ fn advance(
     };
     go_to(txn, held.seq, next, settlement, now)?;
     let has_turn = match (held.turn, next.turn) {
-        (Some(recording), turn) => turn::pass_on(txn, held.seq, recording, turn == Turn::Needed)?,
+        (Some(recording), turn) => {
+            turn::pass_on(txn, held.seq, recording, turn == Turn::Needed, now)?
+        }
         (None, _) => false,
     };
     let blocked = next.turn == Turn::Needed && !has_turn && wait_for_turn(txn, held)?;
@@ -242,8 +253,8 @@ fn go_to(
 ) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET step = ?2, lane = ?3, needs_turn = ?4, tries = 0, state = 0, due = ?5, failure = NULL, \
-             outputs = ?6 WHERE seq = ?1",
+            "UPDATE tasks SET step = ?2, lane = ?3, needs_turn = ?4, tries = 0, state = 0, due = ?5, wait = 0, \
+             failure = NULL, outputs = ?6 WHERE seq = ?1",
         )?
         .execute((
             seq,

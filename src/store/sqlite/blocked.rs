@@ -7,6 +7,7 @@
 use rusqlite::OptionalExtension;
 
 use super::core::Txn;
+use crate::model::time::Timestamp;
 
 /// Sets the task to wait for what has this id.
 pub(super) fn wait(txn: &Txn<'_>, seq: i64, by: &[u8; 16]) -> rusqlite::Result<()> {
@@ -24,10 +25,13 @@ pub(super) fn first(txn: &Txn<'_>, by: &[u8; 16]) -> rusqlite::Result<Option<i64
         .optional()
 }
 
-/// Lets the task be claimed.
-pub(super) fn release(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+/// Lets the task be claimed: it waits for nothing else, also when its due time was written by
+/// a clock that was ahead.
+pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
-        .prepare_cached("UPDATE tasks SET blocked_by = NULL WHERE seq = ?1")?
-        .execute([seq])?;
+        .prepare_cached(
+            "UPDATE tasks SET blocked_by = NULL, due = min(due, ?2), wait = 0 WHERE seq = ?1",
+        )?
+        .execute((seq, now.millis()))?;
     Ok(())
 }

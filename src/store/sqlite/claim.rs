@@ -24,7 +24,7 @@ pub(super) fn claim(
                 break;
             }
             for row in due {
-                claims.extend(take(txn, row)?);
+                claims.extend(take(txn, row, now)?);
             }
         }
         next_due = earlier(next_due, read::first_due(txn.conn, &lane)?);
@@ -52,18 +52,20 @@ fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     [one, other].into_iter().flatten().min()
 }
 
-fn take(txn: &mut Txn<'_>, mut row: TaskRow) -> rusqlite::Result<Option<Claim>> {
+fn take(txn: &mut Txn<'_>, mut row: TaskRow, now: Timestamp) -> rusqlite::Result<Option<Claim>> {
     if let (Turn::Needed, Some(recording)) = (row.turn, row.recording)
         && !turn::take(txn, row.seq, recording)?
     {
         blocked::wait(txn, row.seq, recording.as_bytes())?;
         return Ok(None);
     }
+    // One that arrived by a clock that was ahead has as much time as if it arrived now.
+    row.since = row.since.min(now);
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = 1, attempt = attempt + 1, tries = tries + 1, note = NULL WHERE seq = ?1",
+            "UPDATE tasks SET state = 1, attempt = attempt + 1, tries = tries + 1, since = ?2, note = NULL WHERE seq = ?1",
         )?
-        .execute([row.seq])?;
+        .execute((row.seq, row.since.millis()))?;
     txn.leaves(READY);
     txn.enters(RUNNING);
     row.attempt += 1;

@@ -39,7 +39,10 @@ impl std::fmt::Debug for Desk {
 pub enum RetryOutcome {
     /// The task is ready again, its tries and its time counted anew.
     Requeued,
-    /// Only dead and cancelled tasks can be retried; this one is in that state.
+    /// It waited for a time and is due now; its tries and its time go on.
+    DueNow,
+    /// There is nothing to retry: it is in that state, and when it is ready, due already or
+    /// behind another task.
     InState(&'static str),
     /// Retention has removed the callback's body, and with it what the task works on.
     Forgotten,
@@ -69,9 +72,20 @@ pub(super) struct Found {
     failure: Option<Failure>,
     /// Whether the service was asked to bring it to an end.
     is_ending: bool,
+    /// When it is due, unless it waits for another task.
+    due: Option<Timestamp>,
 }
 
 impl Found {
+    /// Whether it is ready and waits for a time.
+    pub(super) fn waits(&self, now: Timestamp) -> bool {
+        self.state == READY && self.due.is_some_and(|due| due > now)
+    }
+
+    pub(super) fn in_state(&self) -> RetryOutcome {
+        RetryOutcome::InState(TaskState::NAMES[self.state])
+    }
+
     /// What a person does to the task as it is.
     pub(super) fn intervention(&self, act: Act, by: &By, now: Timestamp) -> Intervention {
         Intervention::new(act, by, now).on(TaskState::NAMES[self.state], self.failure.clone())
@@ -202,7 +216,7 @@ pub(super) fn mark_unknown_lanes(txn: &Txn<'_>, known: &[Lane]) -> rusqlite::Res
         .collect())
 }
 
-/// The task, when it can be retried.
+/// The task, when it stopped and can be made ready again.
 pub(super) fn retriable(
     txn: &Txn<'_>,
     id: TaskId,
@@ -211,8 +225,7 @@ pub(super) fn retriable(
         return Ok(Err(RetryOutcome::Unknown));
     };
     if found.state != DEAD && found.state != CANCELLED {
-        let state = TaskState::NAMES[found.state];
-        return Ok(Err(RetryOutcome::InState(state)));
+        return Ok(Err(found.in_state()));
     }
     let mut body = txn
         .conn
@@ -227,7 +240,7 @@ pub(super) fn retriable(
 pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, cancel = 0, at = NULL, failure = NULL, \
+            "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, wait = 0, cancel = 0, at = NULL, failure = NULL, \
              note = NULL WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
@@ -238,6 +251,14 @@ pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusql
     }
     txn.leaves(found.state);
     txn.enters(READY);
+    Ok(())
+}
+
+/// Makes a task due that waits for a time.
+pub(super) fn hasten(txn: &Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached("UPDATE tasks SET due = ?2, wait = 0 WHERE seq = ?1")?
+        .execute((found.seq, now.millis()))?;
     Ok(())
 }
 
@@ -291,7 +312,7 @@ fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Re
         requeue(txn, found, now)?;
     }
     txn.conn
-        .prepare_cached("UPDATE tasks SET cancel = 1, due = ?2 WHERE seq = ?1")?
+        .prepare_cached("UPDATE tasks SET cancel = 1, due = ?2, wait = 0 WHERE seq = ?1")?
         .execute((found.seq, now.millis()))?;
     Ok(())
 }
@@ -303,10 +324,10 @@ fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()>
         )?
         .execute((found.seq, now.millis()))?;
     if let Some(recording) = found.turn {
-        give_up(txn, found.seq, recording)?;
+        give_up(txn, found.seq, recording, now)?;
     }
     if let Some(order) = &found.order {
-        order::leave(txn, found.seq, &order.key)?;
+        order::leave(txn, found.seq, &order.key, now)?;
     }
     txn.leaves(found.state);
     txn.enters(CANCELLED);
@@ -314,22 +335,27 @@ fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()>
 }
 
 /// A task that waits for its turn holds none to pass on.
-fn give_up(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<()> {
+fn give_up(
+    txn: &Txn<'_>,
+    seq: i64,
+    recording: RecordingId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let holds = txn
         .conn
         .prepare_cached("SELECT 1 FROM recordings WHERE id = ?1 AND turn = ?2")?
         .exists((recording.as_bytes(), seq))?;
     if holds {
-        turn::pass_on(txn, seq, recording, false)?;
+        turn::pass_on(txn, seq, recording, false, now)?;
     }
     Ok(())
 }
 
-fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
+pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
     txn.conn
         .prepare_cached(
             "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
-             cancel FROM tasks WHERE id = ?1",
+             cancel, CASE WHEN blocked_by IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
             Ok(Found {
@@ -339,6 +365,7 @@ fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
                 order: Order::read(row)?,
                 failure: row::failure(row.get("failure")?),
                 is_ending: row.get("cancel")?,
+                due: row.get::<_, Option<i64>>("due")?.map(Timestamp::from_millis),
             })
         })
         .optional()

@@ -9,6 +9,7 @@ mod blocked;
 mod claim;
 mod core;
 mod desk;
+mod due;
 mod health;
 mod intervene;
 mod journal;
@@ -150,6 +151,14 @@ impl SqliteStore {
             .await
     }
 
+    async fn correct(&self, tasks: Vec<i64>, now: Timestamp) -> Result<usize, Unavailable> {
+        if tasks.is_empty() {
+            return Ok(0);
+        }
+        let correct = self.writer.run(move |txn| due::correct(txn, &tasks, now));
+        correct.await
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -284,6 +293,21 @@ impl Store for SqliteStore {
         self.writer
             .run(move |txn| lanes::change(txn, &lane, &change))
             .await
+    }
+
+    async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable> {
+        let mut corrected = 0;
+        for lane in self.read(read::lanes).await? {
+            let mut after = Some((now.millis(), i64::MAX));
+            while let Some(from) = after {
+                let lane = lane.clone();
+                let look = self.read(move |conn| due::ahead(conn, &lane, from, now));
+                let ahead = look.await?;
+                after = ahead.next;
+                corrected += self.correct(ahead.tasks, now).await?;
+            }
+        }
+        Ok(corrected)
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {

@@ -17,6 +17,7 @@
 
 use super::blocked;
 use super::core::Txn;
+use crate::model::time::Timestamp;
 
 /// A task's order, as stored.
 pub(super) struct Order {
@@ -46,7 +47,12 @@ pub(super) fn join(txn: &Txn<'_>, seq: i64, key: &[u8; 16]) -> rusqlite::Result<
 }
 
 /// The task is settled and not blocked: if it was the head, the next one is.
-pub(super) fn leave(txn: &Txn<'_>, seq: i64, key: &[u8; 16]) -> rusqlite::Result<()> {
+pub(super) fn leave(
+    txn: &Txn<'_>,
+    seq: i64,
+    key: &[u8; 16],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let is_head = txn
         .conn
         .prepare_cached("SELECT 1 FROM orders WHERE id = ?1 AND head = ?2")?
@@ -63,5 +69,5 @@ pub(super) fn leave(txn: &Txn<'_>, seq: i64, key: &[u8; 16]) -> rusqlite::Result
     txn.conn
         .prepare_cached("UPDATE orders SET head = ?2 WHERE id = ?1")?
         .execute((key, next))?;
-    blocked::release(txn, next)
+    blocked::release(txn, next, now)
 }

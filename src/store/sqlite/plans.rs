@@ -18,7 +18,7 @@ use super::lanes::{self, LaneOutcome};
 use super::look::{self, EventFilter, TaskFilter};
 use super::replay::{Replay, Scope};
 use super::retry::{StoppedTask, Under};
-use super::{claim, journal, prune, read, record, recover, schema, walk};
+use super::{claim, due, journal, prune, read, record, recover, schema, walk};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause};
 use crate::model::event::{Event, EventType, Fields};
@@ -51,12 +51,13 @@ const WALKS: [&str; 4] = [
     walk::TASKS_IN_STATE,
 ];
 
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     include_str!("apply.rs"),
     include_str!("blocked.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
     include_str!("desk.rs"),
+    include_str!("due.rs"),
     include_str!("intervene.rs"),
     include_str!("journal.rs"),
     include_str!("lanes.rs"),
@@ -227,8 +228,8 @@ fn service(core: &mut Core) {
     let found = journal::earlier(&core.conn, recording, &[place("from")]).unwrap();
     assert_eq!(found.len(), 1);
     for transition in [
-        Transition::RetryAt {
-            due: NOW,
+        Transition::RetryAfter {
+            wait: Duration::ZERO,
             why: why(),
         },
         Transition::Wait { why: "w".into() },
@@ -274,6 +275,11 @@ fn service(core: &mut Core) {
     }
     assert_eq!(lanes::states(&core.conn).unwrap().len(), 1);
     run(core, recover);
+    let earlier = NOW.minus(Duration::from_hours(1));
+    let ahead = due::ahead(&core.conn, "bucket/b", (0, 0), earlier).unwrap();
+    assert!(!ahead.tasks.is_empty());
+    let corrected = run(core, |txn| due::correct(txn, &ahead.tasks, earlier));
+    assert_eq!(corrected, ahead.tasks.len());
 }
 
 /// A line of two, to its end.
@@ -299,7 +305,8 @@ fn person(desk: &mut Desk) {
     desk.cancel(id, NOW).unwrap();
     run(&mut desk.core, recover);
     desk.cancel(id, NOW).unwrap();
-    desk.retry(id, NOW).unwrap();
+    desk.retry(id, NOW.plus(Duration::from_hours(1))).unwrap();
+    assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::DueNow);
     assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Changed);
     for state in [None, Some("done".to_owned())] {
         let filter = TaskFilter {

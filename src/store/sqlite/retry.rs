@@ -44,14 +44,33 @@ pub struct StoppedTask {
     pub rules: Option<String>,
 }
 
+/// How a task is retried.
+enum Retried {
+    /// It waited for a time.
+    Hastened(Found),
+    /// It stopped; where it goes on under other rules.
+    Requeued(Found, Option<Restart>),
+}
+
+impl Retried {
+    fn outcome(&self) -> RetryOutcome {
+        match self {
+            Self::Hastened(_) => RetryOutcome::DueNow,
+            Self::Requeued(..) => RetryOutcome::Requeued,
+        }
+    }
+}
+
 impl Desk {
-    /// Makes a dead or cancelled task ready at the step where it stopped.
+    /// Makes a dead or cancelled task ready at the step where it stopped, or one that waits for
+    /// a time due.
     pub fn retry(&mut self, id: TaskId, now: Timestamp) -> Result<RetryOutcome, Unavailable> {
         self.write(|txn| retry(txn, id, None, &By::default(), now))
     }
 
     /// Makes these dead or cancelled tasks ready in one transaction, each at the step where it
-    /// stopped, on its own rules or `under` others; what came of each.
+    /// stopped, on its own rules or `under` others, and those that wait for a time due; what came
+    /// of each.
     pub fn retry_all(
         &mut self,
         ids: &[TaskId],
@@ -73,10 +92,11 @@ impl Desk {
         &mut self,
         ids: &[TaskId],
         under: Option<&Under<'_>>,
+        now: Timestamp,
     ) -> Result<Vec<RetryOutcome>, Unavailable> {
         let outcome = |txn: &Txn<'_>, id| {
-            let judged = judge(txn, id, under)?;
-            Ok(judged.map_or_else(|outcome| outcome, |_| RetryOutcome::Requeued))
+            let judged = judge(txn, id, under, now)?;
+            Ok(judged.map_or_else(|outcome| outcome, |act| act.outcome()))
         };
         self.look(|txn| ids.iter().map(|id| outcome(txn, *id)).collect())
     }
@@ -89,37 +109,56 @@ fn retry(
     by: &By,
     now: Timestamp,
 ) -> rusqlite::Result<RetryOutcome> {
-    let (found, restart) = match judge(txn, id, under)? {
+    let judged = match judge(txn, id, under, now)? {
         Ok(judged) => judged,
         Err(outcome) => return Ok(outcome),
     };
+    let (Retried::Hastened(found) | Retried::Requeued(found, _)) = &judged;
     let mut intervention = found.intervention(Act::Retried, by, now);
-    if let Some((under, restart)) = under.zip(restart) {
-        put_under(txn, found.seq, under.revision, &restart)?;
-        intervention = intervention.under(under.revision);
+    match &judged {
+        Retried::Hastened(found) => desk::hasten(txn, found, now)?,
+        Retried::Requeued(found, restart) => {
+            if let Some((under, restart)) = under.zip(restart.as_ref()) {
+                put_under(txn, found.seq, under.revision, restart)?;
+                intervention = intervention.under(under.revision);
+            }
+            desk::requeue(txn, found, now)?;
+        }
     }
-    desk::requeue(txn, &found, now)?;
     intervene::log(txn, found.seq, &intervention)?;
-    Ok(RetryOutcome::Requeued)
+    Ok(judged.outcome())
 }
 
-/// The task and where it goes on under other rules, or why it is not retried.
+/// What is done to the task, or why nothing is.
 fn judge(
     txn: &Txn<'_>,
     id: TaskId,
     under: Option<&Under<'_>>,
-) -> rusqlite::Result<Result<(Found, Option<Restart>), RetryOutcome>> {
+    now: Timestamp,
+) -> rusqlite::Result<Result<Retried, RetryOutcome>> {
+    let Some(under) = under else {
+        return on_its_own_rules(txn, id, now);
+    };
     let found = match desk::retriable(txn, id)? {
         Ok(found) => found,
         Err(outcome) => return Ok(Err(outcome)),
     };
-    let Some(under) = under else {
-        return Ok(Ok((found, None)));
-    };
     Ok(match restart(txn, &found, under)? {
-        Ok(restart) => Ok((found, Some(restart))),
+        Ok(restart) => Ok(Retried::Requeued(found, Some(restart))),
         Err(reason) => Err(RetryOutcome::Refused(reason)),
     })
+}
+
+fn on_its_own_rules(
+    txn: &Txn<'_>,
+    id: TaskId,
+    now: Timestamp,
+) -> rusqlite::Result<Result<Retried, RetryOutcome>> {
+    if let Some(found) = desk::find(txn, id)?.filter(|found| found.waits(now)) {
+        return Ok(Ok(Retried::Hastened(found)));
+    }
+    let retriable = desk::retriable(txn, id)?;
+    Ok(retriable.map(|found| Retried::Requeued(found, None)))
 }
 
 /// Where the task goes on. What its own rules began to move, only they know how to end.

@@ -10,6 +10,7 @@ use super::blocked;
 use super::core::Txn;
 use crate::model::event::Event;
 use crate::model::recording::{MovedBy, Place, RecordingId};
+use crate::model::time::Timestamp;
 use crate::store::Located;
 
 /// Gives the turn to the task, unless another has it; whether it has it now.
@@ -31,6 +32,7 @@ pub(super) fn pass_on(
     seq: i64,
     recording: RecordingId,
     competes: bool,
+    now: Timestamp,
 ) -> rusqlite::Result<bool> {
     let waiting = blocked::first(txn, recording.as_bytes())?;
     if competes && waiting.is_none_or(|next| seq < next) {
@@ -38,7 +40,7 @@ pub(super) fn pass_on(
     }
     set(txn, recording, waiting)?;
     if let Some(next) = waiting {
-        blocked::release(txn, next)?;
+        blocked::release(txn, next, now)?;
     }
     Ok(false)
 }

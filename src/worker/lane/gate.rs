@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::breaker::{Circuit, LaneChange, LaneState, Pass, Shut, Sign};
 use crate::model::destination::{Breaker, Rate};
+use crate::model::moment::{Moment, Present};
 use crate::model::rate::Limiter;
 use crate::model::retry::Jitter;
-use crate::model::time::Timestamp;
 
 /// The gate of one lane.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Gate {
         }
     }
 
-    pub(super) fn admit(self: &Arc<Self>, now: Timestamp) -> Result<Admission, Shut> {
+    pub(super) fn admit(self: &Arc<Self>, now: Moment) -> Result<Admission, Shut> {
         let mut state = self.state();
         let pass = state.circuit.admit(now)?;
         if let Some(Err(next)) = state.limiter.as_mut().map(|limiter| limiter.take(now)) {
@@ -70,8 +70,13 @@ impl Gate {
         state.circuit.configure(breaker);
     }
 
-    pub(super) fn adopt(&self, lane: LaneState) {
-        self.state().circuit.adopt(lane);
+    pub(super) fn adopt(&self, lane: LaneState, now: Present) {
+        self.state().circuit.adopt(lane, now);
+    }
+
+    /// The wall clock was set.
+    pub(super) fn set_clock(&self, now: Present) -> Option<LaneChange> {
+        self.state().circuit.set_clock(now)
     }
 
     pub(super) fn lane_state(&self) -> LaneState {
@@ -94,12 +99,7 @@ impl Admission {
     }
 
     /// Lets the lane learn from the step that was admitted.
-    pub(super) fn hear(
-        &self,
-        sign: Sign<'_>,
-        now: Timestamp,
-        jitter: Jitter,
-    ) -> Option<LaneChange> {
+    pub(super) fn hear(&self, sign: Sign<'_>, now: Present, jitter: Jitter) -> Option<LaneChange> {
         let mut state = self.gate.state();
         state.circuit.hear(sign, self.pass, now, jitter)
     }
@@ -123,8 +123,9 @@ mod tests {
 
     use super::*;
     use crate::model::failure::{Failure, FailureKind};
+    use crate::model::time::Timestamp;
 
-    const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+    const NOW: Moment = Moment::after(Duration::from_secs(5));
 
     fn gate(requests: u32) -> Arc<Gate> {
         let per = Duration::from_secs(1);
@@ -154,7 +155,11 @@ mod tests {
         let mut first = gate.admit(NOW).unwrap();
         first.begin();
         let why = Failure::new(FailureKind::Timeout, "r");
-        assert!(first.hear(Sign::of(&why), NOW, Jitter::MOST).is_some());
+        let now = Present {
+            time: Timestamp::from_millis(1_772_413_200_000),
+            moment: NOW,
+        };
+        assert!(first.hear(Sign::of(&why), now, Jitter::MOST).is_some());
         let next = NOW.plus(Duration::from_secs(1));
         assert_eq!(
             gate.admit(NOW.plus(Duration::from_millis(1))).unwrap_err(),

@@ -23,11 +23,11 @@ pub use self::reserved::Reserved;
 use self::waker::WakeOnDrop;
 pub use self::waker::Waker;
 use crate::clock;
-use crate::model::breaker::LaneState;
+use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::bucket::Bucket;
 use crate::model::destination::{Breaker, Destination, Rate};
+use crate::model::moment::{Moment, Present};
 use crate::model::task::Lane;
-use crate::model::time::Timestamp;
 
 /// Tasks that run at a time in the whole process, beside the first one of each lane, those
 /// whose step has ended and is not stored yet included: bounds the memory that they take,
@@ -108,7 +108,7 @@ impl Lanes {
             waker: Arc::default(),
             turn: Mutex::new(()),
         };
-        new.replace(lanes, []);
+        new.replace(lanes, [], clock::present());
         new
     }
 
@@ -119,6 +119,7 @@ impl Lanes {
         &self,
         lanes: impl IntoIterator<Item = (Lane, L)>,
         stored: impl IntoIterator<Item = (Lane, LaneState)>,
+        now: Present,
     ) {
         let mut stored: BTreeMap<Lane, LaneState> = stored.into_iter().collect();
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +131,7 @@ impl Lanes {
             let state = stored.remove(&name).unwrap_or_default();
             let lane = by_name.entry(name).or_insert_with(|| {
                 let lane = OneLane::new(limits);
-                lane.gate.adopt(state);
+                lane.gate.adopt(state, now);
                 lane
             });
             lane.width.set_size(limits.steps);
@@ -149,16 +150,16 @@ impl Lanes {
 
     /// A permit of the lane; `None` when it is full, not let through to now, or not known.
     pub fn permit(&self, lane: &Lane) -> Option<Permit> {
-        self.permit_at(lane, clock::now())
+        self.permit_at(lane, clock::moment())
     }
 
-    /// [`Lanes::permit`] for a caller that has a time.
-    pub fn permit_at(&self, lane: &Lane, now: Timestamp) -> Option<Permit> {
+    /// [`Lanes::permit`] for a caller that has a moment.
+    pub fn permit_at(&self, lane: &Lane, now: Moment) -> Option<Permit> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         self.admit(by_name.get(lane)?, now).ok()
     }
 
-    fn admit(&self, lane: &OneLane, now: Timestamp) -> Result<Permit, Refused> {
+    fn admit(&self, lane: &OneLane, now: Moment) -> Result<Permit, Refused> {
         let taken = lane.width.take().ok_or(Refused::Full)?;
         let share = Arc::clone(&self.running).try_acquire_owned().ok();
         // A lane's first step needs no share of what all have together: however many hang
@@ -181,7 +182,7 @@ impl Lanes {
     }
 
     /// Takes permits for one claim, in turns over the lanes so that none takes all.
-    pub fn reserve(&self, now: Timestamp) -> Reserved {
+    pub fn reserve(&self, now: Moment) -> Reserved {
         let mut reserved = Reserved::default();
         let mut open = self.open();
         for _ in 0..CLAIM_BATCH {
@@ -212,12 +213,20 @@ impl Lanes {
     }
 
     /// Sets how the lanes stand; those that are not named let everything through.
-    pub(super) fn adopt(&self, states: impl IntoIterator<Item = (Lane, LaneState)>) {
+    pub(super) fn adopt(&self, states: impl IntoIterator<Item = (Lane, LaneState)>, now: Present) {
         let mut states: BTreeMap<Lane, LaneState> = states.into_iter().collect();
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         for (name, lane) in &*by_name {
-            lane.gate.adopt(states.remove(name).unwrap_or_default());
+            let state = states.remove(name).unwrap_or_default();
+            lane.gate.adopt(state, now);
         }
+    }
+
+    /// The wall clock was set: what has to be told anew of lanes that wait for a time.
+    pub(super) fn set_clock(&self, now: Present) -> Vec<(Lane, LaneChange)> {
+        let open = self.open().into_iter();
+        open.filter_map(|(name, lane)| Some((name, lane.gate.set_clock(now)?)))
+            .collect()
     }
 
     /// The turn to change how a lane stands here and in the store, or to tell of all of them. It

@@ -12,8 +12,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::gate::{Admission, Gate};
 use super::waker::WakeOnDrop;
 use crate::model::breaker::{LaneChange, Shut, Sign};
+use crate::model::moment::{Moment, Present};
 use crate::model::retry::Jitter;
-use crate::model::time::Timestamp;
 
 /// The right to run one step in a lane. Dropping it frees the room.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Permit {
     }
 
     /// Whether a further step of the same lane may begin under this permit.
-    pub(in crate::worker) fn renew(&mut self, now: Timestamp) -> bool {
+    pub(in crate::worker) fn renew(&mut self, now: Moment) -> bool {
         let Some(seat) = &mut self.seat else {
             return false;
         };
@@ -90,7 +90,7 @@ impl Permit {
     pub(in crate::worker) fn hear(
         &self,
         sign: Sign<'_>,
-        now: Timestamp,
+        now: Present,
         jitter: Jitter,
     ) -> Option<LaneChange> {
         let seat = self.seat.as_ref()?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::permit::{Permit, Refused};
 use crate::model::breaker::Shut;
+use crate::model::moment::Moment;
 use crate::model::task::Lane;
-use crate::model::time::Timestamp;
 use crate::store::LaneRoom;
 
 /// Permits taken for a claim.
@@ -15,7 +15,7 @@ pub struct Reserved {
     /// Whether some lane had no permit left.
     pub full: bool,
     /// When a lane that lets nothing through now does so again.
-    pub opens: Option<Timestamp>,
+    pub opens: Option<Moment>,
 }
 
 impl Reserved {

@@ -1,11 +1,19 @@
 //! Lanes: who gets a permit, and whom a freed one wakes.
 
+use std::time::Duration;
+
 use super::*;
 use crate::model::breaker::Sign;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::retry::Jitter;
+use crate::model::time::Timestamp;
 
 const NONE: [(Lane, usize); 0] = [];
+
+const NOW: Present = Present {
+    time: Timestamp::from_millis(1_772_413_200_000),
+    moment: Moment::after(Duration::from_secs(5)),
+};
 
 fn lane(name: &str) -> Lane {
     Lane::Destination(name.into())
@@ -25,10 +33,10 @@ fn full_lane_gives_no_permit_until_one_is_dropped() {
 fn lane_that_changes_its_width_counts_the_steps_that_run_in_it() {
     let lanes = Lanes::new([(lane("a"), 1)]);
     let mut held = vec![lanes.permit(&lane("a")).unwrap()];
-    lanes.replace([(lane("a"), 3)], []);
+    lanes.replace([(lane("a"), 3)], [], NOW);
     held.extend([(); 2].map(|()| lanes.permit(&lane("a")).unwrap()));
     assert!(lanes.permit(&lane("a")).is_none());
-    lanes.replace([(lane("a"), 2)], []);
+    lanes.replace([(lane("a"), 2)], [], NOW);
     held.pop();
     assert!(lanes.permit(&lane("a")).is_none());
     held.pop();
@@ -39,33 +47,33 @@ fn lane_that_changes_its_width_counts_the_steps_that_run_in_it() {
 fn lane_that_is_gone_gives_no_permit_and_is_back_with_the_steps_that_still_run() {
     let lanes = Lanes::new([(lane("a"), 1), (lane("b"), 1)]);
     let held = lanes.permit(&lane("a")).unwrap();
-    lanes.replace([(lane("b"), 1)], []);
+    lanes.replace([(lane("b"), 1)], [], NOW);
     assert!(lanes.permit(&lane("a")).is_none());
     assert!(
-        !lanes.reserve(Timestamp::from_millis(0)).full,
+        !lanes.reserve(NOW.moment).full,
         "nobody can wait for a lane that is gone"
     );
-    lanes.replace([(lane("a"), 1), (lane("b"), 1)], []);
+    lanes.replace([(lane("a"), 1), (lane("b"), 1)], [], NOW);
     assert!(lanes.permit(&lane("a")).is_none());
     drop(held);
     assert!(lanes.permit(&lane("a")).is_some());
-    lanes.replace(NONE, []);
+    lanes.replace(NONE, [], NOW);
     assert!(lanes.open().is_empty());
 }
 
 #[test]
 fn lane_stands_as_it_stood_when_others_are_put_in_force_and_a_new_one_as_it_is_stored() {
-    let now = Timestamp::from_millis(1_772_413_200_000);
     let lanes = Lanes::new([(lane("a"), 1)]);
     let permit = lanes.permit(&lane("a")).unwrap();
     let why = Failure::new(FailureKind::Gone, "r");
-    permit.hear(Sign::of(&why), now, Jitter::MOST).unwrap();
+    permit.hear(Sign::of(&why), NOW, Jitter::MOST).unwrap();
     drop(permit);
     let paused = lanes.state(&lane("a")).unwrap();
     assert!(paused.paused.is_some());
     lanes.replace(
         [(lane("a"), 2), (lane("b"), 2)],
         [(lane("b"), paused.clone())],
+        NOW,
     );
     assert_eq!(lanes.state(&lane("a")), Some(paused));
     assert!(lanes.permit(&lane("a")).is_none() && lanes.permit(&lane("b")).is_none());
@@ -76,14 +84,14 @@ async fn other_lanes_wake_the_loop() {
     let lanes = Lanes::new(NONE);
     let mut woken = told(lanes.waker());
     woken();
-    lanes.replace([(lane("a"), 1)], []);
+    lanes.replace([(lane("a"), 1)], [], NOW);
     assert!(woken());
 }
 
 #[test]
 fn one_wide_lane_leaves_room_for_the_others() {
     let lanes = Lanes::new([(lane("wide"), 10 * RUNNING_LIMIT), (lane("small"), 2)]);
-    let reserved = lanes.reserve(Timestamp::from_millis(0));
+    let reserved = lanes.reserve(NOW.moment);
     let room: Vec<_> = reserved
         .room()
         .into_iter()
@@ -107,42 +115,40 @@ fn lanes_that_hang_leave_every_other_lane_its_first_step() {
 
 #[test]
 fn claim_takes_what_the_rate_lets_through_and_is_told_when_there_is_more() {
-    let now = Timestamp::from_millis(1_772_413_200_000);
     let rate = Rate {
         requests: 50,
-        per: std::time::Duration::from_secs(1),
+        per: Duration::from_secs(1),
     };
     let limits = Limits {
         rate: Some(rate),
         ..Limits::from(100)
     };
     let lanes = Lanes::new([(lane("a"), limits)]);
-    let mut reserved = lanes.reserve(now);
+    let mut reserved = lanes.reserve(NOW.moment);
     assert_eq!(reserved.room()[0].free, 5);
     for _ in 0..5 {
         reserved.take(&lane("a")).unwrap().begin();
     }
-    let next = lanes.reserve(now);
+    let next = lanes.reserve(NOW.moment);
     assert!(next.room().is_empty() && !next.full);
-    assert_eq!(next.opens, Some(Timestamp::from_millis(now.millis() + 20)));
+    assert_eq!(next.opens, Some(NOW.moment.plus(Duration::from_millis(20))));
 }
 
 #[test]
 fn further_step_of_a_lane_needs_its_place_in_the_rate() {
-    let now = Timestamp::from_millis(1_772_413_200_000);
     let rate = Rate {
         requests: 1,
-        per: std::time::Duration::from_secs(1),
+        per: Duration::from_secs(1),
     };
     let limits = Limits {
         rate: Some(rate),
         ..Limits::from(1)
     };
     let lanes = Lanes::new([(lane("a"), limits)]);
-    let mut permit = lanes.reserve(now).take(&lane("a")).unwrap();
+    let mut permit = lanes.reserve(NOW.moment).take(&lane("a")).unwrap();
     permit.begin();
-    assert!(!permit.renew(now));
-    assert!(permit.renew(Timestamp::from_millis(now.millis() + 1000)));
+    assert!(!permit.renew(NOW.moment));
+    assert!(permit.renew(NOW.moment.plus(Duration::from_secs(1))));
 }
 
 #[tokio::test]
@@ -159,13 +165,12 @@ async fn freed_permit_wakes_only_a_hungry_loop() {
 
 #[tokio::test]
 async fn look_that_finds_a_lane_full_is_no_reason_to_look_again() {
-    let now = Timestamp::from_millis(1_772_413_200_000);
     let lanes = Lanes::new([(lane("a"), 1), (lane("b"), 1)]);
     let mut woken = told(lanes.waker());
     woken();
     let held = lanes.permit(&lane("a"));
     lanes.waker().set_hungry(true);
-    let looked = lanes.reserve(now);
+    let looked = lanes.reserve(NOW.moment);
     assert!(looked.full && !looked.room().is_empty());
     drop(looked);
     assert!(!woken(), "the loop would turn until the lane has room");
@@ -175,23 +180,22 @@ async fn look_that_finds_a_lane_full_is_no_reason_to_look_again() {
 
 #[tokio::test]
 async fn probe_that_ends_wakes_the_loop_which_could_not_know_when_to_look_again() {
-    let now = Timestamp::from_millis(1_772_413_200_000);
     let limits = Limits {
         breaker: Breaker {
             failures: 1,
-            longest: std::time::Duration::from_millis(1),
+            longest: Duration::from_millis(1),
         },
         ..Limits::from(2)
     };
     let lanes = Lanes::new([(lane("a"), limits)]);
     let mut woken = told(lanes.waker());
     woken();
-    let permit = lanes.reserve(now).take(&lane("a")).unwrap();
+    let permit = lanes.reserve(NOW.moment).take(&lane("a")).unwrap();
     let why = Failure::new(FailureKind::Timeout, "r");
-    permit.hear(Sign::of(&why), now, Jitter::MOST).unwrap();
+    permit.hear(Sign::of(&why), NOW, Jitter::MOST).unwrap();
     drop(permit);
     assert!(!woken());
-    let later = now.plus(std::time::Duration::from_millis(1));
+    let later = NOW.moment.plus(Duration::from_millis(1));
     drop(lanes.reserve(later));
     assert!(
         !woken(),

@@ -161,7 +161,7 @@ async fn dead_task_tells_all_that_happened_and_why() {
 }
 
 #[tokio::test]
-async fn only_dead_and_cancelled_tasks_are_retried() {
+async fn stopped_task_is_retried_once() {
     let folder = buried().await;
     let ready = format!("{TASK} is ready again\n");
     assert_eq!(folder.fine(&["tasks", "retry", TASK]), ready);
@@ -172,7 +172,7 @@ async fn only_dead_and_cancelled_tasks_are_retried() {
     );
 
     let refusal = format!(
-        "error: {TASK} is ready; only dead and cancelled tasks can be retried\n\
+        "error: {TASK} is ready already; `aftertake tasks show` says what it waits for\n\
          {NOBODY} is not in the store; `aftertake tasks list` shows those that are\n"
     );
     folder.refused(&["tasks", "retry", TASK, NOBODY], 1, &refusal);

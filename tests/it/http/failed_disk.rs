@@ -117,6 +117,10 @@ impl Store for FailedDisk {
         failed()
     }
 
+    async fn correct_due(&self, _: Timestamp) -> Result<usize, Unavailable> {
+        failed()
+    }
+
     async fn cancel_requests(&self, _: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {
         failed()
     }

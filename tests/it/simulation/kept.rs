@@ -265,6 +265,13 @@ impl Store for Kept {
             .await
     }
 
+    async fn correct_due(&self, at: Timestamp) -> Result<usize, Unavailable> {
+        if self.sim.planted == Planted::CredulousOfDueTimes {
+            return Ok(0);
+        }
+        self.call(|store| now(store.correct_due(at))).await
+    }
+
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {
         self.call(|store| now(store.cancel_requests(running))).await
     }

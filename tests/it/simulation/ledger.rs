@@ -203,7 +203,7 @@ impl Ledger {
             Transition::Bury { .. } => entry.end = Some(End::Dead),
             Transition::Cancel => entry.end = Some(End::Cancelled),
             Transition::Wait { .. } | Transition::HandBack => entry.tries -= 1,
-            Transition::RetryAt { .. } => {}
+            Transition::RetryAfter { .. } => {}
         }
         Ok(())
     }

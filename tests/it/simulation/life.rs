@@ -100,7 +100,10 @@ impl Life {
         let states = self.store.lane_states().await?;
         self.rules = loaded;
         *self.in_force.lock().unwrap() = Arc::new(put_in_force(&self.sim, &self.pulse, self.rules));
-        self.workers.lanes().replace(lanes(self.rules), states);
+        let lanes = lanes(self.rules);
+        self.workers
+            .lanes()
+            .replace(lanes, states, self.sim.present());
         Ok(())
     }
 
@@ -108,7 +111,7 @@ impl Life {
     pub(super) async fn hear(&self, body: String) -> Reply {
         let event = sparkrtc::parse(body.into(), self.sim.now()).unwrap();
         let plan = plan(&self.rules.revision.rules, &event, 0);
-        let (lanes, now) = (self.workers.lanes(), self.sim.now());
+        let (lanes, now) = (self.workers.lanes(), self.sim.moment());
         let startable = plan.tasks.iter().filter(|task| task.doomed.is_none());
         let mut permits: Vec<_> = startable
             .filter_map(|task| Some((task.id, lanes.permit_at(&task.lane, now)?)))

@@ -184,6 +184,11 @@ fn simulation_notices_a_claim_that_spends_no_try() {
 }
 
 #[test]
+fn simulation_notices_a_store_that_believes_every_due_time() {
+    assert_noticed(Planted::CredulousOfDueTimes, "a task that waits or runs");
+}
+
+#[test]
 fn simulation_notices_a_source_deleted_before_its_copy_is_verified() {
     assert_noticed(Planted::BlindVerify, "whole");
 }

@@ -6,8 +6,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use aftertake::clock::Clock;
+use aftertake::model::moment::{Moment, Present};
 use aftertake::model::retry::Jitter;
 use aftertake::model::time::Timestamp;
+use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -20,6 +22,9 @@ const BEGINNING: i64 = 1_772_413_200_000;
 /// Steps of a run that is taken for endless: about a hundred times what a long one needs.
 const MOST_STEPS: u64 = 500_000;
 
+/// The share of runs that begin by a clock that is wrong.
+const STARTS_WRONG: f64 = 0.25;
+
 /// A bug that is put in on purpose, outside the product, to see it noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Planted {
@@ -28,6 +33,8 @@ pub(super) enum Planted {
     NoFence,
     /// A claim spends no try.
     FreeTries,
+    /// Whatever due time the store holds is believed.
+    CredulousOfDueTimes,
     /// A look at a copy finds it whatever is there, so nothing is verified before the deletion.
     BlindVerify,
 }
@@ -41,6 +48,7 @@ pub(super) struct Sim {
     began: Instant,
     /// What the wall clock was set forward, in milliseconds.
     set_by: AtomicI64,
+    clock_set: Notify,
     world: Mutex<World>,
     ledger: Mutex<Ledger>,
     told: Mutex<Vec<String>>,
@@ -56,12 +64,20 @@ impl Sim {
         reason = "the runtime's clock stands still but for what is slept"
     )]
     pub(super) fn new(seed: u64, planted: Planted) -> Self {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        // Up to a month, one way or the other.
+        let wrong_by = if chance.f64() < STARTS_WRONG {
+            chance.i64(-30..=30) * 24 * 3_600_000
+        } else {
+            0
+        };
         Self {
             planted,
             store_away: AtomicBool::new(false),
-            chance: Mutex::new(fastrand::Rng::with_seed(seed)),
+            chance: Mutex::new(chance),
             began: Instant::now(),
-            set_by: AtomicI64::new(0),
+            set_by: AtomicI64::new(wrong_by),
+            clock_set: Notify::new(),
             world: Mutex::default(),
             ledger: Mutex::default(),
             told: Mutex::default(),
@@ -104,11 +120,18 @@ impl Sim {
     /// Sets the wall clock forward, or back.
     pub(super) fn set_clock(&self, by_seconds: i64) {
         self.set_by.fetch_add(by_seconds * 1000, Ordering::SeqCst);
+        self.clock_set.notify_waiters();
+    }
+
+    /// Sets the wall clock right.
+    pub(super) fn set_clock_right(&self) {
+        self.set_by.store(0, Ordering::SeqCst);
+        self.clock_set.notify_waiters();
     }
 
     /// Keeps what happened for whoever has to understand it.
     pub(super) fn tell(&self, what: impl Display) {
-        let line = format!("{} {what}", self.present());
+        let line = format!("{} {what}", self.wall());
         self.told.lock().unwrap().push(line);
     }
 
@@ -138,7 +161,7 @@ impl Sim {
         self.endless.notified().await;
     }
 
-    fn present(&self) -> Timestamp {
+    fn wall(&self) -> Timestamp {
         let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
         Timestamp::from_millis(BEGINNING + passed + self.set_by.load(Ordering::SeqCst))
     }
@@ -148,10 +171,31 @@ impl Sim {
     }
 }
 
+#[async_trait]
 impl Clock for Sim {
     fn now(&self) -> Timestamp {
         self.step();
-        self.present()
+        self.wall()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::after(self.began.elapsed())
+    }
+
+    /// The real one looks every second of what may be hours.
+    async fn set_since(&self, earlier: Present) -> Present {
+        loop {
+            let set = self.clock_set.notified();
+            let present = Present {
+                time: self.wall(),
+                moment: self.moment(),
+            };
+            if present.set_by(earlier).abs() > 1000 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return present;
+            }
+            set.await;
+        }
     }
 
     fn jitter(&self) -> Jitter {

@@ -224,6 +224,11 @@ impl Story {
     }
 
     fn jump(&self) {
+        if self.sim.happens(0.3) {
+            self.sim.set_clock_right();
+            self.sim.tell("clock set right");
+            return;
+        }
         let hours = 2 * 3600;
         let by = i64::try_from(self.sim.between(0, 2 * hours)).unwrap();
         let by = by - i64::try_from(hours).unwrap();
@@ -348,6 +353,7 @@ impl Story {
     /// Everything is well from now on: nothing keeps a task from its end any more.
     pub(super) async fn calm_down(&mut self) {
         self.sim.store_away.store(false, Ordering::SeqCst);
+        self.sim.set_clock_right();
         self.sim.world().storm = 0.0;
         self.life.pulse.crash_no_more();
         self.rules = 0;

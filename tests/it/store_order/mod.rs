@@ -87,8 +87,10 @@ async fn task_keeps_its_place_while_it_waits_for_a_retry_and_across_a_restart() 
     let mut line = Line::new(false).await;
     let first = line.claims(1).await;
     line.claims_none().await;
-    let due = NOW.plus(Duration::from_mins(1));
-    end(&line.store, first, Transition::RetryAt { due, why: why() }).await;
+    let wait = Duration::from_mins(1);
+    let due = NOW.plus(wait);
+    let again = Transition::RetryAfter { wait, why: why() };
+    end(&line.store, first, again).await;
     line.claims_none().await;
     let path = line.path();
     drop(line.store);
@@ -258,9 +260,11 @@ async fn line_and_turn_never_wait_for_each_other() {
     };
     record("a", 1, "one").await;
     record("b", 2, "two").await;
-    let due = NOW.plus(Duration::from_mins(1));
+    let wait = Duration::from_mins(1);
+    let due = NOW.plus(wait);
     for head in claim(&store, bucket(), NOW).await {
-        end(&store, head, Transition::RetryAt { due, why: why() }).await;
+        let again = Transition::RetryAfter { wait, why: why() };
+        end(&store, head, again).await;
     }
     // Both recordings' turns are free. Were these to take them now, each head would wait for
     // the turn that the other's successor holds, and each successor for its head.

@@ -48,7 +48,7 @@ enum How {
     Finish,
     Bury,
     Cancel,
-    RetryAt,
+    RetryAfter,
     HandBack,
     Wait,
     /// Goes on with a step that needs the turn.
@@ -62,7 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(How::Finish),
         2 => Just(How::Bury),
         1 => Just(How::Cancel),
-        2 => Just(How::RetryAt),
+        2 => Just(How::RetryAfter),
         1 => Just(How::HandBack),
         1 => Just(How::Wait),
         2 => prop_oneof![Just(Hold::Keep), Just(Hold::Leave)].prop_map(How::Advance),
@@ -240,13 +240,13 @@ impl Model {
 
     async fn settle(&mut self, claim: Claim, how: How) {
         let at = self.position(claim.task().id);
-        let due = self.now.plus(Duration::from_secs(2));
-        let again = Transition::RetryAt { due, why: why() };
+        let wait = Duration::from_secs(2);
+        let again = Transition::RetryAfter { wait, why: why() };
         let mut settlement = ending(match how {
             How::Finish => Transition::Finish,
             How::Bury => Transition::Bury { why: why() },
             How::Cancel => Transition::Cancel,
-            How::RetryAt | How::Stumble => again,
+            How::RetryAfter | How::Stumble => again,
             How::HandBack => Transition::HandBack,
             How::Wait => Transition::Wait { why: "w".into() },
             How::Advance(_) => Transition::Advance,
@@ -267,7 +267,7 @@ impl Model {
                     hold,
                 });
             }
-            How::RetryAt | How::HandBack | How::Wait => {}
+            How::RetryAfter | How::HandBack | How::Wait => {}
         }
         let applied = self.store().apply(claim, settlement, self.now).await;
         match how {

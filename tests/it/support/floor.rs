@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aftertake::action::Reach;
 use aftertake::callback::sparkrtc;
-use aftertake::clock;
+use aftertake::clock::{self, Clock};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::Lane;
 use aftertake::outbound::{Guarded, Outbound};
@@ -26,6 +26,7 @@ pub(crate) struct Floor {
     pub(crate) store: Arc<Watched>,
     pub(crate) workers: Workers,
     rules: Arc<Revision>,
+    clock: Arc<dyn Clock>,
 }
 
 /// The destinations of these rules, reached through `outbound`.
@@ -48,6 +49,11 @@ impl Floor {
 
     /// Workers under these rules. What steps reach is `reach` and nothing of the rules' own.
     pub(crate) async fn new(rules: &str, reach: Reach) -> Self {
+        Self::timed(rules, reach, Arc::new(clock::System)).await
+    }
+
+    /// The same, by this clock.
+    pub(crate) async fn timed(rules: &str, reach: Reach, clock: Arc<dyn Clock>) -> Self {
         let premises = Premises::new();
         let store = Watched::open(&premises.path()).unwrap();
         let file = parse(rules, &Env::new());
@@ -77,13 +83,14 @@ impl Floor {
                 history: day,
                 dedup_horizon: day,
             },
-            clock: Arc::new(clock::System),
+            clock: Arc::clone(&clock),
         });
         Self {
             premises,
             store,
             workers,
             rules,
+            clock,
         }
     }
 
@@ -97,7 +104,7 @@ impl Floor {
 
     /// The same, and the workers are none the wiser.
     pub(crate) async fn store_only(&self, object: &str) -> Vec<TaskId> {
-        let event = sparkrtc::parse(callback(object).into(), clock::now()).unwrap();
+        let event = sparkrtc::parse(callback(object).into(), self.clock.now()).unwrap();
         let plan = plan(&self.rules.rules, &event, 0);
         let tasks = plan.tasks.iter().map(|task| task.id).collect();
         let arrival = Arrival {

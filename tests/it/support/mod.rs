@@ -12,6 +12,7 @@ pub(crate) mod served;
 pub(crate) mod sink;
 pub(crate) mod stage;
 pub(crate) mod take;
+pub(crate) mod wall;
 pub(crate) mod watched;
 pub(crate) mod world;
 

@@ -34,6 +34,7 @@ pub(crate) struct Watched {
     refused: watch::Sender<usize>,
     cancels: watch::Sender<usize>,
     lane_changes: watch::Sender<Vec<LaneChange>>,
+    corrected: watch::Sender<usize>,
     /// Holds a claim of some task after its commit.
     pub(crate) claimed: Hold,
     /// Holds a settlement after its commit.
@@ -93,6 +94,7 @@ impl Watched {
             refused: watch::Sender::default(),
             cancels: watch::Sender::default(),
             lane_changes: watch::Sender::default(),
+            corrected: watch::Sender::default(),
             claimed: Hold::default(),
             applied: Hold::default(),
         }))
@@ -121,6 +123,11 @@ impl Watched {
     /// Waits until `count` changes of lanes were committed, and gives all of them.
     pub(crate) async fn lane_changes(&self, count: usize) -> Vec<LaneChange> {
         at_least(&self.lane_changes, |changes| changes.len() >= count).await
+    }
+
+    /// Waits until the due times of `count` tasks were corrected.
+    pub(crate) async fn corrected(&self, count: usize) {
+        at_least(&self.corrected, |corrected| *corrected >= count).await;
     }
 
     /// Fills the disk: what needs a page more is refused.
@@ -208,6 +215,12 @@ impl Store for Watched {
         self.store.change_lane(lane, change.clone()).await?;
         self.lane_changes.send_modify(|all| all.push(change));
         Ok(())
+    }
+
+    async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable> {
+        let corrected = self.store.correct_due(now).await?;
+        self.corrected.send_modify(|count| *count += corrected);
+        Ok(corrected)
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {

@@ -120,7 +120,7 @@ async fn failure_on_the_way_forward_is_retried_though_the_task_is_cancelled() {
     let settled = cancelled.settled(3).await;
     let [
         Transition::HandBack,
-        Transition::RetryAt { why, .. },
+        Transition::RetryAfter { why, .. },
         Transition::Finish,
     ] = &settled[..]
     else {
@@ -141,7 +141,7 @@ async fn copies_that_cannot_be_removed_are_removed_by_the_next_try() {
         let gate = &cancelled.world.gate;
         gate.break_at(Which::First("delete"), how);
         let settled = cancelled.settled(2).await;
-        let [Transition::RetryAt { why, .. }, Transition::Cancel] = &settled[..] else {
+        let [Transition::RetryAfter { why, .. }, Transition::Cancel] = &settled[..] else {
             panic!("{settled:?}");
         };
         assert_eq!(why.kind, kind);
@@ -174,6 +174,6 @@ async fn cancel_reaches_a_task_that_was_claimed_again_before_its_last_run_was_go
     floor.workers.drain(PATIENT).await;
     assert!(matches!(
         settled[..],
-        [Transition::RetryAt { .. }, Transition::Cancel]
+        [Transition::RetryAfter { .. }, Transition::Cancel]
     ));
 }

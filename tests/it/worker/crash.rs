@@ -78,7 +78,7 @@ async fn rename_that_panics_is_taken_up_by_the_next_try() {
     let settled = floor.store.settled(2).await;
     floor.workers.drain(PATIENT).await;
 
-    let [Transition::RetryAt { why, .. }, Transition::Finish] = &settled[..] else {
+    let [Transition::RetryAfter { why, .. }, Transition::Finish] = &settled[..] else {
         panic!("{settled:?}");
     };
     assert_eq!(why.kind, FailureKind::Panic);

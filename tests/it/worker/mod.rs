@@ -1,6 +1,7 @@
 //! Workers under stops, crashes, cancels and a store that is away.
 
 mod cancel;
+mod clock;
 mod crash;
 mod drain;
 mod lanes;

@@ -21,7 +21,7 @@ async fn receiver_that_never_answers_is_asked_again_after_the_timeout() {
         let settled = running.store.settled(2).await;
         running.service.drain().await;
 
-        let [Transition::RetryAt { why, .. }, Transition::Finish] = &settled[..] else {
+        let [Transition::RetryAfter { why, .. }, Transition::Finish] = &settled[..] else {
             panic!("{settled:?}");
         };
         assert_eq!(why.kind, FailureKind::Timeout);

@@ -1,0 +1,58 @@
+//! What follows when the system's clock was set.
+//!
+//! What waits for a time in the store was told to wait for so long, and waits no longer than
+//! that by the clock as it is now. So it is at every start, too: nobody knows what the clock
+//! was while nothing ran.
+
+use std::time::Duration;
+
+use super::Workers;
+use crate::model::moment::Present;
+use crate::store::Unavailable;
+
+/// How long a write may be on its way to the store that was given its time before the clock
+/// was set.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
+
+pub(super) async fn clock_loop(workers: Workers) {
+    let clock = &workers.parts.clock;
+    let mut known = clock.present();
+    loop {
+        workers.judge_anew().await;
+        let set_soon = tokio::time::timeout(ON_ITS_WAY, clock.set_since(known));
+        let present = match set_soon.await {
+            Ok(present) => present,
+            Err(_elapsed) => {
+                workers.judge_anew().await;
+                clock.set_since(known).await
+            }
+        };
+        let (by_ms, now) = (present.set_by(known), present.time);
+        tracing::warn!(by_ms, %now, "the system's clock was set");
+        known = present;
+    }
+}
+
+impl Workers {
+    /// Judges anew what waits for a time, for as long as it takes the store to come back.
+    async fn judge_anew(&self) {
+        let mut patience = self.pauses.patience();
+        while let Err(error) = self.set_clock(self.parts.clock.present()).await {
+            patience.wait(&error).await;
+        }
+    }
+
+    async fn set_clock(&self, now: Present) -> Result<(), Unavailable> {
+        let tasks = self.parts.store.correct_due(now.time).await?;
+        if tasks > 0 {
+            tracing::warn!(
+                tasks,
+                "the clock was ahead: they wait no longer than they were told to"
+            );
+        }
+        self.set_clock_of_lanes(now).await?;
+        // Also when the clock was set forward: more may be due than the loop expects.
+        self.parts.lanes.waker().wake();
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! A clock that was ahead when something was stored, and is set right: nothing waits for
+//! longer than it was told to.
+
+use std::time::Duration;
+
+use aftertake::model::event::Event;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::plan::{OrderKey, Turn};
+use aftertake::model::time::Timestamp;
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::SqliteStore;
+use aftertake::store::{Arrival, Claim, LaneRoom, Store};
+
+use crate::store_contract::{NOW, arrival, bucket, claim, ending, lane, notify, one, open};
+
+const YEAR: Duration = Duration::from_hours(24 * 365);
+
+/// The time by a clock that is ahead.
+const AHEAD: Timestamp = Timestamp::from_millis(NOW.millis() + 31_536_000_000);
+
+/// The arrival, at another time.
+fn at(time: Timestamp, mut arrival: Arrival) -> Arrival {
+    let mut event = Event::clone(&arrival.event);
+    event.received = time;
+    arrival.event = event.into();
+    arrival
+}
+
+/// A failure to be tried again after so long.
+fn again(wait: Duration) -> Transition {
+    let why = Failure::new(FailureKind::Timeout, "slow");
+    Transition::RetryAfter { wait, why }
+}
+
+async fn end_at(store: &SqliteStore, claim: Claim, transition: Transition, now: Timestamp) {
+    store.apply(claim, ending(transition), now).await.unwrap();
+}
+
+/// When the next task of the lane is due by what the store says.
+async fn next_due(store: &SqliteStore) -> Option<Timestamp> {
+    let lane = lane();
+    let room = vec![LaneRoom { lane, free: 0 }];
+    store.claim(room, NOW).await.unwrap().next_due
+}
+
+#[tokio::test]
+async fn retry_waits_as_long_as_it_was_told_to_after_the_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut store = open(&path);
+    let waits = [Duration::from_secs(2), Duration::from_mins(30)];
+    for (key, wait) in ["short", "long"].into_iter().zip(waits) {
+        store
+            .record(at(AHEAD, notify(key, 1)), vec![])
+            .await
+            .unwrap();
+        let failed = one(&store, lane(), AHEAD).await;
+        end_at(&store, failed, again(wait), AHEAD).await;
+    }
+    // So it is for the next process, too, which saw nothing being set.
+    drop(store);
+    store = open(&path);
+    assert_eq!(next_due(&store).await, Some(AHEAD.plus(waits[0])));
+    assert_eq!(store.correct_due(NOW).await.unwrap(), 2);
+    assert_eq!(next_due(&store).await, Some(NOW.plus(waits[0])));
+    assert!(claim(&store, lane(), NOW).await.is_empty());
+    let short = one(&store, lane(), NOW.plus(waits[0])).await;
+    assert_eq!(short.task().tries, 2);
+    assert_eq!(next_due(&store).await, Some(NOW.plus(waits[1])));
+    assert_eq!(store.correct_due(NOW).await.unwrap(), 0);
+    drop(short);
+}
+
+#[tokio::test]
+async fn due_time_that_is_as_it_was_told_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    let failed = one(&store, lane(), NOW).await;
+    end_at(&store, failed, again(Duration::from_mins(30)), NOW).await;
+    let later = NOW.plus(Duration::from_mins(10));
+    for now in [NOW, later, NOW.plus(YEAR)] {
+        assert_eq!(store.correct_due(now).await.unwrap(), 0);
+    }
+    let due = NOW.plus(Duration::from_mins(30));
+    assert_eq!(next_due(&store).await, Some(due));
+}
+
+#[tokio::test]
+async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    // More than one look takes.
+    for number in 0..1_100 {
+        let arrival = at(AHEAD, notify(&number.to_string(), number));
+        store.record(arrival, vec![]).await.unwrap();
+    }
+    assert!(claim(&store, lane(), NOW).await.is_empty());
+    assert_eq!(store.correct_due(NOW).await.unwrap(), 1_100);
+    let later = NOW.plus(Duration::from_mins(1));
+    let figures = store.figures(later).await.unwrap();
+    assert_eq!(figures.oldest_due, Some(Duration::from_mins(1)));
+    let claims = claim(&store, lane(), later).await;
+    assert_eq!(claims.len(), 10);
+    assert!(claims.iter().all(|claim| claim.task().since == later));
+}
+
+#[tokio::test]
+async fn line_and_turn_go_on_although_who_comes_next_arrived_by_a_clock_that_was_ahead() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    for time in [1, 2] {
+        let mut arrival = at(AHEAD, notify("k", time));
+        arrival.plan.tasks[0].order_key = Some(OrderKey::of("announce", "v", false));
+        store.record(arrival, vec![]).await.unwrap();
+    }
+    let rules = ["first", "second"].map(|rule| (rule, bucket(), Turn::Needed));
+    let arrival = at(AHEAD, arrival("k", 3, &rules));
+    store.record(arrival, vec![]).await.unwrap();
+    for lane in [lane(), bucket()] {
+        let head = one(&store, lane.clone(), AHEAD).await;
+        end_at(&store, head, Transition::Finish, NOW).await;
+        drop(one(&store, lane, NOW).await);
+    }
+}

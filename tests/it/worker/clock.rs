@@ -1,0 +1,74 @@
+//! A clock that is wrong and is set right while the workers run.
+
+use std::sync::Arc;
+
+use aftertake::clock::Clock;
+use aftertake::model::breaker::LaneChange;
+use aftertake::outbound::Guarded;
+
+use crate::support::floor::{Floor, reach};
+use crate::support::premises::PATIENT;
+use crate::support::sink::{Reply, Sink};
+use crate::support::wall::Wall;
+
+/// Hours in a year.
+const YEAR: i64 = 24 * 365;
+
+/// One destination that is left alone for an hour at the most, and tasks that are tried again
+/// after an hour.
+fn rules(sink: &Sink, failures: u32) -> String {
+    format!(
+        "destinations: {{ lms: {{ url: '{}', allow_private: true, breaker: {{ failures: {failures}, longest: 1h }} }} }}\n\
+         retry: {{ first: 1h, factor: 1, longest: 1h, jitter: none }}\n\
+         rules: [{{ name: announce, steps: [{{ notify: lms }}] }}]\n",
+        sink.url("/hook"),
+    )
+}
+
+async fn floor(rules: &str, wall: &Arc<Wall>) -> Floor {
+    let reach = reach(rules, Arc::new(Guarded::new()));
+    Floor::timed(rules, reach, Arc::clone(wall) as Arc<dyn Clock>).await
+}
+
+#[tokio::test]
+async fn retry_comes_when_it_was_told_to_although_the_clock_was_a_year_ahead() {
+    let wall = Wall::ahead(YEAR);
+    let sink = Sink::start([Reply::status(503)]).await;
+    let floor = floor(&rules(&sink, 5), &wall).await;
+    floor.workers.start();
+    floor.record("a.mp4").await;
+    floor.store.settled(1).await;
+    wall.set(0);
+    floor.store.corrected(1).await;
+    let task = floor.premises.tasks().remove(0);
+    assert!(task.due.unwrap() <= wall.now().plus(std::time::Duration::from_hours(1)));
+    // An hour later.
+    wall.set(1);
+    sink.received(2).await;
+    floor.workers.drain(PATIENT).await;
+    assert_eq!(floor.premises.states(), [("done", 0, 2)]);
+}
+
+#[tokio::test]
+async fn next_probe_is_told_by_the_clock_as_it_is_after_it_was_set() {
+    let wall = Wall::ahead(YEAR);
+    let later = Reply::status(503).header("retry-after", "1800");
+    let sink = Sink::start([later]).await;
+    let floor = floor(&rules(&sink, 1), &wall).await;
+    floor.workers.start();
+    floor.record("a.mp4").await;
+    floor.store.settled(1).await;
+    wall.set(0);
+    let told = loop {
+        let mut changes = floor.store.lane_changes(1).await;
+        match changes.pop() {
+            Some(LaneChange::Opened(open)) if open.probe_at < wall.now().plus(open.wait * 2) => {
+                break open;
+            }
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    assert!(told.probe_at > wall.now());
+    floor.workers.drain(PATIENT).await;
+    assert_eq!(sink.count(), 1);
+}
