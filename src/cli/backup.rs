@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use serde::Serialize;
 
 use super::args::StoreFlag;
 use super::exit::{Exit, Stop};
 use super::out::{Answer, OutFlags};
 use super::store;
+use crate::store::Unavailable;
 
 /// Copy the store to a new file, also while it is served
 #[derive(Debug, clap::Args)]
@@ -39,8 +39,7 @@ impl Backup {
             return Err(Stop::say(Exit::Failed, sentence));
         }
         desk.backup(&self.file)
-            .with_context(|| format!("copy the store to {file}"))
-            .map_err(|error| Stop::new(Exit::Failed, error))?;
+            .map_err(|error| failed(&file, error))?;
         self.out.print(&Copied {
             store: self.store.store.to_string(),
             bytes: std::fs::metadata(&self.file).map_or(0, |meta| meta.len()),
@@ -48,6 +47,16 @@ impl Backup {
         })?;
         Ok(Exit::Fine)
     }
+}
+
+fn failed(file: &str, error: Unavailable) -> Stop {
+    let exit = if error.is_malformed {
+        Exit::BadSettings
+    } else {
+        Exit::Failed
+    };
+    let told = format!("copy the store to {file}");
+    Stop::new(exit, anyhow::Error::new(error).context(told))
 }
 
 impl Answer for Copied {

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{Parsed, filled};
 use super::exit::{Exit, Stop};
+use super::store;
 use super::table::one_line;
 use crate::config::Environment;
 use crate::model::intervention::By;
@@ -162,7 +163,8 @@ pub(super) fn counted(count: usize, thing: &str) -> String {
 /// Stopped on its way by the store. `rest` says how the rest is done.
 pub(super) fn stopped(done: &str, rest: &str, error: Unavailable) -> Stop {
     let told = format!("stopped after {done}, which stand; {rest}");
-    Stop::new(Exit::Unavailable, anyhow::Error::new(error).context(told))
+    let exit = store::exit_of_use(&error);
+    Stop::new(exit, anyhow::Error::new(error).context(told))
 }
 
 #[cfg(test)]
@@ -209,10 +211,7 @@ mod tests {
 
     #[test]
     fn command_that_was_stopped_says_how_far_it_came() {
-        let error = Unavailable {
-            path: "a.db".into(),
-            reason: "database is locked".into(),
-        };
+        let error = Unavailable::new("a.db".as_ref(), "database is locked");
         assert_eq!(
             stopped("500 tasks", "the same command goes on", error).to_string(),
             "error: stopped after 500 tasks, which stand; the same command goes on: \

@@ -22,8 +22,8 @@ pub enum Exit {
     /// A port is taken, the store is served already or busy, the network is away:
     /// trying again may help.
     Unavailable = 69,
-    /// Settings do not fit together, the store is one of a newer version, or it is
-    /// something else's file.
+    /// Settings do not fit together, or the store cannot be used as it is: one of a newer
+    /// version, something else's file, malformed, or with the log of another.
     BadSettings = 78,
 }
 
@@ -36,7 +36,7 @@ Exit codes:
   65  a bad rules or event file, an unset ${VAR} included
   66  a file that cannot be read, or a store that does not exist
   69  port taken, store already served or busy, network unavailable
-  78  bad settings, a store from a newer version, or a file that is no store";
+  78  bad settings, a store from a newer version, malformed or with another's log, or a file that is no store";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

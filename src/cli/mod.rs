@@ -15,6 +15,7 @@ mod fields;
 mod load;
 mod moment;
 mod out;
+mod restore;
 mod rules;
 mod serve;
 mod store;
@@ -76,6 +77,7 @@ enum Command {
     Destinations(destinations::Destinations),
     Doctor(doctor::Doctor),
     Backup(backup::Backup),
+    Restore(restore::Restore),
 }
 
 /// Runs the command that the arguments ask for; the first one is the program's name.
@@ -108,6 +110,7 @@ impl Command {
             Self::Destinations(destinations) => destinations.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
         }
     }
 }

@@ -170,7 +170,8 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
 pub(super) fn refused(error: StartError) -> Stop {
     let exit = match &error {
         StartError::Load(error) => load::exit_of(error),
-        StartError::Bind(_) | StartError::Store(_) => Exit::Unavailable,
+        StartError::Bind(_) => Exit::Unavailable,
+        StartError::Store(error) => store::exit_of_use(error),
         StartError::Open(error) => store::exit_of(error),
         StartError::Bucket(_) => Exit::BadInput,
     };

@@ -12,13 +12,28 @@ pub(super) fn desk(url: &StoreUrl) -> Result<Desk, Stop> {
 }
 
 pub(super) fn unavailable(error: Unavailable) -> Stop {
-    Stop::new(Exit::Unavailable, error)
+    Stop::new(exit_of_use(&error), error)
+}
+
+pub(super) const fn exit_of_use(error: &Unavailable) -> Exit {
+    if error.is_malformed {
+        Exit::BadSettings
+    } else {
+        Exit::Unavailable
+    }
 }
 
 pub(super) const fn exit_of(error: &OpenError) -> Exit {
     match error {
-        OpenError::Served(_) => Exit::Unavailable,
-        OpenError::Newer { .. } | OpenError::Older(_) | OpenError::Foreign(_) => Exit::BadSettings,
-        OpenError::Missing(_) | OpenError::Unusable { .. } => Exit::NoInput,
+        OpenError::Served(_) | OpenError::Held { .. } => Exit::Unavailable,
+        OpenError::Newer { .. }
+        | OpenError::Older(_)
+        | OpenError::Foreign(_)
+        | OpenError::ForeignLog(_)
+        | OpenError::LogAlone(_)
+        | OpenError::Malformed { .. } => Exit::BadSettings,
+        OpenError::Missing(_) | OpenError::DeadLink(_) | OpenError::Unusable { .. } => {
+            Exit::NoInput
+        }
     }
 }

@@ -7,7 +7,7 @@
 pub mod sqlite;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -302,6 +302,19 @@ pub struct Figures {
 pub struct Unavailable {
     pub path: PathBuf,
     pub reason: String,
+    /// Whether its file is damaged: no later call is answered either.
+    pub is_malformed: bool,
+}
+
+impl Unavailable {
+    /// The store at `path` cannot answer for this reason, for now.
+    pub fn new(path: &Path, reason: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: reason.into(),
+            is_malformed: false,
+        }
+    }
 }
 
 /// A write under a claim did not happen.

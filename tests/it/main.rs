@@ -26,6 +26,7 @@ mod obs_parts_faults;
 mod obs_service;
 mod outbound;
 mod proof;
+mod put_back;
 mod reload;
 mod rename;
 mod rename_faults;

@@ -84,13 +84,67 @@ async fn store_that_was_killed_while_its_log_was_brought_in_is_still_known_as_on
     let dir = tempfile::tempdir().unwrap();
     let (path, log) = (dir.path().join("a.db"), dir.path().join("a.db-wal"));
     let store = open(&path);
-    store.record(notify("k", 1), vec![]).await.unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    for number in 0..100 {
+        store.record(notify("k", number), vec![]).await.unwrap();
+    }
     let logged = fs::read(&log).unwrap();
     drop(store);
     let file = fs::File::options().write(true).open(&path).unwrap();
-    file.set_len(4096).unwrap();
+    assert!(file.metadata().unwrap().len() > length);
+    file.set_len(length).unwrap();
     fs::write(&log, logged).unwrap();
-    assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 1);
+    assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 100);
+}
+
+/// What a crash leaves of a store that is open: the copy's name.
+fn crashed(path: &Path) -> std::path::PathBuf {
+    let copy = path.with_file_name("crashed.db");
+    for end in ["", "-wal"] {
+        let named = |path: &Path| format!("{}{end}", path.display());
+        fs::copy(named(path), named(&copy)).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn store_in_which_other_programs_wrote_is_known_with_its_log() {
+    for sql in [
+        "VACUUM",
+        "PRAGMA wal_checkpoint(RESTART); VACUUM",
+        "PRAGMA wal_checkpoint(RESTART); CREATE INDEX mine ON events (received)",
+        "PRAGMA wal_checkpoint(RESTART); DELETE FROM bodies",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let store = open(&path);
+        store.record(notify("k", 1), vec![]).await.unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch(sql).unwrap();
+        drop(open(&crashed(&path)));
+        store.record(notify("k", 2), vec![]).await.unwrap();
+        let copy = crashed(&path);
+        assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 2, "{sql}");
+    }
+}
+
+/// What an earlier version left: no commit names a state.
+#[tokio::test]
+async fn store_of_the_first_version_that_crashed_is_taken_over_with_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch(concat!(
+        "PRAGMA application_id = 0x4166746b; PRAGMA journal_mode = wal; BEGIN;",
+        include_str!("../../src/store/migrations/0001_queue.sql"),
+        "PRAGMA user_version = 1; COMMIT",
+    ))
+    .unwrap();
+    let copy = crashed(&path);
+    let store = open(&copy);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    drop(store);
+    assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
 }
 
 #[tokio::test]

@@ -9,3 +9,13 @@ INSERT INTO probe VALUES (1, x'');
 -- waits for no time. A due time further ahead than that was written by a clock that was ahead.
 -- Retries that were stored without it are due at the next start.
 ALTER TABLE tasks ADD COLUMN wait INTEGER NOT NULL DEFAULT 0;
+
+-- Which state of the store a file is in, and which state that follows. One row, of one length,
+-- which every commit changes: a log that belongs to another file is known by it.
+CREATE TABLE lineage (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    mark     BLOB NOT NULL,
+    latest   BLOB NOT NULL,
+    previous BLOB NOT NULL
+);
+INSERT INTO lineage VALUES (1, x'ff616674657274616b652d7374617465', randomblob(16), zeroblob(16));

@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::lineage;
 use crate::store::Decode;
 
 /// Positions in `TaskState::NAMES`, as stored.
@@ -53,8 +54,12 @@ impl Core {
             decode: self.decode,
             delta: [0; 5],
         };
+        let before = transaction.total_changes();
         let value = work(&mut txn)?;
         txn.write_counts()?;
+        if transaction.total_changes() != before {
+            lineage::stamp(&transaction)?;
+        }
         transaction.commit()?;
         Ok(value)
     }

@@ -8,10 +8,10 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::core::{CANCELLED, Core, DEAD, DONE, READY, RUNNING, Txn};
+use super::error::{self, OpenError};
 use super::order::{self, Order};
 use super::row::{self, TASK_BITS, recording};
-use super::schema::{self, OpenError};
-use super::{blocked, intervene, read, record, turn};
+use super::{blocked, file, intervene, lineage, read, record, schema, turn};
 use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By, Intervention};
@@ -95,9 +95,10 @@ impl Found {
 impl Desk {
     /// Opens the store at `path`, which must be there and of this version.
     pub fn open(path: &Path, decode: Decode) -> Result<Self, OpenError> {
+        let path = file::real(path)?;
         Ok(Self {
-            core: Core::new(schema::open_beside(path)?, decode),
-            path: path.to_owned(),
+            core: Core::new(schema::open_beside(&path)?, decode),
+            path,
         })
     }
 
@@ -107,10 +108,7 @@ impl Desk {
 
     pub(super) fn unavailable(&self) -> impl Fn(rusqlite::Error) -> Unavailable + use<> {
         let path = self.path.clone();
-        move |error| Unavailable {
-            path: path.clone(),
-            reason: error.to_string(),
-        }
+        move |error| error::unavailable(&path, &error)
     }
 
     pub(super) fn write<T>(
@@ -169,27 +167,30 @@ impl Desk {
     /// Copies the whole store, as it is at one moment, to a file that is not there yet. It
     /// gets its name once it is whole and synced.
     pub fn backup(&self, to: &Path) -> Result<(), Unavailable> {
-        self.copy(to).map_err(|error| Unavailable {
-            path: to.to_owned(),
-            reason: error.to_string(),
-        })
-    }
-
-    fn copy(&self, to: &Path) -> std::io::Result<()> {
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let failed = |error: std::io::Error| Unavailable::new(to, error.to_string());
         let copy = tempfile::Builder::new()
             .prefix(".aftertake-backup-")
-            .tempfile_in(folder)?;
+            .tempfile_in(file::folder(to))
+            .map_err(failed)?;
         let name = copy.path().to_str();
-        let name = name.ok_or_else(|| std::io::Error::other("the folder's name is not UTF-8"))?;
+        let name = name.ok_or_else(|| Unavailable::new(to, "the folder's name is not UTF-8"))?;
         self.conn()
             .execute("VACUUM INTO ?1", [name])
-            .map_err(std::io::Error::other)?;
-        copy.as_file().sync_all()?;
-        copy.persist_noclobber(to)?;
-        std::fs::File::open(folder)?.sync_all()
+            .map_err(self.unavailable())?;
+        set_apart(copy.path()).map_err(|error| Unavailable::new(to, error.to_string()))?;
+        copy.as_file().sync_all().map_err(failed)?;
+        copy.persist_noclobber(to)
+            .map_err(|error| failed(error.error))?;
+        file::sync_folder(to).map_err(failed)
     }
+}
+
+/// Names the state of a copy anew: what comes after it is not what comes after the store, and
+/// no log of the store belongs to it.
+pub(super) fn set_apart(copy: &Path) -> rusqlite::Result<()> {
+    let conn = Connection::open(copy)?;
+    conn.pragma_update(None, "journal_mode", "memory")?;
+    lineage::stamp(&conn)
 }
 
 pub(super) fn keep_revision(txn: &Txn<'_>, id: RevisionId, text: &str) -> rusqlite::Result<()> {

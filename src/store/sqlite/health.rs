@@ -7,8 +7,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
+use super::error;
 use crate::store::Unavailable;
 
 /// Bytes that a probe writes: as many as the largest callback has.
@@ -33,8 +34,10 @@ pub(super) struct Trouble {
 pub(super) enum Lasts {
     /// A write that succeeds shows that it is over.
     UntilAWrite,
-    /// Only a start of the service can show it: the file is damaged, or the writer has ended.
+    /// Only a start of the service can show it: the writer has ended.
     UntilAStart,
+    /// The file is damaged; somebody has to put another in its place, and start the service.
+    UntilMended,
 }
 
 impl Health {
@@ -71,14 +74,21 @@ impl Health {
     pub(super) fn check(&self) -> Result<(), Unavailable> {
         match &*self.present() {
             None => Ok(()),
-            Some(trouble) => Err(self.unavailable(trouble.reason.clone())),
+            Some(trouble) => Err(self.caused_by(trouble)),
         }
     }
 
     /// What a caller gets whose call failed for this reason.
     pub(super) fn unavailable(&self, reason: String) -> Unavailable {
-        let path = self.path.clone();
-        Unavailable { path, reason }
+        Unavailable::new(&self.path, reason)
+    }
+
+    /// What a caller gets whose call failed by this trouble.
+    pub(super) fn caused_by(&self, trouble: &Trouble) -> Unavailable {
+        Unavailable {
+            is_malformed: trouble.lasts == Lasts::UntilMended,
+            ..self.unavailable(trouble.reason.clone())
+        }
     }
 
     fn present(&self) -> MutexGuard<'_, Option<Trouble>> {
@@ -88,12 +98,13 @@ impl Health {
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
-        let lasts = match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Lasts::UntilAStart,
-            _ => Lasts::UntilAWrite,
+        let lasts = if error::is_damage(&error) {
+            Lasts::UntilMended
+        } else {
+            Lasts::UntilAWrite
         };
         Self {
-            reason: error.to_string(),
+            reason: error::reason(&error),
             lasts,
         }
     }
@@ -146,7 +157,7 @@ mod tests {
     fn damage_is_shown_until_the_next_start() {
         let health = Health::new("a.db".into());
         health.failed(trouble("full", Lasts::UntilAWrite));
-        health.failed(trouble("malformed", Lasts::UntilAStart));
+        health.failed(trouble("malformed", Lasts::UntilMended));
         health.failed(trouble("full", Lasts::UntilAWrite));
         health.wrote();
         assert_eq!(shown(&health).as_deref(), Some("malformed"));

@@ -10,10 +10,14 @@ mod claim;
 mod core;
 mod desk;
 mod due;
+mod error;
+mod file;
 mod health;
 mod intervene;
 mod journal;
 mod lanes;
+mod lineage;
+mod lock;
 mod look;
 mod notice;
 mod order;
@@ -23,10 +27,12 @@ mod prune;
 mod read;
 mod record;
 mod replay;
+mod restore;
 mod retry;
 mod row;
 mod schema;
 mod turn;
+mod wal;
 mod walk;
 mod writer;
 
@@ -42,7 +48,7 @@ use rusqlite::Connection;
 use self::apply::Written;
 use self::core::Core;
 use self::health::{Health, Trouble};
-use self::schema::Lock;
+use self::lock::Lock;
 use self::writer::Writer;
 use super::{
     Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, LaneRoom,
@@ -56,11 +62,12 @@ use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
 
 pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
+pub use self::error::OpenError;
 pub use self::lanes::{LaneOutcome, LaneRow};
 pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
 pub use self::replay::{Replay, ReplayOutcome, Replayed, Scope};
+pub use self::restore::{RestoreError, Restored, restore};
 pub use self::retry::{StoppedTask, Under};
-pub use self::schema::OpenError;
 pub use self::walk::{CHUNK, EventWalk, TaskWalk};
 pub use self::writer::AroundCommit;
 
@@ -120,16 +127,20 @@ impl SqliteStore {
         decode: Decode,
         writer: impl FnOnce(Core, Health) -> Result<Writer, OpenError>,
     ) -> Result<Self, OpenError> {
+        let path = &file::real(path)?;
+        let failed = OpenError::of(path);
         schema::refuse_foreign(path)?;
-        let lock = schema::lock(path)?;
-        let mut core = Core::new(schema::open_serving(path)?, decode);
-        let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
-        core.commit(recover).map_err(unusable)?;
-        let seen = data_version(&core.conn).map_err(unusable)?;
+        let mut lock = Lock::take(path)?;
+        let mut core = Core::new(schema::open_serving(path, &lock)?, decode);
+        core.commit(recover).map_err(failed)?;
+        lock.serve().map_err(|error| {
+            OpenError::unusable(path, format!("cannot write its lock file: {error}"))
+        })?;
+        let seen = data_version(&core.conn).map_err(failed)?;
         let reader = schema::open_beside(path)?;
         reader
             .pragma_update(None, "cache_size", READER_CACHE)
-            .map_err(unusable)?;
+            .map_err(failed)?;
         let health = Health::new(path.to_owned());
         let writer = writer(core, health.clone())?;
         Ok(Self {
@@ -168,7 +179,7 @@ impl SqliteStore {
         let failed = |error: rusqlite::Error| {
             let trouble = Trouble::from(error);
             self.health.failed(trouble.clone());
-            self.health.unavailable(trouble.reason)
+            self.health.caused_by(&trouble)
         };
         if self.writer.is_here() {
             return read().map_err(failed);

@@ -15,6 +15,7 @@ use super::apply::{self, Written};
 use super::core::{Core, Txn};
 use super::desk::{self, Desk, RetryOutcome};
 use super::lanes::{self, LaneOutcome};
+use super::lock::Lock;
 use super::look::{self, EventFilter, TaskFilter};
 use super::replay::{Replay, Scope};
 use super::retry::{StoppedTask, Under};
@@ -40,7 +41,14 @@ const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
 /// Tables of a few rows, however long the queue and the history; `waiting` is what the list
 /// of lanes calls its own rows.
-const SMALL: [&str; 5] = ["counts", "lanes", "lane_states", "waiting", "CONSTANT ROW"];
+const SMALL: [&str; 6] = [
+    "counts",
+    "lanes",
+    "lane_states",
+    "lineage",
+    "waiting",
+    "CONSTANT ROW",
+];
 
 /// Lists that go from row to row until they have what was asked for, or a chunk of it. A
 /// filter by rule or room may make that way long; a person waits, no writer does.
@@ -162,7 +170,7 @@ impl Ran {
     fn everything() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
-        schema::open_serving(&path).unwrap();
+        schema::open_serving(&path, &Lock::take(&path).unwrap()).unwrap();
         let mut desk = Desk::open(&path, decode).unwrap();
         let statements = Arc::new(Mutex::new(BTreeSet::new()));
         let heard = Arc::clone(&statements);

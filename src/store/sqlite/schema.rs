@@ -1,20 +1,27 @@
-//! Opening a database: the file lock, the pragmas, the migrations.
+//! Opening a database: whose it is, the pragmas, the migrations.
 
-use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use url::Url;
 
+use super::error::OpenError;
+use super::file::{self, LOG};
+use super::lineage;
+use super::lock::{self, Lock, Outside};
+
 /// Every migration, in order; a database's `user_version` counts those it has had.
 const MIGRATIONS: [&str; 2] = [
     include_str!("../migrations/0001_queue.sql"),
     include_str!("../migrations/0002_promises.sql"),
 ];
+
+/// Those up to the one that makes the first named state.
+const UNNAMED: usize = 2;
 
 /// "Aftk", which says whose file it is
 /// (<https://sqlite.org/pragma.html#pragma_application_id>).
@@ -27,60 +34,26 @@ const LEAST_SQLITE: i32 = 3_051_003;
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("store {} is already served by another process; stop it, or use another --store", .0.display())]
-    Served(PathBuf),
-    #[error(
-        "store {} was written by a newer version of aftertake (schema {found}, this one knows {known}); \
-         install that version or a later one", .path.display()
-    )]
-    Newer {
-        path: PathBuf,
-        found: usize,
-        known: usize,
-    },
-    #[error("store {} was written by an older version of aftertake; start `aftertake serve` on it once", .0.display())]
-    Older(PathBuf),
-    #[error("store {} does not exist; `aftertake serve` makes it, or name another with --store", .0.display())]
-    Missing(PathBuf),
-    #[error("{} is not a store of aftertake; name another file with --store", .0.display())]
-    Foreign(PathBuf),
-    #[error("store {}: {reason}", .path.display())]
-    Unusable { path: PathBuf, reason: String },
-}
-
-impl OpenError {
-    pub(super) fn unusable(path: &Path, reason: impl fmt::Display) -> Self {
-        Self::Unusable {
-            path: path.to_owned(),
-            reason: format!("{reason}"),
-        }
-    }
-}
-
 /// Refuses a file that is not a store, before anything is written to it or made beside it.
 /// A file that is empty or not there becomes one.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     if !path.metadata().is_ok_and(|meta| meta.len() > 0) {
         return Ok(());
     }
-    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
-    match application(path) {
+    match open_alone(path).and_then(|conn| whose(&conn)) {
         Ok(APPLICATION) => Ok(()),
         Ok(_) => Err(OpenError::Foreign(path.to_owned())),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             Err(OpenError::Foreign(path.to_owned()))
         }
-        Err(error) => Err(unusable(error)),
+        Err(error) => Err(OpenError::of(path)(error)),
     }
 }
 
-/// Whose file it is by its header. Immutable: SQLite takes no lock, makes no file beside it
+/// Opens the file itself, to be read. Immutable: SQLite takes no lock, makes no file beside it
 /// and does not bring in what a program that crashed has left in its log. Not by reading the
 /// bytes: closing a file gives up all locks that this process has on it.
-fn application(path: &Path) -> rusqlite::Result<i32> {
+pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut name = Url::from_file_path(absolute)
         .map_err(|()| rusqlite::Error::InvalidPath(path.to_owned()))?;
@@ -93,65 +66,83 @@ fn application(path: &Path) -> rusqlite::Result<i32> {
     // shorter than its header says. The log makes up for that, and this connection does not
     // see it; with this setting it does not call the file malformed for it.
     conn.pragma_update(None, "writable_schema", true)?;
-    whose(&conn)
+    Ok(conn)
 }
 
 fn whose(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
-/// Says that this process serves the store. Ends with the process at the latest.
-pub(super) struct Lock(File);
-
-/// Not by closing the file alone: a child process that is just starting has a copy of it.
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Closing it is all that is left to do.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Takes the lock.
-pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(PathBuf::from(name))
-        .map_err(|error| {
-            OpenError::unusable(path, format!("cannot make its lock file: {error}"))
-        })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Served(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(OpenError::unusable(path, error)),
-    }
-}
-
 /// Opens the database, makes it if it is not there, and brings it up to this version.
-pub(super) fn open_serving(path: &Path) -> Result<Connection, OpenError> {
-    let mut conn = Connection::open(path).map_err(|error| OpenError::unusable(path, error))?;
-    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+///
+/// Until its log is known to belong to it, and after a crash it has been looked through, nothing
+/// is written to it: a store that is refused is left as it was found.
+pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < LEAST_SQLITE {
         return Err(OpenError::unusable(
             path,
             "the SQLite library is too old; it must be 3.51.3 or later",
         ));
     }
-    configure(&conn).map_err(unusable)?;
+    let failed = OpenError::of(path);
+    lineage::refuse_foreign_log(path)?;
+    file::private(path)
+        .map_err(|error| OpenError::unusable(path, format!("cannot make it: {error}")))?;
+    let crashed = lock.tells_of_a_crash() || file::is_filled(&file::beside(path, LOG));
+    if crashed {
+        // It only saves time.
+        let _ = file::read_ahead(path);
+    }
+    let mut conn = open_found(path, OpenFlags::default(), crashed)?;
     // A new file is marked before it has a log, so that the mark stands in the file itself.
-    if whose(&conn).map_err(unusable)? != APPLICATION {
+    if whose(&conn).map_err(failed)? != APPLICATION {
         conn.pragma_update(None, "application_id", APPLICATION)
-            .map_err(unusable)?;
+            .map_err(failed)?;
     }
     conn.pragma_update(None, "journal_mode", "wal")
-        .map_err(unusable)?;
+        .map_err(failed)?;
     conn.pragma_update(None, "wal_autocheckpoint", 2000)
-        .map_err(unusable)?;
+        .map_err(failed)?;
     renew_log(&mut conn, path)?;
-    let found = version(&conn).map_err(unusable)?;
+    if migrate(&mut conn, path)? {
+        // The file names its state from now on, whenever the process ends.
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(failed)?;
+    }
+    Ok(conn)
+}
+
+/// Opens what is there as it is, and looks all of it through where it may be damaged.
+fn open_found(path: &Path, flags: OpenFlags, look: bool) -> Result<Connection, OpenError> {
+    let failed = OpenError::of(path);
+    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    conn.set_db_config(keep_log, true).map_err(failed)?;
+    configure(&conn).map_err(failed)?;
+    if look {
+        look_through(&conn, path)?;
+    }
+    conn.set_db_config(keep_log, false).map_err(failed)?;
+    Ok(conn)
+}
+
+/// Refuses a database in which anything is wrong, indexes that lack a row included.
+pub(super) fn look_through(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let said: String = conn
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(OpenError::of(path))?;
+    if said == "ok" {
+        Ok(())
+    } else {
+        Err(OpenError::malformed(path, said))
+    }
+}
+
+/// Brings the database up to this version; whether there was anything to do. `path` is what it
+/// is called.
+pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<bool, OpenError> {
+    let failed = OpenError::of(path);
+    let found = version(conn).map_err(failed)?;
     if found > MIGRATIONS.len() {
         return Err(OpenError::Newer {
             path: path.to_owned(),
@@ -160,13 +151,16 @@ pub(super) fn open_serving(path: &Path) -> Result<Connection, OpenError> {
         });
     }
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(found) {
-        let txn = conn.transaction().map_err(unusable)?;
-        txn.execute_batch(migration).map_err(unusable)?;
+        let txn = conn.transaction().map_err(failed)?;
+        txn.execute_batch(migration).map_err(failed)?;
         txn.pragma_update(None, "user_version", number + 1)
-            .map_err(unusable)?;
-        txn.commit().map_err(unusable)?;
+            .map_err(failed)?;
+        if number >= UNNAMED {
+            lineage::stamp(&txn).map_err(failed)?;
+        }
+        txn.commit().map_err(failed)?;
     }
-    Ok(conn)
+    Ok(found < MIGRATIONS.len())
 }
 
 /// Writes the log again as it is, and syncs it.
@@ -179,12 +173,11 @@ fn renew_log(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
     // Nobody else may write to the log meanwhile, the command line included.
     let held = conn
         .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|error| OpenError::unusable(path, error))?;
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    rewrite(Path::new(&name)).map_err(|error| OpenError::unusable(path, error))?;
-    held.rollback()
-        .map_err(|error| OpenError::unusable(path, error))
+        .map_err(OpenError::of(path))?;
+    rewrite(&file::beside(path, LOG)).map_err(|error| {
+        OpenError::unusable(path, format!("cannot write its log anew: {error}"))
+    })?;
+    held.rollback().map_err(OpenError::of(path))
 }
 
 /// Writes a file's own content to it, and syncs it.
@@ -204,17 +197,25 @@ fn rewrite(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a database that is there and of this version, beside whoever serves it.
+/// Opens a database that is there and of this version, beside whoever serves it. Where nobody
+/// does, its log and what a crash has left are looked at as whoever serves it would.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    let outside = lock::outside(path);
+    if outside != Outside::Served {
+        lineage::refuse_foreign_log(path)?;
+    }
     if !path.exists() {
         return Err(OpenError::Missing(path.to_owned()));
     }
     refuse_foreign(path)?;
-    let unusable = |error: rusqlite::Error| OpenError::unusable(path, error);
+    let crashed = match outside {
+        Outside::Served => false,
+        Outside::Free => file::is_filled(&file::beside(path, LOG)),
+        Outside::Crashed => true,
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(unusable)?;
-    configure(&conn).map_err(unusable)?;
-    match version(&conn).map_err(unusable)? {
+    let conn = open_found(path, flags, crashed)?;
+    match version(&conn).map_err(OpenError::of(path))? {
         found if found > MIGRATIONS.len() => Err(OpenError::Newer {
             path: path.to_owned(),
             found,
@@ -243,21 +244,4 @@ fn configure(conn: &Connection) -> rusqlite::Result<()> {
 fn version(conn: &Connection) -> rusqlite::Result<usize> {
     conn.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map(|version| usize::try_from(version).unwrap_or(usize::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lock_that_is_given_up_is_free_although_its_file_is_open_elsewhere() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.db");
-        let held = lock(&path).unwrap();
-        let elsewhere = held.0.try_clone().unwrap();
-        assert!(matches!(lock(&path), Err(OpenError::Served(_))));
-        drop(held);
-        assert!(lock(&path).is_ok());
-        drop(elsewhere);
-    }
 }

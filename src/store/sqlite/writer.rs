@@ -206,7 +206,7 @@ fn do_batch(
         }
         Err(trouble) => {
             health.failed(trouble.clone());
-            Err(health.unavailable(trouble.reason))
+            Err(health.caused_by(&trouble))
         }
     };
     for job in batch {

@@ -47,10 +47,7 @@ impl Drop for Ending {
 }
 
 fn failed<T>() -> Result<T, Unavailable> {
-    Err(Unavailable {
-        path: "/full".into(),
-        reason: "no space left".into(),
-    })
+    Err(Unavailable::new("/full".as_ref(), "no space left"))
 }
 
 #[async_trait]

@@ -77,10 +77,7 @@ impl Shelf {
 impl Kept {
     fn unavailable(&self) -> Result<(), Unavailable> {
         if self.sim.store_away.load(Ordering::SeqCst) {
-            return Err(Unavailable {
-                path: self.shelf.path.clone(),
-                reason: "the disk is away".to_owned(),
-            });
+            return Err(Unavailable::new(&self.shelf.path, "the disk is away"));
         }
         Ok(())
     }

@@ -1,0 +1,83 @@
+//! `aftertake restore`: a backup in the place of the store.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::args::StoreFlag;
+use super::exit::{Exit, Stop};
+use super::out::{Answer, OutFlags};
+use super::store;
+use crate::clock;
+use crate::config::StoreUrl;
+use crate::store::sqlite::{self, RestoreError};
+
+/// Put a backup in the place of the store, which must not be served
+///
+/// The backup is copied, looked through from beginning to end, and brought up to this version.
+/// The files that are there are moved aside, not removed, and named. Callbacks that came after
+/// the backup was made are in those files alone: `aftertake events list --store sqlite:…` shows
+/// them. Recordings that were renamed since are not where the backup says.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  systemctl stop aftertake\n  aftertake restore /var/backups/aftertake.db --store sqlite:/var/lib/aftertake/aftertake.db\n  systemctl start aftertake"
+)]
+pub(super) struct Restore {
+    /// A file that `aftertake backup` made
+    file: PathBuf,
+    #[command(flatten)]
+    store: StoreFlag,
+    #[command(flatten)]
+    out: OutFlags,
+}
+
+/// A backup that was put back.
+#[derive(Debug, Serialize)]
+struct PutBack {
+    store: String,
+    file: String,
+    bytes: u64,
+    aside: Vec<String>,
+}
+
+impl Restore {
+    pub(super) fn run(&self) -> Result<Exit, Stop> {
+        let StoreUrl::Sqlite(path) = &self.store.store;
+        let restored = sqlite::restore(&self.file, path, clock::now()).map_err(stop)?;
+        let aside = restored.aside.iter();
+        self.out.print(&PutBack {
+            store: self.store.store.to_string(),
+            file: self.file.display().to_string(),
+            bytes: restored.bytes,
+            aside: aside.map(|path| path.display().to_string()).collect(),
+        })?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn stop(error: RestoreError) -> Stop {
+    let exit = match &error {
+        RestoreError::Missing(_) => Exit::NoInput,
+        RestoreError::Itself(_) => Exit::Usage,
+        RestoreError::InUse(_) | RestoreError::Failed { .. } => Exit::Failed,
+        RestoreError::Open(error) => store::exit_of(error),
+    };
+    Stop::new(exit, error)
+}
+
+impl Answer for PutBack {
+    fn text(&self, _: Option<usize>) -> String {
+        let Self {
+            store,
+            file,
+            bytes,
+            aside,
+        } = self;
+        let mut text = format!("{store} is what {file} holds, {bytes} bytes\n");
+        for name in aside {
+            let _ = writeln!(text, "moved aside: {name}");
+        }
+        text
+    }
+}

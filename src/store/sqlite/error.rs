@@ -1,0 +1,112 @@
+//! What is wrong with a store, and the way out.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use super::file::{self, LOG};
+use crate::store::Unavailable;
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("store {} is already served by another process; stop it, or use another --store", .0.display())]
+    Served(PathBuf),
+    #[error(
+        "store {}: another process holds its lock file {}, which other users can open (mode {mode:o}); if no \
+         aftertake serves this store, `lslocks` tells which process that is: end it and delete the lock file",
+        .path.display(), file::beside(.path, file::LOCK).display()
+    )]
+    Held { path: PathBuf, mode: u32 },
+    #[error(
+        "store {} was written by a newer version of aftertake (schema {found}, this one knows {known}); \
+         install that version or a later one", .path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        found: usize,
+        known: usize,
+    },
+    #[error("store {} was written by an older version of aftertake; start `aftertake serve` on it once", .0.display())]
+    Older(PathBuf),
+    #[error("store {} does not exist; `aftertake serve` makes it, or name another with --store", .0.display())]
+    Missing(PathBuf),
+    #[error("{} is not a store of aftertake; name another file with --store", .0.display())]
+    Foreign(PathBuf),
+    #[error(
+        "store {path} and its log {log} do not belong together, as after a copy was put in the store's place; nothing \
+         was changed. `aftertake restore FILE` puts a backup back and moves the old files aside; to go on with {path} \
+         as it is, without what {log} holds, move {log} away",
+        path = .0.display(), log = file::beside(.0, LOG).display()
+    )]
+    ForeignLog(PathBuf),
+    #[error(
+        "store {path} is gone, and its log {log} is still there; put the file back that belongs to it, or a backup \
+         with `aftertake restore FILE`; to begin anew, move {log} away",
+        path = .0.display(), log = file::beside(.0, LOG).display()
+    )]
+    LogAlone(PathBuf),
+    #[error(
+        "store {} is malformed ({reason}); put a backup back with `aftertake restore FILE`", .path.display()
+    )]
+    Malformed { path: PathBuf, reason: String },
+    #[error("store {} is a link to a file that is not there; make the link lead to a store, or remove it", .0.display())]
+    DeadLink(PathBuf),
+    #[error("store {}: {reason}", .path.display())]
+    Unusable { path: PathBuf, reason: String },
+}
+
+impl OpenError {
+    pub(super) fn unusable(path: &Path, reason: impl fmt::Display) -> Self {
+        Self::Unusable {
+            path: path.to_owned(),
+            reason: format!("{reason}"),
+        }
+    }
+
+    pub(super) fn malformed(path: &Path, reason: impl fmt::Display) -> Self {
+        Self::Malformed {
+            path: path.to_owned(),
+            // What SQLite finds is told in lines.
+            reason: format!("{reason}").trim().replace('\n', ", "),
+        }
+    }
+
+    /// What an error of SQLite means for whoever opens the store at `path`.
+    pub(super) fn of(path: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy {
+        move |error| {
+            if is_damage(&error) {
+                Self::malformed(path, error)
+            } else {
+                Self::unusable(path, error)
+            }
+        }
+    }
+}
+
+/// What an error of SQLite means for whoever uses the store at `path`.
+pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Unavailable {
+    Unavailable {
+        is_malformed: is_damage(error),
+        ..Unavailable::new(path, reason(error))
+    }
+}
+
+/// What is wrong, and the way out where there is one.
+pub(super) fn reason(error: &rusqlite::Error) -> String {
+    if is_damage(error) {
+        format!("{error}; put a backup back with `aftertake restore FILE`")
+    } else {
+        error.to_string()
+    }
+}
+
+/// Whether the file is damaged: no later try finds it whole.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}

@@ -1,0 +1,147 @@
+//! Puts a backup in the place of a store.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::NamedTempFile;
+
+use super::desk::set_apart;
+use super::error::OpenError;
+use super::file::{self, INDEX, JOURNAL, LOG};
+use super::lock::{self, Lock, Outside};
+use super::schema;
+use crate::model::time::Timestamp;
+
+/// A backup that is in the place of the store.
+#[derive(Debug)]
+pub struct Restored {
+    pub bytes: u64,
+    /// The files that were there, under their new names.
+    pub aside: Vec<PathBuf>,
+}
+
+/// Why a backup was not put back. The store is as it was, unless the error says more.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error("{} does not exist; name a file that `aftertake backup` made", .0.display())]
+    Missing(PathBuf),
+    #[error("{} is the store itself; name a file that `aftertake backup` made", .0.display())]
+    Itself(PathBuf),
+    #[error(
+        "{file} is no backup but a store in use, or one that was not closed: {log} belongs to it; make a backup of it \
+         with `aftertake backup --store sqlite:{file} FILE`",
+        file = .0.display(), log = file::beside(.0, LOG).display()
+    )]
+    InUse(PathBuf),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("{what}: {error}")]
+    Failed { what: String, error: io::Error },
+}
+
+/// Puts the backup `from` in the place of the store `to`, which nobody may serve. What is there
+/// is moved aside, under a name with this time.
+///
+/// The copy takes the place of the old file in one step, and the old log goes after it: whenever
+/// the process ends, there is the old store, the new one, or one with a log that is refused.
+pub fn restore(from: &Path, to: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
+    let to = file::real(to)?;
+    let lock = Lock::take(&to)?;
+    refuse(from, &to)?;
+    let copy = copy(from, &to).map_err(failed(format!("copy {}", from.display())))?;
+    make_ready(copy.path(), from)?;
+    let bytes = sync(copy.as_file(), &to).map_err(failed("prepare the copy".to_owned()))?;
+    let in_place = put_in_place(copy, &to, now);
+    let aside = in_place.map_err(failed(format!(
+        "put the copy in the place of {}",
+        to.display()
+    )))?;
+    lock.clear()
+        .map_err(failed("write the lock file".to_owned()))?;
+    Ok(Restored { bytes, aside })
+}
+
+fn failed(what: String) -> impl FnOnce(io::Error) -> RestoreError {
+    move |error| RestoreError::Failed { what, error }
+}
+
+/// Refuses what is no backup.
+fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
+    let Ok(meta) = fs::metadata(from) else {
+        return Err(RestoreError::Missing(from.to_owned()));
+    };
+    if file::Identity::of(to).is_ok_and(|there| there == file::Identity::from(&meta)) {
+        return Err(RestoreError::Itself(from.to_owned()));
+    }
+    if file::is_filled(&file::beside(from, LOG)) || lock::outside(from) == Outside::Served {
+        return Err(RestoreError::InUse(from.to_owned()));
+    }
+    if meta.len() == 0 {
+        return Err(OpenError::Foreign(from.to_owned()).into());
+    }
+    Ok(schema::refuse_foreign(from)?)
+}
+
+/// A copy in the folder of the store.
+fn copy(from: &Path, to: &Path) -> io::Result<NamedTempFile> {
+    let mut copy = tempfile::Builder::new()
+        .prefix(".aftertake-restore-")
+        .tempfile_in(file::folder(to))?;
+    io::copy(&mut File::open(from)?, copy.as_file_mut())?;
+    Ok(copy)
+}
+
+/// Looks through the copy and brings it up to this version. Its state gets a name of its own:
+/// it may be put back a second time, after the store has gone on from it.
+fn make_ready(copy: &Path, from: &Path) -> Result<(), OpenError> {
+    let named = OpenError::of(from);
+    let mut conn = Connection::open(copy).map_err(named)?;
+    conn.pragma_update(None, "journal_mode", "memory")
+        .map_err(named)?;
+    schema::look_through(&conn, from)?;
+    schema::migrate(&mut conn, from)?;
+    drop(conn);
+    set_apart(copy).map_err(named)
+}
+
+fn sync(copy: &File, to: &Path) -> io::Result<u64> {
+    file::give_to_owner_of(to, copy)?;
+    copy.sync_all()?;
+    Ok(copy.metadata()?.len())
+}
+
+fn put_in_place(copy: NamedTempFile, to: &Path, now: Timestamp) -> io::Result<Vec<PathBuf>> {
+    let name = free_name(to, now);
+    let mut aside = Vec::new();
+    if to.exists() {
+        // A second name, where the file system has such: then the store's is never without a file.
+        fs::hard_link(to, &name).or_else(|_| fs::rename(to, &name))?;
+        aside.push(name.clone());
+    }
+    copy.persist(to)?;
+    for end in [LOG, INDEX, JOURNAL] {
+        let (from, name) = (file::beside(to, end), file::beside(&name, end));
+        if from.exists() {
+            fs::rename(from, &name)?;
+            aside.push(name);
+        }
+    }
+    file::sync_folder(to)?;
+    Ok(aside)
+}
+
+/// A name that no file has, nor its log.
+fn free_name(to: &Path, now: Timestamp) -> PathBuf {
+    let second = Timestamp::from_millis(now.seconds() * 1000);
+    let time = second.to_string().replace(['-', ':'], "");
+    let mut names = (1..).map(|number| match number {
+        1 => file::beside(to, &format!("-replaced-{time}")),
+        _ => file::beside(to, &format!("-replaced-{time}-{number}")),
+    });
+    let is_free = |name: &PathBuf| !name.exists() && !file::beside(name, LOG).exists();
+    names
+        .find(is_free)
+        .unwrap_or_else(|| file::beside(to, "-replaced"))
+}
