@@ -5,7 +5,7 @@
 //! would be taken instead.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -35,6 +35,13 @@ pub struct Settings {
 pub enum Unfit {
     #[error("--admin-listen {0} can be reached from other machines; add --admin-token-file FILE")]
     OpenAdmin(ListenAddr),
+    #[error(
+        "--listen {listen} and --admin-listen {admin} are one port; choose another for one of them"
+    )]
+    OnePort {
+        listen: ListenAddr,
+        admin: ListenAddr,
+    },
     #[error("{}: empty; put the token of --admin-token-file in it", .0.display())]
     EmptyToken(PathBuf),
     #[error(
@@ -200,6 +207,22 @@ impl ListenAddr {
         self.0
     }
 
+    /// Fails where nothing could listen here and, for operators, on `admin` at once.
+    pub fn apart_from(self, admin: Self) -> Result<(), Unfit> {
+        let [ours, theirs] = [self, admin].map(|addr| addr.0.ip().to_canonical());
+        let covers = |any: IpAddr, other: IpAddr| {
+            any == other || any.is_unspecified() && (any.is_ipv6() || other.is_ipv4())
+        };
+        let listen = self;
+        if self.0.port() != 0
+            && self.0.port() == admin.0.port()
+            && (covers(ours, theirs) || covers(theirs, ours))
+        {
+            return Err(Unfit::OnePort { listen, admin });
+        }
+        Ok(())
+    }
+
     /// Whether only this machine can reach it.
     pub fn is_loopback(self) -> bool {
         self.0.ip().to_canonical().is_loopback()
@@ -347,6 +370,27 @@ mod tests {
                 .to_string(),
             "/run/token: empty; put the token of --admin-token-file in it",
         );
+    }
+
+    #[test]
+    fn two_listeners_on_one_port_are_refused_where_they_meet() {
+        for (listen, admin) in [
+            (":80", "127.0.0.1:80"),
+            ("[::]:80", "127.0.0.1:80"),
+            ("10.0.0.1:80", "[::ffff:10.0.0.1]:80"),
+        ] {
+            let refused = at(listen).apart_from(at(admin)).unwrap_err();
+            assert!(refused.to_string().contains("are one port"), "{refused}");
+            assert!(at(admin).apart_from(at(listen)).is_err());
+        }
+        for (listen, admin) in [
+            (":80", "127.0.0.1:81"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("127.0.0.2:80", "127.0.0.1:80"),
+            ("0.0.0.0:80", "[::1]:80"),
+        ] {
+            assert_eq!(at(listen).apart_from(at(admin)), Ok(()));
+        }
     }
 
     #[test]

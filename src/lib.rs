@@ -37,6 +37,8 @@
 //!    place = target" is committed before the first deletion.
 //! 10. Nothing outside the configured buckets and destinations is ever touched.
 //! 11. Secrets never reach a log, a metric, an error text or the store.
+//! 14. Nothing that only tells, such as the log and the metrics, can stop or delay the work.
+//!     Whatever ends a listener, a loop or the store's writer ends the process.
 //!
 //! # Decisions
 //!
@@ -50,6 +52,14 @@
 //!
 //! **Why does `record` return claims?** The usual task can start at once: writing it as running
 //! in the transaction that stores its event saves a commit. What cannot start stays in the store.
+//!
+//! **Why does a crash beside a step end the process?** A claim that its worker has lost would wait
+//! for the next start anyway, and a listener that has ended takes no callbacks while the process
+//! looks alive. A start takes less than a second and is the most tested path there is.
+//!
+//! **Why is the log not written by `tracing-appender`?** Its queue is bounded in lines and not in
+//! bytes, it does not count lines that could not be written, and when its queue is full at the end
+//! it prints to standard output, which nobody may be reading either.
 //!
 //! **Why are there no leases with a time?** A store is served by one process, held by a file
 //! lock. What was running when a process starts is due at once; what it runs never expires.
@@ -115,6 +125,8 @@ pub mod http;
 pub mod telemetry;
 
 pub mod clock;
+
+pub mod supervision;
 
 pub mod config;
 

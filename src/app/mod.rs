@@ -10,14 +10,15 @@ pub mod load;
 mod lookup;
 mod reach;
 mod reload;
+mod run;
 mod system;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ use crate::model::secret::Mask;
 use crate::rules::file::{Lookup, RulesFile};
 use crate::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
+use crate::supervision::{Ended, Supervisor};
 use crate::telemetry::Metrics;
 use crate::worker::lane::Lanes;
 use crate::worker::{Parts, Paused, Workers};
@@ -59,20 +61,39 @@ pub enum StartError {
     Bucket(Failure),
 }
 
+/// Why the service serves no longer, or never did.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{0}; starting it again helps")]
+    Ended(#[from] Ended),
+}
+
 /// A running service.
-#[derive(Debug)]
 pub struct Service {
     /// Where callbacks come in.
     pub public: SocketAddr,
     /// Where operators ask.
     pub admin: SocketAddr,
+    store: Arc<dyn Store>,
     workers: Workers,
+    supervisor: Supervisor,
     reloader: Reloader,
     grace: Duration,
     stop_public: CancellationToken,
     stop_admin: CancellationToken,
-    public_listener: JoinHandle<Drained>,
-    admin_listener: JoinHandle<Drained>,
+    public_listener: JoinHandle<Option<Drained>>,
+    admin_listener: JoinHandle<Option<Drained>>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("public", &self.public)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Service {
@@ -103,6 +124,7 @@ impl Service {
         let rules = ready.in_force.since(clock::now());
         metrics.rules(rules.revision, rules.loaded, None);
         let present = Present::new(ready.in_force);
+        let supervisor = Supervisor::default();
         let workers = Workers::new(Parts {
             store: Arc::clone(&store),
             in_force: present.steps(),
@@ -110,10 +132,11 @@ impl Service {
             metrics: Arc::clone(&metrics),
             retention: retention(settings),
             clock: Arc::new(clock::System),
+            supervisor: supervisor.clone(),
         });
         workers.adopt_lanes().await?;
         workers.start();
-        let standing = standing(rules, workers.paused());
+        let standing = standing(rules, workers.paused(), &supervisor);
         let reloader = Reloader::new(reload::Parts {
             path: settings.rules.clone(),
             lookup,
@@ -122,6 +145,7 @@ impl Service {
             present: Arc::clone(&present),
             lanes: Arc::clone(workers.lanes()),
             standing: Arc::clone(&standing),
+            supervisor: supervisor.clone(),
         });
         let ops = Ops {
             store: Arc::clone(&store),
@@ -132,65 +156,44 @@ impl Service {
         };
         let intake = Intake {
             gate: present,
-            store,
+            store: Arc::clone(&store),
             handoff: Arc::new(handoff::ToWorkers(workers.clone())),
             crowd: Crowd::new(CrowdLimits::PUBLIC),
             metrics,
+            supervisor: supervisor.clone(),
         };
-        Ok(Self::listen(
-            public,
-            admin,
-            intake,
-            ops,
-            workers,
-            reloader,
-            settings.grace,
-        ))
-    }
-
-    fn listen(
-        public: TcpListener,
-        admin: TcpListener,
-        intake: Intake,
-        ops: Ops,
-        workers: Workers,
-        reloader: Reloader,
-        grace: Duration,
-    ) -> Self {
         let (stop_public, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        Self {
+        let listen = |part, listener, site, limits, stop: &CancellationToken| {
+            let (supervisor, stop) = (supervisor.clone(), stop.clone());
+            let serves = server::serve(listener, site, limits, stop.clone());
+            tokio::spawn(async move { supervisor.keep(part, &stop, serves).await })
+        };
+        Ok(Self {
             public: public.local_addr().unwrap_or(unknown),
             admin: admin.local_addr().unwrap_or(unknown),
+            store,
             workers,
             reloader,
-            grace,
-            public_listener: tokio::spawn(server::serve(
+            grace: settings.grace,
+            public_listener: listen(
+                "the callback listener",
                 public,
                 callback::site(intake),
                 Limits::PUBLIC,
-                stop_public.clone(),
-            )),
-            admin_listener: tokio::spawn(server::serve(
+                &stop_public,
+            ),
+            admin_listener: listen(
+                "the operator listener",
                 admin,
                 ops::site(ops),
                 Limits::ADMIN,
-                stop_admin.clone(),
-            )),
+                &stop_admin,
+            ),
             stop_public,
             stop_admin,
-        }
-    }
-
-    /// Ends the service: no further step begins, callbacks that have come are stored, and
-    /// steps under way get the grace time.
-    pub async fn drain(self) {
-        self.workers.stop_claiming();
-        self.stop_public.cancel();
-        let _ = self.public_listener.await;
-        self.workers.drain(self.grace).await;
-        self.stop_admin.cancel();
-        let _ = self.admin_listener.await;
+            supervisor,
+        })
     }
 }
 
@@ -221,17 +224,20 @@ fn retention(settings: &Settings) -> Retention {
 fn standing(
     rules: RulesInForce,
     mut paused: watch::Receiver<Paused>,
+    supervisor: &Supervisor,
 ) -> Arc<watch::Sender<Standing>> {
     let standing = Arc::new(watch::Sender::new(Standing {
         rules: Some(rules),
         ..Standing::default()
     }));
     let told = Arc::clone(&standing);
-    tokio::spawn(async move {
+    let tells = async move {
         while paused.changed().await.is_ok() && !told.is_closed() {
             let reason = paused.borrow_and_update().why.clone();
             told.send_modify(|standing| standing.workers_paused = reason);
         }
-    });
+    };
+    let supervisor = supervisor.clone();
+    tokio::spawn(async move { supervisor.watch("what operators are shown", tells).await });
     standing
 }

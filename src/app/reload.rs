@@ -20,6 +20,7 @@ use crate::http::ops::Standing;
 use crate::http::reload::{Refused, Reload, RulesInForce};
 use crate::rules::file::{Lookup, RulesFile};
 use crate::store::Store;
+use crate::supervision::Supervisor;
 use crate::telemetry::Metrics;
 use crate::worker::lane::Lanes;
 
@@ -44,6 +45,7 @@ pub(super) struct Parts {
     pub(super) present: Arc<Present>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) standing: Arc<watch::Sender<Standing>>,
+    pub(super) supervisor: Supervisor,
 }
 
 /// The content of a file, or why it cannot be had.
@@ -65,14 +67,12 @@ impl Reload for Reloader {
     async fn reload(&self) -> Result<RulesInForce, Refused> {
         let reloader = self.clone();
         let loading = tokio::spawn(async move {
-            let mut last = reloader.last.lock().await;
-            let content = reloader.parts.read().await;
-            *last = Some(Seen::of(&content));
-            reloader.parts.load(content).await
+            // A crash could leave a part of the file in force.
+            let supervisor = &reloader.parts.supervisor;
+            supervisor.watch("a reload", reloader.reload_once()).await
         });
-        loading
-            .await
-            .unwrap_or_else(|error| Err(refused(format!("loading crashed: {error}"), false)))
+        let crashed = || Err(refused("loading crashed".to_owned(), true));
+        loading.await.ok().flatten().unwrap_or_else(crashed)
     }
 }
 
@@ -82,6 +82,13 @@ impl Reloader {
             parts: Arc::new(parts),
             last: Arc::default(),
         }
+    }
+
+    async fn reload_once(&self) -> Result<RulesInForce, Refused> {
+        let mut last = self.last.lock().await;
+        let content = self.parts.read().await;
+        *last = Some(Seen::of(&content));
+        self.parts.load(content).await
     }
 
     /// Loads the file again whenever its content is another than what was loaded or
@@ -147,10 +154,11 @@ impl Parts {
                 });
             }
             Err(refused) => {
-                tracing::error!(
-                    "reload refused, the rules before it stay in force: {}",
-                    refused.reason
-                );
+                // A line of the log for each: none is ever broken.
+                let mut lines = refused.reason.lines();
+                let first = lines.next().unwrap_or_default();
+                tracing::error!("reload refused, the rules before it stay in force: {first}");
+                lines.for_each(|line| tracing::error!("{line}"));
                 self.standing
                     .send_modify(|standing| standing.refused = Some(refused.clone()));
             }
@@ -236,6 +244,7 @@ mod tests {
             present: Present::new(ready.in_force),
             lanes: Arc::new(Lanes::new(ready.lanes)),
             standing: Arc::default(),
+            supervisor: Supervisor::default(),
         })
     }
 

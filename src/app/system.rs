@@ -1,22 +1,24 @@
 //! The service as the system sees it: signals, readiness, reload, the watchdog.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+use super::load::LoadError;
 use super::reload::{Reloader, Seen};
-use super::{Service, StartError, load};
+use super::{ServeError, Service, StartError, load};
 use crate::config::{LogFormat, Settings};
 use crate::http::reload::Reload;
 use crate::rules::file::Lookup;
-use crate::telemetry::log::{self, LogError};
+use crate::supervision::Supervisor;
+use crate::telemetry::log::{self, Log, LogError};
 
-/// Begins to log as the settings say.
-pub fn start_log(settings: &Settings) -> Result<(), LogError> {
+/// Begins to log as the settings say, until the end of what is answered.
+pub fn start_log(settings: &Settings) -> Result<Log, LogError> {
     match settings.log {
         LogFormat::Text => log::text(&settings.log_filter),
         LogFormat::Json => log::json(&settings.log_filter),
@@ -27,40 +29,65 @@ pub fn start_log(settings: &Settings) -> Result<(), LogError> {
 pub async fn serve(
     settings: &Settings,
     lookup: Arc<dyn Lookup + Send + Sync>,
-) -> Result<(), StartError> {
+) -> Result<(), ServeError> {
     // Before anything else: unheard, the signal would end the process.
     let hangups = signal(SignalKind::hangup());
     let content = load::read(&settings.rules);
     let seen = Seen::of(&content);
-    let file = load::load(&settings.rules, content?, &*lookup)?;
-    let service = Service::start(settings, file, lookup).await?;
+    let service = start(settings, content, lookup).await?;
+    let mut stops = Stops::listen();
     tracing::info!(listen = %service.public, admin_listen = %service.admin, "aftertake serves");
     notify(&[NotifyState::Ready]);
-    let mut beside = JoinSet::new();
-    beside.spawn(watchdog());
-    beside.spawn(reload_on_hangup(hangups, service.reloader.clone()));
-    if settings.watch {
-        beside.spawn(service.reloader.clone().watch(seen));
+    let mut beside = Beside(JoinSet::new(), service.supervisor.clone());
+    if let Some(within) = sd_notify::watchdog_enabled() {
+        beside.spawn("the watchdog", watchdog(within));
     }
-    let name = stopped().await;
-    tracing::info!(signal = name, "stopping");
-    notify(&[NotifyState::Stopping]);
-    service.drain().await;
-    beside.shutdown().await;
+    match hangups {
+        Ok(hangups) => {
+            let reloads = reload_on_hangup(hangups, service.reloader.clone());
+            beside.spawn("the wait for SIGHUP", reloads);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen for SIGHUP; POST /-/reload loads the rules again");
+        }
+    }
+    if settings.watch {
+        beside.spawn(
+            "the watch of the rules file",
+            service.reloader.clone().watch(seen),
+        );
+    }
+    let served = service.run(async || stops.next().await).await;
+    beside.0.shutdown().await;
     tracing::info!("stopped");
-    Ok(())
+    Ok(served?)
+}
+
+async fn start(
+    settings: &Settings,
+    content: Result<Vec<u8>, LoadError>,
+    lookup: Arc<dyn Lookup + Send + Sync>,
+) -> Result<Service, StartError> {
+    let file = load::load(&settings.rules, content?, &*lookup)?;
+    Service::start(settings, file, lookup).await
+}
+
+/// What runs beside the service, and ends only with it.
+struct Beside(JoinSet<()>, Supervisor);
+
+impl Beside {
+    fn spawn(&mut self, part: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let supervisor = self.1.clone();
+        self.0.spawn(async move {
+            let never = CancellationToken::new();
+            supervisor.keep_until(part, &never, work).await;
+        });
+    }
 }
 
 /// Loads the rules again at each SIGHUP. Systemd is told that the service serves again,
 /// also when the reload was refused: it does, by the rules it had.
-async fn reload_on_hangup(hangups: io::Result<Signal>, reloader: Reloader) {
-    let mut hangups = match hangups {
-        Ok(hangups) => hangups,
-        Err(error) => {
-            tracing::warn!(%error, "cannot listen for SIGHUP; POST /-/reload loads the rules again");
-            return;
-        }
-    };
+async fn reload_on_hangup(mut hangups: Signal, reloader: Reloader) {
     while hangups.recv().await.is_some() {
         // Systemd takes the message for an old one without the time.
         let now = NotifyState::monotonic_usec_now();
@@ -76,30 +103,45 @@ async fn reload_on_hangup(hangups: io::Result<Signal>, reloader: Reloader) {
     }
 }
 
-/// Waits for a signal to stop. Where one cannot be listened for, the other still works.
-async fn stopped() -> &'static str {
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => {
-            signal.recv().await;
+/// The signals to stop. Where one cannot be listened for, the other still works.
+struct Stops {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl Stops {
+    fn listen() -> Self {
+        Self {
+            terminate: signal(SignalKind::terminate()).ok(),
+            interrupt: signal(SignalKind::interrupt()).ok(),
         }
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => "SIGTERM",
-        () = wait(SignalKind::interrupt()) => "SIGINT",
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) -> &'static str {
+        let wait = async |signal: &mut Option<Signal>| match signal {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        };
+        tokio::select! {
+            () = wait(&mut self.terminate) => "SIGTERM",
+            () = wait(&mut self.interrupt) => "SIGINT",
+        }
     }
 }
 
-/// Tells systemd, where there is one, that the runtime still turns.
-async fn watchdog() {
-    let Some(within) = sd_notify::watchdog_enabled() else {
-        return;
-    };
+/// Tells systemd that the runtime still turns.
+async fn watchdog(within: Duration) {
     let mut every = tokio::time::interval((within / 2).max(Duration::from_millis(100)));
     loop {
         every.tick().await;
         notify(&[NotifyState::Watchdog]);
     }
+}
+
+/// Tells systemd that the service comes to its end.
+pub(super) fn notify_stopping() {
+    notify(&[NotifyState::Stopping]);
 }
 
 fn notify(states: &[NotifyState<'_>]) {

@@ -101,8 +101,7 @@ fn present<'a>(text: Option<&'a str>, name: &'static str) -> Result<&'a str, Sig
 }
 
 fn check_age(timestamp: &str, now: Timestamp, max_age: Duration) -> Result<(), SignatureError> {
-    let signed =
-        read_time(timestamp).ok_or_else(|| SignatureError::NotATime(timestamp.to_owned()))?;
+    let signed = read_time(timestamp).ok_or_else(|| SignatureError::NotATime(shown(timestamp)))?;
     let (age, ahead) = (now.since(signed), signed.since(now));
     if age > max_age {
         Err(SignatureError::TooOld { age, max_age })
@@ -111,6 +110,11 @@ fn check_age(timestamp: &str, now: Timestamp, max_age: Duration) -> Result<(), S
     } else {
         Ok(())
     }
+}
+
+/// As much of a stranger's text as an error shows.
+fn shown(text: &str) -> String {
+    text[..text.floor_char_boundary(64)].to_owned()
 }
 
 /// The unit is not documented. As seconds 10^11 is the year 5138, as milliseconds 1973.

@@ -22,6 +22,8 @@ pub enum Exit {
     /// A port is taken, the store is served already or busy, the network is away:
     /// trying again may help.
     Unavailable = 69,
+    /// A part of the service has crashed: starting it again helps.
+    Crashed = 70,
     /// Settings do not fit together, or the store cannot be used as it is: one of a newer
     /// version, something else's file, malformed, or with the log of another.
     BadSettings = 78,
@@ -35,7 +37,8 @@ Exit codes:
    2  usage
   65  a bad rules or event file, an unset ${VAR} included
   66  a file that cannot be read, or a store that does not exist
-  69  port taken, store already served or busy, network unavailable
+  69  port taken, store already served or busy, disk full, network unavailable: it may pass
+  70  a part of the service has crashed; starting it again helps
   78  bad settings, a store from a newer version, malformed or with another's log, or a file that is no store";
 
 impl From<Exit> for ExitCode {
@@ -104,6 +107,7 @@ mod tests {
             Exit::BadInput,
             Exit::NoInput,
             Exit::Unavailable,
+            Exit::Crashed,
             Exit::BadSettings,
         ] {
             assert!(HELP.contains(&format!("\n{:4}  ", exit as u8)), "{exit:?}");

@@ -4,6 +4,9 @@
 //! people. A reader that went away, as in `aftertake tasks list | head -1`, is no error.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -63,10 +66,22 @@ pub(super) fn print(text: &str) -> Result<(), Stop> {
     }
 }
 
-/// Tells a person something on standard error. Where that is closed, nobody listens.
+/// Tells a person something on standard error. Where that is closed, nobody listens; where
+/// nobody reads, the process goes on after a while, and so comes to its end.
 pub(super) fn tell(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let line = format!("{text}\n");
+    let (tell, told) = channel();
+    let write = move || {
+        let _ = io::stderr().write_all(line.as_bytes());
+        let _ = tell.send(());
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        let _ = told.recv_timeout(READ_WITHIN);
+    }
 }
+
+/// How long a message waits for whoever reads standard error.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether a person reads standard output.
 pub(super) fn on_terminal() -> bool {

@@ -10,7 +10,7 @@ use clap::builder::BoolishValueParser;
 use super::args::{Parsed, RulesFlag, StoreFlag};
 use super::exit::{Exit, Stop};
 use super::{load, store};
-use crate::app::{self, StartError};
+use crate::app::{self, ServeError, StartError};
 use crate::config::{self, Admin, ListenAddr, LogFormat, Retention, Settings};
 
 /// Take callbacks and work on them until SIGTERM or SIGINT; SIGHUP loads the rules again
@@ -116,10 +116,15 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<Exit, Stop> {
         let settings = self.settings()?;
-        app::start_log(&settings).map_err(|error| Stop::new(Exit::BadSettings, error))?;
+        // Until the end of this function: then the last lines are written.
+        let _log =
+            app::start_log(&settings).map_err(|error| Stop::new(Exit::BadSettings, error))?;
         let served = app::serve(&settings, std::sync::Arc::new(config::Environment));
-        let served = runtime()?.block_on(served);
-        served.map(|()| Exit::Fine).map_err(refused)
+        let runtime = runtime()?;
+        let served = runtime.block_on(served);
+        // A thread that waits for a disk which hangs must not keep the process.
+        runtime.shutdown_timeout(LAST_THREADS);
+        Ok(served.map(|()| Exit::Fine)?)
     }
 
     /// The settings, or why the flags do not fit together.
@@ -127,6 +132,7 @@ impl Serve {
         let unfit = |error| Stop::new(Exit::BadSettings, anyhow::Error::new(error));
         let token = self.admin_token()?;
         let token_file = self.admin_token_file.as_deref().zip(token.as_deref());
+        self.listen.apart_from(self.admin_listen).map_err(unfit)?;
         Ok(Settings {
             admin: Admin::new(self.admin_listen, token_file).map_err(unfit)?,
             retention: Retention::new(self.retention, self.dedup_horizon).map_err(unfit)?,
@@ -166,10 +172,23 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
         .map_err(|error| Stop::new(Exit::Unavailable, error))
 }
 
+/// How long the end of the process waits for threads that read or write files.
+const LAST_THREADS: Duration = Duration::from_secs(1);
+
+impl From<ServeError> for Stop {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Start(error) => refused(error),
+            ServeError::Ended(_) => Self::new(Exit::Crashed, error),
+        }
+    }
+}
+
 /// Why the service did not start, as an exit.
 pub(super) fn refused(error: StartError) -> Stop {
     let exit = match &error {
         StartError::Load(error) => load::exit_of(error),
+        StartError::Bind(error) if !error.passes() => Exit::BadSettings,
         StartError::Bind(_) => Exit::Unavailable,
         StartError::Store(error) => store::exit_of_use(error),
         StartError::Open(error) => store::exit_of(error),
@@ -218,6 +237,7 @@ mod tests {
     fn flags_that_do_not_fit_together_are_bad_settings() {
         for (flags, exit) in [
             (["--admin-listen", ":8081"], Exit::BadSettings),
+            (["--admin-listen", "127.0.0.1:8080"], Exit::BadSettings),
             (["--retention", "200d"], Exit::BadSettings),
             (["--admin-token-file", "/does/not/exist"], Exit::NoInput),
         ] {

@@ -19,6 +19,7 @@ use crate::model::id::TaskId;
 use crate::model::plan::Plan;
 use crate::model::time::Timestamp;
 use crate::store::{Arrival, Claim, Recorded, Store};
+use crate::supervision::Supervisor;
 use crate::telemetry::{CallbackResult, Metrics};
 
 use super::crowd::Crowd;
@@ -28,6 +29,9 @@ use super::server::{Cut, Site};
 /// The answer that SparkRTC's guide shows. Nothing says that a 2xx other than 200 counts.
 /// <https://support.huaweicloud.com/usermanual-rtc/rtc_04_0007.html>
 const SUCCESS: &str = r#"{"status":1,"result":"success"}"#;
+
+/// Bytes of a refusal's reason that are logged: a stranger must not fill the log.
+const LOGGED: usize = 480;
 
 /// Turns a request into an event with its plan, or refuses it.
 pub trait Gate: Send + Sync {
@@ -74,6 +78,7 @@ pub struct Intake {
     pub handoff: Arc<dyn Handoff>,
     pub crowd: Crowd,
     pub metrics: Arc<Metrics>,
+    pub supervisor: Supervisor,
 }
 
 /// `POST /callbacks/sparkrtc`, and `/healthz`.
@@ -140,16 +145,20 @@ impl Intake {
         // In a task of its own: the server drops an answer in the making when the client
         // goes. Were the store's reply dropped with it, the claims in it would be held by
         // nobody until the next start.
+        // A crash ends the service for the same reason.
+        let supervisor = self.supervisor.clone();
         let stored = tokio::spawn(async move {
-            let result = self.store(arrival).await;
+            let stores = supervisor.watch("storing a callback", self.store(arrival));
+            let result = stores.await;
             drop(place);
             result
         });
         match tokio::time::timeout(crowd.stored_within(), stored).await {
-            Ok(stored) => stored.unwrap_or_else(|error| {
-                tracing::error!(%event_id, %error, "storing an event crashed; answered 503");
+            Ok(Ok(Some(result))) => result,
+            Ok(Ok(None) | Err(_)) => {
+                tracing::error!(%event_id, "storing an event crashed; answered 503");
                 CallbackResult::Unavailable
-            }),
+            }
             Err(_elapsed) => {
                 tracing::warn!(%event_id, "the disk is slow; answered 503 before the event was stored");
                 CallbackResult::Overloaded
@@ -212,12 +221,17 @@ fn refuse(refusal: &Refusal, body: &[u8]) -> (CallbackResult, Response) {
     };
     tracing::warn!(
         result = result.name(),
-        %reason,
+        reason = %cut(reason),
         body_length = body.len(),
         body_sha256 = sha256(body),
         "callback refused"
     );
     (result, response)
+}
+
+/// What is logged of a reason.
+fn cut(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(LOGGED)]
 }
 
 fn sha256(body: &[u8]) -> String {

@@ -58,8 +58,11 @@ impl SparkRtcGate {
             self.callers.max_age,
         )
         .map_err(|error| {
-            let signed_with =
-                |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+            let signed_with = |text: &Option<String>| match text {
+                // Quoted, as it is a stranger's, and no more of it than a recorder sends.
+                Some(text) => format!("{:?}", &text[..text.floor_char_boundary(64)]),
+                None => "none".to_owned(),
+            };
             Refusal::Signature(format!(
                 "{error} (rand {}, timestamp {})",
                 signed_with(&headers.rand),

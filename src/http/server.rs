@@ -102,6 +102,16 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// Whether another try may succeed: a program ends, or an address is still to be set up.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::InUse { .. } => true,
+            Self::Refused { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,
+        }
+    }
+}
+
 /// How a listener ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {

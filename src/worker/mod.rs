@@ -35,6 +35,7 @@ use crate::model::id::TaskId;
 use crate::model::moment::Present;
 use crate::model::task::Attempt;
 use crate::store::{Claim, Retention, Store, Unavailable};
+use crate::supervision::Supervisor;
 use crate::telemetry::Metrics;
 
 use self::lane::{Lanes, Permit, Reserved};
@@ -49,6 +50,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub retention: Retention,
     pub clock: Arc<dyn Clock>,
+    pub supervisor: Supervisor,
 }
 
 impl std::fmt::Debug for Parts {
@@ -89,20 +91,23 @@ impl Workers {
 
     /// Starts claiming, watching for other processes' writes and the clock, and sweeping.
     pub fn start(&self) {
-        self.tasks.spawn(self.clone().claim_loop());
-        self.spawn_until_drained(Self::watch_loop);
-        self.spawn_until_drained(time::clock_loop);
-        self.spawn_until_drained(sweep::sweep_loop);
+        let (supervisor, draining) = (self.parts.supervisor.clone(), self.draining.clone());
+        let claims = self.clone().claim_loop();
+        self.tasks
+            .spawn(async move { supervisor.keep("the claim loop", &draining, claims).await });
+        self.spawn_until_drained("the watch for other processes", Self::watch_loop);
+        self.spawn_until_drained("the watch of the clock", time::clock_loop);
+        self.spawn_until_drained("the sweep", sweep::sweep_loop);
     }
 
-    fn spawn_until_drained<F>(&self, run: impl FnOnce(Self) -> F)
+    fn spawn_until_drained<F>(&self, part: &'static str, run: impl FnOnce(Self) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let draining = self.draining.clone();
+        let (supervisor, draining) = (self.parts.supervisor.clone(), self.draining.clone());
         let run = run(self.clone());
         self.tasks
-            .spawn(async move { draining.run_until_cancelled(run).await });
+            .spawn(async move { supervisor.keep_until(part, &draining, run).await });
     }
 
     /// Room and wake-ups; shared with whoever stores new tasks.
@@ -134,7 +139,12 @@ impl Workers {
         };
         let workers = self.clone();
         self.tasks.spawn(async move {
-            runner.run(claim, permit).await;
+            // A crash outside the step's action leaves a claim that nobody holds: the next
+            // process finds it.
+            let supervisor = &workers.parts.supervisor;
+            supervisor
+                .watch("a task's worker", runner.run(claim, permit))
+                .await;
             workers.running().remove(&begun);
         });
     }
@@ -147,19 +157,24 @@ impl Workers {
     /// Begins no further step, lets running ones end for as long as `grace`, then hands
     /// back the rest.
     pub async fn drain(&self, grace: Duration) {
+        self.drain_until(tokio::time::sleep(grace)).await;
+    }
+
+    /// [`Workers::drain`] with a grace that is over when `over` is.
+    pub async fn drain_until(&self, over: impl Future<Output = ()>) {
         self.stop_claiming();
         self.tasks.close();
-        if tokio::time::timeout(grace, self.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::info!(
-                tasks = self.running().len(),
-                "grace time is over, handing back running tasks"
-            );
-            self.interrupt.cancel();
-            self.tasks.wait().await;
+        tokio::select! {
+            biased;
+            () = self.tasks.wait() => return,
+            () = over => {}
         }
+        tracing::info!(
+            tasks = self.running().len(),
+            "grace time is over, handing back running tasks"
+        );
+        self.interrupt.cancel();
+        self.tasks.wait().await;
     }
 
     /// Ends only between two claims: one that was dropped while the store commits it would

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aftertake::cli::Exit;
 use aftertake::model::attempt::{AttemptRecord, Outcome};
 use aftertake::model::breaker::LaneState;
 use aftertake::model::failure::{Failure, FailureKind};
@@ -74,4 +75,27 @@ fn alerts_name_label_values_that_exist() {
         }
     }
     assert!(checked > 0);
+}
+
+#[test]
+fn unit_restarts_what_a_restart_may_mend_and_nothing_else() {
+    let unit = contrib("aftertake.service");
+    let prevents = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("RestartPreventExitStatus="))
+        .unwrap();
+    let prevented: Vec<u8> = prevents
+        .split(' ')
+        .map(|code| code.parse().unwrap())
+        .collect();
+    for (exit, mends) in [
+        (Exit::Usage, false),
+        (Exit::BadInput, false),
+        (Exit::NoInput, false),
+        (Exit::BadSettings, false),
+        (Exit::Unavailable, true),
+        (Exit::Crashed, true),
+    ] {
+        assert_eq!(!prevented.contains(&(exit as u8)), mends, "{exit:?}");
+    }
 }

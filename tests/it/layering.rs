@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
+    ("supervision", &[]),
     ("rules", &["model"]),
     ("callback", &["model"]),
     ("store", &["model"]),
@@ -19,17 +20,34 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("action", &["model", "object", "outbound", "clock"]),
     (
         "worker",
-        &["model", "rules", "store", "action", "clock", "telemetry"],
+        &[
+            "model",
+            "rules",
+            "store",
+            "action",
+            "clock",
+            "telemetry",
+            "supervision",
+        ],
     ),
     (
         "http",
-        &["model", "rules", "callback", "store", "clock", "telemetry"],
+        &[
+            "model",
+            "rules",
+            "callback",
+            "store",
+            "clock",
+            "telemetry",
+            "supervision",
+        ],
     ),
     (
         "app",
         &[
             "model",
             "clock",
+            "supervision",
             "rules",
             "callback",
             "store",

@@ -16,6 +16,7 @@ mod http;
 mod json_schema;
 mod killed;
 mod layering;
+mod log;
 mod notify;
 mod obs_copy;
 mod obs_errors;

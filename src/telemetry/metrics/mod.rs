@@ -10,7 +10,7 @@ mod register;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ pub struct Metrics {
     reloads: Family<ResultLabel, Counter>,
     reload_refused: Gauge,
     lanes: Family<LaneLabels, Gauge>,
+    log_lines_lost: Counter,
     /// The lanes that have series.
     shown: Mutex<BTreeSet<String>>,
 }
@@ -85,6 +86,7 @@ impl Default for Metrics {
             reloads: Family::default(),
             reload_refused: Gauge::default(),
             lanes: Family::default(),
+            log_lines_lost: Counter::default(),
             shown: Mutex::default(),
         };
         metrics.register();
@@ -212,6 +214,8 @@ impl Metrics {
 
     /// Everything, as `OpenMetrics` text of type [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
+        let lost = super::log::lost();
+        self.log_lines_lost.inner().store(lost, Ordering::Relaxed);
         let mut text = String::new();
         // The only error is the writer's, and a string has none.
         let _ = encode(&mut text, &self.registry);

@@ -68,6 +68,11 @@ impl Metrics {
             "1 while the bucket's or destination's tasks wait because its breaker is open, or because it is paused; else 0",
             self.lanes.clone(),
         );
+        registry.register(
+            "log_lines_lost",
+            "Lines of the log that nobody took in time, or that could not be written",
+            self.log_lines_lost.clone(),
+        );
         self.register_rules();
     }
 

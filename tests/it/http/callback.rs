@@ -13,6 +13,7 @@ use aftertake::model::plan::Plan;
 use aftertake::model::task::RevisionId;
 use aftertake::model::time::Timestamp;
 use aftertake::store::{Arrival, Claim};
+use aftertake::supervision::{How, Supervisor};
 use aftertake::telemetry::Metrics;
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -96,6 +97,7 @@ fn crowded(disk: FailedDisk, limits: CrowdLimits) -> (Intake, Counts) {
         handoff: Arc::new(counts.clone()),
         crowd: Crowd::new(limits),
         metrics: Arc::default(),
+        supervisor: Supervisor::default(),
     };
     (intake, counts)
 }
@@ -194,6 +196,28 @@ async fn sender_of_what_cannot_be_stored_is_asked_to_come_again_and_nothing_is_r
     assert_eq!(response.headers()["retry-after"], "5");
     assert_eq!(counts.reserved.load(Ordering::SeqCst), 1);
     assert_eq!(counts.ran.load(Ordering::SeqCst), 0);
+}
+
+/// A handoff that crashes.
+struct Crashes;
+
+impl Handoff for Crashes {
+    fn reserve(&self, _plan: &Plan) -> Box<dyn Reservation> {
+        panic!("planted")
+    }
+}
+
+#[tokio::test]
+async fn crash_beside_a_callback_s_claims_ends_the_service() {
+    let (mut intake, _) = intake(FailedDisk::default());
+    intake.handoff = Arc::new(Crashes);
+    let supervisor = intake.supervisor.clone();
+    let listening = Listening::start(callback::site(intake), PATIENT).await;
+    let url = listening.url("/callbacks/sparkrtc");
+    let answer = reqwest::Client::new().post(url).body("{}").send().await;
+    assert_eq!(answer.unwrap().status(), 503);
+    let ended = tokio::time::timeout(TOO_LONG, supervisor.first()).await;
+    assert_eq!(ended.unwrap().how, How::Crashed);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use aftertake::clock::Clock;
 use aftertake::model::task::Lane;
 use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Recorded, Retention, Store, Unavailable};
+use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::{Lanes, Limits};
 use aftertake::worker::{InForce, Parts, Revisions, Workers};
@@ -67,6 +68,7 @@ impl Life {
                 dedup_horizon: months,
             },
             clock: Arc::clone(sim) as Arc<dyn Clock>,
+            supervisor: Supervisor::default(),
         });
         let life = Self {
             sim: Arc::clone(sim),

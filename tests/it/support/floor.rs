@@ -13,6 +13,7 @@ use aftertake::outbound::{Guarded, Outbound};
 use aftertake::rules::file::Revision;
 use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Retention, Store};
+use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::{Lanes, Limits};
 use aftertake::worker::{InForce, Parts, Revisions, Workers};
@@ -25,6 +26,7 @@ pub(crate) struct Floor {
     pub(crate) premises: Premises,
     pub(crate) store: Arc<Watched>,
     pub(crate) workers: Workers,
+    pub(crate) supervisor: Supervisor,
     rules: Arc<Revision>,
     clock: Arc<dyn Clock>,
 }
@@ -54,6 +56,7 @@ impl Floor {
 
     /// The same, by this clock.
     pub(crate) async fn timed(rules: &str, reach: Reach, clock: Arc<dyn Clock>) -> Self {
+        let supervisor = Supervisor::default();
         let premises = Premises::new();
         let store = Watched::open(&premises.path()).unwrap();
         let file = parse(rules, &Env::new());
@@ -84,11 +87,13 @@ impl Floor {
                 dedup_horizon: day,
             },
             clock: Arc::clone(&clock),
+            supervisor: supervisor.clone(),
         });
         Self {
             premises,
             store,
             workers,
+            supervisor,
             rules,
             clock,
         }

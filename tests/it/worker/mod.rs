@@ -4,6 +4,7 @@ mod cancel;
 mod clock;
 mod crash;
 mod drain;
+mod ended;
 mod lanes;
 mod notice;
 mod order;

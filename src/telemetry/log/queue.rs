@@ -1,0 +1,179 @@
+//! The thread that writes the log, and the bounded queue before it.
+//!
+//! Whoever logs puts a line into the queue and goes on. A reader that is slow, gone or a disk
+//! that is full cost lines, which are counted, and nothing else.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::line::{Escapes, clean};
+
+/// Bytes of the lines that may wait: some thousands.
+const ROOM: usize = 1024 * 1024;
+
+/// How long the end of the log waits for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Lines that were not written. There is one log in a process, as for `tracing`.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Lines that found no room in the queue or could not be written, since the process began.
+pub fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+fn lose() {
+    LOST.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The log, while it is written. Its end waits a moment for the last lines, not for ever.
+#[derive(Debug)]
+#[must_use = "the last lines are written when it is dropped"]
+pub struct Log {
+    queue: Sender<Message>,
+    ended: Receiver<()>,
+}
+
+/// What `tracing` writes to: one write is one line.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    queue: Sender<Message>,
+    waiting: Arc<AtomicUsize>,
+    escapes: Escapes,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(String),
+    End,
+}
+
+/// Starts the thread. It writes to `to`; without one, every line is lost.
+pub(super) fn start(
+    to: Option<impl Write + Send + 'static>,
+    escapes: Escapes,
+) -> io::Result<(Log, Lines)> {
+    let (queue, inbox) = channel();
+    let (end, ended) = channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let lines = Lines {
+        queue: queue.clone(),
+        waiting: Arc::clone(&waiting),
+        escapes,
+    };
+    std::thread::Builder::new()
+        .name("log-writer".to_owned())
+        .spawn(move || {
+            if let Some(to) = to {
+                write(to, &inbox, &waiting);
+            }
+            // Nobody may wait for the end any more.
+            let _ = end.send(());
+        })?;
+    Ok((Log { queue, ended }, lines))
+}
+
+fn write(mut to: impl Write, inbox: &Receiver<Message>, waiting: &AtomicUsize) {
+    let mut told = lost();
+    while let Ok(Message::Line(line)) = inbox.recv() {
+        let written = to.write_all(line.as_bytes());
+        let waits = waiting.fetch_sub(line.len(), Ordering::SeqCst) - line.len();
+        if written.is_err() {
+            lose();
+        } else if waits == 0 {
+            told = tell(told);
+        }
+    }
+}
+
+/// Says how many lines were lost since `told` were: once the reader has caught up, so that it
+/// does not get less of the others for it.
+fn tell(told: u64) -> u64 {
+    let lost = lost();
+    if lost > told {
+        tracing::warn!(
+            lines = lost - told,
+            "log lines were lost: nobody took them, or they could not be written"
+        );
+    }
+    lost
+}
+
+impl Lines {
+    fn put(&self, line: String) {
+        let length = line.len();
+        let waits = self.waiting.fetch_add(length, Ordering::SeqCst) + length;
+        if waits > ROOM || self.queue.send(Message::Line(line)).is_err() {
+            self.waiting.fetch_sub(length, Ordering::SeqCst);
+            lose();
+        }
+    }
+}
+
+impl Write for &Lines {
+    /// Never fails: whoever logs has nothing to do about it.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.put(clean(&text, self.escapes).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.queue.send(Message::End).is_ok() {
+            // Whether the lines were written or not, the process ends.
+            let _ = self.ended.recv_timeout(LAST_LINES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A file that a test reads.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn end_waits_for_the_last_lines_each_of_which_is_one() {
+        let file = Written::default();
+        let (log, lines) = start(Some(file.clone()), Escapes::All).unwrap();
+        for line in ["a\nforged\u{1b}\n", "b\n"] {
+            (&lines).write_all(line.as_bytes()).unwrap();
+        }
+        drop(log);
+        let written = file.0.lock().unwrap();
+        assert_eq!(*written, b"a\\u000aforged\\u001b\nb\n");
+    }
+}

@@ -1,0 +1,149 @@
+//! A part of the service that crashes outside of a step: the process ends, with a code that
+//! has it started again, and the next one finds the claims.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use aftertake::app::ServeError;
+use aftertake::cli::{Exit, Stop};
+use aftertake::clock::{self, Clock};
+use aftertake::model::moment::{Moment, Present};
+use aftertake::model::retry::Jitter;
+use aftertake::model::time::Timestamp;
+use aftertake::outbound::Guarded;
+use aftertake::store::sqlite::AroundCommit;
+use aftertake::supervision::{Ended, How};
+use async_trait::async_trait;
+
+use crate::support::floor::{Floor, reach};
+use crate::support::in_time;
+use crate::support::premises::{Env, PATIENT, Premises, announcing, callback, parse};
+use crate::support::sink::{Reply, Sink};
+use crate::support::watched::Watched;
+
+/// A clock that crashes whoever asks it.
+#[derive(Default)]
+struct Broken {
+    time: AtomicBool,
+    chance: AtomicBool,
+}
+
+#[async_trait]
+impl Clock for Broken {
+    fn now(&self) -> Timestamp {
+        assert!(!self.time.load(Ordering::SeqCst), "planted");
+        clock::now()
+    }
+
+    fn moment(&self) -> Moment {
+        clock::moment()
+    }
+
+    fn jitter(&self) -> Jitter {
+        assert!(!self.chance.load(Ordering::SeqCst), "planted");
+        clock::jitter()
+    }
+
+    async fn set_since(&self, _: Present) -> Present {
+        pending().await
+    }
+}
+
+fn crashed(part: &'static str) -> Ended {
+    let how = How::Crashed;
+    Ended { part, how }
+}
+
+#[tokio::test]
+async fn loop_that_crashes_is_noticed() {
+    let sink = Sink::start([]).await;
+    let rules = announcing(&sink, "{ notify: lms }");
+    let broken = Arc::new(Broken::default());
+    let clock = Arc::clone(&broken) as Arc<dyn Clock>;
+    let floor = Floor::timed(&rules, reach(&rules, Arc::new(Guarded::new())), clock).await;
+    floor.record("a.mp4").await;
+    floor.workers.start();
+    floor.store.settled(1).await;
+    broken.time.store(true, Ordering::SeqCst);
+    floor.workers.lanes().waker().wake();
+    let ended = in_time(floor.supervisor.first()).await;
+    assert_eq!(ended, crashed("the claim loop"));
+}
+
+#[tokio::test]
+async fn crash_beside_a_step_is_noticed_and_the_next_process_finds_the_claim() {
+    let sink = Sink::start([Reply::status(200).held()]).await;
+    let rules = announcing(&sink, "{ notify: lms }");
+    let broken = Arc::new(Broken::default());
+    let clock = Arc::clone(&broken) as Arc<dyn Clock>;
+    let floor = Floor::timed(&rules, reach(&rules, Arc::new(Guarded::new())), clock).await;
+    floor.record("a.mp4").await;
+    floor.workers.start();
+    sink.received(1).await;
+    broken.chance.store(true, Ordering::SeqCst);
+    sink.release(1);
+    let ended = in_time(floor.supervisor.first()).await;
+    assert_eq!(ended, crashed("a task's worker"));
+    floor.workers.drain(PATIENT).await;
+    assert_eq!(floor.premises.states(), [("running", 0, 1)]);
+    let Floor {
+        premises,
+        store,
+        workers,
+        ..
+    } = floor;
+    drop((store, workers));
+
+    let running = premises.start(&rules, PATIENT).await;
+    running.store.settled(1).await;
+    running.service.drain().await;
+    assert_eq!(premises.states(), [("done", 0, 2)]);
+}
+
+#[tokio::test]
+async fn service_whose_writer_has_crashed_ends_at_once_with_a_code_that_starts_it_again() {
+    let premises = Premises::new();
+    let sink = Sink::start([]).await;
+    let rules = announcing(&sink, "{ notify: lms }");
+    let armed = Arc::new(AtomicBool::new(false));
+    let crashes: AroundCommit = {
+        let armed = Arc::clone(&armed);
+        Arc::new(move |_: usize, commit: &mut dyn FnMut()| {
+            assert!(!armed.load(Ordering::SeqCst), "planted");
+            commit();
+        })
+    };
+    let store = Watched::open_around(&premises.path(), crashes).unwrap();
+    let (file, env) = (parse(&rules, &Env::new()), Arc::new(Env::new()));
+    let running = premises.start_with(store, file, env, PATIENT).await;
+    running.front.announce("a.mp4").await;
+    running.store.settled(1).await;
+    armed.store(true, Ordering::SeqCst);
+    let served = running.service.run(async || pending().await);
+    let (served, answer) =
+        in_time(async { tokio::join!(served, running.front.post(callback("b.mp4"))) }).await;
+    assert_eq!(answer.status(), 503);
+    let ended = served.unwrap_err();
+    assert_eq!(ended.part, "the store");
+    let stop = Stop::from(ServeError::from(ended));
+    assert_eq!(stop.exit, Exit::Crashed);
+    assert!(
+        stop.to_string().contains("the writer has stopped"),
+        "{stop}"
+    );
+}
+
+#[tokio::test]
+async fn service_that_is_asked_to_end_ends_well() {
+    let premises = Premises::new();
+    let sink = Sink::start([]).await;
+    let rules = announcing(&sink, "{ notify: lms }");
+    let running = premises.start(&rules, PATIENT).await;
+    let asked = AtomicUsize::new(0);
+    let once = async || match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => "a test",
+        _ => pending().await,
+    };
+    assert_eq!(in_time(running.service.run(once)).await, Ok(()));
+}
