@@ -79,6 +79,7 @@ async fn settle(store: &SqliteStore, claim: Claim, transition: Transition) {
         transition,
         attempt: None,
         outputs: Outputs::new(),
+        leaves: None,
         next: None,
     };
     let applied = store.apply(claim, settlement, NOW).await;

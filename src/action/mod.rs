@@ -10,6 +10,7 @@ pub mod tag;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -17,6 +18,7 @@ use crate::model::attempt::Exchange;
 use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::keys::Taken;
 use crate::model::moves::{Move, Outline};
 use crate::model::recording::{MovedBy, Place};
 use crate::model::step::Rendered;
@@ -100,6 +102,9 @@ pub enum Stopped {
         failure: Box<Failure>,
         exchange: Option<Box<Exchange>>,
     },
+    /// A key that the step wants is taken: it has to wait for what has it, and then looks
+    /// anew. Nothing of the step is left that would hold a key itself.
+    KeyTaken(Box<Taken>),
     /// The journal belongs to a newer claim: drop everything.
     LeaseLost,
     /// The journal cannot be written now; nothing more was done.
@@ -131,12 +136,28 @@ pub trait Progress: Send {
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped>;
 
     /// Stores a page of a manifest in the making, in order: the one with the move 0 replaces
-    /// all that was stored before. It is no manifest until [`Progress::manifest`] was told.
+    /// all that was stored before. It is no manifest until [`Progress::manifest`] was called.
+    /// Every key of the page is held from here on; `KeyTaken` when one is taken.
     async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped>;
 
     /// Stores the last page of the manifest, or its only one, and puts it in force whole,
-    /// before anything is copied.
+    /// before anything is copied. `KeyTaken` as of [`Progress::draft`].
     async fn manifest(&mut self, page: Vec<Move>) -> Result<(), Stopped>;
+
+    /// The first of these keys that this step may not write to now, if one is.
+    async fn taken(&mut self, targets: Vec<Place>) -> Result<Option<Taken>, Stopped>;
+
+    /// A run takes up a manifest in force. Where the run before it did not call
+    /// [`Progress::ended`], the requests that it sent may still arrive for as long as
+    /// `lingers`.
+    async fn begun(&mut self, lingers: Duration) -> Result<(), Stopped>;
+
+    /// The run has ended without completing the step, and waited for all its requests. Those
+    /// that change `late` had no answer, and may still arrive for as long as `lingers`.
+    async fn ended(&mut self, late: Vec<Place>, lingers: Duration) -> Result<(), Stopped>;
+
+    /// Until when a copy that this step has asked for may still arrive; `None` when none can.
+    async fn late_until(&mut self) -> Result<Option<Timestamp>, Stopped>;
 
     /// Stores rows that changed.
     async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped>;

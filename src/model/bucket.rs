@@ -121,6 +121,10 @@ pub struct Timeouts {
     pub answer: Duration,
     /// For a copy: the status may come at once and the body when up to 5 GiB are copied.
     pub copy: Duration,
+    /// For its effect, once its answer is lost or its sender is gone. OBS refuses a request
+    /// whose date is further away than 15 minutes (`RequestTimeTooSkewed`), and begins none
+    /// later: <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0115.html>.
+    pub lifetime: Duration,
 }
 
 impl Default for Timeouts {
@@ -129,6 +133,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             answer: Duration::from_mins(1),
             copy: Duration::from_mins(20),
+            lifetime: Duration::from_mins(15),
         }
     }
 }

@@ -70,6 +70,22 @@ macro_rules! kinds {
     };
 }
 
+impl FailureKind {
+    /// Whether what was asked for may have happened, or happen yet, all the same: no answer
+    /// came, or one that says nothing of it.
+    pub const fn may_have_happened(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable
+                | Self::Timeout
+                | Self::Unavailable
+                | Self::Unknown
+                | Self::Panic
+                | Self::Storage
+        )
+    }
+}
+
 kinds! {
     /// The other side could not be reached: name, connection or TLS.
     Unreachable = "unreachable", Retry;

@@ -22,6 +22,9 @@ pub enum Ran {
     Unable(String),
     /// A person cancelled the task, and it is brought to a safe end.
     Cancelled,
+    /// An earlier try was the last one, with this failure. What was left to do since was to
+    /// remove what the step had left behind.
+    GivenUp(Failure),
 }
 
 /// What a step's rule and history say about how to go on.
@@ -67,6 +70,12 @@ pub enum Transition {
     Wait { why: String },
     /// Dead.
     Bury { why: Failure },
+    /// Ready again after `wait` with the try refunded, to remove what the step has left behind. Only
+    /// then the task ends: dead of `given_up`, or cancelled.
+    Undo {
+        wait: Duration,
+        given_up: Option<Failure>,
+    },
     /// Ready again with the try refunded.
     HandBack,
     /// Ended by a person.
@@ -80,15 +89,22 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
         Ran::Interrupted => Transition::HandBack,
         Ran::Unable(why) => Transition::Wait { why },
         Ran::Cancelled => Transition::Cancel,
+        Ran::GivenUp(why) => give_up(standing, why),
         // Whatever the rule's policy is: the lane is left alone, and a person has to act.
         Ran::Failed(why) if why.kind.disposition() == Disposition::PauseLane => Transition::Wait {
             why: why.to_string(),
         },
         Ran::Failed(why) => match retry_wait(standing, &why, now, jitter) {
             Some(wait) => Transition::RetryAfter { wait, why },
-            None if standing.on_failure == OnFailure::Continue => go_on(standing.position),
-            None => Transition::Bury { why },
+            None => give_up(standing, why),
         },
+    }
+}
+
+fn give_up(standing: Standing<'_>, why: Failure) -> Transition {
+    match standing.on_failure {
+        OnFailure::Continue => go_on(standing.position),
+        OnFailure::Stop => Transition::Bury { why },
     }
 }
 

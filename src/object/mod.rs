@@ -63,8 +63,8 @@ pub trait ObjectStore: Send + Sync {
 
     /// Looks for the result of an earlier try of this copy, of which `note` is the last
     /// one in its log. An object at the target counts as the copy when it came out of the
-    /// noted upload, or has the source's size and ETag; its access rights are made sure
-    /// of. `None`: there is no copy, and nothing is left open any more.
+    /// noted upload, or has the source's size and ETag or the mark; its access rights are
+    /// made sure of. `None`: there is no copy, and nothing is left open any more.
     async fn find_copy(
         &self,
         copy: Copy<'_>,
@@ -72,13 +72,23 @@ pub trait ObjectStore: Send + Sync {
         _note: Option<&str>,
     ) -> Result<Option<ObjectMeta>, Failure> {
         let found = self.head(copy.to).await?;
-        Ok(found.filter(|found| found.size == copy.size && found.etag == copy.etag))
+        Ok(found.filter(|found| {
+            (found.size, found.etag.as_str()) == (copy.size, copy.etag)
+                || found.is_marked(copy.mark)
+        }))
     }
 
     /// Removes what an unfinished copy to `to` may have left beside it, such as the upload
-    /// that `note`, the last one in its log, tells of. The target itself stays as it is.
-    async fn abandon(&self, _to: &str, _note: Option<&str>) -> Result<(), Failure> {
-        Ok(())
+    /// that `note`, the last one in its log, tells of. The target itself stays as it is;
+    /// the answer is the object there, if it came out of that upload all the same.
+    async fn abandon(&self, _to: &str, _note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
+        Ok(None)
+    }
+
+    /// How long after its client has lost the answer, or died, a request that changes an
+    /// object may still have its effect.
+    fn lingers(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// How the bucket is built, and thus whether renaming is one request there.
@@ -166,16 +176,31 @@ pub struct Copy<'a> {
     pub etag: &'a str,
     /// The source's size in bytes.
     pub size: u64,
+    /// What the copy is to carry in its metadata as [`MARK`], where nothing else tells it from
+    /// another object: encrypted copies have ETags that are like no other.
+    pub mark: Option<&'a str>,
 }
 
+/// The metadata key of the mark that tells a copy of ours from other objects until its move
+/// is complete.
+pub const MARK: &str = "aftertake-move";
+
 /// What a store says of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectMeta {
     pub key: String,
     /// Bytes.
     pub size: u64,
     pub etag: String,
     pub attributes: Attributes,
+}
+
+impl ObjectMeta {
+    /// Whether it carries this mark, as far as the look showed metadata.
+    pub fn is_marked(&self, mark: Option<&str>) -> bool {
+        let carried = self.attributes.metadata.get(MARK);
+        carried.is_some() && carried.map(String::as_str) == mark
+    }
 }
 
 /// What belongs to an object beside its content.
@@ -187,6 +212,15 @@ pub struct Attributes {
     /// What else is stored with it, by the names of the store's headers: how it is to be
     /// cached, how it is encrypted.
     pub headers: BTreeMap<String, String>,
+}
+
+impl Attributes {
+    /// The same with a mark.
+    pub fn marked(&self, mark: &str) -> Self {
+        let mut marked = self.clone();
+        marked.metadata.insert(MARK.to_owned(), mark.to_owned());
+        marked
+    }
 }
 
 /// What belongs to an object and does not come along with a copy by itself.

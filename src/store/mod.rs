@@ -17,7 +17,9 @@ use bytes::Bytes;
 use crate::model::attempt::AttemptRecord;
 use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::event::Event;
+use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
+use crate::model::moves::keys::Taken;
 use crate::model::moves::{Move, Outline};
 use crate::model::plan::{Plan, Turn};
 use crate::model::recording::{MovedBy, Place};
@@ -74,8 +76,31 @@ pub trait Store: Send + Sync {
         from: Vec<Place>,
     ) -> Result<Vec<Move>, Unavailable>;
 
-    /// Writes to the journal of the claimed task's present step.
-    async fn journal(&self, claim: &Claim, entry: JournalEntry) -> Result<(), LeaseLost>;
+    /// Writes to the journal of the claimed task's present step. A page of a manifest holds
+    /// every key that its moves read or write, until the step is settled or undone; where one
+    /// is taken, nothing of the manifest is left.
+    async fn journal(
+        &self,
+        claim: &Claim,
+        entry: JournalEntry,
+        now: Timestamp,
+    ) -> Result<(), JournalError>;
+
+    /// The first of these keys that the claimed task may not write to now, if one is.
+    async fn taken(
+        &self,
+        claim: &Claim,
+        targets: Vec<Place>,
+        now: Timestamp,
+    ) -> Result<Option<Taken>, Unavailable>;
+
+    /// Until when a copy that the claimed task's moves have asked for may still arrive; `None`
+    /// when none can after `now`.
+    async fn late_until(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Unavailable>;
 
     /// Ends the claim with a transition. [`Transition::Advance`] with [`Hold::Keep`]
     /// goes on with the next step under a new claim, one try of it spent, unless that
@@ -171,6 +196,7 @@ pub struct Claim {
     event: Arc<Event>,
     located: Option<Located>,
     cancel: bool,
+    given_up: Option<Failure>,
 }
 
 impl Claim {
@@ -194,6 +220,11 @@ impl Claim {
     /// names. Nobody else moves it while the claim holds its turn.
     pub fn located(&self) -> Option<&Located> {
         self.located.as_ref()
+    }
+
+    /// Why the step was given up: all that is left to do is to remove what it left behind.
+    pub fn given_up(&self) -> Option<&Failure> {
+        self.given_up.as_ref()
     }
 
     /// Whether a person asked to cancel the task before it was claimed.
@@ -225,6 +256,12 @@ pub enum JournalEntry {
     Progress(Vec<Move>),
     /// The commit point: from now on the recording is at this place.
     Commit(Place),
+    /// A run takes the manifest up. Where the one before did not write `Ended`, its requests
+    /// may still arrive until then, and all keys of the step stay taken for as long.
+    Begun { late_until: Timestamp },
+    /// A run has ended without completing the step. Of its requests only those that change
+    /// `late` may still arrive, until then.
+    Ended { late: Vec<Place>, until: Timestamp },
 }
 
 /// How a claim ends.
@@ -235,6 +272,8 @@ pub struct Settlement {
     pub attempt: Option<AttemptRecord>,
     /// The task's outputs from now on.
     pub outputs: Outputs,
+    /// What the task has left behind and where, for a person; `None` when nothing.
+    pub leaves: Option<String>,
     /// Where [`Transition::Advance`] leads, or the step that tells of the death that is
     /// [`Transition::Bury`]: of a task of its own, which the same call stores.
     pub next: Option<NextStep>,
@@ -319,10 +358,13 @@ impl Unavailable {
 
 /// A write under a claim did not happen.
 #[derive(Debug, thiserror::Error)]
-pub enum LeaseLost {
+pub enum JournalError {
     /// A newer claim of the task exists, or it was settled: drop it.
     #[error("task {0} belongs to a newer claim")]
     Lost(TaskId),
+    /// A key of the manifest is taken.
+    #[error("{} is taken", .0.key)]
+    Taken(Box<Taken>),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }

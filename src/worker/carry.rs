@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use super::ended::Ended;
 use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
-use crate::action::{self, Done, Stopped, Subject, rename};
+use crate::action::{self, Done, Stopped, Subject};
 use crate::clock;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::keys::{Taken, TakenBy};
+use crate::model::moves::stage::Stage;
 use crate::model::secret::Mask;
 use crate::model::step::Rendered;
 use crate::model::task::Lane;
@@ -55,6 +57,9 @@ impl Runner {
     async fn step(&self, work: &Work<'_>, signed: &Signed) -> Result<Ended, Dropped> {
         if self.interrupt.is_cancelled() {
             return Ok(Ended::not_begun(Ran::Interrupted));
+        }
+        if let Some(why) = work.claim.given_up() {
+            return Ok(Ended::not_begun(Ran::GivenUp(why.clone())));
         }
         let stop = match self.stop(work).await {
             Ok(stop) => stop,
@@ -94,9 +99,9 @@ impl Runner {
             tracing::error!(%error, "a step was not begun: the store cannot be used");
             Ran::Interrupted
         })?;
-        match rename::standing(outline.as_ref(), work.place()) {
-            rename::Standing::After => Ok(CancellationToken::new()),
-            rename::Standing::Untouched | rename::Standing::Before => Err(Ran::Cancelled),
+        match Stage::of(outline) {
+            Stage::Committed(_) | Stage::Replaced(_) => Ok(CancellationToken::new()),
+            Stage::Untouched | Stage::Open(_) | Stage::HalfUndone(_) => Err(Ran::Cancelled),
         }
     }
 
@@ -117,6 +122,9 @@ impl Runner {
             Some(Ok(done)) => Ok(Ended::passed(done)),
             Some(Err(Stopped::Failed { failure, exchange })) => {
                 Ok(Ended::failed(*failure, exchange.map(|exchange| *exchange)))
+            }
+            Some(Err(Stopped::KeyTaken(taken))) => {
+                Ok(Ended::not_begun(Ran::Unable(waits_for(&taken))))
             }
             Some(Err(Stopped::LeaseLost)) => Err(Dropped),
             Some(Err(Stopped::Unavailable(reason))) => {
@@ -166,6 +174,7 @@ impl Runner {
         let mut journal = Journal {
             store: &*self.parts.store,
             claim: work.claim,
+            clock: &*self.parts.clock,
             committed: &work.committed,
             stop,
         };
@@ -193,6 +202,20 @@ impl Runner {
                 }
             }
         }
+    }
+}
+
+/// What a task waits for whose key is taken.
+pub(super) fn waits_for(taken: &Taken) -> String {
+    let key = &taken.key;
+    match taken.by {
+        TakenBy::Move(id) => format!("waits for {id}, which moves to the same key ({key})"),
+        TakenBy::Wanted(id) | TakenBy::Circle(id) => {
+            format!("waits for {id}, which is about to move what is at {key}")
+        }
+        TakenBy::Late(until) => format!(
+            "a request that was sent for {key} had no answer and may still arrive until {until}"
+        ),
     }
 }
 

@@ -4,59 +4,105 @@
 //! it the task only goes forward, be it cancelled.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::carry::message_of;
-use super::ended::Ended;
+use super::carry::{message_of, waits_for};
 use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
 use crate::action::Stopped;
 use crate::action::rename::{self, Undo};
-use crate::clock::Clock;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::keys::TakenBy;
 use crate::model::transition::{Ran, Transition, settle};
 use crate::rules::rule::Action;
 
+/// How a claim ends, once what its step has left behind is known.
+pub(super) struct Closed {
+    pub(super) transition: Transition,
+    /// What is left behind and where, for a person.
+    pub(super) leaves: Option<String>,
+}
+
+impl From<Transition> for Closed {
+    /// Nothing is left behind.
+    fn from(transition: Transition) -> Self {
+        Self {
+            transition,
+            leaves: None,
+        }
+    }
+}
+
 impl Runner {
     /// What is decided, once the step can be left. A step that is past its commit point is
-    /// not left: it is tried again.
+    /// not left: it is tried again, or waits for a person. One whose copies cannot be removed
+    /// now ends when they are.
     pub(super) async fn close(
         &self,
         work: &Work<'_>,
         settled: Transition,
-        ended: Ended,
-    ) -> Result<(Transition, Ended), Dropped> {
+        ran: &Ran,
+    ) -> Result<Closed, Dropped> {
         let decided = if self.cancel.is_cancelled() {
             cancelled(&settled)
         } else {
             settled.clone()
         };
         let is_rename = matches!(work.step.action, Action::Rename(_));
-        if !is_rename || !leaves_step(&decided) || ended.ran == Ran::Passed {
-            return Ok((decided, ended));
+        if !is_rename || !leaves_step(&decided) || *ran == Ran::Passed {
+            return Ok(decided.into());
         }
-        let closed = match self.undo(work).await {
-            Ok(Undo::Undone { kept }) if kept.is_empty() => decided,
+        Ok(match self.undo(work).await {
+            Ok(Undo::Undone { kept }) if kept.is_empty() => decided.into(),
             Ok(Undo::Undone { kept }) => {
                 let places: Vec<String> = kept.iter().map(ToString::to_string).collect();
-                told(
-                    work,
-                    decided,
-                    &format!("copies are left: {}", places.join(", ")),
-                )
+                let left = format!("copies are left: {}", places.join(", "));
+                told(work, decided, &left)
             }
-            Ok(Undo::GoesForward) if decided == Transition::Cancel => forward(settled),
-            Ok(Undo::GoesForward) => decided,
+            Ok(Undo::GoesForward) if decided == Transition::Cancel => forward(settled).into(),
+            Ok(Undo::GoesForward) => dead(decided, ran),
             Err(Stopped::LeaseLost) => return Err(Dropped),
-            Err(Stopped::Failed { failure, .. }) if decided == Transition::Cancel => {
-                undo_again(work, &failure, &*self.parts.clock)
+            Err(Stopped::Failed { failure, .. }) => {
+                let wait = self.next_undo(work, *failure.clone());
+                self.undo_later(work, wait, ran, &failure.reason)
             }
-            Err(Stopped::Failed { failure, .. }) => told(work, decided, &failure.reason),
-            Err(Stopped::Unavailable(_) | Stopped::Interrupted) => Transition::HandBack,
+            Err(Stopped::KeyTaken(taken)) => {
+                let wait = match taken.by {
+                    TakenBy::Late(until) => until.since(self.parts.clock.now()),
+                    _ => Duration::ZERO,
+                };
+                self.undo_later(work, wait, ran, &waits_for(&taken))
+            }
+            Err(Stopped::Unavailable(_) | Stopped::Interrupted) => Transition::HandBack.into(),
+        })
+    }
+
+    /// When to try again to remove what is left. Whatever its policy says, a task is not left
+    /// before it can be.
+    fn next_undo(&self, work: &Work<'_>, failure: Failure) -> Duration {
+        let (now, jitter) = (self.parts.clock.now(), self.parts.clock.jitter());
+        match settle(work.standing(), Ran::Failed(failure), now, jitter) {
+            Transition::RetryAfter { wait, .. } => wait,
+            _ => work.rule.retry.longest,
+        }
+    }
+
+    fn undo_later(&self, work: &Work<'_>, wait: Duration, ran: &Ran, left: &str) -> Closed {
+        let left = work.revision.mask.apply(left).into_owned();
+        let given_up = match ran {
+            Ran::Failed(why) | Ran::GivenUp(why) if !self.cancel.is_cancelled() => {
+                Some(why.clone())
+            }
+            _ => None,
         };
-        Ok((closed, ended))
+        tracing::warn!(task_id = %work.claim.task().id, %left, again_in_ms = wait.as_millis(), "a rename is given up, and something is left of it");
+        Closed {
+            transition: Transition::Undo { wait, given_up },
+            leaves: Some(left),
+        }
     }
 
     /// Removes the copies, unless the service's grace time ends first: the next start does.
@@ -65,10 +111,11 @@ impl Runner {
         let mut journal = Journal {
             store: &*self.parts.store,
             claim: work.claim,
+            clock: &*self.parts.clock,
             committed: &work.committed,
             stop: &unheard,
         };
-        let undo = rename::undo(work.reach, work.place(), &mut journal);
+        let undo = rename::undo(work.reach, &mut journal);
         let undo = AssertUnwindSafe(undo).catch_unwind();
         match self.interrupt.run_until_cancelled(undo).await {
             None => Err(Stopped::Interrupted),
@@ -92,7 +139,10 @@ fn cancelled(settled: &Transition) -> Transition {
 fn leaves_step(decided: &Transition) -> bool {
     !matches!(
         decided,
-        Transition::RetryAfter { .. } | Transition::Wait { .. } | Transition::HandBack
+        Transition::RetryAfter { .. }
+            | Transition::Wait { .. }
+            | Transition::Undo { .. }
+            | Transition::HandBack
     )
 }
 
@@ -106,30 +156,30 @@ fn forward(settled: Transition) -> Transition {
     }
 }
 
-/// A cancelled task is not left while its copies can still be removed by another try.
-fn undo_again(work: &Work<'_>, failure: &Failure, clock: &dyn Clock) -> Transition {
-    let reason = work.revision.mask.apply(&failure.reason).into_owned();
-    let failed = Ran::Failed(Failure {
-        reason: reason.clone(),
-        ..failure.clone()
-    });
-    match settle(work.standing(), failed, clock.now(), clock.jitter()) {
-        again @ (Transition::RetryAfter { .. } | Transition::Wait { .. }) => again,
-        _ => told(work, Transition::Cancel, &reason),
+/// The end of a task whose recording is past its commit point: whatever its step says of
+/// failures, both the old objects and the new ones are there until it is tried again.
+fn dead(decided: Transition, ran: &Ran) -> Closed {
+    match (decided, ran) {
+        (Transition::Advance | Transition::Finish, Ran::Failed(why) | Ran::GivenUp(why)) => {
+            Transition::Bury { why: why.clone() }.into()
+        }
+        (decided, _) => decided.into(),
     }
 }
 
 /// Says what is left where: in the reason of a dead task, else in the log.
-fn told(work: &Work<'_>, decided: Transition, left: &str) -> Transition {
-    let left = work.revision.mask.apply(left);
-    match decided {
+fn told(work: &Work<'_>, decided: Transition, left: &str) -> Closed {
+    let left = work.revision.mask.apply(left).into_owned();
+    tracing::warn!(task_id = %work.claim.task().id, %left, "a rename was given up");
+    let transition = match decided {
         Transition::Bury { mut why } => {
             why.reason = format!("{}; {left}", why.reason);
             Transition::Bury { why }
         }
-        other => {
-            tracing::warn!(task_id = %work.claim.task().id, %left, "a rename was given up");
-            other
-        }
+        other => other,
+    };
+    Closed {
+        transition,
+        leaves: Some(left),
     }
 }

@@ -2,19 +2,24 @@
 
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::action::{Progress, Stopped};
+use crate::clock::Clock;
+use crate::model::moves::keys::Taken;
 use crate::model::moves::{Move, Outline};
 use crate::model::recording::Place;
-use crate::store::{Claim, JournalEntry, LeaseLost, Store, Unavailable};
+use crate::model::time::Timestamp;
+use crate::store::{Claim, JournalEntry, JournalError, Store, Unavailable};
 
 /// The journal of the step that a claim runs.
 pub(super) struct Journal<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) claim: &'a Claim,
+    pub(super) clock: &'a dyn Clock,
     /// Learns where the step puts the recording.
     pub(super) committed: &'a OnceLock<Place>,
     /// Asks the step to come to a safe end.
@@ -59,6 +64,26 @@ impl Progress for Journal<'_> {
         self.write(JournalEntry::Commit(place.clone())).await
     }
 
+    async fn taken(&mut self, targets: Vec<Place>) -> Result<Option<Taken>, Stopped> {
+        let taken = self.store.taken(self.claim, targets, self.clock.now());
+        taken.await.map_err(unavailable)
+    }
+
+    async fn begun(&mut self, lingers: Duration) -> Result<(), Stopped> {
+        let late_until = self.clock.now().plus(lingers);
+        self.write(JournalEntry::Begun { late_until }).await
+    }
+
+    async fn ended(&mut self, late: Vec<Place>, lingers: Duration) -> Result<(), Stopped> {
+        let until = self.clock.now().plus(lingers);
+        self.write(JournalEntry::Ended { late, until }).await
+    }
+
+    async fn late_until(&mut self) -> Result<Option<Timestamp>, Stopped> {
+        let until = self.store.late_until(self.claim, self.clock.now());
+        until.await.map_err(unavailable)
+    }
+
     fn checkpoint(&mut self) -> Result<(), Stopped> {
         if self.stop.is_cancelled() {
             Err(Stopped::Interrupted)
@@ -71,11 +96,12 @@ impl Progress for Journal<'_> {
 impl Journal<'_> {
     async fn write(&self, entry: JournalEntry) -> Result<(), Stopped> {
         self.store
-            .journal(self.claim, entry)
+            .journal(self.claim, entry, self.clock.now())
             .await
             .map_err(|error| match error {
-                LeaseLost::Lost(_) => Stopped::LeaseLost,
-                LeaseLost::Unavailable(cause) => unavailable(cause),
+                JournalError::Lost(_) => Stopped::LeaseLost,
+                JournalError::Taken(taken) => Stopped::KeyTaken(taken),
+                JournalError::Unavailable(cause) => unavailable(cause),
             })
     }
 }

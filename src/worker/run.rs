@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
+use super::close::Closed;
 use super::lane::Permit;
 use super::pause::{Patience, Pauses};
 use super::revision::NoRules;
@@ -166,7 +167,7 @@ impl Runner {
             self.parts.clock.now(),
             self.parts.clock.jitter(),
         );
-        let (transition, ended) = self.close(&work, decided, ended).await?;
+        let Closed { transition, leaves } = self.close(&work, decided, &ended.ran).await?;
         let record = ended.record(&work, started, watch.elapsed());
         self.tell(claim, record.as_ref(), &transition);
 
@@ -184,6 +185,7 @@ impl Runner {
             transition,
             attempt: record,
             outputs,
+            leaves,
             next,
         };
         Ok((settlement, room))
@@ -328,6 +330,7 @@ fn waiting(claim: &Claim, why: String) -> Settlement {
         transition: Transition::Wait { why },
         attempt: None,
         outputs,
+        leaves: None,
         next: None,
     }
 }

@@ -24,6 +24,7 @@ fn copy_to<'a>(source: &'a ObjectMeta, to: &'a str) -> Copy<'a> {
         to,
         etag: &source.etag,
         size: source.size,
+        mark: None,
     }
 }
 

@@ -40,6 +40,7 @@ async fn copy(
         to,
         etag,
         size: source.size,
+        mark: None,
     };
     world.stores["archive"]
         .copy(copy)

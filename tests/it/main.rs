@@ -7,6 +7,7 @@ mod callback;
 mod cli;
 mod contrib;
 mod doctor;
+mod explorer;
 mod fake_obs;
 mod folder;
 mod formats;

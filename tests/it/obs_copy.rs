@@ -13,6 +13,7 @@ fn copy_of<'a>(source: &'a ObjectMeta, to: &'a str) -> Copy<'a> {
         to,
         etag: &source.etag,
         size: source.size,
+        mark: None,
     }
 }
 

@@ -24,6 +24,7 @@ fn rename_of<'a>(source: &'a ObjectMeta, to: &'a str) -> Copy<'a> {
         to,
         etag: &source.etag,
         size: source.size,
+        mark: None,
     }
 }
 

@@ -85,6 +85,7 @@ impl Scene {
             to: TO,
             etag: &self.source.etag,
             size: self.source.size,
+            mark: None,
         }
     }
 
@@ -207,6 +208,7 @@ async fn object_above_the_limit_of_one_request_is_copied_by_parts() {
             to: "to",
             etag: &source.etag,
             size,
+            mark: None,
         };
         assert_eq!(store.copy(copy).await.unwrap().size, size);
         let requests = &obs.requests()[from..];
@@ -233,6 +235,7 @@ async fn no_more_than_four_parts_are_copied_at_once() {
             to: TO,
             etag: &source.etag,
             size: source.size,
+            mark: None,
         };
         store.copy(copy).await
     });

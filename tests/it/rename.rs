@@ -89,9 +89,7 @@ impl Scene {
 
     async fn undo(&self) -> Undo {
         let (reach, mut journal) = (self.world.reach(), self.journal.clone());
-        undo(&reach, Some(&self.place()), &mut journal)
-            .await
-            .unwrap()
+        undo(&reach, &mut journal).await.unwrap()
     }
 }
 

@@ -68,7 +68,7 @@ impl Office {
             .await;
         let claim = one(&self.store, bucket(), NOW).await;
         let entry = JournalEntry::Manifest(vec![moved(0, phase)]);
-        self.store.journal(&claim, entry).await.unwrap();
+        self.store.journal(&claim, entry, NOW).await.unwrap();
         let ids = (claim.event().id, claim.task().id);
         end(&self.store, claim, bury(FailureKind::Denied)).await;
         ids

@@ -9,7 +9,7 @@ use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause};
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
-use aftertake::model::moves::{Move, MovePhase, Target};
+use aftertake::model::moves::{Move, MovePhase, Source, Target};
 use aftertake::model::plan::{Plan, PlannedTask, Skipped, Turn};
 use aftertake::model::recording::{MovedBy, Place};
 use aftertake::model::task::{Lane, Outputs, RevisionId};
@@ -20,7 +20,7 @@ use aftertake::store::sqlite::{
     TaskFilter,
 };
 use aftertake::store::{
-    Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, LaneRoom, LeaseLost, NextStep,
+    Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, JournalError, LaneRoom, NextStep,
     Recorded, Retention, Settlement, Store,
 };
 
@@ -99,6 +99,7 @@ pub(crate) fn ending(transition: Transition) -> Settlement {
         transition,
         attempt: None,
         outputs: Outputs::new(),
+        leaves: None,
         next: None,
     }
 }
@@ -132,6 +133,8 @@ pub(crate) fn moved(number: u32, phase: MovePhase) -> Move {
         target: Target::Absent,
         target_etag: None,
         upload: None,
+        is_marked: false,
+        source: Source::Goes,
         phase,
     }
 }
@@ -186,8 +189,8 @@ async fn only_the_newest_claim_may_write() {
     let new = one(&store, bucket(), NOW).await;
     let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)]);
     assert!(matches!(
-        store.journal(&old, entry).await,
-        Err(LeaseLost::Lost(_))
+        store.journal(&old, entry, NOW).await,
+        Err(JournalError::Lost(_))
     ));
     let stale = store.apply(old, ending(Transition::Finish), NOW).await;
     assert!(matches!(stale, Err(ApplyError::Lost(_))));
@@ -277,6 +280,7 @@ async fn unfinished_moves_keep_the_turn() {
         .journal(
             &first,
             JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]),
+            NOW,
         )
         .await
         .unwrap();
@@ -297,6 +301,7 @@ async fn unfinished_moves_keep_the_turn() {
         .journal(
             &first,
             JournalEntry::Progress(vec![moved(0, MovePhase::Moved)]),
+            NOW,
         )
         .await
         .unwrap();
@@ -365,7 +370,7 @@ async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
     let first = one(&store, bucket(), NOW).await;
     assert_eq!(first.located().unwrap().place, place("k"));
     store
-        .journal(&first, JournalEntry::Commit(place("new")))
+        .journal(&first, JournalEntry::Commit(place("new")), NOW)
         .await
         .unwrap();
     end(&store, first, Transition::Finish).await;
@@ -414,7 +419,7 @@ async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
     store.record(arrival("k", 2, &rules), vec![]).await.unwrap();
     let second = one(&store, bucket(), NOW).await;
     store
-        .journal(&second, JournalEntry::Commit(place("x")))
+        .journal(&second, JournalEntry::Commit(place("x")), NOW)
         .await
         .unwrap();
     end(&store, second, Transition::Finish).await;
@@ -423,7 +428,7 @@ async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
 
     let early = one(&store, bucket(), later).await;
     store
-        .journal(&early, JournalEntry::Commit(place("y")))
+        .journal(&early, JournalEntry::Commit(place("y")), NOW)
         .await
         .unwrap();
     end(&store, early, Transition::Finish).await;
@@ -444,7 +449,7 @@ async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_say
     store.record(arrival("k", 1, &rule), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
     store
-        .journal(&first, JournalEntry::Commit(place("x")))
+        .journal(&first, JournalEntry::Commit(place("x")), NOW)
         .await
         .unwrap();
     end(&store, first, Transition::Finish).await;
@@ -519,7 +524,7 @@ async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
         .map(|number| moved(number, MovePhase::Moved))
         .collect();
     store
-        .journal(&first, JournalEntry::Manifest(moves.clone()))
+        .journal(&first, JournalEntry::Manifest(moves.clone()), NOW)
         .await
         .unwrap();
     let outline = store.outline(&first).await.unwrap().unwrap();
@@ -557,7 +562,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     };
     for numbers in [0..3, 3..5] {
         let entry = JournalEntry::Draft(page(numbers));
-        store.journal(&first, entry).await.unwrap();
+        store.journal(&first, entry, NOW).await.unwrap();
     }
     assert_eq!(store.outline(&first).await.unwrap(), None);
     assert!(store.moves(&first, 0..5).await.unwrap().is_empty());
@@ -582,7 +587,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
         JournalEntry::Draft(drafted.to_vec()),
         JournalEntry::Manifest(last.to_vec()),
     ] {
-        store.journal(&first, entry).await.unwrap();
+        store.journal(&first, entry, NOW).await.unwrap();
     }
     assert_eq!(store.moves(&first, 0..5).await.unwrap(), whole);
     let outline = store.outline(&first).await.unwrap().unwrap();

@@ -174,7 +174,7 @@ async fn failed_backup_leaves_no_file() {
     drop(store);
     let mut bytes = fs::read(&path).unwrap();
     let pages = bytes.len() / 4096;
-    bytes[pages / 2 * 4096..].fill(0xff);
+    bytes[pages * 3 / 4 * 4096..].fill(0xff);
     fs::write(&path, bytes).unwrap();
     let desk = Desk::open(&path, sparkrtc::decode).unwrap();
     let failed = desk.backup(&copies.join("copy.db")).unwrap_err();

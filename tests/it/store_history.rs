@@ -158,7 +158,7 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
         JournalEntry::Manifest(moves(MovePhase::Planned)),
         JournalEntry::Progress(moves(MovePhase::Moved)),
     ] {
-        store.journal(&first, entry).await.unwrap();
+        store.journal(&first, entry, NOW).await.unwrap();
     }
     let mut settlement = ending(Transition::Advance);
     settlement.next = Some(NextStep {
@@ -179,7 +179,7 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
         ..moved(0, MovePhase::Moved)
     };
     let entry = JournalEntry::Manifest(vec![again.clone()]);
-    store.journal(&second, entry).await.unwrap();
+    store.journal(&second, entry, NOW).await.unwrap();
     assert_eq!(store.earlier_moves(&second, from).await.unwrap(), [again]);
 }
 
@@ -193,7 +193,7 @@ async fn event_with_many_moves_is_forgotten_in_small_steps() {
     let first = one(&store, bucket(), NOW).await;
     let moves = (0..5_000).map(|number| moved(number, MovePhase::Moved));
     let manifest = JournalEntry::Manifest(moves.collect());
-    store.journal(&first, manifest).await.unwrap();
+    store.journal(&first, manifest, NOW).await.unwrap();
     end(&store, first, Transition::Finish).await;
     store.record(notify("newest", 2), vec![]).await.unwrap();
 

@@ -1,54 +1,112 @@
-//! Deletes: the old objects once the recording is at its new place, or the copies of a
-//! rename that is given up.
+//! Deletes the old objects once the recording is at its new place.
 //!
-//! Only forward from the commit point; until then only back. Either way an object is
-//! deleted only when a look directly before has shown what it is.
+//! Only forward: it takes a committed manifest, which cannot be undone. Nothing is deleted
+//! whose copy was not seen in the same run, as hours can lie between the commit point and a
+//! deletion: a crash, a pause, refused credentials.
 
-use std::collections::BTreeMap;
-
-use super::copy::{is_ours, rewritten};
+use super::copies::{copy_again, is_whole};
+use super::copy::Copying;
+use super::delete::{delete, first_of};
 use super::find::find;
-use super::pages;
+use super::{copy, late, pages};
 use crate::action::{Progress, Reach, Stopped};
-use crate::model::failure::Failure;
-use crate::model::moves::{Move, MovePhase, Outline, Target};
-use crate::model::recording::Place;
-use crate::object::Pair;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::object::{AtTarget, ClearNext, clear_next};
+use crate::model::moves::stage::Committed;
+use crate::model::moves::{Move, MovePhase, Target};
+use crate::object::{MARK, ObjectMeta};
+
+/// Looks at every copy whose source is still to be deleted, and makes those again that are
+/// gone. The deletions of this run may follow.
+pub(super) async fn verify(
+    copying: &mut Copying<'_>,
+    committed: &Committed,
+) -> Result<(), Stopped> {
+    let outline = committed.outline();
+    for numbers in pages::forwards(outline.count) {
+        let page = copying.progress.get_mut().moves(numbers).await?;
+        let only_goes = |one: &Move| one.target == Target::Present && one.target_etag.is_none();
+        let open = |one: &Move| one.phase != MovePhase::Moved && !only_goes(one);
+        let page: Vec<Move> = page.into_iter().filter(open).collect();
+        let copies = find(copying.reach, page.iter().map(|one| &one.to)).await?;
+        let sources = find(copying.reach, page.iter().map(|one| &one.from)).await?;
+        for one in page {
+            let there = copies.get(&one.to);
+            let target = match there {
+                None => AtTarget::Nothing,
+                Some(there) if is_whole(&one, there, outline.is_set()) => AtTarget::Ours,
+                // Made again by a run that could not store it.
+                Some(there) => {
+                    copy::at_target(
+                        copying.reach,
+                        &planned(&one),
+                        &outline.mark,
+                        Some(there.clone()),
+                    )
+                    .await?
+                    .0
+                }
+            };
+            let source = one.at_source(sources.get(&one.from).map(copy::found).as_ref());
+            match clear_next(&one, source, target) {
+                ClearNext::Complete | ClearNext::Delete if is_noted(&one, there) => {}
+                ClearNext::Complete | ClearNext::Delete | ClearNext::CopyAgain => {
+                    let progress = &mut **copying.progress.get_mut();
+                    progress.checkpoint()?;
+                    late::wait(&one.to, progress).await?;
+                    copy_again(copying, planned(&one), outline, None).await?;
+                }
+                ClearNext::NotOurs => return Err(not_ours(&one).into()),
+                ClearNext::Lost => return Err(lost(&one).into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the copy that is there is the one that the move notes.
+fn is_noted(one: &Move, there: Option<&ObjectMeta>) -> bool {
+    one.phase == MovePhase::Copied && one.target_etag.as_ref() == there.map(|there| &there.etag)
+}
+
+/// The move as it was before its copy was made.
+fn planned(one: &Move) -> Move {
+    Move {
+        phase: MovePhase::Planned,
+        target: Target::Absent,
+        target_etag: None,
+        ..one.clone()
+    }
+}
 
 /// Deletes the old objects: first the playlist, so that nobody begins to play what is
 /// going away, then what it refers to. One that changed after it was copied is left: the
 /// recorder wrote it again, and its event starts again from there.
-pub(super) async fn clear(
-    reach: &Reach,
-    outline: &Outline,
-    progress: &mut dyn Progress,
-) -> Result<(), Stopped> {
+pub(super) async fn clear(copying: &mut Copying<'_>, committed: &Committed) -> Result<(), Stopped> {
+    let outline = committed.outline();
+    let (reach, late) = (copying.reach, copying.late);
     let last = outline.count.saturating_sub(1);
     let main = std::iter::once(last..outline.count);
     for numbers in main.chain(pages::backwards(last)) {
+        let progress = &mut **copying.progress.get_mut();
         let batch = progress.moves(numbers).await?;
         if batch.iter().all(|one| one.phase == MovePhase::Moved) {
             continue;
         }
         progress.checkpoint()?;
+        let mut batch = unmark(reach, batch, progress).await?;
         let found = find(reach, batch.iter().map(|one| &one.from)).await?;
-        let unchanged = |one: &&Move| {
-            found
-                .get(&one.from)
-                .is_some_and(|meta| meta.etag == one.etag)
+        let goes = |one: &&Move| {
+            let source = one.at_source(found.get(&one.from).map(copy::found).as_ref());
+            one.from != one.to && clear_next(one, source, AtTarget::Ours) == ClearNext::Delete
         };
-        let old = batch
-            .iter()
-            .filter(|one| one.from != one.to)
-            .filter(unchanged);
-        let left = delete(reach, old.map(|one| (&one.from, &one.to))).await?;
-        let mut cleared = Vec::with_capacity(batch.len());
-        let goes = |one: &Move| !left.contains_key(&one.from);
-        for mut one in batch.into_iter().filter(goes) {
+        let old = batch.iter().filter(goes).map(|one| (&one.from, &one.to));
+        let left = delete(reach, old, late).await?;
+        batch.retain(|one| !left.contains_key(&one.from));
+        for one in &mut batch {
             one.phase = MovePhase::Moved;
-            cleared.push(one);
         }
-        progress.moved(&cleared).await?;
+        progress.moved(&batch).await?;
         let place = &outline.main.to;
         let what = format!("the recording is at {place}, but old objects are left");
         if let Some(failure) = first_of(left, &what) {
@@ -58,128 +116,40 @@ pub(super) async fn clear(
     Ok(())
 }
 
-/// Deletes the copies that are known to be ours, playlist first, and marks the moves as
-/// undone. Answers the copies that are kept: those whose source is gone, and those that
-/// replaced an object, as deleting them would not bring it back.
-pub(super) async fn give_up(
+/// Takes the marks from the copies that carry one.
+async fn unmark(
     reach: &Reach,
-    outline: &Outline,
+    mut batch: Vec<Move>,
     progress: &mut dyn Progress,
-) -> Result<Vec<Place>, Stopped> {
-    let mut kept = Vec::new();
-    for numbers in pages::backwards(outline.count) {
-        let batch = progress.moves(numbers).await?;
-        let sources = find(reach, batch.iter().map(|one| &one.from)).await?;
-        let (copies, only) = ours(reach, &batch, outline, progress)
-            .await?
-            .into_iter()
-            .partition::<Vec<&Move>, _>(|one| {
-                one.target == Target::Absent && sources.contains_key(&one.from)
-            });
-        kept.extend(only.into_iter().map(|one| one.to.clone()));
-        let copies = copies.into_iter().map(|one| (&one.to, &one.from));
-        let left = delete(reach, copies).await?;
-        let mut undone = Vec::with_capacity(batch.len());
-        let undoes = |one: &Move| !left.contains_key(&one.to);
-        for mut one in batch.into_iter().filter(undoes) {
-            one.phase = MovePhase::Undone;
-            one.upload = None;
-            undone.push(one);
+) -> Result<Vec<Move>, Stopped> {
+    for one in batch.iter_mut().filter(|one| one.is_marked) {
+        let store = &reach.bucket(&one.to)?.store;
+        if let Some(copy) = store.head(&one.to.key).await?
+            && copy.attributes.metadata.contains_key(MARK)
+        {
+            let mut metadata = copy.attributes.metadata;
+            metadata.remove(MARK);
+            store.set_metadata(&one.to.key, &metadata).await?;
         }
-        progress.moved(&undone).await?;
-        let place = &outline.main.from;
-        let what = format!("the recording is at {place}, but copies are left");
-        if let Some(failure) = first_of(left, &what) {
-            return Err(failure.into());
-        }
+        one.is_marked = false;
+        progress.moved(std::slice::from_ref(one)).await?;
     }
-    Ok(kept)
+    Ok(batch)
 }
 
-/// The moves of `batch` whose copy stands at the target.
-async fn ours<'a>(
-    reach: &Reach,
-    batch: &'a [Move],
-    outline: &Outline,
-    progress: &mut dyn Progress,
-) -> Result<Vec<&'a Move>, Stopped> {
-    let begun = |one: &&Move| one.phase != MovePhase::Undone && one.target != Target::Present;
-    for one in batch.iter().filter(begun) {
-        if one.phase == MovePhase::Planned {
-            abandon(reach, one).await?;
-        }
-    }
-    let there = find(reach, batch.iter().map(|one| &one.to)).await?;
-    let mut ours = Vec::new();
-    for one in batch.iter().filter(begun) {
-        let Some(meta) = there.get(&one.to) else {
-            continue;
-        };
-        let text = rewritten(reach, one, outline, progress).await?;
-        if is_ours(reach, one, meta, text.as_ref()).await? {
-            ours.push(one);
-        }
-    }
-    Ok(ours)
-}
-
-/// Ends what an unfinished copy left beside its target: an upload that could yet become
-/// an object there, too.
-async fn abandon(reach: &Reach, one: &Move) -> Result<(), Failure> {
-    let store = &reach.bucket(&one.to)?.store;
-    let abandoned = store.abandon(&one.to.key, one.upload.as_deref()).await;
-    abandoned.map_err(|failure| {
-        let reason = match one.upload {
-            Some(_) => format!(
-                "the recording is at {}, but an upload to {} is open ({})",
-                one.from, one.to, failure.reason
-            ),
-            None => failure.reason,
-        };
-        Failure { reason, ..failure }
-    })
-}
-
-/// Deletes at most [`DELETE_LIMIT`] objects, each given with the one that stays; answers
-/// those that could not be.
-async fn delete(
-    reach: &Reach,
-    places: impl Iterator<Item = (&Place, &Place)>,
-) -> Result<BTreeMap<Place, Failure>, Failure> {
-    let mut buckets: BTreeMap<&str, Vec<(&Place, &Place)>> = BTreeMap::new();
-    for (goes, stays) in places {
-        let bucket = buckets.entry(&goes.bucket).or_default();
-        bucket.push((goes, stays));
-    }
-    let mut left = BTreeMap::new();
-    for (bucket, places) in buckets {
-        let pairs = places.iter().map(|(goes, stays)| Pair {
-            goes: goes.key.clone(),
-            stays: (*stays).clone(),
-        });
-        let pairs: Vec<Pair> = pairs.collect();
-        let store = &reach.bucket(places[0].0)?.store;
-        let deleted = store.delete_keeping(&pairs).await;
-        // Of a request that failed as a whole, every object may be left.
-        let keys = pairs.into_iter().map(|pair| pair.goes);
-        let all = |failure: Failure| keys.map(|key| (key, failure.clone())).collect();
-        let failures: Vec<_> = deleted.unwrap_or_else(all);
-        left.extend(failures.into_iter().map(|(key, failure)| {
-            let bucket = bucket.to_owned();
-            (Place { bucket, key }, failure)
-        }));
-    }
-    Ok(left)
-}
-
-/// One failure that tells of all that is left.
-fn first_of(left: BTreeMap<Place, Failure>, what: &str) -> Option<Failure> {
-    let count = left.len();
-    let (place, failure) = left.into_iter().next()?;
+fn not_ours(one: &Move) -> Failure {
     let reason = format!(
-        "{what}: {place} ({}) and {} more",
-        failure.reason,
-        count - 1
+        "{} is no longer the copy that the recording was moved to; {} is kept. \
+         Put one of them away, then retry the task",
+        one.to, one.from
     );
-    Some(Failure { reason, ..failure })
+    Failure::new(FailureKind::Conflict, reason)
+}
+
+fn lost(one: &Move) -> Failure {
+    let reason = format!(
+        "neither {} nor its copy {} is there any more: something else has deleted them",
+        one.from, one.to
+    );
+    Failure::new(FailureKind::Missing, reason)
 }

@@ -7,16 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, future, stream};
-use tokio::sync::Mutex;
 
-use super::copy::{Copying, Seen, rewritten};
+use super::copy::{Copying, Seen, at_target, found, rewritten};
 use super::find::find;
 use super::pages;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::object::AtTarget;
 use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
-use crate::model::step::OnConflict;
 use crate::object::{Attributes, Belongings, ObjectMeta};
 
 /// Copies after which progress is stored: what a crash can make us look up again.
@@ -26,37 +25,40 @@ const BATCH: usize = 100;
 /// their order, the one that the event names last. `seen` is the only object of the
 /// rename, when it and its target were looked at directly before.
 pub(super) async fn copy_all(
-    reach: &Reach,
-    on_conflict: OnConflict,
+    copying: &mut Copying<'_>,
     seen: Option<Belongings>,
     outline: &Outline,
-    progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
-    let mut copying = Copying {
-        reach,
-        on_conflict,
-        is_set: outline.is_set(),
-        progress: Mutex::new(progress),
-    };
-    copy_segments(&mut copying, outline.count.saturating_sub(1)).await?;
+    copy_segments(copying, outline.count.saturating_sub(1)).await?;
     let mut seen = seen.map(Seen::absent);
     for numbers in pages::forwards(outline.count) {
         let page = copying.progress.get_mut().moves(numbers).await?;
-        let open = |one: &Move| one.phase == MovePhase::Planned;
-        for mut one in page.into_iter().filter(open) {
-            let progress = &mut **copying.progress.get_mut();
-            progress.checkpoint()?;
-            one.target_etag = match rewritten(reach, &one, outline, progress).await? {
-                Some(text) => Some(copying.write(&one, &text).await?),
-                None => Some(copying.copy(&one, seen.take()).await?),
-            };
-            one.phase = MovePhase::Copied;
-            one.upload = None;
-            let stored = std::slice::from_ref(&one);
-            copying.progress.get_mut().moved(stored).await?;
+        for one in page.into_iter().filter(is_open) {
+            copying.progress.get_mut().checkpoint()?;
+            copy_again(copying, one, outline, seen.take()).await?;
         }
     }
     Ok(())
+}
+
+/// Makes one copy and stores it.
+pub(super) async fn copy_again(
+    copying: &mut Copying<'_>,
+    one: Move,
+    outline: &Outline,
+    seen: Option<Seen>,
+) -> Result<(), Stopped> {
+    let progress = &mut **copying.progress.get_mut();
+    let copied = match rewritten(copying.reach, &one, outline, progress).await? {
+        Some(text) => copying.write(one, &text).await?,
+        None => copying.copy(one, seen).await?,
+    };
+    let stored = std::slice::from_ref(&copied);
+    copying.progress.get_mut().moved(stored).await
+}
+
+fn is_open(one: &Move) -> bool {
+    one.phase == MovePhase::Planned
 }
 
 /// Whether all copies are still what they were when each was verified: nothing is deleted
@@ -70,19 +72,32 @@ pub(super) async fn verify(
     for numbers in pages::forwards(outline.count) {
         let page = progress.moves(numbers).await?;
         let there = find(reach, page.iter().map(|one| &one.to)).await?;
-        let stands = |one: &Move| stands(one, there.get(&one.to), outline.is_set());
-        let mut again = Vec::new();
-        for mut one in page.into_iter().filter(|one| !stands(one)) {
-            one.phase = MovePhase::Planned;
-            one.target_etag = None;
-            // What stood there may come back with a repeated run of another tool: from
-            // here on, only nothing or our own copy is expected.
-            one.target = Target::Absent;
-            again.push(one);
+        let mut changed = Vec::new();
+        for mut one in page {
+            let there = there.get(&one.to);
+            if stands(&one, there, outline.is_set()) {
+                continue;
+            }
+            let there = there.cloned();
+            match at_target(reach, &one, &outline.mark, there).await? {
+                // It was asked for twice, and arrived twice.
+                (AtTarget::Ours, Some(there)) if is_whole_size(&one, &there, outline.is_set()) => {
+                    one.target_etag = Some(there.etag);
+                    one.is_marked = true;
+                }
+                _ => {
+                    one.phase = MovePhase::Planned;
+                    one.target_etag = None;
+                    // What stood there may come back with a repeated run of another tool: from
+                    // here on, only nothing or our own copy is expected.
+                    one.target = Target::Absent;
+                    lost.get_or_insert_with(|| one.to.clone());
+                }
+            }
+            changed.push(one);
         }
-        if let Some(first) = again.first() {
-            progress.moved(&again).await?;
-            lost.get_or_insert_with(|| first.to.clone());
+        if !changed.is_empty() {
+            progress.moved(&changed).await?;
         }
     }
     let Some(lost) = lost else {
@@ -92,22 +107,29 @@ pub(super) async fn verify(
     Err(Failure::new(FailureKind::Unknown, reason).into())
 }
 
-/// Whether the copy is made and there. The playlists of a set may have become shorter.
+/// Whether the copy is made and there.
 fn stands(one: &Move, there: Option<&ObjectMeta>, is_set: bool) -> bool {
+    // An outdated playlist only goes.
+    let only_goes = one.phase == MovePhase::Copied && one.target_etag.is_none();
+    only_goes || there.is_some_and(|there| is_whole(one, there, is_set))
+}
+
+/// Whether what stands at the target is the copy, whole. A playlist of a set may have become
+/// shorter.
+pub(super) fn is_whole(one: &Move, there: &ObjectMeta, is_set: bool) -> bool {
+    one.phase == MovePhase::Copied
+        && one.at_target(Some(&found(there)), "") == AtTarget::Ours
+        && is_whole_size(one, there, is_set)
+}
+
+fn is_whole_size(one: &Move, there: &ObjectMeta, is_set: bool) -> bool {
     let rewritten = is_set && one.from.is_playlist();
-    match (one.phase, &one.target_etag, there) {
-        // An outdated playlist, which only goes.
-        (MovePhase::Copied, None, _) => true,
-        (MovePhase::Copied, Some(etag), Some(there)) => {
-            *etag == there.etag && (rewritten || there.size == one.size)
-        }
-        _ => false,
-    }
+    rewritten || there.size == one.size
 }
 
 /// Copies those of the first `count` moves that are segments, many at a time.
 async fn copy_segments(copying: &mut Copying<'_>, count: u32) -> Result<(), Stopped> {
-    let is_open = |one: &Move| one.phase == MovePhase::Planned && !one.from.is_playlist();
+    let is_segment = |one: &Move| is_open(one) && !one.from.is_playlist();
     let (mut first, mut shared) = (None, None);
     for numbers in pages::forwards(count) {
         let mut page = copying.progress.get_mut().moves(numbers).await?;
@@ -116,7 +138,7 @@ async fn copy_segments(copying: &mut Copying<'_>, count: u32) -> Result<(), Stop
             let moves = moves.find(|one| one.target != Target::Present);
             first = moves.map(|one| one.from.clone());
         }
-        page.retain(is_open);
+        page.retain(is_segment);
         let Some(first) = first.as_ref().filter(|_| !page.is_empty()) else {
             continue;
         };
@@ -184,21 +206,13 @@ async fn copy_side_by_side(copying: &Copying<'_>, page: Vec<(Move, Seen)>) -> Re
     let stop = AtomicBool::new(false);
     let mut copies = stream::iter(page)
         .take_while(|_| future::ready(!stop.load(Ordering::Relaxed)))
-        .map(|(one, seen)| async move {
-            let copied = copying.copy(&one, Some(seen)).await;
-            (one, copied)
-        })
+        .map(|(one, seen)| copying.copy(one, Some(seen)))
         .buffer_unordered(at_once.max(1));
     let mut end = Ok(());
     let mut batch = Vec::new();
-    while let Some((mut one, copied)) = copies.next().await {
+    while let Some(copied) = copies.next().await {
         match copied {
-            Ok(etag) => {
-                one.target_etag = Some(etag);
-                one.phase = MovePhase::Copied;
-                one.upload = None;
-                batch.push(one);
-            }
+            Ok(one) => batch.push(one),
             Err(stopped) => end = end.and(Err(stopped)),
         }
         let mut progress = copying.progress.lock().await;

@@ -1,8 +1,8 @@
 //! Makes one copy, or finds that it is made.
 //!
-//! The target is looked at directly before, as OBS has no conditional write: an object
-//! that is our own copy is not made again, one that is a stranger's is never replaced
-//! unless the rule says so. Between that look and the copy a race remains.
+//! The target is looked at directly before, as OBS has no conditional write. What follows
+//! from what is there is decided by `model::moves::object`. Between that look and the copy a
+//! race with other programs remains; other tasks are kept out by the ledger of keys.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+use super::late::Late;
 use super::route::Route;
 use super::{pages, playlist, set};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::object::{AtSource, AtTarget, CopyNext, Found, copy_next};
 use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::{
-    Belongings, Copy, CopyStopped, Halt, Layout, ObjectMeta, Rights, TagSupport, UploadLog,
+    Belongings, Copy, CopyStopped, Halt, Layout, MARK, ObjectMeta, Rights, TagSupport, UploadLog,
 };
 
 /// What the copies of one run share.
@@ -27,6 +29,9 @@ pub(super) struct Copying<'a> {
     pub(super) on_conflict: OnConflict,
     /// Whether more than one object moves.
     pub(super) is_set: bool,
+    /// The manifest's mark.
+    pub(super) mark: &'a str,
+    pub(super) late: &'a Late,
     pub(super) progress: Mutex<&'a mut dyn Progress>,
 }
 
@@ -48,75 +53,108 @@ impl Seen {
 }
 
 impl Copying<'_> {
-    /// Copies one object and answers the copy's ETag.
-    pub(super) async fn copy(&self, one: &Move, seen: Option<Seen>) -> Result<String, Stopped> {
-        let store = &*self.reach.bucket(&one.to)?.store;
+    /// Copies one object and answers its move with the copy's ETag.
+    pub(super) async fn copy(&self, one: Move, seen: Option<Seen>) -> Result<Move, Stopped> {
+        let (store, mark) = (&*self.reach.bucket(&one.to)?.store, one.mark(self.mark));
+        let copy = copy_of(&one, Some(&mark));
         let known = seen.as_ref().map(|seen| &seen.belongings);
-        if let Some(note) = &one.upload {
-            let found = store.find_copy(copy_of(one), known, Some(note)).await?;
-            if let Some(found) = found {
-                return Ok(found.etag);
-            }
+        if let Some(note) = &one.upload
+            && let Some(found) = store.find_copy(copy, known, Some(note)).await?
+        {
+            return Ok(copied(one, &found));
         }
         let there = match &seen {
             Some(seen) => seen.there.clone(),
             None => store.head(&one.to.key).await?,
         };
-        if let Some(there) = there {
-            // A lost answer, or an earlier try that was not stored.
-            if is_ours(self.reach, one, &there, None).await? {
-                self.complete_rights(one, known).await?;
-                return Ok(there.etag);
+        let (target, there) = at_target(self.reach, &one, self.mark, there).await?;
+        // A copy is conditional on its source, which is thus not looked at again.
+        match copy_next(AtSource::Same, target, self.overwrites()) {
+            CopyNext::Made => {
+                // A lost answer, or an earlier try that was not stored.
+                self.complete_rights(&one, known).await?;
+                // A listing does not show whether it is marked.
+                let there = match &seen {
+                    Some(_) => store.head(&one.to.key).await?,
+                    None => there,
+                };
+                return Ok(there.map_or(one.clone(), |there| copied(one, &there)));
             }
-            self.may_replace(one, &there)?;
+            CopyNext::Conflict => return Err(appeared(&one).into()),
+            CopyNext::Copy | CopyNext::SourceChanged | CopyNext::SourceMissing => {}
         }
-        if !self.is_set && one.target == Target::Absent && is_renamed(self.reach, one).await? {
-            return Ok(store.rename(copy_of(one)).await?.etag);
+        if !self.is_set && one.target == Target::Absent && is_renamed(self.reach, &one).await? {
+            let renamed = store.rename(copy).await;
+            let renamed = renamed.inspect_err(|failure| self.is_late(&one, failure))?;
+            return Ok(copied(one, &renamed));
         }
         let mut log = Log {
             one: one.clone(),
             progress: &self.progress,
             stopped: None,
         };
-        match store.copy_logged(copy_of(one), known, &mut log).await {
-            Ok(copy) => Ok(copy.etag),
-            Err(CopyStopped::Failed(failure)) => Err(failure.into()),
+        match store.copy_logged(copy, known, &mut log).await {
+            Ok(made) => Ok(copied(one, &made)),
+            Err(CopyStopped::Failed(failure)) => self.failed(one, failure).await,
             Err(CopyStopped::Halted) => Err(log.stopped.unwrap_or(Stopped::Interrupted)),
         }
     }
 
-    /// Writes a playlist that has to change, with what belongs to the original, and
-    /// answers its ETag.
-    pub(super) async fn write(&self, one: &Move, text: &Bytes) -> Result<String, Stopped> {
-        let store = &*self.reach.bucket(&one.to)?.store;
-        if let Some(there) = store.head(&one.to.key).await? {
-            if is_ours(self.reach, one, &there, Some(text)).await? {
-                self.dress(one).await?;
-                return Ok(there.etag);
+    /// A copy failed. An earlier request for it may have arrived before its source changed.
+    async fn failed(&self, one: Move, failure: Failure) -> Result<Move, Stopped> {
+        self.is_late(&one, &failure);
+        if matches!(
+            failure.kind,
+            FailureKind::SourceChanged | FailureKind::Missing
+        ) {
+            let there = self.reach.bucket(&one.to)?.store.head(&one.to.key).await?;
+            if let (AtTarget::Ours, Some(there)) =
+                at_target(self.reach, &one, self.mark, there).await?
+            {
+                return Ok(copied(one, &there));
             }
-            self.may_replace(one, &there)?;
         }
+        Err(failure.into())
+    }
+
+    /// Writes a playlist that has to change, with what belongs to the original, and answers
+    /// its move with the new one's ETag.
+    pub(super) async fn write(&self, one: Move, text: &Bytes) -> Result<Move, Stopped> {
+        let store = &*self.reach.bucket(&one.to)?.store;
+        let there = store.head(&one.to.key).await?;
+        let (target, there) = at_target(self.reach, &one, self.mark, there).await?;
         let source = &self.reach.bucket(&one.from)?.store;
         let original = source.head(&one.from.key).await?;
         // The text was read before this look, and the manifest's before the text: all are one.
-        let Some(original) = original.filter(|meta| meta.etag == one.etag) else {
-            let reason = format!("{} is not what it was", one.from);
-            return Err(Failure::new(FailureKind::SourceChanged, reason).into());
-        };
-        let (content, attributes) = (text.clone(), &original.attributes);
-        let written = store.put(&one.to.key, content, attributes).await?;
-        self.dress(one).await?;
-        Ok(written.etag)
+        let from = one.at_source(original.as_ref().map(found).as_ref());
+        match copy_next(from, target, self.overwrites()) {
+            CopyNext::Made => {
+                self.dress(&one).await?;
+                return Ok(there.map_or(one.clone(), |there| copied(one, &there)));
+            }
+            CopyNext::Conflict => return Err(appeared(&one).into()),
+            CopyNext::Copy => {}
+            CopyNext::SourceChanged | CopyNext::SourceMissing => {
+                let reason = format!("{} is not what it was", one.from);
+                return Err(Failure::new(FailureKind::SourceChanged, reason).into());
+            }
+        }
+        let attributes = original.unwrap_or_default().attributes;
+        let attributes = attributes.marked(&one.mark(self.mark));
+        let written = store.put(&one.to.key, text.clone(), &attributes).await;
+        let written = written.inspect_err(|failure| self.is_late(&one, failure))?;
+        self.dress(&one).await?;
+        let mut written = copied(one, &written);
+        written.is_marked = true;
+        Ok(written)
     }
 
-    fn may_replace(&self, one: &Move, there: &ObjectMeta) -> Result<(), Failure> {
-        let expected =
-            one.target == Target::Replace && one.target_etag.as_ref() == Some(&there.etag);
-        if expected || self.on_conflict == OnConflict::Overwrite {
-            return Ok(());
-        }
-        let reason = format!("{} appeared while the recording was moved there", one.to);
-        Err(Failure::new(FailureKind::Conflict, reason))
+    fn overwrites(&self) -> bool {
+        self.on_conflict == OnConflict::Overwrite
+    }
+
+    fn is_late(&self, one: &Move, failure: &Failure) {
+        self.late.note(&one.to, failure);
     }
 
     /// Gives a playlist that was written anew the original's tags and access rights.
@@ -157,35 +195,54 @@ impl Copying<'_> {
     }
 }
 
+/// What a look found, as the decisions take it.
+pub(super) fn found(meta: &ObjectMeta) -> Found {
+    Found {
+        size: meta.size,
+        etag: meta.etag.clone(),
+        mark: meta.attributes.metadata.get(MARK).cloned(),
+        is_from_upload: false,
+    }
+}
+
+/// What stands at the target of a move, where a look found `there`. A listing shows no marks:
+/// an object that only its mark can make ours is looked at by itself.
+pub(super) async fn at_target(
+    reach: &Reach,
+    one: &Move,
+    mark: &str,
+    there: Option<ObjectMeta>,
+) -> Result<(AtTarget, Option<ObjectMeta>), Failure> {
+    let target = one.at_target(there.as_ref().map(found).as_ref(), mark);
+    if matches!(target, AtTarget::Nothing | AtTarget::Ours) {
+        return Ok((target, there));
+    }
+    let there = reach.bucket(&one.to)?.store.head(&one.to.key).await?;
+    let target = one.at_target(there.as_ref().map(found).as_ref(), mark);
+    Ok((target, there))
+}
+
+fn copied(one: Move, copy: &ObjectMeta) -> Move {
+    Move {
+        target_etag: Some(copy.etag.clone()),
+        phase: MovePhase::Copied,
+        upload: None,
+        is_marked: copy.attributes.metadata.contains_key(MARK),
+        ..one
+    }
+}
+
+fn appeared(one: &Move) -> Failure {
+    let reason = format!("{} appeared while the recording was moved there", one.to);
+    Failure::new(FailureKind::Conflict, reason)
+}
+
 /// Whether the object moves by the true rename of a parallel file system, which leaves
 /// nothing at its source. Only an object on its own does: the objects of a set would be
 /// renamed one after the other, and the recording be whole nowhere meanwhile.
 pub(super) async fn is_renamed(reach: &Reach, one: &Move) -> Result<bool, Failure> {
     Ok(one.from.bucket == one.to.bucket
         && reach.bucket(&one.to)?.store.layout().await? == Layout::FileSystem)
-}
-
-/// Whether what stands at a target is the move's own copy. `text` is its content when that
-/// is not the source's.
-pub(super) async fn is_ours(
-    reach: &Reach,
-    one: &Move,
-    there: &ObjectMeta,
-    text: Option<&Bytes>,
-) -> Result<bool, Failure> {
-    let known = one.target_etag.as_ref() == Some(&there.etag);
-    match (one.target, one.phase, text) {
-        (Target::Present, ..) => Ok(false),
-        (_, MovePhase::Planned, None) => Ok(!known && is_copy(one, there)),
-        (_, MovePhase::Planned, Some(text)) => {
-            if known || there.size != text.len() as u64 {
-                return Ok(false);
-            }
-            let store = &reach.bucket(&one.to)?.store;
-            Ok(store.get(&one.to.key, playlist::LIMIT).await? == text)
-        }
-        _ => Ok(known),
-    }
 }
 
 /// The text of a playlist whose references have to change; `None` for all else, also for
@@ -221,16 +278,8 @@ pub(super) async fn rewritten(
     Ok(playlist.rewritten(moves_along).map(Bytes::from))
 }
 
-/// Whether an object is, as far as its ETag can tell, a copy of the move's source. One
-/// that was written by parts (`…-3`) has an ETag that says nothing of its content.
-fn is_copy(one: &Move, there: &ObjectMeta) -> bool {
-    let by_parts = |etag: &str| etag.contains('-');
-    there.size == one.size
-        && (there.etag == one.etag || by_parts(&there.etag) || by_parts(&one.etag))
-}
-
 /// The copy that a move asks of its target's store.
-fn copy_of(one: &Move) -> Copy<'_> {
+fn copy_of<'a>(one: &'a Move, mark: Option<&'a str>) -> Copy<'a> {
     let Place { bucket, key } = &one.from;
     Copy {
         source: bucket,
@@ -238,6 +287,7 @@ fn copy_of(one: &Move) -> Copy<'_> {
         to: &one.to.key,
         etag: &one.etag,
         size: one.size,
+        mark,
     }
 }
 
@@ -245,13 +295,13 @@ fn copy_of(one: &Move) -> Copy<'_> {
 struct Log<'a, 'p> {
     one: Move,
     progress: &'a Mutex<&'p mut dyn Progress>,
-    /// Why the copy was told to stop.
+    /// Why the copy was asked to stop.
     stopped: Option<Stopped>,
 }
 
 impl Log<'_, '_> {
-    fn halt_on(&mut self, told: Result<(), Stopped>) -> Result<(), Halt> {
-        told.map_err(|stopped| {
+    fn halt_on(&mut self, asked: Result<(), Stopped>) -> Result<(), Halt> {
+        asked.map_err(|stopped| {
             self.stopped = Some(stopped);
             Halt
         })
@@ -268,11 +318,11 @@ impl UploadLog for Log<'_, '_> {
     }
 
     fn go_on(&mut self) -> Result<(), Halt> {
-        let told = match self.progress.try_lock() {
+        let asked = match self.progress.try_lock() {
             Ok(mut progress) => progress.checkpoint(),
-            // Somebody writes to it, and is told.
+            // Somebody writes to it, and hears of it.
             Err(_) => Ok(()),
         };
-        self.halt_on(told)
+        self.halt_on(asked)
     }
 }

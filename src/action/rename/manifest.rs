@@ -9,7 +9,7 @@ use super::crossing::Crossing;
 use super::route::Route;
 use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{Move, MovePhase, Source, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::ObjectMeta;
@@ -90,6 +90,8 @@ impl<'a> Draft<'a> {
             target,
             target_etag,
             upload: None,
+            is_marked: false,
+            source: Source::Goes,
             phase,
         };
         self.crossing.add(&one);
@@ -135,6 +137,8 @@ impl<'a> Draft<'a> {
             target: Target::Present,
             target_etag: None,
             upload: None,
+            is_marked: false,
+            source: Source::Goes,
             phase: MovePhase::Copied,
         });
     }

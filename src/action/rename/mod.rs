@@ -5,18 +5,21 @@
 //! up by the next: it reads the stored moves, looks at what is there, and goes on.
 //!
 //! **The commit point.** When all copies are verified, "the recording is at the target" is
-//! stored, and only then is the first old object deleted. Whether a step is past it is not
-//! kept apart: it is when the recording's place is the target, or a move is complete.
-//! Before it, a rename can be given up ([`undo`]); after it, it only goes forward.
+//! stored, and only then is the first old object deleted. Before it, a rename can be given
+//! up; after it, it only goes forward. The two sides are two types (`model::moves::stage`):
+//! what gives up takes an `Open` manifest, and none is left once it is committed.
 //!
 //! An object on its own in a parallel file system is renamed instead of copied. Then it is
-//! at its target before that is stored; whoever resumes or gives up looks first.
+//! at its target before that is stored; resuming and giving up look first.
 
 mod clear;
 mod copies;
 mod copy;
 mod crossing;
+mod delete;
 mod find;
+mod give_up;
+mod late;
 mod manifest;
 mod pages;
 pub mod playlist;
@@ -28,24 +31,18 @@ mod trail;
 mod uri;
 
 use serde_json::json;
+use tokio::sync::Mutex;
 
+use self::copy::Copying;
+use self::late::Late;
 use crate::action::{Done, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{MovePhase, Outline, Target};
+use crate::model::moves::Outline;
+use crate::model::moves::stage::{Committed, Forward, Open, Stage};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
 use crate::model::task::Outputs;
-
-/// On which side of the commit point a rename is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Nothing was begun, or all of it was undone.
-    Untouched,
-    /// The recording is at its source, whole; there may be copies.
-    Before,
-    /// The recording is, or can only be, at its target: run the step to its end.
-    After,
-}
+use crate::object::Belongings;
 
 /// What came of giving up a rename.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,121 +62,227 @@ pub async fn rename(
     subject: &Subject,
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
-    let ran = run(reach, request, subject, progress).await;
-    let Err(Stopped::Failed { failure, .. }) = &ran else {
-        return ran;
+    let late = Late::default();
+    let run = Run {
+        reach,
+        request,
+        subject,
+        late: &late,
     };
-    // The manifest no longer says what is there. It is withdrawn, so that the next try
-    // makes a new one; `keep_both` finds another name at once.
-    let taken =
-        failure.kind == FailureKind::Conflict && request.on_conflict == OnConflict::KeepBoth;
-    if taken || failure.kind == FailureKind::SourceChanged {
-        undo(reach, subject.place.as_ref(), progress).await?;
-    }
-    if taken {
-        return run(reach, request, subject, progress).await;
-    }
+    let ran = run.take_up(progress).await;
+    late::end(reach, &ran, &late, progress).await?;
     ran
 }
 
 /// Gives up a rename: removes our own copies, and only those, and leaves the recording at
 /// its source. For a task that dies, is cancelled or replanned. May be repeated; a failure
 /// says what is left where.
-pub async fn undo(
-    reach: &Reach,
-    place: Option<&Place>,
-    progress: &mut dyn Progress,
-) -> Result<Undo, Stopped> {
-    let outline = progress.outline().await?;
-    let outline = match (standing(outline.as_ref(), place), outline) {
-        (Standing::After, _) => return Ok(Undo::GoesForward),
-        (Standing::Before, Some(outline)) => outline,
-        _ => return Ok(Undo::Undone { kept: Vec::new() }),
+pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, Stopped> {
+    let open = match Stage::of(progress.outline().await?) {
+        Stage::Untouched => {
+            let kept = give_up::kept_before(progress).await?;
+            return Ok(Undo::Undone { kept });
+        }
+        Stage::Replaced(_) | Stage::Committed(_) => return Ok(Undo::GoesForward),
+        Stage::Open(open) | Stage::HalfUndone(open) => open,
     };
-    if was_renamed(reach, &outline, progress).await?
-        || has_replaced(reach, &outline, progress).await?
+    if give_up::was_renamed(reach, open.outline(), progress).await?
+        || give_up::has_replaced(reach, open.outline(), progress).await?
     {
         return Ok(Undo::GoesForward);
     }
-    let kept = clear::give_up(reach, &outline, progress).await?;
-    Ok(Undo::Undone { kept })
+    let late = Late::default();
+    late::begin(reach, open.outline(), progress).await?;
+    let undone = give_up::give_up(reach, &open, &late, progress).await;
+    late::end(reach, &undone, &late, progress).await?;
+    Ok(Undo::Undone { kept: undone? })
 }
 
-/// On which side of the commit point a step with this manifest is, while the recording's
-/// place is `place`.
-pub fn standing(outline: Option<&Outline>, place: Option<&Place>) -> Standing {
-    let Some(outline) = outline else {
-        return Standing::Untouched;
-    };
-    let main = &outline.main;
-    // What the named object replaced is gone. Its copy is the last one, so all others are
-    // made: going forward is the only way to a whole recording there.
-    let replaced = main.phase == MovePhase::Copied && main.target == Target::Replace;
-    if replaced || is_committed(outline, place) {
-        return Standing::After;
-    }
-    if outline.undone == outline.count {
-        Standing::Untouched
-    } else {
-        Standing::Before
+/// One run of the step.
+struct Run<'a> {
+    reach: &'a Reach,
+    request: &'a Rename,
+    subject: &'a Subject,
+    late: &'a Late,
+}
+
+/// Why an open manifest did not get to its commit point.
+enum Halted {
+    /// It no longer says what is there, and is withdrawn, so that the next try makes a new
+    /// one.
+    Outdated(Open, Box<Failure>),
+    Stopped(Stopped),
+}
+
+impl From<Stopped> for Halted {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
     }
 }
 
-fn is_committed(outline: &Outline, place: Option<&Place>) -> bool {
-    outline.moved > 0 || Some(&outline.main.to) == place
-}
-
-async fn run(
-    reach: &Reach,
-    request: &Rename,
-    subject: &Subject,
-    progress: &mut dyn Progress,
-) -> Result<Done, Stopped> {
-    let place = subject.place.as_ref();
-    let mut outline = progress.outline().await?;
-    let half_undone = outline.as_ref().is_some_and(|outline| outline.undone > 0);
-    if half_undone && standing(outline.as_ref(), place) == Standing::Before {
-        // What is undone would be missing at the target.
-        undo(reach, place, progress).await?;
-        outline = progress.outline().await?;
-    }
-    let mut seen = None;
-    if standing(outline.as_ref(), place) == Standing::Untouched {
-        refuse_second_move(subject)?;
-        outline = match survey::survey(reach, request, subject, progress).await? {
-            Some(surveyed) => {
-                seen = surveyed.seen;
-                progress.outline().await?
-            }
-            None => None,
+impl Run<'_> {
+    async fn take_up(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
+        let stage = Stage::of(progress.outline().await?);
+        let outline = match &stage {
+            Stage::Untouched => return self.begin(progress).await,
+            Stage::Open(open) | Stage::HalfUndone(open) => open.outline(),
+            Stage::Replaced(forward) => forward.outline(),
+            Stage::Committed(committed) => committed.outline(),
         };
-    }
-    let Some(outline) = outline else {
-        return done(reach, &request.to, 0, 0);
-    };
-    let to = &outline.main.to;
-    if !is_committed(&outline, place) {
-        let conflict = request.on_conflict;
-        copies::copy_all(reach, conflict, seen, &outline, progress)
-            .await
-            .map_err(|stopped| awaited(reach, subject, stopped))?;
-        copies::verify(reach, &outline, progress).await?;
-        progress.commit(to).await?;
-    }
-    clear::clear(reach, &outline, progress).await?;
-    done(reach, to, outline.objects, outline.bytes)
-}
-
-/// Waits for a part of the recording that was seen and is not there now: OBS may answer
-/// from a copy of its own that is behind.
-fn awaited(reach: &Reach, subject: &Subject, stopped: Stopped) -> Stopped {
-    let place = subject.place.as_ref();
-    let bucket = place.and_then(|place| reach.buckets.get(&place.bucket));
-    match (stopped, bucket) {
-        (Stopped::Failed { failure, .. }, Some(bucket)) => {
-            subject.waits(&bucket.config, *failure).into()
+        late::begin(self.reach, outline, progress).await?;
+        match stage {
+            Stage::Untouched => self.begin(progress).await,
+            Stage::HalfUndone(open) => {
+                // What is undone would be missing at the target.
+                give_up::give_up(self.reach, &open, self.late, progress).await?;
+                self.begin(progress).await
+            }
+            Stage::Open(open) => self.go_on(open, None, progress).await,
+            Stage::Replaced(forward) => {
+                let committed = self.commit(forward, None, progress).await?;
+                self.clear(committed, progress).await
+            }
+            Stage::Committed(committed) => {
+                self.verify(&committed, progress).await?;
+                self.clear(committed, progress).await
+            }
         }
-        (stopped, _) => stopped,
+    }
+
+    /// Makes a manifest and carries it out.
+    async fn begin(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
+        refuse_second_move(self.subject)?;
+        let surveyed = survey::survey(self.reach, self.request, self.subject, progress).await?;
+        let Some(surveyed) = surveyed else {
+            return done(self.reach, &self.request.to, 0, 0);
+        };
+        match Stage::of(progress.outline().await?) {
+            Stage::Open(open) => self.go_on(open, surveyed.seen, progress).await,
+            stage => {
+                let reason = format!("a manifest was stored and is not in force: {stage:?}");
+                Err(Failure::new(FailureKind::Storage, reason).into())
+            }
+        }
+    }
+
+    /// Carries a manifest out that may still be given up.
+    async fn go_on(
+        &self,
+        open: Open,
+        seen: Option<Belongings>,
+        progress: &mut dyn Progress,
+    ) -> Result<Done, Stopped> {
+        match self.copy(open, seen, progress).await {
+            Ok(committed) => self.clear(committed, progress).await,
+            Err(Halted::Stopped(stopped)) => Err(stopped),
+            Err(Halted::Outdated(open, failure)) => {
+                give_up::give_up(self.reach, &open, self.late, progress).await?;
+                let taken = failure.kind == FailureKind::Conflict;
+                if taken && self.request.on_conflict == OnConflict::KeepBoth {
+                    // It finds another name, and nobody else can have taken that.
+                    return Box::pin(self.begin(progress)).await;
+                }
+                Err((*failure).into())
+            }
+        }
+    }
+
+    /// Makes the copies and commits.
+    async fn copy(
+        &self,
+        open: Open,
+        seen: Option<Belongings>,
+        progress: &mut dyn Progress,
+    ) -> Result<Committed, Halted> {
+        let outline = open.outline();
+        let mut copying = self.copying(outline, progress);
+        let copied = copies::copy_all(&mut copying, seen, outline).await;
+        match copied.map_err(|stopped| self.awaited(stopped)) {
+            Ok(()) => {}
+            Err(Stopped::Failed { failure, .. }) if self.is_outdated(&failure) => {
+                return Err(Halted::Outdated(open, failure));
+            }
+            Err(stopped) => return Err(stopped.into()),
+        }
+        copies::verify(self.reach, outline, progress).await?;
+        Ok(self.store_commit(open.forward(), progress).await?)
+    }
+
+    /// Makes the copies that are left, and commits. There is no way back.
+    async fn commit(
+        &self,
+        forward: Forward,
+        seen: Option<Belongings>,
+        progress: &mut dyn Progress,
+    ) -> Result<Committed, Stopped> {
+        let outline = forward.outline();
+        let mut copying = self.copying(outline, progress);
+        copies::copy_all(&mut copying, seen, outline).await?;
+        copies::verify(self.reach, outline, progress).await?;
+        self.store_commit(forward, progress).await
+    }
+
+    async fn store_commit(
+        &self,
+        forward: Forward,
+        progress: &mut dyn Progress,
+    ) -> Result<Committed, Stopped> {
+        let to = &forward.outline().main.to;
+        late::wait(to, progress).await?;
+        progress.commit(to).await?;
+        Ok(forward.commit())
+    }
+
+    async fn verify(
+        &self,
+        committed: &Committed,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
+        let mut copying = self.copying(committed.outline(), progress);
+        clear::verify(&mut copying, committed).await
+    }
+
+    async fn clear(
+        &self,
+        committed: Committed,
+        progress: &mut dyn Progress,
+    ) -> Result<Done, Stopped> {
+        let outline = committed.outline();
+        clear::clear(&mut self.copying(outline, progress), &committed).await?;
+        done(self.reach, &outline.main.to, outline.objects, outline.bytes)
+    }
+
+    fn copying<'a>(&'a self, outline: &'a Outline, progress: &'a mut dyn Progress) -> Copying<'a> {
+        Copying {
+            reach: self.reach,
+            on_conflict: self.request.on_conflict,
+            is_set: outline.is_set(),
+            mark: &outline.mark,
+            late: self.late,
+            progress: Mutex::new(progress),
+        }
+    }
+
+    fn is_outdated(&self, failure: &Failure) -> bool {
+        let another = self.request.on_conflict == OnConflict::KeepBoth;
+        match failure.kind {
+            FailureKind::SourceChanged => true,
+            FailureKind::Conflict => another,
+            _ => false,
+        }
+    }
+
+    /// Waits for a part of the recording that was seen and is not there now: OBS may answer
+    /// from a copy of its own that is behind.
+    fn awaited(&self, stopped: Stopped) -> Stopped {
+        let place = self.subject.place.as_ref();
+        let bucket = place.and_then(|place| self.reach.buckets.get(&place.bucket));
+        match (stopped, bucket) {
+            (Stopped::Failed { failure, .. }, Some(bucket)) => {
+                self.subject.waits(&bucket.config, *failure).into()
+            }
+            (stopped, _) => stopped,
+        }
     }
 }
 
@@ -193,58 +296,6 @@ fn refuse_second_move(subject: &Subject) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether the true rename of a parallel file system has carried the object away, which
-/// is not stored yet: then the recording is at its target, and this is stored.
-async fn was_renamed(
-    reach: &Reach,
-    outline: &Outline,
-    progress: &mut dyn Progress,
-) -> Result<bool, Stopped> {
-    let mut one = outline.main.clone();
-    if outline.is_set() || !copy::is_renamed(reach, &one).await? {
-        return Ok(false);
-    }
-    let store = &reach.bucket(&one.to)?.store;
-    if store.head(&one.from.key).await?.is_some() {
-        return Ok(false);
-    }
-    let Some(there) = store.head(&one.to.key).await? else {
-        return Ok(false);
-    };
-    if !copy::is_ours(reach, &one, &there, None).await? {
-        return Ok(false);
-    }
-    one.phase = MovePhase::Copied;
-    one.target_etag = Some(there.etag);
-    progress.moved(std::slice::from_ref(&one)).await?;
-    progress.commit(&one.to).await?;
-    Ok(true)
-}
-
-/// Whether the copy of the named object replaced what stood at its target although its
-/// move does not say so, as the answer was lost. Then it does from here on.
-async fn has_replaced(
-    reach: &Reach,
-    outline: &Outline,
-    progress: &mut dyn Progress,
-) -> Result<bool, Stopped> {
-    let mut main = outline.main.clone();
-    if main.target != Target::Replace {
-        return Ok(false);
-    }
-    let Some(there) = reach.bucket(&main.to)?.store.head(&main.to.key).await? else {
-        return Ok(false);
-    };
-    let text = copy::rewritten(reach, &main, outline, progress).await?;
-    if !copy::is_ours(reach, &main, &there, text.as_ref()).await? {
-        return Ok(false);
-    }
-    main.phase = MovePhase::Copied;
-    main.target_etag = Some(there.etag);
-    progress.moved(std::slice::from_ref(&main)).await?;
-    Ok(true)
 }
 
 fn done(reach: &Reach, to: &Place, objects: u32, bytes: u64) -> Result<Done, Stopped> {

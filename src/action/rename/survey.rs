@@ -12,9 +12,10 @@ use super::trail;
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Target;
+use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
-use crate::object::{Belongings, Layout};
+use crate::object::{Belongings, Layout, ObjectMeta};
 
 /// What a survey found beside the manifest.
 #[derive(Debug)]
@@ -57,17 +58,42 @@ pub(super) async fn survey(
         on_conflict: request.on_conflict,
     };
     let surveyed = match survey.run(progress).await {
-        Err(Stopped::Failed { failure, .. })
-            if failure.kind == FailureKind::Conflict
-                && request.on_conflict == OnConflict::KeepBoth =>
-        {
+        Err(stopped) if request.on_conflict == OnConflict::KeepBoth && is_occupied(&stopped) => {
             let to = &route.beside(&request.suffix);
             let route = Route { from, to };
             Survey { route, ..survey }.run(progress).await
         }
         surveyed => surveyed,
     };
-    surveyed.map(Some)
+    surveyed.map(Some).map_err(refuse_circle)
+}
+
+/// Whether something stands at the target, or another task moves something there.
+fn is_occupied(stopped: &Stopped) -> bool {
+    match stopped {
+        Stopped::Failed { failure, .. } => failure.kind == FailureKind::Conflict,
+        Stopped::KeyTaken(_) => true,
+        _ => false,
+    }
+}
+
+/// Two tasks that wait for each other would wait for ever.
+fn refuse_circle(stopped: Stopped) -> Stopped {
+    match stopped {
+        Stopped::KeyTaken(taken) => match *taken {
+            Taken {
+                key,
+                by: TakenBy::Circle(id),
+            } => {
+                let reason = format!(
+                    "{key} holds a recording that {id} is about to move, and {id} waits for this task"
+                );
+                Failure::new(FailureKind::Conflict, reason).into()
+            }
+            taken => Stopped::KeyTaken(Box::new(taken)),
+        },
+        stopped => stopped,
+    }
 }
 
 struct Survey<'a> {
@@ -179,7 +205,7 @@ impl Survey<'_> {
             self.reach.bucket(&to)?;
             targets.push(to);
         }
-        let there = find(self.reach, &targets).await?;
+        let there = self.occupied(&targets, progress).await?;
         let fetched = draft.fetches || members.iter().any(|member| member.at != member.named);
         let asks = |(member, to): &(&Member, &Place)| {
             there.contains_key(*to) || (fetched && member.named == *self.route.from)
@@ -205,6 +231,25 @@ impl Survey<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What stands at the targets for longer than the moves of other tasks: what one of them
+    /// has put there may yet be taken back.
+    async fn occupied(
+        &self,
+        targets: &[Place],
+        progress: &mut dyn Progress,
+    ) -> Result<BTreeMap<Place, ObjectMeta>, Stopped> {
+        let there = find(self.reach, targets).await?;
+        if there.is_empty() {
+            return Ok(there);
+        }
+        let occupied: Vec<Place> = there.into_keys().collect();
+        match progress.taken(occupied.clone()).await? {
+            Some(taken) => Err(Stopped::KeyTaken(Box::new(taken))),
+            // Looked at once more: a move may have been undone between the two questions.
+            None => Ok(find(self.reach, &occupied).await?),
+        }
     }
 
     /// Waits for what the recorder has announced and not written yet.

@@ -135,6 +135,7 @@ impl Probe<'_> {
             to: &copied,
             etag: &object.etag,
             size: object.size,
+            mark: None,
         };
         checks.push(Check::of(
             "copy",

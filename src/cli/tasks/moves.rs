@@ -46,7 +46,7 @@ fn line(text: &mut String, one: &Move) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::moves::Target;
+    use crate::model::moves::{Source, Target};
     use crate::model::recording::Place;
 
     fn moves(count: u32, copied: u32) -> Vec<Move> {
@@ -63,6 +63,8 @@ mod tests {
             target: Target::Absent,
             target_etag: None,
             upload: None,
+            is_marked: false,
+            source: Source::Goes,
             phase: if number < copied {
                 MovePhase::Copied
             } else {

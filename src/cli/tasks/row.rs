@@ -23,6 +23,9 @@ pub(in crate::cli) struct TaskLine<'a> {
     tries: u32,
     due: Option<Timestamp>,
     failure: Option<FailureLine<'a>>,
+    /// What it has left behind in buckets, and where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaves: Option<&'a str>,
 }
 
 /// A failure in a document.
@@ -45,6 +48,7 @@ impl<'a> TaskLine<'a> {
             tries: row.tries,
             due: row.due,
             failure: row.failure.as_ref().map(FailureLine::of),
+            leaves: row.leaves.as_deref(),
         }
     }
 }
@@ -82,7 +86,9 @@ pub(in crate::cli) fn rows_text(rows: &[TaskRow], width: Option<usize>) -> Strin
 /// What keeps a task waiting says more than what failed before.
 fn why(row: &TaskRow) -> String {
     let failure = row.failure.as_ref().map(ToString::to_string);
-    row.note.clone().or(failure).unwrap_or_default()
+    let text = row.note.clone().or(failure);
+    let texts: Vec<String> = text.into_iter().chain(row.leaves.clone()).collect();
+    texts.join("; ")
 }
 
 #[cfg(test)]
@@ -106,6 +112,7 @@ mod tests {
             due: Some(Timestamp::from_millis(0)),
             failure: None,
             note: None,
+            leaves: None,
         }
     }
 

@@ -211,6 +211,7 @@ impl Story<'_> {
             ("lane", Some(self.lane.to_owned())),
             ("due", row.due.map(|due| due.to_string())),
             ("waits", row.note.clone()),
+            ("leaves", row.leaves.clone()),
             ("why", row.failure.as_ref().map(ToString::to_string)),
             ("recording", self.place.as_ref().map(ToString::to_string)),
             ("moved from", moved.map(ToString::to_string)),

@@ -122,9 +122,10 @@ impl ObjectStore for FolderStore {
             .await
     }
 
-    async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<(), Failure> {
+    async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
         let to = to.to_owned();
-        self.blocking(move |folder| folder.abandon(&to)).await
+        self.blocking(move |folder| folder.abandon(&to).map(|()| None))
+            .await
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {

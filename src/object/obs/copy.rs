@@ -6,13 +6,14 @@
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0082.html>
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::acl::canned;
 use super::client::Call;
 use super::error::Error;
-use super::head::{Head, header_value, keeping_headers};
+use super::head::{Head, attribute_headers, header_value, is_encrypted, keeping_headers};
 use super::upload::Note;
 use super::{ObsStore, document, encode};
 use crate::model::failure::FailureKind;
@@ -21,6 +22,8 @@ use crate::object::{
 };
 
 const TAGGING_DIRECTIVE: &str = "x-obs-tagging-directive";
+const METADATA_DIRECTIVE: &str = "x-obs-metadata-directive";
+const DIRECTIVE_REPLACE: HeaderValue = HeaderValue::from_static("REPLACE");
 const DIRECTIVE_COPY: HeaderValue = HeaderValue::from_static("COPY");
 
 impl From<Error> for CopyStopped {
@@ -39,30 +42,50 @@ impl ObsStore {
         log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
         let by_parts = copy.size > self.copy_part_above;
-        let keeping = match known {
-            Some(known) if !by_parts => keeping_headers(&known.attributes)?,
-            _ => self.unchanged_source(copy).await?.headers(by_parts),
+        let attributes = match known {
+            Some(known) if !by_parts => Cow::Borrowed(&known.attributes),
+            _ => Cow::Owned(self.unchanged_source(copy).await?.meta.attributes),
         };
+        let mark = copy
+            .mark
+            .filter(|_| !by_parts && self.needs_mark(copy, &attributes));
         let rights = self
             .rights_for(copy, known.map(|known| &known.rights))
             .await?;
         let mut headers = canned(&rights);
-        headers.extend(keeping);
         let etag = if by_parts {
+            headers.extend(attribute_headers(&attributes)?);
             self.copy_by_parts(copy, headers, log).await?
+        } else if let Some(mark) = mark {
+            headers.extend(attribute_headers(&attributes.marked(mark))?);
+            self.copy_whole(copy, headers, DIRECTIVE_REPLACE).await?
         } else {
-            self.copy_whole(copy, headers).await?
+            headers.extend(keeping_headers(&attributes)?);
+            self.copy_whole(copy, headers, DIRECTIVE_COPY).await?
         };
+        if !by_parts && is_comparable(copy, &attributes) {
+            let keeps = *etag == *copy.etag;
+            self.keeps_etags.store(keeps, Ordering::Relaxed);
+        }
         self.complete_rights(copy.to, &rights).await?;
         match known {
             Some(_) => Ok(ObjectMeta {
                 key: copy.to.to_owned(),
                 size: copy.size,
                 etag,
-                attributes: Attributes::default(),
+                attributes: mark.map_or_else(Attributes::default, |mark| {
+                    Attributes::default().marked(mark)
+                }),
             }),
             None => Ok(self.verified(copy, &etag).await?),
         }
+    }
+
+    /// Whether only a mark can tell the copy from another object after a lost answer: its ETag
+    /// will not be the source's, or nobody knows yet whether it will, as the bucket may encrypt
+    /// what is written to it.
+    fn needs_mark(&self, copy: Copy<'_>, attributes: &Attributes) -> bool {
+        !is_comparable(copy, attributes) || !self.keeps_etags.load(Ordering::Relaxed)
     }
 
     /// What an earlier try of this copy left: the copy, or nothing any more.
@@ -83,7 +106,7 @@ impl ObsStore {
             }
             None => {
                 let found = self.look(&self.bucket, copy.to).await?;
-                found.filter(|head| head.meta.etag == copy.etag)
+                found.filter(|head| head.meta.etag == copy.etag || head.meta.is_marked(copy.mark))
             }
         };
         let Some(found) = found.filter(|head| head.meta.size == copy.size) else {
@@ -122,7 +145,13 @@ impl ObsStore {
     }
 
     /// The single request; answers the copy's ETag.
-    async fn copy_whole(&self, copy: Copy<'_>, mut headers: HeaderMap) -> Result<String, Error> {
+    async fn copy_whole(
+        &self,
+        copy: Copy<'_>,
+        mut headers: HeaderMap,
+        metadata: HeaderValue,
+    ) -> Result<String, Error> {
+        headers.insert(METADATA_DIRECTIVE, metadata);
         headers.insert(TAGGING_DIRECTIVE, DIRECTIVE_COPY);
         self.drop_what_files_lack(&mut headers).await?;
         let refused = match self.ask_copy(copy, &headers).await {
@@ -141,7 +170,6 @@ impl ObsStore {
     async fn ask_copy(&self, copy: Copy<'_>, headers: &HeaderMap) -> Result<String, Error> {
         let call = Call::object("copy to", Method::PUT, &self.bucket, copy.to)
             .headers(&source_headers(copy)?)
-            .header("x-obs-metadata-directive", DIRECTIVE_COPY)
             .headers(headers)
             .once()
             .patient();
@@ -163,6 +191,12 @@ impl ObsStore {
             Some(head) => Ok(head.meta),
         }
     }
+}
+
+/// Whether a copy's ETag tells that it has the source's content: both are digests of it,
+/// unless the source was written by parts or is encrypted.
+fn is_comparable(copy: Copy<'_>, attributes: &Attributes) -> bool {
+    !copy.etag.contains('-') && !is_encrypted(attributes)
 }
 
 /// Names the source, and that it must be the one that was looked at.

@@ -40,10 +40,6 @@ pub(super) struct Head {
     pub(super) meta: ObjectMeta,
     /// The multipart upload that it came out of.
     pub(super) upload_id: Option<String>,
-    /// Its headers to write it again elsewhere by: description and custom metadata.
-    description: HeaderMap,
-    /// Storage class and encryption, which no copy takes over by itself.
-    keeping: HeaderMap,
 }
 
 impl ObsStore {
@@ -61,22 +57,8 @@ impl ObsStore {
 }
 
 impl Head {
-    /// The headers that a copy by parts, which takes over nothing, or a whole one is made
-    /// with.
-    pub(super) fn headers(self, by_parts: bool) -> HeaderMap {
-        let mut headers = self.keeping;
-        if by_parts {
-            headers.extend(self.description);
-        }
-        headers
-    }
-
     fn read(key: &str, headers: &HeaderMap) -> Option<Self> {
         let storage_class = text(headers, STORAGE_CLASS).unwrap_or_else(|| STANDARD.to_owned());
-        let mut keeping = pick(headers, |name| ENCRYPTION.contains(&name));
-        if let Ok(class) = HeaderValue::from_str(&storage_class) {
-            keeping.insert(STORAGE_CLASS, class);
-        }
         Some(Self {
             meta: ObjectMeta {
                 key: key.to_owned(),
@@ -90,10 +72,6 @@ impl Head {
                 },
             },
             upload_id: text(headers, "x-obs-uploadid"),
-            description: pick(headers, |name| {
-                name.starts_with(METADATA_PREFIX) || DESCRIPTION.iter().any(|known| known == name)
-            }),
-            keeping,
         })
     }
 }
@@ -112,6 +90,13 @@ pub(super) fn attribute_headers(attributes: &Attributes) -> Result<HeaderMap, Er
         }
     }
     Ok(headers)
+}
+
+/// Whether the object is encrypted: then its ETag is no digest of its content.
+pub(super) fn is_encrypted(attributes: &Attributes) -> bool {
+    ENCRYPTION
+        .iter()
+        .any(|name| attributes.headers.contains_key(*name))
 }
 
 /// The headers that give a copy what no copy takes over by itself.
@@ -170,14 +155,6 @@ fn others(headers: &HeaderMap) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn pick(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> HeaderMap {
-    headers
-        .iter()
-        .filter(|(name, _)| wanted(name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -207,7 +184,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!((head.meta.size, head.meta.etag.as_str()), (7, "e1"));
-        assert_eq!(head.keeping[STORAGE_CLASS], "STANDARD");
+        let class = head.meta.attributes.storage_class.as_deref();
+        assert_eq!(class, Some("STANDARD"));
         assert_eq!(head.upload_id, None);
     }
 
@@ -234,11 +212,16 @@ mod tests {
             names.sort();
             names
         };
+        let attributes = &head.meta.attributes;
+        let all = attribute_headers(attributes).unwrap();
+        let expected = ["cache-control", "content-type", "x-obs-meta-room"];
         assert_eq!(
-            names(&head.description),
-            ["cache-control", "content-type", "x-obs-meta-room"]
+            names(&all),
+            [&expected[..], &[ENCRYPTION[0], STORAGE_CLASS]].concat()
         );
-        assert_eq!(names(&head.keeping), [ENCRYPTION[0], STORAGE_CLASS]);
+        let keeping = keeping_headers(attributes).unwrap();
+        assert_eq!(names(&keeping), [ENCRYPTION[0], STORAGE_CLASS]);
+        assert!(is_encrypted(attributes));
         assert_eq!(head.meta.attributes.metadata["room"], "r");
         assert_eq!(head.upload_id.as_deref(), Some("u"));
     }

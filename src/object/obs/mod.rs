@@ -21,6 +21,7 @@ mod upload;
 mod xml;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,6 +51,10 @@ pub struct ObsStore {
     part_size: u64,
     /// Asked for once: a bucket is created as one or the other for good.
     layout: OnceCell<Layout>,
+    /// Whether the last copy had its source's ETag: the bucket encrypts nothing by itself.
+    keeps_etags: AtomicBool,
+    /// How long a request may have its effect after its answer was lost.
+    lifetime: Duration,
 }
 
 impl ObsStore {
@@ -68,6 +73,8 @@ impl ObsStore {
             copy_part_above: obs.copy_part_above,
             part_size: obs.part_size,
             layout: OnceCell::new(),
+            keeps_etags: AtomicBool::new(false),
+            lifetime: obs.timeouts.lifetime,
         })
     }
 }
@@ -149,11 +156,16 @@ impl ObjectStore for ObsStore {
         Ok(self.earlier_copy(copy, rights, note.as_ref()).await?)
     }
 
-    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<(), Failure> {
-        match note {
-            Some(note) => Ok(self.end_noted(to, &Note::parse(note)?).await?),
-            None => Ok(()),
-        }
+    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
+        let Some(note) = note else {
+            return Ok(None);
+        };
+        let completed = self.end_noted(to, &Note::parse(note)?).await?;
+        Ok(completed.map(|head| head.meta))
+    }
+
+    fn lingers(&self) -> Duration {
+        self.lifetime
     }
 
     async fn layout(&self) -> Result<Layout, Failure> {

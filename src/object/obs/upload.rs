@@ -90,21 +90,18 @@ impl ObsStore {
         self.came_out_of(key, id).await
     }
 
-    /// Ends whatever a note says may be open.
-    pub(super) async fn end_noted(&self, key: &str, note: &Note) -> Result<(), Error> {
-        match note {
-            Note::Open { id } => {
-                self.end_upload(key, id).await?;
-            }
-            Note::Opening { before } => {
-                for id in self.open_uploads(key).await? {
-                    if !before.contains(&id) {
-                        self.end_upload(key, &id).await?;
-                    }
-                }
+    /// Ends whatever a note says may be open; the object that came out of it all the same.
+    pub(super) async fn end_noted(&self, key: &str, note: &Note) -> Result<Option<Head>, Error> {
+        let before = match note {
+            Note::Open { id } => return self.end_upload(key, id).await,
+            Note::Opening { before } => before,
+        };
+        for id in self.open_uploads(key).await? {
+            if !before.contains(&id) {
+                self.end_upload(key, &id).await?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

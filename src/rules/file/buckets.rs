@@ -61,6 +61,8 @@ pub(crate) struct RawObs {
     part_size: Option<At<Size>>,
     /// How long after the event a missing source is waited for; 15m by default.
     source_grace: Option<Span>,
+    /// How long a request whose answer was lost may still have its effect; 15m by default.
+    request_lifetime: Option<Span>,
     /// What the site accepts as object tags.
     tag_limits: Option<RawTagLimits>,
 }
@@ -179,7 +181,7 @@ impl Loading<'_> {
                 addressing: addressing?,
                 copy_part_above: above,
                 part_size: part,
-                timeouts: Timeouts::default(),
+                timeouts: timeouts(raw.request_lifetime),
                 endpoint: raw.endpoint.value.0,
             }),
             only_under: prefixes(raw.only_under),
@@ -286,6 +288,14 @@ impl Loading<'_> {
         }
         let bytes = |size: Option<At<Size>>, default| size.map_or(default, |size| size.value.0);
         (bytes(above, COPY_PART_ABOVE), bytes(part, PART_SIZE))
+    }
+}
+
+fn timeouts(lifetime: Option<Span>) -> Timeouts {
+    let default = Timeouts::default();
+    Timeouts {
+        lifetime: lifetime.map_or(default.lifetime, |Span(lifetime)| lifetime),
+        ..default
     }
 }
 

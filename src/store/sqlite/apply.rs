@@ -1,10 +1,12 @@
 //! Ends a claim: one statement for each transition, fenced by the attempt.
 
+use std::time::Duration;
+
 use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
 use super::order::{self, Order};
 use super::row::{TaskRow, json, outputs_text, recording, task_columns};
-use super::{blocked, notice, turn};
+use super::{blocked, journal, notice, turn};
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
 use crate::model::plan::Turn;
@@ -43,6 +45,8 @@ struct Again<'a> {
     refund: i64,
     why: Option<&'a Failure>,
     note: Option<&'a str>,
+    /// What it dies of once nothing is left behind.
+    given_up: Option<&'a Failure>,
 }
 
 pub(super) fn apply(
@@ -55,6 +59,22 @@ pub(super) fn apply(
     let Some(held) = held(txn, seq, attempt)? else {
         return Ok(Written::Lost);
     };
+    let written = end(txn, &held, attempt, settlement, now)?;
+    // Only tasks that touch recordings hold keys, and are waited for.
+    if held.turn.is_some() {
+        journal::release_keys(txn, seq, &settlement.transition)?;
+    }
+    Ok(written)
+}
+
+fn end(
+    txn: &mut Txn<'_>,
+    held: &Held,
+    attempt: Attempt,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> rusqlite::Result<Written> {
+    let seq = held.seq;
     if let Some(record) = &settlement.attempt {
         log(txn, seq, attempt, record)?;
     }
@@ -64,26 +84,27 @@ pub(super) fn apply(
         refund: 1,
         why: None,
         note: None,
+        given_up: None,
     };
     match &settlement.transition {
-        Transition::Advance => return advance(txn, &held, settlement, now),
-        Transition::Finish => settle(txn, &held, settlement, DONE, None, now)?,
+        Transition::Advance => return advance(txn, held, settlement, now),
+        Transition::Finish => settle(txn, held, settlement, DONE, None, now)?,
         Transition::Bury { why } => {
-            settle(txn, &held, settlement, DEAD, Some(why), now)?;
+            settle(txn, held, settlement, DEAD, Some(why), now)?;
             if let Some(notice) = &settlement.next {
                 notice::tell(txn, seq, &notice.lane, why, now)?;
             }
         }
-        Transition::Cancel => settle(txn, &held, settlement, CANCELLED, None, now)?,
+        Transition::Cancel => settle(txn, held, settlement, CANCELLED, None, now)?,
         Transition::RetryAfter { wait, why } => {
             let again = Again {
-                wait: i64::try_from(wait.as_millis()).unwrap_or(i64::MAX),
+                wait: millis(*wait),
                 refund: 0,
                 why: Some(why),
                 ..handed_back
             };
-            ready(txn, &held, settlement, &again)?;
-            give_up_turn(txn, &held, false, now)?;
+            ready(txn, held, settlement, &again)?;
+            give_up_turn(txn, held, false, now)?;
         }
         Transition::Wait { why } => {
             let again = Again {
@@ -91,15 +112,28 @@ pub(super) fn apply(
                 note: Some(why),
                 ..handed_back
             };
-            ready(txn, &held, settlement, &again)?;
-            give_up_turn(txn, &held, false, now)?;
+            ready(txn, held, settlement, &again)?;
+            give_up_turn(txn, held, false, now)?;
+        }
+        Transition::Undo { wait, given_up } => {
+            let again = Again {
+                wait: millis(*wait),
+                given_up: given_up.as_ref(),
+                ..handed_back
+            };
+            ready(txn, held, settlement, &again)?;
+            give_up_turn(txn, held, false, now)?;
         }
         Transition::HandBack => {
-            ready(txn, &held, settlement, &handed_back)?;
-            give_up_turn(txn, &held, true, now)?;
+            ready(txn, held, settlement, &handed_back)?;
+            give_up_turn(txn, held, true, now)?;
         }
     }
     Ok(Written::Settled)
+}
+
+fn millis(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether this claim is still the newest.
@@ -139,7 +173,8 @@ fn ready(
     txn.conn
         .prepare_cached(
             "UPDATE tasks SET state = 0, due = ?2, wait = ?3, tries = max(tries - ?4, 0), \
-             failure = coalesce(?5, failure), note = ?6, outputs = ?7 WHERE seq = ?1",
+             failure = coalesce(?5, failure), note = ?6, outputs = ?7, given_up = coalesce(?8, given_up), \
+             leaves = coalesce(?9, leaves) WHERE seq = ?1",
         )?
         .execute((
             held.seq,
@@ -149,6 +184,8 @@ fn ready(
             again.why.map(json),
             again.note,
             outputs_text(&settlement.outputs),
+            again.given_up.map(json),
+            &settlement.leaves,
         ))?;
     txn.leaves(RUNNING);
     txn.enters(READY);
@@ -180,7 +217,8 @@ fn settle(
 ) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = ?2, at = ?3, failure = ?4, outputs = ?5 WHERE seq = ?1",
+            "UPDATE tasks SET state = ?2, at = ?3, failure = ?4, outputs = ?5, given_up = NULL, leaves = ?6 \
+             WHERE seq = ?1",
         )?
         .execute((
             held.seq,
@@ -188,6 +226,7 @@ fn settle(
             now.millis(),
             why.map(json),
             outputs_text(&settlement.outputs),
+            &settlement.leaves,
         ))?;
     if let Some(recording) = held.turn {
         turn::pass_on(txn, held.seq, recording, false, now)?;
@@ -254,7 +293,7 @@ fn go_to(
     txn.conn
         .prepare_cached(
             "UPDATE tasks SET step = ?2, lane = ?3, needs_turn = ?4, tries = 0, state = 0, due = ?5, wait = 0, \
-             failure = NULL, outputs = ?6 WHERE seq = ?1",
+             failure = NULL, outputs = ?6, given_up = NULL, leaves = ?7 WHERE seq = ?1",
         )?
         .execute((
             seq,
@@ -263,6 +302,7 @@ fn go_to(
             next.turn == Turn::Needed,
             now.millis(),
             outputs_text(&settlement.outputs),
+            &settlement.leaves,
         ))?;
     Ok(())
 }

@@ -76,6 +76,7 @@ fn take(txn: &mut Txn<'_>, mut row: TaskRow, now: Timestamp) -> rusqlite::Result
 /// The claim of a task whose row says that it runs.
 pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Claim>> {
     let (key, attempt, cancel, event_seq) = (row.seq, row.attempt, row.cancel, row.event_seq());
+    let given_up = row.given_up.clone();
     // Bodies of unsettled tasks are never pruned, so the event is there.
     let Some(event) = row::event(txn, event_seq)? else {
         return Ok(None);
@@ -91,5 +92,6 @@ pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Cl
         event,
         located,
         cancel,
+        given_up,
     }))
 }

@@ -11,7 +11,7 @@ use super::core::{CANCELLED, Core, DEAD, DONE, READY, RUNNING, Txn};
 use super::error::{self, OpenError};
 use super::order::{self, Order};
 use super::row::{self, TASK_BITS, recording};
-use super::{blocked, file, intervene, lineage, read, record, schema, turn};
+use super::{blocked, file, intervene, journal, lineage, read, record, schema, turn};
 use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By, Intervention};
@@ -242,7 +242,7 @@ pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusql
     txn.conn
         .prepare_cached(
             "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, wait = 0, cancel = 0, at = NULL, failure = NULL, \
-             note = NULL WHERE seq = ?1",
+             note = NULL, given_up = NULL WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
     if let Some(Order { key, .. }) = &found.order
@@ -321,9 +321,13 @@ fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Re
 fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = 4, at = ?2, blocked_by = NULL, failure = NULL, note = NULL WHERE seq = ?1",
+            "UPDATE tasks SET state = 4, at = ?2, blocked_by = NULL, held_by = NULL, failure = NULL, note = NULL \
+             WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
+    if found.turn.is_some() {
+        journal::drop_drafts(txn, found.seq)?;
+    }
     if let Some(recording) = found.turn {
         give_up(txn, found.seq, recording, now)?;
     }

@@ -10,38 +10,123 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::apply::is_held;
 use super::core::Txn;
-use super::row::{DRAFTED, TASK_BITS, move_columns, phase_number, read_move, target_number};
+use super::row::{
+    DRAFTED, MOVE_COLUMNS, TASK_BITS, move_columns, phase_number, read_move, source_number,
+    target_number,
+};
+use super::{keys, turn};
+use crate::model::id::TaskId;
+use crate::model::moves::keys::Taken;
 use crate::model::moves::{Move, Outline};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
+use crate::model::time::Timestamp;
+use crate::model::transition::Transition;
 use crate::store::JournalEntry;
 
-/// Writes the entry; whether the claim was still the newest.
+/// What became of an entry.
+pub(super) enum Entered {
+    Written,
+    /// The claim is not the newest any more: nothing was written.
+    Lost,
+    /// A key of the page is taken. The step's drafts are gone, and it holds no key.
+    Taken(Taken),
+}
+
+/// The claim that writes.
+pub(super) struct By<'a> {
+    pub(super) seq: i64,
+    pub(super) attempt: Attempt,
+    pub(super) task: &'a Task,
+}
+
 pub(super) fn write(
     txn: &Txn<'_>,
-    seq: i64,
-    attempt: Attempt,
-    task: &Task,
+    by: &By<'_>,
     entry: &JournalEntry,
-) -> rusqlite::Result<bool> {
+    now: Timestamp,
+) -> rusqlite::Result<Entered> {
+    let &By { seq, attempt, task } = by;
     let (true, Some(recording)) = (is_held(txn, seq, attempt)?, task.recording) else {
-        return Ok(false);
+        return Ok(Entered::Lost);
     };
     match entry {
         JournalEntry::Draft(page) => {
             replace(txn, seq, task.step, page)?;
+            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, now)? {
+                drop_drafts(txn, seq)?;
+                return Ok(Entered::Taken(taken));
+            }
             let drafted = |_: &Move| DRAFTED;
             put(txn, seq, task.step, recording, page, drafted)?;
         }
         JournalEntry::Manifest(page) => {
             replace(txn, seq, task.step, page)?;
-            put_in_force(txn, seq, task.step)?;
+            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, now)? {
+                drop_drafts(txn, seq)?;
+                return Ok(Entered::Taken(taken));
+            }
+            put_in_force(txn, seq, task.step, attempt)?;
             put(txn, seq, task.step, recording, page, phase)?;
         }
         JournalEntry::Progress(moves) => put(txn, seq, task.step, recording, moves, phase)?,
         JournalEntry::Commit(place) => commit(txn, seq, task, recording, place)?,
+        JournalEntry::Begun { late_until } => begin(txn, seq, task.step, *late_until)?,
+        JournalEntry::Ended { late, until } => {
+            under_way(txn, seq, task.step, false)?;
+            keys::some_late(txn.conn, seq, late, *until)?;
+        }
     }
-    Ok(true)
+    Ok(Entered::Written)
+}
+
+/// A run begins. Where the one before has not ended, its requests may still arrive.
+fn begin(txn: &Txn<'_>, seq: i64, step: StepNo, late_until: Timestamp) -> rusqlite::Result<()> {
+    let was_under_way = txn
+        .conn
+        .prepare_cached("SELECT 1 FROM manifests WHERE task = ?1 AND step = ?2 AND under_way = 1")?
+        .exists((seq, step))?;
+    if was_under_way {
+        keys::all_late(txn.conn, seq, late_until)?;
+    }
+    under_way(txn, seq, step, true)
+}
+
+fn under_way(txn: &Txn<'_>, seq: i64, step: StepNo, is: bool) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached("UPDATE manifests SET under_way = ?3 WHERE task = ?1 AND step = ?2")?
+        .execute((seq, step, is))?;
+    Ok(())
+}
+
+/// Forgets a manifest in the making, and the keys that it held.
+pub(super) fn drop_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached("DELETE FROM moves WHERE task = ?1 AND phase = 4")?
+        .execute([seq])?;
+    keys::release(txn.conn, seq)
+}
+
+/// A claim of the task ends. Keys stay held by a move that is not settled, and by a manifest in
+/// the making for as long as the step goes on.
+pub(super) fn release_keys(
+    txn: &Txn<'_>,
+    seq: i64,
+    transition: &Transition,
+) -> rusqlite::Result<()> {
+    if turn::is_unfinished(txn, seq)? {
+        return Ok(());
+    }
+    match transition {
+        Transition::RetryAfter { .. } | Transition::HandBack if has_drafts(txn, seq)? => Ok(()),
+        _ => drop_drafts(txn, seq),
+    }
+}
+
+fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
+    txn.conn
+        .prepare_cached("SELECT 1 FROM moves WHERE task = ?1 AND phase = 4 LIMIT 1")?
+        .exists([seq])
 }
 
 /// The first page of a manifest begins it anew.
@@ -50,13 +135,19 @@ fn replace(txn: &Txn<'_>, seq: i64, step: StepNo, page: &[Move]) -> rusqlite::Re
         txn.conn
             .prepare_cached("DELETE FROM moves WHERE task = ?1 AND step = ?2")?
             .execute((seq, step))?;
+        keys::release(txn.conn, seq)?;
     }
     Ok(())
 }
 
 /// Makes the drafts moves of which nothing is begun. An object that is present at its target
-/// (2) counts as copied (1).
-fn put_in_force(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<()> {
+/// (2) counts as copied (1). From here on requests may be under way.
+fn put_in_force(txn: &Txn<'_>, seq: i64, step: StepNo, attempt: Attempt) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO manifests (task, step, attempt, under_way) VALUES (?1, ?2, ?3, 1)",
+        )?
+        .execute((seq, step, attempt))?;
     txn.conn
         .prepare_cached(
             "UPDATE moves SET phase = iif(target = 2, 1, 0) WHERE task = ?1 AND step = ?2 AND phase = 4",
@@ -79,8 +170,8 @@ fn put(
 ) -> rusqlite::Result<()> {
     let mut statement = txn.conn.prepare_cached(
         "INSERT OR REPLACE INTO moves (task, step, number, recording, from_bucket, from_key, to_bucket, to_key, size, \
-         etag, target, target_etag, upload, phase) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         etag, target, target_etag, upload, phase, source, marked) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
     for one in moves {
         statement.execute(rusqlite::params![
@@ -98,6 +189,8 @@ fn put(
             one.target_etag,
             one.upload,
             phase(one),
+            source_number(one.source),
+            one.is_marked,
         ])?;
     }
     Ok(())
@@ -115,9 +208,20 @@ fn commit(
     txn.conn
         .prepare_cached(
             "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4), \
-             mover_event = ?4, mover_generation = ?5, mover_rule = ?6 WHERE id = ?1",
+             mover_event = ?4, mover_generation = ?5, mover_rule = ?6, place = ?7 WHERE id = ?1",
         )?
-        .execute((recording.as_bytes(), &place.bucket, &place.key, seq >> TASK_BITS, task.generation, &task.rule))?;
+        .execute((
+            recording.as_bytes(),
+            &place.bucket,
+            &place.key,
+            seq >> TASK_BITS,
+            task.generation,
+            &task.rule,
+            place.digest(),
+        ))?;
+    txn.conn
+        .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
+        .execute((seq, task.step))?;
     Ok(())
 }
 
@@ -131,24 +235,52 @@ pub(super) fn outline(
     conn.prepare_cached(concat!(
         "SELECT ",
         move_columns!(),
-        ", max(number), count(*), sum(phase = 2), sum(phase = 3), \
+        ", max(number), count(*), sum(phase = 2), sum(phase = 3 OR phase = 5), \
          sum(target < 2 OR target_etag IS NOT NULL), sum(size) \
-         FROM moves WHERE task = ?1 AND step = ?2 AND phase < 4"
+         FROM moves WHERE task = ?1 AND step = ?2 AND phase <> 4"
     ))?
     .query_row((seq, step), |row| {
-        let count = row.get(12)?;
+        let count = row.get(MOVE_COLUMNS + 1)?;
         if count == 0 {
             return Ok(None);
         }
         Ok(Some(Outline {
             count,
             main: read_move(row)?,
-            moved: row.get(13)?,
-            undone: row.get(14)?,
-            objects: row.get(15)?,
-            bytes: u64::try_from(row.get::<_, i64>(16)?).unwrap_or(0),
+            moved: row.get(MOVE_COLUMNS + 2)?,
+            undone: row.get(MOVE_COLUMNS + 3)?,
+            objects: row.get(MOVE_COLUMNS + 4)?,
+            bytes: u64::try_from(row.get::<_, i64>(MOVE_COLUMNS + 5)?).unwrap_or(0),
+            committed: false,
+            mark: String::new(),
         }))
     })
+    .and_then(|outline| match outline {
+        Some(outline) => with_manifest(conn, seq, step, outline),
+        None => Ok(None),
+    })
+}
+
+/// Adds what stands in the manifest's own row; `None` while it has none: it is in the making.
+fn with_manifest(
+    conn: &Connection,
+    seq: i64,
+    step: StepNo,
+    outline: Outline,
+) -> rusqlite::Result<Option<Outline>> {
+    conn.prepare_cached(
+        "SELECT committed, t.id, m.attempt FROM manifests m JOIN tasks t ON t.seq = m.task \
+         WHERE m.task = ?1 AND m.step = ?2",
+    )?
+    .query_row((seq, step), |row| {
+        let (id, attempt): ([u8; 16], Attempt) = (row.get(1)?, row.get(2)?);
+        Ok(Outline {
+            committed: row.get(0)?,
+            mark: format!("{}.{step}.{attempt}", TaskId::from_bytes(id)),
+            ..outline
+        })
+    })
+    .optional()
 }
 
 /// The moves of one step with these numbers.
@@ -161,7 +293,7 @@ pub(super) fn moves(
     conn.prepare_cached(concat!(
         "SELECT ",
         move_columns!(),
-        " FROM moves WHERE task = ?1 AND step = ?2 AND number >= ?3 AND number < ?4 AND phase < 4 \
+        " FROM moves WHERE task = ?1 AND step = ?2 AND number >= ?3 AND number < ?4 AND phase <> 4 \
          ORDER BY number"
     ))?
     .query_map((seq, step, numbers.start, numbers.end), read_move)?

@@ -51,6 +51,9 @@ pub struct TaskRow {
     pub failure: Option<Failure>,
     /// Why it waits, for a reason outside the task: for another task, if need be.
     pub note: Option<String>,
+    /// What it has left behind in buckets, and where. A task that is given up ends once it
+    /// could remove that.
+    pub leaves: Option<String>,
 }
 
 /// Everything about a task.
@@ -106,7 +109,7 @@ pub struct EventDetail {
 macro_rules! list {
     ($which:literal) => {
         concat!(
-            "SELECT t.seq, t.id, t.rule, t.state, t.step, t.tries, t.failure, e.id AS event, e.room, \
+            "SELECT t.seq, t.id, t.rule, t.state, t.step, t.tries, coalesce(t.given_up, t.failure) AS failure, t.leaves, t.held_by, e.id AS event, e.room, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL THEN t.due END AS due, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
              THEN t.lane || ' is not in the rules file' \
@@ -116,7 +119,7 @@ macro_rules! list {
              ELSE t.note END AS note, \
              before.id AS before, before.state AS before_state \
              FROM tasks t JOIN events e ON e.seq = t.seq >> 16 LEFT JOIN tasks before ON t.state = 0 AND before.seq = \
-             coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by)) \
+             coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by), t.held_by) \
              WHERE ",
             $which
         )
@@ -356,6 +359,7 @@ pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         due: due.map(Timestamp::from_millis),
         failure: row::failure(row.get("failure")?),
         note: before(row)?.or(row.get("note")?),
+        leaves: row.get("leaves")?,
     })
 }
 
@@ -365,9 +369,17 @@ fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
         return Ok(None);
     };
     let id = TaskId::from_bytes(id);
+    let moves = if row.get::<_, Option<i64>>("held_by")?.is_some() {
+        ", which moves to the same key"
+    } else {
+        ""
+    };
     Ok(Some(match row.get("before_state")? {
-        DEAD => format!("waits for {id}, which is dead: retry it or cancel it"),
-        _ => format!("waits for {id}"),
+        DEAD if moves.is_empty() => {
+            format!("waits for {id}, which is dead: retry it or cancel it")
+        }
+        DEAD => format!("waits for {id}{moves} and is dead: retry it or cancel it"),
+        _ => format!("waits for {id}{moves}"),
     }))
 }
 

@@ -15,6 +15,7 @@ mod file;
 mod health;
 mod intervene;
 mod journal;
+mod keys;
 mod lanes;
 mod lineage;
 mod lock;
@@ -48,14 +49,16 @@ use rusqlite::Connection;
 use self::apply::Written;
 use self::core::Core;
 use self::health::{Health, Trouble};
+use self::journal::Entered;
 use self::lock::Lock;
 use self::writer::Writer;
 use super::{
-    Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, LaneRoom,
-    LeaseLost, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
+    Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, JournalError,
+    LaneRoom, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
 use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::id::TaskId;
+use crate::model::moves::keys::{Taken, Use};
 use crate::model::moves::{Move, Outline};
 use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId};
@@ -255,17 +258,52 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn journal(&self, claim: &Claim, entry: JournalEntry) -> Result<(), LeaseLost> {
+    async fn journal(
+        &self,
+        claim: &Claim,
+        entry: JournalEntry,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
         let (seq, attempt, task) = (claim.key, claim.attempt, claim.task.clone());
-        let held = self
+        let entered = self
             .writer
-            .run(move |txn| journal::write(txn, seq, attempt, &task, &entry))
+            .run(move |txn| {
+                let task = &task;
+                journal::write(txn, &journal::By { seq, attempt, task }, &entry, now)
+            })
             .await?;
-        if held {
-            Ok(())
-        } else {
-            Err(LeaseLost::Lost(claim.task.id))
+        match entered {
+            Entered::Written => Ok(()),
+            Entered::Lost => Err(JournalError::Lost(claim.task.id)),
+            Entered::Taken(taken) => Err(JournalError::Taken(Box::new(taken))),
         }
+    }
+
+    async fn taken(
+        &self,
+        claim: &Claim,
+        targets: Vec<Place>,
+        now: Timestamp,
+    ) -> Result<Option<Taken>, Unavailable> {
+        let seq = claim.key;
+        self.read(move |conn| {
+            for key in targets {
+                if let Some(by) = keys::taken(conn, seq, &key, Use::Writes, now)? {
+                    return Ok(Some(Taken { key, by }));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn late_until(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Unavailable> {
+        let seq = claim.key;
+        self.read(move |conn| keys::late(conn, seq, now)).await
     }
 
     async fn apply(

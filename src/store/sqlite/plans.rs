@@ -14,6 +14,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use super::apply::{self, Written};
 use super::core::{Core, Txn};
 use super::desk::{self, Desk, RetryOutcome};
+use super::journal::Entered;
 use super::lanes::{self, LaneOutcome};
 use super::lock::Lock;
 use super::look::{self, EventFilter, TaskFilter};
@@ -26,7 +27,7 @@ use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::By;
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{Move, MovePhase, Source, Target};
 use crate::model::plan::{OrderKey, Plan, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::restart::Restart;
@@ -221,9 +222,13 @@ fn service(core: &mut Core) {
         JournalEntry::Commit(place("new")),
     ] {
         let (seq, attempt, task) = (first.key, first.attempt, first.task.clone());
-        assert!(run(core, |txn| journal::write(
-            txn, seq, attempt, &task, &entry
-        )));
+        let by = journal::By {
+            seq,
+            attempt,
+            task: &task,
+        };
+        let entered = run(core, |txn| journal::write(txn, &by, &entry, NOW));
+        assert!(matches!(entered, Entered::Written));
     }
     assert!(
         journal::outline(&core.conn, first.key, 0)
@@ -431,6 +436,7 @@ fn end(core: &mut Core, claim: &Claim, transition: Transition, next: Option<Next
         transition,
         attempt: Some(attempt),
         outputs: Outputs::new(),
+        leaves: None,
         next,
     };
     run(core, |txn| {
@@ -496,6 +502,8 @@ fn moved(phase: MovePhase) -> Move {
         target: Target::Absent,
         target_etag: None,
         upload: None,
+        is_marked: false,
+        source: Source::Goes,
         phase,
     }
 }

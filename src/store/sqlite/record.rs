@@ -163,6 +163,7 @@ fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option
             moved_by: None,
         }),
         cancel: false,
+        given_up: None,
     }
 }
 

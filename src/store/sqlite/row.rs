@@ -9,7 +9,7 @@ use super::core::Txn;
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{Move, MovePhase, Source, Target};
 use crate::model::plan::Turn;
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
@@ -24,7 +24,7 @@ pub(super) const TASK_BITS: u32 = 16;
 macro_rules! task_columns {
     () => {
         "seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, recording, \
-         needs_turn, cancel"
+         needs_turn, cancel, given_up"
     };
 }
 pub(super) use task_columns;
@@ -45,6 +45,7 @@ pub(super) struct TaskRow {
     pub(super) recording: Option<RecordingId>,
     pub(super) turn: Turn,
     pub(super) cancel: bool,
+    pub(super) given_up: Option<Failure>,
 }
 
 impl TaskRow {
@@ -68,6 +69,7 @@ impl TaskRow {
                 Turn::NotNeeded
             },
             cancel: row.get(13)?,
+            given_up: failure(row.get(14)?),
         })
     }
 
@@ -137,10 +139,14 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 /// The columns that [`read_move`] takes.
 macro_rules! move_columns {
     () => {
-        "number, from_bucket, from_key, to_bucket, to_key, size, etag, target, target_etag, upload, phase"
+        "number, from_bucket, from_key, to_bucket, to_key, size, etag, target, target_etag, upload, phase, \
+         source, marked"
     };
 }
 pub(super) use move_columns;
+
+/// How many columns these are.
+pub(super) const MOVE_COLUMNS: usize = 13;
 
 pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
     Ok(Move {
@@ -162,7 +168,12 @@ pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
         },
         target_etag: row.get(8)?,
         upload: row.get(9)?,
-        phase: MovePhase::ALL[row.get::<_, usize>(10)?.min(MovePhase::ALL.len() - 1)],
+        phase: phase_of(row.get(10)?),
+        source: match row.get::<_, i64>(11)? {
+            0 => Source::Goes,
+            _ => Source::Stays,
+        },
+        is_marked: row.get(12)?,
     })
 }
 
@@ -184,5 +195,23 @@ pub(super) const fn phase_number(phase: MovePhase) -> i64 {
         MovePhase::Copied => 1,
         MovePhase::Moved => 2,
         MovePhase::Undone => 3,
+        MovePhase::Kept => 5,
+    }
+}
+
+fn phase_of(number: i64) -> MovePhase {
+    match number {
+        0 => MovePhase::Planned,
+        1 => MovePhase::Copied,
+        2 => MovePhase::Moved,
+        5 => MovePhase::Kept,
+        _ => MovePhase::Undone,
+    }
+}
+
+pub(super) const fn source_number(source: Source) -> i64 {
+    match source {
+        Source::Goes => 0,
+        Source::Stays => 1,
     }
 }

@@ -15,9 +15,10 @@ use super::lineage;
 use super::lock::{self, Lock, Outside};
 
 /// Every migration, in order; a database's `user_version` counts those it has had.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../migrations/0001_queue.sql"),
     include_str!("../migrations/0002_promises.sql"),
+    include_str!("../migrations/0003_moves.sql"),
 ];
 
 /// Those up to the one that makes the first named state.

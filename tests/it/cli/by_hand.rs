@@ -76,6 +76,7 @@ async fn end(folder: &Folder, lane: Lane, transition: Transition, next: Option<N
             transition: transition.clone(),
             attempt: None,
             outputs: Outputs::new(),
+            leaves: None,
             next: next.clone(),
         };
         store.apply(claim, settlement, NOW)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::attempt::{AttemptRecord, Exchange, Outcome};
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::model::moves::{Move, MovePhase, Target};
+use aftertake::model::moves::{Move, MovePhase, Source, Target};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, Outputs};
 use aftertake::model::time::Timestamp;
@@ -61,7 +61,7 @@ async fn buried() -> Folder {
     let mut claims = store.claim(vec![room], NOW).await.unwrap().claims;
     let claim: Claim = claims.pop().unwrap();
     let moves = JournalEntry::Manifest(vec![half_moved()]);
-    store.journal(&claim, moves).await.unwrap();
+    store.journal(&claim, moves, NOW).await.unwrap();
     let why = Failure::new(
         FailureKind::Conflict,
         "b/to/a.ts exists;\u{1b}[2J remove it",
@@ -70,6 +70,7 @@ async fn buried() -> Folder {
         transition: Transition::Bury { why: why.clone() },
         attempt: Some(attempt(why)),
         outputs: Outputs::new(),
+        leaves: None,
         next: None,
     };
     store.apply(claim, settlement, NOW).await.unwrap();
@@ -90,6 +91,8 @@ fn half_moved() -> Move {
         target: Target::Absent,
         target_etag: None,
         upload: None,
+        is_marked: false,
+        source: Source::Goes,
         phase: MovePhase::Undone,
     }
 }

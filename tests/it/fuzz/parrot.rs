@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use std::time::Duration;
+
 use aftertake::model::bucket::{Addressing, ObsBucket, Timeouts};
 use aftertake::object::obs::ObsStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,7 +50,10 @@ impl Parrot {
             addressing: Addressing::Path,
             copy_part_above: 1000,
             part_size: 300,
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts {
+                lifetime: Duration::ZERO,
+                ..Timeouts::default()
+            },
         };
         store_with("b1", &access)
     }

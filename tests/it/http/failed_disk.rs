@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
+use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::store::{
-    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, LaneRoom, LeaseLost,
+    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
     Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
 use async_trait::async_trait;
@@ -86,7 +87,20 @@ impl Store for FailedDisk {
         failed()
     }
 
-    async fn journal(&self, _: &Claim, _: JournalEntry) -> Result<(), LeaseLost> {
+    async fn taken(
+        &self,
+        _: &Claim,
+        _: Vec<Place>,
+        _: Timestamp,
+    ) -> Result<Option<Taken>, Unavailable> {
+        failed()
+    }
+
+    async fn late_until(&self, _: &Claim, _: Timestamp) -> Result<Option<Timestamp>, Unavailable> {
+        failed()
+    }
+
+    async fn journal(&self, _: &Claim, _: JournalEntry, _: Timestamp) -> Result<(), JournalError> {
         Ok(failed()?)
     }
 

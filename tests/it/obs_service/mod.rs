@@ -51,8 +51,11 @@ async fn single_object_takes_three_requests_beside_copy_verification_and_deletio
             "HEAD recorded/classes/class-7/b.mp4",
             "PUT recorded/classes/class-7/b.mp4 (copy)",
             "PUT recorded/classes/class-7/b.mp4?acl",
-            // Both ends, directly before the deletion.
+            // Both ends, directly before the deletion; between them, the mark is taken from the
+            // copy, which the first one made by a process carries.
             "HEAD recorded/classes/class-7/b.mp4",
+            "HEAD recorded/classes/class-7/b.mp4",
+            "PUT recorded/classes/class-7/b.mp4?metadata",
             "HEAD recorded/r/录 1.mp4",
             "DELETE recorded/r/录 1.mp4",
             // The step after it.

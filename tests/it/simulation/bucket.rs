@@ -312,8 +312,9 @@ impl ObjectStore for SimBucket {
         Ok(None)
     }
 
-    async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<(), Failure> {
-        self.end_uploads(to).await
+    async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
+        self.end_uploads(to).await?;
+        Ok(None)
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {

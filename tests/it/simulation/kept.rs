@@ -9,13 +9,14 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
+use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{
-    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, LaneRoom, LeaseLost,
+    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
     Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
 use async_trait::async_trait;
@@ -194,16 +195,39 @@ impl Store for Kept {
             .await
     }
 
-    async fn journal(&self, claim: &Claim, entry: JournalEntry) -> Result<(), LeaseLost> {
+    async fn taken(
+        &self,
+        claim: &Claim,
+        targets: Vec<Place>,
+        at: Timestamp,
+    ) -> Result<Option<Taken>, Unavailable> {
+        self.call(|store| now(store.taken(claim, targets, at)))
+            .await
+    }
+
+    async fn late_until(
+        &self,
+        claim: &Claim,
+        at: Timestamp,
+    ) -> Result<Option<Timestamp>, Unavailable> {
+        self.call(|store| now(store.late_until(claim, at))).await
+    }
+
+    async fn journal(
+        &self,
+        claim: &Claim,
+        entry: JournalEntry,
+        at: Timestamp,
+    ) -> Result<(), JournalError> {
         let (id, attempt) = (claim.task().id, claim.attempt());
         self.call(|store| {
             self.forge(claim);
-            let written = now(store.journal(claim, entry.clone()));
+            let written = now(store.journal(claim, entry.clone(), at));
             let ledger = self.sim.ledger();
             let checked = match &written {
                 Ok(()) => ledger.wrote(id, attempt),
-                Err(LeaseLost::Lost(_)) => ledger.refused(id, attempt),
-                Err(LeaseLost::Unavailable(_)) => Ok(()),
+                Err(JournalError::Lost(_)) => ledger.refused(id, attempt),
+                Err(JournalError::Taken(_) | JournalError::Unavailable(_)) => Ok(()),
             };
             drop(ledger);
             self.check(checked);

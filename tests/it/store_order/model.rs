@@ -287,8 +287,13 @@ impl Model {
 
     /// The claimed task has an object in this phase of a move.
     async fn journal(&self, claim: &Claim, phase: MovePhase) {
-        let entry = JournalEntry::Manifest(vec![moved(0, phase)]);
-        self.store().journal(claim, entry).await.unwrap();
+        let mut one = moved(0, phase);
+        // Each task moves keys of its own.
+        for place in [&mut one.from, &mut one.to] {
+            place.key = format!("{}/{}", claim.task().id, place.key);
+        }
+        let entry = JournalEntry::Manifest(vec![one]);
+        self.store().journal(claim, entry, NOW).await.unwrap();
     }
 
     fn retry(&mut self, at: usize) {

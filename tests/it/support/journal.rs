@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aftertake::action::{Progress, Stopped};
 use aftertake::model::failure::Failure;
+use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Move, MovePhase, Outline, Target};
 use aftertake::model::recording::Place;
+use aftertake::model::time::Timestamp;
 use async_trait::async_trait;
 
 use super::gate::Gate;
@@ -18,6 +21,9 @@ pub(crate) struct State {
     /// Pages of a manifest that is not in force.
     drafts: Vec<Move>,
     pub(crate) place: Option<Place>,
+    pub(crate) committed: bool,
+    /// A key that is taken, and by what.
+    pub(crate) taken: Option<Taken>,
     pub(crate) earlier: Vec<Move>,
     /// How many writes of rows there were.
     pub(crate) writes: usize,
@@ -33,6 +39,7 @@ impl State {
             assert!(undone, "a manifest replaces only one that was undone");
             self.moves.clear();
             self.drafts.clear();
+            self.committed = false;
         }
         assert_eq!(page[0].number as usize, self.drafts.len());
         self.drafts.extend(page);
@@ -40,7 +47,7 @@ impl State {
 }
 
 /// What these moves are together.
-pub(crate) fn outline(moves: &[Move]) -> Option<Outline> {
+pub(crate) fn outline(moves: &[Move], committed: bool) -> Option<Outline> {
     let count = |which: &dyn Fn(&Move) -> bool| {
         let count = moves.iter().filter(|one| which(one)).count();
         u32::try_from(count).unwrap()
@@ -49,9 +56,11 @@ pub(crate) fn outline(moves: &[Move]) -> Option<Outline> {
         main: moves.last()?.clone(),
         count: count(&|_| true),
         moved: count(&|one| one.phase == MovePhase::Moved),
-        undone: count(&|one| one.phase == MovePhase::Undone),
+        undone: count(&|one| matches!(one.phase, MovePhase::Undone | MovePhase::Kept)),
         objects: count(&|one| one.target != Target::Present || one.target_etag.is_some()),
         bytes: moves.iter().map(|one| one.size).sum(),
+        committed,
+        mark: "task_1.0.1".to_owned(),
     })
 }
 
@@ -103,7 +112,8 @@ impl Journal {
 #[async_trait]
 impl Progress for Journal {
     async fn outline(&mut self) -> Result<Option<Outline>, Stopped> {
-        self.write("outline", |state| outline(&state.moves)).await
+        self.write("outline", |state| outline(&state.moves, state.committed))
+            .await
     }
 
     async fn moves(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped> {
@@ -146,8 +156,31 @@ impl Progress for Journal {
 
     async fn commit(&mut self, place: &Place) -> Result<(), Stopped> {
         let place = place.clone();
-        self.write("commit", |state| state.place = Some(place))
-            .await
+        let commit = |state: &mut State| {
+            state.place = Some(place);
+            state.committed = true;
+        };
+        self.write("commit", commit).await
+    }
+
+    async fn taken(&mut self, targets: Vec<Place>) -> Result<Option<Taken>, Stopped> {
+        let find = move |state: &mut State| {
+            let taken = state.taken.clone();
+            taken.filter(|taken| targets.contains(&taken.key))
+        };
+        self.write("taken", find).await
+    }
+
+    async fn begun(&mut self, _lingers: Duration) -> Result<(), Stopped> {
+        self.write("begun", |_| ()).await
+    }
+
+    async fn ended(&mut self, _late: Vec<Place>, _lingers: Duration) -> Result<(), Stopped> {
+        self.write("ended", |_| ()).await
+    }
+
+    async fn late_until(&mut self) -> Result<Option<Timestamp>, Stopped> {
+        self.write("late_until", |_| None).await
     }
 
     fn checkpoint(&mut self) -> Result<(), Stopped> {

@@ -81,7 +81,10 @@ impl Stage {
             tries: 8,
             part_above: "1000B",
             bucket: "",
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts {
+                lifetime: Duration::ZERO,
+                ..Timeouts::default()
+            },
         }
     }
 

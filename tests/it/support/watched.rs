@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
+use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
@@ -18,7 +19,7 @@ use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use aftertake::store::{
-    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, LaneRoom, LeaseLost,
+    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
     Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
 use async_trait::async_trait;
@@ -179,8 +180,30 @@ impl Store for Watched {
         self.store.earlier_moves(claim, from).await
     }
 
-    async fn journal(&self, claim: &Claim, entry: JournalEntry) -> Result<(), LeaseLost> {
-        self.store.journal(claim, entry).await
+    async fn taken(
+        &self,
+        claim: &Claim,
+        targets: Vec<Place>,
+        now: Timestamp,
+    ) -> Result<Option<Taken>, Unavailable> {
+        self.store.taken(claim, targets, now).await
+    }
+
+    async fn late_until(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Unavailable> {
+        self.store.late_until(claim, now).await
+    }
+
+    async fn journal(
+        &self,
+        claim: &Claim,
+        entry: JournalEntry,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        self.store.journal(claim, entry, now).await
     }
 
     async fn apply(

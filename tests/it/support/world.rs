@@ -305,10 +305,11 @@ impl ObjectStore for Gated {
             to: &to,
             etag: &etag,
             size,
+            mark: None,
         }))
     }
 
-    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<(), Failure> {
+    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
         let (to, note) = (to.to_owned(), note.map(str::to_owned));
         gated!(self, "abandon", store => store.abandon(&to, note.as_deref()))
     }

@@ -46,6 +46,7 @@ pub(crate) const IMPATIENT: Timeouts = Timeouts {
     connect: Duration::from_secs(10),
     answer: Duration::from_millis(300),
     copy: Duration::from_millis(300),
+    lifetime: Duration::ZERO,
 };
 
 type Hook = Box<dyn Fn(&World) + Send>;
@@ -204,7 +205,10 @@ impl FakeObs {
             addressing: Addressing::Path,
             copy_part_above: 1000,
             part_size: 300,
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts {
+                lifetime: Duration::ZERO,
+                ..Timeouts::default()
+            },
         }
     }
 

@@ -1,7 +1,13 @@
-//! The journal of a rename: one row for each object that moves.
+//! The protocol of a rename, as data and decisions: the journal's rows, the stages of a
+//! manifest, what may be done with each object, and which uses of a key exclude each other.
 //!
-//! Stored before the first copy and kept after the task: resuming, undoing and
-//! "what moved where" all read the same rows.
+//! Pure. `action::rename` looks and acts, the store keeps; both ask here what follows from
+//! what they know. `docs/MOVES.md` has the picture, and a test explores every state that
+//! these functions can lead to.
+
+pub mod keys;
+pub mod object;
+pub mod stage;
 
 use super::recording::Place;
 
@@ -23,6 +29,10 @@ pub struct Move {
     pub target_etag: Option<String>,
     /// The multipart upload that is open for it.
     pub upload: Option<String>,
+    /// Whether the copy carries our mark, which is removed before the move is complete.
+    pub is_marked: bool,
+    /// What becomes of the source once the recording is at its new place.
+    pub source: Source,
     pub phase: MovePhase,
 }
 
@@ -41,6 +51,10 @@ pub struct Outline {
     pub objects: u32,
     /// The objects' sizes together.
     pub bytes: u64,
+    /// Whether "the recording is at its target" is stored: the commit point.
+    pub committed: bool,
+    /// Names this manifest and no other, in the marks of its copies.
+    pub mark: String,
 }
 
 impl Outline {
@@ -51,7 +65,7 @@ impl Outline {
 }
 
 /// What a manifest found at a target, and thus what may be done there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Nothing: whatever appears there without our doing is a stranger's.
     Absent,
@@ -62,22 +76,41 @@ pub enum Target {
     Present,
 }
 
+/// What becomes of a source after the commit point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// It is deleted.
+    #[default]
+    Goes,
+    /// It belongs to another recording and is left.
+    Stays,
+}
+
 /// How far the move of one object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MovePhase {
     /// In the manifest; a copy may have been started.
     Planned,
     /// The copy is there and verified.
     Copied,
-    /// The source is deleted: this object's move is complete.
+    /// The source is deleted, or left for good: this object's move is complete.
     Moved,
     /// Given up before the commit point; the copy, if any, is removed.
     Undone,
+    /// Given up before the commit point, and the copy is left: its source is gone or was
+    /// written again, or it replaced what stood there.
+    Kept,
 }
 
 impl MovePhase {
-    /// Every phase, in order.
-    pub const ALL: [Self; 4] = [Self::Planned, Self::Copied, Self::Moved, Self::Undone];
+    /// Every phase.
+    pub const ALL: [Self; 5] = [
+        Self::Planned,
+        Self::Copied,
+        Self::Moved,
+        Self::Undone,
+        Self::Kept,
+    ];
 
     /// The phase's one spelling in rows and JSON.
     pub const fn name(self) -> &'static str {
@@ -86,6 +119,7 @@ impl MovePhase {
             Self::Copied => "copied",
             Self::Moved => "moved",
             Self::Undone => "undone",
+            Self::Kept => "kept",
         }
     }
 }

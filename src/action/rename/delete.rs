@@ -1,0 +1,57 @@
+//! Deletes objects of one batch, in as few requests as buckets allow.
+
+use std::collections::BTreeMap;
+
+use super::late::Late;
+use crate::action::Reach;
+use crate::model::failure::Failure;
+use crate::model::recording::Place;
+use crate::object::Pair;
+
+/// Deletes at most [`crate::object::DELETE_LIMIT`] objects, each given with the one that
+/// stays; answers those that could not be.
+pub(super) async fn delete(
+    reach: &Reach,
+    places: impl Iterator<Item = (&Place, &Place)>,
+    late: &Late,
+) -> Result<BTreeMap<Place, Failure>, Failure> {
+    let mut buckets: BTreeMap<&str, Vec<(&Place, &Place)>> = BTreeMap::new();
+    for (goes, stays) in places {
+        let bucket = buckets.entry(&goes.bucket).or_default();
+        bucket.push((goes, stays));
+    }
+    let mut left = BTreeMap::new();
+    for (bucket, places) in buckets {
+        let pairs = places.iter().map(|(goes, stays)| Pair {
+            goes: goes.key.clone(),
+            stays: (*stays).clone(),
+        });
+        let pairs: Vec<Pair> = pairs.collect();
+        let store = &reach.bucket(places[0].0)?.store;
+        let deleted = store.delete_keeping(&pairs).await;
+        // Of a request that failed as a whole, every object may be left.
+        let keys = pairs.into_iter().map(|pair| pair.goes);
+        let all = |failure: Failure| keys.map(|key| (key, failure.clone())).collect();
+        let failures: Vec<_> = deleted.unwrap_or_else(all);
+        left.extend(failures.into_iter().map(|(key, failure)| {
+            let bucket = bucket.to_owned();
+            (Place { bucket, key }, failure)
+        }));
+    }
+    for (place, failure) in &left {
+        late.note(place, failure);
+    }
+    Ok(left)
+}
+
+/// One failure that names all that is left.
+pub(super) fn first_of(left: BTreeMap<Place, Failure>, what: &str) -> Option<Failure> {
+    let count = left.len();
+    let (place, failure) = left.into_iter().next()?;
+    let reason = format!(
+        "{what}: {place} ({}) and {} more",
+        failure.reason,
+        count - 1
+    );
+    Some(Failure { reason, ..failure })
+}

@@ -1,0 +1,175 @@
+//! Gives up a rename before its commit point: removes our own copies, and only those.
+
+use super::copy::{self, at_target};
+use super::delete::{delete, first_of};
+use super::find::find;
+use super::late::{self, Late};
+use super::pages;
+use crate::action::{Progress, Reach, Stopped};
+use crate::model::failure::Failure;
+use crate::model::moves::object::{AtTarget, UndoNext, undo_next};
+use crate::model::moves::stage::Open;
+use crate::model::moves::{Move, MovePhase, Outline, Target};
+use crate::model::recording::Place;
+use crate::object::ObjectMeta;
+
+/// Deletes the copies that are known to be ours, playlist first, and marks the moves as
+/// undone. Answers the copies that are kept: those whose source is gone or was written again,
+/// and those that replaced an object, as deleting them would not bring it back. Waits, as of a key that is
+/// taken, while a copy that was asked for may still appear.
+pub(super) async fn give_up(
+    reach: &Reach,
+    open: &Open,
+    late: &Late,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Place>, Stopped> {
+    let outline = open.outline();
+    late::settle(reach, outline, late, progress).await?;
+    late::wait(&outline.main.to, progress).await?;
+    let mut kept = Vec::new();
+    for numbers in pages::backwards(outline.count) {
+        let batch = progress.moves(numbers).await?;
+        let mut undone = Vec::with_capacity(batch.len());
+        let mut removed = Vec::new();
+        for (one, next) in decide(reach, batch, outline).await? {
+            let phase = match next {
+                UndoNext::Keep => MovePhase::Kept,
+                UndoNext::Nothing | UndoNext::Remove => MovePhase::Undone,
+            };
+            match next {
+                UndoNext::Keep => kept.push(one.to.clone()),
+                UndoNext::Remove => removed.push((one.to.clone(), one.from.clone())),
+                UndoNext::Nothing => {}
+            }
+            undone.push(Move {
+                phase,
+                upload: None,
+                ..one
+            });
+        }
+        let pairs = removed.iter().map(|(goes, stays)| (goes, stays));
+        let left = delete(reach, pairs, late).await?;
+        undone.retain(|one| !left.contains_key(&one.to));
+        progress.moved(&undone).await?;
+        let place = &outline.main.from;
+        let what = format!("the recording is at {place}, but copies are left");
+        if let Some(failure) = first_of(left, &what) {
+            return Err(failure.into());
+        }
+    }
+    Ok(kept)
+}
+
+/// The copies that were kept when the manifest was given up before.
+pub(super) async fn kept_before(progress: &mut dyn Progress) -> Result<Vec<Place>, Stopped> {
+    let Some(outline) = progress.outline().await? else {
+        return Ok(Vec::new());
+    };
+    let mut kept = Vec::new();
+    for numbers in pages::forwards(outline.count) {
+        let page = progress.moves(numbers).await?.into_iter();
+        let page = page.filter(|one| one.phase == MovePhase::Kept);
+        kept.extend(page.map(|one| one.to));
+    }
+    Ok(kept)
+}
+
+/// What to do about each copy of a batch that is still to be undone.
+async fn decide(
+    reach: &Reach,
+    batch: Vec<Move>,
+    outline: &Outline,
+) -> Result<Vec<(Move, UndoNext)>, Stopped> {
+    let is_done = |one: &Move| matches!(one.phase, MovePhase::Undone | MovePhase::Kept);
+    let batch: Vec<Move> = batch.into_iter().filter(|one| !is_done(one)).collect();
+    let mut completed = Vec::with_capacity(batch.len());
+    for one in &batch {
+        let open = one.phase == MovePhase::Planned && one.target != Target::Present;
+        completed.push(if open {
+            abandon(reach, one).await?
+        } else {
+            None
+        });
+    }
+    let sources = find(reach, batch.iter().map(|one| &one.from)).await?;
+    let there = find(reach, batch.iter().map(|one| &one.to)).await?;
+    let mut decided = Vec::with_capacity(batch.len());
+    for (one, completed) in batch.into_iter().zip(completed) {
+        let source = one.at_source(sources.get(&one.from).map(copy::found).as_ref());
+        let target = match completed {
+            Some(_) => AtTarget::Ours,
+            None => {
+                let there = there.get(&one.to).cloned();
+                at_target(reach, &one, &outline.mark, there).await?.0
+            }
+        };
+        let next = undo_next(&one, source, target);
+        decided.push((one, next));
+    }
+    Ok(decided)
+}
+
+/// Ends what an unfinished copy left beside its target: an upload that could yet become
+/// an object there, too. Answers the object, if it has become one.
+async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failure> {
+    let store = &reach.bucket(&one.to)?.store;
+    let abandoned = store.abandon(&one.to.key, one.upload.as_deref()).await;
+    abandoned.map_err(|failure| {
+        let reason = match one.upload {
+            Some(_) => format!(
+                "the recording is at {}, but an upload to {} is open ({})",
+                one.from, one.to, failure.reason
+            ),
+            None => failure.reason,
+        };
+        Failure { reason, ..failure }
+    })
+}
+
+/// Whether the true rename of a parallel file system has carried the object away, which
+/// is not stored yet: then the recording is at its target, and this is stored.
+pub(super) async fn was_renamed(
+    reach: &Reach,
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<bool, Stopped> {
+    let mut one = outline.main.clone();
+    if outline.is_set() || !copy::is_renamed(reach, &one).await? {
+        return Ok(false);
+    }
+    let store = &reach.bucket(&one.to)?.store;
+    if store.head(&one.from.key).await?.is_some() {
+        return Ok(false);
+    }
+    let there = store.head(&one.to.key).await?;
+    let (AtTarget::Ours, Some(there)) = at_target(reach, &one, &outline.mark, there).await? else {
+        return Ok(false);
+    };
+    one.phase = MovePhase::Copied;
+    one.target_etag = Some(there.etag);
+    progress.moved(std::slice::from_ref(&one)).await?;
+    progress.commit(&one.to).await?;
+    Ok(true)
+}
+
+/// Whether the copy of the named object replaced what stood at its target although its
+/// move does not say so, as the answer was lost. Then it does from here on.
+pub(super) async fn has_replaced(
+    reach: &Reach,
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<bool, Stopped> {
+    let mut main = outline.main.clone();
+    if main.target != Target::Replace {
+        return Ok(false);
+    }
+    let there = reach.bucket(&main.to)?.store.head(&main.to.key).await?;
+    let (AtTarget::Ours, Some(there)) = at_target(reach, &main, &outline.mark, there).await? else {
+        return Ok(false);
+    };
+    main.is_marked = there.attributes.metadata.contains_key(crate::object::MARK);
+    main.phase = MovePhase::Copied;
+    main.target_etag = Some(there.etag);
+    progress.moved(std::slice::from_ref(&main)).await?;
+    Ok(true)
+}

@@ -1,0 +1,85 @@
+//! The ledger of keys: which uses of one key exclude each other.
+//!
+//! A move holds every key that it reads or writes from the moment its manifest is stored
+//! until it is settled. A request whose end is unknown holds its key until it can no longer
+//! arrive, also after the move has ended.
+
+use super::super::id::TaskId;
+use super::super::recording::Place;
+use super::super::time::Timestamp;
+
+/// What a move does with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Use {
+    /// The source of a copy.
+    Reads,
+    /// The target of a copy.
+    Writes,
+}
+
+/// A use that the ledger holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Held {
+    /// `None` once the move is settled and only `late` is left.
+    pub used: Option<Use>,
+    /// Whether it is by a move of the task that asks.
+    pub own: bool,
+    /// Whether a request that changes the object may still arrive.
+    pub late: bool,
+}
+
+/// Whether what is held forbids what is wanted.
+///
+/// Two moves may read one key: what recordings share. A request that may still arrive
+/// forbids writing to everyone, the move that sent it included: what it would change is no
+/// longer what it was sent for.
+pub fn forbids(held: Held, wanted: Use) -> bool {
+    match wanted {
+        Use::Writes => held.late || (!held.own && held.used.is_some()),
+        Use::Reads => !held.own && held.used == Some(Use::Writes),
+    }
+}
+
+/// A key that a move wants and another use forbids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub key: Place,
+    pub by: TakenBy,
+}
+
+/// What has to end before the key is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBy {
+    /// This task's move.
+    Move(TaskId),
+    /// This task is about to move what stands there.
+    Wanted(TaskId),
+    /// A request that may arrive until then.
+    Late(Timestamp),
+    /// This task waits, over others or not, for the task that asks: one of them has to fail.
+    Circle(TaskId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_exclusive_and_sources_are_shared() {
+        let held = |used, own, late| Held { used, own, late };
+        for (what, wanted, forbidden) in [
+            (held(Some(Use::Reads), false, false), Use::Reads, false),
+            (held(Some(Use::Reads), false, false), Use::Writes, true),
+            (held(Some(Use::Writes), false, false), Use::Reads, true),
+            (held(Some(Use::Writes), false, false), Use::Writes, true),
+            (held(Some(Use::Writes), true, false), Use::Writes, false),
+            (held(Some(Use::Reads), true, false), Use::Writes, false),
+            (held(Some(Use::Reads), true, true), Use::Writes, true),
+            (held(None, false, true), Use::Writes, true),
+            (held(None, true, true), Use::Writes, true),
+            (held(None, false, true), Use::Reads, false),
+        ] {
+            assert_eq!(forbids(what, wanted), forbidden, "{what:?} {wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+-- The manifests of renames: on which side of the commit point each is. `attempt` is the claim
+-- that stored it, and tells its copies' marks from those of another manifest. `under_way`: a
+-- run has begun whose requests may not have ended; an orderly end takes it back.
+CREATE TABLE manifests (
+    task      INTEGER NOT NULL,
+    step      INTEGER NOT NULL,
+    attempt   INTEGER NOT NULL,
+    committed INTEGER NOT NULL DEFAULT 0,
+    under_way INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (task, step)
+) WITHOUT ROWID;
+INSERT INTO manifests (task, step, attempt, committed, under_way)
+    SELECT m.task, m.step, 0,
+           max(m.phase = 2 OR EXISTS (SELECT 1 FROM recordings r WHERE r.id = m.recording
+               AND r.bucket = m.to_bucket AND r.key = m.to_key)), 1
+    FROM moves m WHERE m.phase < 4 GROUP BY m.task, m.step;
+
+-- The ledger of keys: what moves use each key for (0 reads, 1 writes, NULL once the move has
+-- ended), and until when a request that changes it may still arrive. `key` is the digest of
+-- bucket and key.
+CREATE TABLE keys (
+    key   BLOB NOT NULL,
+    task  INTEGER NOT NULL,
+    used  INTEGER,
+    until INTEGER,
+    PRIMARY KEY (key, task)
+) WITHOUT ROWID;
+CREATE INDEX keys_task ON keys (task);
+CREATE INDEX keys_late ON keys (until) WHERE used IS NULL;
+
+-- `source`: 1 for an object that is left at its source, as another recording needs it.
+ALTER TABLE moves ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE moves ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;
+
+-- `held_by` is the task whose keys this one waits for. `given_up` is the failure, as JSON, that a
+-- task dies of once nothing is left of its copies, `leaves` what it has left behind and where.
+ALTER TABLE tasks ADD COLUMN held_by INTEGER;
+ALTER TABLE tasks ADD COLUMN given_up TEXT;
+ALTER TABLE tasks ADD COLUMN leaves TEXT;
+CREATE INDEX tasks_leaves ON tasks (seq) WHERE leaves IS NOT NULL;
+-- Who is about to touch a recording, or would if it were retried.
+CREATE INDEX tasks_recording ON tasks (recording) WHERE state IN (0, 1, 3) AND needs_turn = 1;
+
+-- `place` is the digest of where a moved recording is.
+ALTER TABLE recordings ADD COLUMN place BLOB;
+CREATE INDEX recordings_place ON recordings (place) WHERE place IS NOT NULL;

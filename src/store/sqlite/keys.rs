@@ -1,0 +1,248 @@
+//! The ledger of keys: which moves use which keys, and which requests may still arrive.
+//!
+//! What excludes what is `model::moves::keys`'s decision; this looks up and writes. A task
+//! whose key is taken holds no keys itself, so that no two tasks wait for each other's.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::model::id::TaskId;
+use crate::model::moves::keys::{Held, Taken, TakenBy, Use, forbids};
+use crate::model::moves::{Move, Target};
+use crate::model::recording::{Place, RecordingId};
+use crate::model::time::Timestamp;
+
+/// Tasks that one waits for, over others, until a circle is looked for no further.
+const HOPS: usize = 64;
+
+/// The uses that a move makes of keys.
+fn uses(one: &Move) -> impl Iterator<Item = (&Place, Use)> {
+    let writes = (one.target != Target::Present).then_some((&one.to, Use::Writes));
+    std::iter::once((&one.from, Use::Reads)).chain(writes)
+}
+
+/// Holds the keys of these moves for the task, or says which of them is taken and holds none.
+pub(super) fn hold(
+    conn: &Connection,
+    seq: i64,
+    recording: RecordingId,
+    moves: &[Move],
+    now: Timestamp,
+) -> rusqlite::Result<Option<Taken>> {
+    for one in moves {
+        for (place, wanted) in uses(one) {
+            if let Some(by) = taken(conn, seq, place, wanted, now)? {
+                let key = place.clone();
+                return Ok(Some(Taken { key, by }));
+            }
+        }
+        if one.target == Target::Replace
+            && let Some(by) = wanted_by(conn, seq, recording, &one.to)?
+        {
+            let key = one.to.clone();
+            return Ok(Some(Taken { key, by }));
+        }
+    }
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO keys (key, task, used) VALUES (?1, ?2, ?3) \
+         ON CONFLICT DO UPDATE SET used = max(coalesce(used, 0), excluded.used)",
+    )?;
+    for (place, used) in moves.iter().flat_map(uses) {
+        insert.execute((place.digest(), seq, number(used)))?;
+    }
+    Ok(None)
+}
+
+/// What forbids this use of the key to the task, if anything does.
+pub(super) fn taken(
+    conn: &Connection,
+    seq: i64,
+    place: &Place,
+    wanted: Use,
+    now: Timestamp,
+) -> rusqlite::Result<Option<TakenBy>> {
+    let mut statement = conn.prepare_cached("SELECT task, used, until FROM keys WHERE key = ?1")?;
+    let mut rows = statement.query([place.digest()])?;
+    while let Some(row) = rows.next()? {
+        let (task, until): (i64, Option<i64>) = (row.get(0)?, row.get(2)?);
+        let used = row.get::<_, Option<i64>>(1)?.map(use_of);
+        let late = until.filter(|until| *until > now.millis());
+        let held = Held {
+            used,
+            own: task == seq,
+            late: late.is_some(),
+        };
+        if !forbids(held, wanted) {
+            continue;
+        }
+        return Ok(Some(match (used, late) {
+            (Some(_), _) if task != seq => TakenBy::Move(id_of(conn, task)?),
+            (_, late) => {
+                TakenBy::Late(Timestamp::from_millis(late.unwrap_or_else(|| now.millis())))
+            }
+        }));
+    }
+    Ok(None)
+}
+
+/// The task that is about to touch another recording that stands at `place`, or that has died
+/// before it could move it from where it was recorded.
+fn wanted_by(
+    conn: &Connection,
+    seq: i64,
+    recording: RecordingId,
+    place: &Place,
+) -> rusqlite::Result<Option<TakenBy>> {
+    let digest = place.digest();
+    let wanting: Option<i64> = conn
+
+        .prepare_cached(
+            "SELECT t.seq FROM tasks t LEFT JOIN recordings r ON r.id = t.recording \
+             WHERE t.state IN (0, 1, 3) AND (t.state < 3 OR r.place IS NULL) AND t.needs_turn = 1 AND t.recording <> ?1 AND t.seq <> ?3 \
+             AND t.recording IN (SELECT ?2 UNION ALL SELECT id FROM recordings WHERE place = ?2) \
+             AND coalesce(r.place, ?2) = ?2 ORDER BY t.seq LIMIT 1",
+        )?
+        .query_row((recording.as_bytes(), digest, seq), |row| row.get(0))
+        .optional()?;
+    let Some(wanting) = wanting else {
+        return Ok(None);
+    };
+    let id = id_of(conn, wanting)?;
+    Ok(Some(if leads_to(conn, wanting, seq)? {
+        TakenBy::Circle(id)
+    } else {
+        TakenBy::Wanted(id)
+    }))
+}
+
+/// Whether a task waits for `end`, over others or not.
+fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
+    let mut next = Some(from);
+    let mut statement =
+        conn.prepare_cached("SELECT held_by FROM tasks WHERE seq = ?1 AND state = 0")?;
+    for _ in 0..HOPS {
+        let Some(task) = next else {
+            return Ok(false);
+        };
+        if task == end {
+            return Ok(true);
+        }
+        next = statement
+            .query_row([task], |row| row.get(0))
+            .optional()?
+            .flatten();
+    }
+    Ok(true)
+}
+
+/// Until when a copy that the task has asked for may still arrive.
+pub(super) fn late(
+    conn: &rusqlite::Connection,
+    seq: i64,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let until: Option<i64> = conn
+        .prepare_cached("SELECT max(until) FROM keys WHERE task = ?1 AND used = 1")?
+        .query_row([seq], |row| row.get(0))?;
+    Ok(until
+        .filter(|until| *until > now.millis())
+        .map(Timestamp::from_millis))
+}
+
+/// Every key of the task stays taken until then: a run that sent requests did not end.
+pub(super) fn all_late(conn: &Connection, seq: i64, until: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE keys SET until = max(coalesce(until, 0), ?2) WHERE task = ?1")?
+        .execute((seq, until.millis()))?;
+    Ok(())
+}
+
+/// These keys stay taken until then.
+pub(super) fn some_late(
+    conn: &Connection,
+    seq: i64,
+    places: &[Place],
+    until: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO keys (key, task, until) VALUES (?1, ?2, ?3) \
+         ON CONFLICT DO UPDATE SET until = max(coalesce(until, 0), excluded.until)",
+    )?;
+    for place in places {
+        insert.execute((place.digest(), seq, until.millis()))?;
+    }
+    Ok(())
+}
+
+/// The task's move has ended: only requests that may still arrive keep their keys. Those that
+/// wait for the keys look anew.
+pub(super) fn release(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM keys WHERE task = ?1 AND until IS NULL")?
+        .execute([seq])?;
+    conn.prepare_cached("UPDATE keys SET used = NULL WHERE task = ?1")?
+        .execute([seq])?;
+    wake(conn, seq)
+}
+
+/// Lets those that wait for the task's keys look anew.
+pub(super) fn wake(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE tasks SET blocked_by = NULL, held_by = NULL, due = since, wait = 0 WHERE blocked_by = ?1",
+    )?
+    .execute([waiting_for(seq)])?;
+    Ok(())
+}
+
+/// Sets the task to wait for the keys of the one with this id; whether it has to: one that
+/// has ended meanwhile holds none.
+pub(super) fn wait(conn: &Connection, seq: i64, on: TaskId) -> rusqlite::Result<bool> {
+    let holder: Option<i64> = conn
+
+        .prepare_cached(
+            "SELECT seq FROM tasks WHERE id = ?1 AND \
+             ((state IN (0, 1, 3) AND needs_turn = 1) OR EXISTS (SELECT 1 FROM keys WHERE task = seq AND used IS NOT NULL))",
+        )?
+        .query_row([on.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let Some(holder) = holder else {
+        return Ok(false);
+    };
+    conn.prepare_cached("UPDATE tasks SET blocked_by = ?2, held_by = ?3 WHERE seq = ?1")?
+        .execute((seq, waiting_for(holder), holder))?;
+    Ok(true)
+}
+
+/// Forgets what can no longer arrive.
+pub(super) fn forget(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM keys WHERE used IS NULL AND until <= ?1")?
+        .execute([now.millis()])?;
+    Ok(())
+}
+
+/// What `blocked_by` holds of a task that waits for another one's keys: no digest of a place.
+fn waiting_for(holder: i64) -> [u8; 16] {
+    let mut id = *b"keys of ........";
+    id[8..].copy_from_slice(&holder.to_be_bytes());
+    id
+}
+
+fn id_of(conn: &Connection, seq: i64) -> rusqlite::Result<TaskId> {
+    let id: Option<[u8; 16]> = conn
+        .prepare_cached("SELECT id FROM tasks WHERE seq = ?1")?
+        .query_row([seq], |row| row.get(0))
+        .optional()?;
+    // A task whose keys are held is never pruned.
+    Ok(TaskId::from_bytes(id.unwrap_or_default()))
+}
+
+const fn number(used: Use) -> i64 {
+    match used {
+        Use::Reads => 0,
+        Use::Writes => 1,
+    }
+}
+
+const fn use_of(number: i64) -> Use {
+    match number {
+        0 => Use::Reads,
+        _ => Use::Writes,
+    }
+}

@@ -1,0 +1,194 @@
+//! Explores every state that two moves can lead to, whatever is answered, lost, late, refused,
+//! cancelled, retried or recorded again, and wherever the process ends.
+//!
+//! The decisions are the product's own (`aftertake::model::moves`); the order in which they
+//! are asked is that of `action::rename`. In every state each recording is whole somewhere;
+//! from every state some way leads to rest; at rest nothing is left that nobody says.
+//! `AFTERTAKE_EXPLORER_FAULTS=n` says how many things may go wrong in one history.
+
+mod search;
+mod state;
+mod steps;
+mod world;
+
+use aftertake::model::step::OnConflict::{self, Fail, KeepBoth, Overwrite};
+
+use self::search::explore;
+use self::state::{Content, Key, Task};
+use self::world::Left;
+
+/// Things that may go wrong in one history, when nobody says how many.
+const FAULTS: u8 = 1;
+
+const A: Key = 0;
+const B: Key = 1;
+const C: Key = 2;
+
+/// What two tasks begin with.
+#[derive(Debug, Clone)]
+struct Scene {
+    name: String,
+    /// Recordings at keys.
+    objects: &'static [(Key, u8)],
+    tasks: [Task; 2],
+    /// What the recorder writes again, and where.
+    again: (Key, Content),
+    /// Whether copies get ETags of their own, as encrypted ones do.
+    encrypted: bool,
+    left: Left,
+}
+
+/// A mistake that is put in, to see it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Planted {
+    Nothing,
+    /// Two moves may lead to one key.
+    NoLedger,
+    /// What is at the target is taken for our copy without evidence.
+    AnyObjectIsOurs,
+    /// Encrypted copies carry nothing that tells them from other objects.
+    NoMarks,
+    /// A failure after the commit point removes the copy.
+    UndoesAfterCommit,
+    /// A source is deleted on the word of a look of an earlier run.
+    NoLookBeforeDeletion,
+    /// A task whose move is past its commit point ends as done.
+    ContinuesAfterCommit,
+    /// A key that is used again by another recording counts as the same recording.
+    ReusedKeyRenews,
+    /// A key is free although a request for it may still arrive.
+    NoLateKeys,
+    /// `overwrite` replaces what another task is about to move.
+    OverwritesWhatIsWanted,
+}
+
+fn left(faults: u8) -> Left {
+    Left {
+        faults,
+        recordings: 0,
+        cancels: 0,
+        meddlings: 0,
+    }
+}
+
+fn scene(name: &str, tasks: [Task; 2], encrypted: bool, left: Left) -> Scene {
+    let again = Content {
+        recording: 0,
+        version: 2,
+    };
+    Scene {
+        name: format!("{name}, encrypted: {encrypted}"),
+        objects: &[(A, 0), (B, 1)],
+        tasks,
+        again: (A, again),
+        encrypted,
+        left,
+    }
+}
+
+/// Two recordings whose rules lead to one key, or to each other's.
+fn crossing(faults: u8) -> Vec<Scene> {
+    let policies: [OnConflict; 3] = [Fail, Overwrite, KeepBoth];
+    let mut scenes = Vec::new();
+    for encrypted in [false, true] {
+        for policy in policies {
+            for (name, first, second) in [
+                ("one target", C, C),
+                ("one after the other", C, A),
+                ("swap", B, A),
+            ] {
+                let tasks = [
+                    Task::new(0, A, first, policy),
+                    Task::new(1, B, second, policy),
+                ];
+                let name = format!("{name}, {policy:?}");
+                scenes.push(scene(&name, tasks, encrypted, left(faults)));
+            }
+        }
+    }
+    scenes
+}
+
+/// A recording that is cancelled, and one that is written again while it is moved.
+fn alone(faults: u8) -> Vec<Scene> {
+    let mut scenes = Vec::new();
+    for encrypted in [false, true] {
+        let tasks = [Task::new(0, A, C, Fail), Task::new(1, B, C, KeepBoth)];
+        let cancelled = Left {
+            cancels: 1,
+            ..left(faults)
+        };
+        scenes.push(scene("cancelled", tasks, encrypted, cancelled));
+        let meddled = Left {
+            meddlings: 1,
+            ..left(faults)
+        };
+        scenes.push(scene("meddled with", tasks, encrypted, meddled));
+        let grows = Left {
+            recordings: 1,
+            ..left(faults)
+        };
+        // The second task is the later event's.
+        let tasks = [Task::new(0, A, C, Fail), Task::new(0, A, C, Fail)];
+        scenes.push(Scene {
+            objects: &[(A, 0)],
+            ..scene("grows", tasks, encrypted, grows)
+        });
+        let tasks = [Task::new(0, A, C, Fail), Task::new(2, A, C, Fail)];
+        let other = Content {
+            recording: 2,
+            version: 1,
+        };
+        scenes.push(Scene {
+            objects: &[(A, 0)],
+            again: (A, other),
+            ..scene("key used again", tasks, encrypted, grows)
+        });
+    }
+    scenes
+}
+
+fn faults() -> u8 {
+    std::env::var("AFTERTAKE_EXPLORER_FAULTS")
+        .ok()
+        .map_or(FAULTS, |text| text.parse().expect("a number of faults"))
+}
+
+#[test]
+fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
+    let mut explored = 0;
+    for scene in crossing(faults()).into_iter().chain(alone(faults())) {
+        match explore(&scene, Planted::Nothing) {
+            Ok(states) => {
+                println!("{states} states: {}", scene.name);
+                explored += states;
+            }
+            Err(found) => panic!("{}\n{found}", scene.name),
+        }
+    }
+    println!("{explored} states");
+    assert!(explored > 10_000, "{explored} states are not all");
+}
+
+#[test]
+fn every_planted_mistake_is_found() {
+    for (planted, sign) in [
+        (Planted::NoLedger, "nowhere"),
+        (Planted::AnyObjectIsOurs, "nowhere"),
+        (Planted::NoMarks, "hold"),
+        (Planted::UndoesAfterCommit, "nowhere"),
+        (Planted::NoLookBeforeDeletion, "nowhere"),
+        (Planted::ContinuesAfterCommit, "no way leads to rest"),
+        (Planted::ReusedKeyRenews, "nowhere"),
+        (Planted::NoLateKeys, "nowhere"),
+        (Planted::OverwritesWhatIsWanted, "nowhere"),
+    ] {
+        let scenes = crossing(1).into_iter().chain(alone(1));
+        let mut found = scenes.filter_map(|scene| explore(&scene, planted).err());
+        let found = found
+            .next()
+            .unwrap_or_else(|| panic!("{planted:?} is not found"));
+        println!("{planted:?}: {}", found.lines().last().unwrap_or_default());
+        assert!(found.contains(sign), "{planted:?}: {found}");
+    }
+}

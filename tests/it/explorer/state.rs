@@ -1,0 +1,258 @@
+//! What there is in the explored world: objects, requests on their way, and what the store
+//! keeps of each task.
+
+use aftertake::model::moves::keys::{Held, Use};
+use aftertake::model::moves::object::Found;
+use aftertake::model::moves::{Move, MovePhase, Outline, Source, Target};
+use aftertake::model::recording::Place;
+use aftertake::model::step::OnConflict;
+
+/// One of a few keys: `a`, `b`, `c`, and `d`, the other name of `keep_both`.
+pub(super) type Key = usize;
+
+pub(super) const KEYS: usize = 4;
+pub(super) const OTHER_NAME: Key = 3;
+
+/// What was recorded: a recording and which version of it. Version 2 holds version 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Content {
+    pub(super) recording: u8,
+    pub(super) version: u8,
+}
+
+/// Which copy made an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Writer {
+    pub(super) task: usize,
+    pub(super) manifest: u8,
+    pub(super) late: bool,
+}
+
+/// An object's ETag: a digest of its content, or, of an encrypted copy, like no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Etag(pub(super) Content, pub(super) Option<Writer>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Object {
+    pub(super) content: Content,
+    pub(super) etag: Etag,
+    /// The task and the manifest of our mark.
+    pub(super) mark: Option<(usize, u8)>,
+}
+
+/// A request that changes an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Effect {
+    Copy {
+        from: Key,
+        to: Key,
+        only: Etag,
+        manifest: u8,
+    },
+    Delete(Key),
+}
+
+impl Effect {
+    pub(super) fn key(self) -> Key {
+        match self {
+            Self::Copy { to, .. } => to,
+            Self::Delete(key) => key,
+        }
+    }
+}
+
+/// A request on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Flight {
+    pub(super) task: usize,
+    pub(super) effect: Effect,
+    /// Whether somebody still waits for its answer.
+    pub(super) awaited: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum TaskState {
+    Ready,
+    Done,
+    Dead,
+    Cancelled,
+}
+
+/// A manifest of one object, as the store keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Manifest {
+    pub(super) number: u8,
+    pub(super) to: Key,
+    pub(super) etag: Etag,
+    pub(super) target: Target,
+    pub(super) noted: Option<Etag>,
+    pub(super) phase: MovePhase,
+    pub(super) committed: bool,
+    pub(super) under_way: bool,
+    pub(super) is_marked: bool,
+}
+
+/// What a run is about to do. Nothing of it outlives a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Next {
+    Idle,
+    TakeUp,
+    Survey,
+    Admit(Manifest),
+    Copy,
+    AwaitCopy,
+    StoreCopied {
+        etag: Etag,
+        is_marked: bool,
+    },
+    Verify,
+    Commit,
+    LookBeforeClear,
+    Unmark,
+    Clear,
+    AwaitClear,
+    StoreMoved,
+    Undo(Then),
+    AwaitRemove(Then),
+    StoreUndone(Then, MovePhase),
+    /// A request had no answer: store that its key stays taken, and come again.
+    EndLate(Key),
+    /// The step failed for good.
+    Fail,
+}
+
+/// What follows once a move is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Then {
+    Survey,
+    Dead,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Task {
+    pub(super) recording: u8,
+    pub(super) from: Key,
+    pub(super) to: Key,
+    pub(super) policy: OnConflict,
+    pub(super) state: TaskState,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) given_up: bool,
+    pub(super) cancel: bool,
+    /// A person was told that something is left behind.
+    pub(super) leaves: bool,
+    /// Keys for which a request of this task's may still arrive, as the store knows.
+    pub(super) late: [bool; KEYS],
+    pub(super) next: Next,
+}
+
+impl Task {
+    pub(super) fn new(recording: u8, from: Key, to: Key, policy: OnConflict) -> Self {
+        Self {
+            recording,
+            from,
+            to,
+            policy,
+            state: TaskState::Ready,
+            manifest: None,
+            given_up: false,
+            cancel: false,
+            leaves: false,
+            late: [false; KEYS],
+            next: Next::Idle,
+        }
+    }
+
+    /// Whether objects are half moved.
+    pub(super) fn is_unfinished(&self) -> bool {
+        let open =
+            |manifest: &Manifest| matches!(manifest.phase, MovePhase::Planned | MovePhase::Copied);
+        self.manifest.as_ref().is_some_and(open)
+    }
+
+    /// What the ledger holds of a key for this task, as one that asks sees it.
+    pub(super) fn held(&self, key: Key, own: bool) -> Held {
+        let manifest = self.manifest.filter(|_| self.is_unfinished());
+        let used = match manifest {
+            Some(manifest) if manifest.to == key => Some(Use::Writes),
+            Some(_) if self.from == key => Some(Use::Reads),
+            _ => None,
+        };
+        Held {
+            used,
+            own,
+            late: self.late[key],
+        }
+    }
+
+    /// The manifest as the product has it.
+    pub(super) fn outline(&self, task: usize) -> Option<Outline> {
+        let manifest = self.manifest?;
+        let main = self.one(&manifest);
+        Some(Outline {
+            count: 1,
+            moved: u32::from(main.phase == MovePhase::Moved),
+            undone: u32::from(matches!(main.phase, MovePhase::Undone | MovePhase::Kept)),
+            objects: 1,
+            bytes: 1,
+            committed: manifest.committed,
+            mark: mark(task, manifest.number),
+            main,
+        })
+    }
+
+    /// The only move of a manifest.
+    pub(super) fn one(&self, manifest: &Manifest) -> Move {
+        Move {
+            number: 0,
+            from: place(self.from),
+            to: place(manifest.to),
+            size: 1,
+            etag: text(manifest.etag),
+            target: manifest.target,
+            target_etag: manifest.noted.map(text),
+            upload: None,
+            is_marked: manifest.is_marked,
+            source: Source::Goes,
+            phase: manifest.phase,
+        }
+    }
+}
+
+pub(super) fn mark(task: usize, manifest: u8) -> String {
+    format!("task{task}.{manifest}")
+}
+
+fn place(key: Key) -> Place {
+    Place {
+        bucket: "b".into(),
+        key: key.to_string(),
+    }
+}
+
+pub(super) fn text(etag: Etag) -> String {
+    let Etag(content, writer) = etag;
+    let writer = writer.map_or(0, |writer| {
+        1 + u8::from(writer.late) + 2 * writer.manifest + 100 * (writer.task as u8)
+    });
+    String::from_utf8(vec![
+        b'0' + content.recording,
+        b'0' + content.version,
+        b'0' + writer % 64,
+        b'0' + writer / 64,
+    ])
+    .expect("an ETag")
+}
+
+impl Object {
+    /// As a look finds it.
+    pub(super) fn found(self) -> Found {
+        let mark = |(task, manifest)| format!("{}.0", mark(task, manifest));
+        Found {
+            size: 1,
+            etag: text(self.etag),
+            mark: self.mark.map(mark),
+            is_from_upload: false,
+        }
+    }
+}

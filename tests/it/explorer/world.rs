@@ -1,0 +1,353 @@
+//! A state of the explored world, and what can happen to it from outside.
+
+use std::hash::Hash;
+
+use aftertake::model::moves::keys::{Use, forbids};
+use aftertake::model::moves::object::{AtSource, AtTarget};
+use aftertake::model::step::OnConflict;
+
+use super::state::{
+    Content, Effect, Etag, Flight, KEYS, Key, Manifest, Next, Object, Task, TaskState, Writer, mark,
+};
+use super::{Planted, Scene};
+
+/// What other programs write.
+const STRANGER: u8 = 9;
+
+/// How many things may still go wrong, or happen, of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Left {
+    pub(super) faults: u8,
+    pub(super) recordings: u8,
+    pub(super) cancels: u8,
+    /// Deeds of other programs.
+    pub(super) meddlings: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) objects: [Option<Object>; KEYS],
+    pub(super) flights: Vec<Flight>,
+    pub(super) tasks: [Task; 2],
+    /// What must be somewhere.
+    pub(super) precious: Vec<Content>,
+    pub(super) left: Left,
+}
+
+impl World {
+    pub(super) fn begin(scene: &Scene) -> Self {
+        let mut objects = [None; KEYS];
+        for &(key, recording) in scene.objects {
+            let content = Content {
+                recording,
+                version: 1,
+            };
+            objects[key] = Some(original(content));
+        }
+        let precious = objects.iter().flatten().map(|object| object.content);
+        Self {
+            precious: precious.collect(),
+            objects,
+            flights: Vec::new(),
+            tasks: scene.tasks,
+            left: scene.left,
+        }
+    }
+
+    /// Everything that can happen next, each with what it is.
+    pub(super) fn nexts(&self, scene: &Scene, planted: Planted) -> Vec<(&'static str, Self)> {
+        let mut nexts = Vec::new();
+        for task in 0..self.tasks.len() {
+            super::steps::step(self, scene, planted, task, &mut nexts);
+        }
+        self.from_outside(scene, &mut nexts);
+        nexts
+    }
+
+    fn from_outside(&self, scene: &Scene, nexts: &mut Vec<(&'static str, Self)>) {
+        for number in 0..self.flights.len() {
+            if !self.flights[number].awaited {
+                let mut arrives = self.clone();
+                let flight = arrives.flights.remove(number);
+                arrives.apply(flight, true, scene);
+                nexts.push(("a request arrives late", arrives));
+                let mut never = self.clone();
+                never.flights.remove(number);
+                nexts.push(("a request never arrives", never));
+            }
+        }
+        for (task, key) in (0..2).flat_map(|task| (0..KEYS).map(move |key| (task, key))) {
+            let may_arrive = |flight: &Flight| flight.task == task && flight.effect.key() == key;
+            if self.tasks[task].late[key] && !self.flights.iter().any(may_arrive) {
+                let mut later = self.clone();
+                later.tasks[task].late[key] = false;
+                nexts.push(("nothing can arrive at a key any more", later));
+            }
+        }
+        if self.left.faults > 0 && self.tasks.iter().any(|task| task.next != Next::Idle) {
+            nexts.push(("the process ends", self.crash()));
+        }
+        // No request can ask that an object be deleted only if it still is what it was: what the
+        // recorder writes while a deletion is on its way is not protected.
+        let deletion = |flight: &Flight| flight.effect == Effect::Delete(scene.again.0);
+        if self.left.recordings > 0 && !self.flights.iter().any(deletion) {
+            nexts.push(("the recorder writes again", self.record_again(scene)));
+        }
+        let is_quiet =
+            self.flights.is_empty() && self.tasks.iter().all(|task| task.next == Next::Idle);
+        if self.left.meddlings > 0 && is_quiet {
+            self.meddle(nexts);
+        }
+        for task in 0..2 {
+            let one = &self.tasks[task];
+            if self.left.cancels > 0 && one.state == TaskState::Ready && !one.cancel {
+                let mut cancelled = self.clone();
+                cancelled.left.cancels -= 1;
+                cancelled.tasks[task].cancel = true;
+                nexts.push(("a task is to be cancelled", cancelled));
+            }
+            // A person can do that as often as it takes.
+            if one.state == TaskState::Dead {
+                let mut retried = self.clone();
+                let one = &mut retried.tasks[task];
+                one.state = TaskState::Ready;
+                one.given_up = false;
+                nexts.push(("a task is retried", retried));
+            }
+        }
+    }
+
+    /// Another program puts an object where there is none, or removes one of two copies. Not
+    /// between a look and the request that follows it: no request of OBS can prevent that.
+    fn meddle(&self, nexts: &mut Vec<(&'static str, Self)>) {
+        let mut meddled = self.clone();
+        meddled.left.meddlings -= 1;
+        for key in 0..KEYS {
+            let mut next = meddled.clone();
+            let Some(object) = self.objects[key] else {
+                let (recording, version) = (STRANGER, 1);
+                next.objects[key] = Some(original(Content { recording, version }));
+                nexts.push(("another program writes an object", next));
+                continue;
+            };
+            let same = |other: &&Object| other.content == object.content;
+            if self.objects.iter().flatten().filter(same).count() > 1 {
+                next.objects[key] = None;
+                nexts.push(("another program deletes an object", next));
+            }
+        }
+    }
+
+    fn crash(&self) -> Self {
+        let mut crashed = self.clone();
+        crashed.left.faults -= 1;
+        for task in &mut crashed.tasks {
+            task.next = Next::Idle;
+        }
+        for flight in &mut crashed.flights {
+            flight.awaited = false;
+        }
+        crashed
+    }
+
+    fn record_again(&self, scene: &Scene) -> Self {
+        let mut again = self.clone();
+        again.left.recordings -= 1;
+        let (key, content) = scene.again;
+        // What stood there and is nowhere else is lost by the recorder's own doing; a version
+        // that the new one holds is no loss.
+        if let Some(object) = self.objects[key] {
+            let elsewhere = |other: &Object| other.content == object.content;
+            let copies = self.objects.iter().flatten().filter(|one| elsewhere(one));
+            if copies.count() == 1 {
+                again.precious.retain(|one| *one != object.content);
+            }
+        }
+        again
+            .precious
+            .retain(|one| one.recording != content.recording);
+        again.precious.push(content);
+        again.objects[key] = Some(original(content));
+        again
+    }
+
+    /// The effect of a request.
+    pub(super) fn apply(&mut self, flight: Flight, late: bool, scene: &Scene) {
+        match flight.effect {
+            Effect::Delete(key) => self.objects[key] = None,
+            Effect::Copy {
+                from,
+                to,
+                only,
+                manifest,
+            } => {
+                let Some(source) = self.objects[from].filter(|source| source.etag == only) else {
+                    return;
+                };
+                self.overwritten(flight.task, to);
+                let writer = Writer {
+                    task: flight.task,
+                    manifest,
+                    late,
+                };
+                self.objects[to] = Some(Object {
+                    content: source.content,
+                    etag: Etag(source.content, scene.encrypted.then_some(writer)),
+                    mark: scene.encrypted.then_some((flight.task, manifest)),
+                });
+            }
+        }
+    }
+
+    /// A manifest's number that nothing is left of: marks of different manifests differ.
+    pub(super) fn free_number(&self, task: usize) -> u8 {
+        let objects = self.objects.iter().flatten();
+        let marks = objects.clone().filter_map(|object| object.mark);
+        let writers = objects.filter_map(|object| object.etag.1);
+        let writers = writers.map(|writer| (writer.task, writer.manifest));
+        let flights = self
+            .flights
+            .iter()
+            .filter_map(|flight| match flight.effect {
+                Effect::Copy { manifest, .. } => Some((flight.task, manifest)),
+                Effect::Delete(_) => None,
+            });
+        let used: Vec<_> = marks.chain(writers).chain(flights).collect();
+        (0..)
+            .find(|number| !used.contains(&(task, *number)))
+            .unwrap_or(0)
+    }
+
+    /// A rule that says `overwrite` means it: what it replaces is no loss, unless another task
+    /// has yet to move it.
+    fn overwritten(&mut self, task: usize, key: Key) {
+        let Some(replaced) = self.objects[key] else {
+            return;
+        };
+        let mut tasks = self.tasks.iter();
+        let is_moved = tasks.all(|one| {
+            one.recording != replaced.content.recording
+                || matches!(one.state, TaskState::Done | TaskState::Cancelled)
+        });
+        if self.tasks[task].policy == OnConflict::Overwrite && is_moved {
+            self.precious.retain(|one| *one != replaced.content);
+        }
+    }
+
+    /// What stands at the source of the task's move.
+    pub(super) fn at_source(&self, task: usize, manifest: &Manifest) -> AtSource {
+        let one = self.tasks[task].one(manifest);
+        let found = self.objects[self.tasks[task].from].map(Object::found);
+        one.at_source(found.as_ref())
+    }
+
+    /// What stands at the target of the task's move.
+    pub(super) fn at_target(&self, task: usize, manifest: &Manifest, planted: Planted) -> AtTarget {
+        let one = self.tasks[task].one(manifest);
+        let mut found = self.objects[manifest.to].map(Object::found);
+        if planted == Planted::NoMarks
+            && let Some(found) = &mut found
+        {
+            found.mark = None;
+        }
+        let at = one.at_target(found.as_ref(), &mark(task, manifest.number));
+        match at {
+            AtTarget::Stranger if planted == Planted::AnyObjectIsOurs => AtTarget::Ours,
+            at => at,
+        }
+    }
+
+    /// Whether another use forbids the task this one.
+    pub(super) fn is_taken(&self, task: usize, key: Key, wanted: Use, planted: Planted) -> bool {
+        if planted == Planted::NoLedger {
+            return false;
+        }
+        self.tasks.iter().enumerate().any(|(other, one)| {
+            let mut held = one.held(key, other == task);
+            held.late &= planted != Planted::NoLateKeys;
+            forbids(held, wanted)
+        })
+    }
+
+    /// Whether another task is about to move what stands at the key.
+    pub(super) fn is_wanted(&self, task: usize, key: Key) -> bool {
+        let other = &self.tasks[1 - task];
+        matches!(other.state, TaskState::Ready | TaskState::Dead)
+            && other.recording != self.tasks[task].recording
+            && other.from == key
+            && !other.manifest.is_some_and(|manifest| manifest.committed)
+    }
+
+    /// What must be somewhere and is nowhere.
+    pub(super) fn lost(&self) -> Option<Content> {
+        let is = |content: &Content| {
+            let mut objects = self.objects.iter().flatten();
+            objects.any(|object| object.content == *content)
+        };
+        self.precious.iter().copied().find(|content| !is(content))
+    }
+
+    /// The state in a few lines.
+    pub(super) fn short(&self) -> String {
+        let objects = self.objects.iter().map(|object| match object {
+            None => "-".to_owned(),
+            Some(object) => {
+                let Content { recording, version } = object.content;
+                let mark = if object.mark.is_some() { "*" } else { "" };
+                format!("{recording}.{version}{mark}")
+            }
+        });
+        let objects: Vec<String> = objects.collect();
+        let tasks = self.tasks.iter().map(|task| {
+            let manifest = task
+                .manifest
+                .map(|one| (one.to, one.target, one.phase, one.committed));
+            let late: Vec<Key> = (0..KEYS).filter(|key| task.late[*key]).collect();
+            format!(
+                "   {:?} {:?} {manifest:?} late {late:?}",
+                task.state, task.next
+            )
+        });
+        let tasks: Vec<String> = tasks.collect();
+        let flights = &self.flights;
+        format!("{objects:?} {flights:?}\n{}", tasks.join("\n"))
+    }
+
+    /// Whether nothing is under way, and nothing happens unless somebody acts.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let late = |task: &Task| task.late.iter().any(|late| *late);
+        let settled = |task: &Task| task.state != TaskState::Ready && !late(task);
+        self.flights.is_empty() && self.tasks.iter().all(settled)
+    }
+
+    /// What is left at rest and no task says so.
+    pub(super) fn untold(&self) -> Option<String> {
+        let dead = |task: &Task| task.state == TaskState::Dead && task.is_unfinished();
+        let says = |task: &Task| task.leaves || dead(task);
+        for content in &self.precious {
+            let copies = self.objects.iter().flatten();
+            let copies = copies.filter(|object| object.content == *content).count();
+            if copies > 1 && !self.tasks.iter().any(says) {
+                return Some(format!("{copies} objects hold {content:?}"));
+            }
+        }
+        for (number, task) in self.tasks.iter().enumerate() {
+            let at = task.manifest.filter(|_| task.state == TaskState::Done);
+            if let Some(manifest) = at
+                && let Some(object) = self.objects[manifest.to]
+                && object.mark == Some((number, manifest.number))
+            {
+                return Some(format!("task {number} is done and its copy is marked"));
+            }
+        }
+        None
+    }
+}
+
+fn original(content: Content) -> Object {
+    Object {
+        content,
+        etag: Etag(content, None),
+        mark: None,
+    }
+}
