@@ -85,12 +85,12 @@ async fn objects(
     if request.objects == TagObjects::Named || !place.is_playlist() {
         return Ok(vec![place.key.clone()]);
     }
-    let keys = set::members(bucket, place).await?.keys;
-    for key in &keys {
-        let (bucket, key) = (place.bucket.clone(), key.clone());
+    let objects = set::members(bucket, place).await?.objects;
+    for object in &objects {
+        let (bucket, key) = (place.bucket.clone(), object.key.clone());
         reach.bucket(&Place { bucket, key })?;
     }
-    Ok(keys)
+    Ok(objects.into_iter().map(|object| object.key).collect())
 }
 
 async fn tag_one(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<Kept, Failure> {

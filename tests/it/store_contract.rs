@@ -9,7 +9,7 @@ use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause};
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
-use aftertake::model::moves::{Move, MovePhase, Source, Target};
+use aftertake::model::moves::{Move, MovePhase, Part, Source, Target};
 use aftertake::model::plan::{Plan, PlannedTask, Skipped, Turn};
 use aftertake::model::recording::{MovedBy, Place};
 use aftertake::model::task::{Lane, Outputs, RevisionId};
@@ -128,6 +128,7 @@ pub(crate) fn moved(number: u32, phase: MovePhase) -> Move {
         number,
         from: place(&format!("from/{number}.ts")),
         to: place(&format!("to/{number}.ts")),
+        part: Part::Segment,
         size: 7,
         etag: "e".into(),
         target: Target::Absent,

@@ -14,7 +14,7 @@ use super::pages;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::object::AtTarget;
-use crate::model::moves::{Move, MovePhase, Outline, Target};
+use crate::model::moves::{Move, MovePhase, Outline, Part, Target};
 use crate::model::recording::Place;
 use crate::object::{Attributes, Belongings, ObjectMeta};
 
@@ -123,41 +123,57 @@ pub(super) fn is_whole(one: &Move, there: &ObjectMeta, is_set: bool) -> bool {
 }
 
 fn is_whole_size(one: &Move, there: &ObjectMeta, is_set: bool) -> bool {
-    let rewritten = is_set && one.from.is_playlist();
+    let rewritten = is_set && one.part == Part::Playlist;
     rewritten || there.size == one.size
 }
 
-/// Copies those of the first `count` moves that are segments, many at a time.
+/// Copies those of the first `count` moves that are no playlists, many at a time. Segments
+/// get what the first of them has; keys, init segments and all else are looked at one by one.
 async fn copy_segments(copying: &mut Copying<'_>, count: u32) -> Result<(), Stopped> {
-    let is_segment = |one: &Move| is_open(one) && !one.from.is_playlist();
+    let is_wanted = |one: &Move| is_open(one) && one.part != Part::Playlist;
+    let is_first = |one: &&Move| one.part == Part::Segment && one.target != Target::Present;
     let (mut first, mut shared) = (None, None);
     for numbers in pages::forwards(count) {
         let mut page = copying.progress.get_mut().moves(numbers).await?;
         if first.is_none() {
-            let mut moves = page.iter();
-            let moves = moves.find(|one| one.target != Target::Present);
-            first = moves.map(|one| one.from.clone());
+            first = page.iter().find(is_first).map(|one| one.from.clone());
         }
-        page.retain(is_segment);
-        let Some(first) = first.as_ref().filter(|_| !page.is_empty()) else {
+        page.retain(is_wanted);
+        if page.is_empty() {
             continue;
-        };
-        copying.progress.get_mut().checkpoint()?;
-        let shared = match &mut shared {
-            Some(shared) => shared,
-            none => none.insert(of_first_segment(copying.reach, first).await?),
-        };
-        let sources = find(copying.reach, page.iter().map(|one| &one.from)).await?;
-        let mut there = find(copying.reach, page.iter().map(|one| &one.to)).await?;
-        let mut seen = Vec::with_capacity(page.len());
-        for one in page {
-            let belongings = of_segment(&one, &sources, shared)?;
-            let there = there.remove(&one.to);
-            seen.push((one, Seen { belongings, there }));
         }
-        copy_side_by_side(copying, seen).await?;
+        copying.progress.get_mut().checkpoint()?;
+        let is_segment = |one: &Move| one.part == Part::Segment;
+        let (segments, others): (Vec<Move>, _) = page.into_iter().partition(is_segment);
+        let mut copies: Vec<_> = others.into_iter().map(|one| (one, None)).collect();
+        if let Some(open) = segments.first() {
+            let first = first.as_ref().unwrap_or(&open.from);
+            let shared = match &mut shared {
+                Some(shared) => shared,
+                none => none.insert(of_first_segment(copying.reach, first).await?),
+            };
+            let seen = look_at_segments(copying.reach, segments, shared).await?;
+            copies.extend(seen.into_iter().map(|(one, seen)| (one, Some(seen))));
+        }
+        copy_side_by_side(copying, copies).await?;
     }
     Ok(())
+}
+
+async fn look_at_segments(
+    reach: &Reach,
+    segments: Vec<Move>,
+    shared: &Belongings,
+) -> Result<Vec<(Move, Seen)>, Failure> {
+    let sources = find(reach, segments.iter().map(|one| &one.from)).await?;
+    let mut there = find(reach, segments.iter().map(|one| &one.to)).await?;
+    let mut seen = Vec::with_capacity(segments.len());
+    for one in segments {
+        let belongings = of_segment(&one, &sources, shared)?;
+        let there = there.remove(&one.to);
+        seen.push((one, Seen { belongings, there }));
+    }
+    Ok(seen)
 }
 
 /// What the segments of a recording have in common, as its first one has it: a recorder
@@ -196,7 +212,10 @@ fn gone(place: &Place) -> Failure {
     Failure::new(FailureKind::Missing, place.to_string())
 }
 
-async fn copy_side_by_side(copying: &Copying<'_>, page: Vec<(Move, Seen)>) -> Result<(), Stopped> {
+async fn copy_side_by_side(
+    copying: &Copying<'_>,
+    page: Vec<(Move, Option<Seen>)>,
+) -> Result<(), Stopped> {
     let at_once = match page.first() {
         Some((one, _)) => copying.reach.bucket(&one.to)?.config.concurrency as usize,
         None => return Ok(()),
@@ -206,7 +225,7 @@ async fn copy_side_by_side(copying: &Copying<'_>, page: Vec<(Move, Seen)>) -> Re
     let stop = AtomicBool::new(false);
     let mut copies = stream::iter(page)
         .take_while(|_| future::ready(!stop.load(Ordering::Relaxed)))
-        .map(|(one, seen)| copying.copy(one, Some(seen)))
+        .map(|(one, seen)| copying.copy(one, seen))
         .buffer_unordered(at_once.max(1));
     let mut end = Ok(());
     let mut batch = Vec::new();

@@ -16,7 +16,7 @@ use super::{pages, playlist, set};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::object::{AtSource, AtTarget, CopyNext, Found, copy_next};
-use crate::model::moves::{Move, MovePhase, Outline, Target};
+use crate::model::moves::{Move, MovePhase, Outline, Part, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::{
@@ -253,7 +253,7 @@ pub(super) async fn rewritten(
     outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<Option<Bytes>, Stopped> {
-    if !one.from.is_playlist() || !outline.is_set() {
+    if one.part != Part::Playlist || !outline.is_set() {
         return Ok(None);
     }
     let Move { from, to, .. } = &outline.main;

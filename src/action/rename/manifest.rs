@@ -9,7 +9,7 @@ use super::crossing::Crossing;
 use super::route::Route;
 use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{Move, MovePhase, Source, Target};
+use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::ObjectMeta;
@@ -21,6 +21,7 @@ pub(super) struct Member {
     pub(super) named: Place,
     /// Where it is: elsewhere when an earlier task of the recording moved it.
     pub(super) at: Place,
+    pub(super) part: Part,
     pub(super) meta: ObjectMeta,
 }
 
@@ -71,7 +72,12 @@ impl<'a> Draft<'a> {
         known: &Known<'_>,
     ) -> Result<(), Failure> {
         let trail = known.trails.get(&member.named);
-        let Member { named, at, meta } = member;
+        let Member {
+            named,
+            at,
+            part,
+            meta,
+        } = member;
         let (from, target, target_etag, phase) = if at == to {
             let etag = Some(meta.etag.clone());
             (named, Target::Present, etag, MovePhase::Copied)
@@ -85,6 +91,7 @@ impl<'a> Draft<'a> {
             number: 0,
             from,
             to,
+            part,
             size: meta.size,
             etag: meta.etag,
             target,
@@ -132,6 +139,7 @@ impl<'a> Draft<'a> {
             number: 0,
             from: place.clone(),
             to: self.route.to.clone(),
+            part: Part::Playlist,
             size: 0,
             etag: etag.to_owned(),
             target: Target::Present,

@@ -47,10 +47,13 @@ pub struct Reference {
 /// What a reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
+    /// A media segment: a line of its own.
     Segment,
     Playlist,
     /// A decryption key. It may be anywhere, such as on a licence server.
     Key,
+    /// What another tag names, such as an init segment.
+    Other,
 }
 
 /// Reads the playlist `content`, which is the object `key` of the bucket whose object
@@ -140,7 +143,7 @@ impl Reader<'_> {
             "MEDIA" | "I-FRAME-STREAM-INF" => Role::Playlist,
             // Another rendition of a live stream: no part of this playlist.
             "RENDITION-REPORT" => return None,
-            _ => Role::Segment,
+            _ => Role::Other,
         };
         let attributes = line.len() - tag.len() + name.len() + 1;
         let range = uri_attribute(&line[attributes..])?;

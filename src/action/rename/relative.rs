@@ -8,6 +8,12 @@ pub(super) fn folder(key: &str) -> &str {
     key.rfind('/').map_or("", |slash| &key[..=slash])
 }
 
+/// What follows the last dot of the key's last segment; empty when there is none.
+pub(super) fn extension(key: &str) -> &str {
+    let name = &key[folder(key).len()..];
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
 /// The way from `folder` (empty, or ending in a slash) to `key`: `b/c`, `../d`.
 pub(super) fn between(folder: &str, key: &str) -> String {
     let from = segments(folder);

@@ -7,12 +7,12 @@ use super::find::find;
 use super::manifest::{Draft, Known, Member};
 use super::pages::PAGE;
 use super::route::Route;
-use super::set::{self, Set};
+use super::set::{self, Object, Set};
 use super::trail;
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::Target;
 use crate::model::moves::keys::{Taken, TakenBy};
+use crate::model::moves::{Part, Target};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout, ObjectMeta};
@@ -108,12 +108,12 @@ impl Survey<'_> {
     /// Looks at a page of the objects after the other: of a long recording, only what its
     /// playlists say is held whole.
     async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
-        let Set { keys, playlists } = self.set().await?;
-        let is_alone = keys.len() == 1;
+        let Set { objects, playlists } = self.set().await?;
+        let is_alone = objects.len() == 1;
         let mut seen = None;
         let mut draft = Draft::new(self.route, self.on_conflict);
-        let beside = |key| beside(self.route.from, key);
-        let mut named = keys.into_iter().map(beside).peekable();
+        let named = |Object { key, part }| (beside(self.route.from, key), part);
+        let mut named = objects.into_iter().map(named).peekable();
         loop {
             let page = named.by_ref().take(PAGE as usize).collect();
             let members = self.members(page, &playlists, progress).await?;
@@ -147,20 +147,21 @@ impl Survey<'_> {
     /// The objects that the recording names, each where it is.
     async fn members(
         &self,
-        named: Vec<Place>,
+        named: Vec<(Place, Part)>,
         playlists: &BTreeMap<String, String>,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Member>, Stopped> {
-        for place in &named {
+        let places = || named.iter().map(|(place, _)| place);
+        for place in places() {
             self.reach.bucket(place)?;
         }
-        let mut found = find(self.reach, &named).await?;
+        let mut found = find(self.reach, places()).await?;
         let is_missing = |place: &&Place| *place != self.route.from && !found.contains_key(*place);
-        let missing: Vec<Place> = named.iter().filter(is_missing).cloned().collect();
+        let missing: Vec<Place> = places().filter(is_missing).cloned().collect();
         let trails = trail::follow(missing, progress).await?;
         found.extend(trail::look(self.reach, &trails).await?);
         let mut members = Vec::with_capacity(named.len());
-        for named in named {
+        for (named, part) in named {
             let moved = trails.get(&named).and_then(|trail| trail.end(&found));
             let at = moved.unwrap_or(&named).clone();
             let meta = found
@@ -172,7 +173,12 @@ impl Survey<'_> {
                 return Err(Failure::new(FailureKind::SourceChanged, reason).into());
             }
             let meta = meta.clone();
-            members.push(Member { named, at, meta });
+            members.push(Member {
+                named,
+                at,
+                part,
+                meta,
+            });
         }
         Ok(members)
     }

@@ -46,7 +46,7 @@ fn line(text: &mut String, one: &Move) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::moves::{Source, Target};
+    use crate::model::moves::{Part, Source, Target};
     use crate::model::recording::Place;
 
     fn moves(count: u32, copied: u32) -> Vec<Move> {
@@ -58,6 +58,7 @@ mod tests {
             number,
             from: place(format!("r/{number}.ts")),
             to: place(format!("c/{number}.ts")),
+            part: Part::Segment,
             size: 7,
             etag: "e".into(),
             target: Target::Absent,

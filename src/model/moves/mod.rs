@@ -18,6 +18,7 @@ pub struct Move {
     pub number: u32,
     pub from: Place,
     pub to: Place,
+    pub part: Part,
     /// Bytes, as the manifest found it.
     pub size: u64,
     /// The source's ETag, as the manifest found it.
@@ -62,6 +63,18 @@ impl Outline {
     pub fn is_set(&self) -> bool {
         self.count > 1
     }
+}
+
+/// What an object is to its recording. Decided once, when the recording is surveyed: keys
+/// say too little, and a target's key may say nothing at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A media segment among others of its kind: recorders write these all alike.
+    Segment,
+    /// A playlist that names the others.
+    Playlist,
+    /// Anything else: a key, an init segment, an object on its own.
+    Other,
 }
 
 /// What a manifest found at a target, and thus what may be done there.

@@ -19,3 +19,6 @@ CREATE TABLE lineage (
     previous BLOB NOT NULL
 );
 INSERT INTO lineage VALUES (1, x'ff616674657274616b652d7374617465', randomblob(16), zeroblob(16));
+
+-- What each object is to its recording; 0 where a version before this one wrote the row.
+ALTER TABLE moves ADD COLUMN part INTEGER NOT NULL DEFAULT 0;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::apply::is_held;
 use super::core::Txn;
 use super::row::{
-    DRAFTED, MOVE_COLUMNS, TASK_BITS, move_columns, phase_number, read_move, source_number,
+    DRAFTED, MOVE_COLUMNS, TASK_BITS, move_columns, part_number, phase_number, read_move, source_number,
     target_number,
 };
 use super::{keys, turn};
@@ -170,8 +170,8 @@ fn put(
 ) -> rusqlite::Result<()> {
     let mut statement = txn.conn.prepare_cached(
         "INSERT OR REPLACE INTO moves (task, step, number, recording, from_bucket, from_key, to_bucket, to_key, size, \
-         etag, target, target_etag, upload, phase, source, marked) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         etag, target, target_etag, upload, phase, source, marked, part) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
     for one in moves {
         statement.execute(rusqlite::params![
@@ -191,6 +191,7 @@ fn put(
             phase(one),
             source_number(one.source),
             one.is_marked,
+            part_number(one.part),
         ])?;
     }
     Ok(())

@@ -27,7 +27,7 @@ use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::By;
-use crate::model::moves::{Move, MovePhase, Source, Target};
+use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::{OrderKey, Plan, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::restart::Restart;
@@ -497,6 +497,7 @@ fn moved(phase: MovePhase) -> Move {
         number: 0,
         from: place("from"),
         to: place("to"),
+        part: Part::Segment,
         size: 7,
         etag: "e".into(),
         target: Target::Absent,

@@ -9,7 +9,7 @@ use super::core::Txn;
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
-use crate::model::moves::{Move, MovePhase, Source, Target};
+use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::Turn;
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
@@ -140,21 +140,23 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 macro_rules! move_columns {
     () => {
         "number, from_bucket, from_key, to_bucket, to_key, size, etag, target, target_etag, upload, phase, \
-         source, marked"
+         source, marked, part"
     };
 }
 pub(super) use move_columns;
 
 /// How many columns these are.
-pub(super) const MOVE_COLUMNS: usize = 13;
+pub(super) const MOVE_COLUMNS: usize = 14;
 
 pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
+    let from = Place {
+        bucket: row.get(1)?,
+        key: row.get(2)?,
+    };
     Ok(Move {
         number: row.get(0)?,
-        from: Place {
-            bucket: row.get(1)?,
-            key: row.get(2)?,
-        },
+        part: part(row.get(13)?, &from),
+        from,
         to: Place {
             bucket: row.get(3)?,
             key: row.get(4)?,
@@ -175,6 +177,24 @@ pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
         },
         is_marked: row.get(12)?,
     })
+}
+
+/// A row of a version that did not store the part has 0.
+fn part(number: i64, from: &Place) -> Part {
+    match number {
+        1 => Part::Segment,
+        2 => Part::Playlist,
+        0 if from.is_playlist() => Part::Playlist,
+        _ => Part::Other,
+    }
+}
+
+pub(super) const fn part_number(part: Part) -> i64 {
+    match part {
+        Part::Segment => 1,
+        Part::Playlist => 2,
+        Part::Other => 3,
+    }
 }
 
 pub(super) const fn target_number(target: Target) -> i64 {

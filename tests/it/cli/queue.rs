@@ -6,7 +6,7 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::attempt::{AttemptRecord, Exchange, Outcome};
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::model::moves::{Move, MovePhase, Source, Target};
+use aftertake::model::moves::{Move, MovePhase, Part, Source, Target};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, Outputs};
 use aftertake::model::time::Timestamp;
@@ -86,6 +86,7 @@ fn half_moved() -> Move {
         number: 0,
         from: place("from/a.ts"),
         to: place("to/a.ts"),
+        part: Part::Segment,
         size: 7,
         etag: "e".into(),
         target: Target::Absent,

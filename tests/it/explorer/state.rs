@@ -3,7 +3,7 @@
 
 use aftertake::model::moves::keys::{Held, Use};
 use aftertake::model::moves::object::Found;
-use aftertake::model::moves::{Move, MovePhase, Outline, Source, Target};
+use aftertake::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
 use aftertake::model::recording::Place;
 use aftertake::model::step::OnConflict;
 
@@ -207,6 +207,7 @@ impl Task {
             number: 0,
             from: place(self.from),
             to: place(manifest.to),
+            part: Part::Other,
             size: 1,
             etag: text(manifest.etag),
             target: manifest.target,

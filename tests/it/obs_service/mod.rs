@@ -1,5 +1,6 @@
 //! The whole way of a recording at OBS: callback, rename, tag, notice.
 
+mod belongings;
 mod faults;
 mod grown;
 mod lasting;

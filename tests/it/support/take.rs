@@ -66,6 +66,49 @@ impl Take {
         take
     }
 
+    /// Segments that everyone may read, in two renditions; the decryption key and the init
+    /// segment are private, as are captions, and the key is encrypted.
+    pub(crate) fn guarded_hls() -> Self {
+        let everyone = |mut object: Object| {
+            object.grants = vec![("*".to_owned(), "READ".to_owned())];
+            object
+        };
+        let media = "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"z.key\"\n#EXT-X-MAP:URI=\"a.mp4\"\n\
+            #EXTINF:2,\n1.m4s\n#EXTINF:2,\n2.m4s\n#EXT-X-ENDLIST\n";
+        let captions = "#EXTM3U\n#EXTINF:4,\n0.vtt\n#EXT-X-ENDLIST\n";
+        let main = "#EXTM3U\n#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",URI=\"c.m3u8\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n";
+        let (bucket, from) = (ARCHIVE, "r/x/a.m3u8");
+        let mut take = Self::empty(
+            "guarded hls",
+            Kind::Objects,
+            bucket,
+            from,
+            "classes/class-7/b.m3u8",
+        );
+        for (name, object) in [
+            ("0.vtt", Object::text("hello")),
+            ("1.m4s", everyone(Object::text("one"))),
+            ("2.m4s", everyone(Object::text("two"))),
+            ("a.mp4", Object::text("init")),
+            ("z.key", Object::text("secret").encrypted()),
+            ("c.m3u8", Object::text(captions)),
+            ("v.m3u8", everyone(Object::text(media))),
+            ("a.m3u8", everyone(Object::text(main))),
+        ] {
+            take.parts.push(Part {
+                from: format!("r/x/{name}"),
+                to: match name {
+                    "a.m3u8" => take.to.clone(),
+                    name => format!("classes/class-7/{name}"),
+                },
+                object,
+                after: None,
+            });
+        }
+        take
+    }
+
     /// A playlist of so many segments beside it.
     pub(crate) fn long_hls(segments: usize) -> Self {
         let names: Vec<String> = (0..segments).map(|number| format!("{number}.ts")).collect();

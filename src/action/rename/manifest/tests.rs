@@ -20,6 +20,7 @@ fn member(key: &str, at: &str) -> Member {
     Member {
         named: place(key),
         at: place(at),
+        part: Part::Other,
         meta,
     }
 }
