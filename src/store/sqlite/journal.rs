@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension};
 use super::apply::is_held;
 use super::core::Txn;
 use super::row::{
-    DRAFTED, MOVE_COLUMNS, TASK_BITS, move_columns, part_number, phase_number, read_move, source_number,
-    target_number,
+    DRAFTED, MOVE_COLUMNS, TASK_BITS, move_columns, part_number, phase_number, read_move,
+    source_number, target_number,
 };
 use super::{keys, turn};
 use crate::model::id::TaskId;
