@@ -20,7 +20,7 @@ use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::Taken;
 use crate::model::moves::{Move, Outline};
-use crate::model::recording::{MovedBy, Place};
+use crate::model::recording::{Extent, MovedBy, Place};
 use crate::model::step::Rendered;
 use crate::model::task::Outputs;
 use crate::model::time::Timestamp;
@@ -79,6 +79,8 @@ pub struct Subject {
     pub rule: String,
     /// Where the recording is now; `None` when the event names no object.
     pub place: Option<Place>,
+    /// What the recording consists of.
+    pub extent: Extent,
     /// The rule that moved it there.
     pub moved_by: Option<MovedBy>,
     /// When the event arrived: a missing source is waited for a while after it.
@@ -177,13 +179,23 @@ impl Reach {
             let reason = format!("bucket {:?} is not in the rules file", place.bucket);
             Failure::new(FailureKind::Forbidden, reason)
         })?;
-        if bucket.config.allows(&place.key) {
-            return Ok(bucket);
+        bucket.check(&place.key)?;
+        Ok(bucket)
+    }
+}
+
+impl OpenBucket {
+    /// Refuses a key that the configuration does not let be touched.
+    fn check(&self, key: &str) -> Result<(), Failure> {
+        let Bucket {
+            name, only_under, ..
+        } = &*self.config;
+        if self.config.allows(key) {
+            return Ok(());
         }
         let reason = format!(
-            "{place} is outside only_under of bucket {:?} ({})",
-            place.bucket,
-            bucket.config.only_under.join(", "),
+            "{name}/{key} is outside only_under of bucket {name:?} ({})",
+            only_under.join(", "),
         );
         Err(Failure::new(FailureKind::Forbidden, reason))
     }

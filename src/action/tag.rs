@@ -11,11 +11,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::rename::set;
+use super::rename::set::{self, Object};
 use super::{Done, OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::bucket::TagLimits;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::recording::Place;
+use crate::model::recording::Extent;
 use crate::model::step::{OnInvalid, Tag, TagMode, TagObjects, TagStorage};
 use crate::model::task::Outputs;
 use crate::object::TagSupport;
@@ -50,18 +50,16 @@ pub async fn tag(
     let place = subject.place()?;
     let bucket = reach.bucket(place)?;
     let absent = |failure| subject.waits(&bucket.config, failure);
-    let keys = objects(reach, bucket, request, place)
-        .await
-        .map_err(absent)?;
+    let others = others(bucket, request, subject).await.map_err(absent)?;
     let at_once = bucket.config.concurrency.max(1) as usize;
-    let mut tagging = stream::iter(keys)
-        .map(|key| async move { tag_one(bucket, request, &key).await })
+    let mut tagging = stream::iter(others)
+        .map(|object| async move { tag_part(bucket, request, object).await })
         .buffered(at_once);
-    let mut kept = Kept::Tags;
-    while let Some(one) = tagging.try_next().await.map_err(absent)? {
-        kept = one;
+    while tagging.try_next().await.map_err(absent)?.is_some() {
         progress.checkpoint()?;
     }
+    let kept = tag_one(bucket, request, &place.key).await;
+    let kept = kept.map_err(absent)?;
     let (tags, kept) = match kept {
         Kept::Tags => (fitting(request, bucket.config.tag_limits)?, "tags"),
         Kept::Metadata => (request.tags.clone(), "metadata"),
@@ -75,22 +73,29 @@ pub async fn tag(
     })
 }
 
-/// The keys to tag, that of the named object last.
-async fn objects(
-    reach: &Reach,
+/// The objects to tag beside the named one.
+async fn others(
     bucket: &OpenBucket,
     request: &Tag,
-    place: &Place,
-) -> Result<Vec<String>, Failure> {
-    if request.objects == TagObjects::Named || !place.is_playlist() {
-        return Ok(vec![place.key.clone()]);
+    subject: &Subject,
+) -> Result<Vec<Object>, Failure> {
+    let place = subject.place()?;
+    if request.objects == TagObjects::Named || subject.extent == Extent::Object {
+        return Ok(Vec::new());
     }
-    let objects = set::members(bucket, place).await?.objects;
+    let mut objects = set::members(bucket, place).await?.objects;
+    objects.retain(|object| object.key != place.key);
     for object in &objects {
-        let (bucket, key) = (place.bucket.clone(), object.key.clone());
-        reach.bucket(&Place { bucket, key })?;
+        bucket.check(&object.key)?;
     }
-    Ok(objects.into_iter().map(|object| object.key).collect())
+    Ok(objects)
+}
+
+async fn tag_part(bucket: &OpenBucket, request: &Tag, object: Object) -> Result<(), Failure> {
+    match tag_one(bucket, request, &object.key).await {
+        Err(failure) if failure.kind == FailureKind::Missing && object.may_lack => Ok(()),
+        tagged => tagged.map(|_| ()),
+    }
 }
 
 async fn tag_one(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<Kept, Failure> {

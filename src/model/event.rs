@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::id::EventId;
-use super::recording::Place;
+use super::recording::{Extent, Place, names_playlist};
 use super::time::Timestamp;
 
 /// A callback, parsed: what the recorder announced and when it reached us.
@@ -202,6 +202,16 @@ impl Fields {
             _ => None,
         }
     }
+
+    /// What the recording consists of that the event names.
+    pub fn extent(&self) -> Extent {
+        let is_hls = self.record_format.as_deref() == Some("HLS");
+        if is_hls || self.obs_object.as_deref().is_some_and(names_playlist) {
+            Extent::Set
+        } else {
+            Extent::Object
+        }
+    }
 }
 
 #[cfg(test)]
@@ -235,5 +245,21 @@ mod tests {
                 key: "k".into()
             })
         );
+    }
+
+    #[test]
+    fn recording_is_a_set_by_its_format_or_the_name_that_the_callback_gave() {
+        for (format, key, extent) in [
+            (Some("HLS"), "a/b", Extent::Set),
+            (None, "a/b.m3u", Extent::Set),
+            (Some("MP4"), "a/b.m3u8", Extent::Set),
+            (Some("MP4"), "a/b", Extent::Object),
+            (None, "a/b.mp4", Extent::Object),
+        ] {
+            let mut fields = Fields::new(EventType::RecordFileComplete);
+            fields.record_format = format.map(str::to_owned);
+            fields.obs_object = Some(key.into());
+            assert_eq!(fields.extent(), extent, "{format:?} {key}");
+        }
     }
 }

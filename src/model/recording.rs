@@ -39,11 +39,6 @@ impl Place {
             .map_or("", |(_, extension)| extension)
     }
 
-    /// Whether the key names an HLS playlist, and the recording thus is a set.
-    pub fn is_playlist(&self) -> bool {
-        self.extension().eq_ignore_ascii_case("m3u8")
-    }
-
     /// Sixteen bytes that stand for it: no two places have the same.
     pub fn digest(&self) -> [u8; 16] {
         let mut hash = Sha256::new();
@@ -54,6 +49,25 @@ impl Place {
         bytes.copy_from_slice(&hash.finalize()[..16]);
         bytes
     }
+}
+
+/// Whether a key is named like an HLS playlist.
+pub fn names_playlist(key: &str) -> bool {
+    let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    ["m3u8", "m3u"]
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// What a recording consists of. Decided once, by what its callback said: the key to which it
+/// is moved may say nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The named object.
+    Object,
+    /// The named playlist, and all that it names.
+    Set,
 }
 
 impl fmt::Display for Place {
@@ -127,14 +141,12 @@ mod tests {
         for (key, expected) in [
             ("a/b.m3u8", true),
             ("a/B.M3U8", true),
+            ("a.b/c.m3u", true),
             ("a/b.mp4", false),
+            ("a.m3u8/b", false),
             ("m3u8", false),
         ] {
-            let place = Place {
-                bucket: "b".into(),
-                key: key.into(),
-            };
-            assert_eq!(place.is_playlist(), expected, "{key}");
+            assert_eq!(names_playlist(key), expected, "{key}");
         }
     }
 

@@ -164,6 +164,7 @@ impl Runner {
         let subject = Subject {
             rule: work.rule.name.clone(),
             place: work.place().cloned(),
+            extent: work.claim.event().fields.extent(),
             moved_by: work
                 .claim
                 .located()

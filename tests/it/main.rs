@@ -32,6 +32,7 @@ mod put_back;
 mod reload;
 mod rename;
 mod rename_faults;
+mod rename_sets;
 mod repeats;
 mod rules_file;
 mod service;

@@ -40,6 +40,12 @@ impl Case {
                 "r/x/a.m3u8",
                 ("recorded", "r/x/y/b.m3u8"),
             ),
+            // Nothing but what the callback said tells that these are playlists.
+            case(
+                Recording::absolute_hls("r"),
+                "r/a",
+                ("archive", "classes/7"),
+            ),
         ]
     }
 
@@ -75,6 +81,7 @@ impl Begun<'_> {
         let subject = Subject {
             rule: "archive".into(),
             place: self.place(),
+            extent: self.case.recording.extent(),
             moved_by: None,
             received: Timestamp::from_millis(0),
             now: clock::now(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aftertake::action::{Done, Reach, Stopped, Subject, run};
 use aftertake::clock;
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::model::recording::Place;
+use aftertake::model::recording::{Extent, Place, names_playlist};
 use aftertake::model::step::{OnInvalid, Rendered, Tag, TagMode, TagObjects, TagStorage};
 use aftertake::object::{ObjectStore, TagSupport};
 
@@ -30,10 +30,26 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-async fn tag(world: &World, reach: &Reach, tag: Tag, at: &Place) -> Result<Done, Failure> {
+async fn tag(world: &World, reach: &Reach, step: Tag, at: &Place) -> Result<Done, Failure> {
+    let extent = if names_playlist(&at.key) {
+        Extent::Set
+    } else {
+        Extent::Object
+    };
+    tag_all(world, reach, step, at, extent).await
+}
+
+async fn tag_all(
+    world: &World,
+    reach: &Reach,
+    tag: Tag,
+    at: &Place,
+    extent: Extent,
+) -> Result<Done, Failure> {
     let subject = Subject {
         rule: "tagging".into(),
         place: Some(at.clone()),
+        extent,
         moved_by: None,
         received: clock::now(),
         now: clock::now(),
@@ -140,6 +156,26 @@ async fn playlist_is_tagged_and_its_segments_when_all_are_asked_for() {
             count += usize::from(tags_of(&world, object).await.contains_key("room"));
         }
         assert_eq!(count, tagged);
+    }
+}
+
+#[tokio::test]
+async fn set_is_tagged_whole_whatever_its_key_and_without_what_need_not_be_there() {
+    let playlist = "#EXTM3U\n#EXT-X-MAP:URI=init.mp4\n1.ts\n#EXT-X-GAP\n2.ts\n";
+    let recording = Recording::with(playlist, playlist, &["init.mp4", "1.ts"]);
+    let (world, at) = recorded(recording.clone(), "r/a").await;
+    let all = Tag {
+        objects: TagObjects::All,
+        ..step(&[("room", "7")])
+    };
+    for reach in [world.reach(), world.reach_without_tags()] {
+        tag_all(&world, &reach, all.clone(), &at, Extent::Set)
+            .await
+            .unwrap();
+    }
+    for object in recording.at(&at).keys() {
+        assert_eq!(tags_of(&world, object).await["room"], "7", "{object}");
+        assert_eq!(metadata_of(&world, object).await["room"], "7", "{object}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::object::{AtSource, AtTarget, CopyNext, Found, copy_next};
 use crate::model::moves::{Move, MovePhase, Outline, Part, Target};
-use crate::model::recording::Place;
+use crate::model::recording::{Extent, Place};
 use crate::model::step::OnConflict;
 use crate::object::{
     Belongings, Copy, CopyStopped, Halt, Layout, MARK, ObjectMeta, Rights, TagSupport, UploadLog,
@@ -263,9 +263,13 @@ pub(super) async fn rewritten(
         content => content?,
     };
     let playlist = playlist::read(&content, &one.from.key, &bucket.store.url(&one.from.key))?;
-    let target = |key: &str| Route { from, to }.target(key).ok();
-    // Not all of it moves along: a playlist that is listed as a segment was not followed.
-    let mut named: BTreeSet<Place> = playlist.absolute().filter_map(target).collect();
+    let extent = Extent::Set;
+    let target = |key: &str| Route { from, to, extent }.target(key).ok();
+    // Not all of it moves along: what need not be there may not be.
+    let mut named = BTreeSet::new();
+    for key in playlist.absolute() {
+        named.extend(target(&key?));
+    }
     if named.is_empty() {
         return Ok(None);
     }
@@ -275,7 +279,7 @@ pub(super) async fn rewritten(
         along.extend(page.iter().filter_map(|other| named.take(&other.to)));
     }
     let moves_along = |key: &str| target(key).is_some_and(|to| along.contains(&to));
-    Ok(playlist.rewritten(moves_along).map(Bytes::from))
+    Ok(playlist.rewritten(moves_along)?.map(Bytes::from))
 }
 
 /// The copy that a move asks of its target's store.

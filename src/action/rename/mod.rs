@@ -12,6 +12,7 @@
 //! An object on its own in a parallel file system is renamed instead of copied. Then it is
 //! at its target before that is stored; resuming and giving up look first.
 
+mod attributes;
 mod clear;
 mod copies;
 mod copy;
@@ -20,13 +21,16 @@ mod delete;
 mod find;
 mod give_up;
 mod late;
+mod lines;
 mod manifest;
 mod pages;
 pub mod playlist;
+mod reader;
 mod relative;
 mod route;
 pub(super) mod set;
 mod survey;
+mod tags;
 mod trail;
 mod uri;
 

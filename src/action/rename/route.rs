@@ -4,7 +4,7 @@
 
 use super::relative;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::recording::Place;
+use crate::model::recording::{Extent, Place};
 
 /// The longest key in bytes that OBS takes.
 const KEY_LIMIT: usize = 1024;
@@ -14,13 +14,14 @@ const KEY_LIMIT: usize = 1024;
 pub(super) struct Route<'a> {
     pub(super) from: &'a Place,
     pub(super) to: &'a Place,
+    pub(super) extent: Extent,
 }
 
 impl Route<'_> {
-    /// Whether only the named object moves: it is no playlist, or a playlist that gets
+    /// Whether only the named object moves: it is no set, or its playlist gets
     /// another name in its folder, where everything it refers to stays right.
     pub(super) fn is_single(&self) -> bool {
-        !self.from.is_playlist() || self.stays_in_folder()
+        self.extent == Extent::Object || self.stays_in_folder()
     }
 
     /// Where the member that the playlist has at `key` goes.
@@ -92,6 +93,7 @@ fn check_key(key: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::recording::names_playlist;
 
     fn place(key: &str) -> Place {
         Place {
@@ -114,6 +116,7 @@ mod tests {
         let route = Route {
             from: &from,
             to: &to,
+            extent: Extent::Set,
         };
         let above = route.target("1.ts").unwrap_err();
         assert_eq!(above.kind, FailureKind::Invalid, "above the top");
@@ -129,9 +132,15 @@ mod tests {
             ("r/a.m3u8", "r/b.m3u8", "r/b-1f.m3u8"),
         ] {
             let (from, to) = (place(from), place(to));
+            let extent = if names_playlist(&from.key) {
+                Extent::Set
+            } else {
+                Extent::Object
+            };
             let route = Route {
                 from: &from,
                 to: &to,
+                extent,
             };
             assert_eq!(route.beside("1f"), place(beside));
         }

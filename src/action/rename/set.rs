@@ -1,18 +1,18 @@
 //! Finds the objects of an HLS recording by following its playlists.
 //!
 //! Nothing else tells: segments do not share the playlist's name, and a folder may hold
-//! several recordings. A playlist of playlists is followed one level, as deep as HLS goes.
+//! several recordings. Whatever is named as a playlist, or called like one, is followed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::playlist::{self, Kind, Role};
+use super::playlist::{self, Role};
 use super::relative::extension;
 use crate::action::OpenBucket;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Part;
-use crate::model::recording::Place;
+use crate::model::recording::{Extent, Place, names_playlist};
 
 /// The objects of a recording.
 #[derive(Debug)]
@@ -28,15 +28,21 @@ pub(in crate::action) struct Set {
 #[derive(Debug)]
 pub(in crate::action) struct Object {
     pub(in crate::action) key: String,
+    /// Whether it is no fault when it is not there.
+    pub(in crate::action) may_lack: bool,
     pub(super) part: Part,
 }
 
 impl Set {
-    /// The object itself, whatever it refers to.
-    pub(super) fn single(main: &Place) -> Self {
+    /// The named object itself, whatever it refers to.
+    pub(super) fn single(main: &Place, extent: Extent) -> Self {
         let object = Object {
             key: main.key.clone(),
-            part: Part::Other,
+            may_lack: false,
+            part: match extent {
+                Extent::Object => Part::Other,
+                Extent::Set => Part::Playlist,
+            },
         };
         Self {
             objects: vec![object],
@@ -45,58 +51,17 @@ impl Set {
     }
 }
 
-/// What playlists refer to, beside other playlists: each key with whether it is only listed,
-/// and never named by a tag.
-#[derive(Debug, Default)]
-struct Referred(BTreeMap<String, bool>);
-
-impl Referred {
-    fn add(&mut self, key: String, role: Role) {
-        let is_listed = role == Role::Segment;
-        *self.0.entry(key).or_insert(is_listed) &= is_listed;
-    }
-
-    /// The objects. Those that are only listed, and have the extension that most of these have,
-    /// are taken to be alike.
-    fn objects(self) -> impl Iterator<Item = Object> {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for (key, _) in self.0.iter().filter(|(_, only_listed)| **only_listed) {
-            *counts.entry(extension(key)).or_default() += 1;
-        }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        let most = most.map(|(extension, _)| extension.to_owned());
-        self.0.into_iter().map(move |(key, only_listed)| {
-            let is_alike = only_listed && most.as_deref() == Some(extension(&key));
-            let part = if is_alike { Part::Segment } else { Part::Other };
-            Object { key, part }
-        })
-    }
-}
-
 /// The objects of the recording whose playlist is `main`; `Missing` when a playlist is
 /// not there. Segments are not looked up.
 pub(in crate::action) async fn members(bucket: &OpenBucket, main: &Place) -> Result<Set, Failure> {
-    let mut playlists = BTreeMap::new();
-    let mut referred = Referred::default();
-    let renditions = follow(bucket, &main.key, &mut playlists, &mut referred).await?;
-    for rendition in &renditions {
-        let deeper = follow(bucket, rendition, &mut playlists, &mut referred).await?;
-        if !deeper.is_empty() || referred.0.contains_key(&main.key) {
-            let reason = format!(
-                "playlist {rendition:?}, which {main} lists, lists playlists itself or {main}"
-            );
-            return Err(Failure::new(FailureKind::Invalid, reason));
-        }
-    }
-    referred.0.retain(|key, _| !renditions.contains(key));
-    let playlist = |key| Object {
-        key,
-        part: Part::Playlist,
+    let mut walk = Walk {
+        bucket,
+        seen: BTreeMap::new(),
+        read: Vec::new(),
+        referred: Referred::default(),
     };
-    let renditions = renditions.into_iter().map(playlist);
-    let mut objects: Vec<Object> = referred.objects().chain(renditions).collect();
-    objects.push(playlist(main.key.clone()));
-    Ok(Set { objects, playlists })
+    walk.go(&main.key).await?;
+    Ok(walk.set())
 }
 
 /// Reads one playlist of the set.
@@ -104,30 +69,139 @@ pub(super) async fn read(bucket: &OpenBucket, key: &str) -> Result<Bytes, Failur
     bucket.store.get(key, playlist::LIMIT).await
 }
 
-/// Adds what a playlist refers to, and answers the playlists among it.
-async fn follow(
-    bucket: &OpenBucket,
-    key: &str,
-    playlists: &mut BTreeMap<String, String>,
-    referred: &mut Referred,
-) -> Result<BTreeSet<String>, Failure> {
-    // Looked at before it is read: when the recorder appends in between, the copy, which
-    // is conditional on this ETag, fails, and no segment is missed.
-    let seen = bucket.store.head(key).await?.ok_or_else(|| {
-        let reason = format!("playlist {}/{key}", bucket.config.name);
-        Failure::new(FailureKind::Missing, reason)
-    })?;
-    playlists.insert(key.to_owned(), seen.etag);
-    let content = read(bucket, key).await?;
-    let playlist = playlist::read(&content, key, &bucket.store.url(key))?;
-    let mut renditions = BTreeSet::new();
-    for reference in playlist.references {
-        match (playlist.kind, reference.role) {
-            (Kind::Master, Role::Playlist) => {
-                renditions.insert(reference.key);
+/// A walk through the playlists of a set: depth first, so that those which are named come
+/// before those which name them.
+struct Walk<'a> {
+    bucket: &'a OpenBucket,
+    /// The ETag of each playlist, also of one that is being walked.
+    seen: BTreeMap<String, String>,
+    /// Playlists in the order in which the walk has ended with them.
+    read: Vec<String>,
+    referred: Referred,
+}
+
+/// A playlist on the way to where the walk is.
+struct Step {
+    key: String,
+    /// The playlists that it names and that are yet to be walked, each with whether it is needed.
+    names: BTreeMap<String, bool>,
+}
+
+impl Walk<'_> {
+    async fn go(&mut self, main: &str) -> Result<(), Failure> {
+        let mut way: Vec<Step> = Vec::from_iter(self.follow(main, true).await?);
+        while let Some(step) = way.last_mut() {
+            let Some((key, needed)) = step.names.pop_first() else {
+                self.read.extend(way.pop().map(|step| step.key));
+                continue;
+            };
+            if needed && way.iter().any(|step| step.key == key) {
+                let reason = format!("playlist {key:?} names one that names it in turn");
+                return Err(Failure::new(FailureKind::Invalid, reason));
             }
-            _ => referred.add(reference.key, reference.role),
+            if !self.seen.contains_key(&key) {
+                way.extend(self.follow(&key, needed).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a playlist; `None` when it is not there and need not be.
+    async fn follow(&mut self, key: &str, needed: bool) -> Result<Option<Step>, Failure> {
+        let store = &self.bucket.store;
+        self.bucket.check(key)?;
+        // Looked at before it is read: when the recorder appends in between, the copy, which
+        // is conditional on this ETag, fails, and no segment is missed.
+        let Some(there) = store.head(key).await? else {
+            let reason = format!("playlist {}/{key}", self.bucket.config.name);
+            return needed
+                .then(|| Err(Failure::new(FailureKind::Missing, reason)))
+                .transpose();
+        };
+        self.seen.insert(key.to_owned(), there.etag);
+        let content = read(self.bucket, key).await?;
+        let playlist = playlist::read(&content, key, &store.url(key))?;
+        let mut names = BTreeMap::new();
+        for reference in playlist.references() {
+            let playlist::Reference {
+                key, role, needed, ..
+            } = reference?;
+            if !needed && !self.bucket.config.allows(&key) {
+                continue;
+            }
+            let is_key = role == Role::Key;
+            if role == Role::Playlist || (!is_key && names_playlist(&key)) {
+                *names.entry(key).or_default() |= needed;
+            } else {
+                self.referred.add(key, role, needed);
+            }
+        }
+        Ok(Some(Step {
+            key: key.to_owned(),
+            names,
+        }))
+    }
+
+    fn set(self) -> Set {
+        let Self {
+            seen,
+            read,
+            mut referred,
+            ..
+        } = self;
+        referred.0.retain(|key, _| !seen.contains_key(key));
+        let playlist = |key| Object {
+            key,
+            may_lack: false,
+            part: Part::Playlist,
+        };
+        let playlists = read.into_iter().map(playlist);
+        Set {
+            objects: referred.objects().chain(playlists).collect(),
+            playlists: seen,
         }
     }
-    Ok(renditions)
+}
+
+/// What playlists refer to, beside other playlists.
+#[derive(Debug, Default)]
+struct Referred(BTreeMap<String, Use>);
+
+/// How playlists refer to an object.
+#[derive(Debug)]
+struct Use {
+    /// Never by a tag.
+    only_listed: bool,
+    needed: bool,
+}
+
+impl Referred {
+    fn add(&mut self, key: String, role: Role, needed: bool) {
+        let is_listed = role == Role::Segment;
+        let used = self.0.entry(key).or_insert(Use {
+            only_listed: is_listed,
+            needed,
+        });
+        used.only_listed &= is_listed;
+        used.needed |= needed;
+    }
+
+    /// The objects. Those that are only listed, and have the extension that most of these have,
+    /// are taken to be alike.
+    fn objects(self) -> impl Iterator<Item = Object> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (key, _) in self.0.iter().filter(|(_, used)| used.only_listed) {
+            *counts.entry(extension(key)).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        let most = most.map(|(extension, _)| extension.to_owned());
+        self.0.into_iter().map(move |(key, used)| {
+            let is_alike = used.only_listed && most.as_deref() == Some(extension(&key));
+            Object {
+                may_lack: !used.needed,
+                part: if is_alike { Part::Segment } else { Part::Other },
+                key,
+            }
+        })
+    }
 }

@@ -11,8 +11,8 @@ use super::set::{self, Object, Set};
 use super::trail;
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::Target;
 use crate::model::moves::keys::{Taken, TakenBy};
-use crate::model::moves::{Part, Target};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout, ObjectMeta};
@@ -38,6 +38,7 @@ pub(super) async fn survey(
     let route = Route {
         from,
         to: &request.to,
+        extent: subject.extent,
     };
     route.target(&from.key)?;
     if *from == request.to {
@@ -60,7 +61,7 @@ pub(super) async fn survey(
     let surveyed = match survey.run(progress).await {
         Err(stopped) if request.on_conflict == OnConflict::KeepBoth && is_occupied(&stopped) => {
             let to = &route.beside(&request.suffix);
-            let route = Route { from, to };
+            let route = Route { to, ..route };
             Survey { route, ..survey }.run(progress).await
         }
         surveyed => surveyed,
@@ -112,7 +113,7 @@ impl Survey<'_> {
         let is_alone = objects.len() == 1;
         let mut seen = None;
         let mut draft = Draft::new(self.route, self.on_conflict);
-        let named = |Object { key, part }| (beside(self.route.from, key), part);
+        let named = |object: Object| (beside(self.route.from, &object.key), object);
         let mut named = objects.into_iter().map(named).peekable();
         loop {
             let page = named.by_ref().take(PAGE as usize).collect();
@@ -125,7 +126,11 @@ impl Survey<'_> {
                 break;
             }
             progress.checkpoint()?;
-            progress.draft(draft.page()).await?;
+            let page = draft.page();
+            // Of a page of gaps, nothing may be there.
+            if !page.is_empty() {
+                progress.draft(page).await?;
+            }
         }
         let last = draft.finish()?;
         let is_free = last.iter().all(|one| one.target == Target::Absent);
@@ -138,7 +143,7 @@ impl Survey<'_> {
 
     async fn set(&self) -> Result<Set, Failure> {
         if self.route.is_single() {
-            return Ok(Set::single(self.route.from));
+            return Ok(Set::single(self.route.from, self.route.extent));
         }
         let set = set::members(self.source, self.route.from).await;
         set.map_err(|failure| self.awaited(failure))
@@ -147,7 +152,7 @@ impl Survey<'_> {
     /// The objects that the recording names, each where it is.
     async fn members(
         &self,
-        named: Vec<(Place, Part)>,
+        named: Vec<(Place, Object)>,
         playlists: &BTreeMap<String, String>,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Member>, Stopped> {
@@ -161,12 +166,16 @@ impl Survey<'_> {
         let trails = trail::follow(missing, progress).await?;
         found.extend(trail::look(self.reach, &trails).await?);
         let mut members = Vec::with_capacity(named.len());
-        for (named, part) in named {
+        for (named, object) in named {
             let moved = trails.get(&named).and_then(|trail| trail.end(&found));
             let at = moved.unwrap_or(&named).clone();
-            let meta = found
-                .get(&at)
-                .ok_or_else(|| self.subject.absent(&self.source.config, &named.to_string()))?;
+            let Some(meta) = found.get(&at) else {
+                if object.may_lack {
+                    continue;
+                }
+                let (config, named) = (&self.source.config, named.to_string());
+                return Err(self.subject.absent(config, &named).into());
+            };
             let read = playlists.get(&named.key);
             if read.is_some_and(|etag| *etag != meta.etag) {
                 let reason = format!("{named} changed while it was read");
@@ -176,7 +185,7 @@ impl Survey<'_> {
             members.push(Member {
                 named,
                 at,
-                part,
+                part: object.part,
                 meta,
             });
         }
@@ -264,9 +273,9 @@ impl Survey<'_> {
     }
 }
 
-fn beside(place: &Place, key: String) -> Place {
+fn beside(place: &Place, key: &str) -> Place {
     Place {
         bucket: place.bucket.clone(),
-        key,
+        key: key.to_owned(),
     }
 }

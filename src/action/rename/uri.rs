@@ -1,7 +1,7 @@
 //! What a URI in a playlist names, and how to write it without naming a place.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use url::Url;
+use url::{ParseError, Url};
 
 use super::relative;
 
@@ -13,6 +13,9 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
+const NOT_TEXT: &str = "its path is not UTF-8 text";
+const NO_OBJECT: &str = "it names the bucket and no object";
+
 /// Whether a reference stays right when playlist and object move together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -20,19 +23,54 @@ pub(super) enum Form {
     Absolute,
 }
 
-/// The key that `uri` names in the playlist `playlist` of the bucket whose own link is
-/// `bucket`; `None` when it is elsewhere.
-pub(super) fn resolve(uri: &str, playlist: &str, bucket: Option<&Url>) -> Option<(String, Form)> {
-    if let Some(url) = with_host(uri) {
-        return Some((key_of(&url, bucket?)?, Form::Absolute));
+/// What a URI names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Named {
+    /// An object of the playlist's bucket.
+    Object {
+        key: String,
+        form: Form,
+        /// Whether the URI may as well be one of another scheme, such as `skd:1`.
+        is_opaque: bool,
+    },
+    /// What is at another host, or in the URI itself: right wherever the playlist is.
+    Elsewhere,
+}
+
+/// What `uri` names in the playlist `playlist` of the bucket whose own link is `bucket`; or why
+/// that cannot be told.
+pub(super) fn resolve(
+    uri: &str,
+    playlist: &str,
+    bucket: Option<&Url>,
+) -> Result<Named, &'static str> {
+    if uri.contains("{$") {
+        return Err("it uses a variable of EXT-X-DEFINE; write the URI out");
     }
-    let path = percent_decode_str(split_path(uri).0).decode_utf8().ok()?;
+    let url = with_scheme(uri)?;
+    if let Some(url) = url.as_ref().filter(|url| is_elsewhere_by_itself(url)) {
+        return match (url.scheme(), bucket) {
+            ("data", _) => Ok(Named::Elsewhere),
+            (_, Some(bucket)) => at_host(url, bucket),
+            (_, None) => Err("whether it leads to the bucket cannot be told"),
+        };
+    }
+    let path = percent_decode_str(split_path(uri).0).decode_utf8();
+    let path = path.map_err(|_| NOT_TEXT)?;
     let (folder, way, form) = match path.strip_prefix('/') {
         Some(key) => ("", key, Form::Absolute),
         None => (relative::folder(playlist), &*path, Form::Relative),
     };
-    let key = relative::resolve(folder, way)?;
-    (!key.is_empty()).then_some((key, form))
+    let key = relative::resolve(folder, way).ok_or("it leads above the bucket's top")?;
+    if key.is_empty() {
+        return Err(NO_OBJECT);
+    }
+    let is_opaque = url.is_some();
+    Ok(Named::Object {
+        key,
+        form,
+        is_opaque,
+    })
 }
 
 /// `uri`, which names `key`, as a relative reference of the playlist `playlist`. Query and
@@ -64,28 +102,49 @@ pub(super) fn root_of(url: &str, key: &str) -> Option<Url> {
     Some(root)
 }
 
-/// A URI that does not depend on where its playlist is.
-fn with_host(uri: &str) -> Option<Url> {
-    if uri.starts_with("//") {
-        // It takes the scheme of whoever reads the playlist.
-        return Url::parse(&format!("https:{uri}")).ok();
+/// The URL of a URI that has a scheme, or takes that of whoever reads the playlist.
+fn with_scheme(uri: &str) -> Result<Option<Url>, &'static str> {
+    let parsed = if uri.starts_with("//") {
+        Url::parse(&format!("https:{uri}"))
+    } else {
+        Url::parse(uri)
+    };
+    match parsed {
+        Ok(url) => Ok(Some(url)),
+        Err(ParseError::RelativeUrlWithoutBase) => Ok(None),
+        Err(_) => Err("it is not a proper URL"),
     }
-    // A name such as `part:1.ts` is a relative reference to most players.
-    Url::parse(uri)
-        .ok()
-        .filter(|url| !url.cannot_be_a_base() || url.scheme() == "data")
 }
 
-fn key_of(url: &Url, bucket: &Url) -> Option<String> {
+/// Not of a name such as `part:1.ts`, which is a relative reference to most players.
+fn is_elsewhere_by_itself(url: &Url) -> bool {
+    !url.cannot_be_a_base() || url.scheme() == "data"
+}
+
+/// The object of the bucket that a URL with a host names.
+fn at_host(url: &Url, bucket: &Url) -> Result<Named, &'static str> {
     // Recorders write http where the bucket is reached by https, so schemes may differ.
     if (bucket.host_str(), bucket.port()) != (url.host_str(), url.port()) {
-        return None;
+        return Ok(Named::Elsewhere);
     }
-    let path = url.path().strip_prefix(bucket.path())?;
-    let key = percent_decode_str(path).decode_utf8().ok()?;
+    let Some(path) = url.path().strip_prefix(bucket.path()) else {
+        return Ok(Named::Elsewhere);
+    };
+    let key = percent_decode_str(path)
+        .decode_utf8()
+        .map_err(|_| NOT_TEXT)?;
     // Behind an encoded slash a URL keeps them, and no key that a way leads to has any.
-    let dots = key.split('/').any(|segment| [".", ".."].contains(&segment));
-    (!key.is_empty() && !dots).then(|| key.into_owned())
+    if key.split('/').any(|segment| [".", ".."].contains(&segment)) {
+        return Err("its path has a . or .. behind an encoded slash");
+    }
+    if key.is_empty() {
+        return Err(NO_OBJECT);
+    }
+    Ok(Named::Object {
+        key: key.into_owned(),
+        form: Form::Absolute,
+        is_opaque: false,
+    })
 }
 
 /// Splits a URI into its path and what follows: `?query` and `#fragment`.
@@ -102,8 +161,12 @@ mod tests {
     const KEY: &str = "Record/live 1/a.m3u8";
     const URL: &str = "https://b.obs.example.com/Record/live%201/a.m3u8";
 
-    fn key_of(uri: &str) -> Option<String> {
-        resolve(uri, KEY, root_of(URL, KEY).as_ref()).map(|(key, _)| key)
+    fn key_of(uri: &str) -> Result<Option<String>, &'static str> {
+        let named = resolve(uri, KEY, root_of(URL, KEY).as_ref())?;
+        Ok(match named {
+            Named::Object { key, .. } => Some(key),
+            Named::Elsewhere => None,
+        })
     }
 
     #[test]
@@ -123,34 +186,50 @@ mod tests {
             ("//b.obs.example.com/1.ts", "1.ts"),
             ("录制.ts", "Record/live 1/录制.ts"),
         ] {
-            assert_eq!(key_of(uri).as_deref(), Some(key), "{uri}");
+            assert_eq!(key_of(uri).unwrap().as_deref(), Some(key), "{uri}");
         }
     }
 
     #[test]
-    fn uri_that_leads_out_of_the_bucket_names_nothing() {
+    fn uri_at_another_host_or_without_any_is_elsewhere() {
         for uri in [
             "https://cdn.example.com/1.ts",
             "https://b.obs.example.com:444/1.ts",
             "//elsewhere/1.ts",
+            "data:text/plain,x",
+            "skd://key/1",
+        ] {
+            assert_eq!(key_of(uri), Ok(None), "{uri}");
+        }
+    }
+
+    #[test]
+    fn uri_of_which_nobody_can_say_what_it_names_is_refused() {
+        for uri in [
             "../../../1.ts",
             "%2e%2e/../../1.ts",
-            "data:text/plain,x",
             "%ff.ts",
+            "/",
             "https://b.obs.example.com/",
+            "https://b.obs.example.com/%ff.ts",
             "https://b.obs.example.com/Record%2F..%2F1.ts",
+            "{$folder}/1.ts",
+            "http://a b/1.ts",
         ] {
-            assert_eq!(key_of(uri), None, "{uri}");
+            assert!(key_of(uri).is_err(), "{uri}");
         }
+        let unknown = resolve("https://b.obs.example.com/1.ts", KEY, None);
+        assert!(unknown.is_err(), "the bucket has no link");
     }
 
     #[test]
     fn bucket_in_the_path_is_recognised() {
         let root = root_of("http://127.0.0.1:9000/my%20b/Record/live%201/a.m3u8", KEY);
-        let key_of = |uri| resolve(uri, KEY, root.as_ref()).map(|(key, _)| key);
-        let own = key_of("http://127.0.0.1:9000/my%20b/Record/1.ts");
-        assert_eq!(own.as_deref(), Some("Record/1.ts"));
-        assert_eq!(key_of("http://127.0.0.1:9000/other/Record/1.ts"), None);
+        let named = |uri| resolve(uri, KEY, root.as_ref()).unwrap();
+        let own = named("http://127.0.0.1:9000/my%20b/Record/1.ts");
+        assert!(matches!(own, Named::Object { key, .. } if key == "Record/1.ts"));
+        let other = named("http://127.0.0.1:9000/other/Record/1.ts");
+        assert_eq!(other, Named::Elsewhere);
     }
 
     proptest! {
@@ -160,7 +239,12 @@ mod tests {
             prop_assume!(key.split('/').all(|segment| segment != "." && segment != ".."));
             let uri = relative("/x?t=1", KEY, &key);
             prop_assert!(uri.ends_with("?t=1"));
-            prop_assert_eq!(resolve(&uri, KEY, None), Some((key, Form::Relative)));
+            let named = Named::Object {
+                key,
+                form: Form::Relative,
+                is_opaque: false,
+            };
+            prop_assert_eq!(resolve(&uri, KEY, None), Ok(named));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::Turn;
-use crate::model::recording::{Place, RecordingId};
+use crate::model::recording::{Place, RecordingId, names_playlist};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
 use crate::model::time::Timestamp;
 
@@ -184,7 +184,7 @@ fn part(number: i64, from: &Place) -> Part {
     match number {
         1 => Part::Segment,
         2 => Part::Playlist,
-        0 if from.is_playlist() => Part::Playlist,
+        0 if names_playlist(&from.key) => Part::Playlist,
         _ => Part::Other,
     }
 }

@@ -1,6 +1,7 @@
 //! An HLS playlist: what it refers to, and what a rewrite leaves alone.
 
-use aftertake::action::rename::playlist::{Playlist, Role, read};
+use aftertake::action::rename::playlist::{Playlist, Reference, Role, read};
+use aftertake::model::failure::Failure;
 
 use super::{Target, Verdict};
 
@@ -18,6 +19,18 @@ const TARGET: Target = Target {
         "#EXT-X-KEY:METHOD=AES-128,URI=\"",
         "#EXT-X-MEDIA:URI=\"",
         "#EXT-X-PART:",
+        "#EXT-X-GAP\n",
+        "#EXT-X-PREFETCH:",
+        "#EXT-X-IMAGE-STREAM-INF:URI=",
+        "#EXT-X-DATERANGE:X-ASSET-LIST=",
+        "#EXT-X-CONTENT-STEERING:SERVER-URI=",
+        "#EXT-X-ACME:",
+        ",GAP=YES",
+        "METHOD=NONE,",
+        "uri=",
+        "'",
+        "{$a}",
+        "skd:1",
         "#EXT-X-RENDITION-REPORT:URI=\"",
         "#EXT-X-",
         "#EXT-X-STREAM-INF:",
@@ -74,22 +87,32 @@ fn any_playlist_is_rewritten_only_in_its_uris() {
             assert!(!failure.reason.is_empty());
             Verdict::Refused
         }
-        Ok(playlist) => {
-            let text = std::str::from_utf8(input).unwrap();
-            names_objects(&playlist, text);
-            assert_eq!(playlist.rewritten(|_| false), None);
-            if let Some(new) = playlist.rewritten(|_| true) {
-                says_the_same(&playlist, text, &new);
+        Ok(playlist) => match playlist
+            .references()
+            .collect::<Result<Vec<Reference>, Failure>>()
+        {
+            Err(failure) => {
+                assert!(failure.reason.contains("line "), "{failure}");
+                assert!(playlist.rewritten(|_| true).is_err());
+                Verdict::Refused
             }
-            Verdict::Accepted
-        }
+            Ok(references) => {
+                let text = std::str::from_utf8(input).unwrap();
+                names_objects(&references, text);
+                assert_eq!(playlist.rewritten(|_| false).unwrap(), None);
+                if let Some(new) = playlist.rewritten(|_| true).unwrap() {
+                    says_the_same(&playlist, &references, text, &new);
+                }
+                Verdict::Accepted
+            }
+        },
     });
 }
 
 /// In order, apart from each other, each within its line.
-fn names_objects(playlist: &Playlist<'_>, text: &str) {
+fn names_objects(references: &[Reference], text: &str) {
     let mut end = 0;
-    for reference in &playlist.references {
+    for reference in references {
         let range = reference.range.clone();
         assert!(end <= range.start && !range.is_empty(), "{reference:?}");
         assert!(!text[range.clone()].contains('\n'), "{reference:?}");
@@ -104,24 +127,28 @@ fn names_objects(playlist: &Playlist<'_>, text: &str) {
 }
 
 /// Rewritten, it refers to the same objects, only relatively, and every other byte stayed.
-fn says_the_same(playlist: &Playlist<'_>, text: &str, new: &str) {
+fn says_the_same(playlist: &Playlist<'_>, references: &[Reference], text: &str, new: &str) {
     let again = read(new.as_bytes(), KEY, URL).unwrap_or_else(|failure| panic!("{failure}: {new}"));
     assert_eq!(again.kind, playlist.kind);
-    assert_eq!(named(&again), named(playlist), "{new}");
-    assert_eq!(rest(&again, new), rest(playlist, text), "{new}");
-    assert_eq!(again.rewritten(|_| true), None, "{new}");
+    let found: Result<Vec<Reference>, Failure> = again.references().collect();
+    let found = found.unwrap_or_else(|failure| panic!("{failure}: {new}"));
+    assert_eq!(named(&found), named(references), "{new}");
+    assert_eq!(rest(&found, new), rest(references, text), "{new}");
+    assert_eq!(again.rewritten(|_| true).unwrap(), None, "{new}");
 }
 
-fn named<'a>(playlist: &'a Playlist<'_>) -> Vec<(&'a str, Role)> {
-    let references = playlist.references.iter();
-    references.map(|one| (one.key.as_str(), one.role)).collect()
+fn named(references: &[Reference]) -> Vec<(&str, Role, bool)> {
+    let named = references.iter();
+    named
+        .map(|one| (one.key.as_str(), one.role, one.needed))
+        .collect()
 }
 
 /// The text around its URIs.
-fn rest<'a>(playlist: &Playlist<'_>, text: &'a str) -> Vec<&'a str> {
+fn rest<'a>(references: &[Reference], text: &'a str) -> Vec<&'a str> {
     let mut start = 0;
     let mut parts = Vec::new();
-    for reference in &playlist.references {
+    for reference in references {
         parts.push(&text[start..reference.range.start]);
         start = reference.range.end;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aftertake::model::recording::Place;
+use aftertake::model::recording::{Extent, Place};
 
 pub(crate) fn place(bucket: &str, key: &str) -> Place {
     Place {
@@ -58,6 +58,15 @@ impl Recording {
         Self {
             named: (begins.to_owned(), ends.to_owned()),
             parts: parts.iter().map(content).collect(),
+        }
+    }
+
+    /// What a callback says that it is.
+    pub(crate) fn extent(&self) -> Extent {
+        if self.parts.is_empty() {
+            Extent::Object
+        } else {
+            Extent::Set
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a manifest says, given what stands where.
 
 use super::*;
+use crate::model::recording::Extent;
 use crate::object::Attributes;
 
 fn place(key: &str) -> Place {
@@ -73,6 +74,7 @@ impl Case {
         let route = Route {
             from: &from,
             to: &to,
+            extent: Extent::Set,
         };
         let moves = (|| {
             let mut draft = Draft::new(route, self.on_conflict);

@@ -1,0 +1,69 @@
+//! The lines of a playlist, and its tags (RFC 8216, section 4.1).
+
+/// A line without blanks around it, and where it begins in the text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'a> {
+    /// From 1.
+    pub(super) number: usize,
+    pub(super) start: usize,
+    pub(super) text: &'a str,
+}
+
+/// A tag: its name, such as `EXT-X-KEY`, and what follows the colon.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tag<'a> {
+    pub(super) name: &'a str,
+    pub(super) list: &'a str,
+    /// Where the list begins in the line.
+    pub(super) start: usize,
+}
+
+pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+    let mut next = 0;
+    let lines = (1..).zip(text.split_inclusive('\n'));
+    lines.map(move |(number, line)| {
+        let start = next + (line.len() - line.trim_ascii_start().len());
+        next += line.len();
+        Line {
+            number,
+            start,
+            text: line.trim_ascii(),
+        }
+    })
+}
+
+impl<'a> Line<'a> {
+    /// The line's tag; `None` for a comment and a URI.
+    pub(super) fn tag(self) -> Option<Tag<'a>> {
+        let Self { text, .. } = self;
+        let begin = text.get(..4)?;
+        let end = text.find(':').unwrap_or(text.len());
+        let start = text.len().min(end + 1);
+        begin.eq_ignore_ascii_case("#EXT").then(|| Tag {
+            name: text[1..end].trim_ascii_end(),
+            list: &text[start..],
+            start,
+        })
+    }
+
+    /// The line's number and tag, for people. Not the whole line: a URI may have a token in it.
+    pub(super) fn place(self) -> String {
+        let Some(tag) = self.tag() else {
+            return format!("line {}", self.number);
+        };
+        let sound = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let end = tag.name.find(|c| !sound(c)).unwrap_or(tag.name.len());
+        format!("line {} (#{})", self.number, &tag.name[..end])
+    }
+}
+
+impl Tag<'_> {
+    /// The name in upper case, without `EXT-X-`.
+    pub(super) fn short(self) -> String {
+        let name = self.name.to_ascii_uppercase();
+        match name.strip_prefix("EXT-X-") {
+            Some(short) => short.to_owned(),
+            None => name,
+        }
+    }
+}
