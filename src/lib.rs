@@ -35,6 +35,9 @@
 //! 8. No transaction and no lock spans network I/O.
 //! 9. A recording is whole in at least one place at every instant. "All copies verified,
 //!    place = target" is committed before the first deletion.
+//!    From then on nothing undoes, and no source is deleted whose copy was not seen in the
+//!    same run. A key that a move reads or writes is no other move's target until the move is
+//!    settled and none of its requests can still arrive.
 //! 10. Nothing outside the configured buckets and destinations is ever touched.
 //! 11. Secrets never reach a log, a metric, an error text or the store.
 //! 14. Nothing that only tells, such as the log and the metrics, can stop or delay the work.

@@ -19,7 +19,7 @@ use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Move, Outline};
+use crate::model::moves::{Earlier, Move, Outline};
 use crate::model::recording::{Extent, MovedBy, Place};
 use crate::model::step::Rendered;
 use crate::model::task::Outputs;
@@ -135,7 +135,7 @@ pub trait Progress: Send {
 
     /// The newest completed move from each of these places by earlier tasks of the
     /// same recording.
-    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped>;
+    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped>;
 
     /// Stores a page of a manifest in the making, in order: the one with the move 0 replaces
     /// all that was stored before. It is no manifest until [`Progress::manifest`] was called.

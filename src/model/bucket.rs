@@ -28,7 +28,7 @@ pub enum BucketStore {
     Folder {
         path: PathBuf,
     },
-    Obs(ObsBucket),
+    Obs(Box<ObsBucket>),
 }
 
 /// A file or directory of this machine, whatever its name: no two have the same.

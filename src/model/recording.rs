@@ -107,6 +107,9 @@ pub struct MovedBy {
     pub rule: String,
     /// Whether it was a rule of the planning that asks, or of an earlier or later one.
     pub same_planning: bool,
+    /// Whether it took the recording away, whole, from where it was recorded after the event
+    /// that asks had been stored: then that event has nothing left to move.
+    pub took_it_whole: bool,
 }
 
 #[cfg(test)]

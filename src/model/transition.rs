@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::failure::{Disposition, Failure};
+use super::moves::keys::TakenBy;
 use super::retry::{Jitter, RetryPolicy};
 use super::time::Timestamp;
 
@@ -20,6 +21,11 @@ pub enum Ran {
     /// It cannot start for a reason outside the task, such as a name that is gone
     /// from the rules file.
     Unable(String),
+    /// A key that it wants is taken: by whom, and that in words.
+    KeyTaken {
+        by: TakenBy,
+        why: String,
+    },
     /// A person cancelled the task, and it is brought to a safe end.
     Cancelled,
     /// An earlier try was the last one, with this failure. What was left to do since was to
@@ -68,6 +74,8 @@ pub enum Transition {
     RetryAfter { wait: Duration, why: Failure },
     /// Ready again with the try refunded, and with this reason to show.
     Wait { why: String },
+    /// Ready again with the try refunded, once a key is free, and with this reason to show.
+    WaitForKey { by: TakenBy, why: String },
     /// Dead.
     Bury { why: Failure },
     /// Ready again after `wait` with the try refunded, to remove what the step has left behind. Only
@@ -88,6 +96,7 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
         Ran::Passed => go_on(standing.position),
         Ran::Interrupted => Transition::HandBack,
         Ran::Unable(why) => Transition::Wait { why },
+        Ran::KeyTaken { by, why } => Transition::WaitForKey { by, why },
         Ran::Cancelled => Transition::Cancel,
         Ran::GivenUp(why) => give_up(standing, why),
         // Whatever the rule's policy is: the lane is left alone, and a person has to act.

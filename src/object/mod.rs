@@ -177,7 +177,7 @@ pub struct Copy<'a> {
     /// The source's size in bytes.
     pub size: u64,
     /// What the copy is to carry in its metadata as [`MARK`], where nothing else tells it from
-    /// another object: encrypted copies have ETags that are like no other.
+    /// another object: the ETag of an encrypted copy is like no other.
     pub mark: Option<&'a str>,
 }
 
@@ -216,6 +216,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// The same with a mark.
+    #[must_use]
     pub fn marked(&self, mark: &str) -> Self {
         let mut marked = self.clone();
         marked.metadata.insert(MARK.to_owned(), mark.to_owned());

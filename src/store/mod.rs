@@ -20,7 +20,7 @@ use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Move, Outline};
+use crate::model::moves::{Earlier, Move, Outline};
 use crate::model::plan::{Plan, Turn};
 use crate::model::recording::{MovedBy, Place};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
@@ -74,7 +74,7 @@ pub trait Store: Send + Sync {
         &self,
         claim: &Claim,
         from: Vec<Place>,
-    ) -> Result<Vec<Move>, Unavailable>;
+    ) -> Result<Vec<Earlier>, Unavailable>;
 
     /// Writes to the journal of the claimed task's present step. A page of a manifest holds
     /// every key that its moves read or write, until the step is settled or undone; where one
@@ -197,6 +197,8 @@ pub struct Claim {
     located: Option<Located>,
     cancel: bool,
     given_up: Option<Failure>,
+    /// The newest event that was stored when the claim began.
+    known: i64,
 }
 
 impl Claim {

@@ -124,7 +124,8 @@ impl Runner {
                 Ok(Ended::failed(*failure, exchange.map(|exchange| *exchange)))
             }
             Some(Err(Stopped::KeyTaken(taken))) => {
-                Ok(Ended::not_begun(Ran::Unable(waits_for(&taken))))
+                let why = waits_for(&taken);
+                Ok(Ended::not_begun(Ran::KeyTaken { by: taken.by, why }))
             }
             Some(Err(Stopped::LeaseLost)) => Err(Dropped),
             Some(Err(Stopped::Unavailable(reason))) => {

@@ -141,6 +141,7 @@ fn leaves_step(decided: &Transition) -> bool {
         decided,
         Transition::RetryAfter { .. }
             | Transition::Wait { .. }
+            | Transition::WaitForKey { .. }
             | Transition::Undo { .. }
             | Transition::HandBack
     )
@@ -151,7 +152,9 @@ fn leaves_step(decided: &Transition) -> bool {
 fn forward(settled: Transition) -> Transition {
     match settled {
         Transition::Cancel => Transition::HandBack,
-        Transition::RetryAfter { .. } | Transition::Wait { .. } => settled,
+        Transition::RetryAfter { .. } | Transition::Wait { .. } | Transition::WaitForKey { .. } => {
+            settled
+        }
         _ => Transition::Cancel,
     }
 }

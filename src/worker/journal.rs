@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::action::{Progress, Stopped};
 use crate::clock::Clock;
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Move, Outline};
+use crate::model::moves::{Earlier, Move, Outline};
 use crate::model::recording::Place;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, JournalEntry, JournalError, Store, Unavailable};
@@ -39,7 +39,7 @@ impl Progress for Journal<'_> {
             .map_err(unavailable)
     }
 
-    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped> {
+    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped> {
         self.store
             .earlier_moves(self.claim, from)
             .await

@@ -27,6 +27,8 @@ pub(super) async fn clock_loop(workers: Workers) {
                 clock.set_since(known).await
             }
         };
+        // Also when it was set forward: more may be due than the loop that claims expects.
+        workers.parts.lanes.waker().wake();
         let (by_ms, now) = (present.set_by(known), present.time);
         tracing::warn!(by_ms, %now, "the system's clock was set");
         known = present;
@@ -51,8 +53,9 @@ impl Workers {
             );
         }
         self.set_clock_of_lanes(now).await?;
-        // Also when the clock was set forward: more may be due than the loop expects.
-        self.parts.lanes.waker().wake();
+        if tasks > 0 {
+            self.parts.lanes.waker().wake();
+        }
         Ok(())
     }
 }

@@ -258,6 +258,7 @@ async fn recording_that_another_rule_of_the_planning_moved_is_not_moved_again() 
         Some(MovedBy {
             rule: rule.into(),
             same_planning,
+            took_it_whole: false,
         })
     };
     scene.moved_by = by("other", true);

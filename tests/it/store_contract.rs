@@ -382,7 +382,8 @@ async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
         located.moved_by,
         Some(MovedBy {
             rule: "move".into(),
-            same_planning: true
+            same_planning: true,
+            took_it_whole: false,
         })
     );
     end(&store, tag, Transition::Finish).await;
@@ -543,6 +544,7 @@ async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
         .earlier_moves(&later, vec![place("from/9.ts"), place("x")])
         .await
         .unwrap();
+    let found: Vec<Move> = found.into_iter().map(|earlier| earlier.one).collect();
     assert_eq!(found, [moves[9].clone()]);
 }
 

@@ -96,12 +96,11 @@ async fn decide(
     let mut decided = Vec::with_capacity(batch.len());
     for (one, completed) in batch.into_iter().zip(completed) {
         let source = one.at_source(sources.get(&one.from).map(copy::found).as_ref());
-        let target = match completed {
-            Some(_) => AtTarget::Ours,
-            None => {
-                let there = there.get(&one.to).cloned();
-                at_target(reach, &one, &outline.mark, there).await?.0
-            }
+        let target = if completed.is_some() {
+            AtTarget::Ours
+        } else {
+            let there = there.get(&one.to).cloned();
+            at_target(reach, &one, &outline.mark, there).await?.0
         };
         let next = undo_next(&one, source, target);
         decided.push((one, next));

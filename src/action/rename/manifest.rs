@@ -32,6 +32,9 @@ pub(super) struct Known<'a> {
     pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
     /// Where earlier tasks moved what was named at each place.
     pub(super) trails: &'a BTreeMap<Place, Trail>,
+    /// Whether the playlist that is to be renewed at its target names no more than the new
+    /// one; `None` where that cannot be told.
+    pub(super) holds: Option<bool>,
 }
 
 /// A manifest in the making, of which one page is held at a time.
@@ -84,7 +87,10 @@ impl<'a> Draft<'a> {
         } else {
             self.fetches |= at != named;
             let there = known.there.get(&to);
-            let (target, replaced) = self.target(&meta, &to, there, trail)?;
+            // A segment is renewed with its playlist, which is looked at by itself.
+            let is_main = named == *self.route.from;
+            let holds = if is_main { known.holds } else { Some(true) };
+            let (target, replaced) = self.target(&meta, &to, there, trail, holds)?;
             (at, target, replaced, MovePhase::Planned)
         };
         let one = Move {
@@ -113,13 +119,16 @@ impl<'a> Draft<'a> {
         to: &Place,
         there: Option<&ObjectMeta>,
         trail: Option<&Trail>,
+        holds: Option<bool>,
     ) -> Result<(Target, Option<String>), Failure> {
         let Some(there) = there else {
             return Ok((Target::Absent, None));
         };
         // What an earlier task put there, or a copy that was made anew and then kept.
-        let ours =
-            |trail: &Trail| trail.leads_to(to) && (trail.made(there) || there.etag == source.etag);
+        let ours = |trail: &Trail| {
+            let is_same = there.etag == source.etag;
+            trail.leads_to(to) && (is_same || (trail.made(there) && trail.renews(holds)))
+        };
         if self.on_conflict == OnConflict::Overwrite || trail.is_some_and(ours) {
             return Ok((Target::Replace, Some(there.etag.clone())));
         }

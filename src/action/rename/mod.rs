@@ -114,7 +114,7 @@ struct Run<'a> {
 enum Halted {
     /// It no longer says what is there, and is withdrawn, so that the next try makes a new
     /// one.
-    Outdated(Open, Box<Failure>),
+    Outdated(Box<Open>, Box<Failure>),
     Stopped(Stopped),
 }
 
@@ -155,6 +155,9 @@ impl Run<'_> {
 
     /// Makes a manifest and carries it out.
     async fn begin(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
+        if let Some(done) = self.nothing_left()? {
+            return Ok(done);
+        }
         refuse_second_move(self.subject)?;
         let surveyed = survey::survey(self.reach, self.request, self.subject, progress).await?;
         let Some(surveyed) = surveyed else {
@@ -167,6 +170,24 @@ impl Run<'_> {
                 Err(Failure::new(FailureKind::Storage, reason).into())
             }
         }
+    }
+
+    /// What is done when another event's task has moved the recording as it is, this event's
+    /// part included.
+    fn nothing_left(&self) -> Result<Option<Done>, Stopped> {
+        let (Some(by), Some(place)) = (&self.subject.moved_by, &self.subject.place) else {
+            return Ok(None);
+        };
+        if !by.took_it_whole {
+            return Ok(None);
+        }
+        let mut done = done(self.reach, place, 0, 0)?;
+        let reason = format!(
+            "nothing is left to move: rule {:?} moved the recording whole for an earlier event",
+            by.rule
+        );
+        done.output.insert("reason".into(), json!(reason));
+        Ok(Some(done))
     }
 
     /// Carries a manifest out that may still be given up.
@@ -204,7 +225,7 @@ impl Run<'_> {
         match copied.map_err(|stopped| self.awaited(stopped)) {
             Ok(()) => {}
             Err(Stopped::Failed { failure, .. }) if self.is_outdated(&failure) => {
-                return Err(Halted::Outdated(open, failure));
+                return Err(Halted::Outdated(Box::new(open), failure));
             }
             Err(stopped) => return Err(stopped.into()),
         }

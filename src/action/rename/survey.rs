@@ -1,7 +1,7 @@
 //! Looks at what stands at the sources and the targets, and has the manifest made of it and
 //! stored, a page at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::find::find;
 use super::manifest::{Draft, Known, Member};
@@ -13,7 +13,7 @@ use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Target;
 use crate::model::moves::keys::{Taken, TakenBy};
-use crate::model::recording::Place;
+use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout, ObjectMeta};
 
@@ -231,6 +231,7 @@ impl Survey<'_> {
         let known = Known {
             there: &there,
             trails: &trails,
+            holds: self.holds(&there).await?,
         };
         for (member, to) in members.into_iter().zip(targets) {
             draft.add(member, to, &known)?;
@@ -246,6 +247,28 @@ impl Survey<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the playlist at the target names nothing that the new one does not name, each at
+    /// its place beside it: then the new one is the same recording, grown. `None` when there is
+    /// none, or it is no playlist.
+    async fn holds(&self, there: &BTreeMap<Place, ObjectMeta>) -> Result<Option<bool>, Failure> {
+        let to = self.route.to;
+        if self.route.extent == Extent::Object || !there.contains_key(to) {
+            return Ok(None);
+        }
+        let new = set::members(self.source, self.route.from).await;
+        let new = new.map_err(|failure| self.awaited(failure))?;
+        let old = set::members(self.reach.bucket(to)?, to).await;
+        let Ok(old) = old else {
+            return Ok(Some(false));
+        };
+        let target =
+            |object: &set::Object| self.route.target(&object.key).ok().map(|place| place.key);
+        let new: BTreeSet<String> = new.objects.iter().filter_map(target).collect();
+        Ok(Some(
+            old.objects.iter().all(|object| new.contains(&object.key)),
+        ))
     }
 
     /// What stands at the targets for longer than the moves of other tasks: what one of them

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::find::find;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
+use crate::model::moves::{Earlier, SameJob, renews};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
@@ -20,6 +21,8 @@ pub(super) struct Trail {
     places: Vec<Place>,
     /// What its copies had as their ETag.
     etags: Vec<String>,
+    /// Whether its moves were for the job of the event that asks.
+    job: Option<SameJob>,
 }
 
 impl Trail {
@@ -31,6 +34,21 @@ impl Trail {
             self.places.push(to);
         }
         is_new
+    }
+
+    /// A move for this job is part of the trail: one of another job makes it another recording's.
+    fn add_job(&mut self, job: SameJob) {
+        self.job = Some(match (self.job, job) {
+            (Some(SameJob::No), _) | (_, SameJob::No) => SameJob::No,
+            (Some(SameJob::Unknown), _) | (_, SameJob::Unknown) => SameJob::Unknown,
+            _ => SameJob::Yes,
+        });
+    }
+
+    /// Whether what it leads to may be replaced by what is there now; `holds` as of
+    /// [`renews`].
+    pub(super) fn renews(&self, holds: Option<bool>) -> bool {
+        renews(self.job.unwrap_or(SameJob::Unknown), holds)
     }
 
     /// Whether earlier tasks put something at `place`.
@@ -63,15 +81,17 @@ pub(super) async fn follow(
         let from = open.iter().map(|(_, end)| end.clone()).collect();
         let moves = progress.earlier_moves(from).await?;
         // One without a copy only deleted what was there.
-        let hops: BTreeMap<Place, (Place, String)> = moves
+        let hops: BTreeMap<Place, (Place, String, SameJob)> = moves
             .into_iter()
-            .filter_map(|one| Some((one.from, (one.to, one.target_etag?))))
+            .filter_map(|Earlier { one, job }| Some((one.from, (one.to, one.target_etag?, job))))
             .collect();
         open = open
             .into_iter()
             .filter_map(|(named, end)| {
-                let (to, etag) = hops.get(&end)?.clone();
-                let goes_on = trails.get_mut(&named)?.add(to.clone(), etag);
+                let (to, etag, job) = hops.get(&end)?.clone();
+                let trail = trails.get_mut(&named)?;
+                trail.add_job(job);
+                let goes_on = trail.add(to.clone(), etag);
                 goes_on.then_some((named, to))
             })
             .collect();

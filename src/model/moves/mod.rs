@@ -89,6 +89,45 @@ pub enum Target {
     Present,
 }
 
+/// A completed move that an earlier step of the same named key made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    pub one: Move,
+    pub job: SameJob,
+}
+
+/// Whether two events are of one job of the recorder, which tells whether a key that is named
+/// again names the same recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SameJob {
+    Yes,
+    No,
+    /// One of them names no job.
+    #[default]
+    Unknown,
+}
+
+impl SameJob {
+    /// Of the jobs that two events name.
+    pub fn of(one: Option<&str>, other: Option<&str>) -> Self {
+        match (one, other) {
+            (Some(one), Some(other)) if one == other => Self::Yes,
+            (Some(_), Some(_)) => Self::No,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Whether what was written at a key again may replace what an earlier move of that key made:
+/// only the same recording that has grown. `holds`: whether the new content names all that the
+/// old one names, where that can be told.
+pub fn renews(job: SameJob, holds: Option<bool>) -> bool {
+    match (job, holds) {
+        (SameJob::No, _) | (_, Some(false)) | (SameJob::Unknown, None) => false,
+        (SameJob::Yes, _) | (SameJob::Unknown, Some(true)) => true,
+    }
+}
+
 /// What becomes of a source after the commit point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Source {

@@ -1,7 +1,8 @@
 //! On which side of the commit point a rename is.
 //!
 //! The two sides are two types. What undoes takes an [`Open`], and the only way from there
-//! to [`Committed`] is [`Open::commit`], which consumes it: a committed move cannot be undone.
+//! to [`Committed`] is by [`Open::forward`] and [`Forward::commit`], which consume it: a
+//! committed move cannot be undone.
 
 use super::{MovePhase, Outline, Target};
 

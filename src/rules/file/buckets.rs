@@ -174,7 +174,7 @@ impl Loading<'_> {
         };
         Some(Bucket {
             name: name.value.clone(),
-            store: BucketStore::Obs(ObsBucket {
+            store: BucketStore::Obs(Box::new(ObsBucket {
                 access_key: access_key?,
                 secret_key: SecretString::from(secret_key?),
                 security_token: token.map(SecretString::from),
@@ -183,7 +183,7 @@ impl Loading<'_> {
                 part_size: part,
                 timeouts: timeouts(raw.request_lifetime),
                 endpoint: raw.endpoint.value.0,
-            }),
+            })),
             only_under: prefixes(raw.only_under),
             concurrency: raw.concurrency.map_or(CONCURRENCY, |Count(count)| count),
             source_grace: raw.source_grace.map_or(SOURCE_GRACE, |Span(grace)| grace),

@@ -1,12 +1,14 @@
 -- The manifests of renames: on which side of the commit point each is. `attempt` is the claim
 -- that stored it, and tells its copies' marks from those of another manifest. `under_way`: a
--- run has begun whose requests may not have ended; an orderly end takes it back.
+-- run has begun whose requests may not have ended; an orderly end takes it back. `known` is the
+-- newest event that had been stored when the claim began, and thus before it looked.
 CREATE TABLE manifests (
     task      INTEGER NOT NULL,
     step      INTEGER NOT NULL,
     attempt   INTEGER NOT NULL,
     committed INTEGER NOT NULL DEFAULT 0,
     under_way INTEGER NOT NULL DEFAULT 0,
+    known     INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (task, step)
 ) WITHOUT ROWID;
 INSERT INTO manifests (task, step, attempt, committed, under_way)
@@ -16,13 +18,15 @@ INSERT INTO manifests (task, step, attempt, committed, under_way)
     FROM moves m WHERE m.phase < 4 GROUP BY m.task, m.step;
 
 -- The ledger of keys: what moves use each key for (0 reads, 1 writes, NULL once the move has
--- ended), and until when a request that changes it may still arrive. `key` is the digest of
--- bucket and key.
+-- ended), until when a request that changes it may still arrive, and how many milliseconds that
+-- was when it was written: a time further ahead is one of a clock that was ahead. `key` is the
+-- digest of bucket and key.
 CREATE TABLE keys (
     key   BLOB NOT NULL,
     task  INTEGER NOT NULL,
     used  INTEGER,
     until INTEGER,
+    lasts INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (key, task)
 ) WITHOUT ROWID;
 CREATE INDEX keys_task ON keys (task);
@@ -31,16 +35,19 @@ CREATE INDEX keys_late ON keys (until) WHERE used IS NULL;
 -- `source`: 1 for an object that is left at its source, as another recording needs it.
 ALTER TABLE moves ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE moves ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;
+-- The recorder's job that the event of the task names.
+ALTER TABLE moves ADD COLUMN job TEXT;
 
 -- `held_by` is the task whose keys this one waits for. `given_up` is the failure, as JSON, that a
 -- task dies of once nothing is left of its copies, `leaves` what it has left behind and where.
 ALTER TABLE tasks ADD COLUMN held_by INTEGER;
 ALTER TABLE tasks ADD COLUMN given_up TEXT;
 ALTER TABLE tasks ADD COLUMN leaves TEXT;
-CREATE INDEX tasks_leaves ON tasks (seq) WHERE leaves IS NOT NULL;
 -- Who is about to touch a recording, or would if it were retried.
 CREATE INDEX tasks_recording ON tasks (recording) WHERE state IN (0, 1, 3) AND needs_turn = 1;
 
--- `place` is the digest of where a moved recording is.
+-- `place` is the digest of where a moved recording is; `mover_known` the newest event that had
+-- been stored when its mover looked at where it was recorded, 0 when it moved it from elsewhere.
 ALTER TABLE recordings ADD COLUMN place BLOB;
+ALTER TABLE recordings ADD COLUMN mover_known INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX recordings_place ON recordings (place) WHERE place IS NOT NULL;

@@ -6,9 +6,10 @@ use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
 use super::order::{self, Order};
 use super::row::{TaskRow, json, outputs_text, recording, task_columns};
-use super::{blocked, journal, notice, turn};
+use super::{blocked, journal, keys, notice, turn};
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
+use crate::model::moves::keys::TakenBy;
 use crate::model::plan::Turn;
 use crate::model::recording::RecordingId;
 use crate::model::task::Attempt;
@@ -115,6 +116,20 @@ fn end(
             ready(txn, held, settlement, &again)?;
             give_up_turn(txn, held, false, now)?;
         }
+        Transition::WaitForKey { by, why } => {
+            let wait = match by {
+                TakenBy::Late(until) => millis(until.since(now)),
+                TakenBy::Move(_) | TakenBy::Wanted(_) | TakenBy::Circle(_) => 0,
+            };
+            let again = Again {
+                wait,
+                note: Some(why),
+                ..handed_back
+            };
+            ready(txn, held, settlement, &again)?;
+            give_up_turn(txn, held, false, now)?;
+            wait_for_keys(txn, seq, *by)?;
+        }
         Transition::Undo { wait, given_up } => {
             let again = Again {
                 wait: millis(*wait),
@@ -130,6 +145,17 @@ fn end(
         }
     }
     Ok(Written::Settled)
+}
+
+/// Keeps the task from being due until whoever has the key gives it up.
+fn wait_for_keys(txn: &Txn<'_>, seq: i64, by: TakenBy) -> rusqlite::Result<()> {
+    match by {
+        TakenBy::Move(id) | TakenBy::Wanted(id) => {
+            keys::wait(txn.conn, seq, id)?;
+        }
+        TakenBy::Late(_) | TakenBy::Circle(_) => {}
+    }
+    Ok(())
 }
 
 fn millis(wait: Duration) -> i64 {

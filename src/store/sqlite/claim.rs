@@ -81,6 +81,10 @@ pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Cl
     let Some(event) = row::event(txn, event_seq)? else {
         return Ok(None);
     };
+    let known = match row.turn {
+        Turn::Needed => read::newest_event(txn.conn)?,
+        Turn::NotNeeded => event_seq,
+    };
     let located = turn::located(txn, &event, event_seq, row.generation, row.recording)?;
     let Some(task) = row.task(event.id) else {
         return Ok(None);
@@ -93,5 +97,6 @@ pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Cl
         located,
         cancel,
         given_up,
+        known,
     }))
 }

@@ -37,7 +37,7 @@ pub(super) enum Lasts {
     /// Only a start of the service can show it: the writer has ended.
     UntilAStart,
     /// The file is damaged; somebody has to put another in its place, and start the service.
-    UntilMended,
+    WhileDamaged,
 }
 
 impl Health {
@@ -86,7 +86,7 @@ impl Health {
     /// What a caller gets whose call failed by this trouble.
     pub(super) fn caused_by(&self, trouble: &Trouble) -> Unavailable {
         Unavailable {
-            is_malformed: trouble.lasts == Lasts::UntilMended,
+            is_malformed: trouble.lasts == Lasts::WhileDamaged,
             ..self.unavailable(trouble.reason.clone())
         }
     }
@@ -99,7 +99,7 @@ impl Health {
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         let lasts = if error::is_damage(&error) {
-            Lasts::UntilMended
+            Lasts::WhileDamaged
         } else {
             Lasts::UntilAWrite
         };
@@ -157,7 +157,7 @@ mod tests {
     fn damage_is_shown_until_the_next_start() {
         let health = Health::new("a.db".into());
         health.failed(trouble("full", Lasts::UntilAWrite));
-        health.failed(trouble("malformed", Lasts::UntilMended));
+        health.failed(trouble("malformed", Lasts::WhileDamaged));
         health.failed(trouble("full", Lasts::UntilAWrite));
         health.wrote();
         assert_eq!(shown(&health).as_deref(), Some("malformed"));

@@ -17,7 +17,7 @@ use super::row::{
 use super::{keys, turn};
 use crate::model::id::TaskId;
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Move, Outline};
+use crate::model::moves::{Earlier, Move, Outline, SameJob};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
 use crate::model::time::Timestamp;
@@ -34,19 +34,23 @@ pub(super) enum Entered {
 }
 
 /// The claim that writes.
-pub(super) struct By<'a> {
+pub(super) struct By {
     pub(super) seq: i64,
     pub(super) attempt: Attempt,
-    pub(super) task: &'a Task,
+    pub(super) task: Task,
+    /// The recorder's job that its event names.
+    pub(super) job: Option<String>,
+    /// The newest event that was stored when it began.
+    pub(super) known: i64,
 }
 
 pub(super) fn write(
     txn: &Txn<'_>,
-    by: &By<'_>,
+    by: &By,
     entry: &JournalEntry,
     now: Timestamp,
 ) -> rusqlite::Result<Entered> {
-    let &By { seq, attempt, task } = by;
+    let (seq, attempt, task) = (by.seq, by.attempt, &by.task);
     let (true, Some(recording)) = (is_held(txn, seq, attempt)?, task.recording) else {
         return Ok(Entered::Lost);
     };
@@ -58,7 +62,7 @@ pub(super) fn write(
                 return Ok(Entered::Taken(taken));
             }
             let drafted = |_: &Move| DRAFTED;
-            put(txn, seq, task.step, recording, page, drafted)?;
+            put(txn, by, recording, page, drafted)?;
         }
         JournalEntry::Manifest(page) => {
             replace(txn, seq, task.step, page)?;
@@ -66,28 +70,34 @@ pub(super) fn write(
                 drop_drafts(txn, seq)?;
                 return Ok(Entered::Taken(taken));
             }
-            put_in_force(txn, seq, task.step, attempt)?;
-            put(txn, seq, task.step, recording, page, phase)?;
+            put_in_force(txn, by)?;
+            put(txn, by, recording, page, phase)?;
         }
-        JournalEntry::Progress(moves) => put(txn, seq, task.step, recording, moves, phase)?,
+        JournalEntry::Progress(moves) => put(txn, by, recording, moves, phase)?,
         JournalEntry::Commit(place) => commit(txn, seq, task, recording, place)?,
-        JournalEntry::Begun { late_until } => begin(txn, seq, task.step, *late_until)?,
+        JournalEntry::Begun { late_until } => begin(txn, seq, task.step, *late_until, now)?,
         JournalEntry::Ended { late, until } => {
             under_way(txn, seq, task.step, false)?;
-            keys::some_late(txn.conn, seq, late, *until)?;
+            keys::some_late(txn.conn, seq, late, *until, now)?;
         }
     }
     Ok(Entered::Written)
 }
 
 /// A run begins. Where the one before has not ended, its requests may still arrive.
-fn begin(txn: &Txn<'_>, seq: i64, step: StepNo, late_until: Timestamp) -> rusqlite::Result<()> {
+fn begin(
+    txn: &Txn<'_>,
+    seq: i64,
+    step: StepNo,
+    late_until: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let was_under_way = txn
         .conn
         .prepare_cached("SELECT 1 FROM manifests WHERE task = ?1 AND step = ?2 AND under_way = 1")?
         .exists((seq, step))?;
     if was_under_way {
-        keys::all_late(txn.conn, seq, late_until)?;
+        keys::all_late(txn.conn, seq, late_until, now)?;
     }
     under_way(txn, seq, step, true)
 }
@@ -118,7 +128,11 @@ pub(super) fn release_keys(
         return Ok(());
     }
     match transition {
-        Transition::RetryAfter { .. } | Transition::HandBack if has_drafts(txn, seq)? => Ok(()),
+        Transition::RetryAfter { .. } | Transition::Wait { .. } | Transition::HandBack
+            if has_drafts(txn, seq)? =>
+        {
+            Ok(())
+        }
         _ => drop_drafts(txn, seq),
     }
 }
@@ -142,12 +156,13 @@ fn replace(txn: &Txn<'_>, seq: i64, step: StepNo, page: &[Move]) -> rusqlite::Re
 
 /// Makes the drafts moves of which nothing is begun. An object that is present at its target
 /// (2) counts as copied (1). From here on requests may be under way.
-fn put_in_force(txn: &Txn<'_>, seq: i64, step: StepNo, attempt: Attempt) -> rusqlite::Result<()> {
+fn put_in_force(txn: &Txn<'_>, by: &By) -> rusqlite::Result<()> {
+    let (seq, step) = (by.seq, by.task.step);
     txn.conn
         .prepare_cached(
-            "INSERT OR REPLACE INTO manifests (task, step, attempt, under_way) VALUES (?1, ?2, ?3, 1)",
+            "INSERT OR REPLACE INTO manifests (task, step, attempt, under_way, known) VALUES (?1, ?2, ?3, 1, ?4)",
         )?
-        .execute((seq, step, attempt))?;
+        .execute((seq, step, by.attempt, by.known))?;
     txn.conn
         .prepare_cached(
             "UPDATE moves SET phase = iif(target = 2, 1, 0) WHERE task = ?1 AND step = ?2 AND phase = 4",
@@ -162,21 +177,20 @@ fn phase(one: &Move) -> i64 {
 
 fn put(
     txn: &Txn<'_>,
-    seq: i64,
-    step: StepNo,
+    by: &By,
     recording: RecordingId,
     moves: &[Move],
     phase: impl Fn(&Move) -> i64,
 ) -> rusqlite::Result<()> {
     let mut statement = txn.conn.prepare_cached(
         "INSERT OR REPLACE INTO moves (task, step, number, recording, from_bucket, from_key, to_bucket, to_key, size, \
-         etag, target, target_etag, upload, phase, source, marked, part) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         etag, target, target_etag, upload, phase, source, marked, part, job) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?;
     for one in moves {
         statement.execute(rusqlite::params![
-            seq,
-            step,
+            by.seq,
+            by.task.step,
             one.number,
             recording.as_bytes(),
             one.from.bucket,
@@ -192,6 +206,7 @@ fn put(
             source_number(one.source),
             one.is_marked,
             part_number(one.part),
+            by.job,
         ])?;
     }
     Ok(())
@@ -206,10 +221,11 @@ fn commit(
     recording: RecordingId,
     place: &Place,
 ) -> rusqlite::Result<()> {
+    let known = known(txn, seq, task.step, recording)?;
     txn.conn
         .prepare_cached(
-            "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4), \
-             mover_event = ?4, mover_generation = ?5, mover_rule = ?6, place = ?7 WHERE id = ?1",
+            "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4, ?8), \
+             mover_event = ?4, mover_generation = ?5, mover_rule = ?6, place = ?7, mover_known = ?8 WHERE id = ?1",
         )?
         .execute((
             recording.as_bytes(),
@@ -219,11 +235,28 @@ fn commit(
             task.generation,
             &task.rule,
             place.digest(),
+            known,
         ))?;
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
     Ok(())
+}
+
+/// The newest event whose recording the manifest took away from where it was recorded: what had
+/// been announced before it looked was there. 0 when it moves it from elsewhere.
+fn known(txn: &Txn<'_>, seq: i64, step: StepNo, recording: RecordingId) -> rusqlite::Result<i64> {
+    let from_named = outline(txn.conn, seq, step)?
+        .is_some_and(|outline| RecordingId::of(&outline.main.from) == recording);
+    if !from_named {
+        return Ok(0);
+    }
+    let known: Option<i64> = txn
+        .conn
+        .prepare_cached("SELECT known FROM manifests WHERE task = ?1 AND step = ?2")?
+        .query_row((seq, step), |row| row.get(0))
+        .optional()?;
+    Ok(known.unwrap_or(0))
 }
 
 /// The moves of one step in short. Beside a lone `max()`, SQLite takes the other columns from
@@ -306,18 +339,26 @@ pub(super) fn moves(
 pub(super) fn earlier(
     conn: &Connection,
     recording: RecordingId,
+    job: Option<&str>,
     from: &[Place],
-) -> rusqlite::Result<Vec<Move>> {
+) -> rusqlite::Result<Vec<Earlier>> {
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         move_columns!(),
-        " FROM moves WHERE recording = ?1 AND from_bucket = ?2 AND from_key = ?3 AND phase = 2 \
+        ", job FROM moves WHERE recording = ?1 AND from_bucket = ?2 AND from_key = ?3 AND phase = 2 \
          ORDER BY task DESC, step DESC LIMIT 1"
     ))?;
     let mut found = Vec::new();
     for place in from {
         let row = (recording.as_bytes(), &place.bucket, &place.key);
-        found.extend(statement.query_row(row, read_move).optional()?);
+        let read = |row: &rusqlite::Row<'_>| {
+            let mover: Option<String> = row.get(MOVE_COLUMNS)?;
+            Ok(Earlier {
+                one: read_move(row)?,
+                job: SameJob::of(mover.as_deref(), job),
+            })
+        };
+        found.extend(statement.query_row(row, read).optional()?);
     }
     Ok(found)
 }

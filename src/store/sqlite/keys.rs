@@ -60,8 +60,9 @@ pub(super) fn taken(
     wanted: Use,
     now: Timestamp,
 ) -> rusqlite::Result<Option<TakenBy>> {
-    let mut statement = conn.prepare_cached("SELECT task, used, until FROM keys WHERE key = ?1")?;
-    let mut rows = statement.query([place.digest()])?;
+    let mut statement =
+        conn.prepare_cached("SELECT task, used, min(until, ?2 + lasts) FROM keys WHERE key = ?1")?;
+    let mut rows = statement.query((place.digest(), now.millis()))?;
     while let Some(row) = rows.next()? {
         let (task, until): (i64, Option<i64>) = (row.get(0)?, row.get(2)?);
         let used = row.get::<_, Option<i64>>(1)?.map(use_of);
@@ -94,15 +95,13 @@ fn wanted_by(
 ) -> rusqlite::Result<Option<TakenBy>> {
     let digest = place.digest();
     let wanting: Option<i64> = conn
-
         .prepare_cached(
-            "SELECT t.seq FROM tasks t LEFT JOIN recordings r ON r.id = t.recording \
+            "SELECT min(t.seq) FROM tasks t INDEXED BY tasks_recording LEFT JOIN recordings r ON r.id = t.recording \
              WHERE t.state IN (0, 1, 3) AND (t.state < 3 OR r.place IS NULL) AND t.needs_turn = 1 AND t.recording <> ?1 AND t.seq <> ?3 \
              AND t.recording IN (SELECT ?2 UNION ALL SELECT id FROM recordings WHERE place = ?2) \
-             AND coalesce(r.place, ?2) = ?2 ORDER BY t.seq LIMIT 1",
+             AND coalesce(r.place, ?2) = ?2",
         )?
-        .query_row((recording.as_bytes(), digest, seq), |row| row.get(0))
-        .optional()?;
+        .query_row((recording.as_bytes(), digest, seq), |row| row.get(0))?;
     let Some(wanting) = wanting else {
         return Ok(None);
     };
@@ -141,17 +140,24 @@ pub(super) fn late(
     now: Timestamp,
 ) -> rusqlite::Result<Option<Timestamp>> {
     let until: Option<i64> = conn
-        .prepare_cached("SELECT max(until) FROM keys WHERE task = ?1 AND used = 1")?
-        .query_row([seq], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT max(min(until, ?2 + lasts)) FROM keys WHERE task = ?1 AND used = 1",
+        )?
+        .query_row((seq, now.millis()), |row| row.get(0))?;
     Ok(until
         .filter(|until| *until > now.millis())
         .map(Timestamp::from_millis))
 }
 
 /// Every key of the task stays taken until then: a run that sent requests did not end.
-pub(super) fn all_late(conn: &Connection, seq: i64, until: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE keys SET until = max(coalesce(until, 0), ?2) WHERE task = ?1")?
-        .execute((seq, until.millis()))?;
+pub(super) fn all_late(
+    conn: &Connection,
+    seq: i64,
+    until: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE keys SET until = max(coalesce(until, 0), ?2), lasts = max(lasts, ?3) WHERE task = ?1")?
+        .execute((seq, until.millis(), until.millis() - now.millis()))?;
     Ok(())
 }
 
@@ -161,13 +167,15 @@ pub(super) fn some_late(
     seq: i64,
     places: &[Place],
     until: Timestamp,
+    now: Timestamp,
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
-        "INSERT INTO keys (key, task, until) VALUES (?1, ?2, ?3) \
-         ON CONFLICT DO UPDATE SET until = max(coalesce(until, 0), excluded.until)",
+        "INSERT INTO keys (key, task, until, lasts) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT DO UPDATE SET until = max(coalesce(until, 0), excluded.until), lasts = max(lasts, excluded.lasts)",
     )?;
     for place in places {
-        insert.execute((place.digest(), seq, until.millis()))?;
+        let lasts = until.millis() - now.millis();
+        insert.execute((place.digest(), seq, until.millis(), lasts))?;
     }
     Ok(())
 }
@@ -191,9 +199,9 @@ pub(super) fn wake(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Sets the task to wait for the keys of the one with this id; whether it has to: one that
-/// has ended meanwhile holds none.
-pub(super) fn wait(conn: &Connection, seq: i64, on: TaskId) -> rusqlite::Result<bool> {
+/// Sets the task to wait for the keys of the one with this id, unless that has ended meanwhile
+/// and holds none.
+pub(super) fn wait(conn: &Connection, seq: i64, on: TaskId) -> rusqlite::Result<()> {
     let holder: Option<i64> = conn
 
         .prepare_cached(
@@ -203,11 +211,24 @@ pub(super) fn wait(conn: &Connection, seq: i64, on: TaskId) -> rusqlite::Result<
         .query_row([on.as_bytes()], |row| row.get(0))
         .optional()?;
     let Some(holder) = holder else {
-        return Ok(false);
+        return Ok(());
     };
     conn.prepare_cached("UPDATE tasks SET blocked_by = ?2, held_by = ?3 WHERE seq = ?1")?
         .execute((seq, waiting_for(holder), holder))?;
-    Ok(true)
+    Ok(())
+}
+
+/// Whether a request is noted to arrive later than it could when that was noted.
+pub(super) fn are_ahead(conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM keys WHERE until > ?1 + lasts LIMIT 1")?
+        .exists([now.millis()])
+}
+
+/// The clock was set: what may still arrive does so no later than it could when that was noted.
+pub(super) fn correct(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE keys SET until = ?1 + lasts WHERE until > ?1 + lasts")?
+        .execute([now.millis()])?;
+    Ok(())
 }
 
 /// Forgets what can no longer arrive.

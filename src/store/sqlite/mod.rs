@@ -59,7 +59,7 @@ use super::{
 use crate::model::breaker::{LaneChange, LaneState};
 use crate::model::id::TaskId;
 use crate::model::moves::keys::{Taken, Use};
-use crate::model::moves::{Move, Outline};
+use crate::model::moves::{Earlier, Move, Outline};
 use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
@@ -250,11 +250,12 @@ impl Store for SqliteStore {
         &self,
         claim: &Claim,
         from: Vec<Place>,
-    ) -> Result<Vec<Move>, Unavailable> {
+    ) -> Result<Vec<Earlier>, Unavailable> {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
-        self.read(move |conn| journal::earlier(conn, recording, &from))
+        let job = claim.event.fields.job_id.clone();
+        self.read(move |conn| journal::earlier(conn, recording, job.as_deref(), &from))
             .await
     }
 
@@ -264,13 +265,16 @@ impl Store for SqliteStore {
         entry: JournalEntry,
         now: Timestamp,
     ) -> Result<(), JournalError> {
-        let (seq, attempt, task) = (claim.key, claim.attempt, claim.task.clone());
+        let by = journal::By {
+            seq: claim.key,
+            attempt: claim.attempt,
+            task: claim.task.clone(),
+            job: claim.event.fields.job_id.clone(),
+            known: claim.known,
+        };
         let entered = self
             .writer
-            .run(move |txn| {
-                let task = &task;
-                journal::write(txn, &journal::By { seq, attempt, task }, &entry, now)
-            })
+            .run(move |txn| journal::write(txn, &by, &entry, now))
             .await?;
         match entered {
             Entered::Written => Ok(()),
@@ -345,6 +349,11 @@ impl Store for SqliteStore {
     }
 
     async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable> {
+        if self.read(move |conn| keys::are_ahead(conn, now)).await? {
+            self.writer
+                .run(move |txn| keys::correct(txn.conn, now))
+                .await?;
+        }
         let mut corrected = 0;
         for lane in self.read(read::lanes).await? {
             let mut after = Some((now.millis(), i64::MAX));

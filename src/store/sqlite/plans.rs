@@ -216,16 +216,26 @@ fn service(core: &mut Core) {
     assert!(take_all(core, bucket()).is_empty(), "the second waits");
     let moves = |phase| vec![moved(phase)];
     for entry in [
+        JournalEntry::Draft(vec![Move {
+            target: Target::Replace,
+            ..moved(MovePhase::Planned)
+        }]),
         JournalEntry::Draft(moves(MovePhase::Planned)),
         JournalEntry::Manifest(moves(MovePhase::Planned)),
         JournalEntry::Progress(moves(MovePhase::Moved)),
+        JournalEntry::Begun { late_until: NOW },
+        JournalEntry::Ended {
+            late: vec![place("to")],
+            until: NOW,
+        },
         JournalEntry::Commit(place("new")),
     ] {
-        let (seq, attempt, task) = (first.key, first.attempt, first.task.clone());
         let by = journal::By {
-            seq,
-            attempt,
-            task: &task,
+            seq: first.key,
+            attempt: first.attempt,
+            task: first.task.clone(),
+            job: None,
+            known: 0,
         };
         let entered = run(core, |txn| journal::write(txn, &by, &entry, NOW));
         assert!(matches!(entered, Entered::Written));
@@ -238,7 +248,7 @@ fn service(core: &mut Core) {
     let page = journal::moves(&core.conn, first.key, 0, &(0..10)).unwrap();
     assert_eq!(page.len(), 1);
     let recording = RecordingId::of(&place("first"));
-    let found = journal::earlier(&core.conn, recording, &[place("from")]).unwrap();
+    let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
     assert_eq!(found.len(), 1);
     for transition in [
         Transition::RetryAfter {
@@ -495,7 +505,7 @@ fn place(key: &str) -> Place {
 fn moved(phase: MovePhase) -> Move {
     Move {
         number: 0,
-        from: place("from"),
+        from: place("first"),
         to: place("to"),
         part: Part::Segment,
         size: 7,

@@ -3,6 +3,7 @@
 use rusqlite::Params;
 
 use super::core::Txn;
+use super::keys;
 use super::row::TASK_BITS;
 use crate::model::time::Timestamp;
 use crate::store::{Pruned, Retention};
@@ -33,6 +34,7 @@ pub(super) fn prune(
     keep: Retention,
     now: Timestamp,
 ) -> rusqlite::Result<(Pruned, i64)> {
+    keys::forget(txn.conn, now)?;
     let history = now.minus(keep.history).millis();
     let horizon = now.minus(keep.dedup_horizon).millis();
     let old: Vec<(i64, i64)> = txn
@@ -102,6 +104,10 @@ impl Sweep<'_, '_> {
              (SELECT task, step, number FROM moves WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
             (first, end, self.rows),
         )?;
+        self.delete(
+            "DELETE FROM manifests WHERE task >= ?1 AND task < ?2",
+            (first, end),
+        )?;
         // All tasks of an event are of the recording that it names.
         self.delete(
             "DELETE FROM recordings WHERE turn IS NULL AND coalesce(moved_event, 0) <= ?3 \
@@ -140,7 +146,7 @@ impl Sweep<'_, '_> {
             .txn
             .conn
             .prepare_cached(
-                "SELECT count(*), max(state IN (0, 1, 3) OR at >= ?3) FROM tasks WHERE seq >= ?1 AND seq < ?2",
+                "SELECT count(*), max(state IN (0, 1, 3) OR at >= ?3 OR leaves IS NOT NULL) FROM tasks WHERE seq >= ?1 AND seq < ?2",
             )?
             .query_row((first, end, history), |row| Ok((row.get(0)?, row.get(1)?)))?;
         self.looks = self.looks.saturating_sub(tasks);

@@ -84,3 +84,9 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
         oldest_due: age,
     })
 }
+
+/// The newest event's key.
+pub(super) fn newest_event(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?
+        .query_row([], |row| row.get(0))
+}

@@ -164,6 +164,7 @@ fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option
         }),
         cancel: false,
         given_up: None,
+        known: seq >> TASK_BITS,
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn located(
     let moved = txn
         .conn
         .prepare_cached(
-            "SELECT bucket, key, mover_rule, mover_event, mover_generation FROM recordings \
+            "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known FROM recordings \
              WHERE id = ?1 AND moved_event >= ?2",
         )?
         .query_row((recording.as_bytes(), event_seq), |row| {
@@ -80,6 +80,10 @@ pub(super) fn located(
                 moved_by: Some(MovedBy {
                     rule: row.get(2)?,
                     same_planning: planning == (event_seq, generation),
+                    // A replay of the event wants it moved again.
+                    took_it_whole: generation == 0
+                        && planning.0 < event_seq
+                        && row.get::<_, i64>(5)? >= event_seq,
                 }),
             })
         })

@@ -33,7 +33,7 @@ struct Scene {
     tasks: [Task; 2],
     /// What the recorder writes again, and where.
     again: (Key, Content),
-    /// Whether copies get ETags of their own, as encrypted ones do.
+    /// Whether copies get an `ETag` of their own, as encrypted ones do.
     encrypted: bool,
     left: Left,
 }
@@ -71,7 +71,7 @@ fn left(faults: u8) -> Left {
     }
 }
 
-fn scene(name: &str, tasks: [Task; 2], encrypted: bool, left: Left) -> Scene {
+fn scene(name: &str, tasks: &[Task; 2], encrypted: bool, left: Left) -> Scene {
     let again = Content {
         recording: 0,
         version: 2,
@@ -79,7 +79,7 @@ fn scene(name: &str, tasks: [Task; 2], encrypted: bool, left: Left) -> Scene {
     Scene {
         name: format!("{name}, encrypted: {encrypted}"),
         objects: &[(A, 0), (B, 1)],
-        tasks,
+        tasks: *tasks,
         again: (A, again),
         encrypted,
         left,
@@ -102,7 +102,7 @@ fn crossing(faults: u8) -> Vec<Scene> {
                     Task::new(1, B, second, policy),
                 ];
                 let name = format!("{name}, {policy:?}");
-                scenes.push(scene(&name, tasks, encrypted, left(faults)));
+                scenes.push(scene(&name, &tasks, encrypted, left(faults)));
             }
         }
     }
@@ -118,12 +118,12 @@ fn alone(faults: u8) -> Vec<Scene> {
             cancels: 1,
             ..left(faults)
         };
-        scenes.push(scene("cancelled", tasks, encrypted, cancelled));
+        scenes.push(scene("cancelled", &tasks, encrypted, cancelled));
         let meddled = Left {
             meddlings: 1,
             ..left(faults)
         };
-        scenes.push(scene("meddled with", tasks, encrypted, meddled));
+        scenes.push(scene("meddled with", &tasks, encrypted, meddled));
         let grows = Left {
             recordings: 1,
             ..left(faults)
@@ -132,7 +132,7 @@ fn alone(faults: u8) -> Vec<Scene> {
         let tasks = [Task::new(0, A, C, Fail), Task::new(0, A, C, Fail)];
         scenes.push(Scene {
             objects: &[(A, 0)],
-            ..scene("grows", tasks, encrypted, grows)
+            ..scene("grows", &tasks, encrypted, grows)
         });
         let tasks = [Task::new(0, A, C, Fail), Task::new(2, A, C, Fail)];
         let other = Content {
@@ -142,7 +142,7 @@ fn alone(faults: u8) -> Vec<Scene> {
         scenes.push(Scene {
             objects: &[(A, 0)],
             again: (A, other),
-            ..scene("key used again", tasks, encrypted, grows)
+            ..scene("key used again", &tasks, encrypted, grows)
         });
     }
     scenes
@@ -154,6 +154,10 @@ fn faults() -> u8 {
         .map_or(FAULTS, |text| text.parse().expect("a number of faults"))
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "how much was explored, with --nocapture"
+)]
 #[test]
 fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
     let mut explored = 0;
@@ -170,6 +174,7 @@ fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
     assert!(explored > 10_000, "{explored} states are not all");
 }
 
+#[expect(clippy::print_stdout, reason = "what was found, with --nocapture")]
 #[test]
 fn every_planted_mistake_is_found() {
     for (planted, sign) in [

@@ -49,17 +49,16 @@ pub(super) fn explore(scene: &Scene, planted: Planted) -> Result<usize, String> 
 impl Search {
     fn reach(&mut self, world: World, from: Option<(usize, &'static str)>) {
         let came = from.as_ref().map(|(number, _)| *number);
-        let number = match self.known.get(&world) {
-            Some(number) => *number,
-            None => {
-                let number = self.states.len();
-                self.known.insert(world.clone(), number);
-                self.states.push(world);
-                self.from.push(from);
-                self.back.push(Vec::new());
-                self.open.push_back(number);
-                number
-            }
+        let number = if let Some(number) = self.known.get(&world) {
+            *number
+        } else {
+            let number = self.states.len();
+            self.known.insert(world.clone(), number);
+            self.states.push(world);
+            self.from.push(from);
+            self.back.push(Vec::new());
+            self.open.push_back(number);
+            number
         };
         self.back[number].extend(came);
     }

@@ -234,7 +234,7 @@ fn place(key: Key) -> Place {
 pub(super) fn text(etag: Etag) -> String {
     let Etag(content, writer) = etag;
     let writer = writer.map_or(0, |writer| {
-        1 + u8::from(writer.late) + 2 * writer.manifest + 100 * (writer.task as u8)
+        1 + u8::from(writer.late) + 2 * writer.manifest + 100 * u8::from(writer.task == 1)
     });
     String::from_utf8(vec![
         b'0' + content.recording,

@@ -60,11 +60,11 @@ impl World {
         for task in 0..self.tasks.len() {
             super::steps::step(self, scene, planted, task, &mut nexts);
         }
-        self.from_outside(scene, &mut nexts);
+        self.outside(scene, &mut nexts);
         nexts
     }
 
-    fn from_outside(&self, scene: &Scene, nexts: &mut Vec<(&'static str, Self)>) {
+    fn outside(&self, scene: &Scene, nexts: &mut Vec<(&'static str, Self)>) {
         for number in 0..self.flights.len() {
             if !self.flights[number].awaited {
                 let mut arrives = self.clone();
@@ -213,7 +213,7 @@ impl World {
                 Effect::Delete(_) => None,
             });
         let used: Vec<_> = marks.chain(writers).chain(flights).collect();
-        (0..)
+        (0..u8::MAX)
             .find(|number| !used.contains(&(task, *number)))
             .unwrap_or(0)
     }

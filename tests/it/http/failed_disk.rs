@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Move, Outline};
+use aftertake::model::moves::{Earlier, Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -83,7 +83,7 @@ impl Store for FailedDisk {
         failed()
     }
 
-    async fn earlier_moves(&self, _: &Claim, _: Vec<Place>) -> Result<Vec<Move>, Unavailable> {
+    async fn earlier_moves(&self, _: &Claim, _: Vec<Place>) -> Result<Vec<Earlier>, Unavailable> {
         failed()
     }
 

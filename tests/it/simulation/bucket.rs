@@ -189,6 +189,7 @@ impl SimBucket {
                 };
                 let mut made = copied(world, copy)?;
                 made.etag.push_str("-3");
+                made.upload = Some(id.clone());
                 world.uploads.remove(&id);
                 let meta = made.meta(&to.key);
                 world.objects.insert(to, made);
@@ -210,7 +211,10 @@ fn copied(world: &World, copy: Copy<'_>) -> Result<Object, Failure> {
         Some(source) if source.etag != copy.etag => {
             Err(Failure::new(FailureKind::SourceChanged, from.to_string()))
         }
-        Some(source) => Ok(source.clone()),
+        Some(source) => Ok(Object {
+            upload: None,
+            ..source.clone()
+        }),
     }
 }
 
@@ -312,9 +316,20 @@ impl ObjectStore for SimBucket {
         Ok(None)
     }
 
-    async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
+    async fn abandon(&self, to: &str, note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
         self.end_uploads(to).await?;
-        Ok(None)
+        let place = self.place(to);
+        self.ask("look", to, |world| {
+            let object = world.objects.get(&place);
+            let object = object.filter(|object| note.is_some() && object.upload.as_deref() == note);
+            Ok(object.map(|object| object.meta(to)))
+        })
+        .await
+    }
+
+    /// Longer than any request is on its way.
+    fn lingers(&self) -> Duration {
+        Duration::from_secs(1)
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {

@@ -10,7 +10,7 @@ use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Move, Outline};
+use aftertake::model::moves::{Earlier, Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -190,7 +190,7 @@ impl Store for Kept {
         &self,
         claim: &Claim,
         from: Vec<Place>,
-    ) -> Result<Vec<Move>, Unavailable> {
+    ) -> Result<Vec<Earlier>, Unavailable> {
         self.call(|store| now(store.earlier_moves(claim, from)))
             .await
     }

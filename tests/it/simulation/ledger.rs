@@ -202,7 +202,10 @@ impl Ledger {
             Transition::Advance | Transition::Finish => entry.end = Some(End::Done),
             Transition::Bury { .. } => entry.end = Some(End::Dead),
             Transition::Cancel => entry.end = Some(End::Cancelled),
-            Transition::Wait { .. } | Transition::Undo { .. } | Transition::HandBack => {
+            Transition::Wait { .. }
+            | Transition::WaitForKey { .. }
+            | Transition::Undo { .. }
+            | Transition::HandBack => {
                 entry.tries -= 1;
             }
             Transition::RetryAfter { .. } => {}

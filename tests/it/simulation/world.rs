@@ -12,6 +12,8 @@ use aftertake::object::{Attributes, ObjectMeta};
 pub(super) struct Object {
     pub(super) content: String,
     pub(super) etag: String,
+    /// The multipart upload that it came out of.
+    pub(super) upload: Option<String>,
     pub(super) tags: BTreeMap<String, String>,
 }
 
@@ -49,6 +51,7 @@ impl Object {
         Self {
             content: content.to_owned(),
             etag: format!("{:016x}", hash.finish()),
+            upload: None,
             tags: BTreeMap::new(),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aftertake::action::{Progress, Stopped};
 use aftertake::model::failure::Failure;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Move, MovePhase, Outline, Target};
+use aftertake::model::moves::{Earlier, Move, MovePhase, Outline, SameJob, Target};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use async_trait::async_trait;
@@ -25,6 +25,8 @@ pub(crate) struct State {
     /// A key that is taken, and by what.
     pub(crate) taken: Option<Taken>,
     pub(crate) earlier: Vec<Move>,
+    /// Whether they were for the job of this task's event.
+    pub(crate) job: SameJob,
     /// How many writes of rows there were.
     pub(crate) writes: usize,
     /// Checkpoints that pass before the step is asked to end.
@@ -122,10 +124,12 @@ impl Progress for Journal {
             .await
     }
 
-    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Move>, Stopped> {
+    async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped> {
         let find = move |state: &mut State| {
             let newest = |place: &Place| state.earlier.iter().find(|one| one.from == *place);
-            from.iter().filter_map(newest).cloned().collect()
+            let moves = from.iter().filter_map(newest).cloned();
+            let job = state.job;
+            moves.map(|one| Earlier { one, job }).collect()
         };
         self.write("earlier_moves", find).await
     }

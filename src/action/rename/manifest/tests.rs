@@ -70,6 +70,7 @@ impl Case {
         let known = Known {
             there: &self.there.iter().cloned().collect(),
             trails: &self.trails.iter().cloned().collect(),
+            holds: Some(true),
         };
         let route = Route {
             from: &from,

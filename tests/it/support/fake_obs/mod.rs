@@ -226,7 +226,7 @@ impl FakeObs {
 pub(crate) fn store_with(bucket: &str, access: &ObsBucket) -> ObsStore {
     let config = Bucket {
         name: bucket.to_owned(),
-        store: BucketStore::Obs(access.clone()),
+        store: BucketStore::Obs(Box::new(access.clone())),
         only_under: Vec::new(),
         concurrency: 8,
         source_grace: Duration::ZERO,
