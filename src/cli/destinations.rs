@@ -1,21 +1,29 @@
 //! `aftertake destinations …`: which destinations get what waits for them, and which do not.
 //!
 //! Reads and writes through a connection of its own, beside the service, which notices within
-//! a second. Buckets have the same states; they are listed where something is amiss, and
+//! a second; a pause waits for that. Buckets have the same states; they are listed where something is amiss, and
 //! named `bucket/NAME`.
+
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
 use super::args::{Parsed, StoreFlag};
 use super::exit::{Exit, Stop};
-use super::out::{Answer, OutFlags};
+use super::out::{self, Answer, OutFlags};
 use super::store;
 use super::table::Table;
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::model::breaker::LaneState;
 use crate::model::task::Lane;
 use crate::model::time::Timestamp;
-use crate::store::sqlite::{LaneOutcome, LaneRow};
+use crate::store::sqlite::{Desk, LaneOutcome, LaneRow};
+
+/// How long a pause waits for the service, which looks every second for what others wrote.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
+/// Between two looks whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// List, pause and resume destinations
 #[derive(Debug, clap::Subcommand)]
@@ -39,7 +47,7 @@ pub(super) enum Destinations {
     },
     /// Send nothing to a destination until it is resumed
     ///
-    /// Requests under way come to their end.
+    /// Requests under way come to their end; no other begins once the command has answered.
     #[command(after_help = "Example:\n  aftertake destinations pause lms")]
     Pause(#[command(flatten)] Which),
     /// Send what waits for a destination, be it paused or left alone after failures
@@ -73,7 +81,16 @@ impl Destinations {
             Self::Pause(which) => {
                 let mut desk = store::desk(&which.store.store)?;
                 let outcome = desk.pause(&which.lane, "a person paused it", clock::now());
-                which.told(outcome.map_err(store::unavailable)?, "paused", "paused")
+                let outcome = outcome.map_err(store::unavailable)?;
+                if outcome == LaneOutcome::Changed && !hears(&desk, &which.lane)? {
+                    out::tell(&format!(
+                        "the service has not taken notice within {} s: it may still send to {}; \
+                         is its store too slow, or the service?",
+                        HEARD_WITHIN.as_secs(),
+                        which.lane,
+                    ));
+                }
+                which.told(outcome, "paused", "paused")
             }
             Self::Resume(which) => {
                 let mut desk = store::desk(&which.store.store)?;
@@ -82,6 +99,18 @@ impl Destinations {
             }
         }
     }
+}
+
+/// Waits until the pause holds; whether it does.
+fn hears(desk: &Desk, lane: &Lane) -> Result<bool, Stop> {
+    let waits = Stopwatch::start();
+    while !desk.holds(lane).map_err(store::unavailable)? {
+        if waits.elapsed() > HEARD_WITHIN {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(true)
 }
 
 impl Which {

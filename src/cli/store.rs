@@ -25,7 +25,7 @@ pub(super) const fn exit_of_use(error: &Unavailable) -> Exit {
 
 pub(super) const fn exit_of(error: &OpenError) -> Exit {
     match error {
-        OpenError::Served(_) | OpenError::Held { .. } => Exit::Unavailable,
+        OpenError::Served(_) | OpenError::Held { .. } | OpenError::Away { .. } => Exit::Unavailable,
         OpenError::Newer { .. }
         | OpenError::Older(_)
         | OpenError::Foreign(_)

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::attempt::AttemptRecord;
-use crate::model::breaker::{LaneChange, LaneState};
+use crate::model::breaker::{LaneChange, LaneState, Pause};
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
@@ -128,6 +128,10 @@ pub trait Store: Send + Sync {
     /// from `now` on; how many tasks that are. Those that are due as they were told to be stay
     /// as they are, so the call can be repeated.
     async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable>;
+
+    /// The pauses that [`Store::lane_states`] told of hold from now on: whoever made one may be
+    /// waiting for that.
+    async fn heard_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable>;
 
     /// Which of these running tasks a person asked to cancel.
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable>;

@@ -8,7 +8,7 @@ use super::Workers;
 use super::ended::Ended;
 use super::lane::Permit;
 use super::run::{Dropped, Runner};
-use crate::model::breaker::{LaneChange, Sign};
+use crate::model::breaker::{LaneChange, LaneState, Sign};
 use crate::model::moment::Present;
 use crate::model::task::Lane;
 use crate::store::Unavailable;
@@ -20,9 +20,16 @@ impl Workers {
         let (lanes, metrics) = (&self.parts.lanes, &self.parts.metrics);
         let _turn = lanes.turn().await;
         let states = self.parts.store.lane_states().await?;
+        let paused =
+            |(lane, state): &(Lane, LaneState)| Some((lane.clone(), state.paused.clone()?));
+        let paused: Vec<_> = states.iter().filter_map(paused).collect();
         lanes.adopt(states, self.parts.clock.present());
         metrics.lanes(&lanes.states());
         lanes.waker().wake();
+        // Only now, when they hold.
+        if !paused.is_empty() {
+            self.parts.store.heard_pauses(paused).await?;
+        }
         Ok(())
     }
 

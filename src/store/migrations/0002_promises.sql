@@ -10,6 +10,9 @@ INSERT INTO probe VALUES (1, x'');
 -- Retries that were stored without it are due at the next start.
 ALTER TABLE tasks ADD COLUMN wait INTEGER NOT NULL DEFAULT 0;
 
+-- Whether the service that runs has heard of the pause: whoever pauses waits for it.
+ALTER TABLE lane_states ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;
+
 -- Which state of the store a file is in, and which state that follows. One row, of one length,
 -- which every commit changes: a log that belongs to another file is known by it.
 CREATE TABLE lineage (

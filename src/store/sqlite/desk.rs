@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::core::{CANCELLED, Core, DEAD, DONE, READY, RUNNING, Txn};
 use super::error::{self, OpenError};
+use super::lock::{self, Outside};
 use super::order::{self, Order};
 use super::row::{self, TASK_BITS, recording};
 use super::{blocked, file, intervene, journal, lineage, read, record, schema, turn};
@@ -100,6 +101,10 @@ impl Desk {
             core: Core::new(schema::open_beside(&path)?, decode),
             path,
         })
+    }
+
+    pub(super) fn is_served(&self) -> bool {
+        lock::outside(&self.path) == Outside::Served
     }
 
     pub(super) fn conn(&self) -> &Connection {

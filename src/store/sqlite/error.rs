@@ -1,6 +1,7 @@
 //! What is wrong with a store, and the way out.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
@@ -55,6 +56,10 @@ pub enum OpenError {
     DeadLink(PathBuf),
     #[error("store {}: {reason}", .path.display())]
     Unusable { path: PathBuf, reason: String },
+    /// The same, and the next try may find it otherwise: the disk is full or fails, or somebody
+    /// holds the file.
+    #[error("store {}: {reason}", .path.display())]
+    Away { path: PathBuf, reason: String },
 }
 
 impl OpenError {
@@ -62,6 +67,20 @@ impl OpenError {
         Self::Unusable {
             path: path.to_owned(),
             reason: format!("{reason}"),
+        }
+    }
+
+    /// A file of the store at `path` cannot be used as `what` says.
+    pub(super) fn io(path: &Path, what: &str, error: &io::Error) -> Self {
+        let (path, reason) = (path.to_owned(), format!("{what}: {error}"));
+        match error.kind() {
+            // Somebody has to do something about the name or the rights.
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename => Self::Unusable { path, reason },
+            _ => Self::Away { path, reason },
         }
     }
 
@@ -78,6 +97,9 @@ impl OpenError {
         move |error| {
             if is_damage(&error) {
                 Self::malformed(path, error)
+            } else if passes(&error) {
+                let (path, reason) = (path.to_owned(), error.to_string());
+                Self::Away { path, reason }
             } else {
                 Self::unusable(path, error)
             }
@@ -100,6 +122,21 @@ pub(super) fn reason(error: &rusqlite::Error) -> String {
     } else {
         error.to_string()
     }
+}
+
+/// Whether a later try may succeed though nobody has changed anything about the store.
+fn passes(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OutOfMemory
+        )
+    )
 }
 
 /// Whether the file is damaged: no later try finds it whole.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::core::Txn;
 use super::desk::Desk;
@@ -56,9 +56,21 @@ fn set_paused(txn: &Txn<'_>, lane: &Lane, pause: &Pause) -> rusqlite::Result<()>
     txn.conn
         .prepare_cached(
             "INSERT INTO lane_states (lane, paused) VALUES (?1, ?2) \
-             ON CONFLICT (lane) DO UPDATE SET paused = coalesce(paused, ?2)",
+             ON CONFLICT (lane) DO UPDATE SET \
+             paused = coalesce(paused, ?2), heard = CASE WHEN paused IS NULL THEN 0 ELSE heard END",
         )?
         .execute((lane.to_string(), json(pause)))?;
+    Ok(())
+}
+
+/// The service goes by these pauses. One that was made since is another.
+pub(super) fn heard(txn: &Txn<'_>, paused: &[(Lane, Pause)]) -> rusqlite::Result<()> {
+    let mut update = txn.conn.prepare_cached(
+        "UPDATE lane_states SET heard = 1 WHERE lane = ?1 AND paused = ?2 AND heard = 0",
+    )?;
+    for (lane, pause) in paused {
+        update.execute((lane.to_string(), json(pause)))?;
+    }
     Ok(())
 }
 
@@ -100,6 +112,20 @@ impl Desk {
             |state| state.paused.is_none(),
             |txn| set_paused(txn, lane, &pause),
         )
+    }
+
+    /// Whether the lane's pause holds: the service has heard of it, or there is none.
+    pub fn holds(&self, lane: &Lane) -> Result<bool, Unavailable> {
+        let heard = self
+            .conn()
+            .prepare_cached("SELECT heard FROM lane_states WHERE lane = ?1")
+            .and_then(|mut select| {
+                let row = select.query_row([lane.to_string()], |row| row.get(0));
+                row.optional()
+            });
+        // Somebody else may have resumed it meanwhile.
+        let heard = heard.map_err(self.unavailable())?.unwrap_or(true);
+        Ok(heard || !self.is_served())
     }
 
     /// Ends the lane's pause, and closes its breaker: whoever resumes a lane wants it tried.

@@ -59,7 +59,7 @@ type Log = wal::Log<Commit>;
 pub(super) fn refuse_foreign_log(path: &Path) -> Result<(), OpenError> {
     for look in 1.. {
         let log = Log::read(&file::beside(path, LOG), Commit::of)
-            .map_err(|error| OpenError::unusable(path, format!("cannot read its log: {error}")))?;
+            .map_err(|error| OpenError::io(path, "cannot read its log", &error))?;
         let Some(log) = log else { break };
         if !file::is_filled(path) {
             return Err(OpenError::LogAlone(path.to_owned()));

@@ -26,15 +26,16 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock of the store at `path`.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let file = open(path).map_err(|error| {
-            OpenError::unusable(path, format!("cannot make its lock file: {error}"))
-        })?;
+        let file =
+            open(path).map_err(|error| OpenError::io(path, "cannot make its lock file", &error))?;
         for attempt in 1.. {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if attempt < TRIES => std::thread::sleep(PAUSE),
                 Err(TryLockError::WouldBlock) => return Err(held(path, &file)),
-                Err(TryLockError::Error(error)) => return Err(OpenError::unusable(path, error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(OpenError::io(path, "cannot lock its lock file", &error));
+                }
             }
         }
         // An earlier version has left it open to others, who can hold it.

@@ -56,7 +56,7 @@ use super::{
     Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, JournalError,
     LaneRoom, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
-use crate::model::breaker::{LaneChange, LaneState};
+use crate::model::breaker::{LaneChange, LaneState, Pause};
 use crate::model::id::TaskId;
 use crate::model::moves::keys::{Taken, Use};
 use crate::model::moves::{Earlier, Move, Outline};
@@ -114,7 +114,7 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         Self::open_with(path, decode, |core, health| {
             Writer::start(core, health, around_commit)
-                .map_err(|error| OpenError::unusable(path, error))
+                .map_err(|error| OpenError::io(path, "cannot start its writer", &error))
         })
     }
 
@@ -136,9 +136,8 @@ impl SqliteStore {
         let mut lock = Lock::take(path)?;
         let mut core = Core::new(schema::open_serving(path, &lock)?, decode);
         core.commit(recover).map_err(failed)?;
-        lock.serve().map_err(|error| {
-            OpenError::unusable(path, format!("cannot write its lock file: {error}"))
-        })?;
+        lock.serve()
+            .map_err(|error| OpenError::io(path, "cannot write its lock file", &error))?;
         let seen = data_version(&core.conn).map_err(failed)?;
         let reader = schema::open_beside(path)?;
         reader
@@ -189,7 +188,7 @@ impl SqliteStore {
         }
         tokio::task::spawn_blocking(read)
             .await
-            .map_err(|crashed| self.health.unavailable(crashed.to_string()))?
+            .map_err(|_crashed| self.health.unavailable("a read has crashed".to_owned()))?
             .map_err(failed)
     }
 }
@@ -366,6 +365,10 @@ impl Store for SqliteStore {
             }
         }
         Ok(corrected)
+    }
+
+    async fn heard_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
+        self.writer.run(move |txn| lanes::heard(txn, &paused)).await
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {

@@ -293,8 +293,9 @@ fn service(core: &mut Core) {
         since: NOW,
         why: "w".into(),
     };
-    for change in [LaneChange::Closed, LaneChange::Paused(paused)] {
+    for change in [LaneChange::Closed, LaneChange::Paused(paused.clone())] {
         run(core, |txn| lanes::change(txn, &lane(), &change));
+        run(core, |txn| lanes::heard(txn, &[(lane(), paused.clone())]));
     }
     assert_eq!(lanes::states(&core.conn).unwrap().len(), 1);
     run(core, recover);
@@ -330,6 +331,7 @@ fn person(desk: &mut Desk) {
     desk.cancel(id, NOW).unwrap();
     desk.retry(id, NOW.plus(Duration::from_hours(1))).unwrap();
     assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::DueNow);
+    assert!(desk.holds(&lane()).unwrap());
     assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Changed);
     for state in [None, Some("done".to_owned())] {
         let filter = TaskFilter {

@@ -87,8 +87,7 @@ pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenE
     }
     let failed = OpenError::of(path);
     lineage::refuse_foreign_log(path)?;
-    file::private(path)
-        .map_err(|error| OpenError::unusable(path, format!("cannot make it: {error}")))?;
+    file::private(path).map_err(|error| OpenError::io(path, "cannot make it", &error))?;
     let crashed = lock.tells_of_a_crash() || file::is_filled(&file::beside(path, LOG));
     if crashed {
         // It only saves time.
@@ -175,9 +174,8 @@ fn renew_log(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let held = conn
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(OpenError::of(path))?;
-    rewrite(&file::beside(path, LOG)).map_err(|error| {
-        OpenError::unusable(path, format!("cannot write its log anew: {error}"))
-    })?;
+    rewrite(&file::beside(path, LOG))
+        .map_err(|error| OpenError::io(path, "cannot write its log anew", &error))?;
     held.rollback().map_err(OpenError::of(path))
 }
 

@@ -169,6 +169,14 @@ fn service_that_cannot_start_says_whether_a_restart_may_help() {
 }
 
 #[test]
+fn store_in_a_folder_that_is_not_there_is_not_tried_again() {
+    let ran = Folder::new().run(&[&SERVE[..], &["--store", "sqlite:none/a.db"]].concat());
+    let message = "error: store none/a.db: cannot make its lock file: No such file or directory (os error 2)\n";
+    assert_eq!(ran.code, Some(66), "{}", ran.err);
+    assert!(ran.err.ends_with(message), "{}", ran.err);
+}
+
+#[test]
 fn reader_that_went_away_is_no_error() {
     let folder = Folder::new();
     drop(served(&folder));

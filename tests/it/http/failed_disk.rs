@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aftertake::model::breaker::{LaneChange, LaneState};
+use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Earlier, Move, Outline};
@@ -129,6 +129,10 @@ impl Store for FailedDisk {
     }
 
     async fn correct_due(&self, _: Timestamp) -> Result<usize, Unavailable> {
+        failed()
+    }
+
+    async fn heard_pauses(&self, _: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
         failed()
     }
 

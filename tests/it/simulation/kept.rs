@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
-use aftertake::model::breaker::{LaneChange, LaneState};
+use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Earlier, Move, Outline};
@@ -291,6 +291,10 @@ impl Store for Kept {
             return Ok(0);
         }
         self.call(|store| now(store.correct_due(at))).await
+    }
+
+    async fn heard_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
+        self.call(|store| now(store.heard_pauses(paused))).await
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {

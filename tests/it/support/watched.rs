@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::callback::sparkrtc;
-use aftertake::model::breaker::{LaneChange, LaneState};
+use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Earlier, Move, Outline};
@@ -244,6 +244,10 @@ impl Store for Watched {
         let corrected = self.store.correct_due(now).await?;
         self.corrected.send_modify(|count| *count += corrected);
         Ok(corrected)
+    }
+
+    async fn heard_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
+        self.store.heard_pauses(paused).await
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {

@@ -225,7 +225,7 @@ async fn gone_buries_its_task_and_pauses_the_destination_until_a_person_resumes_
     assert_eq!(listed(&premises)["state"], "closed");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn running_service_heeds_a_person_who_pauses_and_resumes() {
     let premises = Premises::new();
     let sink = Sink::start([]).await;
@@ -234,14 +234,13 @@ async fn running_service_heeds_a_person_who_pauses_and_resumes() {
     let pause = ["destinations", "pause", "lms", "--json"];
     let changed = json!({ "name": "lms", "changed": true, "state": "paused" });
     assert_eq!(said(&premises.aftertake(&pause)), changed);
+    // It holds when the command has answered.
+    let metrics = running.front.ask("/metrics").await;
+    let paused = "aftertake_lane{lane=\"destination/lms\",state=\"paused\"} 1\n";
+    assert!(metrics.contains(paused), "{metrics}");
+    running.front.announce("a.mp4").await;
     let again = said(&premises.aftertake(&pause));
     assert_eq!(again["changed"], false);
-    metrics_say(
-        &running.front,
-        "aftertake_lane{lane=\"destination/lms\",state=\"paused\"} 1",
-    )
-    .await;
-    running.front.announce("a.mp4").await;
     assert_eq!(listed(&premises)["why"], "a person paused it");
     assert_eq!(premises.states(), [("ready", 0, 0)]);
     assert_eq!(

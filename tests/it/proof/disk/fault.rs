@@ -3,11 +3,12 @@
 
 use serde_json::Value;
 
+use super::preload::Preload;
 use super::trace::{Record, What};
 use super::witness::Witness;
 use super::{Stage, object};
 use crate::proof::load::{Call, Post};
-use crate::support::served::Served;
+use crate::support::served::{Served, serving};
 
 /// The objects of callbacks that were answered 200.
 fn acknowledged(calls: &[Call]) -> Vec<String> {
@@ -112,4 +113,21 @@ async fn service_on_a_disk_that_fails_is_not_ready_until_it_works_though_no_call
     }
     assert_eq!(readyz(&run.served).await.0, 200);
     run.served.stop();
+}
+
+#[tokio::test]
+async fn service_that_finds_a_disk_that_fails_ends_with_a_code_that_has_it_tried_again() {
+    for fault in ["n*", "w*", "s*", "r*"] {
+        let stage = Stage::set().await;
+        let disk = Preload::new(&stage.store());
+        let store = format!("sqlite:{}", stage.store().join("aftertake.db").display());
+        let mut command = serving(stage.folder.path());
+        command.args(["--store", &store]);
+        disk.fails(fault);
+        let ran = disk.beneath(&mut command).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(69), "{fault}: {said}");
+        disk.works();
+        Served::start(&mut command).stop();
+    }
 }
