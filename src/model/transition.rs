@@ -104,8 +104,8 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
             why: why.to_string(),
         },
         Ran::Failed(why) => match retry_wait(standing, &why, now, jitter) {
-            Some(wait) => Transition::RetryAfter { wait, why },
-            None => give_up(standing, why),
+            Ok(wait) => Transition::RetryAfter { wait, why },
+            Err(end) => give_up(standing, end.told(why)),
         },
     }
 }
@@ -124,23 +124,55 @@ fn go_on(position: Position) -> Transition {
     }
 }
 
-/// How long to wait before the next try; `None` when the failure is final or the policy is at its end.
-/// A wish of the other side may exceed the longest delay, but not the deadline.
+/// Why a step is not tried again.
+enum End {
+    /// No try could succeed.
+    Final,
+    /// So many tries were allowed.
+    Tries(u32),
+    /// So much time was allowed.
+    Time(Duration),
+}
+
+impl End {
+    /// The failure, which also says which limit made it the last.
+    fn told(self, why: Failure) -> Failure {
+        let limit = match self {
+            Self::Final => return why,
+            Self::Tries(tries) => format!("all {tries} tries are spent (retry.tries)"),
+            Self::Time(time) => format!(
+                "{} are over (retry.give_up_after)",
+                humantime::format_duration(time)
+            ),
+        };
+        Failure {
+            reason: format!("{}; gave up: {limit}", why.reason),
+            ..why
+        }
+    }
+}
+
+/// How long to wait before the next try, unless the failure is final or the policy is at its
+/// end. A wish of the other side may exceed the longest delay, but not the deadline.
 fn retry_wait(
     standing: Standing<'_>,
     why: &Failure,
     now: Timestamp,
     jitter: Jitter,
-) -> Option<Duration> {
+) -> Result<Duration, End> {
+    let policy = standing.policy;
     // A task that is said to have arrived later than now did so by a clock that was ahead.
-    let deadline = standing.since.min(now).plus(standing.policy.give_up_after);
-    let spent = standing.tries >= standing.policy.tries || now > deadline;
-    if why.kind.disposition() == Disposition::Final || spent {
-        return None;
+    let deadline = standing.since.min(now).plus(policy.give_up_after);
+    if why.kind.disposition() == Disposition::Final {
+        return Err(End::Final);
+    } else if standing.tries >= policy.tries {
+        return Err(End::Tries(policy.tries));
+    } else if now > deadline {
+        return Err(End::Time(policy.give_up_after));
     }
-    let own = standing.policy.delay(standing.tries, jitter);
+    let own = policy.delay(standing.tries, jitter);
     let asked = why.retry_after.unwrap_or_default();
-    Some(own.max(asked.min(deadline.since(now))))
+    Ok(own.max(asked.min(deadline.since(now))))
 }
 
 #[cfg(test)]
@@ -194,9 +226,9 @@ mod tests {
         }
     }
 
-    fn dead(kind: FailureKind) -> Transition {
+    fn dead(kind: FailureKind, reason: &str) -> Transition {
         Transition::Bury {
-            why: Failure::new(kind, "r"),
+            why: Failure::new(kind, reason),
         }
     }
 
@@ -205,6 +237,8 @@ mod tests {
         use FailureKind::{Credentials, Refused, Timeout};
         use OnFailure::{Continue, Stop};
         use Position::{HasNext, Last};
+        let tries = "r; gave up: all 3 tries are spent (retry.tries)";
+        let time = "r; gave up: 1m 40s are over (retry.give_up_after)";
         for (seconds, tries, ran, position, on_failure, expected) in [
             (0, 1, Ran::Passed, HasNext, Stop, Transition::Advance),
             (0, 1, Ran::Passed, Last, Stop, Transition::Finish),
@@ -220,7 +254,8 @@ mod tests {
             (0, 1, Ran::Cancelled, HasNext, Continue, Transition::Cancel),
             (0, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
             (0, 2, failed(Timeout), Last, Continue, again(4, Timeout)),
-            (0, 3, failed(Timeout), Last, Stop, dead(Timeout)),
+            (0, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
+            (101, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
             (
                 0,
                 3,
@@ -230,7 +265,7 @@ mod tests {
                 Transition::Advance,
             ),
             (0, 3, failed(Timeout), Last, Continue, Transition::Finish),
-            (0, 1, failed(Refused), Last, Stop, dead(Refused)),
+            (0, 1, failed(Refused), Last, Stop, dead(Refused, "r")),
             (
                 0,
                 1,
@@ -250,7 +285,7 @@ mod tests {
                 },
             ),
             (100, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
-            (101, 1, failed(Timeout), Last, Stop, dead(Timeout)),
+            (101, 1, failed(Timeout), Last, Stop, dead(Timeout, time)),
         ] {
             let label = format!("{seconds}s, try {tries}, {ran:?}, {position:?}, {on_failure:?}");
             assert_eq!(

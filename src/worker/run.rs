@@ -203,7 +203,7 @@ impl Runner {
                 let retry_at = self.parts.clock.now().plus(*wait);
                 tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, %retry_at, "step failed");
             }
-            (Outcome::Failed(failure), Transition::Bury { .. }) => {
+            (Outcome::Failed(_), Transition::Bury { why: failure }) => {
                 tracing::error!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task is dead");
             }
             (Outcome::Failed(failure), _) => {

@@ -6,6 +6,7 @@ mod crash;
 mod drain;
 mod ended;
 mod lanes;
+mod limits;
 mod notice;
 mod order;
 mod overload;

@@ -1,0 +1,38 @@
+//! What ends a task that failed again and again.
+
+use aftertake::model::transition::Transition;
+
+use crate::support::premises::{PATIENT, Premises};
+use crate::support::sink::{Reply, Sink};
+
+#[tokio::test]
+async fn dead_task_says_which_limit_ended_it() {
+    for (retry, limit) in [
+        ("tries: 2", "all 2 tries are spent (retry.tries)"),
+        (
+            "tries: 1000, give_up_after: 5ms",
+            "5ms are over (retry.give_up_after)",
+        ),
+    ] {
+        let premises = Premises::new();
+        let sink = Sink::start(std::iter::repeat_n(Reply::status(503), 1000)).await;
+        let rules = format!(
+            "destinations: {{ lms: {{ url: '{}', allow_private: true, breaker: {{ failures: 1000 }} }} }}\n\
+             rules: [{{ name: announce, retry: {{ first: 1ms, longest: 1ms, {retry} }}, steps: [{{ notify: lms }}] }}]\n",
+            sink.url("/"),
+        );
+        let running = premises.start(&rules, PATIENT).await;
+        running.front.announce("a.mp4").await;
+        let mut settled = 1;
+        while !matches!(
+            running.store.settled(settled).await.last(),
+            Some(Transition::Bury { .. })
+        ) {
+            settled += 1;
+        }
+        running.service.drain().await;
+        let task = premises.tasks().remove(0);
+        let reason = format!("destination lms answered 503 Service Unavailable; gave up: {limit}");
+        assert_eq!((task.state, task.failure.unwrap().reason), ("dead", reason));
+    }
+}
