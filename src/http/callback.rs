@@ -15,6 +15,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use crate::clock;
+use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::plan::Plan;
 use crate::model::time::Timestamp;
@@ -22,8 +23,10 @@ use crate::store::{Arrival, Claim, Recorded, Store};
 use crate::supervision::Supervisor;
 use crate::telemetry::{CallbackResult, Metrics};
 
+use super::astray::astray;
 use super::crowd::Crowd;
 use super::reply;
+use super::seldom::Seldom;
 use super::server::{Cut, Site};
 
 /// The answer that SparkRTC's guide shows. Nothing says that a 2xx other than 200 counts.
@@ -84,14 +87,21 @@ pub struct Intake {
 /// `POST /callbacks/sparkrtc`, and `/healthz`.
 pub fn site(intake: Intake) -> Site {
     let metrics = Arc::clone(&intake.metrics);
+    let elsewhere = astray(Arc::clone(&metrics));
+    let serving = Arc::new(Serving {
+        intake,
+        doomed: Seldom::default(),
+    });
     let callback = warp::path!("callbacks" / "sparkrtc")
-        .and(warp::any().map(move || intake.clone()))
+        .and(warp::any().map(move || Arc::clone(&serving)))
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::body::bytes())
         .then(answer);
     let routes = callback
         .or(reply::healthz())
+        .unify()
+        .or(elsewhere)
         .unify()
         .recover(async |rejection| Ok::<_, Infallible>(reply::rejected(&rejection)))
         .unify()
@@ -103,26 +113,38 @@ pub fn site(intake: Intake) -> Site {
     })
 }
 
-async fn answer(intake: Intake, method: Method, headers: HeaderMap, body: Bytes) -> Response {
+/// The intake as it serves.
+struct Serving {
+    intake: Intake,
+    /// Lines about tasks that can never run.
+    doomed: Seldom,
+}
+
+async fn answer(
+    serving: Arc<Serving>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let probe = match method {
         Method::GET | Method::HEAD => true,
         // The recorder's console checks that a URL can be reached when it is set.
         Method::POST => body.is_empty(),
         _ => return reply::not_allowed("GET, HEAD, POST"),
     };
-    let metrics = Arc::clone(&intake.metrics);
     let (result, response) = if probe {
         (CallbackResult::Probe, success())
     } else {
-        intake.take(&headers, body).await
+        Arc::clone(&serving).take(&headers, body).await
     };
-    metrics.callback(result);
+    serving.intake.metrics.callback(result);
     response
 }
 
-impl Intake {
-    async fn take(self, headers: &HeaderMap, body: Bytes) -> (CallbackResult, Response) {
-        match self.gate.admit(headers, body.clone(), clock::now()) {
+impl Serving {
+    async fn take(self: Arc<Self>, headers: &HeaderMap, body: Bytes) -> (CallbackResult, Response) {
+        let admitted = self.intake.gate.admit(headers, body.clone(), clock::now());
+        match admitted {
             Ok(arrival) => {
                 let result = self.store_in_time(arrival).await;
                 (result, told(result))
@@ -136,8 +158,8 @@ impl Intake {
     ///
     /// A sender that has waited too long for the commit is refused though the event may be
     /// stored all the same: sent again it is a duplicate, and its tasks run either way.
-    async fn store_in_time(self, arrival: Arrival) -> CallbackResult {
-        let (event_id, crowd) = (arrival.event.id, self.crowd.clone());
+    async fn store_in_time(self: Arc<Self>, arrival: Arrival) -> CallbackResult {
+        let (event_id, crowd) = (arrival.event.id, self.intake.crowd.clone());
         let Some(place) = crowd.place().await else {
             tracing::warn!(%event_id, "too many callbacks wait for the disk; answered 503, not stored");
             return CallbackResult::Overloaded;
@@ -146,7 +168,7 @@ impl Intake {
         // goes. Were the store's reply dropped with it, the claims in it would be held by
         // nobody until the next start.
         // A crash ends the service for the same reason.
-        let supervisor = self.supervisor.clone();
+        let supervisor = self.intake.supervisor.clone();
         let stored = tokio::spawn(async move {
             let stores = supervisor.watch("storing a callback", self.store(arrival));
             let result = stores.await;
@@ -167,14 +189,20 @@ impl Intake {
     }
 
     /// Stores the arrival and hands on what it starts.
-    async fn store(self, arrival: Arrival) -> CallbackResult {
+    async fn store(&self, arrival: Arrival) -> CallbackResult {
         let event_id = arrival.event.id;
         let tasks = arrival.plan.tasks.len();
-        let reservation = self.handoff.reserve(&arrival.plan);
+        let doomed = doomed(&arrival.plan);
+        let reservation = self.intake.handoff.reserve(&arrival.plan);
         let start = reservation.start();
-        match self.store.record(arrival, start).await {
+        match self.intake.store.record(arrival, start).await {
             Ok(Recorded::New { claims }) => {
                 tracing::info!(%event_id, tasks, "event stored");
+                if let Some((task_id, failure)) = doomed
+                    && let Some(left_out) = self.doomed.line()
+                {
+                    tracing::error!(%task_id, %event_id, %failure, left_out, "task is dead from the beginning");
+                }
                 reservation.run(claims);
                 match tasks {
                     0 => CallbackResult::Unmatched,
@@ -191,6 +219,12 @@ impl Intake {
             }
         }
     }
+}
+
+/// A task of the plan that can never run, and why.
+fn doomed(plan: &Plan) -> Option<(TaskId, Failure)> {
+    let mut tasks = plan.tasks.iter();
+    tasks.find_map(|task| Some((task.id, task.doomed.clone()?)))
 }
 
 /// What the sender of an event is told.

@@ -4,6 +4,7 @@
 //! starts goes through [`callback::Handoff`], which the application implements. TLS is
 //! a reverse proxy's work.
 
+mod astray;
 mod body;
 pub mod callback;
 pub mod crowd;
@@ -11,4 +12,5 @@ pub mod gate;
 pub mod ops;
 pub mod reload;
 mod reply;
+mod seldom;
 pub mod server;

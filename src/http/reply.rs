@@ -66,6 +66,14 @@ pub(super) fn cut(cut: Cut) -> Response {
     response
 }
 
+/// 404.
+pub(super) fn nothing_here() -> Response {
+    error(StatusCode::NOT_FOUND, "nothing here")
+}
+
+/// The path of [`healthz`].
+pub(super) const HEALTHZ: &str = "/healthz";
+
 /// `GET /healthz`: the process runs and answers.
 pub(super) fn healthz() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     warp::path!("healthz")
@@ -83,5 +91,5 @@ pub(super) fn rejected(rejection: &Rejection) -> Response {
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         return not_allowed("GET, HEAD");
     }
-    error(StatusCode::NOT_FOUND, "nothing here")
+    nothing_here()
 }

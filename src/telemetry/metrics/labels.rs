@@ -17,6 +17,8 @@ pub enum CallbackResult {
     RefusedSignature,
     /// Not a JSON object.
     Malformed,
+    /// Posted to a path that is not the callbacks'.
+    WrongPath,
     /// The body exceeds the limit.
     TooLarge,
     /// The body did not arrive in time.
@@ -28,13 +30,14 @@ pub enum CallbackResult {
 }
 
 impl CallbackResult {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Stored,
         Self::Unmatched,
         Self::Duplicate,
         Self::Probe,
         Self::RefusedSignature,
         Self::Malformed,
+        Self::WrongPath,
         Self::TooLarge,
         Self::Timeout,
         Self::Unavailable,
@@ -50,6 +53,7 @@ impl CallbackResult {
             Self::Probe => "probe",
             Self::RefusedSignature => "refused_signature",
             Self::Malformed => "malformed",
+            Self::WrongPath => "wrong_path",
             Self::TooLarge => "too_large",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",

@@ -160,6 +160,8 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
         ),
         ("GET", "/metrics", "", 404, r#"{"error":"nothing here"}"#),
         ("POST", "/", "{}", 404, r#"{"error":"nothing here"}"#),
+        ("POST", "/callbacks", "", 404, r#"{"error":"nothing here"}"#),
+        ("PUT", "/", "{}", 404, r#"{"error":"nothing here"}"#),
     ] {
         let response = reqwest::Client::new()
             .request(method.parse().unwrap(), listening.url(path))
@@ -175,6 +177,7 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
         ("probe", 3),
         ("refused_signature", 1),
         ("malformed", 1),
+        ("wrong_path", 2),
         ("too_large", 1),
         ("unavailable", 1),
         ("stored", 0),

@@ -5,6 +5,7 @@
 
 mod callback;
 mod failed_disk;
+mod log;
 mod ops;
 mod server;
 

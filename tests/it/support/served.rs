@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
@@ -43,6 +44,11 @@ pub(crate) fn serving(folder: &Path) -> Command {
 
 impl Served {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_heard(command).0
+    }
+
+    /// The same, with what the program logs from then on.
+    pub(crate) fn start_heard(command: &mut Command) -> (Self, Receiver<String>) {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let says = loop {
@@ -52,14 +58,20 @@ impl Served {
                 break line;
             }
         };
+        let (told, log) = channel();
         // Read on, or the program would stop at a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = told.send(line);
+            }
+        });
         let address = |name: &str| says[name].as_str().unwrap().to_owned();
-        Self {
+        let served = Self {
             child,
             public: address("listen"),
             admin: address("admin_listen"),
-        }
+        };
+        (served, log)
     }
 
     /// Where callbacks go.

@@ -1,0 +1,49 @@
+//! Posts to paths that are not the callbacks'.
+//!
+//! Somebody who mistypes the path in the recorder's console loses every callback, and the
+//! recorder tells nobody. So they are counted, and one line a minute says what was wrong.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use hyper::Method;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::reply;
+use super::seldom::Seldom;
+use crate::telemetry::{CallbackResult, Metrics};
+
+/// Characters of a path that the log shows.
+const SHOWN: usize = 200;
+
+/// Answers 404 to a post whose path no other route knows; rejects everything else.
+pub(super) fn astray(
+    metrics: Arc<Metrics>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+    let seldom = Arc::new(Seldom::default());
+    warp::method()
+        .and(warp::path::full())
+        .and_then(move |method: Method, path: FullPath| {
+            let is_known = path.as_str() == reply::HEALTHZ;
+            if method != Method::POST || is_known {
+                return ready(Err(warp::reject::not_found()));
+            }
+            metrics.callback(CallbackResult::WrongPath);
+            if let Some(left_out) = seldom.line() {
+                tell(path.as_str(), left_out);
+            }
+            ready(Ok(reply::nothing_here()))
+        })
+}
+
+fn tell(path: &str, left_out: u64) {
+    let path: String = path.chars().take(SHOWN).collect();
+    tracing::warn!(
+        result = CallbackResult::WrongPath.name(),
+        ?path,
+        left_out,
+        "posted to a wrong path; callbacks go to /callbacks/sparkrtc"
+    );
+}
