@@ -3,6 +3,7 @@
 //! Vendor words stop here: the rest of the crate reads `model::Event`. Knows no HTTP
 //! server and no store, and decides nothing about what follows from an event.
 
+pub mod encoding;
 mod lenient;
 pub mod signature;
 pub mod sparkrtc;

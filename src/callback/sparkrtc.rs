@@ -14,11 +14,15 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::encoding::{self, Encoding};
 use super::lenient::Scalar;
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::EventId;
 use crate::model::identity;
 use crate::model::time::Timestamp;
+
+/// What editors of some systems put before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A body that is not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,12 +31,15 @@ pub enum NotAnEvent {
     Malformed { reason: String },
     #[error("body is JSON but not an object")]
     NotAnObject,
+    #[error(transparent)]
+    Encoded(Encoding),
 }
 
 /// Reads a callback that reached us at `received`. Its headers are not looked at: they say
 /// who sent it, and nothing of what it means.
 pub fn parse(body: Bytes, received: Timestamp) -> Result<Event, NotAnEvent> {
-    let fields = read(&body)?;
+    let body = unmarked(body);
+    let fields = read(&body).map_err(|error| named(error, &body))?;
     Ok(Event {
         id: identity::id_of(&fields, &body, received),
         received,
@@ -51,6 +58,21 @@ pub fn decode(id: EventId, received: Timestamp, body: Bytes) -> Event {
         body,
         fields,
     }
+}
+
+/// The body without its byte order mark, which is no JSON: nobody who reads it later has to
+/// know of it.
+fn unmarked(body: Bytes) -> Bytes {
+    if body.starts_with(BYTE_ORDER_MARK) {
+        body.slice(BYTE_ORDER_MARK.len()..)
+    } else {
+        body
+    }
+}
+
+/// The error, unless the bytes show why no text was found.
+fn named(error: NotAnEvent, body: &[u8]) -> NotAnEvent {
+    encoding::evident(body).map_or(error, NotAnEvent::Encoded)
 }
 
 fn read(body: &[u8]) -> Result<Fields, NotAnEvent> {
@@ -208,8 +230,25 @@ mod tests {
                 "body is not JSON: trailing comma at line 1 column 16",
             ),
             (b"{\"x\":\"\xff\"}", "body is not JSON: byte 6 is not UTF-8"),
+            (
+                b"\x1f\x8b\x08\0",
+                "body is compressed (gzip); it has to come without compression",
+            ),
+            (
+                b"\x28\xb5\x2f\xfd\0",
+                "body is compressed (zstd); it has to come without compression",
+            ),
+            (
+                b"{\0}\0",
+                "body is in the charset UTF-16; it has to be UTF-8",
+            ),
+            (
+                b"\xfe\xff\0{\0}",
+                "body is in the charset UTF-16; it has to be UTF-8",
+            ),
         ] {
-            let error = read(body).unwrap_err();
+            let body = Bytes::from_static(body);
+            let error = parse(body.clone(), Timestamp::from_millis(0)).unwrap_err();
             assert_eq!(error.to_string(), reason, "{body:?}");
         }
     }

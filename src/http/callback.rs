@@ -55,6 +55,8 @@ pub enum Refusal {
     Signature(String),
     /// Its body is not a JSON object.
     NotAnEvent(String),
+    /// Its body is compressed, or in another charset than UTF-8.
+    Encoded(String),
 }
 
 /// Takes on the tasks that a stored event starts.
@@ -250,6 +252,11 @@ fn refuse(refusal: &Refusal, body: &[u8]) -> (CallbackResult, Response) {
         Refusal::NotAnEvent(reason) => (
             CallbackResult::Malformed,
             reply::error(StatusCode::BAD_REQUEST, "body is not a JSON object"),
+            reason,
+        ),
+        Refusal::Encoded(reason) => (
+            CallbackResult::Malformed,
+            reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason),
             reason,
         ),
     };

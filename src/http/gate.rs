@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::callback::{Gate, Refusal};
-use crate::callback::{CallbackHeaders, signature, sparkrtc};
+use crate::callback::sparkrtc::{self, NotAnEvent};
+use crate::callback::{CallbackHeaders, encoding, signature};
 use crate::model::time::Timestamp;
 use crate::rules::file::{Callbacks, Revision, Unsigned};
 use crate::rules::plan::plan;
@@ -27,10 +28,9 @@ impl Gate for SparkRtcGate {
         body: Bytes,
         received: Timestamp,
     ) -> Result<Arrival, Refusal> {
-        let headers = CallbackHeaders::from(headers);
-        self.check(&headers, &body, received)?;
-        let event = sparkrtc::parse(body, received)
-            .map_err(|error| Refusal::NotAnEvent(error.to_string()))?;
+        self.check(headers, &body, received)?;
+        let event = sparkrtc::parse(body.clone(), received)
+            .map_err(|error| unread(&error, headers, &body))?;
         let plan = plan(&self.rules.rules, &event, 0).masked(&self.rules.mask);
         Ok(Arrival {
             event: Arc::new(event),
@@ -40,12 +40,8 @@ impl Gate for SparkRtcGate {
 }
 
 impl SparkRtcGate {
-    fn check(
-        &self,
-        headers: &CallbackHeaders,
-        body: &[u8],
-        received: Timestamp,
-    ) -> Result<(), Refusal> {
+    fn check(&self, all: &HeaderMap, body: &[u8], received: Timestamp) -> Result<(), Refusal> {
+        let headers = &CallbackHeaders::from(all);
         let unsigned = headers.signature.is_none();
         if self.callers.keys.is_empty() || (unsigned && self.callers.unsigned == Unsigned::Accept) {
             return Ok(());
@@ -63,12 +59,21 @@ impl SparkRtcGate {
                 Some(text) => format!("{:?}", &text[..text.floor_char_boundary(64)]),
                 None => "none".to_owned(),
             };
+            let encoding = encoding::of(all, body);
             Refusal::Signature(format!(
-                "{error} (rand {}, timestamp {})",
+                "{error} (rand {}, timestamp {}){}",
                 signed_with(&headers.rand),
                 signed_with(&headers.timestamp),
+                encoding.map_or_else(String::new, |encoding| format!("; {encoding}")),
             ))
         })
+    }
+}
+
+fn unread(error: &NotAnEvent, headers: &HeaderMap, body: &[u8]) -> Refusal {
+    match encoding::of(headers, body) {
+        Some(encoding) => Refusal::Encoded(encoding.to_string()),
+        None => Refusal::NotAnEvent(error.to_string()),
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Event {
     pub id: EventId,
     /// When the callback reached us.
     pub received: Timestamp,
-    /// The request body as it came.
+    /// The request body as it came, but for a byte order mark.
     pub body: Bytes,
     /// The typed fields.
     pub fields: Fields,

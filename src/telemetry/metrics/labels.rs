@@ -15,7 +15,7 @@ pub enum CallbackResult {
     Probe,
     /// The signature is missing or wrong.
     RefusedSignature,
-    /// Not a JSON object.
+    /// Not a JSON object in plain UTF-8.
     Malformed,
     /// Posted to a path that is not the callbacks'.
     WrongPath,

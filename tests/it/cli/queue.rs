@@ -257,6 +257,18 @@ fn lost_callback_is_entered_once() {
 }
 
 #[test]
+fn callback_from_an_editor_or_an_archive_is_taken_or_refused_by_name() {
+    let folder = Folder::new();
+    drop(served(&folder));
+    folder.write("marked.json", &format!("\u{feff}{SAMPLE}"));
+    let added = folder.json(&["events", "add", "marked.json"]);
+    assert_eq!(added["id"], EVENT);
+    std::fs::write(folder.path("packed.json"), b"\x1f\x8b\x08\0").unwrap();
+    let refusal = "error: read event file packed.json: body is compressed (gzip); it has to come without compression\n";
+    folder.refused(&["events", "add", "packed.json"], 65, refusal);
+}
+
+#[test]
 fn reasons_are_stored_without_values_of_the_environment() {
     let folder = Folder::new().with_env("ROOM", "s3cret-room");
     drop(served(&folder));

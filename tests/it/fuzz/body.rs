@@ -130,6 +130,8 @@ fn any_json_object_is_an_event_and_leads_nowhere_else() {
             }
             Ok(event) => {
                 assert!(is_object(input), "this was accepted");
+                let mark = "\u{feff}".as_bytes();
+                let body = body.slice_ref(body.strip_prefix(mark).unwrap_or(&body));
                 assert_eq!(event.body, body);
                 assert_eq!(sparkrtc::decode(event.id, NOW, body), event);
                 reads_back(&event);
@@ -143,6 +145,7 @@ fn any_json_object_is_an_event_and_leads_nowhere_else() {
 /// By a scan of JSON's grammar that looks at no value.
 fn is_object(input: &[u8]) -> bool {
     let text = std::str::from_utf8(input).ok();
+    let text = text.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
     let value = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
     value.is_some_and(|value| value.get().starts_with('{'))
 }

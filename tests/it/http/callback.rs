@@ -36,6 +36,7 @@ impl Gate for Words {
     ) -> Result<Arrival, Refusal> {
         match &*body {
             b"forged" => Err(Refusal::Signature("does not fit".into())),
+            b"packed" => Err(Refusal::Encoded("body is compressed".into())),
             b"words" => Err(Refusal::NotAnEvent("expected value".into())),
             _ => Ok(Arrival {
                 event: Arc::new(Event {
@@ -135,6 +136,13 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
             400,
             r#"{"error":"body is not a JSON object"}"#,
         ),
+        (
+            "POST",
+            path,
+            "packed",
+            415,
+            r#"{"error":"body is compressed"}"#,
+        ),
         ("POST", path, &large, 413, r#"{"error":"body too large"}"#),
         (
             "POST",
@@ -176,7 +184,7 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
     for (result, count) in [
         ("probe", 3),
         ("refused_signature", 1),
-        ("malformed", 1),
+        ("malformed", 2),
         ("wrong_path", 2),
         ("too_large", 1),
         ("unavailable", 1),

@@ -17,6 +17,7 @@ struct Program {
 impl Program {
     fn start(rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("recordings")).unwrap();
         std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
         let (served, log) = Served::start_heard(&mut serving(folder.path()));
         Self {

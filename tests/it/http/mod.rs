@@ -6,6 +6,7 @@
 mod callback;
 mod failed_disk;
 mod log;
+mod odd_bodies;
 mod ops;
 mod server;
 

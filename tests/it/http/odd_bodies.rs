@@ -1,0 +1,112 @@
+//! Bodies that are not plain UTF-8: one mark is taken, everything else is refused by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use aftertake::callback::signature;
+use aftertake::http::callback::{Gate, Refusal};
+use aftertake::http::gate::SparkRtcGate;
+use aftertake::model::event::Event;
+use aftertake::model::time::Timestamp;
+use aftertake::rules::file::{Revision, parse};
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+const BODY: &str = r#"{"event_type":"RECORD_FILE_COMPLETE","obs_object":"k","end_time":"2026-03-02T01:00:01Z","room_id":"会议"}"#;
+
+/// What the gate makes of this body with a right signature.
+fn admitted(body: &[u8], headers: &[(HeaderName, &str)]) -> Result<Arc<Event>, Refusal> {
+    let text = format!(
+        "callbacks: {{ sparkrtc: {{ keys: ['{KEY}'] }} }}\n\
+         destinations: {{ d: {{ url: 'https://d.example.com' }} }}\n\
+         rules: [{{ name: r, steps: [{{ notify: d }}] }}]\n"
+    );
+    let env = BTreeMap::<&str, &str>::new();
+    let file = parse("rules.yaml", &text, Path::new(""), &env).unwrap();
+    let gate = SparkRtcGate {
+        callers: file.callbacks,
+        rules: Arc::new(Revision {
+            rules: file.rules,
+            mask: file.mask,
+        }),
+    };
+    let signed = signature::sign(&KEY.into(), "r", "1", body);
+    let mut all = HeaderMap::new();
+    for (name, value) in [
+        (signature::RAND, "r"),
+        (signature::TIMESTAMP, "1"),
+        (signature::SIGNATURE, &signed),
+    ] {
+        all.insert(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            value.parse().unwrap(),
+        );
+    }
+    for (name, value) in headers {
+        all.insert(name, value.parse().unwrap());
+    }
+    let body = body.to_vec().into();
+    let arrival = gate.admit(&all, body, Timestamp::from_millis(0))?;
+    Ok(arrival.event)
+}
+
+#[test]
+fn body_that_something_on_the_way_has_compressed_is_named_beside_its_signature() {
+    let headers = [
+        (CONTENT_ENCODING, "gzip"),
+        (HeaderName::from_static("x-rtc-signature"), "0"),
+    ];
+    let Err(Refusal::Signature(reason)) = admitted(b"\x1f\x8b\x08\0", &headers) else {
+        panic!()
+    };
+    assert!(reason.ends_with("; body is compressed (gzip); it has to come without compression"));
+}
+
+#[test]
+fn body_with_a_byte_order_mark_is_the_event_that_it_is_without() {
+    let plain = admitted(BODY.as_bytes(), &[]).unwrap();
+    let marked = admitted(format!("\u{feff}{BODY}").as_bytes(), &[]).unwrap();
+    assert_eq!(marked, plain);
+    assert_eq!(marked.body, BODY);
+}
+
+#[test]
+fn body_that_can_be_read_is_taken_whatever_its_headers_say() {
+    for header in [
+        (CONTENT_TYPE, "application/json; charset=GBK"),
+        (CONTENT_TYPE, "text/plain"),
+        (CONTENT_ENCODING, "gzip"),
+    ] {
+        assert!(admitted(BODY.as_bytes(), &[header]).is_ok());
+    }
+}
+
+#[test]
+fn compressed_body_and_one_in_another_charset_are_refused_by_that_name() {
+    let gzip = "body is compressed (gzip); it has to come without compression";
+    let brotli = "body is compressed (br); it has to come without compression";
+    let gbk = "body is in the charset GBK; it has to be UTF-8";
+    let utf16 = "body is in the charset UTF-16; it has to be UTF-8";
+    let in_utf16: Vec<u8> = BODY.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (body, header, reason) in [
+        (&b"\x1f\x8b\x08\0\xff"[..], None, gzip),
+        (b"\x1f\x8b\x08", Some((CONTENT_ENCODING, "gzip")), gzip),
+        (b"\x8f\xff", Some((CONTENT_ENCODING, "br")), brotli),
+        (
+            b"{\"room_id\":\"\xbb\xe1\xd2\xe9\"}",
+            Some((CONTENT_TYPE, "application/json; charset=GBK")),
+            gbk,
+        ),
+        (&in_utf16, None, utf16),
+    ] {
+        let headers: Vec<_> = header.into_iter().collect();
+        let refused = Refusal::Encoded(reason.to_owned());
+        assert_eq!(admitted(body, &headers), Err(refused));
+    }
+    let unnamed = "body is not JSON: byte 12 is not UTF-8".to_owned();
+    let refused = admitted(b"{\"room_id\":\"\xbb\xe1\"}", &[]);
+    assert_eq!(refused, Err(Refusal::NotAnEvent(unnamed)));
+}
