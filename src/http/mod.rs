@@ -11,6 +11,8 @@ pub mod crowd;
 pub mod gate;
 pub mod ops;
 pub mod reload;
+mod origin;
 mod reply;
 mod seldom;
 pub mod server;
+

@@ -69,6 +69,7 @@ pub fn site(ops: Ops) -> Site {
         .then(metrics);
     let reload = warp::path!("-" / "reload")
         .and(warp::method())
+        .and(warp::header::headers_cloned())
         .and(ops)
         .then(reload::answer);
     let guarded = readyz.or(metrics).unify().or(reload).unify();

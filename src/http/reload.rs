@@ -3,13 +3,13 @@
 //! Knows how the answer looks; what loading means is the application's.
 
 use async_trait::async_trait;
-use hyper::Method;
+use hyper::{HeaderMap, Method};
 use serde_json::json;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::ops::Ops;
-use super::reply;
+use super::{origin, reply};
 use crate::model::task::RevisionId;
 use crate::model::time::Timestamp;
 
@@ -38,9 +38,12 @@ pub struct Refused {
     pub passing: bool,
 }
 
-pub(super) async fn answer(method: Method, ops: Ops) -> Response {
+pub(super) async fn answer(method: Method, headers: HeaderMap, ops: Ops) -> Response {
     if method != Method::POST {
         return reply::not_allowed("POST");
+    }
+    if let Some(reason) = origin::refusal(&headers, ops.token.is_some()) {
+        return reply::error(StatusCode::FORBIDDEN, reason);
     }
     match ops.reload.reload().await {
         Ok(RulesInForce { revision, loaded }) => {

@@ -192,3 +192,28 @@ async fn refused_reload_is_answered_with_its_reason_and_whether_to_come_again() 
         assert_eq!(said, r#"{"error":"error: two\nlines"}"#);
     }
 }
+
+#[tokio::test]
+async fn reload_that_a_page_of_another_site_asks_for_is_refused() {
+    let reload = Arc::new(Reloads::default());
+    let (site, _standing) = reloading(None, Standing::default(), Arc::clone(&reload));
+    let listening = Listening::start(site, PATIENT).await;
+    let ask = async |name: &str, value: &str| {
+        let post = reqwest::Client::new().post(listening.url("/-/reload"));
+        post.header(name, value).send().await.unwrap().status()
+    };
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("host", "evil.example"),
+    ] {
+        assert_eq!(ask(name, value).await, 403, "{name}: {value}");
+    }
+    assert_eq!(reload.asked.load(Ordering::SeqCst), 0);
+    for (name, value) in [
+        ("origin", listening.url("").as_str()),
+        ("host", "localhost"),
+    ] {
+        assert_eq!(ask(name, value).await, 200, "{name}: {value}");
+    }
+}
