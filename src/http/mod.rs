@@ -10,9 +10,8 @@ pub mod callback;
 pub mod crowd;
 pub mod gate;
 pub mod ops;
-pub mod reload;
 mod origin;
+pub mod reload;
 mod reply;
 mod seldom;
 pub mod server;
-

@@ -107,6 +107,8 @@ pub struct Notify {
     pub method: http::Method,
     /// The destination's scheme, host and port; path and query may be the step's own.
     pub url: Url,
+    /// Whether a template made the path or query, so that the URL stands for this event.
+    pub is_of_event: bool,
     /// Headers of the step; the destination adds its own.
     pub headers: Vec<(String, String)>,
     pub content_type: String,
@@ -145,6 +147,7 @@ mod tests {
             url: "https://lms.example.com/hidden?token=hidden"
                 .parse()
                 .unwrap(),
+            is_of_event: false,
             headers: vec![("authorization".into(), "hidden".into())],
             content_type: "text/plain".into(),
             body: "hidden".into(),

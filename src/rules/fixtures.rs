@@ -12,7 +12,7 @@ use super::rule::{
     Action, Condition, Glob, Matcher, NotifyStep, RenameStep, RoomEntry, Rule, RuleSet, Step,
     TagSource, TagStep,
 };
-use super::template::{Expression, Scope, Template};
+use super::template::{Address, Expression, Scope, Template};
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::{EventId, TaskId};
@@ -71,6 +71,10 @@ fn earlier() -> Vec<String> {
 
 pub(super) fn template(source: &str) -> Template {
     Template::parse(source, scope(&earlier())).unwrap()
+}
+
+pub(super) fn address(source: &str) -> Address {
+    Address::parse(source, scope(&earlier())).unwrap()
 }
 
 pub(super) fn expression(source: &str) -> Expression {

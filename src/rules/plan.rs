@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::condition::{self, FieldValues};
 use super::context::{Context, lacking};
 use super::rule::{Action, BodyTemplate, NotifyStep, RoomEntry, Rule, RuleSet, Step};
-use super::template::Template;
+use super::template::{Address, Template};
 use crate::model::event::Event;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::TaskId;
@@ -131,7 +131,12 @@ fn needs_object(step: &Step) -> bool {
 
 fn notify_names_object(notify: &NotifyStep) -> bool {
     let headers = notify.headers.iter().map(|(_, template)| template);
-    let texts = notify.path.iter().chain(&notify.text).chain(headers);
+    let texts = notify
+        .path
+        .iter()
+        .map(Address::template)
+        .chain(&notify.text)
+        .chain(headers);
     let mut texts = texts.map(Template::names_object);
     texts.any(|names| names) || notify.body.as_ref().is_some_and(body_names_object)
 }
@@ -150,8 +155,8 @@ mod tests {
     use super::*;
     use crate::model::event::EventType;
     use crate::rules::fixtures::{
-        event, expression, glob, notify_step, notify_with, rename_step, rule, rules, tag_step,
-        template,
+        address, event, expression, glob, notify_step, notify_with, rename_step, rule, rules,
+        tag_step, template,
     };
 
     fn named(name: &str, mut rule: Rule) -> Rule {
@@ -211,7 +216,7 @@ mod tests {
         };
         let header =
             |source| notify_with(|notify| notify.headers = vec![("X-A".into(), template(source))]);
-        let path = |source| notify_with(|notify| notify.path = Some(template(source)));
+        let path = |source| notify_with(|notify| notify.path = Some(address(source)));
         for (step, needs) in [
             (rename_step("x/"), true),
             (tag_step(), true),

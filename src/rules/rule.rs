@@ -6,7 +6,7 @@ use std::time::Duration;
 use globset::GlobMatcher;
 use serde_json::Value;
 
-use super::template::{Expression, Template};
+use super::template::{Address, Expression, Template};
 use crate::model::destination::Format;
 use crate::model::event::EventType;
 use crate::model::notice::Death;
@@ -199,7 +199,7 @@ pub struct NotifyStep {
     pub destination: String,
     pub method: http::Method,
     /// Path and query under the destination's URL.
-    pub path: Option<Template>,
+    pub path: Option<Address>,
     pub headers: Vec<(String, Template)>,
     pub body: Option<BodyTemplate>,
     /// The destination's format when absent.

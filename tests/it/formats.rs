@@ -214,6 +214,7 @@ fn step(url: &Url, format: Format) -> Notify {
         destination: "lms".into(),
         method: Method::POST,
         url: url.clone(),
+        is_of_event: false,
         headers: Vec::new(),
         content_type: "application/json".into(),
         format,

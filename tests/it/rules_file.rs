@@ -238,7 +238,8 @@ fn action(action: &Action) -> String {
                 .collect();
             let source =
                 |text: &Option<Template>| text.as_ref().map(|text| text.source().to_owned());
-            let (path, text) = (source(&step.path), source(&step.text));
+            let path = step.path.as_ref().map(|path| path.template().source());
+            let text = source(&step.text);
             let body = step.body.as_ref().map(body);
             let Notify {
                 destination,

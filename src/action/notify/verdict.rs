@@ -35,7 +35,11 @@ pub(super) fn judge(
     let Some(kind) = kind(destination, answer.status.as_u16()) else {
         return Ok(());
     };
+    let kind = of_url(kind, notify);
     let advice = match answer.status {
+        StatusCode::GONE if notify.is_of_event => {
+            Some(": what this event's URL names is gone; other tasks go on".to_owned())
+        }
         StatusCode::GONE => {
             Some(": it wants no more notifications; correct its url, then resume it".to_owned())
         }
@@ -57,6 +61,15 @@ pub(super) fn judge(
         ),
         retry_after: wish,
     })
+}
+
+/// A URL that a template made stands for what the event names: that it is gone says nothing
+/// of the destination.
+fn of_url(kind: FailureKind, notify: &Notify) -> FailureKind {
+    match kind {
+        FailureKind::Gone if notify.is_of_event => FailureKind::Refused,
+        kind => kind,
+    }
 }
 
 /// What the answer's own code says, unless the destination's lists have the last word.
@@ -164,6 +177,7 @@ mod tests {
             destination: "lms".into(),
             method: http::Method::POST,
             url: destination.url.clone(),
+            is_of_event: false,
             headers: Vec::new(),
             content_type: String::new(),
             format: Format::Aftertake,

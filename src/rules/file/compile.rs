@@ -9,7 +9,7 @@ use super::shape::At;
 use super::target::{TEMPLATE, without_templates};
 use super::tree::NodeId;
 use crate::rules::rule::Glob;
-use crate::rules::template::{Expression, Scope, Template, TemplateError};
+use crate::rules::template::{Address, Expression, Scope, Template, TemplateError};
 
 /// How a glob reads its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,15 @@ impl Loading<'_> {
         self.refuse_foreign_syntax(text)?;
         match Template::parse(&text.value, scope) {
             Ok(template) => Some(template),
+            Err(error) => self.refuse_template(text, error, Code::InBraces),
+        }
+    }
+
+    /// The same for a path and query.
+    pub(super) fn address(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Address> {
+        self.refuse_foreign_syntax(text)?;
+        match Address::parse(&text.value, scope) {
+            Ok(address) => Some(address),
             Err(error) => self.refuse_template(text, error, Code::InBraces),
         }
     }

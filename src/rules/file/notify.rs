@@ -11,7 +11,7 @@ use super::steps::Surroundings;
 use super::tree::{Content, NodeId};
 use crate::model::destination::Format;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
-use crate::rules::template::{Scope, Template};
+use crate::rules::template::{Address, Scope, Template};
 
 /// Send one request to a destination.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,7 +22,8 @@ pub(crate) struct Raw {
     destination: At<String>,
     /// `POST` by default.
     method: Option<Method>,
-    /// Path and query under the destination's URL, a template; begins with `/` or `?`.
+    /// Path and query under the destination's URL, a template; begins with `/` or `?`. What is
+    /// filled in is data: `?`, `&`, `=` and the like in it are percent-encoded.
     path: Option<At<String>>,
     /// Headers, their values templates.
     headers: Option<Table<At<Plain>>>,
@@ -153,7 +154,7 @@ impl Loading<'_> {
     }
 
     /// A path and query that stay under the destination's scheme, host and port.
-    fn request_path(&mut self, path: &At<String>, scope: Scope<'_>) -> Option<Template> {
+    fn request_path(&mut self, path: &At<String>, scope: Scope<'_>) -> Option<Address> {
         let text = self.filled(path, "the path")?;
         if !text.starts_with(['/', '?']) || text.starts_with("//") || text.contains('\\') {
             let help = "begin with one `/` or with `?`; scheme and host are the destination's";
@@ -167,7 +168,7 @@ impl Loading<'_> {
             );
             return None;
         }
-        self.template(path, scope)
+        self.address(path, scope)
     }
 
     fn template_headers(

@@ -3,6 +3,7 @@
 //! Scheme, host and port are the operator's; an event can put no text into a path that
 //! changes them or climbs out of the destination's own path.
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// `base` with `path` below it; `path` may have a query, which follows that of `base`.
@@ -24,8 +25,9 @@ pub(super) fn below(base: &Url, path: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Refuses what a URL parser would resolve or drop: dot segments, also percent-encoded,
-/// backslashes, which count as slashes, and control characters, which vanish.
+/// Refuses what a URL parser would resolve or drop: dot segments, backslashes, which count as
+/// slashes, and control characters, which vanish. Dot segments are refused also where only
+/// the receiver finds them: behind `%2f`, or before the `;` of a parameter.
 fn check(path: &str) -> Result<(), &'static str> {
     if path.chars().any(char::is_control) {
         return Err("has a control character");
@@ -33,10 +35,9 @@ fn check(path: &str) -> Result<(), &'static str> {
     if path.contains('\\') {
         return Err("has a backslash");
     }
-    let plain = path.to_ascii_lowercase().replace("%2e", ".");
-    if plain
-        .split('/')
-        .any(|segment| [".", ".."].contains(&segment))
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let mut segments = decoded.split(['/', '\\']);
+    if segments.any(|segment| [".", ".."].contains(&segment.split(';').next().unwrap_or_default()))
     {
         return Err("has a segment . or ..");
     }
@@ -96,6 +97,9 @@ mod tests {
             ("a/./x", "has a segment . or .."),
             ("a/%2e%2E", "has a segment . or .."),
             ("a/.%2e/x", "has a segment . or .."),
+            ("a%2f..%2Fx", "has a segment . or .."),
+            ("a/..;b/x", "has a segment . or .."),
+            ("a%5C..%5cx", "has a segment . or .."),
             ("a\\..\\x", "has a backslash"),
             (".\t./x", "has a control character"),
         ] {
@@ -106,7 +110,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_a_path_says_the_address_stays_below_the_destination(
-            path in r"([a-z@:/\\?#%.录 \t]|\.\.|%2e|//){0,20}",
+            path in r"([a-z@:/\\?#%.录 \t]|\.\.|%2e|%2F|%5c|//){0,20}",
         ) {
             let base = base("https://u:p@h.example:8443/hooks/in");
             if let Ok(url) = below(&base, &path) {
@@ -114,6 +118,8 @@ mod tests {
                 prop_assert_eq!(url.username(), base.username());
                 prop_assert!(url.path() == base.path() || url.path().starts_with("/hooks/in/"));
                 prop_assert_eq!(url.fragment(), None);
+                let below = percent_decode_str(url.path()).decode_utf8_lossy();
+                prop_assert!(!below.split(['/', '\\']).any(|segment| segment == ".."));
             }
         }
     }

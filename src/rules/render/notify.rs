@@ -34,6 +34,7 @@ pub(super) fn notify(
         destination: step.destination.clone(),
         method: step.method.clone(),
         url: address(scene, step, &destination.url)?,
+        is_of_event: step.path.as_ref().is_some_and(|path| !path.is_fixed()),
         headers,
         content_type: own_type.unwrap_or_else(|| content_type.to_owned()),
         format,
@@ -61,7 +62,7 @@ fn address(scene: &Scene<'_>, step: &NotifyStep, base: &Url) -> Result<Url, Fail
     let Some(template) = &step.path else {
         return Ok(base.clone());
     };
-    let path = scene.text("path", template)?;
+    let path = scene.text("path", template.template())?;
     address::below(base, &path).map_err(|fault| {
         // A query is where keys are.
         let shown = path.split('?').next().unwrap_or_default();
@@ -92,6 +93,7 @@ fn check_header(name: &str, value: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::event::Event;
     use crate::model::step::Rendered;
     use crate::rules::fixtures::{self, event, notify_with, rule, rules, template};
     use crate::rules::render::{Rendering, render};
@@ -107,12 +109,29 @@ mod tests {
         change: impl FnOnce(&mut Destination),
         step: impl FnOnce(&mut NotifyStep),
     ) -> Result<Notify, String> {
+        notified(change, |_| (), step)
+    }
+
+    /// What is sent of an event that was changed.
+    fn sent_of(
+        change: impl FnOnce(&mut Event),
+        step: impl FnOnce(&mut NotifyStep),
+    ) -> Result<Notify, String> {
+        notified(|_| (), change, step)
+    }
+
+    fn notified(
+        change: impl FnOnce(&mut Destination),
+        change_event: impl FnOnce(&mut Event),
+        step: impl FnOnce(&mut NotifyStep),
+    ) -> Result<Notify, String> {
         let mut destinations = fixtures::destinations();
         change(Arc::make_mut(destinations.get_mut("lms").unwrap()));
         let mut step = notify_with(step);
         step.timeout = Some(Duration::from_secs(20));
         let rules = rules(vec![rule(vec![step])]);
-        let event = event();
+        let mut event = event();
+        change_event(&mut event);
         let context = fixtures::context(&event);
         match render(&rules, &rules.rules[0], 0, &context, &destinations) {
             Ok(Rendering::Run(Rendered::Notify(notify))) => Ok(notify),
@@ -192,7 +211,7 @@ mod tests {
 
     #[test]
     fn path_goes_below_the_destination() {
-        let with = |source: &str| sent(|step| step.path = Some(template(source)));
+        let with = |source: &str| sent(|step| step.path = Some(fixtures::address(source)));
         assert_eq!(
             with("rooms/{{ room_id }}?h={{ height }}")
                 .unwrap()
@@ -204,6 +223,59 @@ mod tests {
             with("{{ '..' }}/x").unwrap_err(),
             "invalid: the path \"../x\" has a segment . or .."
         );
+    }
+
+    #[test]
+    fn text_of_an_event_adds_no_query_and_leaves_no_folder() {
+        let sent = |room: &str, path: &str| {
+            let room = room.to_owned();
+            sent_of(
+                |event| event.fields.room_id = Some(room),
+                |step| step.path = Some(fixtures::address(path)),
+            )
+            .map(|notify| notify.url.to_string())
+        };
+        let (plain, encoded) = ("/r/{{ room_id }}?h=1", "/r/{{ room_id | urlencode }}?h=1");
+        for (room, path, rest) in [
+            ("a?admin=1", plain, "r/a%3Fadmin%3D1?k=v&h=1"),
+            ("a#b", plain, "r/a%23b?k=v&h=1"),
+            ("a?b&c", encoded, "r/a%3Fb%26c?k=v&h=1"),
+            ("a%3Fb", plain, "r/a%3Fb?k=v&h=1"),
+            ("a&b=c+;", "?r={{ room_id }}", "?k=v&r=a%26b%3Dc%2B%3B"),
+            ("a&b", "?r={{ room_id | urlencode }}", "?k=v&r=a%26b"),
+            ("a&b", "?{{ {'r': room_id} | urlencode }}", "?k=v&r=a%26b"),
+            ("?a", "/r{{ room_id | safe }}", "r%3Fa?k=v"),
+        ] {
+            let url = sent(room, path).unwrap();
+            let slash = if rest.starts_with('?') { "" } else { "/" };
+            let expected = format!("https://lms.example.com/hooks{slash}{rest}");
+            assert_eq!(url, expected, "{room} in {path}");
+        }
+        for room in [
+            "..",
+            "a/../b",
+            "a%2f..%2Fb",
+            "a%2F..;x",
+            "%2e%2e",
+            "a%5c..%5Cb",
+        ] {
+            for path in [plain, "/r/{{ room_id | safe }}"] {
+                let refused = sent(room, path).unwrap_err();
+                assert!(refused.ends_with("has a segment . or .."), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn url_is_of_the_event_where_a_template_makes_its_path() {
+        let is_of_event = |path: Option<&str>| {
+            let path = path.map(fixtures::address);
+            sent(|step| step.path = path).unwrap().is_of_event
+        };
+        assert!(is_of_event(Some("/{{ room_id }}")));
+        assert!(is_of_event(Some("/{% if true %}a{% endif %}")));
+        assert!(!is_of_event(Some("/fixed")));
+        assert!(!is_of_event(None));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use minijinja::value::ValueKind;
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
-    escape_formatter,
+    escape_formatter, filters,
 };
 use sha2::{Digest, Sha256};
 
@@ -48,6 +48,19 @@ fn environment() -> Environment<'static> {
     environment.add_filter("date", date);
     environment.add_filter("slug", slug);
     environment.add_filter("hash", hash);
+    environment
+}
+
+/// The name of templates that make a part of a URL.
+pub(super) const ADDRESS: &str = "address";
+
+/// The environment of templates that make a part of a URL. What `urlencode` gives is fit to
+/// stand there as it is.
+pub(super) fn for_addresses() -> Environment<'static> {
+    let mut environment = ENVIRONMENT.clone();
+    environment.add_filter("urlencode", |value: &Value| {
+        filters::urlencode(value).map(Value::from_safe_string)
+    });
     environment
 }
 
@@ -85,7 +98,7 @@ fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<
     if lacks_inside(value) {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    match in_chat(state.name(), value) {
+    match in_chat(state.name(), value).or_else(|| in_address(state.name(), value)) {
         Some(text) => output.write_str(&text).map_err(Error::from),
         None => escape_formatter(output, state, value),
     }
@@ -110,6 +123,23 @@ fn in_chat(template: &str, value: &Value) -> Option<String> {
         return Some(plain(value)?.replace('<', "＜"));
     }
     None
+}
+
+/// The value as it has to be in a URL, when that differs from what it is. Whatever an event
+/// says is data there: it begins no query and adds nothing to one. What passed `| safe` or
+/// `| urlencode` may hold several parameters, and begins no query either.
+fn in_address(template: &str, value: &Value) -> Option<String> {
+    let parts = if value.is_safe() { "?#" } else { "?#&=+;" };
+    let text = (template == ADDRESS).then(|| value.to_string())?;
+    let mut written = String::with_capacity(text.len());
+    for character in text.chars() {
+        if parts.contains(character) {
+            let _ = write!(written, "%{:02X}", u32::from(character));
+        } else {
+            written.push(character);
+        }
+    }
+    Some(written)
 }
 
 /// Whether a list or map holds an undefined value, which minijinja lets pass in silence.

@@ -66,6 +66,8 @@ pub struct Template(Arc<CompiledTemplate>);
 
 struct CompiledTemplate {
     source: String,
+    /// What it is called in its environment, which decides how values are written.
+    name: &'static str,
     /// A copy of the shared environment that holds this one template: minijinja lends
     /// compiled templates out of an environment only.
     environment: Environment<'static>,
@@ -73,6 +75,10 @@ struct CompiledTemplate {
     single: Option<minijinja::Expression<'static, 'static>>,
     roots: BTreeSet<String>,
 }
+
+/// A path and query, a template: what is filled in is data in it, and changes neither.
+#[derive(Debug, Clone)]
+pub struct Address(Template);
 
 /// A condition such as `height >= 720`.
 #[derive(Clone)]
@@ -90,17 +96,26 @@ const NAME: &str = "template";
 impl Template {
     /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
     pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
-        let mut environment = language::ENVIRONMENT.clone();
+        Self::compile(language::ENVIRONMENT.clone(), NAME, source, scope)
+    }
+
+    fn compile(
+        mut environment: Environment<'static>,
+        name: &'static str,
+        source: &str,
+        scope: Scope<'_>,
+    ) -> Result<Self, TemplateError> {
         environment
-            .add_template_owned(NAME, source.to_owned())
+            .add_template_owned(name, source.to_owned())
             .map_err(|error| refused(source, &error))?;
         let named = environment
-            .get_template(NAME)
+            .get_template(name)
             .map_err(|error| refused(source, &error))?
             .undeclared_variables(true);
         check::check(&scan::of_template(source), &named, scope)?;
         Ok(Self(Arc::new(CompiledTemplate {
             source: source.to_owned(),
+            name,
             environment,
             single: single_expression(source),
             roots: roots(&named),
@@ -116,7 +131,7 @@ impl Template {
     pub fn render(&self, names: &Names) -> Result<String, Fault> {
         self.0
             .environment
-            .get_template(NAME)
+            .get_template(self.0.name)
             .and_then(|template| template.render(names.values.clone()))
             .map_err(|error| names.fault(&error))
     }
@@ -147,6 +162,26 @@ impl Template {
     /// Whether it needs an object: it names `object` or signs a link to it.
     pub fn names_object(&self) -> bool {
         self.0.roots.contains("object") || self.0.roots.contains("signed_url")
+    }
+}
+
+impl Address {
+    /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
+    pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
+        let environment = language::for_addresses();
+        Template::compile(environment, language::ADDRESS, source, scope).map(Self)
+    }
+
+    /// The template, which writes values as they have to be in a URL.
+    pub fn template(&self) -> &Template {
+        &self.0
+    }
+
+    /// Whether it is the same for every event.
+    pub fn is_fixed(&self) -> bool {
+        !["{{", "{%"]
+            .iter()
+            .any(|code| self.0.source().contains(code))
     }
 }
 

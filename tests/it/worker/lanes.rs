@@ -225,6 +225,21 @@ async fn gone_buries_its_task_and_pauses_the_destination_until_a_person_resumes_
     assert_eq!(listed(&premises)["state"], "closed");
 }
 
+#[tokio::test]
+async fn gone_on_a_path_that_an_event_made_ends_that_task_alone() {
+    let premises = Premises::new();
+    let sink = Sink::start([Reply::status(410)]).await;
+    let to_event = "{ notify: { destination: lms, path: '/{{ obs_object }}' } }";
+    let running = premises.start(&announcing(&sink, to_event), PATIENT).await;
+    running.front.announce("a.mp4").await;
+    running.store.settled(1).await;
+    running.front.announce("b.mp4").await;
+    running.store.settled(2).await;
+    running.service.drain().await;
+    assert_eq!(premises.states(), [("dead", 0, 1), ("done", 0, 1)]);
+    assert_eq!(listed(&premises)["state"], "closed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn running_service_heeds_a_person_who_pauses_and_resumes() {
     let premises = Premises::new();
