@@ -16,7 +16,7 @@ use crate::action::Stopped;
 use crate::action::rename::{self, Undo};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::TakenBy;
-use crate::model::transition::{Ran, Transition, settle};
+use crate::model::transition::{OnFailure, Ran, Standing, Transition, settle};
 use crate::rules::rule::Action;
 
 /// How a claim ends, once what its step has left behind is known.
@@ -63,18 +63,18 @@ impl Runner {
                 told(work, decided, &left)
             }
             Ok(Undo::GoesForward) if decided == Transition::Cancel => forward(settled).into(),
-            Ok(Undo::GoesForward) => dead(decided, ran),
+            Ok(Undo::GoesForward) => self.dead(work, decided, ran),
             Err(Stopped::LeaseLost) => return Err(Dropped),
             Err(Stopped::Failed { failure, .. }) => {
                 let wait = self.next_undo(work, *failure.clone());
-                self.undo_later(work, wait, ran, &failure.reason)
+                self.undo_later(work, wait, (decided, ran), &failure.reason)
             }
             Err(Stopped::KeyTaken(taken)) => {
                 let wait = match taken.by {
                     TakenBy::Late(until) => until.since(self.parts.clock.now()),
                     _ => Duration::ZERO,
                 };
-                self.undo_later(work, wait, ran, &waits_for(&taken))
+                self.undo_later(work, wait, (decided, ran), &waits_for(&taken))
             }
             Err(Stopped::Unavailable(_) | Stopped::Interrupted) => Transition::HandBack.into(),
         })
@@ -90,12 +90,18 @@ impl Runner {
         }
     }
 
-    fn undo_later(&self, work: &Work<'_>, wait: Duration, ran: &Ran, left: &str) -> Closed {
+    fn undo_later(
+        &self,
+        work: &Work<'_>,
+        wait: Duration,
+        end: (Transition, &Ran),
+        left: &str,
+    ) -> Closed {
         let left = work.revision.mask.apply(left).into_owned();
-        let given_up = match ran {
-            Ran::Failed(why) | Ran::GivenUp(why) if !self.cancel.is_cancelled() => {
-                Some(why.clone())
-            }
+        let given_up = match end {
+            _ if self.cancel.is_cancelled() => None,
+            (Transition::Bury { why }, _) => Some(why),
+            (_, Ran::Failed(why) | Ran::GivenUp(why)) => Some(why.clone()),
             _ => None,
         };
         tracing::warn!(task_id = %work.claim.task().id, %left, again_in_ms = wait.as_millis(), "a rename is given up, and something is left of it");
@@ -103,6 +109,21 @@ impl Runner {
             transition: Transition::Undo { wait, given_up },
             leaves: Some(left),
         }
+    }
+
+    /// The end of a task whose recording is past its commit point: whatever its step says of
+    /// failures, both the old objects and the new ones are there until it is tried again.
+    fn dead(&self, work: &Work<'_>, decided: Transition, ran: &Ran) -> Closed {
+        let goes_on = matches!(decided, Transition::Advance | Transition::Finish);
+        if !goes_on || !matches!(ran, Ran::Failed(_) | Ran::GivenUp(_)) {
+            return decided.into();
+        }
+        let standing = Standing {
+            on_failure: OnFailure::Stop,
+            ..work.standing()
+        };
+        let (now, jitter) = (self.parts.clock.now(), self.parts.clock.jitter());
+        settle(standing, ran.clone(), now, jitter).into()
     }
 
     /// Removes the copies, unless the service's grace time ends first: the next start does.
@@ -156,17 +177,6 @@ fn forward(settled: Transition) -> Transition {
             settled
         }
         _ => Transition::Cancel,
-    }
-}
-
-/// The end of a task whose recording is past its commit point: whatever its step says of
-/// failures, both the old objects and the new ones are there until it is tried again.
-fn dead(decided: Transition, ran: &Ran) -> Closed {
-    match (decided, ran) {
-        (Transition::Advance | Transition::Finish, Ran::Failed(why) | Ran::GivenUp(why)) => {
-            Transition::Bury { why: why.clone() }.into()
-        }
-        (decided, _) => decided.into(),
     }
 }
 

@@ -119,6 +119,29 @@ async fn copies_that_cannot_be_removed_are_named() {
 }
 
 #[tokio::test]
+async fn limit_that_ended_a_task_is_named_also_while_its_copies_cannot_be_removed() {
+    let mut stage = Stage::new(TAKES[2]).await;
+    stage.tries = 2;
+    let third =
+        |request: &Recorded| request.line().ends_with("(copy)") && request.key.ends_with("/3.ts");
+    let deletes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
+    let busy = Fault::Refuse(503, "ServiceUnavailable");
+    stage.obs.strike_every(third, busy);
+    stage
+        .obs
+        .strike_every(deletes, Fault::Refuse(403, "AccessDenied"));
+    let service = stage.serve().await;
+    stage.announce(&service).await;
+    stage.obs.asked(deletes).await;
+    service.drain().await;
+    let row = stage.task().row;
+    assert!(row.leaves.is_some());
+    let reason = row.failure.unwrap().reason;
+    let limit = "; gave up: all 2 tries are spent (retry.tries)";
+    assert!(reason.ends_with(limit), "{reason}");
+}
+
+#[tokio::test]
 async fn upload_that_cannot_be_ended_is_named_and_ended_by_the_retry() {
     let refused = |request: &Recorded| {
         request.has("partNumber") || (request.method == "DELETE" && request.has("uploadId"))
