@@ -48,14 +48,19 @@ impl Ready {
     ) -> Result<Self, Failure> {
         let (buckets, destinations) = (file.buckets, file.destinations);
         let mask = file.mask.and(hidden);
-        let parse = parser(buckets.keys().cloned().collect(), mask.clone(), lookup);
+        let names = buckets.keys().cloned().collect();
+        let lanes = reach::lanes(&buckets, &destinations);
+        let reach = reach::reach(buckets, destinations).map_err(|failure| Failure {
+            reason: mask.apply(&failure.reason).into_owned(),
+            ..failure
+        })?;
+        let parse = parser(names, mask.clone(), lookup);
         let rules = Arc::new(Revision {
             rules: file.rules,
             mask,
         });
-        let lanes = reach::lanes(&buckets, &destinations);
         let steps = worker::InForce {
-            reach: reach::reach(buckets, destinations)?,
+            reach,
             revisions: Revisions::new(Arc::clone(&rules), parse),
         };
         let gate = SparkRtcGate {

@@ -4,6 +4,7 @@
 //! trace; a listener answers only when everything behind it stands. At the end: no more
 //! claims, no more callbacks; running steps get the grace time; the rest is handed back.
 
+pub mod crash;
 mod handoff;
 mod in_force;
 pub mod load;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
 
 use super::in_force::{Present, Ready};
@@ -18,6 +19,7 @@ use super::load::{self, LoadError};
 use crate::clock;
 use crate::http::ops::Standing;
 use crate::http::reload::{Refused, Reload, RulesInForce};
+use crate::model::failure::crash;
 use crate::rules::file::{Lookup, RulesFile};
 use crate::store::Store;
 use crate::supervision::Supervisor;
@@ -134,7 +136,7 @@ impl Parts {
         read.unwrap_or_else(|error| {
             Err(LoadError::Unreadable {
                 path: self.path.clone(),
-                cause: io::Error::other(error),
+                cause: io::Error::other(crashed(error)),
             })
         })
     }
@@ -193,8 +195,16 @@ impl Parts {
         };
         match tokio::task::spawn_blocking(parse).await {
             Ok(parsed) => parsed.map_err(|reason| refused(reason, false)),
-            Err(crashed) => Err(refused(format!("loading crashed: {crashed}"), false)),
+            Err(ended) => Err(refused(crashed(ended), false)),
         }
+    }
+}
+
+/// Why a file was not loaded to the end, without the text of the crash.
+fn crashed(ended: JoinError) -> String {
+    match ended.try_into_panic() {
+        Ok(panic) => format!("loading crashed: {}", crash(&*panic)),
+        Err(stopped) => format!("loading was stopped: {stopped}"),
     }
 }
 

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use self::exit::{Exit, Stop};
+use crate::app::crash;
 
 /// Acts on finished recordings: renames, tags and announces them by YAML rules
 ///
@@ -82,6 +83,7 @@ enum Command {
 
 /// Runs the command that the arguments ask for; the first one is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crash::tell_places_only();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

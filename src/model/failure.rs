@@ -1,5 +1,6 @@
 //! Why an attempt did not succeed, as data that outlives the process.
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -31,6 +32,16 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind.name(), self.reason)
     }
+}
+
+/// What may be told of a crash. A text that was written into the program is shown; one that
+/// was made while it ran may hold a secret, and is not.
+pub fn crash(panic: &(dyn Any + Send)) -> &'static str {
+    let written = panic.downcast_ref::<&'static str>();
+    written.map_or(
+        "its words are not shown, as they may hold a secret; the log names the place",
+        |text| *text,
+    )
 }
 
 /// What follows from a failure.
@@ -134,6 +145,15 @@ kinds! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crash_is_told_in_words_of_the_program_only() {
+        let value = "hidden";
+        let made = std::panic::catch_unwind(|| panic!("no {value}")).unwrap_err();
+        let written = std::panic::catch_unwind(|| panic!("no way")).unwrap_err();
+        assert!(!crash(&*made).contains(value));
+        assert_eq!(crash(&*written), "no way");
+    }
 
     #[test]
     fn failure_reads_back_as_it_was_stored() {

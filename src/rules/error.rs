@@ -112,12 +112,19 @@ pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     )
 }
 
+/// Nobody mistypes a longer word, and comparing takes memory for each pair of characters.
+const LONGEST_WORD: usize = 200;
+
 /// "did you mean …", when one of `known` is close enough to be meant.
 pub(crate) fn did_you_mean<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
-    let allowed = (word.chars().count() / 3).max(1);
+    let length = word.chars().count();
+    if length > LONGEST_WORD {
+        return None;
+    }
+    let allowed = (length / 3).max(1);
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
@@ -151,19 +158,56 @@ fn blot(text: &str, ranges: &[Range<usize>]) -> String {
     shown
 }
 
-/// For a text that is not YAML: what follows a secret's key on its line.
+/// For a text that is not YAML: the words that follow a secret's key on its line, and those of
+/// the lines that belong to it by their indentation.
 fn blot_by_name(text: &str) -> String {
-    let mut ranges = Vec::new();
-    let mut start = 0;
+    let mut words = Vec::new();
+    let (mut start, mut inside) = (0, None);
     for line in text.split_inclusive('\n') {
-        let key = SECRET_KEYS
-            .iter()
-            .filter_map(|key| line.find(&format!("{key}:")).map(|at| at + key.len() + 1))
-            .min();
-        ranges.extend(key.map(|at| start + at + 1..start + line.len()));
+        let content = line.trim_start_matches([' ', '\t', '-']);
+        let indent = line.len() - content.len();
+        // A list may stand at its key's own indentation.
+        let goes_on = inside.is_some_and(|key| indent > key || line.trim().is_empty());
+        let value = value_of_secret(line).filter(|_| !goes_on);
+        if value.is_some() {
+            inside = Some(line.len() - line.trim_start().len());
+        } else if !goes_on {
+            inside = None;
+        }
+        if let Some(at) = value.or(goes_on.then_some(0)) {
+            collect_words(&line[at..], start + at, &mut words);
+        }
         start += line.len();
     }
-    blot(text, &ranges)
+    blot(text, &words)
+}
+
+/// The words of a line's rest, which begins at `start`, without YAML's own signs; names of
+/// variables are no secrets.
+fn collect_words(rest: &str, start: usize, words: &mut Vec<Range<usize>>) {
+    let mut variable = false;
+    for (at, character) in rest.char_indices() {
+        variable |= rest[at..].starts_with("${");
+        let sign = character.is_whitespace() || "{}[],\"'|>".contains(character);
+        if !variable && !sign {
+            words.push(start + at..start + at + character.len_utf8());
+        }
+        variable &= character != '}';
+    }
+}
+
+/// Where the value begins on a line that holds a secret's key.
+fn value_of_secret(line: &str) -> Option<usize> {
+    let keys = SECRET_KEYS.iter().chain(&["headers", "proxy", "url"]);
+    let values = keys.flat_map(|key| {
+        line.match_indices(key).filter_map(|(at, key)| {
+            let rest = &line[at + key.len()..];
+            let colon = rest.trim_start_matches(['"', '\'', ' ']);
+            let colon = colon.starts_with(':').then(|| line.len() - colon.len());
+            colon.map(|at| at + 1)
+        })
+    });
+    values.min()
 }
 
 #[cfg(test)]
@@ -199,6 +243,23 @@ mod tests {
         let broken = "  b: {secret_key: \"abc\n";
         let error = RulesError::new("r.yaml", broken, None, vec![Problem::new(18..19, "m")]);
         assert!(!error.to_string().contains("abc"), "{error}");
+    }
+
+    #[test]
+    fn secrets_of_a_text_that_is_no_yaml_are_blotted_out_with_their_lines() {
+        for text in [
+            "{ \"secret\" : \"hidden\"",
+            "a:\n  keys:\n    - hidden\n    - \"hidden\n",
+            "a:\n  keys:\n  - hidden\n",
+            "a:\n  - secret: |\n      x\n\n      hidden\n",
+            "a:\n  headers:\n    Authorization: >-\n      Bearer\n      hidden\n",
+        ] {
+            let blotted = blot_by_name(text);
+            assert!(!blotted.contains("hidden"), "{blotted}");
+            assert_eq!(blotted.lines().count(), text.lines().count());
+        }
+        let beside = "keys: x\nname: shown\nsecrets_of: shown\n";
+        assert_eq!(blot_by_name(beside), beside.replace(" x", " *"));
     }
 
     #[test]

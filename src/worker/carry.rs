@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 
 use super::ended::Ended;
@@ -17,7 +16,7 @@ use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
 use crate::action::{self, Done, Stopped, Subject};
 use crate::clock;
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::moves::stage::Stage;
 use crate::model::secret::Mask;
@@ -46,12 +45,12 @@ impl Runner {
         let signed = Signed::default();
         let step = AssertUnwindSafe(self.step(work, &signed)).catch_unwind();
         let ended = step.await.unwrap_or_else(|panic| {
-            let reason = format!("the step crashed: {}", message_of(&*panic));
+            let reason = format!("the step crashed: {}", crash(&*panic));
             Ok(Ended::failure(FailureKind::Panic, reason))
         })?;
         let signed = std::mem::take(&mut *signed.lock().unwrap_or_else(PoisonError::into_inner));
         let links = Mask::new(signed.iter().flat_map(|link| traces(link)));
-        Ok(ended.without_links(&links, &work.revision.mask))
+        Ok(ended.masked(&work.revision.mask, &links))
     }
 
     async fn step(&self, work: &Work<'_>, signed: &Signed) -> Result<Ended, Dropped> {
@@ -221,24 +220,15 @@ pub(super) fn waits_for(taken: &Taken) -> String {
     }
 }
 
-/// A signed link, and what makes it one in every form in which a template or a destination
-/// may write it: whoever has the long values of its query can make the link.
+/// A signed link, and what makes it one: whoever has the long values of its query can make
+/// the link.
 fn traces(link: &str) -> Vec<String> {
     let (_, query) = link.split_once('?').unwrap_or_default();
     let values = query.split('&').filter_map(|pair| pair.split_once('='));
+    let long = values.filter(|(_, value)| value.len() >= SIGNATURE);
     let mut traces = vec![link.to_owned()];
-    for (_, value) in values.filter(|(_, value)| value.len() >= SIGNATURE) {
-        traces.push(value.to_owned());
-        traces.push(value.replace('%', "%25"));
-        traces.push(percent_decode_str(value).decode_utf8_lossy().into_owned());
-    }
+    traces.extend(long.map(|(_, value)| value.to_owned()));
     traces
-}
-
-pub(super) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }
 
 /// Why the step cannot start: a name that is gone from the rules file.

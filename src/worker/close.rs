@@ -9,12 +9,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::carry::{message_of, waits_for};
+use super::carry::waits_for;
 use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
 use crate::action::Stopped;
 use crate::action::rename::{self, Undo};
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::moves::keys::TakenBy;
 use crate::model::transition::{OnFailure, Ran, Standing, Transition, settle};
 use crate::rules::rule::Action;
@@ -142,7 +142,7 @@ impl Runner {
             None => Err(Stopped::Interrupted),
             Some(Ok(undone)) => undone,
             Some(Err(panic)) => {
-                let reason = format!("removing the copies crashed: {}", message_of(&*panic));
+                let reason = format!("removing the copies crashed: {}", crash(&*panic));
                 Err(Failure::new(FailureKind::Panic, reason).into())
             }
         }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::run::Work;
 use crate::action::Done;
 use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
@@ -107,34 +105,30 @@ impl Ended {
         })
     }
 
-    /// Without any secret in what will be stored, logged or shown. Bodies are cut only
-    /// then: cut before, a secret across the end would keep its first part.
-    pub(super) fn masked(mut self, mask: &Mask) -> Self {
-        let hide = |text: &mut String| *text = mask.apply(text).into_owned();
-        if let Ran::Failed(failure) = &mut self.ran {
-            hide(&mut failure.reason);
+    /// Without a secret in anything that will be stored, logged or shown: none of `mask`, and
+    /// none of `links`, which were signed for this step. Bodies are cut only then: cut before,
+    /// a secret across the end would keep its first part.
+    pub(super) fn masked(mut self, mask: &Mask, links: &Mask) -> Self {
+        let mask = &mask.and(links);
+        match &mut self.ran {
+            Ran::Failed(failure) => mask.hide(&mut failure.reason),
+            Ran::Unable(reason) => mask.hide(reason),
+            _ => {}
         }
-        if let Some(Outcome::Failed(failure)) = &mut self.outcome {
-            hide(&mut failure.reason);
+        match &mut self.outcome {
+            Some(Outcome::Failed(failure)) => mask.hide(&mut failure.reason),
+            Some(Outcome::Skipped(reason)) => mask.hide(reason),
+            _ => {}
+        }
+        // Of a rename they are where the recording is now.
+        let outputs = if self.exchange.is_some() { mask } else { links };
+        for value in self.output.iter_mut().flat_map(Outputs::values_mut) {
+            outputs.hide_within(value);
         }
         if let Some(exchange) = &mut self.exchange {
-            hide(&mut exchange.url);
-            let bodies = [&mut exchange.sent, &mut exchange.answer];
-            for text in bodies.into_iter().flatten() {
-                hide(text);
-                text.truncate(text.floor_char_boundary(KEPT_BODY));
-            }
+            hide_exchange(exchange, mask);
         }
         self
-    }
-
-    /// Without these links, also where a destination told them back to later steps, and
-    /// without the secrets of `mask`.
-    pub(super) fn without_links(mut self, links: &Mask, mask: &Mask) -> Self {
-        for value in self.output.iter_mut().flat_map(Outputs::values_mut) {
-            hide_within(value, links);
-        }
-        self.masked(&mask.and(links))
     }
 
     /// The row for the log of attempts.
@@ -156,13 +150,12 @@ impl Ended {
     }
 }
 
-fn hide_within(value: &mut Value, mask: &Mask) {
-    match value {
-        Value::String(text) => *text = mask.apply(text).into_owned(),
-        Value::Array(values) => values.iter_mut().for_each(|value| hide_within(value, mask)),
-        Value::Object(values) => values
-            .values_mut()
-            .for_each(|value| hide_within(value, mask)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+fn hide_exchange(exchange: &mut Exchange, mask: &Mask) {
+    mask.hide(&mut exchange.url);
+    exchange.request_id.iter_mut().for_each(|id| mask.hide(id));
+    let bodies = [&mut exchange.sent, &mut exchange.answer];
+    for text in bodies.into_iter().flatten() {
+        mask.hide(text);
+        text.truncate(text.floor_char_boundary(KEPT_BODY));
     }
 }

@@ -35,6 +35,7 @@ mod rename_faults;
 mod rename_sets;
 mod repeats;
 mod rules_file;
+mod secrets;
 mod service;
 mod simulation;
 mod store_by_hand;

@@ -128,6 +128,84 @@ fn bad_file_is_refused_with_exactly_these_words() {
     }
 }
 
+/// Files that go beyond what a library below can take, each with why it is refused.
+fn beyond_the_libraries() -> Vec<(String, &'static str)> {
+    const DEEP: usize = 20_000;
+    let when = |room: &str| {
+        format!("rules: [{{ name: r, when: {{ room: '{room}' }}, steps: [{{ tag: by_room }}] }}]\n")
+    };
+    let body = |text: &str| {
+        let text = text.replace('\'', "''");
+        format!(
+            "destinations: {{ d: {{ url: 'https://d.example.com' }} }}\n\
+             rules: [{{ name: r, steps: [{{ notify: {{ destination: d, body: '{text}' }} }}] }}]\n"
+        )
+    };
+    let headers: Vec<String> = (0..40_000).map(|number| format!("x-{number}: a")).collect();
+    let headers = headers.join(", ");
+    let chain = |link: &str| body(&format!("{{{{ 1{} }}}}", link.repeat(DEEP)));
+    let elifs = format!(
+        "{{% if a %}}{}{{% endif %}}",
+        "{% elif height %}".repeat(DEEP)
+    );
+    let nested = "{".repeat(250) + "s3cr3t" + &"}".repeat(250);
+    let (many, long) = ("words and signs in one part", "this pattern has");
+    vec![
+        (when(&nested), long),
+        (when(&"{".repeat(DEEP)), long),
+        (when(&"[a-z]".repeat(DEEP)), long),
+        (chain(" + 1"), many),
+        (chain(" | upper"), many),
+        (chain(" and height"), many),
+        (chain(".a"), many),
+        (chain(" if height else 1"), many),
+        (body(&format!("{{{{ {}1 }}}}", "not ".repeat(DEEP))), many),
+        (body(&elifs), "more than 50 `elif`"),
+        (
+            format!(
+                "rules: [{{ name: r, steps: [{{ if: '1{}', tag: by_room }}] }}]\n",
+                " + 1".repeat(DEEP)
+            ),
+            many,
+        ),
+        (
+            format!(
+                "destinations: {{ d: {{ url: 'https://d.example.com', headers: {{ {headers} }} }} }}\n\
+                 rules: [{{ name: r, steps: [{{ notify: d }}] }}]\n"
+            ),
+            "40000 headers; there may be 100",
+        ),
+        (
+            format!(
+                "destinations: {{ d: {{ url: 'https://d.example.com' }} }}\n\
+                 rules: [{{ name: r, steps: [{{ notify: {{ destination: d, headers: {{ {headers} }} }} }}] }}]\n"
+            ),
+            "40000 headers; there may be 100",
+        ),
+        (
+            format!(
+                "rules: [{{ name: r, steps: [{{ notify: {} }}] }}]\n",
+                "d".repeat(1 << 22)
+            ),
+            "unknown destination",
+        ),
+        (format!("rules: {}\n", "[".repeat(DEEP)), "this is not YAML"),
+    ]
+}
+
+#[test]
+fn file_that_a_library_would_crash_on_is_refused_in_words() {
+    for (text, reason) in beyond_the_libraries() {
+        let shown = refusal(&text);
+        let begin: String = text.chars().take(200).collect();
+        assert!(
+            shown.contains(reason),
+            "{begin}: {}",
+            &shown[..shown.len().min(2000)]
+        );
+    }
+}
+
 #[test]
 fn good_file_is_loaded_with_these_warnings() {
     for (name, text) in cases("good-") {

@@ -53,7 +53,9 @@ pub(super) fn build(
         headers.insert(field(name)?, value);
     }
     for (name, text) in &notify.headers {
-        headers.insert(field(name)?, value(name, text)?);
+        let mut value = value(name, text)?;
+        value.set_sensitive(true);
+        headers.insert(field(name)?, value);
     }
     let seconds = now.seconds();
     headers.insert("webhook-id", value("webhook-id", &notify.webhook_id)?);

@@ -289,25 +289,9 @@ fn headers(
 
 fn body(bytes: &[u8], mask: &Mask) -> Value {
     let text = || Value::from(String::from_utf8_lossy(bytes).into_owned());
-    masked_value(
-        serde_json::from_slice(bytes).unwrap_or_else(|_| text()),
-        mask,
-    )
-}
-
-fn masked_value(value: Value, mask: &Mask) -> Value {
-    match value {
-        Value::String(text) => masked(mask, &text).into(),
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| masked_value(item, mask))
-            .collect(),
-        Value::Object(entries) => entries
-            .into_iter()
-            .map(|(key, value)| (key, masked_value(value, mask)))
-            .collect(),
-        other => other,
-    }
+    let mut body = serde_json::from_slice(bytes).unwrap_or_else(|_| text());
+    mask.hide_within(&mut body);
+    body
 }
 
 fn masked(mask: &Mask, text: &str) -> String {

@@ -28,7 +28,7 @@ use url::Url;
 use self::disk::{Deletion, Folder};
 pub use self::whereabouts::locate;
 use super::{Attributes, Copy, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::time::Timestamp;
 
 /// A directory as a bucket.
@@ -76,9 +76,14 @@ impl FolderStore {
         work: impl FnOnce(&Folder) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let folder = Arc::clone(&self.folder);
-        tokio::task::spawn_blocking(move || work(&folder))
-            .await
-            .unwrap_or_else(|error| Err(Failure::new(FailureKind::Panic, error.to_string())))
+        let worked = tokio::task::spawn_blocking(move || work(&folder)).await;
+        worked.unwrap_or_else(|ended| {
+            let reason = match ended.try_into_panic() {
+                Ok(panic) => format!("the folder's work crashed: {}", crash(&*panic)),
+                Err(stopped) => stopped.to_string(),
+            };
+            Err(Failure::new(FailureKind::Panic, reason))
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 use super::expand::{Lookup, Text};
 use super::shield::{shield, unshield};
-use super::tree::{Content, Node, NodeId, Scalar, Tree};
+use super::tree::{Content, NoTree, Node, NodeId, Scalar, Tree};
 use crate::rules::error::Problem;
 
 /// Nodes that a file may have with its aliases written out; far beyond any real one.
@@ -64,7 +64,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The whole tree, or everything that is wrong with it.
-    pub(super) fn build(mut self) -> Result<Tree, Vec<Problem>> {
+    pub(super) fn build(mut self) -> Result<Tree, NoTree> {
         let shielded = shield(self.source);
         for event in Parser::new_from_str(&shielded) {
             let taken = match event {
@@ -79,18 +79,30 @@ impl<'a> Builder<'a> {
             };
             if let Err(problem) = taken {
                 self.problems.push(problem);
-                return Err(self.problems);
+                return Err(NoTree {
+                    problems: self.problems,
+                    secrets: None,
+                });
             }
         }
-        match self.root {
-            Some(root) if self.problems.is_empty() => Ok(Tree {
-                source: self.source.to_owned(),
-                nodes: self.nodes,
-                root,
-            }),
-            Some(_) => Err(self.problems),
-            None => Err(vec![Problem::new(0..0, "the file is empty")]),
+        let Some(root) = self.root else {
+            return Err(NoTree {
+                problems: vec![Problem::new(0..0, "the file is empty")],
+                secrets: None,
+            });
+        };
+        let tree = Tree {
+            source: self.source.to_owned(),
+            nodes: self.nodes,
+            root,
+        };
+        if self.problems.is_empty() {
+            return Ok(tree);
         }
+        Err(NoTree {
+            secrets: Some(tree.secrets()),
+            problems: self.problems,
+        })
     }
 
     fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Problem> {
@@ -311,6 +323,7 @@ mod tests {
     fn problems(source: &str) -> Vec<(Range<usize>, String)> {
         let wrong = Tree::parse(source, &BTreeMap::from([("K", "a")])).unwrap_err();
         wrong
+            .problems
             .into_iter()
             .map(|problem| (problem.span, problem.message))
             .collect()

@@ -11,6 +11,12 @@ use super::tree::NodeId;
 use crate::rules::rule::Glob;
 use crate::rules::template::{Address, Expression, Scope, Template, TemplateError};
 
+/// The most characters of a glob.
+const LONGEST_GLOB: usize = 1000;
+
+/// The most opening braces of a glob, inside each other or not.
+const MOST_BRACES: usize = 32;
+
 /// How a glob reads its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GlobStyle {
@@ -47,6 +53,11 @@ impl Loading<'_> {
 
     fn glob(&mut self, pattern: &At<String>, style: GlobStyle) -> Option<Glob> {
         let text = self.filled(pattern, "the pattern")?;
+        if let Some(what) = too_much(&text) {
+            let message = format!("this pattern has {what}");
+            self.refuse(pattern.at, message, "give a list of shorter patterns");
+            return None;
+        }
         match glob_matcher(&text, style) {
             Ok(matcher) => Some(Glob { text, matcher }),
             Err(error) => {
@@ -149,6 +160,17 @@ enum Code {
     InBraces,
 }
 
+/// What a pattern has too much of: the library compiles some of these without an end, and
+/// crashes on others.
+fn too_much(pattern: &str) -> Option<String> {
+    let length = pattern.chars().count();
+    if length > LONGEST_GLOB {
+        return Some(format!("{length} characters; it may have {LONGEST_GLOB}"));
+    }
+    let braces = pattern.matches('{').count();
+    (braces > MOST_BRACES).then(|| format!("{braces} braces; it may have {MOST_BRACES}"))
+}
+
 fn glob_matcher(text: &str, style: GlobStyle) -> Result<GlobMatcher, globset::Error> {
     let glob = GlobBuilder::new(text)
         .literal_separator(style == GlobStyle::Key)
@@ -161,6 +183,29 @@ fn glob_matcher(text: &str, style: GlobStyle) -> Result<GlobMatcher, globset::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn largest_globs_compile_and_larger_ones_are_refused() {
+        for piece in ["?", "*", "**/", "[!a-z]", "[a-zA-Z0-9_-]", "录", "\\*"] {
+            let longest = piece.repeat(LONGEST_GLOB / piece.chars().count());
+            let nested = "{".repeat(MOST_BRACES) + piece + "," + &piece.repeat(20);
+            let nested = nested + &format!(",{piece}}}").repeat(MOST_BRACES);
+            let alternatives = format!("{{{}}}", vec![piece; 60].join(","));
+            for pattern in [longest, nested, alternatives] {
+                assert_eq!(too_much(&pattern), None, "{pattern}");
+                for style in [GlobStyle::Name, GlobStyle::Key, GlobStyle::Format] {
+                    let matcher = glob_matcher(&pattern, style).unwrap();
+                    matcher.is_match("x".repeat(2000));
+                }
+            }
+        }
+        for pattern in [
+            "x".repeat(LONGEST_GLOB + 1),
+            "{".repeat(250) + &"}".repeat(250),
+        ] {
+            assert!(too_much(&pattern).is_some());
+        }
+    }
 
     #[test]
     fn glob_means_what_its_field_is() {

@@ -13,10 +13,13 @@ use super::scalar::{Count, HeaderName, Plain, RateText, Status, Timeout, WebUrl}
 use super::shape::{At, Later, OneOrMany, Table};
 use crate::model::address::special_host;
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
+use crate::model::secret::of_url;
 use crate::rules::template::Scope;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONCURRENCY: u32 = 16;
+/// The most headers of a destination, and of a step.
+const HEADERS: usize = 100;
 
 /// A destination of notifications.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -112,6 +115,9 @@ impl Loading<'_> {
         if format.is_chat() {
             self.hide_token(&raw.url.value.0);
         }
+        if let Some(WebUrl(proxy)) = &raw.proxy {
+            self.secrets.extend(of_url(proxy));
+        }
         let headers = self.fixed_headers(raw.headers.unwrap_or_default().0);
         let text = raw.text.map(|text| self.message(&text));
         let tls = self.tls(
@@ -170,15 +176,27 @@ impl Loading<'_> {
 
     fn fixed_headers(&mut self, rows: Vec<(At<String>, At<Plain>)>) -> Vec<(String, SecretString)> {
         let mut headers = Vec::new();
+        self.refuse_many_headers(&rows);
         for (name, value) in rows {
             let name = self.header_name(&name);
             if http::HeaderValue::from_str(&value.value.0).is_err() {
                 let help = "a header's value is one line of visible characters";
                 self.refuse(value.at, "this cannot be a header's value", help);
             }
-            headers.extend(name.map(|name| (name, SecretString::from(value.value.0))));
+            if let Some(name) = name {
+                self.hide_header(&name, &value.value.0);
+                headers.push((name, SecretString::from(value.value.0)));
+            }
         }
         headers
+    }
+
+    /// A request has room for so many, and the library's table for 32,768.
+    pub(super) fn refuse_many_headers<T>(&mut self, rows: &[(At<String>, T)]) {
+        if let Some((name, _)) = rows.get(HEADERS) {
+            let message = format!("{} headers; there may be {HEADERS}", rows.len());
+            self.refuse(name.at, message, "send what is more in the body");
+        }
     }
 
     /// A header's name that the file may set.

@@ -36,6 +36,9 @@ impl Lookup for std::collections::BTreeMap<&str, &str> {
     }
 }
 
+/// Bytes of a variable's value, which is searched for in all that is stored and logged.
+const LONGEST: usize = 64 * 1024;
+
 /// A scalar's text with its variables filled in.
 #[derive(Clone, Default)]
 pub(crate) struct Text {
@@ -165,6 +168,9 @@ impl Text {
             });
         }
         match (value_of(name, env), default) {
+            (Ok(Some(value)), _) if value.len() > LONGEST => {
+                return Err(too_long(name, range, value.len()));
+            }
             // As in a shell, `:-` also replaces a value that is empty.
             (Ok(Some(value)), default) if !value.is_empty() || default.is_none() => {
                 self.push(
@@ -212,6 +218,14 @@ fn unset(name: &str, range: Range<usize>) -> Unexpandable {
     }
 }
 
+fn too_long(name: &str, range: Range<usize>, length: usize) -> Unexpandable {
+    Unexpandable {
+        range,
+        message: format!("the value of {name} has {length} bytes; it may have {LONGEST}"),
+        help: format!("compare what {name} or {name}_FILE is set to"),
+    }
+}
+
 fn unreadable(name: &str, range: Range<usize>, reason: &str) -> Unexpandable {
     Unexpandable {
         range,
@@ -236,6 +250,7 @@ mod tests {
                 "DOLLAR" => "${SET}",
                 "SECRET_FILE" => "good",
                 "LOST_FILE" => "bad",
+                "HUGE_FILE" => "huge",
                 _ => return None,
             };
             Some(value.to_owned())
@@ -244,6 +259,7 @@ mod tests {
         fn file(&self, path: &str) -> Result<String, String> {
             match path {
                 "good" => Ok("from a file\r\n".to_owned()),
+                "huge" => Ok("x".repeat(LONGEST + 1)),
                 _ => Err("not found".to_owned()),
             }
         }
@@ -284,6 +300,11 @@ mod tests {
                 "${LOST}",
                 0..7,
                 "the file that LOST_FILE names cannot be read: not found",
+            ),
+            (
+                "${HUGE}",
+                0..7,
+                "the value of HUGE has 65537 bytes; it may have 65536",
             ),
             ("${SET", 0..5, "`${` does not begin a variable"),
             ("x ${{ a }}", 2..9, "`${` does not begin a variable"),

@@ -53,10 +53,6 @@ use crate::model::retry::RetryPolicy;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
 
-/// Values from the environment are masked from this length on: shorter ones are words
-/// that stand everywhere.
-const MASKED_FROM: usize = 8;
-
 /// A rules file in force.
 #[derive(Debug)]
 pub struct RulesFile {
@@ -153,7 +149,8 @@ pub fn parse_revision(
 }
 
 fn take_apart(name: &str, text: &str, env: &dyn Lookup) -> Result<Tree, RulesError> {
-    Tree::parse(text, env).map_err(|problems| RulesError::new(name, text, None, problems))
+    Tree::parse(text, env)
+        .map_err(|wrong| RulesError::new(name, text, wrong.secrets.as_deref(), wrong.problems))
 }
 
 impl Loading<'_> {
@@ -225,11 +222,5 @@ impl Loading<'_> {
             rooms,
             buckets,
         }
-    }
-
-    fn mask(&self) -> Mask {
-        let long = |value: &&str| value.chars().count() >= MASKED_FROM;
-        let environment = self.tree.environment().filter(long).map(str::to_owned);
-        Mask::new(environment.chain(self.secrets.iter().cloned()))
     }
 }

@@ -177,11 +177,14 @@ impl Loading<'_> {
         scope: Scope<'_>,
     ) -> Vec<(String, Template)> {
         let mut headers = Vec::new();
+        self.refuse_many_headers(&table.0);
         for (name, value) in table.0 {
-            headers.extend(
-                self.header_name(&name)
-                    .zip(self.template(&value.text(), scope)),
-            );
+            let value = value.text();
+            let name = self.header_name(&name);
+            if let Some(name) = &name {
+                self.hide_header(name, &value.value);
+            }
+            headers.extend(name.zip(self.template(&value, scope)));
         }
         headers
     }

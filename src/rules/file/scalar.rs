@@ -13,6 +13,12 @@ use url::Url;
 use super::shape::At;
 use crate::model::destination::Rate;
 
+/// No duration of a rules file is longer: sums of several stay within every clock's range.
+const LONGEST: Duration = Duration::from_hours(24 * 36_500);
+
+/// No size is larger, in bytes: 1 PiB.
+const LARGEST: u64 = 1 << 50;
+
 impl At<Plain> {
     /// The same, as a text.
     pub(super) fn text(self) -> At<String> {
@@ -91,10 +97,10 @@ fn span(text: &str) -> Result<Duration, &'static str> {
         "d" => 24 * 60 * 60 * 1000,
         _ => return Err(EXPECTED),
     };
-    number
-        .checked_mul(unit)
-        .map(Duration::from_millis)
-        .ok_or(EXPECTED)
+    let duration = number.checked_mul(unit).map(Duration::from_millis);
+    duration
+        .filter(|duration| *duration <= LONGEST)
+        .ok_or("a duration of at most 36500d")
 }
 
 fn timeout(text: &str) -> Result<Duration, &'static str> {
@@ -108,9 +114,11 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
 
 fn size(text: &str) -> Result<u64, &'static str> {
     const EXPECTED: &str = "a size such as 5GiB (a number and B, kB, KB, KiB, MB, MiB, GB, GiB, …)";
-    text.parse()
-        .map(|ByteSize(bytes)| bytes)
-        .map_err(|_| EXPECTED)
+    let ByteSize(bytes) = text.parse().map_err(|_| EXPECTED)?;
+    if bytes > LARGEST {
+        return Err("a size of at most 1PiB");
+    }
+    Ok(bytes)
 }
 
 fn rate(text: &str) -> Result<Rate, &'static str> {
@@ -213,6 +221,7 @@ mod tests {
             ("3m", 180_000),
             ("1h", 3_600_000),
             ("2d", 172_800_000),
+            ("36500d", 3_153_600_000_000),
         ] {
             assert_eq!(span(text), Ok(Duration::from_millis(millis)), "{text}");
         }
@@ -227,6 +236,7 @@ mod tests {
             "1M",
             "99999999999999999999s",
             "9999999999999999d",
+            "36501d",
         ] {
             assert!(span(text).is_err(), "{text}");
         }
@@ -245,6 +255,7 @@ mod tests {
         ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
+        assert!(size("1PiB").is_ok() && size("1.01PiB").is_err() && size("9e99").is_err());
         assert!(size("5 apples").is_err() && size("").is_err() && size("-1B").is_err());
     }
 

@@ -1,17 +1,19 @@
-//! `secret:` of a destination: which kind its format signs with.
+//! The secrets of the file: which kind of `secret:` a destination's format signs with, and
+//! what is hidden from everything that is stored, logged or shown.
 //!
-//! A secret of the wrong kind would be found out only when every receiver refuses, so what
-//! can be told from its form is told here.
+//! A secret of the wrong kind would be found out only when every receiver refuses, so its
+//! form is checked here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
-use url::Url;
+use url::{Position, Url};
 
-use super::MASKED_FROM;
 use super::load::Loading;
 use super::shape::At;
+use super::target::{TEMPLATE, without_templates};
 use crate::model::destination::{Format, Signing};
+use crate::model::secret::{MASKED_FROM, Mask, of_header, of_url, tokens_of_url};
 
 impl Loading<'_> {
     /// The secrets that `format` signs with. All are masked, also those that are refused.
@@ -28,20 +30,96 @@ impl Loading<'_> {
             if let Err((message, help)) = check(format, &value, number) {
                 self.refuse(secret.at, message, help);
             }
+            let key = value.strip_prefix("whsec_").map(str::to_owned);
+            self.secrets.extend(key);
             accepted.push(SecretString::from(value));
         }
         accepted
     }
 
     /// Masks what makes a bot's URL a secret: the values of its query, else the end of its
-    /// path. Shorter ones are words, such as the `send` in the path of WeCom.
+    /// path, and what looks like a token. Shorter ones are words, such as the `send` in the
+    /// path of WeCom.
     pub(super) fn hide_token(&mut self, url: &Url) {
-        let token = url.path().rsplit('/').next().map(str::to_owned);
-        let values = url.query_pairs().map(|(_, value)| value.into_owned());
-        let parts = token.filter(|_| url.query().is_none()).into_iter();
-        let long = |part: &String| part.chars().count() >= MASKED_FROM;
-        self.secrets.extend(parts.chain(values).filter(long));
+        let last = url.path().rsplit('/').next().map(str::to_owned);
+        let last = last.filter(|_| url.query().is_none());
+        let long = |piece: &String| piece.chars().count() >= MASKED_FROM;
+        self.secrets.extend(last.filter(long));
+        self.secrets.extend(tokens_of_url(url));
     }
+
+    /// Masks what is secret in the value of a header; `text` may have templates in it.
+    pub(super) fn hide_header(&mut self, name: &str, text: &str) {
+        let literal = without_templates(text);
+        let pieces = literal.split(TEMPLATE).map(str::trim);
+        let whole = !literal.contains(TEMPLATE);
+        // Beside a template stands what belongs to its words, too.
+        let piece = pieces.filter(|piece| whole || piece.chars().count() >= MASKED_FROM);
+        for piece in piece {
+            self.secrets.extend(of_header(name, piece));
+        }
+    }
+
+    /// Hides the file's secrets, and what came from the environment.
+    pub(super) fn mask(&self) -> Mask {
+        let scalars = self.tree.with_environment();
+        let environment = scalars.flat_map(|(id, text)| {
+            let (origin, in_url) = (origin_of(text), web_url(text).is_some());
+            let parts = self.tree.environment_of(id);
+            let parts = parts.filter(move |(_, range)| range.end > origin);
+            parts.flat_map(move |(_, range)| of_environment(&text[range], in_url))
+        });
+        Mask::new(environment.chain(self.secrets.iter().cloned()))
+    }
+}
+
+/// What is hidden of a value from the environment, alone or `in_url`. One that is a URL comes
+/// back as the parser spells it, and so do the pieces of one.
+fn of_environment(value: &str, in_url: bool) -> Vec<String> {
+    let mut hidden = vec![value.to_owned()];
+    match web_url(value) {
+        Some(url) if is_origin(&url) => return Vec::new(),
+        Some(url) => {
+            let up_to_query = &url[..Position::AfterPath];
+            hidden.extend([
+                url.to_string(),
+                up_to_query.trim_end_matches('/').to_owned(),
+            ]);
+            hidden.extend(of_url(&url));
+        }
+        None if in_url => {
+            let kept = value.replace(['\t', '\r', '\n'], "");
+            hidden.extend(kept.split(['/', '?', '&', '=', '#']).map(str::to_owned));
+        }
+        None => {}
+    }
+    hidden.retain(|part| part.chars().count() >= MASKED_FROM);
+    hidden
+}
+
+/// Whether nothing but scheme, host and port is said, which reasons name.
+fn is_origin(url: &Url) -> bool {
+    url.path() == "/" && url.query().is_none() && has_no_user(url)
+}
+
+fn has_no_user(url: &Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
+}
+
+/// Up to where a text is the origin of a URL; 0 when it is no URL, or there are credentials
+/// in it.
+fn origin_of(text: &str) -> usize {
+    let Some(begin) = web_url(text).filter(has_no_user).and(text.find("://")) else {
+        return 0;
+    };
+    let begin = begin + "://".len();
+    let end = text[begin..].find(['/', '?', '#', '\\']);
+    end.map_or(text.len(), |end| begin + end)
+}
+
+fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    matches!(url.scheme(), "http" | "https").then_some(url)
 }
 
 /// What is wrong with a secret, and the way out.

@@ -47,10 +47,10 @@ pub(super) const TEMPLATE: char = '\u{1}';
 pub(super) fn without_templates(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = ["{{", "{%", "{#"]
-        .iter()
-        .filter_map(|open| rest.find(open))
-        .min()
+    while let Some(start) = rest
+        .as_bytes()
+        .windows(2)
+        .position(|two| matches!(two, b"{{" | b"{%" | b"{#"))
     {
         let length = template_length(&rest[start..]);
         literal.push_str(&rest[..start]);

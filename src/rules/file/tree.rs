@@ -7,10 +7,12 @@
 use std::ops::Range;
 
 use serde_saphyr::granit_parser::ScalarStyle;
+use url::Url;
 
 use super::build::Builder;
 use super::expand::{Lookup, Text};
 use super::place::Written;
+use crate::model::secret::{of_header, tokens_of_url};
 use crate::rules::error::{Problem, SECRET_KEYS};
 
 /// Names a node of a [`Tree`].
@@ -23,6 +25,14 @@ pub(crate) struct Tree {
     pub(super) source: String,
     pub(super) nodes: Vec<Node>,
     pub(crate) root: NodeId,
+}
+
+/// Why there is no tree.
+#[derive(Debug)]
+pub(crate) struct NoTree {
+    pub(crate) problems: Vec<Problem>,
+    /// The places of literal secrets; `None` when the text could not be taken apart.
+    pub(crate) secrets: Option<Vec<Range<usize>>>,
 }
 
 /// A node and where it stands. A list or map stands at its key or its first member.
@@ -56,7 +66,7 @@ pub(crate) struct Scalar {
 
 impl Tree {
     /// Takes `source` apart and fills in its variables.
-    pub(crate) fn parse(source: &str, env: &dyn Lookup) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn parse(source: &str, env: &dyn Lookup) -> Result<Self, NoTree> {
         Builder::new(source, env).build()
     }
 
@@ -102,12 +112,11 @@ impl Tree {
         self.environment_of(id).next().is_none()
     }
 
-    /// Every value that came from the environment.
-    pub(crate) fn environment(&self) -> impl Iterator<Item = &str> {
-        (0..self.nodes.len()).map(NodeId).flat_map(|id| {
-            let value = self.value(id).unwrap_or_default();
-            self.environment_of(id).map(move |(_, range)| &value[range])
-        })
+    /// Every scalar that something of came from the environment, with its value.
+    pub(crate) fn with_environment(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        let ids = (0..self.nodes.len()).map(NodeId);
+        let secret = ids.filter(|id| !self.is_public(*id));
+        secret.filter_map(|id| Some((id, self.value(id)?)))
     }
 
     /// The value of `key` in a map.
@@ -135,7 +144,8 @@ impl Tree {
             .place(range)
     }
 
-    /// The places of literal secrets: values of the keys in [`SECRET_KEYS`].
+    /// The places of literal secrets: values of the keys in [`SECRET_KEYS`], credentials in
+    /// headers, and tokens in URLs.
     pub(crate) fn secrets(&self) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for node in &self.nodes {
@@ -143,15 +153,44 @@ impl Tree {
                 continue;
             };
             for (key, value) in entries {
-                if self
-                    .value(*key)
-                    .is_some_and(|key| SECRET_KEYS.contains(&key))
-                {
-                    self.collect_literals(*value, &mut found);
+                match self.value(*key) {
+                    Some(key) if SECRET_KEYS.contains(&key) => {
+                        self.collect_literals(*value, &mut found);
+                    }
+                    Some("url" | "proxy") => self.collect_tokens(*value, &mut found),
+                    Some("headers") => self.collect_headers(*value, &mut found),
+                    _ => {}
                 }
             }
         }
         found
+    }
+
+    fn collect_headers(&self, id: NodeId, found: &mut Vec<Range<usize>>) {
+        let Content::Map(entries) = &self.node(id).content else {
+            return;
+        };
+        for (name, value) in entries {
+            let secret = self.value(*name).zip(self.value(*value));
+            if secret.is_some_and(|(name, value)| !of_header(name, value).is_empty()) {
+                self.collect_literals(*value, found);
+            }
+        }
+    }
+
+    fn collect_tokens(&self, id: NodeId, found: &mut Vec<Range<usize>>) {
+        let Content::Text(scalar) = &self.node(id).content else {
+            return;
+        };
+        let Ok(url) = Url::parse(&scalar.text.value) else {
+            return;
+        };
+        let password = url.password().map(str::to_owned);
+        for token in tokens_of_url(&url).into_iter().chain(password) {
+            let stands = scalar.raw.match_indices(&token);
+            found
+                .extend(stands.map(|(at, _)| self.locate_raw(id, scalar, &(at..at + token.len()))));
+        }
     }
 
     fn collect_literals(&self, id: NodeId, found: &mut Vec<Range<usize>>) {

@@ -12,6 +12,9 @@ use super::scan::{Kind, Token};
 use super::{Scope, TemplateError};
 use crate::model::event::Fields;
 
+/// Nobody mistypes a longer word.
+const LONGEST_WORD: usize = 200;
+
 /// Names beside the event's fields.
 const ROOTS: &[&str] = &[
     "event",
@@ -45,6 +48,39 @@ const FAILURE: &[&str] = &["kind", "reason"];
 /// Whether a name belongs to what the recorder sent.
 pub(super) fn is_field(root: &str) -> bool {
     root == "event" || Fields::NAMES.contains(&root)
+}
+
+/// The most words and signs of one `{{ }}` or `{% %}`, and of an expression. minijinja reads
+/// `a + a + …` as sums within sums, and goes down all of them at once.
+const MOST_TOKENS: usize = 400;
+
+/// The most `elif` of a template, which are read as ifs within ifs.
+const MOST_ELIF: usize = 50;
+
+/// What a source has too much of, when reading it could overflow the stack. Texts, numbers and
+/// commas do not count: a list may be long.
+pub(super) fn too_much(tokens: &[Token<'_>]) -> Option<TemplateError> {
+    let (mut part, mut length, mut elifs) = (0, 0, 0);
+    for token in tokens {
+        if token.part != part {
+            (part, length) = (token.part, 0);
+        }
+        let number = token.text.starts_with(|first: char| first.is_ascii_digit());
+        length += usize::from(token.kind != Kind::Text && token.text != "," && !number);
+        elifs += usize::from(is_name(token, "elif"));
+        let message = if length > MOST_TOKENS {
+            format!(
+                "more than {MOST_TOKENS} words and signs in one part; split it with `{{% set %}}`"
+            )
+        } else if elifs > MOST_ELIF {
+            format!("more than {MOST_ELIF} `elif`; write a list of rules instead")
+        } else {
+            continue;
+        };
+        let range = Some(token.range.clone());
+        return Some(TemplateError { message, range });
+    }
+    None
 }
 
 /// Checks every name, filter, test and written-out argument. `named` is what minijinja
@@ -236,7 +272,11 @@ fn find(tokens: &[Token<'_>], name: &str) -> Option<Range<usize>> {
 
 /// `; did you mean "…"?` with the closest of `known`, or nothing when none is close.
 pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let allowed = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    if length > LONGEST_WORD {
+        return String::new();
+    }
+    let allowed = (length / 3).max(1);
     known
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)

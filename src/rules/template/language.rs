@@ -27,6 +27,9 @@ use crate::model::destination::Format;
 /// largest callback (64 KiB) written out as JSON takes 16,000.
 const FUEL: u64 = 100_000;
 
+/// Values in a list or map that is written out; far above what a callback can hold.
+const MOST_VALUES: usize = 100_000;
+
 /// Nested loops and blocks; far above what a rule needs, far below a thread's stack.
 const DEPTH: usize = 50;
 
@@ -95,7 +98,7 @@ fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<
         let hint = "a null cannot be written into a text; default('…', true) replaces it";
         return Err(invalid(hint));
     }
-    if lacks_inside(value) {
+    if lacks_inside(value)? {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
     match in_chat(state.name(), value).or_else(|| in_address(state.name(), value)) {
@@ -142,18 +145,33 @@ fn in_address(template: &str, value: &Value) -> Option<String> {
     Some(written)
 }
 
-/// Whether a list or map holds an undefined value, which minijinja lets pass in silence.
-pub(super) fn lacks_inside(value: &Value) -> bool {
-    let lacks = |inner: &Value| inner.is_undefined() || lacks_inside(inner);
-    match value.kind() {
-        ValueKind::Seq => value
-            .try_iter()
-            .is_ok_and(|mut items| items.any(|item| lacks(&item))),
-        ValueKind::Map => value.try_iter().is_ok_and(|mut keys| {
-            keys.any(|key| value.get_item(&key).is_ok_and(|item| lacks(&item)))
-        }),
-        _ => false,
+/// Whether a list or map holds an undefined value, which minijinja lets pass in silence. One
+/// that holds too much to be looked at, such as `[1] * 99999999`, is an error.
+pub(super) fn lacks_inside(value: &Value) -> Result<bool, Error> {
+    let mut room = MOST_VALUES;
+    lacks(value, &mut room).ok_or_else(|| Error::from(ErrorKind::OutOfFuel))
+}
+
+/// `None` when there is no more room.
+fn lacks(value: &Value, room: &mut usize) -> Option<bool> {
+    let is_map = value.kind() == ValueKind::Map;
+    if !is_map && value.kind() != ValueKind::Seq && value.kind() != ValueKind::Iterable {
+        return Some(false);
     }
+    for item in value.try_iter().into_iter().flatten() {
+        *room = room.checked_sub(1)?;
+        let inner = if is_map {
+            value.get_item(&item)
+        } else {
+            Ok(item)
+        };
+        if let Ok(inner) = inner
+            && (inner.is_undefined() || lacks(&inner, room)?)
+        {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 fn invalid(text: impl Into<Cow<'static, str>>) -> Error {

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use minijinja::Environment;
@@ -90,6 +91,9 @@ struct CompiledExpression {
     roots: BTreeSet<String>,
 }
 
+/// Why there is neither a result nor an error of the engine.
+const CRASHED: &str = "the template engine crashed on this; write it in another way";
+
 /// The one template of each copied environment. Its ending asks for no escaping.
 const NAME: &str = "template";
 
@@ -105,14 +109,14 @@ impl Template {
         source: &str,
         scope: Scope<'_>,
     ) -> Result<Self, TemplateError> {
-        environment
-            .add_template_owned(name, source.to_owned())
-            .map_err(|error| refused(source, &error))?;
-        let named = environment
-            .get_template(name)
-            .map_err(|error| refused(source, &error))?
-            .undeclared_variables(true);
-        check::check(&scan::of_template(source), &named, scope)?;
+        let tokens = scan::of_template(source);
+        check::too_much(&tokens).map_or(Ok(()), Err)?;
+        let named = compiled(source, || {
+            environment.add_template_owned(name, source.to_owned())?;
+            let template = environment.get_template(name)?;
+            Ok(template.undeclared_variables(true))
+        })?;
+        check::check(&tokens, &named, scope)?;
         Ok(Self(Arc::new(CompiledTemplate {
             source: source.to_owned(),
             name,
@@ -129,11 +133,10 @@ impl Template {
 
     /// The text with every part filled in.
     pub fn render(&self, names: &Names) -> Result<String, Fault> {
-        self.0
-            .environment
-            .get_template(self.0.name)
-            .and_then(|template| template.render(names.values.clone()))
-            .map_err(|error| names.fault(&error))
+        names.run(|| {
+            let template = self.0.environment.get_template(self.0.name)?;
+            template.render(names.values.clone())
+        })
     }
 
     /// The value of a template that is a single `{{ }}`, with its type; a text otherwise.
@@ -141,22 +144,25 @@ impl Template {
         let Some(single) = &self.0.single else {
             return self.render(names).map(Value::String);
         };
-        let value = single
-            .eval(names.values.clone())
-            .map_err(|error| names.fault(&error))?;
-        if value.is_undefined() || language::lacks_inside(&value) {
+        let value = names.run(|| {
+            let value = single.eval(names.values.clone())?;
+            let lacks = value.is_undefined() || language::lacks_inside(&value)?;
+            Ok((!lacks).then(|| serde_json::to_value(&value)))
+        })?;
+        match value {
             // Writing it out fails, where it can with the name of what is absent.
-            return self.render(names).map(Value::String);
+            None => self.render(names).map(Value::String),
+            Some(value) => value.map_err(|error| Fault::Broken(error.to_string())),
         }
-        serde_json::to_value(&value).map_err(|error| Fault::Broken(error.to_string()))
     }
 
     /// Fills in the message of a chat format. The text was checked when its file was loaded;
     /// in what way a value is written depends on the chat, which is known only here.
     pub(super) fn message(source: &str, chat: Format, names: &Names) -> Result<String, Fault> {
-        language::ENVIRONMENT
-            .render_named_str(chat.name(), source, names.values.clone())
-            .map_err(|error| names.fault(&error))
+        names.run(|| {
+            let values = names.values.clone();
+            language::ENVIRONMENT.render_named_str(chat.name(), source, values)
+        })
     }
 
     /// Whether it needs an object: it names `object` or signs a link to it.
@@ -188,16 +194,20 @@ impl Address {
 impl Expression {
     /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
     pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
-        let written = language::ENVIRONMENT
-            .compile_expression_owned(source.to_owned())
-            .map_err(|error| refused(source, &error))?;
-        let named = written.undeclared_variables(true);
-        check::check(&scan::of_expression(source), &named, scope)?;
+        let tokens = scan::of_expression(source);
+        check::too_much(&tokens).map_or(Ok(()), Err)?;
         // An expression that is nothing but an absent name evaluates to undefined, which
         // is no error yet. `not` asks for its truth, and that error says which name.
-        let negated = language::ENVIRONMENT
-            .compile_expression_owned(format!("not ({source})"))
-            .map_err(|error| refused(source, &error))?;
+        let (named, negated) = compiled(source, || {
+            let written = language::ENVIRONMENT.compile_expression_owned(source.to_owned())?;
+            let named = written.undeclared_variables(true);
+            let negated = format!("not ({source})");
+            Ok((
+                named,
+                language::ENVIRONMENT.compile_expression_owned(negated)?,
+            ))
+        })?;
+        check::check(&tokens, &named, scope)?;
         Ok(Self(Arc::new(CompiledExpression {
             source: source.to_owned(),
             negated,
@@ -212,10 +222,8 @@ impl Expression {
 
     /// Whether the condition holds.
     pub fn holds(&self, names: &Names) -> Result<bool, Fault> {
-        match self.0.negated.eval(names.values.clone()) {
-            Ok(negated) => Ok(!negated.is_true()),
-            Err(error) => Err(names.fault(&error)),
-        }
+        let negated = names.run(|| self.0.negated.eval(names.values.clone()))?;
+        Ok(!negated.is_true())
     }
 
     /// Whether it asks what earlier steps produced, which only running can tell.
@@ -225,6 +233,15 @@ impl Expression {
 }
 
 impl Names {
+    /// What the engine makes of these values. It crashes on some numbers, such as a slice whose
+    /// step is the smallest one; what a file says must not.
+    fn run<T>(&self, render: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, Fault> {
+        match catch_unwind(AssertUnwindSafe(render)) {
+            Ok(rendered) => rendered.map_err(|error| self.fault(&error)),
+            Err(_) => Err(Fault::Broken(CRASHED.to_owned())),
+        }
+    }
+
     fn fault(&self, error: &minijinja::Error) -> Fault {
         match language::undefined(error) {
             Some(name) => Fault::Absent(self.absent(name)),
@@ -240,6 +257,20 @@ impl Names {
             _ if check::is_field(root) => format!("no field {name}"),
             _ => format!("no {name}"),
         }
+    }
+}
+
+/// What compiling gives, or why `source` is refused.
+fn compiled<T>(
+    source: &str,
+    compile: impl FnOnce() -> Result<T, minijinja::Error>,
+) -> Result<T, TemplateError> {
+    match catch_unwind(AssertUnwindSafe(compile)) {
+        Ok(compiled) => compiled.map_err(|error| refused(source, &error)),
+        Err(_) => Err(TemplateError {
+            message: CRASHED.to_owned(),
+            range: None,
+        }),
     }
 }
 

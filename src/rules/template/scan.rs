@@ -1,7 +1,7 @@
 //! Finds the words of a template, so that a fault can be shown where it stands.
 //!
 //! minijinja says which names a template uses but not where, and nothing of its filters.
-//! The source is known to be well-formed when it comes here: it has been compiled.
+//! Also counts them before minijinja reads a source, so any text may come here.
 
 use std::ops::Range;
 
@@ -13,6 +13,8 @@ pub(super) struct Token<'a> {
     pub(super) text: &'a str,
     /// Bytes of the source; of a text with its quotes.
     pub(super) range: Range<usize>,
+    /// The number of the `{{ }}` or `{% %}` that it is in.
+    pub(super) part: usize,
 }
 
 /// What a token is.
@@ -65,6 +67,7 @@ fn is_word(character: char) -> bool {
 struct Scan<'a> {
     source: &'a str,
     at: usize,
+    part: usize,
     tokens: Vec<Token<'a>>,
 }
 
@@ -73,6 +76,7 @@ impl<'a> Scan<'a> {
         Self {
             source,
             at: 0,
+            part: 0,
             tokens: Vec::new(),
         }
     }
@@ -83,12 +87,13 @@ impl<'a> Scan<'a> {
 
     /// Goes behind the next `{{`, `{%` or `{#` and answers where it began.
     fn next_marker(&mut self) -> Option<usize> {
-        let found = ["{{", "{%", "{#"]
-            .iter()
-            .filter_map(|marker| self.rest().find(marker))
-            .min()?;
+        let bytes = self.rest().as_bytes();
+        let found = bytes
+            .windows(2)
+            .position(|two| matches!(two, b"{{" | b"{%" | b"{#"))?;
         let start = self.at + found;
         self.at = start + 2;
+        self.part += 1;
         Some(start)
     }
 
@@ -167,6 +172,7 @@ impl<'a> Scan<'a> {
             kind: Kind::Text,
             text: &self.source[start + 1..end],
             range: start..self.at,
+            part: self.part,
         });
     }
 
@@ -175,6 +181,7 @@ impl<'a> Scan<'a> {
             kind,
             text: &self.source[range.clone()],
             range,
+            part: self.part,
         });
     }
 }

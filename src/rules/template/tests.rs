@@ -430,3 +430,38 @@ proptest! {
         let _ = template.render(&names());
     }
 }
+
+#[test]
+fn value_that_the_engine_crashes_on_is_a_fault() {
+    for source in [
+        "{{ 'abc'[::-9223372036854775808] }}",
+        "{{ [1, 2][::-9223372036854775808] }}",
+        "{{ range(0, -9223372036854775808, -9223372036854775808) | list }}",
+    ] {
+        // Where sums may overflow there is a value; what counts is that there is an end.
+        let template = Template::parse(source, scope(&[], false)).unwrap();
+        let _ = (template.value(&names()), template.render(&names()));
+    }
+    for source in ["{{ [1] * 99999999 }}", "a {{ [[1]] * 99999999 }}"] {
+        let template = Template::parse(source, scope(&[], false)).unwrap();
+        let broken = Fault::Broken("the template does too much work".into());
+        assert_eq!(template.value(&names()), Err(broken.clone()), "{source}");
+        assert_eq!(template.render(&names()), Err(broken), "{source}");
+    }
+}
+
+#[test]
+fn chain_that_would_overflow_the_stack_is_refused_where_it_becomes_too_long() {
+    let most = |links: usize| format!("{{{{ 1{} }}}}", " + 1".repeat(links));
+    assert!(Template::parse(&most(400), scope(&[], false)).is_ok());
+    let error = Template::parse(&most(401), scope(&[], false)).unwrap_err();
+    assert!(
+        error.message.starts_with("more than 400 words and signs"),
+        "{error}"
+    );
+    assert_eq!(error.range, Some(1605..1606));
+    let list = format!("room_id in [{}]", "'a', 7, ".repeat(5_000));
+    assert!(Expression::parse(&list, scope(&[], false)).is_ok());
+    let texts = "{{ room_id }} ".repeat(5_000);
+    assert!(Template::parse(&texts, scope(&[], false)).is_ok());
+}

@@ -47,7 +47,13 @@ async fn file_that_cannot_be_loaded_changes_nothing_and_says_why_until_one_can()
     let unknown = good.replace("notify: lms", "notify: ims");
     let truncated = &good[..good.len() - 10];
     let mut number = 0;
-    for text in [truncated, &unset, &unknown, ""] {
+    let room = format!(
+        "when: {{ room: '{}x{}' }}, steps",
+        "{".repeat(250),
+        "}".repeat(250)
+    );
+    let braces = good.replace("steps", &room);
+    for text in [truncated, &unset, &unknown, &braces, ""] {
         premises.write(text);
         let told = file::parse(&path, text, premises.rules().parent().unwrap(), &Env::new());
         number += 1;
