@@ -28,20 +28,23 @@ pub(super) fn of(secret: &str) -> Vec<Vec<u8>> {
         forms.push(trimmed.as_bytes().to_vec());
     }
     let decoded = plain(trimmed);
+    let mut encoded = vec![trimmed.as_bytes().to_vec()];
     if decoded.len() >= MASKED_FROM.min(trimmed.len()) && !decoded.is_empty() {
-        forms.push(decoded);
+        forms.push(decoded.clone());
+        encoded.push(decoded);
     }
-    if (SHORTEST_IN_BASE64..=LONGEST).contains(&trimmed.len()) {
-        forms.extend((0..3).flat_map(|before| in_base64(trimmed, before)));
+    encoded.retain(|form| (SHORTEST_IN_BASE64..=LONGEST).contains(&form.len()));
+    for form in encoded {
+        forms.extend((0..3).flat_map(|before| in_base64(&form, before)));
     }
     forms
 }
 
 /// The characters that only `secret` decides when it stands `before` bytes behind a multiple
 /// of three, in both alphabets.
-fn in_base64(secret: &str, before: usize) -> [Vec<u8>; 2] {
+fn in_base64(secret: &[u8], before: usize) -> [Vec<u8>; 2] {
     let mut bytes = vec![0; before];
-    bytes.extend_from_slice(secret.as_bytes());
+    bytes.extend_from_slice(secret);
     let undecided = [0, 2, 3][before];
     let decided = bytes.len() * 8 / 6;
     let standard = BASE64.encode(&bytes)[undecided..decided].to_owned();

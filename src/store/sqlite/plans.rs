@@ -214,42 +214,7 @@ fn service(core: &mut Core) {
     store(core, &arrival("first", &renames), &[]);
     let mut first = take(core, bucket());
     assert!(take_all(core, bucket()).is_empty(), "the second waits");
-    let moves = |phase| vec![moved(phase)];
-    for entry in [
-        JournalEntry::Draft(vec![Move {
-            target: Target::Replace,
-            ..moved(MovePhase::Planned)
-        }]),
-        JournalEntry::Draft(moves(MovePhase::Planned)),
-        JournalEntry::Manifest(moves(MovePhase::Planned)),
-        JournalEntry::Progress(moves(MovePhase::Moved)),
-        JournalEntry::Begun { late_until: NOW },
-        JournalEntry::Ended {
-            late: vec![place("to")],
-            until: NOW,
-        },
-        JournalEntry::Commit(place("new")),
-    ] {
-        let by = journal::By {
-            seq: first.key,
-            attempt: first.attempt,
-            task: first.task.clone(),
-            job: None,
-            known: 0,
-        };
-        let entered = run(core, |txn| journal::write(txn, &by, &entry, NOW));
-        assert!(matches!(entered, Entered::Written));
-    }
-    assert!(
-        journal::outline(&core.conn, first.key, 0)
-            .unwrap()
-            .is_some()
-    );
-    let page = journal::moves(&core.conn, first.key, 0, &(0..10)).unwrap();
-    assert_eq!(page.len(), 1);
-    let recording = RecordingId::of(&place("first"));
-    let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
-    assert_eq!(found.len(), 1);
+    journal_of(core, &first);
     for transition in [
         Transition::RetryAfter {
             wait: Duration::ZERO,
@@ -304,6 +269,46 @@ fn service(core: &mut Core) {
     assert!(!ahead.tasks.is_empty());
     let corrected = run(core, |txn| due::correct(txn, &ahead.tasks, earlier));
     assert_eq!(corrected, ahead.tasks.len());
+}
+
+/// What a rename writes down and reads again.
+fn journal_of(core: &mut Core, claim: &Claim) {
+    let moves = |phase| vec![moved(phase)];
+    for entry in [
+        JournalEntry::Draft(vec![Move {
+            target: Target::Replace,
+            ..moved(MovePhase::Planned)
+        }]),
+        JournalEntry::Draft(moves(MovePhase::Planned)),
+        JournalEntry::Manifest(moves(MovePhase::Planned)),
+        JournalEntry::Progress(moves(MovePhase::Moved)),
+        JournalEntry::Begun { late_until: NOW },
+        JournalEntry::Ended {
+            late: vec![place("to")],
+            until: NOW,
+        },
+        JournalEntry::Commit(place("new")),
+    ] {
+        let by = journal::By {
+            seq: claim.key,
+            attempt: claim.attempt,
+            task: claim.task.clone(),
+            job: None,
+            known: 0,
+        };
+        let entered = run(core, |txn| journal::write(txn, &by, &entry, NOW));
+        assert!(matches!(entered, Entered::Written));
+    }
+    assert!(
+        journal::outline(&core.conn, claim.key, 0)
+            .unwrap()
+            .is_some()
+    );
+    let page = journal::moves(&core.conn, claim.key, 0, &(0..10)).unwrap();
+    assert_eq!(page.len(), 1);
+    let recording = RecordingId::of(&place("first"));
+    let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
+    assert_eq!(found.len(), 1);
 }
 
 /// A line of two, to its end.
