@@ -93,11 +93,14 @@ impl Runner {
         let Action::Rename(_) = work.step.action else {
             return Err(Ran::Cancelled);
         };
-        let outline = self.parts.store.outline(work.claim).await;
-        let outline = outline.map_err(|error| {
-            tracing::error!(%error, "a step was not begun: the store cannot be used");
-            Ran::Interrupted
-        })?;
+        let outline = match self.parts.store.outline(work.claim).await {
+            Ok(outline) => outline,
+            Err(error) => {
+                tracing::error!(%error, "a step was not begun: the store cannot be used");
+                self.leave_alone(&error.to_string()).await;
+                return Err(Ran::Interrupted);
+            }
+        };
         match Stage::of(outline) {
             Stage::Committed(_) | Stage::Replaced(_) => Ok(CancellationToken::new()),
             Stage::Untouched | Stage::Open(_) | Stage::HalfUndone(_) => Err(Ran::Cancelled),
@@ -129,6 +132,7 @@ impl Runner {
             Some(Err(Stopped::LeaseLost)) => Err(Dropped),
             Some(Err(Stopped::Unavailable(reason))) => {
                 tracing::error!(reason, "a step stopped: the store cannot be used");
+                self.leave_alone(&reason).await;
                 Ok(Ended::interrupted(Ran::Interrupted))
             }
             Some(Err(Stopped::Interrupted)) => {

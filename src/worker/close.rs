@@ -76,7 +76,12 @@ impl Runner {
                 };
                 self.undo_later(work, wait, (decided, ran), &waits_for(&taken))
             }
-            Err(Stopped::Unavailable(_) | Stopped::Interrupted) => Transition::HandBack.into(),
+            Err(Stopped::Unavailable(reason)) => {
+                tracing::error!(reason, "a rename was not undone: the store cannot be used");
+                self.leave_alone(&reason).await;
+                Transition::HandBack.into()
+            }
+            Err(Stopped::Interrupted) => Transition::HandBack.into(),
         })
     }
 

@@ -3,12 +3,11 @@
 //! Nothing is claimed while anybody waits: the effect of a step whose end cannot be
 //! stored would be had again by the next process.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-
-use crate::store::Unavailable;
 
 /// How long to leave a store alone that could not answer.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -55,7 +54,7 @@ impl Pauses {
 
 impl Patience {
     /// Leaves the store alone for a while.
-    pub(super) async fn wait(&mut self, cause: &Unavailable) {
+    pub(super) async fn wait(&mut self, cause: &impl fmt::Display) {
         let begins = !std::mem::replace(&mut self.waits, true);
         self.pauses.0.send_modify(|paused| {
             paused.waiting += usize::from(begins);

@@ -298,6 +298,16 @@ impl Runner {
             .await
             .ok_or(Dropped)
     }
+
+    /// Leaves the store alone for a while before a task is handed back for its sake: it would be
+    /// claimed again at once.
+    pub(super) async fn leave_alone(&self, cause: &str) {
+        let mut patience = self.pauses.patience();
+        let _over_or_ended = self
+            .interrupt
+            .run_until_cancelled(patience.wait(&cause))
+            .await;
+    }
 }
 
 /// The step that tells of the death of a task of this rule.

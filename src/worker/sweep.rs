@@ -26,7 +26,7 @@ async fn sweep_once(workers: &Workers) -> Result<Pruned, Unavailable> {
         .store
         .prune(workers.parts.retention, workers.parts.clock.now())
         .await?;
-    if pruned != Pruned::default() {
+    if pruned.bodies + pruned.tasks + pruned.events > 0 {
         tracing::info!(
             bodies = pruned.bodies,
             tasks = pruned.tasks,

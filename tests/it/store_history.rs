@@ -246,3 +246,30 @@ async fn event_with_many_tasks_is_forgotten_in_small_steps() {
     assert_eq!(store.figures(NOW).await.unwrap().done, 0);
     assert_eq!(rows(&path, "events"), 1);
 }
+
+/// Events between retention and the horizon stay, and every sweep meets them again.
+#[tokio::test]
+async fn sweep_that_finds_nothing_to_forget_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    for number in 1..4 {
+        store.record(notify("k", number), vec![]).await.unwrap();
+        let claimed = one(&store, lane(), NOW).await;
+        end(&store, claimed, Transition::Finish).await;
+    }
+    let keep = Retention {
+        history: DAY,
+        dedup_horizon: DAY * 9,
+    };
+    let first = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+    assert_eq!((first.bodies, first.events), (2, 0));
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let version = || -> i64 {
+        let version = other.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.unwrap()
+    };
+    let before = version();
+    let second = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+    assert_eq!((second, version()), (Pruned::default(), before));
+}

@@ -11,4 +11,5 @@ mod notice;
 mod order;
 mod overload;
 mod store_away;
+mod sweep;
 mod timeout;

@@ -7,8 +7,11 @@ use aftertake::model::transition::Transition;
 use serde_json::Value;
 
 use crate::support::floor::Floor;
+use crate::support::in_time;
 use crate::support::premises::{PATIENT, Premises, Running, announcing, callback};
+use crate::support::recording::{Recording, place};
 use crate::support::sink::{Received, Reply, Sink};
+use crate::support::world::{RENAMING, World};
 
 /// An answer that is kept as the step's output, and needs pages of its own.
 fn long_answer() -> Reply {
@@ -161,4 +164,34 @@ async fn full_disk_refuses_callbacks_loses_none_it_took_and_takes_them_again_onc
 fn object(request: &Received) -> String {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     body["data"]["obs_object"].as_str().unwrap().to_owned()
+}
+
+/// The end of the step can be stored all the same: the task would be claimed again at once, and
+/// fail again, for as long as it takes.
+#[tokio::test]
+async fn step_whose_journal_cannot_be_written_leaves_the_store_alone_for_a_while() {
+    let world = World::new();
+    world
+        .record(&Recording::hls(), &place("recorded", "r/a.m3u8"))
+        .await;
+    let floor = Floor::new(RENAMING, world.reach()).await;
+    let conn = rusqlite::Connection::open(floor.premises.path()).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER broken BEFORE INSERT ON moves BEGIN SELECT raise(abort, 'broken'); END",
+    )
+    .unwrap();
+    let mut paused = floor.workers.paused();
+    floor.record("r/a.m3u8").await;
+    floor.workers.start();
+    let waits = paused.wait_for(|paused| paused.why.is_some());
+    let why = in_time(waits).await.unwrap().why.clone().unwrap();
+    assert!(why.contains("broken"), "{why}");
+    conn.execute_batch("DROP TRIGGER broken").unwrap();
+    let mut count = 1;
+    while floor.store.settled(count).await.last() != Some(&Transition::Finish) {
+        count += 1;
+    }
+    floor.workers.drain(PATIENT).await;
+    let states: Vec<_> = floor.premises.tasks().iter().map(|one| one.state).collect();
+    assert_eq!(states, ["done"]);
 }
