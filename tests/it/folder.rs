@@ -265,6 +265,29 @@ async fn symbolic_link_is_not_followed() {
     assert_eq!(world.objects()[&place("archive", "secret/x")], "secret");
 }
 
+/// What is made there could not be moved into the bucket, or would be made in another one.
+#[tokio::test]
+async fn own_directory_of_a_bucket_behind_a_link_is_refused_with_a_sentence() {
+    for linked in [".aftertake", ".aftertake/parts"] {
+        let world = World::new();
+        let (store, root) = (&world.stores["recorded"], world.path("recorded"));
+        world.write(&place("recorded", "a"), "content");
+        std::fs::create_dir_all(root.join(linked).parent().unwrap()).unwrap();
+        std::fs::create_dir(world.path("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(world.path("elsewhere"), root.join(linked)).unwrap();
+        let refused = store.put("b", "x".into(), &attributes()).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Forbidden);
+        let sentence = format!(
+            "{} is a symbolic link, which a folder bucket does not follow; make it a directory or a mount",
+            root.join(linked).display()
+        );
+        assert_eq!(refused.reason, sentence);
+        assert_eq!(keys(store, "", None).await, ["a"]);
+        let elsewhere = std::fs::read_dir(world.path("elsewhere")).unwrap();
+        assert_eq!(elsewhere.count(), 0);
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn file_that_two_buckets_lead_to_is_neither_copied_onto_itself_nor_deleted() {

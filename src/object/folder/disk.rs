@@ -129,7 +129,7 @@ impl Folder {
         self.remove_parts(&sidecar::stem_of(key))?;
         match file_at(&path)? {
             Some(_) => Ok(()),
-            None => remove(&sidecar::path_of(&self.root, key)),
+            None => remove(&sidecar::path_of(&self.root, key)?),
         }
     }
 
@@ -268,8 +268,8 @@ impl Folder {
         self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn parts(&self) -> PathBuf {
-        self.root.join(OWN).join("parts")
+    fn parts(&self) -> Result<PathBuf, Failure> {
+        path::own(&self.root, &["parts"])
     }
 
     /// A new file in the same file system as the bucket, with the permissions that any
@@ -277,7 +277,7 @@ impl Folder {
     fn part(&self, prefix: &str) -> Result<NamedTempFile, Failure> {
         // What a crash cut short is written again, and nobody else knows of its part.
         self.remove_parts(prefix)?;
-        let parts = self.parts();
+        let parts = self.parts()?;
         fs::create_dir_all(&parts).map_err(|error| failure(&parts, &error))?;
         tempfile::Builder::new()
             .prefix(prefix)
@@ -288,7 +288,7 @@ impl Folder {
     }
 
     fn remove_parts(&self, prefix: &str) -> Result<(), Failure> {
-        let parts = self.parts();
+        let parts = self.parts()?;
         let named = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(prefix);
         let mut found = entries(&parts)?.into_iter().filter(named);
         found.try_for_each(|name| remove(&parts.join(name)))
@@ -314,7 +314,7 @@ impl Folder {
     }
 
     fn save(&self, key: &str, sidecar: &Sidecar) -> Result<(), Failure> {
-        let path = sidecar::path_of(&self.root, key);
+        let path = sidecar::path_of(&self.root, key)?;
         let Some(json) = sidecar.to_json(key) else {
             return remove(&path);
         };
@@ -334,6 +334,7 @@ impl Folder {
     ) -> Result<(), Failure> {
         let key = &deletion.key;
         let path = path::of_key(&self.root, key)?;
+        let sidecar = sidecar::path_of(&self.root, key)?;
         let parent = path.parent().unwrap_or(&self.root);
         let shared = parents
             .entry(parent.to_owned())
@@ -347,7 +348,7 @@ impl Folder {
             }
             remove(&path)?;
         }
-        remove(&sidecar::path_of(&self.root, key))
+        remove(&sidecar)
     }
 
     /// Makes deletions in `folder` durable, and removes it and those above it while empty.

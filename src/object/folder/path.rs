@@ -34,6 +34,25 @@ pub(super) fn of_key(root: &Path, key: &str) -> Result<PathBuf, Failure> {
     Ok(root.join(key))
 }
 
+/// A place below the store's own directory, which is no symbolic link either: what is made there
+/// has to be moved into the bucket in one step.
+pub(super) fn own(root: &Path, names: &[&str]) -> Result<PathBuf, Failure> {
+    let mut path = root.join(OWN);
+    refuse_link(&path)?;
+    for name in names {
+        path.push(name);
+        refuse_link(&path)?;
+    }
+    Ok(path)
+}
+
+fn refuse_link(path: &Path) -> Result<(), Failure> {
+    if path.is_symlink() {
+        return Err(linked(path));
+    }
+    Ok(())
+}
+
 /// Whether the error says that nothing stands at a path.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     // `a/b` is absent, too, when `a` is a file.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::path::{OWN, failure, is_absent};
+use super::path::{failure, is_absent, own};
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::Attributes;
 
@@ -42,7 +42,7 @@ impl Sidecar {
 
     /// Reads the sidecar of `key`; an empty one when there is none.
     pub(super) fn read(root: &Path, key: &str) -> Result<Self, Failure> {
-        let path = path_of(root, key);
+        let path = path_of(root, key)?;
         match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| {
                 let reason = format!("{} is not a sidecar: {error}", path.display());
@@ -77,8 +77,8 @@ impl Sidecar {
 }
 
 /// Where the sidecar of `key` stands.
-pub(super) fn path_of(root: &Path, key: &str) -> PathBuf {
-    root.join(OWN).join(format!("{}.json", stem_of(key)))
+pub(super) fn path_of(root: &Path, key: &str) -> Result<PathBuf, Failure> {
+    own(root, &[&format!("{}.json", stem_of(key))])
 }
 
 /// The file name, without extension, of everything the store keeps for `key`.
