@@ -39,7 +39,7 @@ use crate::http::server::{self, BindError, Drained, Limits};
 use crate::model::failure::Failure;
 use crate::model::secret::Mask;
 use crate::rules::file::{Lookup, RulesFile};
-use crate::store::sqlite::{AroundCommit, OpenError, SqliteStore};
+use crate::store::sqlite::{self, AroundCommit, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
 use crate::supervision::{Ended, Supervisor};
 use crate::telemetry::Metrics;
@@ -200,6 +200,9 @@ impl Service {
 
 fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
     let StoreUrl::Sqlite(path) = &settings.store;
+    if sqlite::has_crashed(path) {
+        tracing::warn!(store = %settings.store, "the last process did not close the store: all of it is looked through first");
+    }
     let told = metrics.on_commit();
     let around: AroundCommit = Arc::new(move |operations, commit| {
         let watch = Stopwatch::start();

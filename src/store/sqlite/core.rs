@@ -3,8 +3,12 @@
 //! Knows no thread and no clock. The writer thread wraps it, the command line uses it on
 //! a connection of its own, and tests drive it directly.
 
+use std::path::Path;
+
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::error::{self, OpenError};
+use super::file::Opened;
 use super::lineage;
 use crate::store::Decode;
 
@@ -18,6 +22,7 @@ pub(super) const CANCELLED: usize = 4;
 /// A connection that writes.
 pub(super) struct Core {
     pub(super) conn: Connection,
+    files: Opened,
     decode: Decode,
 }
 
@@ -30,11 +35,19 @@ pub(super) struct Txn<'a> {
 }
 
 impl Core {
-    pub(super) fn new(conn: Connection, decode: Decode) -> Self {
-        Self { conn, decode }
+    /// On a connection to the store at `path`.
+    pub(super) fn new(conn: Connection, path: &Path, decode: Decode) -> Result<Self, OpenError> {
+        let files = Opened::at(path).map_err(|error| OpenError::unusable(path, error))?;
+        Ok(Self {
+            conn,
+            files,
+            decode,
+        })
     }
 
-    /// Runs `work` in one transaction and commits it, or nothing of it.
+    /// Runs `work` in one transaction and commits it, or nothing of it. Where the files have lost
+    /// their names, nothing is begun and no commit is believed: SQLite writes to them all the
+    /// same, and what nobody finds any more ends with the process.
     ///
     /// The connection stays usable after a failed read, write or sync: with the rollback,
     /// SQLite drops the pages it holds and goes back to the last whole commit of its log, so
@@ -45,6 +58,7 @@ impl Core {
         &mut self,
         work: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
+        self.files_are_there()?;
         // Immediate: a deferred transaction that reads first may fail to write later.
         let transaction = self
             .conn
@@ -61,7 +75,15 @@ impl Core {
             lineage::stamp(&transaction)?;
         }
         transaction.commit()?;
+        self.files_are_there()?;
         Ok(value)
+    }
+
+    fn files_are_there(&self) -> rusqlite::Result<()> {
+        match self.files.gone() {
+            Some(file) => Err(error::moved(&file)),
+            None => Ok(()),
+        }
     }
 
     /// Runs `look`, which only reads, on one state of the store: nobody has to wait for it.
@@ -97,5 +119,36 @@ impl Txn<'_> {
             let _one: usize = update.execute((state, change))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Event;
+    use crate::model::id::EventId;
+    use crate::model::time::Timestamp;
+    use crate::store::sqlite::{SqliteStore, schema};
+
+    fn no_event(_: EventId, _: Timestamp, _: bytes::Bytes) -> Event {
+        unreachable!("there is none")
+    }
+
+    #[test]
+    fn commit_to_a_file_that_has_lost_its_name_meanwhile_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, away) = (dir.path().join("a.db"), dir.path().join("away.db"));
+        drop(SqliteStore::open_here(&path, no_event).unwrap());
+        let conn = schema::open_beside(&path).unwrap();
+        let mut core = Core::new(conn, &path, no_event).unwrap();
+        let moved = core.commit(|txn| {
+            std::fs::rename(&path, &away).unwrap();
+            txn.conn.execute("DELETE FROM lanes", [])
+        });
+        let why = moved.unwrap_err().to_string();
+        assert!(why.contains("a.db is not the file that was opened"), "{why}");
+        std::fs::rename(&away, &path).unwrap();
+        core.commit(|txn| txn.conn.execute("DELETE FROM lanes", []))
+            .unwrap();
     }
 }

@@ -98,7 +98,7 @@ impl Desk {
     pub fn open(path: &Path, decode: Decode) -> Result<Self, OpenError> {
         let path = file::real(path)?;
         Ok(Self {
-            core: Core::new(schema::open_beside(&path)?, decode),
+            core: Core::new(schema::open_beside(&path)?, &path, decode)?,
             path,
         })
     }
@@ -177,6 +177,7 @@ impl Desk {
             .prefix(".aftertake-backup-")
             .tempfile_in(file::folder(to))
             .map_err(failed)?;
+        file::close_to_others(copy.as_file()).map_err(failed)?;
         let name = copy.path().to_str();
         let name = name.ok_or_else(|| Unavailable::new(to, "the folder's name is not UTF-8"))?;
         self.conn()

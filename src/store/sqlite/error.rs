@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use super::file::{self, LOG};
 use crate::store::Unavailable;
@@ -113,6 +113,17 @@ pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Unavailable {
         is_malformed: is_damage(error),
         ..Unavailable::new(path, reason(error))
     }
+}
+
+/// A file of the store that is open was moved, removed or replaced.
+pub(super) fn moved(file: &Path) -> rusqlite::Error {
+    let reason = format!(
+        "{} is not the file that was opened: it was moved, removed or replaced, and nothing more is written to it; \
+         move that file back, or end the process, put the store or a backup in its place, and start anew",
+        file.display()
+    );
+    let code = ffi::Error::new(ffi::SQLITE_READONLY_DBMOVED);
+    rusqlite::Error::SqliteFailure(code, Some(reason))
 }
 
 /// What is wrong, and the way out where there is one.

@@ -119,3 +119,33 @@ impl From<&fs::Metadata> for Identity {
         }
     }
 }
+
+/// The files of a store that is open, to be found again by their names.
+#[derive(Debug)]
+pub(super) struct Opened {
+    path: PathBuf,
+    base: Identity,
+    /// `None` where it had no log when it was opened.
+    log: Option<Identity>,
+}
+
+impl Opened {
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            base: Identity::of(path)?,
+            log: Identity::of(&beside(path, LOG)).ok(),
+        })
+    }
+
+    /// The file that has another's name now, or none: what is written to it nobody finds.
+    pub(super) fn gone(&self) -> Option<PathBuf> {
+        let log = beside(&self.path, LOG);
+        let is_there = |path, identity| Identity::of(path).is_ok_and(|now| now == identity);
+        if !is_there(&self.path, self.base) {
+            return Some(self.path.clone());
+        }
+        let log_is_there = self.log.is_none_or(|identity| is_there(&log, identity));
+        (!log_is_there).then_some(log)
+    }
+}

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::OpenError;
-use super::file::{self, LOCK};
+use super::file::{self, LOCK, LOG};
 
 /// How often the lock is asked for, and the pause in between: a command that asks whether the
 /// store is served has it for a moment.
@@ -76,6 +76,16 @@ impl Drop for Lock {
         }
         // Closing it is all that is left to do.
         let _ = self.file.unlock();
+    }
+}
+
+/// Whether the store at `path` was left by a crash: whoever opens it looks all of it through,
+/// which takes its time.
+pub fn has_crashed(path: &Path) -> bool {
+    match outside(path) {
+        Outside::Served => false,
+        Outside::Crashed => true,
+        Outside::Free => file::is_filled(&file::beside(path, LOG)),
     }
 }
 

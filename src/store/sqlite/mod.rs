@@ -67,6 +67,7 @@ use crate::model::time::Timestamp;
 pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
 pub use self::error::OpenError;
 pub use self::lanes::{LaneOutcome, LaneRow};
+pub use self::lock::has_crashed;
 pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
 pub use self::replay::{Replay, ReplayOutcome, Replayed, Scope};
 pub use self::restore::{RestoreError, Restored, restore};
@@ -134,7 +135,7 @@ impl SqliteStore {
         let failed = OpenError::of(path);
         schema::refuse_foreign(path)?;
         let mut lock = Lock::take(path)?;
-        let mut core = Core::new(schema::open_serving(path, &lock)?, decode);
+        let mut core = Core::new(schema::open_serving(path, &lock)?, path, decode)?;
         core.commit(recover).map_err(failed)?;
         lock.serve()
             .map_err(|error| OpenError::io(path, "cannot write its lock file", &error))?;

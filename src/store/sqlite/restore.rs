@@ -89,6 +89,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<NamedTempFile> {
     let mut copy = tempfile::Builder::new()
         .prefix(".aftertake-restore-")
         .tempfile_in(file::folder(to))?;
+    file::close_to_others(copy.as_file())?;
     io::copy(&mut File::open(from)?, copy.as_file_mut())?;
     Ok(copy)
 }

@@ -207,11 +207,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Missing(path.to_owned()));
     }
     refuse_foreign(path)?;
-    let crashed = match outside {
-        Outside::Served => false,
-        Outside::Free => file::is_filled(&file::beside(path, LOG)),
-        Outside::Crashed => true,
-    };
+    let crashed = outside != Outside::Served && lock::has_crashed(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = open_found(path, flags, crashed)?;
     match version(&conn).map_err(OpenError::of(path))? {

@@ -1,0 +1,157 @@
+//! A store whose files are moved, removed or replaced while it is in use: nothing is answered
+//! 200 that nobody would find again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::id::TaskId;
+use aftertake::store::Store;
+use aftertake::store::sqlite::{Desk, EventFilter};
+use serde_json::{Value, json};
+
+use crate::store_contract::{NOW, notify, open};
+use crate::support::served::{Served, serving};
+
+const STORE: &str = "aftertake.db";
+const LOG: &str = "aftertake.db-wal";
+
+/// A service and whoever calls it.
+struct Stage {
+    folder: tempfile::TempDir,
+    client: reqwest::Client,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = "destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n\
+                     rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
+        fs::write(folder.path().join("rules.yaml"), rules).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { folder, client }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn post(&self, served: &Served, object: &str) -> u16 {
+        let body = json!({
+            "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": object,
+            "end_time": "2026-03-02T01:01:02Z",
+        });
+        let request = self.client.post(served.callbacks()).body(body.to_string());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
+        status
+    }
+
+    async fn ask(&self, served: &Served, path: &str) -> String {
+        let url = format!("http://{}{path}", served.admin);
+        let answer = self.client.get(url).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+
+    async fn ready(&self, served: &Served) -> (bool, String) {
+        let said: Value = serde_json::from_str(&self.ask(served, "/readyz").await).unwrap();
+        let store = said["store"].as_str().unwrap().to_owned();
+        (said["ready"].as_bool().unwrap(), store)
+    }
+
+    fn events(&self) -> usize {
+        let desk = Desk::open(&self.path(STORE), sparkrtc::decode).unwrap();
+        let all = EventFilter {
+            limit: usize::MAX,
+            ..EventFilter::default()
+        };
+        desk.events(&all).unwrap().len()
+    }
+
+    /// Serves and takes a callback; what happens to the files then has all refused that follow,
+    /// and shown with the way out.
+    async fn refused(&self, gone: &str, happens: impl FnOnce()) -> Served {
+        let served = Served::start(serving(self.folder.path()).args(["--grace", "1s"]));
+        assert_eq!(self.post(&served, "first").await, 200);
+        happens();
+        assert_eq!(self.post(&served, "second").await, 503);
+        let (is_ready, why) = self.ready(&served).await;
+        assert!(!is_ready);
+        let sentence = format!(
+            "{gone} is not the file that was opened: it was moved, removed or replaced, and nothing more is written to it; \
+             move that file back, or end the process, put the store or a backup in its place, and start anew"
+        );
+        assert!(why.ends_with(&sentence), "{why}");
+        let metrics = self.ask(&served, "/metrics").await;
+        assert!(metrics.contains("\naftertake_store_up 0\n"), "{metrics}");
+        served
+    }
+}
+
+#[tokio::test]
+async fn store_that_is_moved_takes_nothing_until_it_is_back() {
+    for name in [STORE, LOG] {
+        let stage = Stage::new();
+        let away = || fs::rename(stage.path(name), stage.path("away")).unwrap();
+        let mut served = stage.refused(name, away).await;
+        fs::rename(stage.path("away"), stage.path(name)).unwrap();
+        assert_eq!(stage.post(&served, "third").await, 200);
+        assert_eq!(stage.ready(&served).await, (true, "open".to_owned()));
+        served.kill();
+        assert_eq!(stage.events(), 2);
+    }
+}
+
+#[tokio::test]
+async fn store_that_is_replaced_takes_nothing_and_leaves_the_other_file_as_it_is() {
+    let stage = Stage::new();
+    let replace = || {
+        let copied = Command::new(env!("CARGO_BIN_EXE_aftertake"))
+            .args(["backup", "copy.db"])
+            .current_dir(stage.folder.path())
+            .status();
+        assert!(copied.unwrap().success());
+        fs::copy(stage.path("copy.db"), stage.path("new.db")).unwrap();
+        fs::rename(stage.path("new.db"), stage.path(STORE)).unwrap();
+    };
+    let mut served = stage.refused(STORE, replace).await;
+    served.stop();
+    let there = fs::read(stage.path(STORE)).unwrap();
+    assert!(there == fs::read(stage.path("copy.db")).unwrap());
+}
+
+#[tokio::test]
+async fn log_that_was_removed_is_in_the_store_after_an_orderly_end() {
+    let stage = Stage::new();
+    let remove = || fs::remove_file(stage.path(LOG)).unwrap();
+    let mut served = stage.refused(LOG, remove).await;
+    served.stop();
+    assert_eq!(stage.events(), 1);
+}
+
+/// A command that goes through much beside the service takes its time.
+#[tokio::test]
+async fn command_writes_to_no_store_that_was_put_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    open(&path).record(notify("k", 1), vec![]).await.unwrap();
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let tasks = desk.tasks(&aftertake::store::sqlite::TaskFilter {
+        limit: 1,
+        ..Default::default()
+    });
+    let id: TaskId = tasks.unwrap()[0].id;
+    let away: &Path = &dir.path().join("away.db");
+    fs::rename(&path, away).unwrap();
+    let refused = desk.cancel(id, NOW).unwrap_err();
+    assert!(
+        refused
+            .reason
+            .contains("a.db is not the file that was opened"),
+        "{refused}"
+    );
+    fs::rename(away, &path).unwrap();
+    desk.cancel(id, NOW).unwrap();
+}

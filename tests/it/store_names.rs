@@ -1,0 +1,163 @@
+//! Where a store is and who may open it: links, rights, and locks of strangers.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use aftertake::callback::sparkrtc;
+use aftertake::store::Store;
+use aftertake::store::sqlite::{Desk, OpenError, SqliteStore};
+
+use crate::store_contract::{NOW, notify, open, plain};
+use crate::support::served::{Served, serve, serving};
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n\
+                 rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
+    fs::write(folder.path().join("rules.yaml"), rules).unwrap();
+    folder
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+/// Runs the program with this umask.
+fn under(umask: &str, folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_aftertake")])
+        .args(args)
+        .current_dir(folder);
+    command.output().unwrap()
+}
+
+#[test]
+fn files_of_a_store_are_for_their_owner_alone_whatever_the_umask() {
+    for umask in ["000", "022", "277"] {
+        let folder = folder();
+        let mut serving = Command::new("sh");
+        let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let program = serving_args(folder.path());
+        serving
+            .args(["-c", &script])
+            .args(program)
+            .current_dir(folder.path());
+        let mut served = Served::start(&mut serving);
+        let copied = under(umask, folder.path(), &["backup", "copy.db"]);
+        assert!(copied.status.success(), "{copied:?}");
+        let of_store = ["", "-wal", "-shm", ".lock"].map(|end| format!("aftertake.db{end}"));
+        for name in of_store.iter().map(String::as_str).chain(["copy.db"]) {
+            assert_eq!(mode(&folder.path().join(name)), 0o600, "{umask} {name}");
+        }
+        served.stop();
+        let restored = under(umask, folder.path(), &["restore", "copy.db"]);
+        assert!(restored.status.success(), "{restored:?}");
+        assert_eq!(mode(&folder.path().join("aftertake.db")), 0o600, "{umask}");
+    }
+}
+
+/// The program and its arguments that serve in this folder.
+fn serving_args(folder: &Path) -> Vec<std::ffi::OsString> {
+    let command = serving(folder);
+    let program = [command.get_program().to_owned()].into_iter();
+    program
+        .chain(command.get_args().map(ToOwned::to_owned))
+        .collect()
+}
+
+#[test]
+fn lock_that_a_stranger_can_hold_is_named_and_is_closed_to_strangers_at_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, lock) = (dir.path().join("a.db"), dir.path().join("a.db.lock"));
+    let held = fs::File::create(&lock).unwrap();
+    held.set_permissions(fs::Permissions::from_mode(0o644))
+        .unwrap();
+    held.lock().unwrap();
+    let refused = SqliteStore::open(&path, sparkrtc::decode, plain()).unwrap_err();
+    assert!(matches!(refused, OpenError::Held { mode: 0o644, .. }));
+    let told = refused.to_string();
+    assert!(
+        told.contains(&format!(
+            "its lock file {}, which other users can open (mode 644)",
+            lock.display()
+        )),
+        "{told}"
+    );
+    drop(held);
+    drop(open(&path));
+    assert_eq!(mode(&lock), 0o600);
+}
+
+/// A store, and a link to it from elsewhere.
+fn linked(dir: &Path) -> (PathBuf, PathBuf) {
+    let (real, link) = (dir.join("data"), dir.join("etc"));
+    fs::create_dir(&real).unwrap();
+    fs::create_dir(&link).unwrap();
+    let (real, link) = (real.join("real.db"), link.join("aftertake.db"));
+    symlink(&real, &link).unwrap();
+    (real, link)
+}
+
+#[tokio::test]
+async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (real, link) = linked(dir.path());
+    for result in [
+        SqliteStore::open(&link, sparkrtc::decode, plain()).map(drop),
+        Desk::open(&link, sparkrtc::decode).map(drop),
+    ] {
+        let told = result.unwrap_err().to_string();
+        assert!(
+            told.ends_with(
+                "is a link to a file that is not there; make the link lead to a store, or remove it"
+            ),
+            "{told}"
+        );
+    }
+    drop(open(&real));
+    let store = open(&link);
+    store.record(notify("k", 1), vec![]).await.unwrap();
+    // One lock, whatever name is used.
+    for path in [&real, &link] {
+        let second = SqliteStore::open(path, sparkrtc::decode, plain());
+        assert!(matches!(second, Err(OpenError::Served(_))));
+    }
+    // What a crash leaves.
+    let crashed = dir.path().join("crashed.db");
+    for end in ["", "-wal"] {
+        let named = |path: &Path| format!("{}{end}", path.display());
+        fs::copy(named(&real), named(&crashed)).unwrap();
+    }
+    drop(store);
+    fs::remove_file(&link).unwrap();
+    symlink(&crashed, &link).unwrap();
+    assert_eq!(open(&link).figures(NOW).await.unwrap().ready, 1);
+    let beside = fs::read_dir(link.parent().unwrap()).unwrap();
+    assert_eq!(beside.count(), 1, "nothing is made beside the link");
+    let desk = Desk::open(&link, sparkrtc::decode).unwrap();
+    desk.backup(&dir.path().join("copy.db")).unwrap();
+}
+
+#[test]
+fn backup_is_restored_behind_a_link() {
+    let folder = folder();
+    serve(folder.path()).stop();
+    let copied = under("022", folder.path(), &["backup", "copy.db"]);
+    assert!(copied.status.success());
+    fs::rename(
+        folder.path().join("aftertake.db"),
+        folder.path().join("real.db"),
+    )
+    .unwrap();
+    symlink("real.db", folder.path().join("aftertake.db")).unwrap();
+    let restored = under("022", folder.path(), &["restore", "copy.db"]);
+    assert!(restored.status.success(), "{restored:?}");
+    assert!(folder.path().join("aftertake.db").is_symlink());
+    let told = String::from_utf8(restored.stdout).unwrap();
+    assert!(told.contains("real.db-replaced-"), "{told}");
+    serve(folder.path()).stop();
+}
