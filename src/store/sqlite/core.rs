@@ -146,7 +146,10 @@ mod tests {
             txn.conn.execute("DELETE FROM lanes", [])
         });
         let why = moved.unwrap_err().to_string();
-        assert!(why.contains("a.db is not the file that was opened"), "{why}");
+        assert!(
+            why.contains("a.db is not the file that was opened"),
+            "{why}"
+        );
         std::fs::rename(&away, &path).unwrap();
         core.commit(|txn| txn.conn.execute("DELETE FROM lanes", []))
             .unwrap();
