@@ -45,6 +45,7 @@ mod store_file;
 mod store_gone;
 mod store_health;
 mod store_history;
+mod store_keys;
 mod store_names;
 mod store_order;
 mod support;

@@ -110,11 +110,16 @@ fn under_way(txn: &Txn<'_>, seq: i64, step: StepNo, is: bool) -> rusqlite::Resul
 }
 
 /// Forgets a manifest in the making, and the keys that it held.
-pub(super) fn drop_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+fn drop_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+    forget_drafts(txn, seq)?;
+    keys::drop_held(txn.conn, seq)
+}
+
+fn forget_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("DELETE FROM moves WHERE task = ?1 AND phase = 4")?
         .execute([seq])?;
-    keys::release(txn.conn, seq)
+    Ok(())
 }
 
 /// A claim of the task ends. Keys stay held by a move that is not settled, and by a manifest in
@@ -133,8 +138,14 @@ pub(super) fn release_keys(
         {
             Ok(())
         }
-        _ => drop_drafts(txn, seq),
+        _ => release(txn, seq),
     }
+}
+
+/// The task has ended or waits: it holds no keys, and those that wait for it look anew.
+pub(super) fn release(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+    forget_drafts(txn, seq)?;
+    keys::release(txn.conn, seq)
 }
 
 fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
@@ -149,7 +160,7 @@ fn replace(txn: &Txn<'_>, seq: i64, step: StepNo, page: &[Move]) -> rusqlite::Re
         txn.conn
             .prepare_cached("DELETE FROM moves WHERE task = ?1 AND step = ?2")?
             .execute((seq, step))?;
-        keys::release(txn.conn, seq)?;
+        keys::drop_held(txn.conn, seq)?;
     }
     Ok(())
 }

@@ -181,13 +181,30 @@ pub(super) fn some_late(
 }
 
 /// The task's move has ended: only requests that may still arrive keep their keys. Those that
-/// wait for the keys look anew.
+/// wait for the task look anew.
 pub(super) fn release(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM keys WHERE task = ?1 AND until IS NULL")?
-        .execute([seq])?;
-    conn.prepare_cached("UPDATE keys SET used = NULL WHERE task = ?1")?
-        .execute([seq])?;
+    free(conn, seq)?;
     wake(conn, seq)
+}
+
+/// Gives up the keys of a manifest in the making. A task that holds none wakes nobody: two that
+/// wait for each other would take turns for ever.
+pub(super) fn drop_held(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+    if free(conn, seq)? == 0 {
+        return Ok(());
+    }
+    wake(conn, seq)
+}
+
+/// How many uses of keys the task has given up.
+fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
+    let gone = conn
+        .prepare_cached("DELETE FROM keys WHERE task = ?1 AND until IS NULL")?
+        .execute([seq])?;
+    let late = conn
+        .prepare_cached("UPDATE keys SET used = NULL WHERE task = ?1 AND used IS NOT NULL")?
+        .execute([seq])?;
+    Ok(gone + late)
 }
 
 /// Lets those that wait for the task's keys look anew.

@@ -1,0 +1,283 @@
+//! The ledger of keys through the store's public interface: which task may use which key.
+
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::id::TaskId;
+use aftertake::model::moves::keys::TakenBy;
+use aftertake::model::moves::{Move, MovePhase, Target};
+use aftertake::model::plan::Turn;
+use aftertake::model::time::Timestamp;
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{Desk, SqliteStore};
+use aftertake::store::{Claim, JournalEntry, JournalError, Store};
+
+use crate::store_contract::{NOW, arrival, bucket, claim, end, moved, one, open, place};
+
+const LIFETIME: Duration = Duration::from_mins(15);
+
+/// A store with a claimed task for each of these recordings.
+struct Tasks {
+    store: SqliteStore,
+    claims: Vec<Claim>,
+    dir: tempfile::TempDir,
+}
+
+impl Tasks {
+    async fn of(recordings: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("a.db"));
+        let mut claims = Vec::new();
+        for (recording, time) in recordings.iter().zip(1..) {
+            let rules = [("archive", bucket(), Turn::Needed)];
+            let arrival = arrival(recording, time, &rules);
+            store.record(arrival, vec![]).await.unwrap();
+            claims.push(one(&store, bucket(), NOW).await);
+        }
+        Self { store, claims, dir }
+    }
+
+    /// What the task of this number hears when it wants to make this move.
+    async fn wants(&self, number: usize, one: Move) -> Option<TakenBy> {
+        taken(&self.store, &self.claims[number], one, NOW).await
+    }
+
+    fn id(&self, number: usize) -> TaskId {
+        self.claims[number].task().id
+    }
+
+    async fn end(&mut self, number: usize, transition: Transition) {
+        let claim = self.claims.remove(number);
+        end(&self.store, claim, transition).await;
+    }
+}
+
+async fn taken(store: &SqliteStore, claim: &Claim, one: Move, now: Timestamp) -> Option<TakenBy> {
+    let entry = JournalEntry::Manifest(vec![one]);
+    match store.journal(claim, entry, now).await {
+        Ok(()) => None,
+        Err(JournalError::Taken(taken)) => Some(taken.by),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn from_to(from: &str, to: &str) -> Move {
+    Move {
+        from: place(from),
+        to: place(to),
+        ..moved(0, MovePhase::Planned)
+    }
+}
+
+fn replaces(from: &str, to: &str) -> Move {
+    Move {
+        target: Target::Replace,
+        ..from_to(from, to)
+    }
+}
+
+fn waits_for(by: TakenBy) -> Transition {
+    let why = "w".into();
+    Transition::WaitForKey { by, why }
+}
+
+fn bury() -> Transition {
+    let why = Failure::new(FailureKind::Refused, "r");
+    Transition::Bury { why }
+}
+
+#[tokio::test]
+async fn one_move_at_a_time_leads_to_a_key_and_the_next_one_looks_anew_once_it_is_settled() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let by = TakenBy::Move(tasks.id(0));
+    assert_eq!(tasks.wants(1, from_to("b", "x")).await, Some(by));
+    let outline = tasks.store.outline(&tasks.claims[1]).await.unwrap();
+    assert_eq!(outline, None, "nothing is left of the manifest");
+
+    tasks.end(1, waits_for(by)).await;
+    let later = NOW.plus(Duration::from_hours(24));
+    assert!(claim(&tasks.store, bucket(), later).await.is_empty());
+    let done = JournalEntry::Progress(vec![Move {
+        phase: MovePhase::Moved,
+        ..from_to("a", "x")
+    }]);
+    tasks
+        .store
+        .journal(&tasks.claims[0], done, NOW)
+        .await
+        .unwrap();
+    tasks.end(0, Transition::Finish).await;
+    let second = one(&tasks.store, bucket(), NOW).await;
+    assert_eq!(second.task().tries, 1, "waiting spends no try");
+    assert_eq!(
+        taken(&tasks.store, &second, from_to("b", "x"), NOW).await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn what_a_move_reads_is_written_by_nobody_and_may_be_read_by_others() {
+    let tasks = Tasks::of(&["a", "b", "c", "d"]).await;
+    assert_eq!(tasks.wants(0, from_to("shared", "x")).await, None);
+    let by = Some(TakenBy::Move(tasks.id(0)));
+    assert_eq!(tasks.wants(1, from_to("b", "shared")).await, by);
+    assert_eq!(tasks.wants(2, from_to("shared", "y")).await, None);
+    assert_eq!(
+        tasks.wants(3, from_to("x", "z")).await,
+        by,
+        "x is half there"
+    );
+    let targets = vec![place("free"), place("x")];
+    let store = &tasks.store;
+    let first = store.taken(&tasks.claims[1], targets, NOW).await.unwrap();
+    let first = first.map(|taken| (taken.key, Some(taken.by)));
+    assert_eq!(first, Some((place("x"), by)));
+}
+
+#[tokio::test]
+async fn keys_stay_taken_across_a_crash() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let by = TakenBy::Move(tasks.id(0));
+    let path = tasks.dir.path().join("a.db");
+    tasks.claims.clear();
+    drop(tasks.store);
+    let store = open(&path);
+    let claims = claim(&store, bucket(), NOW).await;
+    let second = claims
+        .iter()
+        .find(|claim| by != TakenBy::Move(claim.task().id));
+    let second = second.unwrap();
+    assert_eq!(
+        taken(&store, second, from_to("b", "x"), NOW).await,
+        Some(by)
+    );
+}
+
+#[tokio::test]
+async fn move_that_is_undone_gives_its_keys_back() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let undone = JournalEntry::Progress(vec![Move {
+        phase: MovePhase::Undone,
+        ..from_to("a", "x")
+    }]);
+    tasks
+        .store
+        .journal(&tasks.claims[0], undone, NOW)
+        .await
+        .unwrap();
+    tasks.end(0, bury()).await;
+    assert_eq!(tasks.wants(0, from_to("b", "x")).await, None);
+}
+
+#[tokio::test]
+async fn request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_longer() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    let until = NOW.plus(LIFETIME);
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let (late, lost) = (vec![place("a")], place("a"));
+    let entries = [
+        JournalEntry::Progress(vec![Move {
+            phase: MovePhase::Moved,
+            ..from_to("a", "x")
+        }]),
+        JournalEntry::Ended { late, until },
+    ];
+    for entry in entries {
+        tasks
+            .store
+            .journal(&tasks.claims[0], entry, NOW)
+            .await
+            .unwrap();
+    }
+    tasks.end(0, Transition::Finish).await;
+    let by = TakenBy::Late(until);
+    assert_eq!(tasks.wants(0, from_to("b", &lost.key)).await, Some(by));
+    tasks.end(0, waits_for(by)).await;
+    let before = NOW.plus(LIFETIME.checked_sub(Duration::from_millis(1)).unwrap());
+    assert!(claim(&tasks.store, bucket(), before).await.is_empty());
+    let second = one(&tasks.store, bucket(), until).await;
+    let again = taken(&tasks.store, &second, from_to("b", &lost.key), until).await;
+    assert_eq!(again, None);
+}
+
+#[tokio::test]
+async fn run_that_did_not_end_keeps_every_key_of_its_move() {
+    let tasks = Tasks::of(&["a"]).await;
+    let (store, claim) = (&tasks.store, &tasks.claims[0]);
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let begun = JournalEntry::Begun {
+        late_until: NOW.plus(LIFETIME),
+    };
+    assert_eq!(store.late_until(claim, NOW).await.unwrap(), None);
+    store.journal(claim, begun, NOW).await.unwrap();
+    let late = store.late_until(claim, NOW).await.unwrap();
+    assert_eq!(late, Some(NOW.plus(LIFETIME)), "the first run has no end");
+    let after = NOW.plus(LIFETIME);
+    assert_eq!(store.late_until(claim, after).await.unwrap(), None);
+    // A clock that is set back makes nothing last longer than it could.
+    let back = NOW.minus(Duration::from_hours(9));
+    let late = store.late_until(claim, back).await.unwrap();
+    assert_eq!(late, Some(back.plus(LIFETIME)));
+}
+
+#[tokio::test]
+async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    let by = TakenBy::Wanted(tasks.id(1));
+    assert_eq!(tasks.wants(0, replaces("a", "b")).await, Some(by));
+    tasks.end(0, waits_for(by)).await;
+    let later = NOW.plus(Duration::from_hours(24));
+    assert!(claim(&tasks.store, bucket(), later).await.is_empty());
+    // The other way round it is a circle: one of them has to fail.
+    let circle = tasks.wants(0, replaces("b", "a")).await;
+    let Some(TakenBy::Circle(_)) = circle else {
+        panic!("{circle:?}");
+    };
+    tasks.end(0, Transition::Finish).await;
+    let first = one(&tasks.store, bucket(), NOW).await;
+    assert_eq!(
+        taken(&tasks.store, &first, replaces("a", "b"), NOW).await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn task_whose_holder_has_ended_meanwhile_does_not_wait() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let by = tasks.wants(1, from_to("b", "x")).await.unwrap();
+    let undone = JournalEntry::Progress(vec![Move {
+        phase: MovePhase::Undone,
+        ..from_to("a", "x")
+    }]);
+    tasks
+        .store
+        .journal(&tasks.claims[0], undone, NOW)
+        .await
+        .unwrap();
+    tasks.end(0, Transition::Cancel).await;
+    tasks.end(0, waits_for(by)).await;
+    let second = one(&tasks.store, bucket(), NOW).await;
+    assert_eq!(
+        taken(&tasks.store, &second, from_to("b", "x"), NOW).await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn cancel_of_a_waiting_task_lets_those_that_wait_for_it_look_anew() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    let (first, second) = (tasks.id(0), tasks.id(1));
+    let by = TakenBy::Wanted(second);
+    assert_eq!(tasks.wants(0, replaces("a", "b")).await, Some(by));
+    tasks.end(1, Transition::HandBack).await;
+    tasks.end(0, waits_for(by)).await;
+    let path = tasks.dir.path().join("a.db");
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    desk.cancel(second, NOW).unwrap();
+    assert_eq!(one(&tasks.store, bucket(), NOW).await.task().id, first);
+}
