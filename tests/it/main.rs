@@ -37,6 +37,7 @@ mod repeats;
 mod rules_file;
 mod secrets;
 mod service;
+mod sets;
 mod simulation;
 mod store_by_hand;
 mod store_clock;

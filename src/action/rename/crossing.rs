@@ -4,6 +4,7 @@
 //! each place its digest is kept.
 
 use crate::model::moves::{Move, Target};
+use crate::model::recording::Place;
 
 /// Where the objects of a set are, and where they go.
 #[derive(Debug, Default)]
@@ -13,6 +14,11 @@ pub(super) struct Crossing {
 }
 
 impl Crossing {
+    /// Adds an object that is at its place.
+    pub(super) fn stays(&mut self, place: &Place) {
+        self.at.push(place.digest());
+    }
+
     pub(super) fn add(&mut self, one: &Move) {
         match one.target {
             Target::Present => self.at.push(one.to.digest()),
@@ -21,6 +27,12 @@ impl Crossing {
                 self.to.push(one.to.digest());
             }
         }
+    }
+
+    /// Whether an object is at this place, or goes there.
+    pub(super) fn touches(&self, place: &Place) -> bool {
+        let place = place.digest();
+        self.at.iter().chain(&self.to).any(|one| *one == place)
     }
 
     /// Whether an object goes to where another one is, or goes, too.

@@ -3,7 +3,7 @@
 //! Pure: given what stands at the sources and at the targets, and what earlier tasks
 //! moved, the same manifest comes out. `survey` looks, this decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::crossing::Crossing;
 use super::route::Route;
@@ -46,10 +46,12 @@ pub(super) struct Draft<'a> {
     count: u32,
     page: Vec<Move>,
     crossing: Crossing,
+    /// Where the members have their places in the end.
+    targets: BTreeSet<[u8; 16]>,
     /// Whether a segment is taken away from where an earlier task put it.
     pub(super) fetches: bool,
-    /// The playlist that an earlier task put beside such segments: a move that only
-    /// deletes it.
+    /// The playlist that an earlier task made of what the recording was then: a move that
+    /// only deletes it.
     outdated: Option<Move>,
 }
 
@@ -61,13 +63,25 @@ impl<'a> Draft<'a> {
             count: 0,
             page: Vec::new(),
             crossing: Crossing::default(),
+            targets: BTreeSet::new(),
             fetches: false,
             outdated: None,
         }
     }
 
-    /// Adds the move of `member`, which goes to `to`. The object that the event names
-    /// comes last. `Conflict` when the target is taken.
+    /// Says where members have their places in the end, before they are added.
+    pub(super) fn aim(&mut self, targets: &[Place]) {
+        self.targets.extend(targets.iter().map(Place::digest));
+    }
+
+    /// Whether all these places are such as members have in the end.
+    pub(super) fn holds(&self, places: impl IntoIterator<Item = Place>) -> bool {
+        let mut places = places.into_iter();
+        places.all(|place| self.targets.contains(&place.digest()))
+    }
+
+    /// Adds the move of `member`, which goes to `to`; none when it is there. The object that
+    /// the event names comes last. `Conflict` when the target is taken.
     pub(super) fn add(
         &mut self,
         member: Member,
@@ -81,6 +95,10 @@ impl<'a> Draft<'a> {
             part,
             meta,
         } = member;
+        if at == named && at == to {
+            self.crossing.stays(&to);
+            return Ok(());
+        }
         let (from, target, target_etag, phase) = if at == to {
             let etag = Some(meta.etag.clone());
             (named, Target::Present, etag, MovePhase::Copied)
@@ -138,10 +156,10 @@ impl<'a> Draft<'a> {
         Err(Failure::new(FailureKind::Conflict, reason))
     }
 
-    /// Adds a move that only deletes the playlist that earlier tasks put at `place`, when
-    /// segments are taken away from beside it.
+    /// Adds a move that only deletes the playlist that earlier tasks put at `place`, unless
+    /// the recording has a part there.
     pub(super) fn leave(&mut self, place: &Place, etag: &str) {
-        if !self.fetches || place == self.route.to {
+        if self.crossing.touches(place) {
             return;
         }
         self.outdated = Some(Move {

@@ -18,9 +18,9 @@ pub(super) struct Route<'a> {
 }
 
 impl Route<'_> {
-    /// Whether only the named object moves: it is no set, or its playlist gets
-    /// another name in its folder, where everything it refers to stays right.
-    pub(super) fn is_single(&self) -> bool {
+    /// Whether only the named object gets another key: it is no set, or its playlist gets
+    /// another name in its folder, where everything that it refers to has its place.
+    fn is_single(&self) -> bool {
         self.extent == Extent::Object || self.stays_in_folder()
     }
 

@@ -12,7 +12,7 @@ use super::relative::extension;
 use crate::action::OpenBucket;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Part;
-use crate::model::recording::{Extent, Place, names_playlist};
+use crate::model::recording::{Place, names_playlist};
 
 /// The objects of a recording.
 #[derive(Debug)]
@@ -35,14 +35,11 @@ pub(in crate::action) struct Object {
 
 impl Set {
     /// The named object itself, whatever it refers to.
-    pub(super) fn single(main: &Place, extent: Extent) -> Self {
+    pub(super) fn single(main: &Place) -> Self {
         let object = Object {
             key: main.key.clone(),
             may_lack: false,
-            part: match extent {
-                Extent::Object => Part::Other,
-                Extent::Set => Part::Playlist,
-            },
+            part: Part::Other,
         };
         Self {
             objects: vec![object],

@@ -1,16 +1,16 @@
 //! Looks at what stands at the sources and the targets, and has the manifest made of it and
 //! stored, a page at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::find::find;
 use super::manifest::{Draft, Known, Member};
 use super::pages::PAGE;
 use super::route::Route;
 use super::set::{self, Object, Set};
-use super::trail;
+use super::trail::{self, Trail};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::{Disposition, Failure, FailureKind};
 use crate::model::moves::Target;
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::recording::{Extent, Place};
@@ -142,8 +142,8 @@ impl Survey<'_> {
     }
 
     async fn set(&self) -> Result<Set, Failure> {
-        if self.route.is_single() {
-            return Ok(Set::single(self.route.from, self.route.extent));
+        if self.route.extent == Extent::Object {
+            return Ok(Set::single(self.route.from));
         }
         let set = set::members(self.source, self.route.from).await;
         set.map_err(|failure| self.awaited(failure))
@@ -221,9 +221,10 @@ impl Survey<'_> {
             targets.push(to);
         }
         let there = self.occupied(&targets, progress).await?;
-        let fetched = draft.fetches || members.iter().any(|member| member.at != member.named);
+        draft.aim(&targets);
+        let is_set = self.route.extent == Extent::Set;
         let asks = |(member, to): &(&Member, &Place)| {
-            there.contains_key(*to) || (fetched && member.named == *self.route.from)
+            there.contains_key(*to) || (is_set && member.named == *self.route.from)
         };
         let ask = members.iter().zip(&targets).filter(asks);
         let ask: Vec<Place> = ask.map(|(member, _)| member.named.clone()).collect();
@@ -231,44 +232,56 @@ impl Survey<'_> {
         let known = Known {
             there: &there,
             trails: &trails,
-            holds: self.holds(&there).await?,
+            holds: match there.contains_key(self.route.to) {
+                true => self.holds(self.route.to, draft).await?,
+                false => None,
+            },
         };
         for (member, to) in members.into_iter().zip(targets) {
             draft.add(member, to, &known)?;
         }
-        if let Some((main, trail)) = trails
-            .get_key_value(self.route.from)
-            .filter(|_| draft.fetches)
-        {
-            let playlist = BTreeMap::from([(main.clone(), trail.clone())]);
-            let found = trail::look(self.reach, &playlist).await?;
-            if let Some(place) = trail.end(&found) {
+        match trails.get(self.route.from) {
+            Some(trail) if is_set => self.leave(trail, draft).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the playlist deleted that an earlier task made of what the recording was then: it
+    /// would be played without its segments, or be in the way later.
+    async fn leave(&self, main: &Trail, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+        let main = BTreeMap::from([(self.route.from.clone(), main.within(self.reach))]);
+        let found = trail::look(self.reach, &main).await?;
+        for trail in main.values() {
+            let Some(place) = trail.end(&found) else {
+                continue;
+            };
+            if draft.fetches || trail.renews(self.holds(place, draft).await?) {
                 draft.leave(place, &found[place].etag);
             }
         }
         Ok(())
     }
 
-    /// Whether the playlist at the target names nothing that the new one does not name, each at
-    /// its place beside it: then the new one is the same recording, grown. `None` when there is
-    /// none, or it is no playlist.
-    async fn holds(&self, there: &BTreeMap<Place, ObjectMeta>) -> Result<Option<bool>, Failure> {
-        let to = self.route.to;
-        if self.route.extent == Extent::Object || !there.contains_key(to) {
+    /// Whether the playlist at `old` names nothing that the new one does not name, each at
+    /// its place beside it: then the new one is the same recording, grown. `None` when the
+    /// recording is no set.
+    async fn holds(&self, old: &Place, draft: &Draft<'_>) -> Result<Option<bool>, Failure> {
+        if self.route.extent == Extent::Object {
             return Ok(None);
         }
-        let new = set::members(self.source, self.route.from).await;
-        let new = new.map_err(|failure| self.awaited(failure))?;
-        let old = set::members(self.reach.bucket(to)?, to).await;
-        let Ok(old) = old else {
-            return Ok(Some(false));
+        let set = match set::members(self.reach.bucket(old)?, old).await {
+            Err(failure) if failure.kind.disposition() == Disposition::Final => {
+                return Ok(Some(false));
+            }
+            set => set?,
         };
-        let target =
-            |object: &set::Object| self.route.target(&object.key).ok().map(|place| place.key);
-        let new: BTreeSet<String> = new.objects.iter().filter_map(target).collect();
-        Ok(Some(
-            old.objects.iter().all(|object| new.contains(&object.key)),
-        ))
+        let route = Route {
+            from: old,
+            ..self.route
+        };
+        let places = set.objects.iter().map(|object| route.target(&object.key));
+        let places: Result<Vec<Place>, Failure> = places.collect();
+        Ok(Some(places.is_ok_and(|places| draft.holds(places))))
     }
 
     /// What stands at the targets for longer than the moves of other tasks: what one of them

@@ -51,6 +51,13 @@ impl Trail {
         renews(self.job.unwrap_or(SameJob::Unknown), holds)
     }
 
+    /// The same without the places that the rules file does not let be touched.
+    pub(super) fn within(&self, reach: &Reach) -> Self {
+        let mut within = self.clone();
+        within.places.retain(|place| reach.bucket(place).is_ok());
+        within
+    }
+
     /// Whether earlier tasks put something at `place`.
     pub(super) fn leads_to(&self, place: &Place) -> bool {
         self.places.contains(place)

@@ -1,0 +1,5 @@
+//! Sets of objects as they are seen from outside: which of them a recording takes along, where
+//! it finds them, and which ones it leaves.
+
+mod grown;
+mod scene;

@@ -1,0 +1,162 @@
+//! A bucket at OBS into which is recorded, the service that moves what is there, and a look at
+//! all of it.
+
+use std::collections::BTreeMap;
+
+use aftertake::store::sqlite::TaskRow;
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::support::fake_obs::{ACCESS_KEY, Content, FakeObs, Object, Recorded, SECRET_KEY};
+use crate::support::premises::{PATIENT, Premises, Running};
+use crate::support::take::RECORDED;
+
+/// What a bucket holds: names and contents.
+pub(super) type Objects = BTreeMap<String, String>;
+
+pub(super) struct Scene {
+    pub(super) obs: FakeObs,
+    pub(super) premises: Premises,
+    running: Option<Running>,
+}
+
+/// A playlist that names these, one after the other.
+pub(super) fn playlist(segments: &[&str]) -> String {
+    let line = |name: &&str| format!("#EXTINF:6,\n{name}\n");
+    let lines: String = segments.iter().map(line).collect();
+    format!("#EXTM3U\n{lines}#EXT-X-ENDLIST\n")
+}
+
+/// These names with their contents.
+pub(super) fn objects(objects: &[(&str, &str)]) -> Objects {
+    let owned = |(key, content): &(&str, &str)| ((*key).to_owned(), (*content).to_owned());
+    objects.iter().map(owned).collect()
+}
+
+impl Scene {
+    /// The service with a rule for each room, which says where its recordings are moved.
+    pub(super) async fn new(rooms: &[(&str, &str)]) -> Self {
+        Self::with(rooms, "source_grace: 1ms").await
+    }
+
+    /// The same with more settings of the bucket.
+    pub(super) async fn with(rooms: &[(&str, &str)], bucket: &str) -> Self {
+        let obs = FakeObs::start().await;
+        obs.keep_nothing();
+        obs.world(|world| drop(world.bucket(RECORDED)));
+        let rule = |(room, to): &(&str, &str)| {
+            let of = format!("name: of-{room}, when: {{ room: '{room}' }}");
+            format!("{{ {of}, steps: [{{ rename: {{ to: '{to}' }} }}] }}")
+        };
+        let rules: Vec<String> = rooms.iter().map(rule).collect();
+        let rules = format!(
+            "buckets: {{ {RECORDED}: {{ store: obs, endpoint: 'http://{}', access_key: {ACCESS_KEY}, \
+             secret_key: {SECRET_KEY}, addressing: path, {bucket} }} }}\n\
+             retry: {{ first: 1ms, longest: 1ms, tries: 4 }}\nrules: [{}]\n",
+            obs.address,
+            rules.join(", "),
+        );
+        let premises = Premises::new();
+        let running = premises.start(&rules, PATIENT).await;
+        Self {
+            obs,
+            premises,
+            running: Some(running),
+        }
+    }
+
+    pub(super) fn put(&self, key: &str, content: &str) {
+        let content = Bytes::copy_from_slice(content.as_bytes());
+        let object = Object::of(Content::Bytes(content));
+        self.obs.world(|world| world.put(RECORDED, key, object));
+    }
+
+    pub(super) fn put_all(&self, objects: &[(&str, &str)]) {
+        for (key, content) in objects {
+            self.put(key, content);
+        }
+    }
+
+    /// Posts a recording's callback, of which there is one for each room.
+    pub(super) async fn announce(&self, key: &str, room: &str) {
+        let second = self.premises.tasks().len();
+        let body = json!({
+            "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": RECORDED, "obs_object": key,
+            "record_format": "HLS", "room_id": room,
+            "end_time": format!("2026-03-02T01:01:{second:02}Z"),
+        });
+        let running = self.running.as_ref().unwrap();
+        let answer = running.front.post(body.to_string()).await;
+        assert_eq!(answer.status(), 200, "{key}");
+    }
+
+    /// Waits until no task has anything left to do.
+    pub(super) async fn rest(&self) {
+        let is_settled = |task: &TaskRow| ["done", "dead"].contains(&task.state);
+        let running = self.running.as_ref().unwrap();
+        for settlements in 1.. {
+            running.store.settled(settlements).await;
+            if self.premises.tasks().iter().all(is_settled) {
+                return;
+            }
+        }
+    }
+
+    /// Announces a recording, and waits for what becomes of it.
+    pub(super) async fn play(&self, key: &str, room: &str) -> (&'static str, String) {
+        self.announce(key, room).await;
+        self.rest().await;
+        self.task(room)
+    }
+
+    /// The same for one that has to be moved.
+    pub(super) async fn moves(&self, key: &str, room: &str) {
+        assert_eq!(self.play(key, room).await, ("done", String::new()), "{key}");
+    }
+
+    /// State of the room's only task, and why it is dead.
+    pub(super) fn task(&self, room: &str) -> (&'static str, String) {
+        let mut tasks = self.premises.tasks();
+        tasks.retain(|task| task.room.as_deref() == Some(room));
+        assert_eq!(tasks.len(), 1, "{room}");
+        let task = tasks.remove(0);
+        let why = task.failure.map(|failure| failure.reason);
+        (task.state, why.unwrap_or_default())
+    }
+
+    /// The id of the room's only task.
+    pub(super) fn id(&self, room: &str) -> String {
+        let tasks = self.premises.tasks();
+        let is_its = |task: &&TaskRow| task.room.as_deref() == Some(room);
+        tasks.iter().find(is_its).unwrap().id.to_string()
+    }
+
+    /// Everything that the bucket holds.
+    pub(super) fn objects(&self) -> Objects {
+        self.obs.world(|world| {
+            let all = world.bucket(RECORDED).objects.iter();
+            let text = |content: &Content| match content {
+                Content::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+                Content::Synthetic { size, .. } => format!("{size} bytes"),
+            };
+            all.map(|(key, object)| (key.clone(), text(&object.content)))
+                .collect()
+        })
+    }
+
+    /// The keys to which something was copied.
+    pub(super) fn copied(&self) -> Vec<String> {
+        let requests = self.obs.requests();
+        let copies = requests.iter().filter(|one| one.is_copy());
+        copies.map(|copy| copy.key.clone()).collect()
+    }
+
+    /// The requests so far that read an object's content.
+    pub(super) fn read(&self) -> Vec<String> {
+        let is_read = |one: &&Recorded| one.method == "GET" && !one.key.is_empty();
+        let is_content = |one: &&Recorded| is_read(one) && one.query.is_empty();
+        let requests = self.obs.requests();
+        let reads = requests.iter().filter(is_content);
+        reads.map(|one| one.key.clone()).collect()
+    }
+}
