@@ -5,6 +5,11 @@
 
 use std::ops::Range;
 
+use super::limits::ATTRIBUTES;
+
+/// Bytes that the name of an attribute may have.
+const LONGEST_NAME: usize = 100;
+
 /// One attribute: its name, and the bytes of the list that are its value, without quotes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Attribute<'a> {
@@ -18,6 +23,9 @@ pub(super) fn read(list: &str) -> Result<Vec<Attribute<'_>>, &'static str> {
     let mut start = 0;
     while !list[start..].trim_ascii().is_empty() {
         let (attribute, next) = one(list, start)?;
+        if attributes.len() == ATTRIBUTES {
+            return Err("it has more than 1000 attributes");
+        }
         attributes.push(attribute);
         start = next;
     }
@@ -29,7 +37,7 @@ fn one(list: &str, start: usize) -> Result<(Attribute<'_>, usize), &'static str>
     let equals = list[start..].find('=').ok_or("an attribute has no value")?;
     let name = list[start..start + equals].trim_ascii();
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || !name.bytes().all(sound) {
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(sound) {
         return Err("an attribute has no proper name");
     }
     let (value, end) = value(list, start + equals + 1)?;

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::late::Late;
 use super::route::Route;
-use super::{pages, playlist, set};
+use super::{limits, pages, playlist, set};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::object::{AtSource, AtTarget, CopyNext, Found, copy_next};
@@ -264,11 +264,20 @@ pub(super) async fn rewritten(
     };
     let playlist = playlist::read(&content, &one.from.key, &bucket.store.url(&one.from.key))?;
     let extent = Extent::Set;
-    let target = |key: &str| Route { from, to, extent }.target(key).ok();
+    let target = |key: &str| {
+        let target = Route { from, to, extent }.target(key).ok();
+        target.map(|place| place.digest())
+    };
     // Not all of it moves along: what need not be there may not be.
     let mut named = BTreeSet::new();
     for key in playlist.absolute() {
         named.extend(target(&key?));
+        limits::within(
+            &one.from.to_string(),
+            "absolute references",
+            named.len() as u64,
+            limits::OBJECTS as u64,
+        )?;
     }
     if named.is_empty() {
         return Ok(None);
@@ -276,7 +285,10 @@ pub(super) async fn rewritten(
     let mut along = BTreeSet::new();
     for numbers in pages::forwards(outline.count) {
         let page = progress.moves(numbers).await?;
-        along.extend(page.iter().filter_map(|other| named.take(&other.to)));
+        along.extend(
+            page.iter()
+                .filter_map(|other| named.take(&other.to.digest())),
+        );
     }
     let moves_along = |key: &str| target(key).is_some_and(|to| along.contains(&to));
     Ok(playlist.rewritten(moves_along)?.map(Bytes::from))

@@ -1,5 +1,8 @@
 //! The lines of a playlist, and its tags (RFC 8216, section 4.1).
 
+/// Characters that a tag's name may have: the longest of those that are known has 24.
+const LONGEST_NAME: usize = 100;
+
 /// A line without blanks around it, and where it begins in the text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line<'a> {
@@ -53,14 +56,17 @@ impl<'a> Line<'a> {
         };
         let sound = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let end = tag.name.find(|c| !sound(c)).unwrap_or(tag.name.len());
+        let end = end.min(LONGEST_NAME);
         format!("line {} (#{})", self.number, &tag.name[..end])
     }
 }
 
 impl Tag<'_> {
-    /// The name in upper case, without `EXT-X-`.
+    /// The name in upper case, without `EXT-X-`. Of what is too long for any tag's name, the
+    /// beginning.
     pub(super) fn short(self) -> String {
-        let name = self.name.to_ascii_uppercase();
+        let name: String = self.name.chars().take(LONGEST_NAME).collect();
+        let name = name.to_ascii_uppercase();
         match name.strip_prefix("EXT-X-") {
             Some(short) => short.to_owned(),
             None => name,

@@ -21,6 +21,7 @@ mod delete;
 mod find;
 mod give_up;
 mod late;
+mod limits;
 mod lines;
 mod manifest;
 mod pages;

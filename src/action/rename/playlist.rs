@@ -9,14 +9,12 @@
 
 use std::ops::Range;
 
+use super::limits;
 use super::lines::{Line, lines};
 use super::reader::Reader;
 use super::tags;
 use super::uri::{self, Form};
 use crate::model::failure::{Failure, FailureKind};
-
-/// The most bytes of a playlist: 12 hours at 2 s are 21,600 segments, about 2 MiB.
-pub const LIMIT: u64 = 10 * 1024 * 1024;
 
 /// A playlist, and what it refers to within its bucket.
 #[derive(Debug)]
@@ -109,7 +107,7 @@ impl Playlist<'_> {
     /// when there is none. Relative ones stay right, as all keep their places among each
     /// other, so the text does not depend on where the playlist moves.
     pub fn rewritten(&self, moves: impl Fn(&str) -> bool) -> Result<Option<String>, Failure> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.text.len());
         let mut end = 0;
         for reference in self.references() {
             let reference = reference?;
@@ -118,6 +116,10 @@ impl Playlist<'_> {
                 let uri = &self.text[reference.range.clone()];
                 text.push_str(&uri::relative(uri, self.key, &reference.key));
                 end = reference.range.end;
+                // A way through many folders is longer than what it replaces.
+                let size = (text.len() + self.text.len() - end) as u64;
+                let what = format!("{:?} with relative references", self.key);
+                limits::within(&what, "bytes", size, limits::PLAYLIST)?;
             }
         }
         Ok((end > 0).then(|| text + &self.text[end..]))

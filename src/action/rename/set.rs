@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::limits::{self, Taken};
 use super::playlist::{self, Role};
 use super::relative::extension;
 use crate::action::OpenBucket;
@@ -56,6 +57,7 @@ pub(in crate::action) async fn members(bucket: &OpenBucket, main: &Place) -> Res
         seen: BTreeMap::new(),
         read: Vec::new(),
         referred: Referred::default(),
+        taken: Taken::default(),
     };
     walk.go(&main.key).await?;
     Ok(walk.set())
@@ -63,7 +65,7 @@ pub(in crate::action) async fn members(bucket: &OpenBucket, main: &Place) -> Res
 
 /// Reads one playlist of the set.
 pub(super) async fn read(bucket: &OpenBucket, key: &str) -> Result<Bytes, Failure> {
-    bucket.store.get(key, playlist::LIMIT).await
+    bucket.store.get(key, limits::PLAYLIST).await
 }
 
 /// A walk through the playlists of a set: depth first, so that those which are named come
@@ -75,6 +77,7 @@ struct Walk<'a> {
     /// Playlists in the order in which the walk has ended with them.
     read: Vec<String>,
     referred: Referred,
+    taken: Taken,
 }
 
 /// A playlist on the way to where the walk is.
@@ -115,8 +118,15 @@ impl Walk<'_> {
                 .then(|| Err(Failure::new(FailureKind::Missing, reason)))
                 .transpose();
         };
+        let place = format!("{}/{key}", self.bucket.config.name);
+        self.taken.playlist(&place, there.size)?;
         self.seen.insert(key.to_owned(), there.etag);
         let content = read(self.bucket, key).await?;
+        if content.len() as u64 != there.size {
+            let reason = format!("{place} changed while it was read");
+            return Err(Failure::new(FailureKind::SourceChanged, reason));
+        }
+        self.taken.text(&content)?;
         let playlist = playlist::read(&content, key, &store.url(key))?;
         let mut names = BTreeMap::new();
         for reference in playlist.references() {
@@ -128,11 +138,15 @@ impl Walk<'_> {
             }
             let is_key = role == Role::Key;
             if role == Role::Playlist || (!is_key && names_playlist(&key)) {
+                if !names.contains_key(&key) {
+                    self.taken.object(&key)?;
+                }
                 *names.entry(key).or_default() |= needed;
             } else {
-                self.referred.add(key, role, needed);
+                self.referred.add(key, role, needed, &mut self.taken)?;
             }
         }
+        Taken::playlists(self.seen.len() + names.len())?;
         Ok(Some(Step {
             key: key.to_owned(),
             names,
@@ -173,14 +187,24 @@ struct Use {
 }
 
 impl Referred {
-    fn add(&mut self, key: String, role: Role, needed: bool) {
+    fn add(
+        &mut self,
+        key: String,
+        role: Role,
+        needed: bool,
+        taken: &mut Taken,
+    ) -> Result<(), Failure> {
         let is_listed = role == Role::Segment;
+        if !self.0.contains_key(&key) {
+            taken.object(&key)?;
+        }
         let used = self.0.entry(key).or_insert(Use {
             only_listed: is_listed,
             needed,
         });
         used.only_listed &= is_listed;
         used.needed |= needed;
+        Ok(())
     }
 
     /// The objects. Those that are only listed, and have the extension that most of these have,

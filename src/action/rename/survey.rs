@@ -232,9 +232,10 @@ impl Survey<'_> {
         let known = Known {
             there: &there,
             trails: &trails,
-            holds: match there.contains_key(self.route.to) {
-                true => self.holds(self.route.to, draft).await?,
-                false => None,
+            holds: if there.contains_key(self.route.to) {
+                self.holds(self.route.to, draft).await?
+            } else {
+                None
             },
         };
         for (member, to) in members.into_iter().zip(targets) {

@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{ParseError, Url};
 
-use super::relative;
+use super::{limits, relative};
 
 /// What a URI's path keeps as it is.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
@@ -44,6 +44,9 @@ pub(super) fn resolve(
     playlist: &str,
     bucket: Option<&Url>,
 ) -> Result<Named, &'static str> {
+    if uri.len() > limits::URI {
+        return Err("it has more than 16 KiB");
+    }
     if uri.contains("{$") {
         return Err("it uses a variable of EXT-X-DEFINE; write the URI out");
     }

@@ -355,7 +355,8 @@ enum BodyError {
 }
 
 async fn read_body(mut response: Response, limit: u64) -> Result<Bytes, BodyError> {
-    let mut body = BytesMut::new();
+    let said = response.content_length().unwrap_or(0).min(limit);
+    let mut body = BytesMut::with_capacity(usize::try_from(said).unwrap_or(0));
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Lost)? {
         if body.len() as u64 + chunk.len() as u64 > limit {
             return Err(BodyError::TooLong);

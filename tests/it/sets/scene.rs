@@ -7,7 +7,7 @@ use aftertake::store::sqlite::TaskRow;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::support::fake_obs::{ACCESS_KEY, Content, FakeObs, Object, Recorded, SECRET_KEY};
+use crate::support::fake_obs::{ACCESS_KEY, Content, FakeObs, Kind, Object, Recorded, SECRET_KEY};
 use crate::support::premises::{PATIENT, Premises, Running};
 use crate::support::take::RECORDED;
 
@@ -43,7 +43,7 @@ impl Scene {
     pub(super) async fn with(rooms: &[(&str, &str)], bucket: &str) -> Self {
         let obs = FakeObs::start().await;
         obs.keep_nothing();
-        obs.world(|world| drop(world.bucket(RECORDED)));
+        obs.world(|world| world.make(RECORDED, Kind::Objects));
         let rule = |(room, to): &(&str, &str)| {
             let of = format!("name: of-{room}, when: {{ room: '{room}' }}");
             format!("{{ {of}, steps: [{{ rename: {{ to: '{to}' }} }}] }}")
@@ -122,13 +122,6 @@ impl Scene {
         let task = tasks.remove(0);
         let why = task.failure.map(|failure| failure.reason);
         (task.state, why.unwrap_or_default())
-    }
-
-    /// The id of the room's only task.
-    pub(super) fn id(&self, room: &str) -> String {
-        let tasks = self.premises.tasks();
-        let is_its = |task: &&TaskRow| task.room.as_deref() == Some(room);
-        tasks.iter().find(is_its).unwrap().id.to_string()
     }
 
     /// Everything that the bucket holds.
