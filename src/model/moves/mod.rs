@@ -175,3 +175,38 @@ impl MovePhase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_compared_only_where_both_are_named() {
+        for (one, other, is) in [
+            (Some("a"), Some("a"), SameJob::Yes),
+            (Some("a"), Some("b"), SameJob::No),
+            (Some("a"), None, SameJob::Unknown),
+            (None, Some("a"), SameJob::Unknown),
+            (None, None, SameJob::Unknown),
+        ] {
+            assert_eq!(SameJob::of(one, other), is, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_same_recording_that_has_grown_renews_what_was_moved() {
+        for (job, holds, renewed) in [
+            (SameJob::Yes, Some(true), true),
+            (SameJob::Yes, None, true),
+            (SameJob::Yes, Some(false), false),
+            (SameJob::Unknown, Some(true), true),
+            (SameJob::Unknown, None, false),
+            (SameJob::Unknown, Some(false), false),
+            (SameJob::No, Some(true), false),
+            (SameJob::No, None, false),
+            (SameJob::No, Some(false), false),
+        ] {
+            assert_eq!(renews(job, holds), renewed, "{job:?} {holds:?}");
+        }
+    }
+}

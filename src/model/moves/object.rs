@@ -155,3 +155,201 @@ pub fn undo_next(one: &Move, source: AtSource, target: AtTarget) -> UndoNext {
         _ => UndoNext::Nothing,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::moves::Part;
+    use crate::model::recording::Place;
+
+    const MARK: &str = "task_1.0.1";
+
+    fn place(key: &str) -> Place {
+        Place {
+            bucket: "b".into(),
+            key: key.into(),
+        }
+    }
+
+    fn one() -> Move {
+        Move {
+            number: 3,
+            from: place("old"),
+            to: place("new"),
+            part: Part::Other,
+            size: 5,
+            etag: "source".into(),
+            target: Target::Absent,
+            target_etag: None,
+            upload: None,
+            is_marked: false,
+            source: Source::Goes,
+            phase: MovePhase::Planned,
+        }
+    }
+
+    fn found(etag: &str) -> Found {
+        Found {
+            size: 5,
+            etag: etag.into(),
+            ..Found::default()
+        }
+    }
+
+    #[test]
+    fn source_is_the_same_only_with_its_etag() {
+        let one = one();
+        assert_eq!(one.at_source(None), AtSource::Nothing);
+        assert_eq!(one.at_source(Some(&found("source"))), AtSource::Same);
+        assert_eq!(one.at_source(Some(&found("other"))), AtSource::Changed);
+    }
+
+    /// An encrypted copy has neither its source's ETag nor, before it is noted, a known one.
+    #[test]
+    fn object_is_our_copy_only_on_evidence_that_nobody_else_has_by_chance() {
+        let planned = one();
+        let replaces = Move {
+            target: Target::Replace,
+            target_etag: Some("noted".into()),
+            ..one()
+        };
+        let copied = Move {
+            phase: MovePhase::Copied,
+            ..replaces.clone()
+        };
+        let marked = |mark: &str| Found {
+            mark: Some(mark.into()),
+            ..found("other")
+        };
+        let uploaded = Found {
+            is_from_upload: true,
+            ..found("other")
+        };
+        let shorter = Found {
+            size: 4,
+            ..found("source")
+        };
+        for one in [&planned, &replaces, &copied] {
+            assert_eq!(one.at_target(None, MARK), AtTarget::Nothing);
+            for (there, is) in [
+                (marked("task_1.0.1.3"), AtTarget::Ours),
+                (uploaded.clone(), AtTarget::Ours),
+                (marked("task_1.0.1.4"), AtTarget::Stranger),
+                (marked("task_1.0.2.3"), AtTarget::Stranger),
+                (found("other"), AtTarget::Stranger),
+                (shorter.clone(), AtTarget::Stranger),
+            ] {
+                assert_eq!(one.at_target(Some(&there), MARK), is, "{one:?} {there:?}");
+            }
+        }
+        for (one, etag, is) in [
+            (&planned, "source", AtTarget::Ours),
+            (&replaces, "source", AtTarget::Ours),
+            // What was answered for the copy is known better than what its source was.
+            (&copied, "source", AtTarget::Stranger),
+            (&planned, "noted", AtTarget::Stranger),
+            (&replaces, "noted", AtTarget::Replaceable),
+            (&copied, "noted", AtTarget::Ours),
+        ] {
+            let there = found(etag);
+            assert_eq!(one.at_target(Some(&there), MARK), is, "{one:?} {etag}");
+        }
+    }
+
+    #[test]
+    fn copy_is_made_only_of_the_object_that_was_surveyed_and_never_over_a_strangers() {
+        use AtSource::{Changed, Nothing as Gone, Same};
+        use AtTarget::{Nothing, Ours, Replaceable, Stranger};
+        use CopyNext::{Conflict, Copy, Made, SourceChanged, SourceMissing};
+        for (target, same, changed, gone) in [
+            (Nothing, Copy, SourceChanged, SourceMissing),
+            (Ours, Made, Made, Made),
+            (Replaceable, Copy, SourceChanged, SourceMissing),
+            (Stranger, Conflict, SourceChanged, SourceMissing),
+        ] {
+            for (source, next) in [(Same, same), (Changed, changed), (Gone, gone)] {
+                assert_eq!(
+                    copy_next(source, target, false),
+                    next,
+                    "{source:?} {target:?}"
+                );
+                let next = if next == Conflict { Copy } else { next };
+                assert_eq!(
+                    copy_next(source, target, true),
+                    next,
+                    "{source:?} {target:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn source_is_deleted_only_beside_our_copy_and_only_as_it_was_surveyed() {
+        use AtSource::{Changed, Nothing as Gone, Same};
+        use AtTarget::{Nothing, Ours, Replaceable, Stranger};
+        use ClearNext::{Complete, CopyAgain, Delete, Lost, NotOurs};
+        let goes = one();
+        let present = Move {
+            target: Target::Present,
+            target_etag: Some("noted".into()),
+            ..one()
+        };
+        let stays = Move {
+            source: Source::Stays,
+            ..one()
+        };
+        for (target, same, changed, gone) in [
+            (Ours, Delete, Complete, Complete),
+            (Nothing, CopyAgain, Lost, Lost),
+            (Replaceable, NotOurs, NotOurs, NotOurs),
+            (Stranger, NotOurs, NotOurs, NotOurs),
+        ] {
+            for (source, next) in [(Same, same), (Changed, changed), (Gone, gone)] {
+                let seen = format!("{source:?} {target:?}");
+                assert_eq!(clear_next(&goes, source, target), next, "{seen}");
+                assert_eq!(clear_next(&present, source, target), next, "{seen}");
+                let next = if next == Delete { Complete } else { next };
+                assert_eq!(clear_next(&stays, source, target), next, "{seen}");
+            }
+        }
+    }
+
+    /// An outdated playlist is not copied: what is at its target is no concern of its.
+    #[test]
+    fn outdated_playlist_is_deleted_only_as_it_was_surveyed() {
+        let outdated = Move {
+            target: Target::Present,
+            ..one()
+        };
+        for target in [AtTarget::Nothing, AtTarget::Ours, AtTarget::Stranger] {
+            for (source, next) in [
+                (AtSource::Same, ClearNext::Delete),
+                (AtSource::Changed, ClearNext::Complete),
+                (AtSource::Nothing, ClearNext::Complete),
+            ] {
+                assert_eq!(clear_next(&outdated, source, target), next, "{source:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn copy_is_removed_only_while_its_source_is_there_and_if_it_replaced_nothing() {
+        use AtSource::{Changed, Nothing as Gone, Same};
+        use AtTarget::{Nothing as None, Ours, Replaceable, Stranger};
+        use UndoNext::{Keep, Nothing, Remove};
+        for target in [Target::Absent, Target::Replace, Target::Present] {
+            let one = Move { target, ..one() };
+            for source in [Same, Changed, Gone] {
+                let next = match (target, source) {
+                    (Target::Present, _) => Nothing,
+                    (Target::Absent, Same) => Remove,
+                    _ => Keep,
+                };
+                assert_eq!(undo_next(&one, source, Ours), next, "{target:?} {source:?}");
+                for there in [None, Replaceable, Stranger] {
+                    assert_eq!(undo_next(&one, source, there), Nothing, "{there:?}");
+                }
+            }
+        }
+    }
+}

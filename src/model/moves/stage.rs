@@ -88,3 +88,80 @@ impl Committed {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::moves::{Move, Part, Source};
+    use crate::model::recording::Place;
+
+    fn outline(phase: MovePhase, target: Target, undone: u32, committed: bool) -> Outline {
+        let place = |key: &str| Place {
+            bucket: "b".into(),
+            key: key.into(),
+        };
+        Outline {
+            count: 3,
+            main: Move {
+                number: 2,
+                from: place("old"),
+                to: place("new"),
+                part: Part::Other,
+                size: 1,
+                etag: "source".into(),
+                target,
+                target_etag: None,
+                upload: None,
+                is_marked: false,
+                source: Source::Goes,
+                phase,
+            },
+            moved: 0,
+            undone,
+            objects: 3,
+            bytes: 3,
+            committed,
+            mark: "task_1.0.1".into(),
+        }
+    }
+
+    #[test]
+    fn what_may_be_undone_is_neither_committed_nor_in_the_place_of_what_it_replaced() {
+        use MovePhase::{Copied, Kept, Moved, Planned, Undone};
+        use Target::{Absent, Present, Replace};
+        let stage = |phase, target, undone, committed| match Stage::of(Some(outline(
+            phase, target, undone, committed,
+        ))) {
+            Stage::Untouched => "untouched",
+            Stage::Open(_) => "open",
+            Stage::HalfUndone(_) => "half undone",
+            Stage::Replaced(_) => "replaced",
+            Stage::Committed(committed) => {
+                assert!(committed.outline().committed);
+                "committed"
+            }
+        };
+        assert!(matches!(Stage::of(None), Stage::Untouched));
+        for target in [Absent, Replace, Present] {
+            assert_eq!(stage(Planned, target, 0, false), "open");
+            assert_eq!(stage(Planned, target, 1, false), "half undone");
+            assert_eq!(stage(Planned, target, 2, false), "half undone");
+            assert_eq!(stage(Undone, target, 3, false), "untouched");
+            assert_eq!(stage(Kept, target, 3, false), "untouched");
+            for phase in [Planned, Copied, Moved] {
+                assert_eq!(stage(phase, target, 0, true), "committed");
+            }
+        }
+        for undone in [0, 1] {
+            assert_eq!(stage(Copied, Replace, undone, false), "replaced");
+        }
+        assert_eq!(stage(Copied, Absent, 0, false), "open");
+        assert_eq!(stage(Copied, Present, 1, false), "half undone");
+    }
+
+    #[test]
+    fn what_was_committed_says_so() {
+        let open = Open(outline(MovePhase::Copied, Target::Absent, 0, false));
+        assert!(open.forward().commit().outline().committed);
+    }
+}
