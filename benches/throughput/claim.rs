@@ -90,10 +90,7 @@ async fn settle(store: &SqliteStore, claim: Claim, transition: Transition) {
 async fn claims(store: &SqliteStore) -> f64 {
     let mut times = Vec::new();
     for _ in 0..CLAIMS {
-        let room = vec![LaneRoom {
-            lane: lane(),
-            free: BATCH,
-        }];
+        let room = vec![LaneRoom::new(lane(), BATCH)];
         let begun = Instant::now();
         let claimed = store.claim(room, NOW).await.expect("the disk has room");
         times.push(begun.elapsed().as_secs_f64() * 1e6);

@@ -106,6 +106,9 @@ kinds! {
     Unavailable = "unavailable", Retry;
     /// The other side asked to slow down.
     Throttled = "throttled", Retry;
+    /// The other side refuses this one for now, and may take it later: what it is about is not
+    /// known there yet, or in use.
+    NotNow = "not_now", Retry;
     /// The effect is unknown: the answer was lost. The next try looks first.
     Unknown = "unknown", Retry;
     /// The source object does not exist yet, shortly after its event.

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::attempt::AttemptRecord;
-use crate::model::breaker::{LaneChange, LaneState, Pause};
+use crate::model::breaker::{LaneChange, LaneState, Pause, Whom};
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
@@ -176,6 +176,19 @@ pub enum Recorded {
 pub struct LaneRoom {
     pub lane: Lane,
     pub free: usize,
+    /// Which of the due ones come first.
+    pub whom: Whom,
+}
+
+impl LaneRoom {
+    /// Room for so many tasks of the lane, those that are due longest first.
+    pub fn new(lane: Lane, free: usize) -> Self {
+        Self {
+            lane,
+            free,
+            whom: Whom::DueLongest,
+        }
+    }
 }
 
 /// What a claim call found.

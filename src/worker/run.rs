@@ -160,7 +160,7 @@ impl Runner {
         };
         let (started, watch) = (self.parts.clock.now(), Stopwatch::start());
         let ended = self.carry_out(&work).await?;
-        self.hear(&claim.task().lane, permit, &ended).await?;
+        self.hear(claim.task(), permit, &ended).await?;
         let decided = settle(
             work.standing(),
             ended.ran.clone(),

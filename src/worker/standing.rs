@@ -8,9 +8,9 @@ use super::Workers;
 use super::ended::Ended;
 use super::lane::Permit;
 use super::run::{Dropped, Runner};
-use crate::model::breaker::{LaneChange, LaneState, Sign};
+use crate::model::breaker::{End, LaneChange, LaneState, Sign};
 use crate::model::moment::Present;
-use crate::model::task::Lane;
+use crate::model::task::{Lane, Task};
 use crate::store::Unavailable;
 
 impl Workers {
@@ -48,18 +48,18 @@ impl Runner {
     /// Lets the lane learn from the step that ended.
     pub(super) async fn hear(
         &self,
-        lane: &Lane,
+        task: &Task,
         permit: &Permit,
         ended: &Ended,
     ) -> Result<(), Dropped> {
-        let sign = ended.sign();
+        let (lane, tries, sign) = (&task.lane, task.tries, ended.sign());
         if sign == Sign::Nothing {
             return Ok(());
         }
         let lanes = &self.parts.lanes;
         let _turn = lanes.turn().await;
         let clock = &self.parts.clock;
-        let Some(change) = permit.hear(sign, clock.present(), clock.jitter()) else {
+        let Some(change) = permit.hear(End { sign, tries }, clock.present(), clock.jitter()) else {
             return Ok(());
         };
         tell(lane, &change);

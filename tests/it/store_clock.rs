@@ -39,7 +39,7 @@ async fn end_at(store: &SqliteStore, claim: Claim, transition: Transition, now: 
 /// When the next task of the lane is due by what the store says.
 async fn next_due(store: &SqliteStore) -> Option<Timestamp> {
     let lane = lane();
-    let room = vec![LaneRoom { lane, free: 0 }];
+    let room = vec![LaneRoom::new(lane, 0)];
     store.claim(room, NOW).await.unwrap().next_due
 }
 

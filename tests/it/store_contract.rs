@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
-use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause};
+use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause, Whom};
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
@@ -106,7 +106,7 @@ pub(crate) fn ending(transition: Transition) -> Settlement {
 
 pub(crate) async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Vec<Claim> {
     store
-        .claim(vec![LaneRoom { lane, free: 10 }], now)
+        .claim(vec![LaneRoom::new(lane, 10)], now)
         .await
         .unwrap()
         .claims
@@ -344,16 +344,59 @@ async fn task_goes_on_with_its_next_step_under_a_new_claim() {
 }
 
 #[tokio::test]
+async fn probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_longest() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let minute = Duration::from_mins(1);
+    // Tries, and how long to wait after the last of them.
+    let tasks = [
+        (0, minute),
+        (1, minute),
+        (2, minute),
+        (3, minute * 60),
+        (2, minute),
+    ];
+    for number in 0..5 {
+        let arrival = notify(&number.to_string(), number);
+        store.record(arrival, vec![]).await.unwrap();
+    }
+    let number = |claim: &Claim| -> usize { claim.located().unwrap().place.key.parse().unwrap() };
+    for _ in 0..3 {
+        for claim in claim(&store, lane(), NOW).await {
+            let (tries, last) = tasks[number(&claim)];
+            let wait = if claim.task().tries == tries {
+                last
+            } else {
+                Duration::ZERO
+            };
+            let why = Failure::new(FailureKind::Timeout, "r");
+            let transition = match tries {
+                0 => Transition::HandBack,
+                _ => Transition::RetryAfter { wait, why },
+            };
+            end(&store, claim, transition).await;
+        }
+    }
+    let mut probed = Vec::new();
+    for _ in 0..5 {
+        let probe = LaneRoom {
+            whom: Whom::MostTried,
+            ..LaneRoom::new(lane(), 1)
+        };
+        let claimed = store.claim(vec![probe], NOW.plus(minute)).await.unwrap();
+        probed.extend(claimed.claims.iter().map(number));
+    }
+    assert_eq!(probed, [2, 4, 1, 0]);
+}
+
+#[tokio::test]
 async fn lanes_without_room_are_left_alone_and_the_next_due_time_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     for key in ["x", "y", "z"] {
         store.record(notify(key, 1), vec![]).await.unwrap();
     }
-    let room = vec![LaneRoom {
-        lane: lane(),
-        free: 2,
-    }];
+    let room = vec![LaneRoom::new(lane(), 2)];
     let claimed = store.claim(room, NOW).await.unwrap();
     assert_eq!((claimed.claims.len(), claimed.next_due), (2, Some(NOW)));
     assert!(claim(&store, bucket(), NOW).await.is_empty());
@@ -503,10 +546,7 @@ async fn crash_of_one_operation_refuses_its_batch_and_nothing_after_it() {
     let crash = |_id, _received, _body| panic!("a body that cannot be read");
     let store = SqliteStore::open(&dir.path().join("a.db"), crash, plain()).unwrap();
     store.record(notify("k", 1), vec![]).await.unwrap();
-    let room = vec![LaneRoom {
-        lane: lane(),
-        free: 1,
-    }];
+    let room = vec![LaneRoom::new(lane(), 1)];
     let refused = store.claim(room, NOW).await.unwrap_err().to_string();
     assert!(refused.contains("crashed"), "{refused}");
     store.record(notify("l", 2), vec![]).await.unwrap();

@@ -225,10 +225,7 @@ async fn event_with_many_tasks_is_forgotten_in_small_steps() {
     let rule = |name| (name, lane(), Turn::NotNeeded);
     let rules: Vec<_> = names.iter().map(String::as_str).map(rule).collect();
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
-    let room = vec![LaneRoom {
-        lane: lane(),
-        free: names.len(),
-    }];
+    let room = vec![LaneRoom::new(lane(), names.len())];
     let claims = store.claim(room, NOW).await.unwrap().claims;
     join_all(
         claims

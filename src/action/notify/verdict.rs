@@ -95,7 +95,8 @@ fn kind(destination: &Destination, status: u16) -> Option<FailureKind> {
         Some(FailureKind::Refused)
     } else if destination.retry.contains(&status) {
         let retried = usual.filter(|kind| kind.disposition() == Disposition::Retry);
-        Some(retried.unwrap_or(FailureKind::Unavailable))
+        // Whoever lists it says that it passes: that is of this task, not of the destination.
+        Some(retried.unwrap_or(FailureKind::NotNow))
     } else {
         usual
     }
@@ -104,7 +105,8 @@ fn kind(destination: &Destination, status: u16) -> Option<FailureKind> {
 const fn usual_kind(status: u16) -> Option<FailureKind> {
     match status {
         200..=299 => None,
-        408 | 409 | 425 | 500..=599 => Some(FailureKind::Unavailable),
+        408 | 409 | 425 => Some(FailureKind::NotNow),
+        500..=599 => Some(FailureKind::Unavailable),
         429 => Some(FailureKind::Throttled),
         410 => Some(FailureKind::Gone),
         _ => Some(FailureKind::Refused),
@@ -190,10 +192,11 @@ mod tests {
 
     #[test]
     fn usual_statuses_mean_what_they_say() {
-        use FailureKind::{Gone, Refused, Throttled, Unavailable};
+        use FailureKind::{Gone, NotNow, Refused, Throttled, Unavailable};
         for (statuses, kind) in [
             (&[200, 201, 202, 204, 226, 299][..], None),
-            (&[408, 409, 425, 500, 502, 503, 504, 599], Some(Unavailable)),
+            (&[408, 409, 425], Some(NotNow)),
+            (&[500, 502, 503, 504, 599], Some(Unavailable)),
             (&[429], Some(Throttled)),
             (&[410], Some(Gone)),
             (
@@ -218,9 +221,9 @@ mod tests {
             (418, None),
             (503, Some(FailureKind::Refused)),
             (204, Some(FailureKind::Refused)),
-            (404, Some(FailureKind::Unavailable)),
-            (410, Some(FailureKind::Unavailable)),
-            (202, Some(FailureKind::Unavailable)),
+            (404, Some(FailureKind::NotNow)),
+            (410, Some(FailureKind::NotNow)),
+            (202, Some(FailureKind::NotNow)),
             (429, Some(FailureKind::Throttled)),
             (200, None),
             (500, Some(FailureKind::Unavailable)),

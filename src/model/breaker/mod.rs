@@ -6,22 +6,18 @@
 //! A process measures its waits by moments, which nobody sets; the stored time of the next
 //! probe is for people and for the next process.
 
+mod circuit;
+mod evidence;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::destination::Breaker;
+pub use self::circuit::Circuit;
+use self::evidence::Age;
 use super::failure::{Disposition, Failure, FailureKind};
-use super::moment::{Moment, Present};
-use super::retry::{Jitter, JitterMode, RetryPolicy};
+use super::moment::Moment;
 use super::time::Timestamp;
-
-/// Before the first probe after failures in a row.
-const FIRST: Duration = Duration::from_secs(1);
-
-/// Before the first probe of a lane whose credentials are refused: a vendor locks a key out
-/// that keeps on trying.
-const FIRST_LOCKED: Duration = Duration::from_secs(30);
 
 /// How a lane stands, as it is stored. The default lets everything through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,8 +65,10 @@ pub enum LaneChange {
 pub enum Sign<'a> {
     /// Nothing: it was not asked, or the fault is our own.
     Nothing,
-    /// It answered, be it with a refusal that concerns this task alone.
+    /// It did what it was asked for.
     Well,
+    /// It answered with a refusal that concerns this task alone.
+    Answered,
     /// It does not do its work; other tasks would fare no better.
     Ailing(&'a Failure),
     /// It refuses whoever we are until somebody puts that right; trying on makes it worse.
@@ -79,28 +77,42 @@ pub enum Sign<'a> {
     Gone(&'a Failure),
 }
 
-/// Whom an open lane lets through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
-    Free,
-    /// The one request that finds out whether the lane is well again.
-    Probe,
+/// A step that ended in a lane.
+#[derive(Debug, Clone, Copy)]
+pub struct End<'a> {
+    pub sign: Sign<'a>,
+    /// Tries of the step that its task has spent, this one included.
+    pub tries: u32,
 }
 
-/// Nothing passes before this moment; `None` when something has to happen first.
+/// Leave to make one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shut(pub Option<Moment>);
+pub struct Pass {
+    age: Age,
+    /// Whose request it is to be, if it is to find out whether the lane is well again.
+    pub probe: Option<Whom>,
+}
 
-/// A lane's breaker and pause.
-#[derive(Debug)]
-pub struct Circuit {
-    breaker: Breaker,
-    /// In a row, of all tasks of the lane together.
-    failures: u32,
-    probing: bool,
-    /// Before this moment an open lane lets nobody through.
-    probe_from: Moment,
-    state: LaneState,
+/// Whose request is made first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Whom {
+    /// That of the task that is due longest.
+    #[default]
+    DueLongest,
+    /// That of the due task that has had the most tries: where others needed a second or third
+    /// one, it is the next to succeed.
+    MostTried,
+}
+
+/// Why nothing passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shut {
+    /// Nothing does before this moment.
+    Until(Moment),
+    /// As much is under way as the lane may take while it recovers.
+    Full,
+    /// Something has to happen first: a probe has to end, a person to act.
+    ForNow,
 }
 
 /// Openings were stored without their waits once: the longest wait bounds those.
@@ -152,156 +164,15 @@ impl<'a> Sign<'a> {
             | Kind::Unavailable
             | Kind::Throttled
             | Kind::Unknown => Self::Ailing(failure),
-            Kind::Refused
+            Kind::NotNow
+            | Kind::Refused
             | Kind::Denied
             | Kind::Missing
             | Kind::NotThereYet
             | Kind::SourceChanged
-            | Kind::Conflict => Self::Well,
+            | Kind::Conflict => Self::Answered,
             _ => Self::Nothing,
         }
-    }
-}
-
-impl Circuit {
-    /// A closed one.
-    pub fn new(breaker: Breaker) -> Self {
-        Self {
-            breaker,
-            failures: 0,
-            probing: false,
-            probe_from: Moment::default(),
-            state: LaneState::default(),
-        }
-    }
-
-    /// Judges from now on by `breaker`.
-    pub fn configure(&mut self, breaker: Breaker) {
-        self.breaker = breaker;
-    }
-
-    pub fn state(&self) -> &LaneState {
-        &self.state
-    }
-
-    /// Takes over how the lane stands in the store. A probe that is under way stays the
-    /// only one.
-    pub fn adopt(&mut self, state: LaneState, now: Present) {
-        if state != self.state {
-            self.failures = 0;
-            let remaining = state.open.as_ref().map(|open| open.remaining(now.time));
-            self.probe_from = now.moment.plus(remaining.unwrap_or_default());
-            self.state = state;
-        }
-    }
-
-    /// Lets one step pass. After a probe, [`Circuit::probe_ended`] must be called.
-    pub fn admit(&mut self, now: Moment) -> Result<Pass, Shut> {
-        match (&self.state.paused, &self.state.open) {
-            (Some(_), _) => Err(Shut(None)),
-            (None, None) => Ok(Pass::Free),
-            (None, Some(_)) if self.probing => Err(Shut(None)),
-            (None, Some(_)) if self.waits(now) => Err(Shut(Some(self.probe_from))),
-            (None, Some(_)) => {
-                self.probing = true;
-                Ok(Pass::Probe)
-            }
-        }
-    }
-
-    /// A wait that is longer than any is one of an earlier rules file.
-    fn waits(&self, now: Moment) -> bool {
-        self.probe_from > now && self.probe_from.since(now) <= self.breaker.longest
-    }
-
-    /// The wall clock was set: tells anew when the next probe is due by it.
-    pub fn set_clock(&mut self, now: Present) -> Option<LaneChange> {
-        let open = self.state.open.as_mut()?;
-        open.probe_at = now.time.plus(self.probe_from.since(now.moment));
-        Some(LaneChange::Opened(open.clone()))
-    }
-
-    /// The probe came to an end, however it did.
-    pub fn probe_ended(&mut self) {
-        self.probing = false;
-    }
-
-    /// Learns from a step that ended; what changes has to be stored. A step that was under
-    /// way when the breaker opened can close it, but does not make it wait for longer.
-    pub fn hear(
-        &mut self,
-        sign: Sign<'_>,
-        pass: Pass,
-        now: Present,
-        jitter: Jitter,
-    ) -> Option<LaneChange> {
-        let change = match sign {
-            Sign::Nothing => return None,
-            Sign::Well => {
-                self.failures = 0;
-                self.state.open.as_ref().map(|_| LaneChange::Closed)
-            }
-            Sign::Gone(why) => self.state.paused.is_none().then(|| {
-                LaneChange::Paused(Pause {
-                    since: now.time,
-                    why: why.reason.clone(),
-                })
-            }),
-            Sign::Ailing(why) => {
-                self.failures = self.failures.saturating_add(1);
-                let opens = self.failures >= self.breaker.failures;
-                self.open(opens, pass, why, FIRST, now, jitter)
-            }
-            Sign::Locked(why) => self.open(true, pass, why, FIRST_LOCKED, now, jitter),
-        }?;
-        self.state.apply(change.clone());
-        Some(change)
-    }
-
-    fn open(
-        &mut self,
-        opens: bool,
-        pass: Pass,
-        why: &Failure,
-        first: Duration,
-        now: Present,
-        jitter: Jitter,
-    ) -> Option<LaneChange> {
-        let (since, waits) = match &self.state.open {
-            None if opens => (now.time, 1),
-            Some(open) if pass == Pass::Probe => (open.since, open.waits.saturating_add(1)),
-            _ => return None,
-        };
-        let wait = self.wait(waits, first, why.retry_after, jitter);
-        self.probe_from = now.moment.plus(wait);
-        Some(LaneChange::Opened(Opening {
-            since,
-            why: why.to_string(),
-            waits,
-            probe_at: now.time.plus(wait),
-            wait,
-        }))
-    }
-
-    /// Doubles with each wait, at least a half of it whatever chance says; what the other
-    /// side asked for counts up to the longest wait.
-    fn wait(
-        &self,
-        waits: u32,
-        first: Duration,
-        asked: Option<Duration>,
-        jitter: Jitter,
-    ) -> Duration {
-        let longest = self.breaker.longest;
-        let growing = RetryPolicy {
-            first,
-            factor: 2.0,
-            longest,
-            jitter: JitterMode::Equal,
-            ..RetryPolicy::default()
-        };
-        let asked = asked.unwrap_or_default().min(longest);
-        growing.delay(waits, jitter).max(asked)
     }
 }
 

@@ -25,3 +25,7 @@ INSERT INTO lineage VALUES (1, x'ff616674657274616b652d7374617465', randomblob(1
 
 -- What each object is to its recording; 0 where a version before this one wrote the row.
 ALTER TABLE moves ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
+
+-- The task of a lane that has had the most tries, for probes. Tasks that were never tried, which
+-- most backlogs are made of, are not in it.
+CREATE INDEX tasks_tried ON tasks (lane, tries, due) WHERE state = 0 AND blocked_by IS NULL AND tries > 0;

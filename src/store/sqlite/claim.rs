@@ -1,8 +1,11 @@
 //! Takes due tasks, lane by lane.
 
+use rusqlite::OptionalExtension;
+
 use super::core::{READY, RUNNING, Txn};
 use super::row::{self, TaskRow, task_columns};
 use super::{blocked, read, turn};
+use crate::model::breaker::Whom;
 use crate::model::plan::Turn;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, Claimed, LaneRoom};
@@ -14,12 +17,18 @@ pub(super) fn claim(
 ) -> rusqlite::Result<Claimed> {
     let mut claims = Vec::new();
     let mut next_due: Option<i64> = None;
-    for LaneRoom { lane, free } in room {
+    for LaneRoom { lane, free, whom } in room {
         let lane = lane.to_string();
         let full = claims.len() + free;
         // A task that has to wait for its turn leaves the index, so each round finds others.
         while claims.len() < full {
-            let due = due(txn, &lane, full - claims.len(), now)?;
+            let mut due = match whom {
+                Whom::DueLongest => Vec::new(),
+                Whom::MostTried => Vec::from_iter(most_tried(txn, &lane, now)?),
+            };
+            if due.is_empty() {
+                due = due_longest(txn, &lane, full - claims.len(), now)?;
+            }
             if due.is_empty() {
                 break;
             }
@@ -35,7 +44,12 @@ pub(super) fn claim(
     })
 }
 
-fn due(txn: &Txn<'_>, lane: &str, free: usize, now: Timestamp) -> rusqlite::Result<Vec<TaskRow>> {
+fn due_longest(
+    txn: &Txn<'_>,
+    lane: &str,
+    free: usize,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<TaskRow>> {
     let limit = i64::try_from(free).unwrap_or(i64::MAX);
     txn.conn
         .prepare_cached(concat!(
@@ -46,6 +60,39 @@ fn due(txn: &Txn<'_>, lane: &str, free: usize, now: Timestamp) -> rusqlite::Resu
         ))?
         .query_map((lane, now.millis(), limit), TaskRow::read)?
         .collect()
+}
+
+/// Of the due tasks that were tried before, the one with the most tries. Looks at one task for
+/// each number of tries that tasks of the lane have spent, however many there are.
+fn most_tried(txn: &Txn<'_>, lane: &str, now: Timestamp) -> rusqlite::Result<Option<TaskRow>> {
+    let mut level = fewer_tries(txn, lane, u32::MAX)?;
+    while let Some(tries) = level {
+        let found = txn
+            .conn
+            .prepare_cached(concat!(
+                "SELECT ",
+                task_columns!(),
+                " FROM tasks INDEXED BY tasks_tried WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND tries > 0 \
+                 AND tries = ?2 AND due <= ?3 ORDER BY due, seq LIMIT 1"
+            ))?
+            .query_row((lane, tries, now.millis()), TaskRow::read)
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        level = fewer_tries(txn, lane, tries)?;
+    }
+    Ok(None)
+}
+
+/// The most tries below `most` that a waiting task of the lane has spent.
+fn fewer_tries(txn: &Txn<'_>, lane: &str, most: u32) -> rusqlite::Result<Option<u32>> {
+    txn.conn
+        .prepare_cached(
+            "SELECT max(tries) FROM tasks INDEXED BY tasks_tried WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL \
+             AND tries > 0 AND tries < ?2",
+        )?
+        .query_row((lane, most), |row| row.get(0))
 }
 
 fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {

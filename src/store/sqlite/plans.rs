@@ -22,7 +22,7 @@ use super::replay::{Replay, Scope};
 use super::retry::{StoppedTask, Under};
 use super::{claim, due, journal, prune, read, record, recover, schema, walk};
 use crate::model::attempt::{AttemptRecord, Outcome};
-use crate::model::breaker::{LaneChange, Pause};
+use crate::model::breaker::{LaneChange, Pause, Whom};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
@@ -225,7 +225,12 @@ fn service(core: &mut Core) {
     ] {
         end(core, &first, transition, None);
         let later = NOW.plus(Duration::from_mins(1));
-        first = claim_at(core, bucket(), later).pop().unwrap();
+        let probe = LaneRoom {
+            whom: Whom::MostTried,
+            ..LaneRoom::new(bucket(), 1)
+        };
+        let claimed = run(core, |txn| claim::claim(txn, &[probe], later));
+        first = claimed.claims.into_iter().next().unwrap();
     }
     let next = |turn, hold| NextStep {
         step: 1,
@@ -427,7 +432,7 @@ fn store(core: &mut Core, arrival: &Arrival, start: &[TaskId]) {
 }
 
 fn claim_at(core: &mut Core, lane: Lane, now: Timestamp) -> Vec<Claim> {
-    let room = [LaneRoom { lane, free: 10 }];
+    let room = [LaneRoom::new(lane, 10)];
     run(core, |txn| claim::claim(txn, &room, now)).claims
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::breaker::{Circuit, LaneChange, LaneState, Pass, Shut, Sign};
+use crate::model::breaker::{Circuit, End, LaneChange, LaneState, Pass, Shut, Whom};
 use crate::model::destination::{Breaker, Rate};
 use crate::model::moment::{Moment, Present};
 use crate::model::rate::Limiter;
@@ -44,14 +44,26 @@ impl Gate {
         }
     }
 
+    /// Lets a step begin that the store is asked for.
     pub(super) fn admit(self: &Arc<Self>, now: Moment) -> Result<Admission, Shut> {
+        self.let_in(now, Circuit::admit)
+    }
+
+    /// Lets a step begin that has not waited its turn in the store.
+    pub(super) fn admit_newcomer(self: &Arc<Self>, now: Moment) -> Result<Admission, Shut> {
+        self.let_in(now, Circuit::admit_newcomer)
+    }
+
+    fn let_in(
+        self: &Arc<Self>,
+        now: Moment,
+        admit: fn(&mut Circuit, Moment) -> Result<Pass, Shut>,
+    ) -> Result<Admission, Shut> {
         let mut state = self.state();
-        let pass = state.circuit.admit(now)?;
+        let pass = admit(&mut state.circuit, now)?;
         if let Some(Err(next)) = state.limiter.as_mut().map(|limiter| limiter.take(now)) {
-            if pass == Pass::Probe {
-                state.circuit.probe_ended();
-            }
-            return Err(Shut(Some(next)));
+            state.circuit.ended(pass);
+            return Err(Shut::Until(next));
         }
         Ok(Admission {
             gate: Arc::clone(self),
@@ -94,23 +106,22 @@ impl Admission {
         self.begun = true;
     }
 
-    pub(super) fn is_probe(&self) -> bool {
-        self.pass == Pass::Probe
+    /// Whose step it is to be, if it is a probe.
+    pub(super) fn probe(&self) -> Option<Whom> {
+        self.pass.probe
     }
 
     /// Lets the lane learn from the step that was admitted.
-    pub(super) fn hear(&self, sign: Sign<'_>, now: Present, jitter: Jitter) -> Option<LaneChange> {
+    pub(super) fn hear(&self, end: End<'_>, now: Present, jitter: Jitter) -> Option<LaneChange> {
         let mut state = self.gate.state();
-        state.circuit.hear(sign, self.pass, now, jitter)
+        state.circuit.hear(end, self.pass, now, jitter)
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.state();
-        if self.is_probe() {
-            state.circuit.probe_ended();
-        }
+        state.circuit.ended(self.pass);
         if let Some(limiter) = state.limiter.as_mut().filter(|_| !self.begun) {
             limiter.give_back();
         }
@@ -122,6 +133,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::breaker::Sign;
     use crate::model::failure::{Failure, FailureKind};
     use crate::model::time::Timestamp;
 
@@ -145,7 +157,7 @@ mod tests {
         begun.begin();
         drop(begun);
         let next = NOW.plus(Duration::from_secs(1));
-        assert_eq!(gate.admit(NOW).unwrap_err(), Shut(Some(next)));
+        assert_eq!(gate.admit(NOW).unwrap_err(), Shut::Until(next));
         assert!(gate.admit(next).is_ok());
     }
 
@@ -159,13 +171,15 @@ mod tests {
             time: Timestamp::from_millis(1_772_413_200_000),
             moment: NOW,
         };
-        assert!(first.hear(Sign::of(&why), now, Jitter::MOST).is_some());
+        let (sign, tries) = (Sign::of(&why), 1);
+        let change = first.hear(End { sign, tries }, now, Jitter::MOST);
+        assert!(change.is_some());
         let next = NOW.plus(Duration::from_secs(1));
         assert_eq!(
             gate.admit(NOW.plus(Duration::from_millis(1))).unwrap_err(),
-            Shut(Some(next))
+            Shut::Until(next)
         );
-        assert_eq!(gate.admit(next).unwrap().pass, Pass::Probe);
-        assert_eq!(gate.admit(next).unwrap().pass, Pass::Probe);
+        assert!(gate.admit(next).unwrap().probe().is_some());
+        assert!(gate.admit(next).unwrap().probe().is_some());
     }
 }

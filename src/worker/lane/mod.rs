@@ -16,14 +16,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
-use self::gate::Gate;
+use self::gate::{Admission, Gate};
 pub use self::permit::Permit;
 use self::permit::{Refused, Seat, Width};
 pub use self::reserved::Reserved;
 use self::waker::WakeOnDrop;
 pub use self::waker::Waker;
 use crate::clock;
-use crate::model::breaker::{LaneChange, LaneState};
+use crate::model::breaker::{LaneChange, LaneState, Shut};
 use crate::model::bucket::Bucket;
 use crate::model::destination::{Breaker, Destination, Rate};
 use crate::model::moment::{Moment, Present};
@@ -148,7 +148,8 @@ impl Lanes {
         &self.waker
     }
 
-    /// A permit of the lane; `None` when it is full, not let through to now, or not known.
+    /// A permit of the lane for a step that has not waited its turn in the store; `None` when it
+    /// is full, not let through to now, only just well again, or not known.
     pub fn permit(&self, lane: &Lane) -> Option<Permit> {
         self.permit_at(lane, clock::moment())
     }
@@ -156,10 +157,15 @@ impl Lanes {
     /// [`Lanes::permit`] for a caller that has a moment.
     pub fn permit_at(&self, lane: &Lane, now: Moment) -> Option<Permit> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        self.admit(by_name.get(lane)?, now).ok()
+        let newcomer = |gate: &Arc<Gate>| gate.admit_newcomer(now);
+        self.admit(by_name.get(lane)?, newcomer).ok()
     }
 
-    fn admit(&self, lane: &OneLane, now: Moment) -> Result<Permit, Refused> {
+    fn admit(
+        &self,
+        lane: &OneLane,
+        admit: impl FnOnce(&Arc<Gate>) -> Result<Admission, Shut>,
+    ) -> Result<Permit, Refused> {
         let taken = lane.width.take().ok_or(Refused::Full)?;
         let share = Arc::clone(&self.running).try_acquire_owned().ok();
         // A lane's first step needs no share of what all have together: however many hang
@@ -167,7 +173,7 @@ impl Lanes {
         if share.is_none() && lane.width.taken() > 1 {
             return Err(Refused::Full);
         }
-        let admission = lane.gate.admit(now).map_err(Refused::Shut)?;
+        let admission = admit(&lane.gate).map_err(Refused::Shut)?;
         let seat = Seat {
             admission: Some(admission),
             gate: Arc::clone(&lane.gate),
@@ -186,17 +192,19 @@ impl Lanes {
         let mut reserved = Reserved::default();
         let mut open = self.open();
         for _ in 0..CLAIM_BATCH {
-            open.retain(|(name, lane)| match self.admit(lane, now) {
-                Ok(permit) => {
-                    let permits = reserved.permits.entry(name.clone());
-                    permits.or_default().push(permit);
-                    true
-                }
-                Err(refused) => {
-                    reserved.note(name, &refused);
-                    false
-                }
-            });
+            open.retain(
+                |(name, lane)| match self.admit(lane, |gate| gate.admit(now)) {
+                    Ok(permit) => {
+                        let permits = reserved.permits.entry(name.clone());
+                        permits.or_default().push(permit);
+                        true
+                    }
+                    Err(refused) => {
+                        reserved.note(name, &refused);
+                        false
+                    }
+                },
+            );
         }
         reserved
     }

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::gate::{Admission, Gate};
 use super::waker::WakeOnDrop;
-use crate::model::breaker::{LaneChange, Shut, Sign};
+use crate::model::breaker::{End, LaneChange, Shut, Whom};
 use crate::model::moment::{Moment, Present};
 use crate::model::retry::Jitter;
 
@@ -64,7 +64,7 @@ impl Permit {
         }) = &mut self.seat
         {
             admission.begin();
-            wake.probe |= admission.is_probe();
+            wake.probe |= admission.probe().is_some();
         }
     }
 
@@ -83,18 +83,23 @@ impl Permit {
         };
         // First, so that a probe that has ended does not keep the next step out.
         seat.admission = None;
-        seat.admission = seat.gate.admit(now).ok();
+        seat.admission = seat.gate.admit_newcomer(now).ok();
         seat.admission.is_some()
+    }
+
+    /// Whose step it is for, if it is to find out whether the lane is well again.
+    pub(super) fn probe(&self) -> Option<Whom> {
+        self.seat.as_ref()?.admission.as_ref()?.probe()
     }
 
     pub(in crate::worker) fn hear(
         &self,
-        sign: Sign<'_>,
+        end: End<'_>,
         now: Present,
         jitter: Jitter,
     ) -> Option<LaneChange> {
         let seat = self.seat.as_ref()?;
-        seat.admission.as_ref()?.hear(sign, now, jitter)
+        seat.admission.as_ref()?.hear(end, now, jitter)
     }
 
     /// The step has ended, and no other follows it in the lane: another task's may begin. A

@@ -25,9 +25,10 @@ impl Reserved {
             return;
         }
         match refused {
-            Refused::Full => self.full = true,
-            Refused::Shut(Shut(until)) => {
-                self.opens = [self.opens, *until].into_iter().flatten().min();
+            Refused::Full | Refused::Shut(Shut::Full) => self.full = true,
+            Refused::Shut(Shut::ForNow) => {}
+            Refused::Shut(Shut::Until(opens)) => {
+                self.opens = Some(self.opens.map_or(*opens, |other| other.min(*opens)));
             }
         }
     }
@@ -37,6 +38,7 @@ impl Reserved {
         let room = |(lane, permits): (&Lane, &Vec<Permit>)| LaneRoom {
             lane: lane.clone(),
             free: permits.len(),
+            whom: permits.iter().find_map(Permit::probe).unwrap_or_default(),
         };
         self.permits.iter().map(room).collect()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::breaker::Sign;
+use crate::model::breaker::{End, Sign};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::retry::Jitter;
 use crate::model::time::Timestamp;
@@ -66,7 +66,7 @@ fn lane_stands_as_it_stood_when_others_are_put_in_force_and_a_new_one_as_it_is_s
     let lanes = Lanes::new([(lane("a"), 1)]);
     let permit = lanes.permit(&lane("a")).unwrap();
     let why = Failure::new(FailureKind::Gone, "r");
-    permit.hear(Sign::of(&why), NOW, Jitter::MOST).unwrap();
+    permit.hear(end(&why), NOW, Jitter::MOST).unwrap();
     drop(permit);
     let paused = lanes.state(&lane("a")).unwrap();
     assert!(paused.paused.is_some());
@@ -192,7 +192,7 @@ async fn probe_that_ends_wakes_the_loop_which_could_not_know_when_to_look_again(
     woken();
     let permit = lanes.reserve(NOW.moment).take(&lane("a")).unwrap();
     let why = Failure::new(FailureKind::Timeout, "r");
-    permit.hear(Sign::of(&why), NOW, Jitter::MOST).unwrap();
+    permit.hear(end(&why), NOW, Jitter::MOST).unwrap();
     drop(permit);
     assert!(!woken());
     let later = NOW.moment.plus(Duration::from_millis(1));
@@ -209,6 +209,12 @@ async fn probe_that_ends_wakes_the_loop_which_could_not_know_when_to_look_again(
     assert!(!woken());
     drop(probe);
     assert!(woken());
+}
+
+/// The end of a first try that failed so.
+fn end(why: &Failure) -> End<'_> {
+    let (sign, tries) = (Sign::of(why), 1);
+    End { sign, tries }
 }
 
 /// Whether the waker has been told since the last look.

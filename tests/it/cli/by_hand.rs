@@ -69,7 +69,7 @@ fn lms() -> Lane {
 /// Lets every task that is due end like this; after a step that it passed, if there is one.
 async fn end(folder: &Folder, lane: Lane, transition: Transition, next: Option<NextStep>) {
     let store = served(folder);
-    let room = LaneRoom { lane, free: 10_000 };
+    let room = LaneRoom::new(lane, 10_000);
     let claims = store.claim(vec![room], NOW).await.unwrap().claims;
     let ended = claims.into_iter().map(|claim| {
         let settlement = Settlement {

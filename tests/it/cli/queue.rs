@@ -54,10 +54,7 @@ async fn record(folder: &Folder) {
 async fn buried() -> Folder {
     let folder = stored().await;
     let store = served(&folder);
-    let room = LaneRoom {
-        lane: Lane::Bucket("abc-rtc-bucket2".into()),
-        free: 1,
-    };
+    let room = LaneRoom::new(Lane::Bucket("abc-rtc-bucket2".into()), 1);
     let mut claims = store.claim(vec![room], NOW).await.unwrap().claims;
     let claim: Claim = claims.pop().unwrap();
     let moves = JournalEntry::Manifest(vec![half_moved()]);

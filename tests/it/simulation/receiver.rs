@@ -1,5 +1,5 @@
-//! Destinations that fail, hang, take a message without saying so, and say that they want no
-//! more.
+//! Destinations that fail, hang, take a message without saying so, say that they want no more,
+//! and refuse a message once or twice before they take it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,14 @@ struct Fate {
 }
 
 impl Receivers {
-    fn fate(&self) -> Fate {
+    fn fate(&self, id: &str) -> Fate {
+        if let Some(status) = self.refuses(id) {
+            return Fate {
+                takes: false,
+                status: Some(status),
+                hangs: false,
+            };
+        }
         let (takes, status, hangs) = if self.sim.happens(self.sim.world().storm) {
             match self.sim.between(0, 11) {
                 0..=2 => (false, Some(503), false),
@@ -54,6 +61,16 @@ impl Receivers {
             hangs,
         }
     }
+
+    /// With what a message is refused that comes too early: a third of all do, once or twice.
+    fn refuses(&self, id: &str) -> Option<u16> {
+        let times = self.sim.between(0, 8).saturating_sub(6);
+        let mut world = self.sim.world();
+        let left = world.refusals.entry(id.to_owned()).or_insert(times);
+        *left = left.checked_sub(1)?;
+        drop(world);
+        self.sim.any(&[503, 409])
+    }
 }
 
 #[async_trait]
@@ -63,7 +80,7 @@ impl Outbound for Receivers {
         self.pulse.begins().await;
         let id = request.headers["webhook-id"].to_str().unwrap_or_default();
         let name = &destination.name;
-        let fate = self.fate();
+        let fate = self.fate(id);
         self.sim.tell(format!("{name} gets {id}: {fate:?}"));
         let begun = self.sim.ledger().sends(id);
         if let Err(how) = begun {

@@ -37,6 +37,9 @@ pub(super) struct World {
     pub(super) takes: Vec<Take>,
     /// How often each notification was taken, by its `webhook-id`.
     pub(super) delivered: BTreeMap<String, u32>,
+    /// How often each notification will still be refused before it is taken, by its
+    /// `webhook-id`, whatever the weather.
+    pub(super) refusals: BTreeMap<String, u64>,
     /// The probability that a request goes wrong.
     pub(super) storm: f64,
     /// Where copies that were never made are said to be.

@@ -231,7 +231,7 @@ impl Model {
     }
 
     async fn claim(&mut self, free: usize) {
-        let room = [lane(), bucket()].map(|lane| LaneRoom { lane, free });
+        let room = [lane(), bucket()].map(|lane| LaneRoom::new(lane, free));
         let claimed = self.store().claim(room.into(), self.now).await.unwrap();
         for claim in claimed.claims {
             self.begins(claim);

@@ -10,6 +10,7 @@ mod limits;
 mod notice;
 mod order;
 mod overload;
+mod second_try;
 mod store_away;
 mod sweep;
 mod timeout;
