@@ -89,7 +89,12 @@ async fn playlist_that_is_none_is_refused() {
         dies(TAKES[2], playlist(text), reason).await;
     }
     let endless = "#EXTM3U\n".to_owned() + &"1.ts\n".repeat(2_200_000);
-    dies(TAKES[2], playlist(&endless), "bytes or more, and 10485760 is the limit").await;
+    dies(
+        TAKES[2],
+        playlist(&endless),
+        "bytes or more, and 10485760 is the limit",
+    )
+    .await;
 }
 
 #[tokio::test]
