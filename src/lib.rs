@@ -72,6 +72,11 @@
 //! clock did meanwhile, also while no process ran. What a process measures itself it measures
 //! by a clock that nobody sets.
 //!
+//! **Why is history not forgotten by the clock alone?** One start by a clock that is years ahead
+//! would forget everything. The time that has come for certain grows as a process runs, and is
+//! set by recordings whose end agrees with the clock. A service that was off for weeks, and hears
+//! of none, forgets so much later.
+//!
 //! **Why is a watched file read every second?** Editors replace it and Kubernetes swaps a link
 //! on the way to it; network file systems tell no changes. Its content is all that counts, and
 //! two equal looks in a row tell one that is written from one that is being written.

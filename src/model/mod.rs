@@ -9,6 +9,7 @@ pub mod address;
 pub mod attempt;
 pub mod breaker;
 pub mod bucket;
+pub mod certain;
 pub mod destination;
 pub mod event;
 pub mod failure;

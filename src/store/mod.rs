@@ -19,6 +19,7 @@ use crate::model::breaker::{LaneChange, LaneState, Pause, Whom};
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
+use crate::model::moment::Present;
 use crate::model::moves::keys::Taken;
 use crate::model::moves::{Earlier, Move, Outline};
 use crate::model::plan::{Plan, Turn};
@@ -139,9 +140,9 @@ pub trait Store: Send + Sync {
     /// Waits until another process, such as the command line, has written.
     async fn changed(&self);
 
-    /// Removes what has outlived `keep`, at most a bounded number of rows a call, however
-    /// many an event has. Dead tasks stay.
-    async fn prune(&self, keep: Retention, now: Timestamp) -> Result<Pruned, Unavailable>;
+    /// Removes what has outlived `keep` by a time that has come for certain, at most a bounded
+    /// number of rows a call, however many an event has. Dead tasks stay.
+    async fn prune(&self, keep: Retention, now: Present) -> Result<Pruned, Unavailable>;
 
     /// The queue's figures, for metrics.
     async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable>;

@@ -24,7 +24,7 @@ async fn sweep_once(workers: &Workers) -> Result<Pruned, Unavailable> {
     let pruned = workers
         .parts
         .store
-        .prune(workers.parts.retention, workers.parts.clock.now())
+        .prune(workers.parts.retention, workers.parts.clock.present())
         .await?;
     if pruned.bodies + pruned.tasks + pruned.events > 0 {
         tracing::info!(

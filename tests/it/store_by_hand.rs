@@ -20,7 +20,9 @@ use aftertake::store::sqlite::{
 };
 use aftertake::store::{Arrival, JournalEntry, Retention, Store};
 
-use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, moved, notify, one, open};
+use crate::store_contract::{
+    NOW, arrival, bucket, claim, end, lane, moved, notify, one, open, prune_after,
+};
 
 const LATER: Timestamp = Timestamp::from_millis(NOW.millis() + 3_600_000);
 
@@ -90,8 +92,7 @@ impl Office {
             history,
             dedup_horizon: history * 10,
         };
-        let later = NOW.plus(history * 2);
-        self.store.prune(keep, later).await.unwrap();
+        prune_after(&self.store, keep, history * 2).await;
     }
 }
 
@@ -370,7 +371,7 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
         history: day,
         dedup_horizon: day,
     };
-    let pruned = office.store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    let pruned = prune_after(&office.store, keep, day * 2).await;
     assert_eq!(pruned.tasks, 1);
 }
 

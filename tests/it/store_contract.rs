@@ -9,6 +9,7 @@ use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause, Whom};
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
+use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::{Move, MovePhase, Part, Source, Target};
 use aftertake::model::plan::{Plan, PlannedTask, Skipped, Turn};
 use aftertake::model::recording::{MovedBy, Place};
@@ -21,7 +22,7 @@ use aftertake::store::sqlite::{
 };
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, JournalError, LaneRoom, NextStep,
-    Recorded, Retention, Settlement, Store,
+    Pruned, Recorded, Retention, Settlement, Store,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
@@ -102,6 +103,26 @@ pub(crate) fn ending(transition: Transition) -> Settlement {
         leaves: None,
         next: None,
     }
+}
+
+/// Any time at which a process has run for so long since [`NOW`].
+pub(crate) fn ran(passed: Duration) -> Present {
+    Present {
+        time: NOW,
+        moment: Moment::default(),
+    }
+    .plus(passed)
+}
+
+/// Prunes as a process does that has run for so long since [`NOW`].
+pub(crate) async fn prune_after(store: &SqliteStore, keep: Retention, passed: Duration) -> Pruned {
+    let everything = Retention {
+        history: Duration::MAX,
+        dedup_horizon: Duration::MAX,
+    };
+    let begun = store.prune(everything, ran(Duration::ZERO)).await.unwrap();
+    assert_eq!(begun, Pruned::default());
+    store.prune(keep, ran(passed)).await.unwrap()
 }
 
 pub(crate) async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Vec<Claim> {
@@ -507,7 +528,7 @@ async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_say
         history: day,
         dedup_horizon: day,
     };
-    let pruned = store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    let pruned = prune_after(&store, keep, day * 2).await;
     assert_eq!(
         pruned.events, 1,
         "the newest event keeps its key from being given again"
@@ -534,7 +555,7 @@ async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
         history: day,
         dedup_horizon: day * 10,
     };
-    store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    prune_after(&store, keep, day * 2).await;
     let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
     assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::Forgotten);
     assert_eq!(store.figures(NOW).await.unwrap().cancelled, 1);
@@ -747,11 +768,11 @@ async fn old_history_is_forgotten_and_dead_tasks_stay() {
         history: day,
         dedup_horizon: day * 10,
     };
-    let pruned = store.prune(keep, NOW.plus(day * 2)).await.unwrap();
+    let pruned = prune_after(&store, keep, day * 2).await;
     assert_eq!((pruned.bodies, pruned.events), (1, 0));
     let late = store.record(notify("done", 1), vec![]).await.unwrap();
     assert!(matches!(late, Recorded::Duplicate { .. }));
-    let pruned = store.prune(keep, NOW.plus(day * 11)).await.unwrap();
+    let pruned = prune_after(&store, keep, day * 11).await;
     assert_eq!((pruned.events, pruned.tasks), (1, 1));
     assert_eq!(store.figures(NOW).await.unwrap().dead, 1);
 }

@@ -14,7 +14,8 @@ use aftertake::store::{Applied, Hold, JournalEntry, LaneRoom, NextStep, Pruned, 
 use futures_util::future::join_all;
 
 use crate::store_contract::{
-    NOW, arrival, bucket, claim, end, ending, lane, moved, notify, one, open, place,
+    NOW, arrival, bucket, claim, end, ending, lane, moved, notify, one, open, place, prune_after,
+    ran,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -40,7 +41,7 @@ async fn prune(store: &SqliteStore) -> Vec<Pruned> {
     };
     let mut calls = Vec::new();
     loop {
-        let pruned = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+        let pruned = prune_after(store, keep, DAY * 2).await;
         calls.push(pruned);
         if !pruned.more {
             return calls;
@@ -203,7 +204,7 @@ async fn event_with_many_moves_is_forgotten_in_small_steps() {
         history: DAY,
         dedup_horizon: DAY,
     };
-    let first = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+    let first = prune_after(&store, keep, DAY * 2).await;
     assert!(first.more);
     assert!(rows(&path, "moves") >= 3_000);
     assert_eq!(
@@ -259,7 +260,7 @@ async fn sweep_that_finds_nothing_to_forget_writes_nothing() {
         history: DAY,
         dedup_horizon: DAY * 9,
     };
-    let first = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+    let first = prune_after(&store, keep, DAY * 2).await;
     assert_eq!((first.bodies, first.events), (2, 0));
     let other = rusqlite::Connection::open(&path).unwrap();
     let version = || -> i64 {
@@ -267,6 +268,6 @@ async fn sweep_that_finds_nothing_to_forget_writes_nothing() {
         version.unwrap()
     };
     let before = version();
-    let second = store.prune(keep, NOW.plus(DAY * 2)).await.unwrap();
+    let second = store.prune(keep, ran(DAY * 2)).await.unwrap();
     assert_eq!((second, version()), (Pruned::default(), before));
 }

@@ -29,3 +29,10 @@ ALTER TABLE moves ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
 -- The task of a lane that has had the most tries, for probes. Tasks that were never tried, which
 -- most backlogs are made of, are not in it.
 CREATE INDEX tasks_tried ON tasks (lane, tries, due) WHERE state = 0 AND blocked_by IS NULL AND tries > 0;
+
+-- The latest time that has come for certain, whatever the clock says: ages are told by it. No
+-- row in a store that was never swept.
+CREATE TABLE certain (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    time INTEGER NOT NULL
+);

@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::model::certain::Certain;
 use crate::model::id::TaskId;
 use crate::model::moves::keys::{Held, Taken, TakenBy, Use, forbids};
 use crate::model::moves::{Move, Target};
@@ -249,9 +250,9 @@ pub(super) fn correct(conn: &Connection, now: Timestamp) -> rusqlite::Result<()>
 }
 
 /// Forgets what can no longer arrive.
-pub(super) fn forget(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn forget(conn: &Connection, now: Certain) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM keys WHERE used IS NULL AND until <= ?1")?
-        .execute([now.millis()])?;
+        .execute([now.time().millis()])?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 mod apply;
 mod blocked;
+mod certain;
 mod claim;
 mod core;
 mod desk;
@@ -51,6 +52,7 @@ use self::core::Core;
 use self::health::{Health, Trouble};
 use self::journal::Entered;
 use self::lock::Lock;
+use self::prune::Sweep;
 use self::writer::Writer;
 use super::{
     Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, JournalError,
@@ -58,6 +60,7 @@ use super::{
 };
 use crate::model::breaker::{LaneChange, LaneState, Pause};
 use crate::model::id::TaskId;
+use crate::model::moment::Present;
 use crate::model::moves::keys::{Taken, Use};
 use crate::model::moves::{Earlier, Move, Outline};
 use crate::model::recording::Place;
@@ -89,7 +92,7 @@ pub struct SqliteStore {
     path: PathBuf,
     health: Health,
     /// Where pruning goes on.
-    pruned_to: AtomicI64,
+    sweep: Mutex<Sweep>,
     /// What [`Store::changed`] has seen.
     seen: AtomicI64,
     /// Held for as long as the store is served. The last field, so that the writer has ended
@@ -151,7 +154,7 @@ impl SqliteStore {
             reader: Arc::new(Mutex::new(reader)),
             path: path.to_owned(),
             health,
-            pruned_to: AtomicI64::new(0),
+            sweep: Mutex::default(),
             seen: AtomicI64::new(seen),
             _lock: lock,
         })
@@ -390,13 +393,13 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn prune(&self, keep: Retention, now: Timestamp) -> Result<Pruned, Unavailable> {
-        let cursor = self.pruned_to.load(Ordering::SeqCst);
+    async fn prune(&self, keep: Retention, now: Present) -> Result<Pruned, Unavailable> {
+        let sweep = *self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
         let (pruned, next) = self
             .writer
-            .run(move |txn| prune::prune(txn, cursor, keep, now))
+            .run(move |txn| prune::prune(txn, sweep, keep, now))
             .await?;
-        self.pruned_to.store(next, Ordering::SeqCst);
+        *self.sweep.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(pruned)
     }
 

@@ -27,6 +27,7 @@ use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::By;
+use crate::model::moment::{Moment, Present};
 use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::{OrderKey, Plan, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
@@ -42,7 +43,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
 /// Tables of a few rows, however long the queue and the history; `waiting` is what the list
 /// of lanes calls its own rows.
-const SMALL: [&str; 6] = [
+const SMALL: [&str; 7] = [
+    "certain",
     "counts",
     "lanes",
     "lane_states",
@@ -60,9 +62,10 @@ const WALKS: [&str; 4] = [
     walk::TASKS_IN_STATE,
 ];
 
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     include_str!("apply.rs"),
     include_str!("blocked.rs"),
+    include_str!("certain.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
     include_str!("desk.rs"),
@@ -416,8 +419,15 @@ fn history(core: &mut Core) {
         history: Duration::ZERO,
         dedup_horizon: Duration::ZERO,
     };
-    let later = NOW.plus(Duration::from_hours(1));
-    let (pruned, _) = run(core, |txn| prune::prune(txn, 0, keep, later));
+    let start = Present {
+        time: NOW,
+        moment: Moment::default(),
+    };
+    let (_, sweep) = run(core, |txn| {
+        prune::prune(txn, prune::Sweep::default(), keep, start)
+    });
+    let later = start.plus(Duration::from_hours(1));
+    let (pruned, _) = run(core, |txn| prune::prune(txn, sweep, keep, later));
     assert!(pruned.events > 0);
 }
 
@@ -470,6 +480,7 @@ fn decode(id: EventId, received: Timestamp, body: bytes::Bytes) -> Event {
     let mut fields = Fields::new(EventType::RecordFileComplete);
     fields.obs_bucket = Some("b".into());
     fields.obs_object = String::from_utf8(body.to_vec()).ok();
+    fields.end_time = Some(received);
     Event {
         id,
         received,

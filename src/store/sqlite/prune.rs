@@ -3,9 +3,10 @@
 use rusqlite::Params;
 
 use super::core::Txn;
-use super::keys;
 use super::row::TASK_BITS;
-use crate::model::time::Timestamp;
+use super::{certain, keys};
+use crate::model::certain::{Certain, Reckoning};
+use crate::model::moment::Present;
 use crate::store::{Pruned, Retention};
 
 /// Events looked at in one call.
@@ -15,63 +16,118 @@ const EVENTS: usize = 500;
 /// must not be held for long.
 const ROWS: usize = 2_000;
 
+/// Where a sweep goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sweep {
+    /// The event that was looked at last.
+    cursor: i64,
+    /// When the newest event came that was looked at.
+    newest: i64,
+    reckoning: Option<Reckoning>,
+}
+
+/// By when an event must have come to be forgotten.
+#[derive(Clone, Copy)]
+struct Ages {
+    now: i64,
+    history: i64,
+    horizon: i64,
+}
+
+impl Ages {
+    fn at(certain: Certain, keep: Retention) -> Self {
+        let now = certain.time();
+        Self {
+            now: now.millis(),
+            history: now.minus(keep.history).millis(),
+            horizon: now.minus(keep.dedup_horizon).millis(),
+        }
+    }
+}
+
 /// What a call may still do, and what it did.
-struct Sweep<'a, 't> {
+struct Step<'a, 't> {
     txn: &'a mut Txn<'t>,
     rows: usize,
     looks: usize,
     pruned: Pruned,
 }
 
-/// Looks at the events after `cursor`, oldest first; answers where to go on, from the
-/// beginning again once everything old enough was seen.
+/// Looks at the next events, oldest first; answers where to go on, from the beginning again
+/// once everything old enough was seen.
+///
+/// No event is older than one that came before it: a clock that was behind makes nothing old.
+/// One that came while the clock was ahead is as old as it says, once that time has come.
 ///
 /// The newest event always stays: SQLite gives a new row the greatest key and one more, and
 /// a key that is given twice would tie a new event to what an old one left behind.
 pub(super) fn prune(
     txn: &mut Txn<'_>,
-    cursor: i64,
+    sweep: Sweep,
     keep: Retention,
-    now: Timestamp,
-) -> rusqlite::Result<(Pruned, i64)> {
-    keys::forget(txn.conn, now)?;
-    let history = now.minus(keep.history).millis();
-    let horizon = now.minus(keep.dedup_horizon).millis();
-    let old: Vec<(i64, i64)> = txn
-        .conn
-        .prepare_cached(
-            "SELECT seq, received FROM events WHERE seq > ?1 AND received < ?2 \
-             AND seq < (SELECT max(seq) FROM events) ORDER BY seq LIMIT ?3",
-        )?
-        .query_map((cursor, history, EVENTS), |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut sweep = Sweep {
+    now: Present,
+) -> rusqlite::Result<(Pruned, Sweep)> {
+    let (reckoning, certain) = certain::reckon(txn.conn, sweep.reckoning, now)?;
+    keys::forget(txn.conn, certain)?;
+    let ages = Ages::at(certain, keep);
+    let events = next_events(txn, sweep.cursor)?;
+    let mut step = Step {
         txn,
         rows: ROWS,
         looks: ROWS,
-        pruned: Pruned {
-            more: old.len() == EVENTS,
-            ..Pruned::default()
-        },
+        pruned: Pruned::default(),
     };
-    let mut seen = cursor;
-    for (event, received) in old {
-        let is_whole = sweep.event(event, history, received < horizon)?;
-        if is_whole {
-            seen = event;
-        }
-        if !is_whole || sweep.looks == 0 {
-            sweep.pruned.more = true;
-            break;
-        }
-    }
-    let next = if sweep.pruned.more { seen } else { 0 };
-    Ok((sweep.pruned, next))
+    let seen = step.look_at(&events, sweep, ages)?;
+    let next = if step.pruned.more {
+        seen
+    } else {
+        Sweep::default()
+    };
+    let reckoning = Some(reckoning);
+    Ok((step.pruned, Sweep { reckoning, ..next }))
 }
 
-impl Sweep<'_, '_> {
+/// The events after `cursor`, but for the newest of all, and when they came.
+fn next_events(txn: &Txn<'_>, cursor: i64) -> rusqlite::Result<Vec<(i64, i64)>> {
+    txn.conn
+        .prepare_cached(
+            "SELECT seq, received FROM events WHERE seq > ?1 AND seq < (SELECT max(seq) FROM events) \
+             ORDER BY seq LIMIT ?2",
+        )?
+        .query_map((cursor, EVENTS), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+impl Step<'_, '_> {
+    /// Looks at these events, up to the first that is too young; how far that came.
+    fn look_at(
+        &mut self,
+        events: &[(i64, i64)],
+        mut sweep: Sweep,
+        ages: Ages,
+    ) -> rusqlite::Result<Sweep> {
+        self.pruned.more = events.len() == EVENTS;
+        for &(event, received) in events {
+            if received <= ages.now {
+                sweep.newest = sweep.newest.max(received);
+                if sweep.newest >= ages.history {
+                    self.pruned.more = false;
+                    break;
+                }
+                if !self.event(event, ages.history, sweep.newest < ages.horizon)? {
+                    self.pruned.more = true;
+                    break;
+                }
+            }
+            sweep.cursor = event;
+            if self.looks == 0 {
+                self.pruned.more = true;
+                break;
+            }
+        }
+        Ok(sweep)
+    }
+
     /// Forgets what is due of an event, in an order that leaves what stands for the rest
     /// until the end; whether it came to that end.
     fn event(&mut self, event: i64, history: i64, is_beyond: bool) -> rusqlite::Result<bool> {

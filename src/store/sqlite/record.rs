@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 
 use super::core::{DEAD, READY, RUNNING, Txn};
 use super::row::{TASK_BITS, json};
-use super::{notice, order, turn};
+use super::{certain, notice, order, turn};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
 use crate::model::identity;
@@ -46,6 +46,7 @@ pub(super) fn record(
     txn.conn
         .prepare_cached("INSERT INTO bodies (event, body, skipped) VALUES (?1, ?2, ?3)")?
         .execute((event_seq, &event.body[..], skipped))?;
+    certain::hear(txn.conn, event)?;
     let claims = tasks(txn, event_seq, 0, arrival, start)?;
     Ok(Recorded::New { claims })
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
+use aftertake::model::moment::Present;
 use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Earlier, Move, Outline};
 use aftertake::model::recording::Place;
@@ -144,7 +145,7 @@ impl Store for FailedDisk {
         pending::<()>().await;
     }
 
-    async fn prune(&self, _: Retention, _: Timestamp) -> Result<Pruned, Unavailable> {
+    async fn prune(&self, _: Retention, _: Present) -> Result<Pruned, Unavailable> {
         failed()
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
+use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Earlier, Move, Outline};
 use aftertake::model::recording::Place;
@@ -307,8 +308,13 @@ impl Store for Kept {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
-    async fn prune(&self, keep: Retention, at: Timestamp) -> Result<Pruned, Unavailable> {
+    async fn prune(&self, keep: Retention, at: Present) -> Result<Pruned, Unavailable> {
         self.pulse.begins().await;
+        let mut at = at;
+        if self.sim.planted == Planted::CredulousOfTheClock {
+            let running = at.moment.since(Moment::default());
+            at.moment = Moment::after(running.saturating_mul(100_000));
+        }
         self.call(|store| now(store.prune(keep, at))).await
     }
 

@@ -189,6 +189,11 @@ fn simulation_notices_a_store_that_believes_every_due_time() {
 }
 
 #[test]
+fn simulation_notices_a_store_that_tells_ages_by_the_clock_alone() {
+    assert_noticed(Planted::CredulousOfTheClock, "is not all there");
+}
+
+#[test]
 fn simulation_notices_a_source_deleted_before_its_copy_is_verified() {
     assert_noticed(Planted::BlindVerify, "whole");
 }

@@ -35,6 +35,8 @@ pub(super) enum Planted {
     FreeTries,
     /// Whatever due time the store holds is believed.
     CredulousOfDueTimes,
+    /// Ages are told by a clock that nothing bears out.
+    CredulousOfTheClock,
     /// A look at a copy finds it whatever is there, so nothing is verified before the deletion.
     BlindVerify,
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
+use aftertake::model::moment::Present;
 use aftertake::model::moves::keys::Taken;
 use aftertake::model::moves::{Earlier, Move, Outline};
 use aftertake::model::recording::Place;
@@ -260,7 +261,7 @@ impl Store for Watched {
         self.store.changed().await;
     }
 
-    async fn prune(&self, keep: Retention, now: Timestamp) -> Result<Pruned, Unavailable> {
+    async fn prune(&self, keep: Retention, now: Present) -> Result<Pruned, Unavailable> {
         self.store.prune(keep, now).await
     }
 

@@ -1,0 +1,146 @@
+//! Which time has come for certain, whatever this machine's clock says.
+//!
+//! What is forgotten for its age is gone for good, and a clock can be years ahead at a start: a
+//! board without a battery, a virtual machine that was restored. So ages are told by the clock
+//! only as far as something else bears it out. The time that was certain before goes on as the
+//! process runs, measured by a clock that nobody sets. While no process ran, time passed, too:
+//! that is believed once a recording comes whose own end agrees with the clock.
+
+use std::time::Duration;
+
+use super::event::Event;
+use super::moment::{Moment, Present};
+use super::time::Timestamp;
+
+/// How far apart the end of a recording and the clock may be that agree. Recorders announce a
+/// file within minutes of its end, and ages count in days.
+const AGREES: Duration = Duration::from_hours(24);
+
+/// The least progress that is worth a write.
+const STEP: Duration = Duration::from_mins(10);
+
+/// A time that has come for certain: the only one by which anything is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Certain(Timestamp);
+
+impl Certain {
+    pub const fn time(self) -> Timestamp {
+        self.0
+    }
+}
+
+/// What a process knows of the time, from one look to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reckoning {
+    /// The certain time that the store has.
+    kept: Timestamp,
+    /// What has come of that since.
+    known: Timestamp,
+    moment: Moment,
+}
+
+impl Reckoning {
+    /// Goes on from the look before, which a process that has just started does not have, to
+    /// `now`. `kept` is the certain time that the store has now.
+    #[must_use]
+    pub fn go_on(before: Option<Self>, kept: Timestamp, now: Present) -> Self {
+        let passed = before.map_or(Duration::ZERO, |before| now.moment.since(before.moment));
+        let known = before.filter(|before| before.kept == kept);
+        let known = known.map_or(kept, |before| before.known);
+        Self {
+            kept,
+            known: known.plus(passed),
+            moment: now.moment,
+        }
+    }
+
+    /// The latest time that has come for certain when the clock says `now`.
+    pub fn certain(self, now: Timestamp) -> Certain {
+        Certain(self.known.min(now))
+    }
+
+    /// This, with `certain` kept in the store, if that is worth a write.
+    pub fn to_keep(self, certain: Certain) -> Option<Self> {
+        let kept = certain.time();
+        (kept >= self.kept.plus(STEP)).then_some(Self { kept, ..self })
+    }
+}
+
+/// The certain time that an event tells: the clock of its recorder agrees with the one by which
+/// it was received.
+pub fn told_by(event: &Event) -> Option<Timestamp> {
+    let (received, end) = (event.received, event.fields.end_time?);
+    let apart = received.since(end).max(end.since(received));
+    (apart <= AGREES).then_some(received)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{EventType, Fields};
+    use crate::model::id::EventId;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+    const HOUR: Duration = Duration::from_hours(1);
+    const YEARS: Duration = Duration::from_hours(24 * 3650);
+
+    fn at(time: Timestamp, running: Duration) -> Present {
+        Present {
+            time,
+            moment: Moment::after(running),
+        }
+    }
+
+    #[test]
+    fn clock_that_is_ahead_brings_nothing_but_what_the_process_has_run() {
+        let ahead = NOW.plus(YEARS);
+        let start = Reckoning::go_on(None, NOW, at(ahead, HOUR * 7));
+        assert_eq!(start.certain(ahead).time(), NOW);
+        let later = Reckoning::go_on(Some(start), NOW, at(ahead, HOUR * 9));
+        assert_eq!(later.certain(ahead).time(), NOW.plus(HOUR * 2));
+        // What is kept is not counted twice.
+        let kept = later.to_keep(later.certain(ahead)).unwrap();
+        let at_last = Reckoning::go_on(Some(kept), NOW.plus(HOUR * 2), at(ahead, HOUR * 10));
+        assert_eq!(at_last.certain(ahead).time(), NOW.plus(HOUR * 3));
+        assert_eq!(at_last.to_keep(kept.certain(ahead)), None);
+    }
+
+    #[test]
+    fn clock_that_is_behind_is_believed_and_loses_nothing_that_was_known() {
+        let start = Reckoning::go_on(None, NOW, at(NOW, HOUR));
+        let behind = NOW.minus(YEARS);
+        let later = Reckoning::go_on(Some(start), NOW, at(behind, HOUR * 2));
+        let certain = later.certain(behind);
+        assert_eq!((certain.time(), later.to_keep(certain)), (behind, None));
+        let right = Reckoning::go_on(Some(later), NOW, at(NOW.plus(HOUR * 2), HOUR * 3));
+        assert_eq!(right.certain(NOW.plus(HOUR * 2)).time(), NOW.plus(HOUR * 2));
+    }
+
+    #[test]
+    fn what_the_store_has_learned_meanwhile_counts() {
+        let start = Reckoning::go_on(None, NOW, at(NOW.plus(YEARS), HOUR));
+        let told = NOW.plus(YEARS);
+        let later = Reckoning::go_on(Some(start), told, at(told.plus(HOUR), HOUR * 2));
+        assert_eq!(later.certain(told.plus(HOUR)).time(), told.plus(HOUR));
+    }
+
+    #[test]
+    fn only_an_event_that_ended_about_when_it_came_tells_the_time() {
+        let event = |end_time| Event {
+            id: EventId::derive(None, &[]),
+            received: NOW,
+            body: bytes::Bytes::new(),
+            fields: Fields {
+                end_time,
+                ..Fields::new(EventType::RecordFileComplete)
+            },
+        };
+        for near in [NOW, NOW.minus(HOUR * 24), NOW.plus(HOUR * 24)] {
+            assert_eq!(told_by(&event(Some(near))), Some(NOW));
+        }
+        for far in [NOW.minus(HOUR * 25), NOW.plus(HOUR * 25)] {
+            assert_eq!(told_by(&event(Some(far))), None);
+        }
+        assert_eq!(told_by(&event(None)), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! Whatever the clock says: what is not old is not forgotten, and what is old is, at last.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aftertake::model::event::Event;
+use aftertake::model::moment::{Moment, Present};
+use aftertake::model::time::Timestamp;
+use aftertake::store::sqlite::SqliteStore;
+use aftertake::store::{Pruned, Recorded, Retention, Store};
+
+use crate::store_contract::{NOW, arrival, open};
+
+const DAY: Duration = Duration::from_hours(24);
+const YEARS: Duration = Duration::from_hours(24 * 3650);
+
+const KEEP: Retention = Retention {
+    history: Duration::from_hours(24 * 30),
+    dedup_horizon: Duration::from_hours(24 * 180),
+};
+
+/// Stores an event that no rule matches; when it came by the clock, and when its recording
+/// ended by the recorder's.
+async fn record(store: &SqliteStore, key: &str, received: Timestamp, end: Timestamp) {
+    let mut arrival = arrival(key, 1, &[]);
+    let mut event = Event::clone(&arrival.event);
+    event.received = received;
+    event.fields.end_time = Some(end);
+    arrival.event = event.into();
+    let recorded = store.record(arrival, vec![]).await.unwrap();
+    assert!(matches!(recorded, Recorded::New { .. }));
+}
+
+/// Sweeps in a process that has run for so long, by a clock that says `time`; bodies and
+/// events that are gone.
+async fn sweep(store: &SqliteStore, time: Timestamp, running: Duration) -> (usize, usize) {
+    let moment = Moment::after(running);
+    let now = Present { time, moment };
+    let mut gone = (0, 0);
+    loop {
+        let Pruned {
+            bodies,
+            events,
+            more,
+            ..
+        } = store.prune(KEEP, now).await.unwrap();
+        gone = (gone.0 + bodies, gone.1 + events);
+        if !more {
+            return gone;
+        }
+    }
+}
+
+/// A store that was served at [`NOW`], when events came, one more than a sweep may remove.
+async fn served(path: &Path, events: usize) {
+    let store = open(path);
+    for number in 0..=events {
+        record(&store, &number.to_string(), NOW, NOW).await;
+    }
+    assert_eq!(sweep(&store, NOW, Duration::ZERO).await, (0, 0));
+}
+
+#[tokio::test]
+async fn start_by_a_clock_that_is_years_ahead_forgets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    served(&path, 3).await;
+    let ahead = NOW.plus(YEARS);
+    for start in 0..3 {
+        let store = open(&path);
+        assert_eq!(sweep(&store, ahead, Duration::ZERO).await, (0, 0));
+        // What comes by that clock does not bear it out.
+        record(&store, &format!("ahead {start}"), ahead, NOW).await;
+        assert_eq!(sweep(&store, ahead, DAY).await, (0, 0));
+    }
+    // Three days of these have passed for certain.
+    let store = open(&path);
+    sweep(&store, ahead, Duration::ZERO).await;
+    assert_eq!(sweep(&store, ahead, DAY * 26).await, (0, 0));
+    assert_eq!(sweep(&store, ahead, DAY * 28).await, (4, 0));
+}
+
+#[tokio::test]
+async fn clock_that_is_set_years_ahead_in_a_running_process_forgets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    served(&path, 3).await;
+    let store = open(&path);
+    for days in 0..29 {
+        let passed = DAY * days;
+        let ahead = NOW.plus(passed + YEARS);
+        let right = NOW.plus(passed);
+        assert_eq!(sweep(&store, right, passed).await, (0, 0));
+        assert_eq!(sweep(&store, ahead, passed).await, (0, 0));
+    }
+    assert_eq!(sweep(&store, NOW.plus(DAY * 31), DAY * 31).await, (3, 0));
+    assert_eq!(sweep(&store, NOW.plus(DAY * 181), DAY * 181).await, (0, 3));
+}
+
+#[tokio::test]
+async fn time_in_which_nothing_ran_counts_once_a_recording_bears_it_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    served(&path, 3).await;
+    let store = open(&path);
+    let later = NOW.plus(DAY * 200);
+    assert_eq!(sweep(&store, later, Duration::ZERO).await, (0, 0));
+    record(&store, "announced again", later, NOW).await;
+    assert_eq!(sweep(&store, later, Duration::ZERO).await, (0, 0));
+    record(&store, "new", later, later.minus(DAY / 2)).await;
+    assert_eq!(sweep(&store, later, Duration::ZERO).await, (4, 4));
+}
+
+#[tokio::test]
+async fn what_came_while_the_clock_was_behind_is_not_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    served(&path, 3).await;
+    let store = open(&path);
+    let behind = Timestamp::from_millis(0);
+    record(&store, "behind", behind, NOW).await;
+    assert_eq!(sweep(&store, behind, Duration::ZERO).await, (0, 0));
+    record(&store, "right", NOW, NOW).await;
+    assert_eq!(sweep(&store, NOW, DAY).await, (0, 0));
+    assert_eq!(sweep(&store, NOW.plus(DAY * 31), DAY * 32).await, (5, 0));
+}
+
+#[tokio::test]
+async fn what_came_while_the_clock_was_ahead_keeps_nothing_else_from_being_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    record(&store, "ahead", NOW.plus(YEARS), NOW).await;
+    assert_eq!(sweep(&store, NOW.plus(YEARS), Duration::ZERO).await, (0, 0));
+    for number in 0..3 {
+        record(&store, &number.to_string(), NOW, NOW).await;
+    }
+    assert_eq!(sweep(&store, NOW, Duration::ZERO).await, (0, 0));
+    assert_eq!(sweep(&store, NOW.plus(DAY * 31), DAY * 31).await, (2, 0));
+}

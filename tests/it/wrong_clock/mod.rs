@@ -1,0 +1,121 @@
+//! The real program, started by a clock that is ten years ahead.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::clock;
+use aftertake::store::sqlite::{Desk, EventFilter};
+use serde_json::{Value, json};
+
+use crate::service::arrival;
+use crate::support::in_time;
+use crate::support::premises::{Env, parse};
+use crate::support::served::{Served, serving};
+
+const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ notify: lms }] }]\n\
+                     destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n";
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// The library that sets the clock, compiled by `cc`, which building the program needs, too.
+fn library() -> PathBuf {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("wrong-clock-{}.so", std::process::id()));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/wrong_clock/clock.c");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let ran = Command::new(&compiler)
+        .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args([&library, Path::new(source)])
+        .output()
+        .unwrap_or_else(|error| panic!("{compiler}: {error}"));
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    library
+}
+
+fn body(object: &str, ended: Duration) -> String {
+    let end = clock::now().minus(ended).to_string();
+    let body = json!({
+        "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": object, "end_time": end,
+    });
+    body.to_string()
+}
+
+async fn post(served: &Served, body: &str) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(served.callbacks()).body(body.to_owned());
+    assert_eq!(request.send().await.unwrap().status(), 200);
+}
+
+/// The objects whose events are there, and those whose callbacks are, oldest first.
+fn kept(folder: &Path) -> (usize, Vec<String>) {
+    let path = folder.join("aftertake.db");
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let all = EventFilter {
+        limit: usize::MAX,
+        ..EventFilter::default()
+    };
+    let events = desk.events(&all).unwrap().len();
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let mut bodies = conn
+        .prepare("SELECT body FROM bodies ORDER BY event")
+        .unwrap();
+    let object = |body: Vec<u8>| {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        body["obs_object"].as_str().unwrap().to_owned()
+    };
+    let bodies = bodies.query_map([], |row| row.get(0).map(object)).unwrap();
+    (events, bodies.map(Result::unwrap).collect())
+}
+
+#[tokio::test]
+async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("rules.yaml"), RULES).unwrap();
+    let mut right = serving(folder);
+    right.args(["--retention", "40d"]);
+    Served::start(&mut right).stop();
+    // Older than history is kept next time: what is gone of it says that the sweep has been there.
+    let rules = parse(RULES, &Env::new());
+    let mut old = arrival(&rules, &body("old", DAY * 60));
+    Arc::make_mut(&mut old.event).received = clock::now().minus(DAY * 35);
+    let mut desk = Desk::open(&folder.join("aftertake.db"), sparkrtc::decode).unwrap();
+    desk.record(&old, &rules.rules.text).unwrap();
+    drop(desk);
+    let mut served = Served::start(&mut right);
+    let callbacks = ["a", "b", "c"].map(|object| body(object, Duration::ZERO));
+    for callback in &callbacks {
+        post(&served, callback).await;
+    }
+    served.stop();
+
+    let conn = rusqlite::Connection::open(folder.join("aftertake.db")).unwrap();
+    let old = || -> usize {
+        let bodies = "SELECT count(*) FROM bodies WHERE event = 1";
+        conn.query_row(bodies, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(old(), 1);
+    let mut ahead = serving(folder);
+    ahead.env("LD_PRELOAD", library());
+    ahead.env("CLOCK_AHEAD", (DAY * 3650).as_secs().to_string());
+    let mut served = Served::start(&mut ahead);
+    let gone = async {
+        while old() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    in_time(gone).await;
+    for callback in &callbacks {
+        post(&served, callback).await;
+    }
+    served.stop();
+    let objects = ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert_eq!(kept(folder), (4, objects));
+}
