@@ -10,6 +10,7 @@ mod doctor;
 mod explorer;
 mod fake_obs;
 mod folder;
+mod folder_links;
 mod formats;
 mod fuzz;
 mod hostile;

@@ -4,14 +4,20 @@
 //! rather than encoded, so that what a person sees in the directory is what rules name
 //! (`path`). What a file system cannot hold (content type, metadata, storage class, tags)
 //! stands in sidecar files under `.aftertake/`, which is no part of the bucket
-//! (`sidecar`). All work is blocking and done off the runtime's threads (`disk`, `file`).
+//! (`sidecar`). Below the bucket's directory no link is ever followed, whenever it was made:
+//! paths are walked by open directories (`dir`, `location`). All work is blocking and done
+//! off the runtime's threads (`disk`, `listing`).
 //!
 //! An object's ETag is a digest of its content, computed when it is asked for; those of
 //! large files are remembered in memory by size and time of change, so that a read never
 //! writes. Files may be put into the directory by anything at any time.
 
+mod dir;
 mod disk;
-mod file;
+mod etag;
+mod listing;
+mod location;
+mod part;
 mod path;
 mod sidecar;
 mod whereabouts;

@@ -5,12 +5,15 @@
 //! An object without attributes and tags has no sidecar.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::path::{failure, is_absent, own};
+use super::dir::{Dir, OWN as OWN_MODE};
+use super::part::Part;
+use super::path::{OWN, failure};
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::Attributes;
 
@@ -41,20 +44,41 @@ impl Sidecar {
     }
 
     /// Reads the sidecar of `key`; an empty one when there is none.
-    pub(super) fn read(root: &Path, key: &str) -> Result<Self, Failure> {
-        let path = path_of(root, key)?;
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| {
-                let reason = format!("{} is not a sidecar: {error}", path.display());
-                Failure::new(FailureKind::Storage, reason)
-            }),
-            Err(error) if is_absent(&error) => Ok(Self::default()),
-            Err(error) => Err(failure(&path, &error)),
-        }
+    pub(super) fn read(root: &Dir, key: &str) -> Result<Self, Failure> {
+        let Some(own) = root.directory(OsStr::new(OWN))? else {
+            return Ok(Self::default());
+        };
+        let name = name_of(key);
+        let Some((mut file, _)) = own.file(&name)? else {
+            return Ok(Self::default());
+        };
+        let path = own.path_of(&name);
+        let mut text = Vec::new();
+        let read = file.read_to_end(&mut text);
+        read.map_err(|error| failure(&path, &error))?;
+        serde_json::from_slice(&text).map_err(|error| {
+            let reason = format!("{} is not a sidecar: {error}", path.display());
+            Failure::new(FailureKind::Storage, reason)
+        })
+    }
+
+    /// Writes the sidecar of `key`, durably, or removes it when there is nothing to keep.
+    pub(super) fn save(&self, root: &Dir, key: &str) -> Result<(), Failure> {
+        let Some(json) = self.to_json(key) else {
+            return remove(root, key);
+        };
+        let mut part = Part::new(root, &format!("{}.json.", stem_of(key)), OWN_MODE)?;
+        let written = part.file.write_all(&json);
+        written.map_err(|error| part.failure(&error))?;
+        part.sync()?;
+        let own = root.made(OsStr::new(OWN), OWN_MODE)?;
+        let placed = part.place(&own, &name_of(key));
+        placed.map_err(|error| failure(&own.path_of(&name_of(key)), &error))?;
+        own.sync()
     }
 
     /// The file's content for `key`; `None` when there is nothing to keep.
-    pub(super) fn to_json(&self, key: &str) -> Option<Vec<u8>> {
+    fn to_json(&self, key: &str) -> Option<Vec<u8>> {
         let named = |key: &str| Self {
             key: key.to_owned(),
             ..self.clone()
@@ -76,9 +100,16 @@ impl Sidecar {
     }
 }
 
-/// Where the sidecar of `key` stands.
-pub(super) fn path_of(root: &Path, key: &str) -> Result<PathBuf, Failure> {
-    own(root, &[&format!("{}.json", stem_of(key))])
+/// Removes the sidecar of `key`, if there is one.
+pub(super) fn remove(root: &Dir, key: &str) -> Result<(), Failure> {
+    match root.directory(OsStr::new(OWN))? {
+        Some(own) => own.remove(&name_of(key)),
+        None => Ok(()),
+    }
+}
+
+fn name_of(key: &str) -> OsString {
+    format!("{}.json", stem_of(key)).into()
 }
 
 /// The file name, without extension, of everything the store keeps for `key`.

@@ -1,0 +1,225 @@
+//! Directories that are held open: what is opened in one cannot be led elsewhere.
+//!
+//! Between two looks at a path, a link may have taken the place of one of its directories.
+//! So a path is walked name by name, each opened in the directory before it and never through
+//! a link; and files are opened, renamed and removed in a directory that is held. One system
+//! call could walk a whole path like that, but only on Linux and not in every container.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::path::{failure, is_absent, linked};
+use super::whereabouts::id_of;
+use crate::model::bucket::FileId;
+use crate::model::failure::Failure;
+
+/// Directories and files that belong to the bucket: the process's umask says who may use them.
+pub(super) const SHARED: Mode = Mode::from_raw_mode(0o777);
+
+/// What the store keeps for itself: never open to everybody's writes.
+pub(super) const OWN: Mode = Mode::from_raw_mode(0o775);
+
+/// A directory, held open.
+#[derive(Debug)]
+pub(super) struct Dir {
+    held: File,
+    /// Where it was when it was opened: for messages.
+    path: PathBuf,
+}
+
+/// What stands at a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    File,
+    Directory,
+    Link,
+    /// No object, such as a pipe.
+    Other,
+}
+
+impl Dir {
+    /// The directory of a bucket; `None` when there is none. Where it is, is the operator's
+    /// business, so links on the way to it are followed.
+    pub(super) fn root(path: &Path) -> Result<Option<Self>, Failure> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = retry_on_intr(|| fs::open(path, flags, Mode::empty()));
+        match opened {
+            Ok(held) => Ok(Some(Self {
+                held: held.into(),
+                path: path.to_owned(),
+            })),
+            Err(error) if is_absent(&error.into()) => Ok(None),
+            Err(error) => Err(failure(path, &error.into())),
+        }
+    }
+
+    /// The directory of a bucket, made when there is none.
+    pub(super) fn made_root(path: &Path) -> Result<Self, Failure> {
+        if let Some(root) = Self::root(path)? {
+            return Ok(root);
+        }
+        make(path).map_err(|error| failure(path, &error))?;
+        let root = Self::root(path)?;
+        root.ok_or_else(|| failure(path, &io::ErrorKind::NotFound.into()))
+    }
+
+    /// The directory `name` in this one; `None` when nothing is there, or a file.
+    pub(super) fn directory(&self, name: &OsStr) -> Result<Option<Self>, Failure> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = retry_on_intr(|| fs::openat(&self.held, name, flags, Mode::empty()));
+        let path = self.path.join(name);
+        match opened {
+            Ok(held) => Ok(Some(Self {
+                held: held.into(),
+                path,
+            })),
+            // What says that a link is there differs from system to system.
+            Err(_) if self.is_link(name) => Err(linked(&path)),
+            Err(error) if is_absent(&error.into()) => Ok(None),
+            Err(error) => Err(failure(&path, &error.into())),
+        }
+    }
+
+    /// The directory `name` in this one, made, durably, when there is none.
+    pub(super) fn made(&self, name: &OsStr, mode: Mode) -> Result<Self, Failure> {
+        if let Some(found) = self.directory(name)? {
+            return Ok(found);
+        }
+        match fs::mkdirat(&self.held, name, mode) {
+            Ok(()) => self.sync()?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(self.failure(name, error)),
+        }
+        // A file may be there instead, or what was made may be gone again.
+        let found = self.directory(name)?;
+        found.ok_or_else(|| match self.entry(name) {
+            Ok(Some(_)) => self.failure(name, Errno::NOTDIR),
+            _ => self.failure(name, Errno::NOENT),
+        })
+    }
+
+    /// What stands at `name`.
+    pub(super) fn entry(&self, name: &OsStr) -> Result<Option<Entry>, Failure> {
+        let found = fs::statat(&self.held, name, AtFlags::SYMLINK_NOFOLLOW);
+        match found {
+            Ok(found) => Ok(Some(match FileType::from_raw_mode(found.st_mode) {
+                FileType::RegularFile => Entry::File,
+                FileType::Directory => Entry::Directory,
+                FileType::Symlink => Entry::Link,
+                _ => Entry::Other,
+            })),
+            Err(error) if is_absent(&error.into()) => Ok(None),
+            Err(error) => Err(self.failure(name, error)),
+        }
+    }
+
+    /// The file `name`, opened for reading; `None` when there is none, or no file.
+    pub(super) fn file(&self, name: &OsStr) -> Result<Option<(File, Metadata)>, Failure> {
+        match self.entry(name)? {
+            Some(Entry::File) => {}
+            Some(Entry::Link) => return Err(linked(&self.path.join(name))),
+            _ => return Ok(None),
+        }
+        // Should a pipe have come there meanwhile, its other end is not waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = retry_on_intr(|| fs::openat(&self.held, name, flags, Mode::empty()));
+        let file: File = match opened {
+            Ok(file) => file.into(),
+            Err(_) if self.is_link(name) => return Err(linked(&self.path.join(name))),
+            Err(error) if is_absent(&error.into()) => return Ok(None),
+            Err(error) => return Err(self.failure(name, error)),
+        };
+        let found = file.metadata();
+        let found = found.map_err(|error| failure(&self.path.join(name), &error))?;
+        Ok(found.is_file().then_some((file, found)))
+    }
+
+    /// A new file `name`, for writing and reading; `None` when something is there already.
+    pub(super) fn create(&self, name: &OsStr, mode: Mode) -> Result<Option<File>, Failure> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file_mode = mode & Mode::from_raw_mode(0o666);
+        match retry_on_intr(|| fs::openat(&self.held, name, flags, file_mode)) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(self.failure(name, error)),
+        }
+    }
+
+    /// Renames the file `name` to `new` in `to`, over whatever file or link is there.
+    pub(super) fn rename(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
+        fs::renameat(&self.held, name, &to.held, new).map_err(Into::into)
+    }
+
+    /// Removes the file `name`; one that is not there is removed.
+    pub(super) fn remove(&self, name: &OsStr) -> Result<(), Failure> {
+        match fs::unlinkat(&self.held, name, AtFlags::empty()) {
+            Err(error) if !is_absent(&error.into()) => Err(self.failure(name, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the directory `name`, which must be empty.
+    pub(super) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        fs::unlinkat(&self.held, name, AtFlags::REMOVEDIR).map_err(Into::into)
+    }
+
+    /// The names in it.
+    pub(super) fn names(&self) -> Result<Vec<OsString>, Failure> {
+        use std::os::unix::ffi::OsStrExt;
+        let own = |name: &OsString| name != "." && name != "..";
+        let entries = fs::Dir::read_from(&self.held).and_then(|entries| {
+            entries
+                .map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()))
+                .collect::<Result<Vec<_>, Errno>>()
+        });
+        match entries {
+            Ok(names) => Ok(names.into_iter().filter(own).collect()),
+            // It was removed meanwhile.
+            Err(Errno::NOENT) => Ok(Vec::new()),
+            Err(error) => Err(failure(&self.path, &error.into())),
+        }
+    }
+
+    /// Makes what happened in it durable.
+    pub(super) fn sync(&self) -> Result<(), Failure> {
+        let synced = self.held.sync_all();
+        synced.map_err(|error| failure(&self.path, &error))
+    }
+
+    pub(super) fn id(&self) -> Result<FileId, Failure> {
+        let found = self.held.metadata();
+        let found = found.map_err(|error| failure(&self.path, &error))?;
+        Ok(id_of(&found))
+    }
+
+    /// Where `name` in it is, for a message.
+    pub(super) fn path_of(&self, name: &OsStr) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn is_link(&self, name: &OsStr) -> bool {
+        self.entry(name) == Ok(Some(Entry::Link))
+    }
+
+    fn failure(&self, name: &OsStr, error: Errno) -> Failure {
+        failure(&self.path.join(name), &error.into())
+    }
+}
+
+/// Makes the directory and those above it; each new one is synced into the one above it.
+fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().unwrap_or(path);
+    make(above)?;
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
+        _ => File::open(above)?.sync_all(),
+    }
+}

@@ -1,0 +1,120 @@
+//! Listings of a folder: its files in key order, a page at a time.
+
+use std::ffi::OsStr;
+
+use super::dir::{Dir, Entry};
+use super::disk::Folder;
+use super::path::{OWN, failure};
+use crate::model::failure::{Failure, FailureKind};
+use crate::object::{Attributes, ObjectMeta, Page};
+
+/// Objects of one page of a listing, as in OBS.
+const PAGE: usize = 1000;
+
+/// What is asked for, and what of it was found.
+struct Listing<'a> {
+    folder: &'a Folder,
+    prefix: &'a str,
+    after: &'a str,
+    objects: Vec<ObjectMeta>,
+    more: bool,
+}
+
+impl Folder {
+    pub(super) fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        let mut listing = Listing {
+            folder: self,
+            prefix,
+            after: after.unwrap_or(""),
+            objects: Vec::new(),
+            more: false,
+        };
+        if let Some(root) = Dir::root(self.root())? {
+            listing.walk(&root, "")?;
+        }
+        Ok(Page {
+            objects: listing.objects,
+            more: listing.more,
+        })
+    }
+}
+
+impl Listing<'_> {
+    /// Collects the objects below `dir`, whose keys begin with `above`, in key order, until one
+    /// more than a page is found. A directory sorts as its name and a slash: `a-b` comes
+    /// before `a/b`.
+    fn walk(&mut self, dir: &Dir, above: &str) -> Result<(), Failure> {
+        for key in names(dir, above)? {
+            if self.more {
+                break;
+            }
+            match key.strip_suffix('/') {
+                None if key.starts_with(self.prefix) && key.as_str() > self.after => {
+                    self.object(dir, key)?;
+                }
+                Some(folder) if self.goes_into(&key) => {
+                    if let Some(dir) = not_linked(dir.directory(last(folder)))? {
+                        self.walk(&dir, &key)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn goes_into(&self, folder: &str) -> bool {
+        (folder.starts_with(self.prefix) || self.prefix.starts_with(folder))
+            && (folder > self.after || self.after.starts_with(folder))
+    }
+
+    fn object(&mut self, dir: &Dir, key: String) -> Result<(), Failure> {
+        let Some((mut file, metadata)) = not_linked(dir.file(last(&key)))? else {
+            return Ok(());
+        };
+        if self.objects.len() == PAGE {
+            self.more = true;
+            return Ok(());
+        }
+        let etag = self.folder.etags.of(&key, &mut file, &metadata);
+        self.objects.push(ObjectMeta {
+            size: metadata.len(),
+            etag: etag.map_err(|error| failure(&dir.path_of(last(&key)), &error))?,
+            attributes: Attributes::default(),
+            key,
+        });
+        Ok(())
+    }
+}
+
+/// The keys of the files in `dir`, and of its directories with a slash, in their order.
+fn names(dir: &Dir, above: &str) -> Result<Vec<String>, Failure> {
+    let mut keys = Vec::new();
+    for name in dir.names()? {
+        // A name that is not UTF-8 is no key.
+        let Some(name) = name.to_str().filter(|name| *name != OWN) else {
+            continue;
+        };
+        match dir.entry(OsStr::new(name))? {
+            Some(Entry::File) => keys.push(format!("{above}{name}")),
+            Some(Entry::Directory) => keys.push(format!("{above}{name}/")),
+            // A link is not followed; what vanished meanwhile is not there.
+            Some(Entry::Link | Entry::Other) | None => {}
+        }
+    }
+    keys.sort_unstable();
+    Ok(keys)
+}
+
+/// A link that has come since its name was read is not followed, either.
+fn not_linked<T>(opened: Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
+    match opened {
+        Err(failure) if failure.kind == FailureKind::Forbidden => Ok(None),
+        opened => opened,
+    }
+}
+
+/// The last name of a key.
+fn last(key: &str) -> &OsStr {
+    OsStr::new(key.rsplit_once('/').map_or(key, |(_, name)| name))
+}

@@ -1,0 +1,95 @@
+//! Where an object of a folder is: its directory, held open with all above it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::path::PathBuf;
+
+use super::dir::{Dir, Entry, SHARED};
+use super::path::{linked, names_of};
+use crate::model::bucket::FileId;
+use crate::model::failure::Failure;
+
+/// An object's place in a bucket.
+#[derive(Debug)]
+pub(super) struct Location {
+    /// From the bucket's root to the directory that the object is in; never empty.
+    dirs: Vec<Dir>,
+    /// Of each directory but the root its name in the one before, and the object's.
+    names: Vec<OsString>,
+}
+
+impl Location {
+    /// Where `key` is below `root`; `None` when one of its directories is not there.
+    pub(super) fn find(root: Dir, key: &str) -> Result<Option<Self>, Failure> {
+        Self::walk(root, key, Dir::directory)
+    }
+
+    /// The same, with the directories that are not there made.
+    pub(super) fn make(root: Dir, key: &str) -> Result<Self, Failure> {
+        let made = Self::walk(root, key, |dir, name| dir.made(name, SHARED).map(Some))?;
+        Ok(made.expect("what is made is there"))
+    }
+
+    fn walk(
+        root: Dir,
+        key: &str,
+        next: impl Fn(&Dir, &OsStr) -> Result<Option<Dir>, Failure>,
+    ) -> Result<Option<Self>, Failure> {
+        let names: Vec<OsString> = names_of(key)?.map(OsString::from).collect();
+        let mut dirs = vec![root];
+        for name in &names[..names.len() - 1] {
+            match next(&dirs[dirs.len() - 1], name)? {
+                Some(dir) => dirs.push(dir),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(Self { dirs, names }))
+    }
+
+    /// The directory that the object is in.
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dirs[self.dirs.len() - 1]
+    }
+
+    /// The object's name in it.
+    pub(super) fn name(&self) -> &OsStr {
+        &self.names[self.names.len() - 1]
+    }
+
+    /// For a message.
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir().path_of(self.name())
+    }
+
+    /// The object's file, opened for reading.
+    pub(super) fn file(&self) -> Result<Option<(File, Metadata)>, Failure> {
+        self.dir().file(self.name())
+    }
+
+    /// Refuses a link: what replaces it would be another thing than what it stands for.
+    pub(super) fn refuse_link(&self) -> Result<(), Failure> {
+        match self.dir().entry(self.name())? {
+            Some(Entry::Link) => Err(linked(&self.path())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The directories below the root.
+    pub(super) fn ids(&self) -> Result<Vec<FileId>, Failure> {
+        self.dirs.iter().map(Dir::id).collect()
+    }
+
+    /// Makes deletions in the object's directory durable, and removes it and those above it
+    /// while empty: a bucket has no directories.
+    pub(super) fn tidy(&self) -> Result<(), Failure> {
+        let mut last = self.dirs.len() - 1;
+        while last > 0
+            && self.dirs[last - 1]
+                .remove_directory(&self.names[last - 1])
+                .is_ok()
+        {
+            last -= 1;
+        }
+        self.dirs[last].sync()
+    }
+}
