@@ -6,11 +6,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+/// A token of fewer characters can be found by trying.
+const TOKEN_CHARACTERS: usize = 16;
 
 /// What the service is started with.
 #[derive(Debug, Clone)]
@@ -68,6 +72,8 @@ pub struct Invalid {
 pub struct Admin {
     listen: ListenAddr,
     token: Option<SecretString>,
+    /// Where the token came from.
+    token_file: Option<PathBuf>,
 }
 
 /// How long things are kept in the store.
@@ -113,7 +119,29 @@ impl Admin {
             }
             Some((_, text)) => Some(SecretString::from(text.trim())),
         };
-        Ok(Self { listen, token })
+        Ok(Self {
+            listen,
+            token,
+            token_file: token_file.map(|(path, _)| path.to_owned()),
+        })
+    }
+
+    /// What keeps the token from being a secret.
+    pub fn remarks(&self) -> Vec<String> {
+        let (Some(path), Some(token)) = (&self.token_file, &self.token) else {
+            return Vec::new();
+        };
+        let shown = format!("--admin-token-file {}", path.display());
+        let characters = token.expose_secret().chars().count();
+        let weak = (characters < TOKEN_CHARACTERS).then(|| {
+            format!(
+                "{shown}: its token has {characters} characters and can be guessed; `openssl rand -hex 32` makes another"
+            )
+        });
+        let open = read_by_everybody(path).map(|mode| {
+            format!("{shown}: every user of this machine can read it (mode {mode:o}); `chmod o= {}` ends that", path.display())
+        });
+        weak.into_iter().chain(open).collect()
     }
 
     /// Where it listens.
@@ -125,6 +153,12 @@ impl Admin {
     pub fn token(&self) -> Option<&SecretString> {
         self.token.as_ref()
     }
+}
+
+/// The rights of the file, where everybody may read it.
+fn read_by_everybody(path: &Path) -> Option<u32> {
+    let mode = path.metadata().ok()?.permissions().mode() & 0o777;
+    (mode & 0o004 != 0).then_some(mode)
 }
 
 impl Retention {

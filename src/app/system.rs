@@ -32,6 +32,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     // Before anything else: unheard, the signal would end the process.
     let hangups = signal(SignalKind::hangup());
+    for remark in settings.admin.remarks() {
+        tracing::warn!("{remark}");
+    }
     let content = load::read(&settings.rules);
     let seen = Seen::of(&content);
     let service = start(settings, content, lookup).await?;

@@ -27,6 +27,7 @@ mod obs_objects;
 mod obs_parts;
 mod obs_parts_faults;
 mod obs_service;
+mod open_token;
 mod outbound;
 mod proof;
 mod put_back;

@@ -169,6 +169,7 @@ impl Loading<'_> {
         let secret_key = self.secret(&raw.secret_key, "the secret key");
         let token = raw.security_token.filter(|token| !token.value.is_empty());
         let token = token.and_then(|token| self.secret(&token, "the security token"));
+        self.warn_of_exposed_requests(&raw.endpoint);
         let addressing = self.addressing(name, &raw.endpoint, raw.addressing.as_ref());
         let (above, part) = self.parts(&raw.endpoint.value.0, raw.copy_part_above, raw.part_size);
         let limits = if is_huawei(&raw.endpoint.value.0) {

@@ -117,8 +117,10 @@ impl Loading<'_> {
         }
         if let Some(WebUrl(proxy)) = &raw.proxy {
             self.secrets.extend(of_url(proxy));
+            self.warn_of_exposed_proxy(&raw.url, proxy);
         }
         let headers = self.fixed_headers(raw.headers.unwrap_or_default().0);
+        self.warn_of_exposed_secrets(&raw.url, format, &headers);
         let text = raw.text.map(|text| self.message(&text));
         let tls = self.tls(
             raw.ca.as_ref(),

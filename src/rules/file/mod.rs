@@ -11,6 +11,7 @@ mod callbacks;
 mod compile;
 mod destinations;
 mod expand;
+mod exposed;
 mod fault;
 mod load;
 mod notify;

@@ -289,6 +289,38 @@ fn accepted_file_is_summed_up() {
 }
 
 #[test]
+fn secrets_that_everybody_on_the_way_can_read_are_warned_of() {
+    let folder = Folder::new();
+    folder.write(
+        "exposed.yaml",
+        "buckets:\n\
+         \x20 bucket-1: { store: obs, endpoint: 'http://obs.example.com', access_key: a, secret_key: abcdefgh }\n\
+         \x20 bucket-2: { store: obs, endpoint: 'https://obs.example.com', access_key: a, secret_key: abcdefgh }\n\
+         \x20 bucket-3: { store: obs, endpoint: 'http://127.0.0.1:9000', addressing: path, access_key: a, secret_key: abcdefgh }\n\
+         destinations:\n\
+         \x20 d1: { url: 'http://lms.example.com', headers: { Authorization: Bearer abcdefgh } }\n\
+         \x20 d2: { url: 'http://chat.example.com/send?key=abcdefgh', format: wecom }\n\
+         \x20 d3: { url: 'https://lms.example.com', proxy: 'http://me:abcdefgh@proxy.example.com' }\n\
+         \x20 d4: { url: 'https://lms.example.com', headers: { Authorization: Bearer abcdefgh } }\n\
+         \x20 d5: { url: 'http://lms.example.com', headers: { Accept: text/plain } }\n\
+         \x20 d6: { url: 'http://[::1]:9', allow_private: true, headers: { Authorization: Bearer abcdefgh } }\n\
+         \x20 d7: { url: 'http://localhost', allow_private: true, headers: { Authorization: Bearer abcdefgh } }\n\
+         \x20 d8: { url: 'http://10.0.0.7', allow_private: true, headers: { X-Token: abcdefgh } }\n\
+         rules: []\n",
+    );
+    let checked = folder.json(&["rules", "check", "exposed.yaml"]);
+    let exposed: Vec<_> = checked["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|warning| warning["message"].as_str().unwrap().contains("plain http"))
+        .map(|warning| warning["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(exposed, [2, 6, 7, 8, 13], "{checked}");
+    assert!(!checked.to_string().contains("abcdefgh"));
+}
+
+#[test]
 fn schema_is_one_document_and_its_hint_is_for_terminals() {
     let schema: Value = serde_json::from_str(&Folder::new().fine(&["rules", "schema"])).unwrap();
     assert!(schema["properties"]["rules"].is_object());

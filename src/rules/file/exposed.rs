@@ -1,0 +1,67 @@
+//! Warns of secrets that everybody on the way can read.
+//!
+//! Only a warning: a network may be trusted, and a proxy beside the service may encrypt.
+
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use super::load::Loading;
+use super::scalar::WebUrl;
+use super::shape::At;
+use crate::model::address::special_host;
+use crate::model::destination::Format;
+use crate::model::secret::{of_header, tokens_of_url};
+
+impl Loading<'_> {
+    /// A destination's URL, and what is sent there with every request.
+    pub(super) fn warn_of_exposed_secrets(
+        &mut self,
+        url: &At<WebUrl>,
+        format: Format,
+        headers: &[(String, SecretString)],
+    ) {
+        let WebUrl(to) = &url.value;
+        let has_secret = |(name, value): &(String, SecretString)| {
+            !of_header(name, value.expose_secret()).is_empty()
+        };
+        let what = if headers.iter().any(has_secret) {
+            "the secret in `headers`"
+        } else if format.is_chat() || !tokens_of_url(to).is_empty() {
+            "the secret in this URL"
+        } else {
+            return;
+        };
+        if is_exposed(to) {
+            self.warn(
+                url.at,
+                format!("{what} is sent over plain http, where everybody on the way can read it; use https"),
+            );
+        }
+    }
+
+    pub(super) fn warn_of_exposed_proxy(&mut self, url: &At<WebUrl>, proxy: &Url) {
+        if is_exposed(proxy) && proxy.password().is_some() {
+            let message = "the password in `proxy` is sent over plain http, where everybody on the way can read it; \
+                           use https";
+            self.warn(url.at, message);
+        }
+    }
+
+    /// A bucket's endpoint: requests are signed, which hides nothing.
+    pub(super) fn warn_of_exposed_requests(&mut self, endpoint: &At<WebUrl>) {
+        if is_exposed(&endpoint.value.0) {
+            let message = "requests go there over plain http: everybody on the way can read them, and send them again \
+                           as long as their signatures hold; use https";
+            self.warn(endpoint.at, message);
+        }
+    }
+}
+
+/// Whether what is sent there leaves this machine as it is.
+fn is_exposed(url: &Url) -> bool {
+    let stays = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        _ => special_host(url).is_some_and(|(_, what)| what == "loopback"),
+    };
+    url.scheme() == "http" && !stays
+}
