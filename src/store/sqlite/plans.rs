@@ -414,7 +414,9 @@ fn history(core: &mut Core) {
     for claim in take_all(core, lane()) {
         end(core, &claim, Transition::Finish, None);
     }
-    store(core, &arrival("newest", &[]), &[]);
+    let mut newest = arrival("newest", &[]);
+    Arc::make_mut(&mut newest.event).fields.end_time = Some(NOW);
+    store(core, &newest, &[]);
     let keep = Retention {
         history: Duration::ZERO,
         dedup_horizon: Duration::ZERO,
@@ -480,7 +482,6 @@ fn decode(id: EventId, received: Timestamp, body: bytes::Bytes) -> Event {
     let mut fields = Fields::new(EventType::RecordFileComplete);
     fields.obs_bucket = Some("b".into());
     fields.obs_object = String::from_utf8(body.to_vec()).ok();
-    fields.end_time = Some(received);
     Event {
         id,
         received,
