@@ -19,6 +19,7 @@ mod json_schema;
 mod killed;
 mod layering;
 mod log;
+mod moves;
 mod notify;
 mod obs_copy;
 mod obs_errors;

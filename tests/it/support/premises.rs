@@ -15,9 +15,9 @@ use aftertake::store::Store;
 use aftertake::store::sqlite::{Desk, TaskDetail, TaskFilter, TaskRow};
 use serde_json::{Value, json};
 
-use super::in_time;
 use super::sink::Sink;
 use super::watched::Watched;
+use super::{folder_in_memory, in_time};
 
 pub(crate) type Env = BTreeMap<&'static str, &'static str>;
 
@@ -85,6 +85,13 @@ impl Premises {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The same in memory, where syncs cost nothing.
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            folder: folder_in_memory(),
         }
     }
 

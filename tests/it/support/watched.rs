@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState, Pause};
@@ -26,7 +27,10 @@ use aftertake::store::{
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 
-use super::in_time;
+use super::{TOO_LONG, in_time};
+
+/// Between two looks at what no signal tells.
+const NOW_AND_THEN: Duration = Duration::from_millis(50);
 
 /// The store.
 pub(crate) struct Watched {
@@ -110,6 +114,18 @@ impl Watched {
     /// Waits until `count` settlements were committed, and gives all of them.
     pub(crate) async fn settled(&self, count: usize) -> Vec<Transition> {
         at_least(&self.settled, |settled| settled.len() >= count).await
+    }
+
+    /// Whether `enough` comes true in time. It is asked after every settlement, and now and
+    /// then for what no settlement tells.
+    pub(crate) async fn comes_true(&self, enough: impl Fn() -> bool) -> bool {
+        let mut settled = self.settled.subscribe();
+        let asks = async {
+            while !enough() {
+                let _ = tokio::time::timeout(NOW_AND_THEN, settled.changed()).await;
+            }
+        };
+        tokio::time::timeout(TOO_LONG, asks).await.is_ok()
     }
 
     /// Waits until `count` settlements were refused.

@@ -50,7 +50,7 @@ pub(crate) const IMPATIENT: Timeouts = Timeouts {
 };
 
 type Hook = Box<dyn Fn(&World) + Send>;
-type CopyTime = Arc<dyn Fn(&Recorded) -> Duration + Send + Sync>;
+type Time = Arc<dyn Fn(&Recorded) -> Duration + Send + Sync>;
 
 /// A running server. Stops when dropped.
 pub(crate) struct FakeObs {
@@ -76,7 +76,9 @@ struct State {
     /// How long every request takes at least.
     pace: Duration,
     /// How long a copy takes.
-    copy_time: Option<CopyTime>,
+    copy_time: Option<Time>,
+    /// How long a request takes before it is carried out.
+    answer_time: Option<Time>,
     /// Requests that were accepted and are to be carried out later, the oldest first.
     late: Vec<(Recorded, Effect)>,
     /// Requests under way, and the most of them so far.
@@ -117,6 +119,7 @@ impl FakeObs {
             token: false,
             pace: Duration::ZERO,
             copy_time: None,
+            answer_time: None,
             late: Vec::new(),
             under_way: 0,
             most: 0,

@@ -76,6 +76,10 @@ async fn respond(state: Shared, request: Request<Incoming>) -> io::Result<Respon
         (request, fault)
     };
     arrived.send_replace(());
+    let time = state.lock().unwrap().answer_time.clone();
+    if let Some(time) = time {
+        tokio::time::sleep(time(&request)).await;
+    }
     let outcome = match &fault {
         Some(Fault::SilentBefore) => pending().await,
         Some(Fault::DropBefore) => return Err(io::Error::other("dropped before")),

@@ -56,6 +56,14 @@ impl FakeObs {
         self.state().copy_time = Some(std::sync::Arc::new(time));
     }
 
+    /// Has every request that is carried out take as long as `time` says before it is.
+    pub(crate) fn slow_answers(
+        &self,
+        time: impl Fn(&Recorded) -> Duration + Send + Sync + 'static,
+    ) {
+        self.state().answer_time = Some(std::sync::Arc::new(time));
+    }
+
     /// Waits until so many requests were accepted that are to be carried out late.
     pub(crate) async fn set_aside(&self, count: usize) {
         let mut arrived = self.state().arrived.subscribe();

@@ -1,0 +1,188 @@
+//! An account of every recording, every object and every task of a scene.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use aftertake::clock;
+use aftertake::model::recording::Place;
+use aftertake::store::sqlite::TaskRow;
+
+use super::film::{Film, Objects, Whole, members};
+use super::scene::Scene;
+use crate::support::fake_obs::{Content, World};
+
+/// Tasks that are told, if they are done.
+const SHOWN: usize = 12;
+
+impl Scene {
+    pub(crate) fn objects(&self) -> Objects {
+        match &self.folder {
+            Some(folder) => read(folder.path()),
+            None => self.obs.world(|world| objects_of(world)),
+        }
+    }
+
+    /// From now on, looks after every change at OBS that each of these films is somewhere.
+    pub(crate) fn guard(&self, films: &[Film]) {
+        let (films, lost) = (films.to_vec(), Arc::clone(&self.lost));
+        self.obs.after_every_mutation(move |world| {
+            let objects = objects_of(world);
+            let whole = Whole::of(&objects);
+            for film in films.iter().filter(|film| !film.is_somewhere(&whole)) {
+                let mut lost = lost.lock().unwrap();
+                if !lost.contains(&film.to_string()) {
+                    lost.push(film.to_string());
+                }
+            }
+        });
+    }
+
+    /// Those of the films that are whole nowhere, or were so for a moment since this was
+    /// last asked.
+    pub(crate) fn lost(&self, films: &[Film]) -> Vec<String> {
+        let lost = std::mem::take(&mut *self.lost.lock().unwrap());
+        let mut lost: Vec<_> = lost
+            .iter()
+            .map(|film| format!("{film} was whole nowhere"))
+            .collect();
+        let objects = self.objects();
+        let whole = Whole::of(&objects);
+        let nowhere = films.iter().filter(|film| !film.is_somewhere(&whole));
+        lost.extend(nowhere.map(|film| format!("{film} is whole nowhere")));
+        lost
+    }
+
+    pub(crate) fn assert_never_lost(&self, films: &[Film], at: &str) {
+        let lost = self.lost(films);
+        assert!(lost.is_empty(), "{at}: {lost:#?}\n{}", self.told());
+    }
+
+    /// What is wrong, if each film has to be whole at one place and no more, nothing else
+    /// to be left but what stands at `others`, and no upload to be open.
+    pub(crate) fn faults(&self, films: &[Film], others: &[Place]) -> Vec<String> {
+        let mut faults = self.lost(films);
+        let objects = self.objects();
+        let mut known: BTreeSet<Place> = others.iter().cloned().collect();
+        for film in films {
+            let found = film.places(&objects);
+            if found.len() > 1 {
+                faults.push(format!("{film} is at {found:?}"));
+            }
+            known.extend(found.iter().flat_map(|at| members(&objects, at)));
+        }
+        let left = objects.keys().filter(|one| !known.contains(one));
+        faults.extend(left.map(|one| format!("{one} is left")));
+        self.obs.world(|world| {
+            let open = world
+                .buckets
+                .values()
+                .flat_map(|bucket| bucket.uploads.values());
+            faults.extend(open.map(|upload| format!("an upload to {} is open", upload.key)));
+            faults.extend(marked(world));
+        });
+        faults
+    }
+
+    /// Asserts that nothing of that is wrong, and answers where the films are.
+    pub(crate) fn account(&self, films: &[Film], others: &[Place], at: &str) -> Vec<Place> {
+        let faults = self.faults(films, others);
+        assert!(faults.is_empty(), "{at}: {faults:#?}\n{}", self.told());
+        let objects = self.objects();
+        films
+            .iter()
+            .flat_map(|film| film.places(&objects))
+            .collect()
+    }
+
+    /// The task of the only film in this room.
+    pub(crate) fn task(&self, film: &Film) -> TaskRow {
+        let is_its = |task: &TaskRow| task.room.as_deref() == Some(&*film.room);
+        let mut tasks = self.premises.tasks();
+        tasks.retain(is_its);
+        assert_eq!(tasks.len(), 1, "{film}");
+        tasks.remove(0)
+    }
+
+    /// What an operator sees of the task.
+    pub(crate) fn show(&self, task: &TaskRow) -> String {
+        self.premises
+            .aftertake(&["tasks", "show", &task.id.to_string()])
+    }
+
+    /// A person retries every dead task. Answers how many.
+    pub(crate) fn retry_dead(&self) -> usize {
+        let mut tasks = self.premises.tasks();
+        tasks.retain(|task| task.state == "dead");
+        for task in &tasks {
+            self.premises.desk().retry(task.id, clock::now()).unwrap();
+        }
+        tasks.len()
+    }
+
+    /// State and reason of every task, for the message of an assertion.
+    pub(crate) fn told(&self) -> String {
+        told(&self.premises.tasks())
+    }
+}
+
+/// State and reason of every task that is not done, and of the first ones.
+pub(crate) fn told(tasks: &[TaskRow]) -> String {
+    let line = |task: &TaskRow| {
+        let (id, room, state) = (task.id, &task.room, task.state);
+        let why = task.failure.as_ref().map(ToString::to_string);
+        format!(
+            "{id} {room:?} {state} {why:?} {:?} {:?}\n",
+            task.note, task.leaves
+        )
+    };
+    let told = |(number, task): &(usize, &TaskRow)| *number < SHOWN || task.state != "done";
+    let tasks = tasks.iter().enumerate().filter(told).take(2 * SHOWN);
+    tasks.map(|(_, task)| line(task)).collect()
+}
+
+/// Objects with custom metadata, which no film has.
+fn marked(world: &World) -> Vec<String> {
+    let objects = world.buckets.values().flat_map(|bucket| &bucket.objects);
+    let marks =
+        objects.flat_map(|(key, object)| object.headers.keys().map(move |name| (key, name)));
+    let marks = marks.filter(|(_, name)| name.starts_with("x-obs-meta-"));
+    marks
+        .map(|(key, name)| format!("{key} has {name}"))
+        .collect()
+}
+
+fn objects_of(world: &World) -> Objects {
+    let mut objects = Objects::new();
+    for (bucket, inside) in &world.buckets {
+        for (key, object) in &inside.objects {
+            // Folders stand for themselves in a file system.
+            if let (Content::Bytes(content), false) = (&object.content, key.ends_with('/')) {
+                let (bucket, key) = (bucket.clone(), key.clone());
+                objects.insert(Place { bucket, key }, content.clone());
+            }
+        }
+    }
+    objects
+}
+
+fn read(folder: &Path) -> Objects {
+    let mut objects = Objects::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(&next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let relative = path.strip_prefix(folder).unwrap().to_str().unwrap();
+            let (bucket, key) = relative.split_once('/').unwrap();
+            if !key.starts_with(".aftertake") {
+                let (bucket, key) = (bucket.to_owned(), key.to_owned());
+                objects.insert(Place { bucket, key }, std::fs::read(path).unwrap().into());
+            }
+        }
+    }
+    objects
+}

@@ -1,0 +1,245 @@
+//! Recordings as a player sees them: an object, or what a playlist names, in its order.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
+
+use aftertake::model::recording::Place;
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use crate::support::recording::place;
+use crate::support::take::RECORDED;
+
+/// Every object of every bucket.
+pub(crate) type Objects = BTreeMap<Place, Bytes>;
+
+/// A recording, where its callback says that it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Film {
+    pub(crate) at: Place,
+    named: Bytes,
+    /// What its playlist names, in this order: keys and contents.
+    parts: Vec<(String, Bytes)>,
+    /// What it was before it grew.
+    before: Vec<Film>,
+    job: String,
+    pub(crate) room: String,
+    second: u32,
+    /// In what its contents differ from those of others.
+    mark: String,
+}
+
+impl Film {
+    /// An object of so many bytes. Its room is its own.
+    pub(crate) fn mp4(mark: &str, key: &str, size: usize) -> Self {
+        let content = format!("film {mark} ").repeat(size);
+        Self::new(mark, key, content[..size].to_owned(), Vec::new())
+    }
+
+    /// A playlist of so many segments beside it. Its room is its own.
+    pub(crate) fn hls(mark: &str, key: &str, segments: usize) -> Self {
+        let segment = |number| (format!("{number}.ts"), format!("{mark} segment {number}"));
+        Self::playlist(mark, key, "", (1..=segments).map(segment).collect())
+    }
+
+    /// A playlist that begins with these lines, and names these parts by their names: first
+    /// those of the lines, then the segments.
+    pub(crate) fn playlist(
+        mark: &str,
+        key: &str,
+        lines: &str,
+        parts: Vec<(String, String)>,
+    ) -> Self {
+        let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:6\n{lines}");
+        let segments = parts.iter().filter(|(name, _)| !lines.contains(&**name));
+        for (name, _) in segments {
+            let _ = write!(text, "#EXTINF:6,\n{name}\n");
+        }
+        text += "#EXT-X-ENDLIST\n";
+        let part = |(name, content): (String, String)| (format!("{folder}/{name}"), content.into());
+        Self::new(mark, key, text, parts.into_iter().map(part).collect())
+    }
+
+    fn new(mark: &str, key: &str, named: String, parts: Vec<(String, Bytes)>) -> Self {
+        Self {
+            at: place(RECORDED, key),
+            named: named.into(),
+            parts,
+            before: Vec::new(),
+            job: format!("job-{mark}"),
+            room: format!("room-{mark}"),
+            second: 2,
+            mark: mark.to_owned(),
+        }
+    }
+
+    /// With more segments, and so many in all: what the recorder makes of it. Its callback
+    /// is another one.
+    pub(crate) fn grown(&self, segments: usize) -> Self {
+        let grown = Self::hls(&self.mark, &self.at.key, segments);
+        let mut before = self.before.clone();
+        before.push(self.clone());
+        Self {
+            before,
+            second: self.second + 1,
+            job: self.job.clone(),
+            room: self.room.clone(),
+            ..grown
+        }
+    }
+
+    /// What it was before it grew.
+    pub(crate) fn before(&self) -> Option<&Film> {
+        self.before.last()
+    }
+
+    /// Has it be whole in all of its length or not at all.
+    pub(crate) fn forget(&mut self) {
+        self.before.clear();
+    }
+
+    pub(crate) fn in_room(mut self, room: &str) -> Self {
+        room.clone_into(&mut self.room);
+        self
+    }
+
+    pub(crate) fn of_job(mut self, job: &str) -> Self {
+        job.clone_into(&mut self.job);
+        self
+    }
+
+    /// With the end of its time at this second: its callback is another one.
+    pub(crate) fn ending(mut self, second: u32) -> Self {
+        self.second = second;
+        self
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    pub(crate) fn callback(&self) -> String {
+        let mut body = json!({
+            "event_type": "RECORD_FILE_COMPLETE", "app_id": "app", "room_id": self.room,
+            "record_format": if self.is_set() { "HLS" } else { "MP4" },
+            "obs_bucket": self.at.bucket, "obs_object": self.at.key,
+            "start_time": "2026-03-02T01:00:01Z",
+            "end_time": format!("2026-03-02T01:{:02}:{:02}Z", self.second / 60, self.second % 60),
+        });
+        if !self.job.is_empty() {
+            body["job_id"] = json!(self.job);
+        }
+        body.to_string()
+    }
+
+    /// Its objects where it was recorded.
+    pub(crate) fn objects(&self) -> Objects {
+        let part = |(key, content): &(String, Bytes)| (place(RECORDED, key), content.clone());
+        let named = (self.at.clone(), self.named.clone());
+        self.parts.iter().map(part).chain([named]).collect()
+    }
+
+    /// Where it is whole: the places of the object, or of the playlist, to play it by.
+    pub(crate) fn places(&self, objects: &Objects) -> Vec<Place> {
+        let plays = |(at, content): &(&Place, &Bytes)| match named_by(at, content) {
+            None => !self.is_set() && **content == self.named,
+            Some(named) => {
+                let found = named.iter().map(|one| objects.get(one));
+                self.is_set() && found.eq(self.parts.iter().map(|(_, content)| Some(content)))
+            }
+        };
+        let whole = objects.iter().filter(plays);
+        whole.map(|(at, _)| at.clone()).collect()
+    }
+
+    /// Whether it is whole somewhere, or was so before it grew.
+    pub(crate) fn is_somewhere(&self, whole: &Whole) -> bool {
+        let mut versions = self.before.iter().chain([self]);
+        versions.any(|film| {
+            if film.is_set() {
+                let parts: Vec<&Bytes> = film.parts.iter().map(|(_, content)| content).collect();
+                whole.lists.contains(&parts)
+            } else {
+                whole.files.contains(&film.named)
+            }
+        })
+    }
+}
+
+/// Everything that can be played: found once, to look for many films in it.
+pub(crate) struct Whole<'a> {
+    files: HashSet<&'a Bytes>,
+    /// What each playlist names, where all of it is there.
+    lists: HashSet<Vec<&'a Bytes>>,
+}
+
+impl<'a> Whole<'a> {
+    pub(crate) fn of(objects: &'a Objects) -> Self {
+        let mut whole = Self {
+            files: HashSet::new(),
+            lists: HashSet::new(),
+        };
+        for (at, content) in objects {
+            if let Some(named) = named_by(at, content) {
+                let parts: Option<_> = named.iter().map(|one| objects.get(one)).collect();
+                whole.lists.extend(parts);
+            } else {
+                whole.files.insert(content);
+            }
+        }
+        whole
+    }
+}
+
+impl std::fmt::Display for Film {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "film {} of {}", self.mark, self.at)
+    }
+}
+
+/// The object at this place, and all that it names.
+pub(crate) fn members(objects: &Objects, at: &Place) -> BTreeSet<Place> {
+    let named = named_by(at, &objects[at]).unwrap_or_default();
+    named.into_iter().chain([at.clone()]).collect()
+}
+
+/// What the playlist at this place names, in its order; `None` when it is none.
+fn named_by(at: &Place, content: &Bytes) -> Option<Vec<Place>> {
+    let text = content.strip_prefix(b"#EXTM3U")?;
+    let text = std::str::from_utf8(text).ok()?;
+    let uri = |line: &str| match line.strip_prefix('#') {
+        None => (!line.is_empty()).then(|| line.to_owned()),
+        Some(tag) => {
+            let (_, uri) = tag.split_once("URI=\"")?;
+            Some(uri.split_once('"')?.0.to_owned())
+        }
+    };
+    let uris = text.lines().map(str::trim).filter_map(uri);
+    Some(uris.map(|uri| resolve(at, &uri)).collect())
+}
+
+/// Where a reference in the playlist leads.
+fn resolve(from: &Place, uri: &str) -> Place {
+    let uri = uri.split(['?', '#']).next().unwrap_or_default();
+    let decoded = percent_decode_str(uri).decode_utf8().unwrap();
+    if let Some((_, path)) = decoded.split_once("://") {
+        let mut path = path.splitn(3, '/').skip(1);
+        let (bucket, key) = (path.next(), path.next());
+        return place(bucket.unwrap_or_default(), key.unwrap_or_default());
+    }
+    let mut segments: Vec<&str> = if decoded.starts_with('/') {
+        Vec::new()
+    } else {
+        from.key.split('/').collect()
+    };
+    segments.pop();
+    for segment in decoded.split('/').filter(|one| !matches!(*one, "" | ".")) {
+        match segment {
+            ".." => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    place(&from.bucket, &segments.join("/"))
+}

@@ -1,0 +1,10 @@
+//! Moves as they are seen from outside: whatever OBS answers, whoever else moves to the same
+//! key and whenever the service dies, each recording is whole somewhere, and each task says
+//! what happened to it.
+
+mod account;
+mod film;
+mod life;
+mod runs;
+mod scene;
+mod sweep;

@@ -1,0 +1,294 @@
+//! The same move again and again, each time with another of its requests broken.
+//!
+//! One service carries out all of them, as most of a run would otherwise be its start.
+
+use aftertake::model::recording::Place;
+use tokio::task::JoinSet;
+
+use super::film::{Film, members};
+use super::life::Life;
+use super::scene::Scene;
+use crate::support::fake_obs::{FakeObs, Fault, Kind, Object, Recorded};
+use crate::support::recording::place;
+use crate::support::take::{ARCHIVE, RECORDED};
+
+/// Faults that are told.
+const SHOWN: usize = 60;
+
+/// What moves, on which kind of bucket, to which bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    film: fn(&str) -> Film,
+    pub(crate) kind: Kind,
+    to: &'static str,
+    encrypted: bool,
+}
+
+fn mp4(mark: &str) -> Film {
+    Film::mp4(mark, &format!("r/{mark}/a.mp4"), 500)
+}
+
+fn large(mark: &str) -> Film {
+    Film::mp4(mark, &format!("r/{mark}/a.mp4"), 1150)
+}
+
+fn hls(mark: &str) -> Film {
+    Film::hls(mark, &format!("r/{mark}/a.m3u8"), 6)
+}
+
+const fn case(name: &'static str, film: fn(&str) -> Film, kind: Kind, to: &'static str) -> Case {
+    Case {
+        name,
+        film,
+        kind,
+        to,
+        encrypted: false,
+    }
+}
+
+const fn encrypted(name: &'static str, film: fn(&str) -> Film, to: &'static str) -> Case {
+    Case {
+        encrypted: true,
+        ..case(name, film, Kind::Objects, to)
+    }
+}
+
+pub(crate) const PLAIN: [Case; 6] = [
+    case("mp4", mp4, Kind::Objects, RECORDED),
+    case("mp4 by parts", large, Kind::Objects, ARCHIVE),
+    case("hls", hls, Kind::Objects, ARCHIVE),
+    case("mp4, file system", mp4, Kind::FileSystem, RECORDED),
+    case(
+        "mp4 by parts, file systems",
+        large,
+        Kind::FileSystem,
+        ARCHIVE,
+    ),
+    case("hls, file system", hls, Kind::FileSystem, RECORDED),
+];
+
+pub(crate) const ENCRYPTED: [Case; 3] = [
+    encrypted("encrypted mp4", mp4, RECORDED),
+    encrypted("encrypted mp4 by parts", large, ARCHIVE),
+    encrypted("encrypted hls", hls, ARCHIVE),
+];
+
+impl Case {
+    /// A scene whose only rule moves each film to a folder of its own.
+    pub(crate) async fn scene(self, policy: &str) -> Scene {
+        let rules = format!(
+            "[{{ name: keep, steps: [{{ rename: {{ to: 'kept/{{{{ room_id }}}}/', bucket: {}, on_conflict: {policy} }} }}] }}]",
+            self.to
+        );
+        Scene::new(&rules).await.of_kind(self.kind)
+    }
+
+    pub(crate) fn film(self, number: usize) -> Film {
+        (self.film)(&format!("{number:04}"))
+    }
+
+    pub(crate) fn record(self, scene: &Scene, film: &Film) {
+        if self.encrypted {
+            scene.record_as(film, Object::encrypted);
+        } else {
+            scene.record(film);
+        }
+    }
+
+    /// The requests of one move that nothing disturbs, by a service that has moved others.
+    pub(crate) async fn requests(self, policy: &str) -> Vec<Recorded> {
+        let scene = self.scene(policy).await;
+        let life = scene.serve().await;
+        let mut from = 0;
+        for number in 0..2 {
+            let film = self.film(number);
+            self.record(&scene, &film);
+            from = scene.obs.requests().len();
+            life.announce(&film).await;
+            life.rest("undisturbed").await;
+        }
+        life.stop().await;
+        scene.obs.requests().split_off(from)
+    }
+}
+
+/// Which requests of a move are broken: their numbers.
+pub(crate) type Which = fn(&[Recorded]) -> std::ops::Range<usize>;
+
+/// From the last request that makes the target on: what follows it is on both sides of
+/// the commit.
+pub(crate) fn from_last_copy(requests: &[Recorded]) -> std::ops::Range<usize> {
+    let makes = |request: &Recorded| match request.method.as_str() {
+        "PUT" => request.is_copy() || request.query.is_empty(),
+        "POST" => request.has("uploadId") || request.has("rename"),
+        _ => false,
+    };
+    let last = requests.iter().rposition(makes).unwrap();
+    last..requests.len()
+}
+
+pub(crate) fn all(requests: &[Recorded]) -> std::ops::Range<usize> {
+    0..requests.len()
+}
+
+/// A film, and what happened to one request of its move.
+struct Struck {
+    film: Film,
+    at: String,
+    /// What stood at its target before, and has to stay.
+    stranger: Option<Place>,
+    /// The answer told that the source was gone although it was not.
+    misled: bool,
+}
+
+/// One service, and the films that it has moved.
+struct Sweep {
+    case: Case,
+    policy: &'static str,
+    scene: Scene,
+    life: Life,
+    struck: Vec<Struck>,
+    faults: Vec<String>,
+}
+
+/// Moves a film for each of these faults at each of these requests, one after the other;
+/// then lets a person retry what is dead, once everything works again. Answers what is wrong.
+async fn sweep(case: Case, policy: &'static str, which: Which, faults: Vec<Fault>) -> Vec<String> {
+    let numbers = which(&case.requests(policy).await);
+    let scene = case.scene(policy).await;
+    let mut sweep = Sweep {
+        life: scene.serve().await,
+        case,
+        policy,
+        scene,
+        struck: Vec::new(),
+        faults: Vec::new(),
+    };
+    // The first move of a service asks what kind of buckets these are.
+    sweep.strike(None).await;
+    for fault in faults {
+        for number in numbers.clone() {
+            sweep.strike(Some((number, fault.clone()))).await;
+        }
+    }
+    let films: Vec<Film> = sweep.struck.iter().map(|one| one.film.clone()).collect();
+    sweep.scene.guard(&films);
+    if sweep.scene.retry_dead() > 0 {
+        sweep.life.rest(case.name).await;
+    }
+    sweep.settle().await
+}
+
+impl Sweep {
+    async fn strike(&mut self, fault: Option<(usize, Fault)>) {
+        let (case, scene) = (self.case, &self.scene);
+        let film = case.film(self.struck.len());
+        let at = format!("{}, {}: {fault:?}", case.name, self.policy);
+        case.record(scene, &film);
+        let stranger = self.stranger(&film);
+        let films = std::slice::from_ref(&film);
+        scene.guard(films);
+        let from = scene.obs.requests().len();
+        if let Some((number, fault)) = fault.clone() {
+            scene.obs.strike(number, fault);
+        }
+        self.life.announce(&film).await;
+        self.life.rest(&at).await;
+        scene.obs.calm();
+        let lost = scene.lost(films);
+        self.faults
+            .extend(lost.iter().map(|lost| format!("{at}: {lost}")));
+        let misled =
+            fault.is_some_and(|(number, fault)| misleads(&scene.obs, from + number, &fault));
+        self.struck.push(Struck {
+            film,
+            at,
+            stranger,
+            misled,
+        });
+    }
+
+    /// Has somebody else's object stand at the target where the policy says what to do with it.
+    fn stranger(&self, film: &Film) -> Option<Place> {
+        if self.policy == "fail" || self.case.kind != Kind::Objects {
+            return None;
+        }
+        let there = place(
+            self.case.to,
+            &format!("kept/{}/{}", film.room, film.at.name()),
+        );
+        self.scene.put(&there, "a stranger's");
+        (self.policy == "keep_both").then_some(there)
+    }
+
+    /// What is wrong in the end: everything has to be done, each film where the rule wants it,
+    /// and nothing else anywhere.
+    async fn settle(mut self) -> Vec<String> {
+        let (mut films, mut others) = (Vec::new(), Vec::new());
+        let objects = self.scene.objects();
+        for one in &self.struck {
+            let (film, at) = (&one.film, &one.at);
+            let task = self.scene.task(film);
+            if task.state != "done" {
+                self.faults
+                    .push(format!("{at}: {} {:?}", task.state, task.failure));
+            }
+            let places = film.places(&objects);
+            if !places.iter().any(|one| one.key.starts_with("kept")) {
+                self.faults.push(format!("{at}: it is at {places:?}"));
+            }
+            others.extend(one.stranger.clone());
+            if one.misled {
+                let source = film.objects().into_keys();
+                others.extend(
+                    places
+                        .iter()
+                        .flat_map(|at| members(&objects, at))
+                        .chain(source),
+                );
+            } else {
+                films.push(film.clone());
+            }
+        }
+        let all = format!("{}, {}", self.case.name, self.policy);
+        let wrong = self.scene.faults(&films, &others);
+        self.faults
+            .extend(wrong.iter().map(|wrong| format!("{all}: {wrong}")));
+        self.life.stop().await;
+        self.faults
+    }
+}
+
+/// Whether the answer says what a client has to believe: that the source is not there, or
+/// that it is deleted.
+fn misleads(obs: &FakeObs, number: usize, fault: &Fault) -> bool {
+    let requests = obs.requests();
+    let Some(request) = requests.get(number) else {
+        return false;
+    };
+    match fault {
+        Fault::Refuse(404, _) => true,
+        Fault::RefuseAfter(404, _) => ["GET", "HEAD"].contains(&request.method.as_str()),
+        Fault::NothingInside => request.method == "DELETE",
+        _ => false,
+    }
+}
+
+/// Sweeps every case under every policy, side by side.
+pub(crate) async fn sweep_all(
+    cases: &'static [Case],
+    policies: &'static [&'static str],
+    which: Which,
+    faults: &[Fault],
+) {
+    let mut sweeps = JoinSet::new();
+    for case in cases {
+        for policy in policies {
+            sweeps.spawn(sweep(*case, policy, which, faults.to_vec()));
+        }
+    }
+    let wrong = sweeps.join_all().await.concat();
+    let shown = wrong[..wrong.len().min(SHOWN)].join("\n");
+    assert!(wrong.is_empty(), "{} are wrong:\n{shown}", wrong.len());
+}
