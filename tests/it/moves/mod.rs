@@ -8,3 +8,5 @@ mod life;
 mod runs;
 mod scene;
 mod sweep;
+
+mod killed;

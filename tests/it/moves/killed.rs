@@ -1,0 +1,108 @@
+//! The service is killed at every request of a move, and started again.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::life::waits;
+use super::runs::{Group, run};
+use super::sweep::{Case, ENCRYPTED, PLAIN};
+use crate::support::fake_obs::{Fault, Gate, Lost, Recorded};
+
+/// When the request that the service dies at has its effect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Effect {
+    Never,
+    Before,
+    /// Long after the next service has begun.
+    Late,
+}
+
+fn changes(request: &Recorded) -> bool {
+    !matches!(request.method.as_str(), "GET" | "HEAD")
+}
+
+/// An upload whose opening comes late is open for good: only the bucket's own rules end it.
+fn may_be_late(request: &Recorded) -> bool {
+    changes(request) && !request.has("uploads")
+}
+
+/// Kills at this request, starts again, and takes account.
+async fn kill_at(case: Case, number: usize, effect: Effect) {
+    let at = format!(
+        "{}: killed at request {number}, its effect: {effect:?}",
+        case.name
+    );
+    let mut scene = case.scene("fail").await;
+    if effect == Effect::Late {
+        scene.timeouts.lifetime = Duration::from_hours(1);
+    }
+    let film = case.film(1);
+    case.record(&scene, &film);
+    scene.guard(std::slice::from_ref(&film));
+    let gate = Gate::new();
+    let fault = match effect {
+        Effect::Never => Fault::Hold(gate.clone()),
+        Effect::Before => Fault::HoldAfter(gate.clone()),
+        Effect::Late => Fault::Late(Lost::Silent),
+    };
+    scene.obs.strike(number, fault);
+    let life = scene.serve().await;
+    life.announce(&film).await;
+    match effect {
+        Effect::Late => scene.obs.set_aside(1).await,
+        _ => gate.reached().await,
+    }
+    life.kill().await;
+    let life = scene.serve().await;
+    life.rest_or_wait(&at).await;
+    scene.obs.release_late();
+    scene.assert_never_lost(std::slice::from_ref(&film), &at);
+    if effect != Effect::Late {
+        life.rest(&at).await;
+    }
+    life.stop().await;
+    let task = scene.task(&film);
+    if !waits(&task) {
+        assert_eq!(task.state, "done", "{at}\n{}", scene.told());
+        let places = scene.account(std::slice::from_ref(&film), &[], &at);
+        assert!(places[0].key.starts_with("kept/"), "{at}: {places:?}");
+    }
+}
+
+async fn kill_everywhere(cases: &'static [Case], effects: &'static [Effect]) {
+    let mut groups = Vec::new();
+    for case in cases {
+        let requests = first_move(*case).await;
+        for effect in effects {
+            let late = *effect == Effect::Late;
+            let struck = requests.iter().filter(|one| !late || may_be_late(one));
+            let kill = |request: &Recorded| kill_at(*case, request.number, *effect).boxed();
+            groups.push(struck.map(kill).collect::<Group>());
+        }
+    }
+    run(groups).await;
+}
+
+/// The requests of the first move of a service, which nothing disturbs.
+async fn first_move(case: Case) -> Vec<Recorded> {
+    let scene = case.scene("fail").await;
+    let film = case.film(1);
+    case.record(&scene, &film);
+    let life = scene.serve().await;
+    life.announce(&film).await;
+    life.rest(case.name).await;
+    life.stop().await;
+    scene.obs.requests()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn encrypted_recording_moves_whole_though_the_service_is_killed_at_any_request() {
+    kill_everywhere(&ENCRYPTED, &[Effect::Never, Effect::Before]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_is_whole_though_the_request_that_the_service_was_killed_at_comes_late() {
+    kill_everywhere(&PLAIN, &[Effect::Late]).await;
+    kill_everywhere(&ENCRYPTED, &[Effect::Late]).await;
+}
