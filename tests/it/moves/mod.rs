@@ -9,4 +9,5 @@ mod runs;
 mod scene;
 mod sweep;
 
+mod encrypted;
 mod killed;
