@@ -9,5 +9,6 @@ mod runs;
 mod scene;
 mod sweep;
 
+mod answers;
 mod encrypted;
 mod killed;
