@@ -12,3 +12,4 @@ mod sweep;
 mod answers;
 mod encrypted;
 mod killed;
+mod past_commit;
