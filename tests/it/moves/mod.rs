@@ -13,3 +13,6 @@ mod answers;
 mod encrypted;
 mod killed;
 mod past_commit;
+mod same_target;
+mod same_target_told;
+mod swap;
