@@ -12,6 +12,7 @@ mod sweep;
 mod answers;
 mod encrypted;
 mod killed;
+mod late;
 mod past_commit;
 mod same_target;
 mod same_target_told;
