@@ -10,6 +10,7 @@ mod scene;
 mod sweep;
 
 mod answers;
+mod chaos;
 mod encrypted;
 mod killed;
 mod late;

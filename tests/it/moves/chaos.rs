@@ -1,0 +1,205 @@
+//! Recordings that lead to few keys, answers that go wrong, kills and late effects, all of
+//! them by chance.
+//!
+//! `AFTERTAKE_CHAOS_ROUNDS` plays more rounds, `AFTERTAKE_CHAOS_SEED` begins with an earlier
+//! one. The system schedules as it likes, so a plan is repeated and not its every instant.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::film::Film;
+use super::life::Life;
+use super::scene::{Scene, rule};
+use crate::support::fake_obs::{Fault, IMPATIENT, Lost, Object, Recorded};
+
+const FILMS: usize = 6;
+/// Of so many requests one goes wrong.
+const ONE_OF: usize = 12;
+/// Faults of one round.
+const FAULTS: usize = 12;
+const KILLS: usize = 3;
+/// How long a request may have its effect after it was sent: much longer than it takes here.
+const LIFETIME: Duration = Duration::from_secs(3);
+/// Between two moments at which what is late may come.
+const TICK: Duration = Duration::from_millis(50);
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+    )
+}
+
+/// Answers that are no lies about what is there.
+fn faults() -> Vec<Fault> {
+    let mut faults = Fault::every_answer();
+    faults.retain(|fault| {
+        !matches!(
+            fault,
+            Fault::Refuse(404, _) | Fault::NothingInside | Fault::Page(_)
+        )
+    });
+    for lost in [
+        Lost::Dropped,
+        Lost::Silent,
+        Lost::Refused(500, "InternalError"),
+    ] {
+        faults.push(Fault::Late(lost));
+        faults.push(Fault::Late(lost));
+    }
+    faults
+}
+
+fn film(chance: &mut Rng, number: usize) -> Film {
+    let mark = number.to_string();
+    match chance.u8(..4) {
+        0 => Film::mp4(&mark, &format!("r/{mark}.mp4"), 500),
+        1 => Film::mp4(&mark, &format!("r/{mark}.mp4"), 1150),
+        _ => Film::hls(&mark, &format!("r/{mark}/i.m3u8"), chance.usize(1..4)),
+    }
+}
+
+/// No rule replaces: whatever is gone is lost.
+fn rules(chance: &mut Rng, films: &[Film]) -> String {
+    let keys = |film: &Film| {
+        let end = if film.is_set() { "m3u8" } else { "mp4" };
+        [
+            format!("a/i.{end}"),
+            format!("b/i.{end}"),
+            films[0].at.key.clone(),
+        ]
+    };
+    let rules: Vec<String> = films
+        .iter()
+        .map(|film| {
+            let to = &keys(film)[chance.usize(..3)];
+            let policy = chance.choice(["fail", "keep_both"]).unwrap();
+            let bucket = chance.choice(["recorded", "archive"]).unwrap();
+            rule(
+                &film.room,
+                &format!("{{ rename: {{ to: '{to}', bucket: {bucket}, on_conflict: {policy} }} }}"),
+            )
+        })
+        .collect();
+    format!("[{}]", rules.join(", "))
+}
+
+struct Round {
+    scene: Scene,
+    films: Vec<Film>,
+    chance: Arc<Mutex<Rng>>,
+    at: String,
+}
+
+impl Round {
+    async fn new(seed: u64) -> Self {
+        let mut chance = Rng::with_seed(seed);
+        let films: Vec<Film> = (0..FILMS).map(|number| film(&mut chance, number)).collect();
+        let mut scene = Scene::new(&rules(&mut chance, &films)).await;
+        (scene.timeouts, scene.tries) = (IMPATIENT, 6);
+        scene.timeouts.lifetime = LIFETIME;
+        for film in &films {
+            if chance.bool() {
+                scene.record_as(film, Object::encrypted);
+            } else {
+                scene.record(film);
+            }
+        }
+        scene.guard(&films);
+        Self {
+            scene,
+            films,
+            chance: Arc::new(Mutex::new(chance)),
+            at: format!("AFTERTAKE_CHAOS_SEED={seed}"),
+        }
+    }
+
+    /// Lets requests go wrong, and copies take time.
+    fn trouble(&self) {
+        for _ in 0..FAULTS {
+            let fault = self.draw(|chance| chance.choice(faults()).unwrap());
+            let chance = Arc::clone(&self.chance);
+            let strikes =
+                move |_: &Recorded| chance.lock().unwrap().usize(..ONE_OF * FAULTS) < FAULTS;
+            self.scene.obs.strike_first(strikes, fault);
+        }
+        let chance = Arc::clone(&self.chance);
+        let time = move |_: &Recorded| Duration::from_millis(chance.lock().unwrap().u64(1..60));
+        self.scene.obs.slow_copies(time);
+    }
+
+    fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.chance.lock().unwrap())
+    }
+
+    /// Serves until so many more requests came, or all is at rest, and kills.
+    async fn killed(&self, life: Life) -> Life {
+        let enough = self.scene.obs.requests().len() + self.draw(|chance| chance.usize(1..60));
+        let came = || self.scene.obs.requests().len() >= enough;
+        life.until(&self.at, |tasks| {
+            came() || tasks.iter().all(super::life::is_settled)
+        })
+        .await;
+        life.kill().await;
+        self.scene.serve().await
+    }
+
+    /// Has late effects come, some time after they were asked for.
+    async fn comes_late(&self) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            if self.draw(|chance| chance.u8(..4) == 0) {
+                self.scene.obs.release_late();
+            }
+        }
+    }
+
+    async fn service(&self) {
+        self.trouble();
+        let mut life = self.scene.serve().await;
+        life.announce_all(&self.films).await;
+        for _ in 0..KILLS {
+            life = self.killed(life).await;
+        }
+        life.rest(&self.at).await;
+        self.scene.assert_never_lost(&self.films, &self.at);
+        self.scene.obs.calm();
+        self.scene.retry_dead();
+        life.rest(&self.at).await;
+        life.stop().await;
+    }
+
+    async fn play(self) {
+        tokio::select! {
+            () = self.service() => {}
+            () = self.comes_late() => {}
+        }
+        self.scene.assert_never_lost(&self.films, &self.at);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "shown when the test fails")]
+async fn recordings_that_meet_are_never_lost_whatever_goes_wrong() {
+    let seed = setting("AFTERTAKE_CHAOS_SEED").unwrap_or_else(|| Rng::new().u64(..1_000_000));
+    let rounds = setting("AFTERTAKE_CHAOS_ROUNDS").unwrap_or(16);
+    println!("AFTERTAKE_CHAOS_SEED={seed} AFTERTAKE_CHAOS_ROUNDS={rounds}");
+    let plays =
+        (seed..seed + rounds).map(|seed| async move { Round::new(seed).await.play().await });
+    let plays: Vec<super::runs::Group> = plays.map(|play| vec![Box::pin(play) as _]).collect();
+    for few in chunks(plays) {
+        super::runs::run(few).await;
+    }
+}
+
+/// As many as run side by side.
+fn chunks(mut plays: Vec<super::runs::Group>) -> Vec<Vec<super::runs::Group>> {
+    let mut chunks = Vec::new();
+    while !plays.is_empty() {
+        chunks.push(plays.split_off(plays.len().saturating_sub(4)));
+    }
+    chunks
+}
