@@ -15,6 +15,7 @@ mod encrypted;
 mod killed;
 mod late;
 mod past_commit;
+mod reused_key;
 mod same_target;
 mod same_target_told;
 mod swap;

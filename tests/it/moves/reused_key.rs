@@ -1,0 +1,118 @@
+//! A key that a recorder uses again, for another recording.
+
+use super::film::Film;
+use super::scene::Scene;
+
+fn rules(policy: &str) -> String {
+    format!("[{{ name: keep, steps: [{{ rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]")
+}
+
+/// Two recordings under one key, one after the other was moved.
+fn pairs() -> Vec<(&'static str, Film, Film)> {
+    let mp4 = |mark| Film::mp4(mark, "r/a.mp4", 500);
+    let large = |mark| Film::mp4(mark, "r/a.mp4", 1150);
+    let hls = |mark| Film::hls(mark, "r/x/a.m3u8", 3);
+    vec![
+        ("mp4 of another job", mp4("one"), mp4("two").ending(90)),
+        (
+            "mp4 by parts of another job",
+            large("one"),
+            large("two").ending(90),
+        ),
+        ("hls of another job", hls("one"), hls("two").ending(90)),
+        (
+            "mp4 without jobs",
+            mp4("one").of_job(""),
+            mp4("two").of_job("").ending(90),
+        ),
+        (
+            "hls without jobs",
+            hls("one").of_job(""),
+            hls("two").of_job("").ending(90),
+        ),
+        (
+            "hls of the same job that holds nothing of the old",
+            hls("one").of_job("j"),
+            hls("two").of_job("j").ending(90),
+        ),
+        (
+            "hls of another job that begins as the old",
+            hls("one"),
+            hls("one").grown(5).of_job("another").in_room("room-two"),
+        ),
+    ]
+}
+
+/// Moves the one, lets the recorder use its key again, and moves the other.
+async fn moved(policy: &str, films: &[Film; 2], at: &str) -> Scene {
+    let scene = Scene::new(&rules(policy)).await;
+    let [first, second] = films;
+    scene.record(first);
+    let life = scene.serve().await;
+    life.announce(first).await;
+    life.rest(at).await;
+    assert_eq!(scene.task(first).state, "done", "{at}");
+    scene.record(second);
+    scene.guard(films);
+    life.announce(second).await;
+    life.rest(at).await;
+    life.stop().await;
+    scene
+}
+
+#[tokio::test]
+async fn another_recording_under_a_used_key_does_not_replace_the_first_at_its_target() {
+    for (name, first, mut second) in pairs() {
+        // It is another recording, however it begins.
+        second.forget();
+        let films = [first, second];
+        let scene = moved("fail", &films, name).await;
+        let places = scene.account(&films, &[], name);
+        assert_eq!(places[1], films[1].at, "{name}");
+        let task = scene.task(&films[1]);
+        assert_eq!(task.state, "dead", "{name}");
+        let why = task.failure.unwrap().reason;
+        assert!(why.contains("kept/"), "{name}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn another_recording_under_a_used_key_moves_under_a_name_of_its_own() {
+    for (name, first, mut second) in pairs() {
+        second.forget();
+        let films = [first, second];
+        let scene = moved("keep_both", &films, name).await;
+        let places = scene.account(&films, &[], name);
+        assert!(
+            places.iter().all(|one| one.key.starts_with("kept")),
+            "{name}: {places:?}"
+        );
+        assert_eq!(scene.task(&films[1]).state, "done", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn recording_that_grew_is_renewed_at_its_target() {
+    for job in ["j", ""] {
+        for policy in ["fail", "keep_both"] {
+            let at = format!("{policy}, job {job:?}");
+            let scene = Scene::new(&rules(policy)).await;
+            let mut film = Film::hls("one", "r/x/a.m3u8", 2).of_job(job);
+            scene.record(&film);
+            let life = scene.serve().await;
+            life.announce(&film).await;
+            life.rest(&at).await;
+            for segments in 3..6 {
+                film = film.grown(segments).in_room(&format!("room-{segments}"));
+                scene.append(&film);
+                scene.guard(std::slice::from_ref(&film));
+                life.announce(&film).await;
+                life.rest(&at).await;
+                let places = scene.account(std::slice::from_ref(&film), &[], &at);
+                assert_eq!(places[0].key, "kept/a.m3u8", "{at}");
+                assert_eq!(scene.task(&film).state, "done", "{at}");
+            }
+            life.stop().await;
+        }
+    }
+}
