@@ -12,6 +12,7 @@ mod sweep;
 mod answers;
 mod chaos;
 mod encrypted;
+mod growth;
 mod killed;
 mod late;
 mod past_commit;
