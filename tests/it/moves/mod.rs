@@ -15,6 +15,7 @@ mod encrypted;
 mod growth;
 mod killed;
 mod late;
+mod left;
 mod past_commit;
 mod reused_key;
 mod same_target;
