@@ -22,3 +22,4 @@ mod same_target;
 mod same_target_told;
 mod shared;
 mod swap;
+mod timeouts;
