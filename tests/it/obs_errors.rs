@@ -1,9 +1,10 @@
 //! What becomes of OBS's refusals and of answers that never come.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::object::{Attributes, ObjectStore};
+use aftertake::object::{Attributes, ObjectStore, Rights};
 use bytes::Bytes;
 
 use crate::obs_objects::follow;
@@ -197,5 +198,47 @@ async fn documents_that_are_not_what_was_asked_for_are_no_success() {
                 "{failure}"
             );
         }
+    }
+}
+
+/// Some operations are answered with nothing but a status. OBS sends it before it is done, and
+/// a proxy on the way sends a page of its own with it.
+#[tokio::test]
+async fn success_that_has_something_else_inside_is_no_success() {
+    let obs = FakeObs::start().await;
+    let store = obs.store("b1");
+    obs.world(|world| world.put("b1", "k", Object::text("film")));
+    let tags = BTreeMap::from([("room".to_owned(), "r".to_owned())]);
+    for fault in [Fault::ErrorInside("InternalError"), Fault::Page(200)] {
+        obs.calm();
+        obs.strike_every(|request| request.method != "HEAD", fault.clone());
+        let one = ["k".to_owned()];
+        let outcomes: [(&str, Result<(), Failure>); 7] = [
+            ("read", store.get("k", 99).await.map(|_| ())),
+            (
+                "write",
+                store
+                    .put("k", Bytes::new(), &Attributes::default())
+                    .await
+                    .map(|_| ()),
+            ),
+            (
+                "delete",
+                store.delete(&one).await.and_then(|mut failed| {
+                    failed.pop().map_or(Ok(()), |(_, failure)| Err(failure))
+                }),
+            ),
+            ("tag", store.set_tags("k", &tags).await),
+            ("delete tags", store.set_tags("k", &BTreeMap::new()).await),
+            ("rights", store.set_rights("k", &Rights::Private).await),
+            ("metadata", store.set_metadata("k", &tags).await),
+        ];
+        for (what, outcome) in outcomes {
+            let failure = outcome.expect_err(what);
+            assert!(failure.kind.may_have_happened(), "{what}: {failure}");
+        }
+        let note = r#"{"open":{"id":"u1"}}"#;
+        let ended = store.abandon("k", Some(note)).await;
+        ended.expect_err("the upload may still be open");
     }
 }

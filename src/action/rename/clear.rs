@@ -69,12 +69,12 @@ fn is_noted(one: &Move, there: Option<&ObjectMeta>) -> bool {
     one.phase == MovePhase::Copied && one.target_etag.as_ref() == there.map(|there| &there.etag)
 }
 
-/// The move as it was before its copy was made.
+/// The move as it was before its copy was made. That copy stays known by its ETag, and may be
+/// replaced: a look may have missed it.
 fn planned(one: &Move) -> Move {
     Move {
         phase: MovePhase::Planned,
         target: Target::Absent,
-        target_etag: None,
         ..one.clone()
     }
 }

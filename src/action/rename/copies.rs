@@ -87,9 +87,9 @@ pub(super) async fn verify(
                 }
                 _ => {
                     one.phase = MovePhase::Planned;
-                    one.target_etag = None;
                     // What stood there may come back with a repeated run of another tool: from
-                    // here on, only nothing or our own copy is expected.
+                    // here on, only nothing or our own copy is expected. That one may be there
+                    // after all, and is known by the ETag that stays noted.
                     one.target = Target::Absent;
                     lost.get_or_insert_with(|| one.to.clone());
                 }

@@ -84,9 +84,10 @@ impl Copying<'_> {
             CopyNext::Copy | CopyNext::SourceChanged | CopyNext::SourceMissing => {}
         }
         if !self.is_set && one.target == Target::Absent && is_renamed(self.reach, &one).await? {
-            let renamed = store.rename(copy).await;
-            let renamed = renamed.inspect_err(|failure| self.is_late(&one, failure))?;
-            return Ok(copied(one, &renamed));
+            return match store.rename(copy).await {
+                Ok(renamed) => Ok(copied(one, &renamed)),
+                Err(failure) => self.failed(one, failure).await,
+            };
         }
         let mut log = Log {
             one: one.clone(),

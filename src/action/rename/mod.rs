@@ -202,6 +202,9 @@ impl Run<'_> {
             Ok(committed) => self.clear(committed, progress).await,
             Err(Halted::Stopped(stopped)) => Err(stopped),
             Err(Halted::Outdated(open, failure)) => {
+                if give_up::was_renamed(self.reach, open.outline(), progress).await? {
+                    return Err((*failure).into());
+                }
                 give_up::give_up(self.reach, &open, self.late, progress).await?;
                 let taken = failure.kind == FailureKind::Conflict;
                 if taken && self.request.on_conflict == OnConflict::KeepBoth {

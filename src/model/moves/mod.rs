@@ -26,7 +26,8 @@ pub struct Move {
     /// What stood at the target when the manifest was made.
     pub target: Target,
     /// The copy's ETag, once it is verified: what tells our copy from a stranger's.
-    /// Until then, of a target that may be replaced: the ETag of what may be replaced.
+    /// Until then the ETag of what may be replaced: what stood there, or the move's own earlier
+    /// copy that a look has missed.
     pub target_etag: Option<String>,
     /// The multipart upload that is open for it.
     pub upload: Option<String>,

@@ -30,7 +30,8 @@ pub enum AtTarget {
     Nothing,
     /// The copy that this move made.
     Ours,
-    /// What the manifest found there and may be replaced.
+    /// What the manifest found there and may be replaced, or where it found nothing, a copy that
+    /// this move made and a later look missed.
     Replaceable,
     Stranger,
 }
@@ -150,8 +151,9 @@ pub enum UndoNext {
 pub fn undo_next(one: &Move, source: AtSource, target: AtTarget) -> UndoNext {
     match (one.target, target, source) {
         (Target::Present, ..) => UndoNext::Nothing,
-        (Target::Absent, AtTarget::Ours, AtSource::Same) => UndoNext::Remove,
-        (_, AtTarget::Ours, _) => UndoNext::Keep,
+        // Where nothing stood, what may be replaced is a copy of ours that a look has missed.
+        (Target::Absent, AtTarget::Ours | AtTarget::Replaceable, AtSource::Same) => UndoNext::Remove,
+        (Target::Absent, AtTarget::Replaceable, _) | (_, AtTarget::Ours, _) => UndoNext::Keep,
         _ => UndoNext::Nothing,
     }
 }

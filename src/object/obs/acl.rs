@@ -56,7 +56,7 @@ impl ObsStore {
             Rights::Shared(_) => call.headers(&canned(rights)),
             Rights::Private => call.header(HEADER, HeaderValue::from_static("private")),
         };
-        self.client.send(&call).await.map(|_| ())
+        self.client.confirm(&call).await.map(|_| ())
     }
 
     /// Gives an object that was written with [`canned`] rights what those could not say.

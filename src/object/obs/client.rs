@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use md5::{Digest, Md5};
 use reqwest::Response;
@@ -64,11 +64,11 @@ pub(super) struct Call<'a> {
     limit: u64,
 }
 
-/// A success's headers and body.
+/// A 2xx. The status alone is no success: `read`, `confirm` and `content` look inside.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+struct Answer {
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 impl Client {
@@ -99,7 +99,7 @@ impl Client {
     }
 
     /// Sends a request; any answer but 2xx is an error.
-    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
+    async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
         match self.attempt(call).await {
             // The first attempt has learned the server's time; nothing was carried out.
             Err(error) if error.is(SKEWED) => self.attempt(call).await,
@@ -117,16 +117,34 @@ impl Client {
         read: impl FnOnce(&Node) -> Option<T>,
     ) -> Result<T, Error> {
         let answer = self.send(call).await?;
-        let root = Node::parse(&answer.body)
-            .map_err(|error| call.unusable(&answer.headers, &error.to_string()))?;
-        if root.name() == "Error" {
-            let refusal = Refusal::read(StatusCode::OK, &answer.headers, Some(&root));
-            return Err(refusal.into_error(&call.describe(), call.effect));
-        }
+        let root = call.root(&answer)?;
         read(&root).ok_or_else(|| {
             let why = format!("{} lacks what makes it a success", root.name());
             call.unusable(&answer.headers, &why)
         })
+    }
+
+    /// Sends a request whose success has no body, and answers the headers. Whatever has one
+    /// is no success: an error in spite of its status, or the page of a proxy on the way.
+    pub(super) async fn confirm(&self, call: &Call<'_>) -> Result<HeaderMap, Error> {
+        let answer = self.send(call).await?;
+        if answer.body.trim_ascii().is_empty() {
+            return Ok(answer.headers);
+        }
+        let root = call.root(&answer)?;
+        let why = format!("{} where nothing is expected", root.name());
+        Err(call.unusable(&answer.headers, &why))
+    }
+
+    /// Sends a request that is answered with an object's content, and its ETag beside it.
+    pub(super) async fn content(&self, call: &Call<'_>) -> Result<Bytes, Error> {
+        let answer = self.send(call).await?;
+        if answer.headers.contains_key(ETAG) {
+            return Ok(answer.body);
+        }
+        let root = call.root(&answer)?;
+        let why = format!("{} without an ETag", root.name());
+        Err(call.unusable(&answer.headers, &why))
     }
 
     /// A link to an object that works until `lifetime` after `now`, by the server's clock.
@@ -301,6 +319,17 @@ impl<'a> Call<'a> {
     pub(super) fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// The document of a 2xx, unless it is an error.
+    fn root(&self, answer: &Answer) -> Result<Node, Error> {
+        let root = Node::parse(&answer.body)
+            .map_err(|error| self.unusable(&answer.headers, &error.to_string()))?;
+        if root.name() == "Error" {
+            let refusal = Refusal::read(StatusCode::OK, &answer.headers, Some(&root));
+            return Err(refusal.into_error(&self.describe(), self.effect));
+        }
+        Ok(root)
     }
 
     /// An answer of success that does not say what it has to.

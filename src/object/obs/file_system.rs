@@ -47,7 +47,7 @@ impl ObsStore {
             .query("name", format!("/{}", rename.to))
             .about("rename")
             .once();
-        self.client.send(&call).await.map(|_| ())
+        self.client.confirm(&call).await.map(|_| ())
     }
 
     async fn arrived(&self, rename: Copy<'_>) -> Result<ObjectMeta, Error> {

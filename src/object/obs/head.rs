@@ -46,9 +46,9 @@ impl ObsStore {
     /// What the object in a bucket of this site is; `None` when it does not exist.
     pub(super) async fn look(&self, bucket: &str, key: &str) -> Result<Option<Head>, Error> {
         let call = Call::object("look at", Method::HEAD, bucket, key);
-        match self.client.send(&call).await {
-            Ok(answer) => Head::read(key, &answer.headers)
-                .ok_or_else(|| call.unusable(&answer.headers, "no length or no ETag"))
+        match self.client.confirm(&call).await {
+            Ok(headers) => Head::read(key, &headers)
+                .ok_or_else(|| call.unusable(&headers, "no length or no ETag"))
                 .map(Some),
             Err(error) if error.failure.kind == FailureKind::Missing => Ok(None),
             Err(error) => Err(error),

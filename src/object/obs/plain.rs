@@ -21,7 +21,7 @@ impl ObsStore {
     /// The object's content, of at most `limit` bytes.
     pub(super) async fn fetch(&self, key: &str, limit: u64) -> Result<Bytes, Error> {
         let call = Call::object("read", Method::GET, &self.bucket, key).limit(limit);
-        Ok(self.client.send(&call).await?.body)
+        self.client.content(&call).await
     }
 
     /// Writes an object whole.
@@ -38,9 +38,9 @@ impl ObsStore {
             .headers(&headers)
             .body(content)
             .once();
-        let answer = self.client.send(&call).await?;
-        let etag = answer.headers.get(ETAG).and_then(|etag| etag.to_str().ok());
-        let etag = etag.ok_or_else(|| call.unusable(&answer.headers, "no ETag"))?;
+        let headers = self.client.confirm(&call).await?;
+        let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok());
+        let etag = etag.ok_or_else(|| call.unusable(&headers, "no ETag"))?;
         Ok(ObjectMeta {
             key: key.to_owned(),
             size,
@@ -79,7 +79,7 @@ impl ObsStore {
 
     async fn remove_one(&self, key: &str) -> Result<(), Error> {
         let call = Call::object("delete", Method::DELETE, &self.bucket, key);
-        match self.client.send(&call).await {
+        match self.client.confirm(&call).await {
             Err(error) if error.failure.kind != FailureKind::Missing => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
@@ -109,8 +109,8 @@ impl ObsStore {
     pub(super) async fn layout_of_bucket(&self) -> Result<Layout, Error> {
         let ask = async || {
             let call = Call::bucket("look at", Method::HEAD, &self.bucket);
-            match self.client.send(&call).await {
-                Ok(answer) => Ok(layout(&answer.headers)),
+            match self.client.confirm(&call).await {
+                Ok(headers) => Ok(layout(&headers)),
                 Err(error) if error.failure.kind == FailureKind::Denied => Ok(Layout::Objects),
                 Err(error) => Err(error),
             }

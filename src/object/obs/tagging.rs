@@ -40,7 +40,7 @@ impl ObsStore {
                 .about("tagging")
                 .document(document::tagging(tags))
         };
-        self.client.send(&call).await.map(|_| ())
+        self.client.confirm(&call).await.map(|_| ())
     }
 
     /// Replaces the object's custom metadata; what OBS itself knows of it stays.
@@ -57,7 +57,7 @@ impl ObsStore {
                 HeaderValue::from_static("REPLACE_NEW"),
             )
             .headers(&metadata_headers(metadata)?);
-        self.client.send(&call).await.map(|_| ())
+        self.client.confirm(&call).await.map(|_| ())
     }
 }
 

@@ -83,7 +83,7 @@ impl ObsStore {
     pub(super) async fn end_upload(&self, key: &str, id: &str) -> Result<Option<Head>, Error> {
         let call = Call::object("end an upload to", Method::DELETE, &self.bucket, key)
             .query("uploadId", id);
-        match self.client.send(&call).await {
+        match self.client.confirm(&call).await {
             Err(error) if !error.is("NoSuchUpload") => return Err(error),
             Ok(_) | Err(_) => {}
         }

@@ -385,7 +385,6 @@ impl Step<'_> {
             _ => self.change(Next::Copy, |manifest| {
                 manifest.phase = MovePhase::Planned;
                 manifest.target = Target::Absent;
-                manifest.noted = None;
             }),
         }
     }
@@ -425,7 +424,6 @@ impl Step<'_> {
                 let planned = Manifest {
                     phase: MovePhase::Planned,
                     target: Target::Absent,
-                    noted: None,
                     ..manifest
                 };
                 self.push("copies again", |world, task| {
