@@ -115,9 +115,11 @@ async fn metrics(ops: Ops) -> Response {
             dead,
             cancelled,
             oldest_due,
+            leaving,
         } = figures;
         ops.metrics
             .queue([ready, running, done, dead, cancelled], oldest_due);
+        ops.metrics.leaving(leaving);
     }
     let paused = ops.standing.borrow().workers_paused.is_some();
     ops.metrics.workers_paused(paused);

@@ -353,6 +353,8 @@ pub struct Figures {
     pub cancelled: u64,
     /// How long the longest-due task has been due.
     pub oldest_due: Option<Duration>,
+    /// Tasks, in whatever state, that have left something behind in buckets.
+    pub leaving: u64,
 }
 
 /// The store cannot answer now: the disk is full or fails, or the service stops.

@@ -57,13 +57,13 @@ impl Runner {
         }
         Ok(match self.undo(work).await {
             Ok(Undo::Undone { kept }) if kept.is_empty() => decided.into(),
+            // Whatever the step says of failures: a person decides about them.
             Ok(Undo::Undone { kept }) => {
-                let places: Vec<String> = kept.iter().map(ToString::to_string).collect();
-                let left = format!("copies are left: {}", places.join(", "));
-                told(work, decided, &left)
+                let left = rename::copies_left(&kept);
+                told(work, self.dead(work, decided, ran), &left)
             }
             Ok(Undo::GoesForward) if decided == Transition::Cancel => forward(settled).into(),
-            Ok(Undo::GoesForward) => self.dead(work, decided, ran),
+            Ok(Undo::GoesForward) => self.dead(work, decided, ran).into(),
             Err(Stopped::LeaseLost) => return Err(Dropped),
             Err(Stopped::Failed { failure, .. }) => {
                 let wait = self.next_undo(work, *failure.clone());
@@ -116,19 +116,20 @@ impl Runner {
         }
     }
 
-    /// The end of a task whose recording is past its commit point: whatever its step says of
-    /// failures, both the old objects and the new ones are there until it is tried again.
-    fn dead(&self, work: &Work<'_>, decided: Transition, ran: &Ran) -> Closed {
+    /// The end of a task whose recording is past its commit point, or that leaves copies: whatever
+    /// its step says of failures, both the old objects and the new ones are there until it is
+    /// tried again.
+    fn dead(&self, work: &Work<'_>, decided: Transition, ran: &Ran) -> Transition {
         let goes_on = matches!(decided, Transition::Advance | Transition::Finish);
         if !goes_on || !matches!(ran, Ran::Failed(_) | Ran::GivenUp(_)) {
-            return decided.into();
+            return decided;
         }
         let standing = Standing {
             on_failure: OnFailure::Stop,
             ..work.standing()
         };
         let (now, jitter) = (self.parts.clock.now(), self.parts.clock.jitter());
-        settle(standing, ran.clone(), now, jitter).into()
+        settle(standing, ran.clone(), now, jitter)
     }
 
     /// Removes the copies, unless the service's grace time ends first: the next start does.

@@ -13,6 +13,9 @@ use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
+/// Places that are named to a person.
+const NAMED: usize = 10;
+
 /// Deletes the copies that are known to be ours, playlist first, and marks the moves as
 /// undone. Answers the copies that are kept: those whose source is gone or was written again,
 /// and those that replaced an object, as deleting them would not bring it back. Waits, as of a key that is
@@ -31,7 +34,8 @@ pub(super) async fn give_up(
         let batch = progress.moves(numbers).await?;
         let mut undone = Vec::with_capacity(batch.len());
         let mut removed = Vec::new();
-        for (one, next) in decide(reach, batch, outline).await? {
+        let decided = decide(reach, batch, outline).await;
+        for (one, next) in decided.map_err(|stopped| unknown(outline, stopped))? {
             let phase = match next {
                 UndoNext::Keep => MovePhase::Kept,
                 UndoNext::Nothing | UndoNext::Remove => MovePhase::Undone,
@@ -60,18 +64,33 @@ pub(super) async fn give_up(
     Ok(kept)
 }
 
-/// The copies that were kept when the manifest was given up before.
-pub(super) async fn kept_before(progress: &mut dyn Progress) -> Result<Vec<Place>, Stopped> {
+/// The copies that were kept when the manifest was given up before, and are still there.
+pub(super) async fn kept_before(
+    reach: &Reach,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Place>, Stopped> {
     let Some(outline) = progress.outline().await? else {
         return Ok(Vec::new());
     };
     let mut kept = Vec::new();
     for numbers in pages::forwards(outline.count) {
-        let page = progress.moves(numbers).await?.into_iter();
-        let page = page.filter(|one| one.phase == MovePhase::Kept);
-        kept.extend(page.map(|one| one.to));
+        let mut page = progress.moves(numbers).await?;
+        page.retain(|one| one.phase == MovePhase::Kept);
+        let there = find(reach, page.iter().map(|one| &one.to)).await;
+        let there = there.map_err(|failure| unknown(&outline, failure.into()))?;
+        kept.extend(there.into_keys());
     }
     Ok(kept)
+}
+
+/// Names places: the first ones, and how many more there are.
+pub(super) fn named(places: &[Place]) -> String {
+    let named: Vec<String> = places.iter().take(NAMED).map(Place::to_string).collect();
+    let named = named.join(", ");
+    match places.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 /// What to do about each copy of a batch that is still to be undone.
@@ -115,14 +134,28 @@ async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failur
     let abandoned = store.abandon(&one.to.key, one.upload.as_deref()).await;
     abandoned.map_err(|failure| {
         let reason = match one.upload {
-            Some(_) => format!(
-                "the recording is at {}, but an upload to {} is open ({})",
-                one.from, one.to, failure.reason
-            ),
+            Some(_) => format!("an upload to {} is open ({})", one.to, failure.reason),
             None => failure.reason,
         };
         Failure { reason, ..failure }
     })
+}
+
+/// Says where copies may be left of which nothing could be found out.
+pub(super) fn unknown(outline: &Outline, stopped: Stopped) -> Stopped {
+    let Stopped::Failed { failure, exchange } = stopped else {
+        return stopped;
+    };
+    let Move { from, to, .. } = &outline.main;
+    let what = match outline.count {
+        1 => "a copy may be left at".to_owned(),
+        count => format!("copies of its {count} objects may be left beside"),
+    };
+    let reason = format!("the recording is at {from}, but {what} {to}: {}", failure.reason);
+    Stopped::Failed {
+        failure: Box::new(Failure { reason, ..*failure }),
+        exchange,
+    }
 }
 
 /// Whether the true rename of a parallel file system has carried the object away, which

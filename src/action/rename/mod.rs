@@ -59,6 +59,11 @@ pub enum Undo {
     GoesForward,
 }
 
+/// Says that these copies are left.
+pub fn copies_left(kept: &[Place]) -> String {
+    format!("copies are left: {}", give_up::named(kept))
+}
+
 /// Moves the recording, or takes up a move that was begun. `subject.place` is the
 /// recording's present place as the store has it, so the target once that was committed.
 pub async fn rename(
@@ -85,15 +90,20 @@ pub async fn rename(
 pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, Stopped> {
     let open = match Stage::of(progress.outline().await?) {
         Stage::Untouched => {
-            let kept = give_up::kept_before(progress).await?;
+            let kept = give_up::kept_before(reach, progress).await?;
             return Ok(Undo::Undone { kept });
         }
         Stage::Replaced(_) | Stage::Committed(_) => return Ok(Undo::GoesForward),
         Stage::Open(open) | Stage::HalfUndone(open) => open,
     };
-    if give_up::was_renamed(reach, open.outline(), progress).await?
-        || give_up::has_replaced(reach, open.outline(), progress).await?
-    {
+    let outline = open.outline();
+    let unknown = |stopped| give_up::unknown(outline, stopped);
+    let renamed = give_up::was_renamed(reach, outline, progress).await;
+    if renamed.map_err(unknown)? {
+        return Ok(Undo::GoesForward);
+    }
+    let replaced = give_up::has_replaced(reach, outline, progress).await;
+    if replaced.map_err(unknown)? {
         return Ok(Undo::GoesForward);
     }
     let late = Late::default();
@@ -160,6 +170,7 @@ impl Run<'_> {
             return Ok(done);
         }
         refuse_second_move(self.subject)?;
+        self.refuse_second_copies(progress).await?;
         let surveyed = survey::survey(self.reach, self.request, self.subject, progress).await?;
         let Some(surveyed) = surveyed else {
             return done(self.reach, &self.request.to, 0, 0);
@@ -171,6 +182,24 @@ impl Run<'_> {
                 Err(Failure::new(FailureKind::Storage, reason).into())
             }
         }
+    }
+
+    /// A new manifest would forget the copies that the one before it has kept, as they are the
+    /// only ones of what they hold.
+    async fn refuse_second_copies(&self, progress: &mut dyn Progress) -> Result<(), Stopped> {
+        if self.request.on_conflict == OnConflict::Overwrite {
+            return Ok(());
+        }
+        let kept = give_up::kept_before(self.reach, progress).await?;
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let reason = format!(
+            "copies of an earlier try are left whose sources have changed or gone since: {}. \
+             Put them away, then retry the task",
+            give_up::named(&kept)
+        );
+        Err(Failure::new(FailureKind::Conflict, reason).into())
     }
 
     /// What is done when another event's task has moved the recording as it is, this event's

@@ -40,7 +40,7 @@ pub(super) enum Tasks {
     /// With --json, an array of objects with `id`, `event_id`, `rule`, `state`, `step` (the
     /// number of the step that is next, from 0), `tries` (spent on that step), `due` (null
     /// unless the task waits for a time) and `failure` (the last one's `kind` and `reason`,
-    /// or null).
+    /// or null). `leaves` says what the task has left in buckets, if anything.
     #[command(after_help = "Examples:\n  aftertake tasks list --state dead\n  \
                       aftertake tasks list --state dead --failure timeout --since 1d\n  \
                       aftertake tasks list --json | jq -r '.[] | select(.state == \"dead\") | .id'")]
@@ -48,6 +48,9 @@ pub(super) enum Tasks {
         /// Only tasks in this state
         #[arg(long, value_parser = TaskState::NAMES)]
         state: Option<String>,
+        /// Only tasks that have left copies in buckets, which could not be removed yet
+        #[arg(long)]
+        leaves: bool,
         #[command(flatten)]
         pick: Pick,
         /// Tasks at the most
@@ -167,6 +170,7 @@ impl Tasks {
         match self {
             Self::List {
                 state,
+                leaves,
                 pick,
                 limit,
                 store,
@@ -174,6 +178,7 @@ impl Tasks {
             } => {
                 let filter = TaskFilter {
                     state,
+                    leaves,
                     limit: limit.saturating_add(1),
                     ..pick.filter()?
                 };

@@ -51,3 +51,5 @@ CREATE INDEX tasks_recording ON tasks (recording) WHERE state IN (0, 1, 3) AND n
 ALTER TABLE recordings ADD COLUMN place BLOB;
 ALTER TABLE recordings ADD COLUMN mover_known INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX recordings_place ON recordings (place) WHERE place IS NOT NULL;
+-- What an operator is told of: few at any time, and never pruned.
+CREATE INDEX tasks_leaving ON tasks (seq) WHERE leaves IS NOT NULL;

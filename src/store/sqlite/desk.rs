@@ -73,6 +73,8 @@ pub(super) struct Found {
     failure: Option<Failure>,
     /// Whether the service was asked to bring it to an end.
     is_ending: bool,
+    /// Whether it has left something behind in buckets.
+    leaves: bool,
     /// When it is due, unless it waits for another task.
     due: Option<Timestamp>,
 }
@@ -273,7 +275,7 @@ pub(super) fn hasten(txn: &Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::
 fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, CancelOutcome>> {
     Ok(match find(txn, id)? {
         None => Err(CancelOutcome::Unknown),
-        Some(found) if found.state == DONE || found.state == CANCELLED => {
+        Some(found) if found.state == DONE || (found.state == CANCELLED && !found.leaves) => {
             Err(CancelOutcome::InState(TaskState::NAMES[found.state]))
         }
         Some(found) => Ok(found),
@@ -281,7 +283,8 @@ fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, Canc
 }
 
 fn cancel_outcome(txn: &Txn<'_>, found: &Found) -> rusqlite::Result<CancelOutcome> {
-    let is_half_done = found.state == RUNNING || turn::is_unfinished(txn, found.seq)?;
+    let is_half_done =
+        found.state == RUNNING || found.leaves || turn::is_unfinished(txn, found.seq)?;
     Ok(if is_half_done {
         CancelOutcome::Requested
     } else {
@@ -312,10 +315,10 @@ fn cancel(
     Ok(outcome)
 }
 
-/// Lets the service bring the task to a safe end. A dead one has left copies behind, which
-/// could not be removed then: it runs once more, to remove them.
+/// Lets the service bring the task to a safe end. One that has ended has left copies behind:
+/// it runs once more, to remove them or to see that they are gone.
 fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
-    if found.state == DEAD {
+    if found.state == DEAD || found.state == CANCELLED {
         requeue(txn, found, now)?;
     }
     txn.conn
@@ -366,7 +369,7 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
     txn.conn
         .prepare_cached(
             "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
-             cancel, CASE WHEN blocked_by IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
+             cancel, leaves IS NOT NULL AS leaves, CASE WHEN blocked_by IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
             Ok(Found {
@@ -376,6 +379,7 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
                 order: Order::read(row)?,
                 failure: row::failure(row.get("failure")?),
                 is_ending: row.get("cancel")?,
+                leaves: row.get("leaves")?,
                 due: row.get::<_, Option<i64>>("due")?.map(Timestamp::from_millis),
             })
         })

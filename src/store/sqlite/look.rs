@@ -32,6 +32,8 @@ pub struct TaskFilter {
     pub failure: Option<FailureKind>,
     /// The destination that the next step needs.
     pub destination: Option<String>,
+    /// Only those that have left something behind in buckets.
+    pub leaves: bool,
     /// Rows at the most.
     pub limit: usize,
 }
@@ -145,6 +147,11 @@ pub(super) const TASKS_IN_STATE: &str = concat!(
     meant!(),
     " ORDER BY t.seq DESC LIMIT ?7"
 );
+pub(super) const TASKS_LEAVING: &str = concat!(
+    list!("t.leaves IS NOT NULL AND (?8 IS NULL OR t.state = ?8) AND "),
+    meant!(),
+    " ORDER BY t.seq DESC LIMIT ?7"
+);
 
 pub(super) const EVENTS: &str = "SELECT seq, id, received, event_type, room FROM events \
                                  WHERE (?1 IS NULL OR room = ?1) AND received >= ?2 AND received < ?3 \
@@ -198,13 +205,14 @@ impl Desk {
         let (rule, room, failure, lane, since, until) = filter.conditions();
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
         let rows = || -> rusqlite::Result<Vec<TaskRow>> {
-            let Some(state) = state else {
+            if state.is_none() && !filter.leaves {
                 let which = (rule, room, failure, &lane, since, until, limit);
                 let mut tasks = self.conn().prepare_cached(TASKS)?;
                 return tasks.query_map(which, task_row)?.collect();
-            };
+            }
+            let sql = if filter.leaves { TASKS_LEAVING } else { TASKS_IN_STATE };
             let which = (rule, room, failure, &lane, since, until, limit, state);
-            let mut tasks = self.conn().prepare_cached(TASKS_IN_STATE)?;
+            let mut tasks = self.conn().prepare_cached(sql)?;
             tasks.query_map(which, task_row)?.collect()
         };
         rows().map_err(self.unavailable())

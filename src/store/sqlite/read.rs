@@ -75,6 +75,9 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
     let age = oldest
         .map(|due| now.since(Timestamp::from_millis(due)))
         .filter(|age| *age > Duration::ZERO);
+    let leaving: i64 = conn
+        .prepare_cached("SELECT count(*) FROM tasks INDEXED BY tasks_leaving WHERE leaves IS NOT NULL")?
+        .query_row([], |row| row.get(0))?;
     Ok(Figures {
         ready: count(0),
         running: count(1),
@@ -82,6 +85,7 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
         dead: count(3),
         cancelled: count(4),
         oldest_due: age,
+        leaving: u64::try_from(leaving).unwrap_or(0),
     })
 }
 

@@ -50,6 +50,7 @@ pub struct Metrics {
     callbacks: Family<ResultLabel, Counter>,
     tasks: Family<StateLabel, Gauge>,
     oldest_due_age: Gauge<f64, AtomicU64>,
+    tasks_with_copies_left: Gauge,
     attempts: Family<AttemptLabels, Counter>,
     step_duration: Family<ActionLabel, Histogram, fn() -> Histogram>,
     commit_operations: Histogram,
@@ -73,6 +74,7 @@ impl Default for Metrics {
             callbacks: Family::default(),
             tasks: Family::default(),
             oldest_due_age: Gauge::default(),
+            tasks_with_copies_left: Gauge::default(),
             attempts: Family::default(),
             step_duration: Family::new_with_constructor(step_duration),
             // A commit holds what waited for the one before: up to some hundred operations.
@@ -139,6 +141,12 @@ impl Metrics {
         }
         self.oldest_due_age
             .set(oldest_due.unwrap_or_default().as_secs_f64());
+    }
+
+    /// Shows how many tasks have left something behind in buckets.
+    pub fn leaving(&self, tasks: u64) {
+        let tasks = i64::try_from(tasks).unwrap_or(i64::MAX);
+        self.tasks_with_copies_left.set(tasks);
     }
 
     /// Shows whether the store answered when it was last asked.

@@ -31,6 +31,11 @@ impl Metrics {
             self.oldest_due_age.clone(),
         );
         registry.register(
+            "tasks_with_copies_left",
+            "Tasks whose rename was given up and whose copies could not be removed yet, when last asked",
+            self.tasks_with_copies_left.clone(),
+        );
+        registry.register(
             "attempts",
             "Attempts by action, outcome and kind of failure",
             self.attempts.clone(),

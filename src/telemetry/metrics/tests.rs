@@ -88,6 +88,7 @@ fn queue_and_commits_are_shown_with_their_units() {
     metrics.queue([1, 2, 3, 4, 5], Some(Duration::from_millis(1500)));
     metrics.on_commit()(3, Duration::from_millis(2));
     metrics.workers_paused(true);
+    metrics.leaving(6);
     assert_shows(
         &metrics,
         &[
@@ -96,6 +97,7 @@ fn queue_and_commits_are_shown_with_their_units() {
             "aftertake_store_commit_operations_sum 3.0",
             "aftertake_store_commit_duration_seconds_count 1",
             "aftertake_workers_paused 1",
+            "aftertake_tasks_with_copies_left 6",
             concat!(
                 "aftertake_build_info{version=\"",
                 env!("CARGO_PKG_VERSION"),

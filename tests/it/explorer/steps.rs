@@ -152,6 +152,11 @@ impl Step<'_> {
         let Some(source) = self.world.objects[task.from] else {
             return self.go("finds no source", Next::Fail);
         };
+        let kept = task.manifest.filter(|one| one.phase == MovePhase::Kept);
+        let still = kept.is_some_and(|one| self.world.objects[one.to].is_some());
+        if still && task.policy != OnConflict::Overwrite {
+            return self.go("finds the copy that it has kept", Next::Fail);
+        }
         let mut manifest = Manifest {
             number: self.world.free_number(self.task),
             to: task.to,
