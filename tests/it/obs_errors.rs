@@ -214,7 +214,7 @@ async fn success_that_has_something_else_inside_is_no_success() {
         obs.strike_every(|request| request.method != "HEAD", fault.clone());
         let one = ["k".to_owned()];
         let outcomes: [(&str, Result<(), Failure>); 7] = [
-            ("read", store.get("k", 99).await.map(|_| ())),
+            ("read", store.get("k", 9999).await.map(|_| ())),
             (
                 "write",
                 store

@@ -88,10 +88,11 @@ pub(super) fn head(world: &mut World, request: &Recorded) -> Outcome {
 }
 
 pub(super) fn get(world: &mut World, request: &Recorded) -> Outcome {
+    let reply = head(world, request)?;
     match &object(world, request)?.content {
         Content::Bytes(bytes) => Ok(Reply {
             body: bytes.clone(),
-            ..Reply::status(200)
+            ..reply
         }),
         Content::Synthetic { .. } => Err((500, "TheFakeHasNoSuchBytes")),
     }
