@@ -167,6 +167,12 @@ pub trait Progress: Send {
     /// The commit point: stores that the recording is at `place` from now on.
     async fn commit(&mut self, place: &Place) -> Result<(), Stopped>;
 
+    /// The moves with these numbers of a manifest in the making, which an earlier try has begun.
+    async fn drafts(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped>;
+
+    /// The next try has less to do than this one had, though nothing was written.
+    fn gained(&mut self) {}
+
     /// `Err(Interrupted)` once the step should come to a safe end. A long step asks
     /// between its parts.
     fn checkpoint(&mut self) -> Result<(), Stopped>;

@@ -40,6 +40,13 @@ enum Kept {
     Metadata,
 }
 
+/// Whether an object had to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tagged {
+    Before,
+    Now,
+}
+
 /// Tags the recording where it is now.
 pub async fn tag(
     reach: &Reach,
@@ -55,11 +62,14 @@ pub async fn tag(
     let mut tagging = stream::iter(others)
         .map(|object| async move { tag_part(bucket, request, object).await })
         .buffered(at_once);
-    while tagging.try_next().await.map_err(absent)?.is_some() {
+    while let Some(tagged) = tagging.try_next().await.map_err(absent)? {
+        if tagged == Tagged::Now {
+            progress.gained();
+        }
         progress.checkpoint()?;
     }
-    let kept = tag_one(bucket, request, &place.key).await;
-    let kept = kept.map_err(absent)?;
+    let tagged = tag_one(bucket, request, &place.key).await;
+    let (kept, _) = tagged.map_err(absent)?;
     let (tags, kept) = match kept {
         Kept::Tags => (fitting(request, bucket.config.tag_limits)?, "tags"),
         Kept::Metadata => (request.tags.clone(), "metadata"),
@@ -91,20 +101,25 @@ async fn others(
     Ok(objects)
 }
 
-async fn tag_part(bucket: &OpenBucket, request: &Tag, object: Object) -> Result<(), Failure> {
+async fn tag_part(bucket: &OpenBucket, request: &Tag, object: Object) -> Result<Tagged, Failure> {
     match tag_one(bucket, request, &object.key).await {
-        Err(failure) if failure.kind == FailureKind::Missing && object.may_lack => Ok(()),
-        tagged => tagged.map(|_| ()),
+        Err(failure) if failure.kind == FailureKind::Missing && object.may_lack => {
+            Ok(Tagged::Before)
+        }
+        tagged => tagged.map(|(_, tagged)| tagged),
     }
 }
 
-async fn tag_one(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<Kept, Failure> {
+async fn tag_one(
+    bucket: &OpenBucket,
+    request: &Tag,
+    key: &str,
+) -> Result<(Kept, Tagged), Failure> {
     if request.storage != TagStorage::Metadata {
         match bucket.store.tags(key).await? {
             TagSupport::Tags(present) => {
-                return set_tags(bucket, request, key, present)
-                    .await
-                    .map(|()| Kept::Tags);
+                let tagged = set_tags(bucket, request, key, present).await?;
+                return Ok((Kept::Tags, tagged));
             }
             TagSupport::Unsupported if request.storage == TagStorage::Tags => {
                 let reason = format!(
@@ -116,9 +131,8 @@ async fn tag_one(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<Kept, 
             TagSupport::Unsupported => {}
         }
     }
-    set_metadata(bucket, request, key)
-        .await
-        .map(|()| Kept::Metadata)
+    let tagged = set_metadata(bucket, request, key).await?;
+    Ok((Kept::Metadata, tagged))
 }
 
 async fn set_tags(
@@ -126,7 +140,7 @@ async fn set_tags(
     request: &Tag,
     key: &str,
     present: Tags,
-) -> Result<(), Failure> {
+) -> Result<Tagged, Failure> {
     let limits = bucket.config.tag_limits;
     let wanted = merged(request.mode, &present, fitting(request, limits)?);
     if wanted.len() > limits.tags {
@@ -138,12 +152,13 @@ async fn set_tags(
         return Err(Failure::new(FailureKind::Invalid, reason));
     }
     if wanted == present {
-        return Ok(());
+        return Ok(Tagged::Before);
     }
-    bucket.store.set_tags(key, &wanted).await
+    bucket.store.set_tags(key, &wanted).await?;
+    Ok(Tagged::Now)
 }
 
-async fn set_metadata(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<(), Failure> {
+async fn set_metadata(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<Tagged, Failure> {
     let meta = bucket.store.head(key).await?.ok_or_else(|| {
         Failure::new(
             FailureKind::Missing,
@@ -163,9 +178,10 @@ async fn set_metadata(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<(
         return Err(Failure::new(FailureKind::Invalid, reason));
     }
     if wanted == present {
-        return Ok(());
+        return Ok(Tagged::Before);
     }
-    bucket.store.set_metadata(key, &wanted).await
+    bucket.store.set_metadata(key, &wanted).await?;
+    Ok(Tagged::Now)
 }
 
 fn merged(mode: TagMode, present: &Tags, new: Tags) -> Tags {

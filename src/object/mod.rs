@@ -64,7 +64,7 @@ pub trait ObjectStore: Send + Sync {
     /// Looks for the result of an earlier try of this copy, of which `note` is the last
     /// one in its log. An object at the target counts as the copy when it came out of the
     /// noted upload, or has the source's size and ETag or the mark; its access rights are
-    /// made sure of. `None`: there is no copy, and nothing is left open any more.
+    /// made sure of. `None`: there is no copy. What is open still, [`Self::copy_logged`] takes up.
     async fn find_copy(
         &self,
         copy: Copy<'_>,
@@ -274,6 +274,12 @@ pub trait UploadLog: Send {
     /// is open. The text is the store's own.
     async fn note(&mut self, note: Option<&str>) -> Result<(), Halt>;
 
+    /// The newest note, also of an earlier try.
+    fn noted(&self) -> Option<&str>;
+
+    /// The next try has less to do than this one had: it finds what was copied so far.
+    fn gained(&mut self);
+
     /// Whether the copy should come to a safe end: asked between its parts.
     fn go_on(&mut self) -> Result<(), Halt>;
 }
@@ -286,7 +292,7 @@ pub struct Halt;
 #[derive(Debug, Clone, PartialEq)]
 pub enum CopyStopped {
     Failed(Failure),
-    /// The log said so. Whatever could be tidied up was.
+    /// The log said so. What is open still is noted, for the next try to go on with.
     Halted,
 }
 

@@ -69,6 +69,9 @@ pub trait Store: Send + Sync {
     /// The moves of that manifest with these numbers, in their order.
     async fn moves(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable>;
 
+    /// The moves with these numbers of a manifest in the making.
+    async fn drafts(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable>;
+
     /// The newest completed move from each of these places that any step of any task of
     /// the same recording made.
     async fn earlier_moves(

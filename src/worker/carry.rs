@@ -5,6 +5,7 @@
 //! service drops it where it stands, as a killed process would.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +38,10 @@ type Signed = Arc<Mutex<Vec<String>>>;
 struct Halt {
     /// `None` when the service's grace time ended first.
     returned: Option<Result<Done, Stopped>>,
-    timed_out: bool,
+    /// The time that it was allowed, if it took longer.
+    exceeded: Option<Duration>,
+    /// Whether the next try has less to do.
+    gained: bool,
 }
 
 impl Runner {
@@ -135,23 +139,24 @@ impl Runner {
                 self.leave_alone(&reason).await;
                 Ok(Ended::interrupted(Ran::Interrupted))
             }
-            Some(Err(Stopped::Interrupted)) => {
-                Ok(self.stopped_early(work, limit.filter(|_| halt.timed_out)))
-            }
+            Some(Err(Stopped::Interrupted)) => Ok(self.stopped_early(work, &halt)),
             None => Ok(Ended::interrupted(Ran::Interrupted)),
         }
     }
 
-    fn stopped_early(&self, work: &Work<'_>, exceeded: Option<Duration>) -> Ended {
-        match exceeded {
-            Some(limit) => Ended::failure(
-                FailureKind::Timeout,
-                format!(
-                    "{} took longer than its timeout of {}; the next try goes on where it stopped",
-                    work.step.action.name(),
-                    humantime::format_duration(limit),
-                ),
-            ),
+    fn stopped_early(&self, work: &Work<'_>, halt: &Halt) -> Ended {
+        match halt.exceeded {
+            Some(limit) => {
+                let (name, id) = (work.step.action.name(), &work.step.id);
+                let limit = humantime::format_duration(limit);
+                let then = if halt.gained {
+                    "the next try goes on where it stopped".to_owned()
+                } else {
+                    format!("it got no further in that time, which is too short: raise `timeout` of step {id:?}")
+                };
+                let reason = format!("{name} took longer than its timeout of {limit}; {then}");
+                Ended::failure(FailureKind::Timeout, reason)
+            }
             None if self.cancel.is_cancelled() => Ended::interrupted(Ran::Cancelled),
             None => Ended::interrupted(Ran::Interrupted),
         }
@@ -176,11 +181,13 @@ impl Runner {
             received: work.claim.event().received,
             now: self.parts.clock.now(),
         };
+        let gained = AtomicBool::new(false);
         let mut journal = Journal {
             store: &*self.parts.store,
             claim: work.claim,
             clock: &*self.parts.clock,
             committed: &work.committed,
+            gained: &gained,
             stop,
         };
         let action = action::run(work.reach, rendered, &subject, &mut journal);
@@ -193,14 +200,17 @@ impl Runner {
         };
         tokio::pin!(exceeded);
         let mut timed_out = false;
+        let end = |returned, timed_out| Halt {
+            returned,
+            exceeded: limit.filter(|_| timed_out),
+            gained: gained.load(Ordering::Relaxed),
+        };
         loop {
             tokio::select! {
                 // First: an action that has ended is not run again for want of grace.
                 biased;
-                returned = &mut action => {
-                    return Halt { returned: Some(returned), timed_out };
-                }
-                () = self.interrupt.cancelled() => return Halt { returned: None, timed_out },
+                returned = &mut action => return end(Some(returned), timed_out),
+                () = self.interrupt.cancelled() => return end(None, timed_out),
                 () = &mut exceeded, if !timed_out => {
                     timed_out = true;
                     stop.cancel();

@@ -4,6 +4,7 @@
 //! it the task only goes forward, be it cancelled.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -135,11 +136,13 @@ impl Runner {
     /// Removes the copies, unless the service's grace time ends first: the next start does.
     async fn undo(&self, work: &Work<'_>) -> Result<Undo, Stopped> {
         let unheard = CancellationToken::new();
+        let gained = AtomicBool::new(false);
         let mut journal = Journal {
             store: &*self.parts.store,
             claim: work.claim,
             clock: &*self.parts.clock,
             committed: &work.committed,
+            gained: &gained,
             stop: &unheard,
         };
         let undo = rename::undo(work.reach, &mut journal);

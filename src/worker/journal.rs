@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +23,8 @@ pub(super) struct Journal<'a> {
     pub(super) clock: &'a dyn Clock,
     /// Learns where the step puts the recording.
     pub(super) committed: &'a OnceLock<Place>,
+    /// Learns whether the next try has less to do than this one had.
+    pub(super) gained: &'a AtomicBool,
     /// Asks the step to come to a safe end.
     pub(super) stop: &'a CancellationToken,
 }
@@ -37,6 +40,11 @@ impl Progress for Journal<'_> {
             .moves(self.claim, numbers)
             .await
             .map_err(unavailable)
+    }
+
+    async fn drafts(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped> {
+        let drafts = self.store.drafts(self.claim, numbers).await;
+        drafts.map_err(unavailable)
     }
 
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped> {
@@ -84,6 +92,10 @@ impl Progress for Journal<'_> {
         until.await.map_err(unavailable)
     }
 
+    fn gained(&mut self) {
+        self.gained.store(true, Ordering::Relaxed);
+    }
+
     fn checkpoint(&mut self) -> Result<(), Stopped> {
         if self.stop.is_cancelled() {
             Err(Stopped::Interrupted)
@@ -95,6 +107,11 @@ impl Progress for Journal<'_> {
 
 impl Journal<'_> {
     async fn write(&self, entry: JournalEntry) -> Result<(), Stopped> {
+        let gains = !matches!(
+            entry,
+            JournalEntry::Begun { .. } | JournalEntry::Ended { .. }
+        );
+        self.gained.fetch_or(gains, Ordering::Relaxed);
         self.store
             .journal(self.claim, entry, self.clock.now())
             .await

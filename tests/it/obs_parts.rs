@@ -14,6 +14,8 @@ use crate::support::fake_obs::{FakeObs, Fault, Gate, IMPATIENT, Object, Recorded
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) notes: Vec<Option<String>>,
+    /// Parts that the next try finds.
+    gained: usize,
     /// How often it was asked whether to go on.
     asked: usize,
     /// Stops when asked for the time after so many.
@@ -36,6 +38,14 @@ impl UploadLog for Log {
         }
         self.notes.push(note.map(str::to_owned));
         Ok(())
+    }
+
+    fn noted(&self) -> Option<&str> {
+        self.newest()
+    }
+
+    fn gained(&mut self) {
+        self.gained += 1;
     }
 
     fn go_on(&mut self) -> Result<(), Halt> {
@@ -258,23 +268,100 @@ async fn no_more_than_four_parts_are_copied_at_once() {
     copying.await.unwrap().unwrap();
 }
 
+/// Parts that were asked for, of all tries.
+fn parts_asked(obs: &FakeObs) -> usize {
+    let requests = obs.requests();
+    let parts = requests.iter().filter(|one| one.has("partNumber"));
+    parts.count()
+}
+
 #[tokio::test]
-async fn halted_copy_leaves_nothing_open() {
+async fn halted_copy_goes_on_with_the_parts_that_it_has() {
     for after in 0..4 {
         let scene = Scene::start().await;
+        let at = format!("after {after}");
         let mut log = Log {
             stop_after: Some(after),
             ..Log::default()
         };
         let stopped = scene.attempt(&mut log).await;
-        assert_eq!(stopped, Err(CopyStopped::Halted), "after {after}");
-        assert_eq!(log.newest(), None);
-        scene.check_nothing(&format!("after {after}"));
+        assert_eq!(stopped, Err(CopyStopped::Halted), "{at}");
+        assert_eq!(log.gained, 4, "{at}");
+        scene.obs.world(|world| assert_eq!(world.open_uploads(), 2, "{at}"));
+        log.stop_after = None;
+        scene.resume(&mut log).await;
+        scene.check_end(&at);
+        assert_eq!(parts_asked(&scene.obs), 4, "{at}");
     }
 }
 
 #[tokio::test]
-async fn copy_whose_log_cannot_be_written_leaves_nothing_open() {
+async fn copy_that_is_halted_again_and_again_copies_each_part_once() {
+    let obs = FakeObs::start().await;
+    obs.world(|world| {
+        world.page = Some(2);
+        world.put("b1", FROM, Object::large(6000));
+    });
+    let store = obs.store("b1");
+    let source = store.head(FROM).await.unwrap().unwrap();
+    let copy = Copy {
+        source: "b1",
+        from: FROM,
+        to: TO,
+        etag: &source.etag,
+        size: source.size,
+        mark: None,
+    };
+    let mut log = Log {
+        stop_after: Some(0),
+        ..Log::default()
+    };
+    let mut tries = 1;
+    while let Err(stopped) = store.copy_logged(copy, None, &mut log).await {
+        assert_eq!(stopped, CopyStopped::Halted);
+        log.asked = 0;
+        tries += 1;
+        assert!(tries < 20, "each try has to gain something");
+    }
+    assert!(tries > 2);
+    assert_eq!(parts_asked(&obs), 20);
+    obs.world(|world| {
+        let content = |key| world.object("b1", key).unwrap().content.clone();
+        assert_eq!(content(TO), content(FROM));
+        assert_eq!(world.open_uploads(), 0);
+    });
+}
+
+/// The parts that are there are no parts of it any more, or it needs none.
+#[tokio::test]
+async fn halted_copy_begins_anew_when_it_is_to_be_made_otherwise() {
+    for (part_size, copy_part_above) in [(400, 1000), (200, 1000), (300, 5 << 30)] {
+        let scene = Scene::start().await;
+        let mut log = Log {
+            stop_after: Some(0),
+            ..Log::default()
+        };
+        scene.attempt(&mut log).await.unwrap_err();
+        let access = ObsBucket {
+            part_size,
+            copy_part_above,
+            ..scene.obs.access()
+        };
+        log.stop_after = None;
+        let store = store_with("b1", &access);
+        let found = store.find_copy(scene.copy(), None, log.newest()).await;
+        assert_eq!(found.unwrap(), None);
+        let made = store.copy_logged(scene.copy(), None, &mut log).await;
+        assert_eq!(made.unwrap().size, 1150);
+        scene.obs.world(|world| {
+            assert!(world.object("b1", TO).is_some());
+            assert_eq!(world.open_uploads(), 1, "the stranger's");
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_a_copy_left_open_whose_log_could_not_be_written_is_ended_by_the_next_try() {
     for full in 0..2 {
         let scene = Scene::start().await;
         let mut log = Log {
@@ -283,7 +370,9 @@ async fn copy_whose_log_cannot_be_written_leaves_nothing_open() {
         };
         let stopped = scene.attempt(&mut log).await;
         assert_eq!(stopped, Err(CopyStopped::Halted), "full after {full}");
-        scene.check_nothing(&format!("full after {full}"));
+        log.full_after = None;
+        scene.resume(&mut log).await;
+        scene.check_end(&format!("full after {full}"));
     }
 }
 
@@ -352,6 +441,9 @@ async fn strangers_object_is_not_found_to_be_the_copy_of_an_open_upload() {
         .find_copy(scene.copy(), None, log.newest())
         .await;
     assert_eq!(found.unwrap(), None);
+    scene.obs.world(|world| assert_eq!(world.open_uploads(), 2));
+    let abandoned = scene.store.abandon(TO, log.newest()).await;
+    assert_eq!(abandoned.unwrap(), None);
     scene.obs.world(|world| assert_eq!(world.open_uploads(), 1));
 }
 

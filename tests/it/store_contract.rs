@@ -630,6 +630,9 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     }
     assert_eq!(store.outline(&first).await.unwrap(), None);
     assert!(store.moves(&first, 0..5).await.unwrap().is_empty());
+    let numbers = |drafts: Vec<Move>| -> Vec<u32> { drafts.iter().map(|one| one.number).collect() };
+    let drafts = store.drafts(&first, 1..4).await.unwrap();
+    assert_eq!(numbers(drafts), [1, 2, 3]);
     let id = first.task().id;
     let desk = Desk::open(&path, sparkrtc::decode).unwrap();
     assert!(desk.task(id).unwrap().unwrap().moves.is_empty());
@@ -640,6 +643,9 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     end(&store, second, Transition::Finish).await;
 
     let first = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    // It is taken up by the next try.
+    let drafts = store.drafts(&first, 0..9).await.unwrap();
+    assert_eq!(numbers(drafts), [0, 1, 2, 3, 4]);
     let present = Move {
         target: Target::Present,
         target_etag: Some("e".into()),
@@ -658,6 +664,37 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     assert_eq!((outline.count, outline.main), (3, whole[2].clone()));
     assert_eq!((outline.moved, outline.undone), (0, 0));
     assert_eq!((outline.objects, outline.bytes), (3, 21));
+}
+
+#[tokio::test]
+async fn draft_of_a_recording_that_another_task_has_moved_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [
+        ("first", bucket(), Turn::Needed),
+        ("second", bucket(), Turn::Needed),
+    ];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let page = |key: &str| {
+        vec![Move {
+            to: place(key),
+            ..moved(0, MovePhase::Planned)
+        }]
+    };
+    let draft = JournalEntry::Draft(page("to/first"));
+    store.journal(&first, draft, NOW).await.unwrap();
+    end(&store, first, Transition::Wait { why: "w".into() }).await;
+
+    let second = one(&store, bucket(), NOW).await;
+    let moves = page("to/second");
+    let place = moves[0].to.clone();
+    for entry in [JournalEntry::Manifest(moves), JournalEntry::Commit(place)] {
+        store.journal(&second, entry, NOW).await.unwrap();
+    }
+    end(&store, second, Transition::Finish).await;
+    let first = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    assert_eq!(store.drafts(&first, 0..9).await.unwrap(), []);
 }
 
 #[tokio::test]

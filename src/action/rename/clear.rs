@@ -87,13 +87,18 @@ pub(super) async fn clear(copying: &mut Copying<'_>, committed: &Committed) -> R
     let (reach, late) = (copying.reach, copying.late);
     let last = outline.count.saturating_sub(1);
     let main = std::iter::once(last..outline.count);
+    let mut began = false;
     for numbers in main.chain(pages::backwards(last)) {
         let progress = &mut **copying.progress.get_mut();
         let batch = progress.moves(numbers).await?;
         if batch.iter().all(|one| one.phase == MovePhase::Moved) {
             continue;
         }
-        progress.checkpoint()?;
+        // Not before the first one: to look at all copies again may have taken all the time that
+        // a try has.
+        if std::mem::replace(&mut began, true) {
+            progress.checkpoint()?;
+        }
         let mut batch = unmark(reach, batch, progress).await?;
         let found = find(reach, batch.iter().map(|one| &one.from)).await?;
         let goes = |one: &&Move| {

@@ -334,6 +334,17 @@ impl UploadLog for Log<'_, '_> {
         self.halt_on(stored)
     }
 
+    fn noted(&self) -> Option<&str> {
+        self.one.upload.as_deref()
+    }
+
+    fn gained(&mut self) {
+        // Whoever else writes to it gains, too.
+        if let Ok(mut progress) = self.progress.try_lock() {
+            progress.gained();
+        }
+    }
+
     fn go_on(&mut self) -> Result<(), Halt> {
         let asked = match self.progress.try_lock() {
             Ok(mut progress) => progress.checkpoint(),

@@ -130,6 +130,18 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Moves so far.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Adds a move that is drafted already, of the object that is named there.
+    pub(super) fn take_up(&mut self, one: &Move, named: &Place) {
+        self.fetches |= one.target != Target::Present && one.from != *named;
+        self.crossing.add(one);
+        self.count += 1;
+    }
+
     /// What may be done at a target, and the ETag of what may be replaced there.
     fn target(
         &self,

@@ -28,6 +28,7 @@ mod pages;
 pub mod playlist;
 mod reader;
 mod relative;
+mod resume;
 mod route;
 pub(super) mod set;
 mod survey;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::find::find;
 use super::manifest::{Draft, Known, Member};
 use super::pages::PAGE;
+use super::resume::Present;
 use super::route::Route;
 use super::set::{self, Object, Set};
 use super::trail::{self, Trail};
@@ -58,13 +59,13 @@ pub(super) async fn survey(
         route,
         on_conflict: request.on_conflict,
     };
-    let surveyed = match survey.run(progress).await {
-        Err(stopped) if request.on_conflict == OnConflict::KeepBoth && is_occupied(&stopped) => {
+    let surveyed = match request.on_conflict {
+        OnConflict::KeepBoth => {
             let to = &route.beside(&request.suffix);
             let route = Route { to, ..route };
-            Survey { route, ..survey }.run(progress).await
+            survey.run_or(Survey { route, ..survey }, progress).await
         }
-        surveyed => surveyed,
+        OnConflict::Fail | OnConflict::Overwrite => survey.run(progress).await,
     };
     surveyed.map(Some).map_err(refuse_circle)
 }
@@ -97,6 +98,7 @@ fn refuse_circle(stopped: Stopped) -> Stopped {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Survey<'a> {
     reach: &'a Reach,
     source: &'a OpenBucket,
@@ -106,15 +108,30 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
+    /// Runs, or where something is at the target, the other one instead.
+    async fn run_or(
+        self,
+        other: Survey<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<Surveyed, Stopped> {
+        if other.is_begun(progress).await? {
+            return other.run(progress).await;
+        }
+        match self.run(progress).await {
+            Err(stopped) if is_occupied(&stopped) => other.run(progress).await,
+            surveyed => surveyed,
+        }
+    }
+
     /// Looks at a page of the objects after the other: of a long recording, only what its
     /// playlists say is held whole.
     async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
         let Set { objects, playlists } = self.set().await?;
         let is_alone = objects.len() == 1;
         let mut seen = None;
-        let mut draft = Draft::new(self.route, self.on_conflict);
+        let (mut draft, known) = self.draft(&objects, &playlists, progress).await?;
         let named = |object: Object| (beside(self.route.from, &object.key), object);
-        let mut named = objects.into_iter().map(named).peekable();
+        let mut named = objects.into_iter().skip(known).map(named).peekable();
         loop {
             let page = named.by_ref().take(PAGE as usize).collect();
             let members = self.members(page, &playlists, progress).await?;
@@ -125,20 +142,52 @@ impl Survey<'_> {
             if named.peek().is_none() {
                 break;
             }
-            progress.checkpoint()?;
             let page = draft.page();
             // Of a page of gaps, nothing may be there.
             if !page.is_empty() {
                 progress.draft(page).await?;
             }
+            // Not before it is stored: the next try goes on behind it.
+            progress.checkpoint()?;
         }
         let last = draft.finish()?;
         let is_free = last.iter().all(|one| one.target == Target::Absent);
-        progress.checkpoint()?;
         progress.manifest(last).await?;
         Ok(Surveyed {
             seen: seen.filter(|_| is_free),
         })
+    }
+
+    /// A draft with what an earlier try has looked at, and how many objects that are.
+    async fn draft(
+        &self,
+        objects: &[Object],
+        playlists: &BTreeMap<String, String>,
+        progress: &mut dyn Progress,
+    ) -> Result<(Draft<'_>, usize), Stopped> {
+        let new = || Draft::new(self.route, self.on_conflict);
+        // Fewer have no drafts: their only page puts the manifest in force.
+        if objects.len() <= PAGE as usize {
+            return Ok((new(), 0));
+        }
+        let (mut draft, route) = (new(), self.route);
+        let present = Present {
+            objects,
+            playlists,
+            route,
+        };
+        let known = present.take_up(&mut draft, progress).await?;
+        Ok(known.map_or_else(|| (new(), 0), |known| (draft, known)))
+    }
+
+    /// Whether an earlier try has drafted something of this manifest.
+    async fn is_begun(&self, progress: &mut dyn Progress) -> Result<bool, Stopped> {
+        if progress.drafts(0..1).await?.is_empty() {
+            return Ok(false);
+        }
+        let Set { objects, playlists } = self.set().await?;
+        let (_, known) = self.draft(&objects, &playlists, progress).await?;
+        Ok(known > 0)
     }
 
     async fn set(&self) -> Result<Set, Failure> {

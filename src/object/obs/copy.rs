@@ -42,6 +42,11 @@ impl ObsStore {
         log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
         let by_parts = copy.size > self.copy_part_above;
+        if !by_parts && let Some(note) = log.noted().map(str::to_owned) {
+            // It was larger than what is copied whole when that was noted.
+            self.end_noted(copy.to, &Note::parse(&note)?).await?;
+            log.note(None).await?;
+        }
         let attributes = match known {
             Some(known) if !by_parts => Cow::Borrowed(&known.attributes),
             _ => Cow::Owned(self.unchanged_source(copy).await?.meta.attributes),
@@ -88,7 +93,7 @@ impl ObsStore {
         !is_comparable(copy, attributes) || !self.keeps_etags.load(Ordering::Relaxed)
     }
 
-    /// What an earlier try of this copy left: the copy, or nothing any more.
+    /// What an earlier try of this copy left: the copy, or at most an upload that is taken up.
     pub(super) async fn earlier_copy(
         &self,
         copy: Copy<'_>,
@@ -96,10 +101,7 @@ impl ObsStore {
         note: Option<&Note>,
     ) -> Result<Option<ObjectMeta>, Error> {
         let found = match note {
-            Some(Note::Open { id }) => match self.came_out_of(copy.to, id).await? {
-                Some(found) => Some(found),
-                None => self.end_upload(copy.to, id).await?,
-            },
+            Some(Note::Open { id }) => self.came_out_of(copy.to, id).await?,
             Some(note @ Note::Opening { .. }) => {
                 self.end_noted(copy.to, note).await?;
                 None

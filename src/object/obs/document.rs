@@ -83,6 +83,33 @@ pub(super) fn uploads(result: &Node) -> Option<Uploads> {
     })
 }
 
+/// A part of an open upload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// From 1.
+    pub(super) number: usize,
+    pub(super) size: u64,
+    pub(super) etag: String,
+}
+
+/// A `ListPartsResult`: its parts, and the number after which the next page goes on.
+pub(super) fn parts(result: &Node) -> Option<(Vec<Part>, Option<usize>)> {
+    let part = |part: &Node| {
+        Some(Part {
+            number: part.text_of("PartNumber")?.trim().parse().ok()?,
+            size: part.text_of("Size")?.trim().parse().ok()?,
+            etag: etag(part)?,
+        })
+    };
+    let parts = result.all("Part").map(part).collect::<Option<Vec<_>>>()?;
+    let next = if truncated(result)? {
+        Some(parts.last()?.number)
+    } else {
+        None
+    };
+    Some((parts, next))
+}
+
 /// A `CompleteMultipartUpload`: the ETag of every part, from part 1.
 pub(super) fn completion(etags: &[String]) -> String {
     let mut body = String::from("<CompleteMultipartUpload>");
@@ -227,6 +254,24 @@ mod tests {
         .unwrap();
         assert_eq!(page.uploads, [("k".to_owned(), "1".to_owned())]);
         assert_eq!(page.next, Some(("k".to_owned(), "1".to_owned())));
+    }
+
+    #[test]
+    fn parts_go_on_after_the_last_one() {
+        let page = |truncated| {
+            parse(&format!(
+                "<ListPartsResult><IsTruncated>{truncated}</IsTruncated><Part><PartNumber>2</PartNumber>\
+                 <ETag>\"e\"</ETag><Size>300</Size></Part></ListPartsResult>"
+            ))
+        };
+        let part = || Part {
+            number: 2,
+            size: 300,
+            etag: "e".to_owned(),
+        };
+        assert_eq!(parts(&page(true)), Some((vec![part()], Some(2))));
+        assert_eq!(parts(&page(false)), Some((vec![part()], None)));
+        assert_eq!(parts(&parse("<ListPartsResult/>")), None);
     }
 
     #[test]

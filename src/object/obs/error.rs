@@ -21,6 +21,15 @@ pub(super) struct Error {
     pub(super) failure: Failure,
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self {
+            code: String::new(),
+            failure,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         error.failure

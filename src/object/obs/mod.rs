@@ -96,6 +96,12 @@ impl UploadLog for NoLog {
         Ok(())
     }
 
+    fn noted(&self) -> Option<&str> {
+        None
+    }
+
+    fn gained(&mut self) {}
+
     fn go_on(&mut self) -> Result<(), Halt> {
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Copies by parts: what OBS demands above 5 GiB.
 //!
 //! An open upload occupies paid space until someone ends it, so it is noted in the copy's
-//! log before and after it is opened, and ended on every way out but success. Parts are
+//! log before and after it is opened. One that failed is ended. One that was told to stop, or
+//! whose process ended, stays open: the next try goes on with the parts that it has. Parts are
 //! retried here: giving up one would cost all of them.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0100.html>
 
@@ -13,6 +14,7 @@ use http::{HeaderMap, Method};
 
 use super::client::Call;
 use super::copy::source_headers;
+use super::document::Part;
 use super::error::Error;
 use super::head::header_value;
 use super::tagging::tagging_header;
@@ -39,6 +41,12 @@ impl ObsStore {
         headers: HeaderMap,
         log: &mut dyn UploadLog,
     ) -> Result<String, CopyStopped> {
+        if let Some((id, parts)) = self.taken_up(copy, log).await? {
+            return match self.fill(copy, &id, parts, log).await {
+                Ok(etag) => Ok(etag),
+                Err(stopped) => self.give_up(copy, &id, log, stopped).await,
+            };
+        }
         let headers = self.with_tags(copy, headers).await?;
         let note = Note::Opening {
             before: self.open_uploads(copy.to).await?,
@@ -55,10 +63,43 @@ impl ObsStore {
                 return Err(error.into());
             }
         };
-        match self.fill(copy, &id, log).await {
+        let filled = async {
+            let note = Note::Open { id: id.clone() };
+            log.note(Some(&note.text())).await?;
+            self.fill(copy, &id, Vec::new(), log).await
+        };
+        match filled.await {
             Ok(etag) => Ok(etag),
             Err(stopped) => self.give_up(copy, &id, log, stopped).await,
         }
+    }
+
+    /// The upload that an earlier try has left open, with its parts, if it can be filled as
+    /// this copy is to be. Its parts are the source's as it is now: each was conditional on
+    /// the same ETag.
+    async fn taken_up(
+        &self,
+        copy: Copy<'_>,
+        log: &mut dyn UploadLog,
+    ) -> Result<Option<(String, Vec<Part>)>, Error> {
+        let noted = log.noted().map(Note::parse).transpose();
+        let Some(Note::Open { id }) = noted? else {
+            return Ok(None);
+        };
+        let Some(parts) = self.parts(copy.to, &id).await? else {
+            return Ok(None);
+        };
+        let ranges = ranges(copy.size, self.part_size);
+        let is_ours = |part: &Part| {
+            let range = part.number.checked_sub(1).and_then(|at| ranges.get(at));
+            range.is_some_and(|(first, last)| part.size == last + 1 - first)
+        };
+        if parts.iter().all(is_ours) {
+            return Ok(Some((id, parts)));
+        }
+        // The size of parts was another when it was opened.
+        self.end_upload(copy.to, &id).await?;
+        Ok(None)
     }
 
     /// Ends an upload that could not be filled, unless it was completed after all.
@@ -69,6 +110,9 @@ impl ObsStore {
         log: &mut dyn UploadLog,
         stopped: CopyStopped,
     ) -> Result<String, CopyStopped> {
+        if stopped == CopyStopped::Halted {
+            return Err(stopped);
+        }
         match self.end_upload(copy.to, id).await {
             Ok(Some(completed)) => Ok(completed.meta.etag),
             Ok(None) => {
@@ -95,34 +139,43 @@ impl ObsStore {
         &self,
         copy: Copy<'_>,
         id: &str,
+        parts: Vec<Part>,
         log: &mut dyn UploadLog,
     ) -> Result<String, CopyStopped> {
-        let note = Note::Open { id: id.to_owned() };
-        log.note(Some(&note.text())).await?;
-        let etags = self.copy_parts(copy, id, log).await?;
+        let etags = self.copy_parts(copy, id, parts, log).await?;
         Ok(self.complete(copy.to, id, &etags).await?)
     }
 
-    /// Copies every part. The first that fails keeps new ones from starting, and those
+    /// Copies every part that is not there. The first that fails keeps new ones from starting, and those
     /// under way are waited for: one that outlives its upload may leave its space paid.
     async fn copy_parts(
         &self,
         copy: Copy<'_>,
         id: &str,
+        there: Vec<Part>,
         log: &mut dyn UploadLog,
     ) -> Result<Vec<String>, CopyStopped> {
         let ranges = ranges(copy.size, self.part_size);
         let mut etags = vec![String::new(); ranges.len()];
+        for part in there {
+            etags[part.number - 1] = part.etag;
+        }
+        let is_missing = |number: &usize| etags[number - 1].is_empty();
+        let missing: Vec<usize> = (1..=ranges.len()).filter(is_missing).collect();
         let mut stopped = None;
         let stop = AtomicBool::new(false);
-        let parts = (1..)
-            .zip(ranges)
+        let parts = missing
+            .into_iter()
+            .map(|number| (number, ranges[number - 1]))
             .take_while(|_| !stop.load(Ordering::Relaxed))
             .map(async |(number, range)| (number, self.copy_part(copy, id, number, range).await));
         let mut parts = std::pin::pin!(stream::iter(parts).buffer_unordered(AT_ONCE));
         while let Some((number, copied)) = parts.next().await {
             match copied {
-                Ok(etag) => etags[number - 1] = etag,
+                Ok(etag) => {
+                    etags[number - 1] = etag;
+                    log.gained();
+                }
                 Err(error) => stopped = stopped.or(Some(error.into())),
             }
             if let Err(Halt) = log.go_on() {

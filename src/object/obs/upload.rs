@@ -9,6 +9,7 @@ use http::{HeaderMap, Method};
 use serde::{Deserialize, Serialize};
 
 use super::client::Call;
+use super::document::Part;
 use super::error::Error;
 use super::head::Head;
 use super::{ObsStore, document};
@@ -68,6 +69,31 @@ impl ObsStore {
             match page.next {
                 Some(marker) if marker.0 == key => next = Some(marker),
                 _ => return Ok(ids),
+            }
+        }
+    }
+
+    /// The parts that an open upload has; `None` when it is not open any more.
+    /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0101.html>
+    pub(super) async fn parts(&self, key: &str, id: &str) -> Result<Option<Vec<Part>>, Error> {
+        let mut all = Vec::new();
+        let mut next: Option<usize> = None;
+        loop {
+            let mut call = Call::object("list the parts of", Method::GET, &self.bucket, key)
+                .query("uploadId", id)
+                .query("max-parts", "1000");
+            if let Some(after) = next {
+                call = call.query("part-number-marker", after.to_string());
+            }
+            let (page, more) = match self.client.read(&call, document::parts).await {
+                Err(error) if error.is("NoSuchUpload") => return Ok(None),
+                page => page?,
+            };
+            all.extend(page);
+            match more {
+                // No page without end.
+                Some(after) if next.is_none_or(|before| before < after) => next = Some(after),
+                _ => return Ok(Some(all)),
             }
         }
     }

@@ -251,6 +251,23 @@ fn commit(
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
+    drop_drafts_of_others(txn, seq, recording)
+}
+
+/// What other tasks have drafted of the recording is no longer where they found it.
+fn drop_drafts_of_others(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<()> {
+    let others: Vec<i64> = txn
+        .conn
+        .prepare_cached(
+            "SELECT seq FROM tasks WHERE recording = ?1 AND state IN (0, 1, 3) AND needs_turn = 1 AND seq <> ?2",
+        )?
+        .query_map((recording.as_bytes(), seq), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for other in others {
+        if has_drafts(txn, other)? {
+            drop_drafts(txn, other)?;
+        }
+    }
     Ok(())
 }
 
@@ -339,6 +356,23 @@ pub(super) fn moves(
         "SELECT ",
         move_columns!(),
         " FROM moves WHERE task = ?1 AND step = ?2 AND number >= ?3 AND number < ?4 AND phase <> 4 \
+         ORDER BY number"
+    ))?
+    .query_map((seq, step, numbers.start, numbers.end), read_move)?
+    .collect()
+}
+
+/// The moves with these numbers of a manifest in the making.
+pub(super) fn drafts(
+    conn: &Connection,
+    seq: i64,
+    step: StepNo,
+    numbers: &Range<u32>,
+) -> rusqlite::Result<Vec<Move>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        move_columns!(),
+        " FROM moves WHERE task = ?1 AND step = ?2 AND number >= ?3 AND number < ?4 AND phase = 4 \
          ORDER BY number"
     ))?
     .query_map((seq, step, numbers.start, numbers.end), read_move)?

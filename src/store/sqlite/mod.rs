@@ -249,6 +249,12 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn drafts(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable> {
+        let (seq, step) = (claim.key, claim.task.step);
+        self.read(move |conn| journal::drafts(conn, seq, step, &numbers))
+            .await
+    }
+
     async fn earlier_moves(
         &self,
         claim: &Claim,

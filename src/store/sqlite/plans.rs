@@ -316,6 +316,8 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     );
     let page = journal::moves(&core.conn, claim.key, 0, &(0..10)).unwrap();
     assert_eq!(page.len(), 1);
+    let drafts = journal::drafts(&core.conn, claim.key, 0, &(0..10)).unwrap();
+    assert_eq!(drafts, []);
     let recording = RecordingId::of(&place("first"));
     let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
     assert_eq!(found.len(), 1);

@@ -84,6 +84,10 @@ impl Store for FailedDisk {
         failed()
     }
 
+    async fn drafts(&self, _: &Claim, _: Range<u32>) -> Result<Vec<Move>, Unavailable> {
+        failed()
+    }
+
     async fn earlier_moves(&self, _: &Claim, _: Vec<Place>) -> Result<Vec<Earlier>, Unavailable> {
         failed()
     }

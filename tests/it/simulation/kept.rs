@@ -187,6 +187,10 @@ impl Store for Kept {
         self.call(|store| now(store.moves(claim, numbers))).await
     }
 
+    async fn drafts(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable> {
+        self.call(|store| now(store.drafts(claim, numbers))).await
+    }
+
     async fn earlier_moves(
         &self,
         claim: &Claim,

@@ -124,6 +124,15 @@ impl Progress for Journal {
             .await
     }
 
+    async fn drafts(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped> {
+        let page = move |state: &mut State| {
+            let wanted = state.drafts.iter();
+            let wanted = wanted.filter(|one| numbers.contains(&one.number));
+            wanted.cloned().collect()
+        };
+        self.write("drafts", page).await
+    }
+
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped> {
         let find = move |state: &mut State| {
             let newest = |place: &Place| state.earlier.iter().find(|one| one.from == *place);

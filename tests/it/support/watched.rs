@@ -189,6 +189,10 @@ impl Store for Watched {
         self.store.moves(claim, numbers).await
     }
 
+    async fn drafts(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable> {
+        self.store.drafts(claim, numbers).await
+    }
+
     async fn earlier_moves(
         &self,
         claim: &Claim,

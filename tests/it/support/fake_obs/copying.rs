@@ -192,6 +192,30 @@ pub(super) fn add_part(world: &mut World, request: &Recorded, mut part: Part) ->
     Ok(reply)
 }
 
+pub(super) fn list_parts(world: &mut World, request: &Recorded) -> Outcome {
+    let page = world.page.unwrap_or(1000);
+    let marker = request.value("part-number-marker").unwrap_or("0");
+    let marker: u32 = marker.parse().unwrap();
+    let parts = &upload(world, request)?.parts;
+    let mut inside = String::new();
+    let mut last = marker;
+    for (number, part) in parts.range(marker + 1..).take(page) {
+        let size = part.last + 1 - part.first;
+        let _ = write!(
+            inside,
+            "<Part><PartNumber>{number}</PartNumber><ETag>\"{}\"</ETag><Size>{size}</Size></Part>",
+            part.etag
+        );
+        last = *number;
+    }
+    let more = parts.range(last + 1..).next().is_some();
+    let _ = write!(
+        inside,
+        "<NextPartNumberMarker>{last}</NextPartNumberMarker><IsTruncated>{more}</IsTruncated>"
+    );
+    Ok(Reply::document(200, xml::document("ListPartsResult", &inside)))
+}
+
 pub(super) fn complete(world: &mut World, request: &Recorded) -> Outcome {
     let body = std::str::from_utf8(&request.body).unwrap();
     let numbers = xml::texts(body, "PartNumber");
