@@ -105,9 +105,13 @@ impl<'a> Draft<'a> {
         } else {
             self.fetches |= at != named;
             let there = known.there.get(&to);
-            // A segment is renewed with its playlist, which is looked at by itself.
-            let is_main = named == *self.route.from;
-            let holds = if is_main { known.holds } else { Some(true) };
+            // A playlist is renewed with the named one, which is looked at by itself. A recorder
+            // that appends does not write its other objects again.
+            let holds = match part {
+                _ if named == *self.route.from => known.holds,
+                Part::Playlist => Some(true),
+                Part::Segment | Part::Other => None,
+            };
             let (target, replaced) = self.target(&meta, &to, there, trail, holds)?;
             (at, target, replaced, MovePhase::Planned)
         };
@@ -156,7 +160,7 @@ impl<'a> Draft<'a> {
         };
         // What an earlier task put there, or a copy that was made anew and then kept.
         let ours = |trail: &Trail| {
-            let is_same = there.etag == source.etag;
+            let is_same = there.etag == source.etag || (trail.made(there) && trail.was(source));
             trail.leads_to(to) && (is_same || (trail.made(there) && trail.renews(holds)))
         };
         if self.on_conflict == OnConflict::Overwrite || trail.is_some_and(ours) {

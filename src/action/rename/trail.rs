@@ -21,6 +21,8 @@ pub(super) struct Trail {
     places: Vec<Place>,
     /// What its copies had as their ETag.
     etags: Vec<String>,
+    /// What was copied had as its ETag.
+    sources: Vec<String>,
     /// Whether its moves were for the job of the event that asks.
     job: Option<SameJob>,
 }
@@ -37,12 +39,17 @@ impl Trail {
     }
 
     /// A move for this job is part of the trail: one of another job makes it another recording's.
-    fn add_job(&mut self, job: SameJob) {
+    pub(super) fn add_job(&mut self, job: SameJob) {
         self.job = Some(match (self.job, job) {
             (Some(SameJob::No), _) | (_, SameJob::No) => SameJob::No,
             (Some(SameJob::Unknown), _) | (_, SameJob::Unknown) => SameJob::Unknown,
             _ => SameJob::Yes,
         });
+    }
+
+    /// Whether all of its moves were for the job of the event that asks.
+    pub(super) fn job(&self) -> SameJob {
+        self.job.unwrap_or_default()
     }
 
     /// Whether what it leads to may be replaced by what is there now; `holds` as of
@@ -61,6 +68,11 @@ impl Trail {
     /// Whether earlier tasks put something at `place`.
     pub(super) fn leads_to(&self, place: &Place) -> bool {
         self.places.contains(place)
+    }
+
+    /// Whether earlier tasks moved this very object.
+    pub(super) fn was(&self, source: &ObjectMeta) -> bool {
+        self.sources.contains(&source.etag)
     }
 
     /// Whether an object is what earlier tasks moved, as far as its ETag tells.
@@ -88,18 +100,20 @@ pub(super) async fn follow(
         let from = open.iter().map(|(_, end)| end.clone()).collect();
         let moves = progress.earlier_moves(from).await?;
         // One without a copy only deleted what was there.
-        let hops: BTreeMap<Place, (Place, String, SameJob)> = moves
+        let hops: BTreeMap<Place, Earlier> = moves
             .into_iter()
-            .filter_map(|Earlier { one, job }| Some((one.from, (one.to, one.target_etag?, job))))
+            .map(|earlier| (earlier.one.from.clone(), earlier))
             .collect();
         open = open
             .into_iter()
             .filter_map(|(named, end)| {
-                let (to, etag, job) = hops.get(&end)?.clone();
+                let Earlier { one, job } = hops.get(&end)?.clone();
+                let etag = one.target_etag?;
                 let trail = trails.get_mut(&named)?;
                 trail.add_job(job);
-                let goes_on = trail.add(to.clone(), etag);
-                goes_on.then_some((named, to))
+                trail.sources.push(one.etag);
+                let goes_on = trail.add(one.to.clone(), etag);
+                goes_on.then_some((named, one.to))
             })
             .collect();
     }

@@ -1,6 +1,7 @@
 //! What a manifest says, given what stands where.
 
 use super::*;
+use crate::model::moves::SameJob;
 use crate::model::recording::Extent;
 use crate::object::Attributes;
 
@@ -39,6 +40,7 @@ fn there(key: &str) -> (Place, ObjectMeta) {
 fn trail(from: &str, to: &str) -> (Place, Trail) {
     let mut trail = Trail::default();
     trail.add(place(to), "there".into());
+    trail.add_job(SameJob::Yes);
     (place(from), trail)
 }
 
@@ -129,6 +131,11 @@ fn target_that_stands_is_a_conflict_unless_it_may_be_overwritten_or_is_an_earlie
     case.trails = vec![trail("r/ts/1.ts", "x/ts/1.ts")];
     let replaced = case.moves().unwrap();
     assert_eq!(replaced[0], "0 r/ts/1.ts > x/ts/1.ts Replace planned");
+    // Without jobs, what was written again is another recording's.
+    let mut unknown = Trail::default();
+    unknown.add(place("x/ts/1.ts"), "there".into());
+    case.trails[0].1 = unknown;
+    assert_eq!(case.moves(), Err(FailureKind::Conflict));
     case.trails.clear();
     case.on_conflict = OnConflict::Overwrite;
     assert_eq!(case.moves().unwrap(), replaced);
