@@ -12,6 +12,7 @@
 //! An object on its own in a parallel file system is renamed instead of copied. Then it is
 //! at its target before that is stored; resuming and giving up look first.
 
+mod along;
 mod attributes;
 mod clear;
 mod copies;
@@ -138,9 +139,12 @@ impl From<Stopped> for Halted {
 
 impl Run<'_> {
     async fn take_up(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
-        let stage = Stage::of(progress.outline().await?);
+        let outline = progress.outline().await?;
+        let is_first = outline.is_none();
+        let stage = Stage::of(outline);
         let outline = match &stage {
-            Stage::Untouched => return self.begin(progress).await,
+            Stage::Untouched if is_first => return self.begin(progress).await,
+            Stage::Untouched => return self.begin_anew(progress).await,
             Stage::Open(open) | Stage::HalfUndone(open) => open.outline(),
             Stage::Replaced(forward) => forward.outline(),
             Stage::Committed(committed) => committed.outline(),
@@ -151,7 +155,7 @@ impl Run<'_> {
             Stage::HalfUndone(open) => {
                 // What is undone would be missing at the target.
                 give_up::give_up(self.reach, &open, self.late, progress).await?;
-                self.begin(progress).await
+                self.begin_anew(progress).await
             }
             Stage::Open(open) => self.go_on(open, None, progress).await,
             Stage::Replaced(forward) => {
@@ -171,8 +175,13 @@ impl Run<'_> {
             return Ok(done);
         }
         refuse_second_move(self.subject)?;
-        self.refuse_second_copies(progress).await?;
-        let surveyed = survey::survey(self.reach, self.request, self.subject, progress).await?;
+        let surveyed = survey::survey(self.reach, self.request, self.subject, progress).await;
+        let surveyed = match surveyed {
+            Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Missing => {
+                return self.moved_along(*failure, progress).await;
+            }
+            surveyed => surveyed?,
+        };
         let Some(surveyed) = surveyed else {
             return done(self.reach, &self.request.to, 0, 0);
         };
@@ -185,15 +194,30 @@ impl Run<'_> {
         }
     }
 
-    /// A new manifest would forget the copies that the one before it has kept, as they are the
-    /// only ones of what they hold.
-    async fn refuse_second_copies(&self, progress: &mut dyn Progress) -> Result<(), Stopped> {
-        if self.request.on_conflict == OnConflict::Overwrite {
-            return Ok(());
+    /// What is done when the recording is missing, as it was moved along for an earlier event.
+    async fn moved_along(
+        &self,
+        missing: Failure,
+        progress: &mut dyn Progress,
+    ) -> Result<Done, Stopped> {
+        // A manifest that was undone is not to be committed by this.
+        if progress.outline().await?.is_some() {
+            return Err(missing.into());
         }
+        let Some(place) = along::moved_along(self.reach, self.subject, progress).await? else {
+            return Err(missing.into());
+        };
+        // The steps that follow are for the recording where it is.
+        progress.commit(&place).await?;
+        nothing_left(self.reach, &place, "an earlier event's task moved it along")
+    }
+
+    /// Makes a manifest in the place of one that was undone. It would forget the copies that that
+    /// one has kept, as they are the only ones of what they hold.
+    async fn begin_anew(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         let kept = give_up::kept_before(self.reach, progress).await?;
-        if kept.is_empty() {
-            return Ok(());
+        if kept.is_empty() || self.request.on_conflict == OnConflict::Overwrite {
+            return self.begin(progress).await;
         }
         let reason = format!(
             "copies of an earlier try are left whose sources have changed or gone since: {}. \
@@ -212,13 +236,8 @@ impl Run<'_> {
         if !by.took_it_whole {
             return Ok(None);
         }
-        let mut done = done(self.reach, place, 0, 0)?;
-        let reason = format!(
-            "nothing is left to move: rule {:?} moved the recording whole for an earlier event",
-            by.rule
-        );
-        done.output.insert("reason".into(), json!(reason));
-        Ok(Some(done))
+        let why = format!("rule {:?} moved it whole for an earlier event", by.rule);
+        nothing_left(self.reach, place, &why).map(Some)
     }
 
     /// Carries a manifest out that may still be given up.
@@ -239,7 +258,7 @@ impl Run<'_> {
                 let taken = failure.kind == FailureKind::Conflict;
                 if taken && self.request.on_conflict == OnConflict::KeepBoth {
                     // It finds another name, and nobody else can have taken that.
-                    return Box::pin(self.begin(progress)).await;
+                    return Box::pin(self.begin_anew(progress)).await;
                 }
                 Err((*failure).into())
             }
@@ -355,6 +374,13 @@ fn refuse_second_move(subject: &Subject) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+fn nothing_left(reach: &Reach, place: &Place, why: &str) -> Result<Done, Stopped> {
+    let mut done = done(reach, place, 0, 0)?;
+    let reason = format!("nothing is left to move: {why}");
+    done.output.insert("reason".into(), json!(reason));
+    Ok(done)
 }
 
 fn done(reach: &Reach, to: &Place, objects: u32, bytes: u64) -> Result<Done, Stopped> {
