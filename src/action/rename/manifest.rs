@@ -141,9 +141,16 @@ impl<'a> Draft<'a> {
 
     /// Adds a move that is drafted already, of the object that is named there.
     pub(super) fn take_up(&mut self, one: &Move, named: &Place) {
+        self.aim(std::slice::from_ref(&one.to));
         self.fetches |= one.target != Target::Present && one.from != *named;
         self.crossing.add(one);
         self.count += 1;
+    }
+
+    /// Adds an object that is at its place.
+    pub(super) fn stays(&mut self, place: &Place) {
+        self.aim(std::slice::from_ref(place));
+        self.crossing.stays(place);
     }
 
     /// What may be done at a target, and the ETag of what may be replaced there.

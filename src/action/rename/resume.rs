@@ -38,36 +38,38 @@ impl Present<'_> {
                 return Ok((next > 0).then_some(next));
             }
             for one in page {
-                let Some(at) = self.find(next, &one) else {
+                if !self.pass_to(&one, &mut next, draft) {
                     return Ok(None);
-                };
-                draft.take_up(&one, &self.named(at));
-                next = at + 1;
+                }
             }
         }
     }
 
-    /// The object that a draft moves, from `next` on. The named object is the last one, and is
-    /// in no draft: the page that has it puts the manifest in force.
-    fn find(&self, next: usize, one: &Move) -> Option<usize> {
-        for at in next..self.objects.len().saturating_sub(1) {
-            let object = &self.objects[at];
-            if self.route.target(&object.key).ok()? == one.to {
+    /// Passes to the object that a draft moves, from `next` on; whether it is the same one. The
+    /// named object is the last one, and is in no draft: the page that has it puts the manifest
+    /// in force.
+    fn pass_to(&self, one: &Move, next: &mut usize, draft: &mut Draft<'_>) -> bool {
+        let end = self.objects.len().saturating_sub(1);
+        while let Some(object) = self.objects[..end].get(*next) {
+            *next += 1;
+            let named = Place {
+                bucket: self.route.from.bucket.clone(),
+                key: object.key.clone(),
+            };
+            let Ok(to) = self.route.target(&object.key) else {
+                return false;
+            };
+            if to == one.to {
                 let read = self.playlists.get(&object.key);
-                let is_same = read.is_none_or(|etag| *etag == one.etag);
-                return (is_same && object.part == one.part).then_some(at);
+                draft.take_up(one, &named);
+                return read.is_none_or(|etag| *etag == one.etag) && object.part == one.part;
             }
-            if !object.may_lack {
-                return None;
+            if named == to {
+                draft.stays(&named);
+            } else if !object.may_lack {
+                return false;
             }
         }
-        None
-    }
-
-    fn named(&self, at: usize) -> Place {
-        Place {
-            bucket: self.route.from.bucket.clone(),
-            key: self.objects[at].key.clone(),
-        }
+        false
     }
 }

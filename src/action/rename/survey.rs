@@ -144,9 +144,10 @@ impl Survey<'_> {
             }
             let page = draft.page();
             // Of a page of gaps, nothing may be there.
-            if !page.is_empty() {
-                progress.draft(page).await?;
+            if page.is_empty() {
+                continue;
             }
+            progress.draft(page).await?;
             // Not before it is stored: the next try goes on behind it.
             progress.checkpoint()?;
         }

@@ -14,7 +14,7 @@ async fn encrypted_copy_is_recognised_as_ours_whichever_answer_is_lost() {
         Fault::RefuseAfter(500, "InternalError"),
         Fault::DropBefore,
     ];
-    sweep_all(&ENCRYPTED, &["fail", "keep_both"], all, &faults).await;
+    sweep_all(&ENCRYPTED, &["fail", "keep_both"], all, &faults, 2).await;
 }
 
 /// The service is killed before it copies to the target that it has looked at, and a stranger
