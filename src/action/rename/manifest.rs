@@ -48,6 +48,8 @@ pub(super) struct Draft<'a> {
     crossing: Crossing,
     /// Where the members have their places in the end.
     targets: BTreeSet<[u8; 16]>,
+    /// Of these, those of members that earlier tasks have moved.
+    moved: BTreeSet<[u8; 16]>,
     /// Whether a segment is taken away from where an earlier task put it.
     pub(super) fetches: bool,
     /// The playlist that an earlier task made of what the recording was then: a move that
@@ -64,6 +66,7 @@ impl<'a> Draft<'a> {
             page: Vec::new(),
             crossing: Crossing::default(),
             targets: BTreeSet::new(),
+            moved: BTreeSet::new(),
             fetches: false,
             outdated: None,
         }
@@ -75,9 +78,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether all these places are such as members have in the end.
-    pub(super) fn holds(&self, places: impl IntoIterator<Item = Place>) -> bool {
-        let mut places = places.into_iter();
+    pub(super) fn holds<'p>(&self, mut places: impl Iterator<Item = &'p Place>) -> bool {
         places.all(|place| self.targets.contains(&place.digest()))
+    }
+
+    /// Whether all these are places of members that earlier tasks have moved.
+    pub(super) fn took_along<'p>(&self, mut places: impl Iterator<Item = &'p Place>) -> bool {
+        places.all(|place| self.moved.contains(&place.digest()))
     }
 
     /// Adds the move of `member`, which goes to `to`; none when it is there. The object that
@@ -98,6 +105,9 @@ impl<'a> Draft<'a> {
         if at == named && at == to {
             self.crossing.stays(&to);
             return Ok(());
+        }
+        if at != named {
+            self.moved.insert(to.digest());
         }
         let (from, target, target_etag, phase) = if at == to {
             let etag = Some(meta.etag.clone());
@@ -142,7 +152,11 @@ impl<'a> Draft<'a> {
     /// Adds a move that is drafted already, of the object that is named there.
     pub(super) fn take_up(&mut self, one: &Move, named: &Place) {
         self.aim(std::slice::from_ref(&one.to));
-        self.fetches |= one.target != Target::Present && one.from != *named;
+        let is_fetched = one.from != *named;
+        if is_fetched || one.target == Target::Present {
+            self.moved.insert(one.to.digest());
+        }
+        self.fetches |= is_fetched;
         self.crossing.add(one);
         self.count += 1;
     }

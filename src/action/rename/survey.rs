@@ -12,7 +12,7 @@ use super::set::{self, Object, Set};
 use super::trail::{self, Trail};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Disposition, Failure, FailureKind};
-use crate::model::moves::Target;
+use crate::model::moves::{Part, SameJob, Target};
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
@@ -306,7 +306,10 @@ impl Survey<'_> {
             let Some(place) = trail.end(&found) else {
                 continue;
             };
-            if draft.fetches || trail.renews(self.holds(place, draft).await?) {
+            let is_same = draft.fetches
+                || (trail.renews(self.holds(place, draft).await?)
+                    && (trail.job() == SameJob::Yes || self.took_along(place, draft).await?));
+            if is_same {
                 draft.leave(place, &found[place].etag);
             }
         }
@@ -320,19 +323,33 @@ impl Survey<'_> {
         if self.route.extent == Extent::Object {
             return Ok(None);
         }
+        let named = self.named_by(old).await?;
+        let holds = named.is_some_and(|named| draft.holds(named.iter().map(|(place, _)| place)));
+        Ok(Some(holds))
+    }
+
+    /// Whether it is the same recording also where no job tells: a recorder that appends writes
+    /// nothing again that the playlist at `old` names, but playlists.
+    async fn took_along(&self, old: &Place, draft: &Draft<'_>) -> Result<bool, Failure> {
+        let named = self.named_by(old).await?.unwrap_or_default();
+        let media = named.iter().filter(|(_, part)| *part != Part::Playlist);
+        Ok(draft.took_along(media.map(|(place, _)| place)))
+    }
+
+    /// What the playlist at `old` names, each at its place beside the new one; `None` when it
+    /// cannot be read.
+    async fn named_by(&self, old: &Place) -> Result<Option<Vec<(Place, Part)>>, Failure> {
         let set = match set::members(self.reach.bucket(old)?, old).await {
-            Err(failure) if failure.kind.disposition() == Disposition::Final => {
-                return Ok(Some(false));
-            }
+            Err(failure) if failure.kind.disposition() == Disposition::Final => return Ok(None),
             set => set?,
         };
         let route = Route {
             from: old,
             ..self.route
         };
-        let places = set.objects.iter().map(|object| route.target(&object.key));
-        let places: Result<Vec<Place>, Failure> = places.collect();
-        Ok(Some(places.is_ok_and(|places| draft.holds(places))))
+        let named = set.objects.iter();
+        let named = named.map(|object| Some((route.target(&object.key).ok()?, object.part)));
+        Ok(named.collect())
     }
 
     /// What stands at the targets for longer than the moves of other tasks: what one of them

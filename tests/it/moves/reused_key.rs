@@ -12,6 +12,8 @@ fn pairs() -> Vec<(&'static str, Film, Film)> {
     let mp4 = |mark| Film::mp4(mark, "r/a.mp4", 500);
     let large = |mark| Film::mp4(mark, "r/a.mp4", 1150);
     let hls = |mark| Film::hls(mark, "r/x/a.m3u8", 3);
+    let part = |number| (format!("n{number}.ts"), format!("other segment {number}"));
+    let other_names = Film::playlist("two", "r/x/a.m3u8", "", (1..4).map(part).collect());
     vec![
         ("mp4 of another job", mp4("one"), mp4("two").ending(90)),
         (
@@ -33,7 +35,7 @@ fn pairs() -> Vec<(&'static str, Film, Film)> {
         (
             "hls of the same job that holds nothing of the old",
             hls("one").of_job("j"),
-            hls("two").of_job("j").ending(90),
+            other_names.of_job("j").ending(90),
         ),
         (
             "hls of another job that begins as the old",

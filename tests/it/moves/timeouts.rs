@@ -10,10 +10,10 @@ use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::recording::place;
 use crate::support::take::RECORDED;
 
-/// A scene whose renames are asked to end after 300 ms.
-async fn hurried(film: &Film, policy: &str) -> Scene {
+/// A scene whose renames are asked to end after so long.
+async fn hurried(film: &Film, policy: &str, timeout: &str) -> Scene {
     let rules = format!(
-        "[{{ name: keep, steps: [{{ timeout: 300ms, rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]"
+        "[{{ name: keep, steps: [{{ timeout: {timeout}, rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]"
     );
     let mut scene = Scene::new(&rules).await;
     scene.tries = 600;
@@ -55,7 +55,7 @@ fn slow_listings(scene: &Scene, time: Duration) {
 #[tokio::test]
 async fn survey_that_takes_longer_than_the_step_may_gets_to_its_end() {
     let film = Film::hls("long", "r/x/i.m3u8", 40);
-    let scene = hurried(&film, "fail").await;
+    let scene = hurried(&film, "fail", "300ms").await;
     scene.obs.world(|world| world.page = Some(1));
     slow_listings(&scene, Duration::from_millis(20));
     let early = gets_there(&scene, &film, "kept/").await;
@@ -67,8 +67,8 @@ async fn survey_that_takes_longer_than_the_step_may_gets_to_its_end() {
 #[tokio::test]
 async fn survey_of_many_objects_goes_on_where_the_try_before_it_has_stopped() {
     let film = Film::hls("long", "r/x/i.m3u8", 1050);
-    let scene = hurried(&film, "fail").await;
-    slow_listings(&scene, Duration::from_millis(400));
+    let scene = hurried(&film, "fail", "1s").await;
+    slow_listings(&scene, Duration::from_millis(600));
     let early = gets_there(&scene, &film, "kept/").await;
     assert!(early.len() > 1, "{early:?}");
     let requests = scene.obs.requests();
@@ -86,10 +86,10 @@ async fn survey_of_many_objects_goes_on_where_the_try_before_it_has_stopped() {
 #[tokio::test]
 async fn survey_of_many_objects_that_keeps_both_gets_to_its_end() {
     let film = Film::hls("long", "r/x/i.m3u8", 1050);
-    let scene = hurried(&film, "keep_both").await;
+    let scene = hurried(&film, "keep_both", "1s").await;
     let taken = place(RECORDED, "kept/i.m3u8");
     scene.put(&taken, "a stranger's");
-    slow_listings(&scene, Duration::from_millis(400));
+    slow_listings(&scene, Duration::from_millis(600));
     gets_there(&scene, &film, "kept-").await;
     assert!(scene.objects().contains_key(&taken));
 }
@@ -98,7 +98,7 @@ async fn survey_of_many_objects_that_keeps_both_gets_to_its_end() {
 #[tokio::test]
 async fn survey_of_a_set_that_has_changed_since_begins_anew() {
     let film = Film::hls("long", "r/x/i.m3u8", 1500);
-    let scene = hurried(&film, "fail").await;
+    let scene = hurried(&film, "fail", "300ms").await;
     let gate = Gate::new();
     // The second page of the survey waits, and the service is killed.
     let later = |request: &Recorded| {
@@ -126,7 +126,7 @@ async fn survey_of_a_set_that_has_changed_since_begins_anew() {
 #[tokio::test]
 async fn copy_by_parts_that_takes_longer_than_the_step_may_gets_to_its_end() {
     let film = Film::mp4("long", "r/a.mp4", 6000);
-    let scene = hurried(&film, "fail").await;
+    let scene = hurried(&film, "fail", "300ms").await;
     scene.obs.slow_copies(|_| Duration::from_millis(100));
     let early = gets_there(&scene, &film, "kept/").await;
     assert!(!early.is_empty());
@@ -142,7 +142,7 @@ async fn copy_by_parts_that_takes_longer_than_the_step_may_gets_to_its_end() {
 #[tokio::test]
 async fn look_before_the_deletions_that_takes_longer_than_the_step_may_gets_to_its_end() {
     let film = Film::hls("long", "r/x/i.m3u8", 40);
-    let scene = hurried(&film, "fail").await;
+    let scene = hurried(&film, "fail", "300ms").await;
     let life = scene.serve().await;
     let deletes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
     scene
