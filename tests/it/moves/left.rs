@@ -7,7 +7,7 @@ use aftertake::clock;
 use super::film::Film;
 use super::life::is_settled;
 use super::scene::Scene;
-use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::fake_obs::{Fault, Gate, Recorded, World};
 use crate::support::take::{ARCHIVE, RECORDED};
 
 const RULES: &str = "[{ name: keep, steps: [{ rename: { to: 'kept/', bucket: archive } }] }]";
@@ -97,4 +97,48 @@ async fn copies_of_a_dead_task_that_could_not_look_are_told_and_removed_once_it_
     life.until("allowed again", |_| is_gone(&scene)).await;
     life.stop().await;
     scene.account(std::slice::from_ref(&film), &[], "allowed again");
+}
+
+/// Its source went away meanwhile: nothing removes it but a person.
+#[tokio::test]
+async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
+    let film = Film::hls("left", "r/x/i.m3u8", 3);
+    let mut scene = Scene::new(RULES).await;
+    scene.more = "concurrency: 1";
+    scene.record(&film);
+    let gate = Gate::new();
+    scene
+        .obs
+        .strike_after(2, Recorded::is_copy, Fault::HoldAfter(gate.clone()));
+    let life = scene.serve().await;
+    life.announce(&film).await;
+    gate.reached().await;
+    life.kill().await;
+    scene.obs.calm();
+    let remove = |bucket, key: &str| {
+        let removed = |world: &mut World| world.bucket(bucket).objects.remove(key);
+        assert!(scene.obs.world(removed).is_some(), "{key}");
+    };
+    remove(RECORDED, "r/x/1.ts");
+    let id = scene.task(&film).id;
+    scene.premises.desk().cancel(id, clock::now()).unwrap();
+    let life = scene.serve().await;
+    life.rest("cancelled").await;
+    assert_eq!(scene.task(&film).state, "cancelled");
+    assert_told(&scene, &film, &life.front().ask("/metrics").await);
+    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    assert!(listed.contains(&id.to_string()) && listed.contains("archive/kept/1.ts"), "{listed}");
+
+    remove(ARCHIVE, "kept/1.ts");
+    scene.premises.desk().cancel(id, clock::now()).unwrap();
+    life.until("looked at again", |tasks| {
+        tasks.iter().all(is_settled) && tasks[0].leaves.is_none()
+    })
+    .await;
+    let metrics = life.front().ask("/metrics").await;
+    assert!(metrics.contains("\naftertake_tasks_with_copies_left 0\n"), "{metrics}");
+    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    assert!(!listed.contains(&id.to_string()), "{listed}");
+    life.stop().await;
+    assert_eq!(scene.task(&film).state, "cancelled");
 }
