@@ -110,11 +110,7 @@ async fn tag_part(bucket: &OpenBucket, request: &Tag, object: Object) -> Result<
     }
 }
 
-async fn tag_one(
-    bucket: &OpenBucket,
-    request: &Tag,
-    key: &str,
-) -> Result<(Kept, Tagged), Failure> {
+async fn tag_one(bucket: &OpenBucket, request: &Tag, key: &str) -> Result<(Kept, Tagged), Failure> {
     if request.storage != TagStorage::Metadata {
         match bucket.store.tags(key).await? {
             TagSupport::Tags(present) => {

@@ -152,7 +152,9 @@ impl Runner {
                 let then = if halt.gained {
                     "the next try goes on where it stopped".to_owned()
                 } else {
-                    format!("it got no further in that time, which is too short: raise `timeout` of step {id:?}")
+                    format!(
+                        "it got no further in that time, which is too short: raise `timeout` of step {id:?}"
+                    )
                 };
                 let reason = format!("{name} took longer than its timeout of {limit}; {then}");
                 Ended::failure(FailureKind::Timeout, reason)

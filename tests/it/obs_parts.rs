@@ -287,7 +287,9 @@ async fn halted_copy_goes_on_with_the_parts_that_it_has() {
         let stopped = scene.attempt(&mut log).await;
         assert_eq!(stopped, Err(CopyStopped::Halted), "{at}");
         assert_eq!(log.gained, 4, "{at}");
-        scene.obs.world(|world| assert_eq!(world.open_uploads(), 2, "{at}"));
+        scene
+            .obs
+            .world(|world| assert_eq!(world.open_uploads(), 2, "{at}"));
         log.stop_after = None;
         scene.resume(&mut log).await;
         scene.check_end(&at);

@@ -151,7 +151,10 @@ pub(super) fn unknown(outline: &Outline, stopped: Stopped) -> Stopped {
         1 => "a copy may be left at".to_owned(),
         count => format!("copies of its {count} objects may be left beside"),
     };
-    let reason = format!("the recording is at {from}, but {what} {to}: {}", failure.reason);
+    let reason = format!(
+        "the recording is at {from}, but {what} {to}: {}",
+        failure.reason
+    );
     Stopped::Failed {
         failure: Box::new(Failure { reason, ..*failure }),
         exchange,

@@ -152,7 +152,9 @@ pub fn undo_next(one: &Move, source: AtSource, target: AtTarget) -> UndoNext {
     match (one.target, target, source) {
         (Target::Present, ..) => UndoNext::Nothing,
         // Where nothing stood, what may be replaced is a copy of ours that a look has missed.
-        (Target::Absent, AtTarget::Ours | AtTarget::Replaceable, AtSource::Same) => UndoNext::Remove,
+        (Target::Absent, AtTarget::Ours | AtTarget::Replaceable, AtSource::Same) => {
+            UndoNext::Remove
+        }
         (Target::Absent, AtTarget::Replaceable, _) | (_, AtTarget::Ours, _) => UndoNext::Keep,
         _ => UndoNext::Nothing,
     }
@@ -349,7 +351,11 @@ mod tests {
                 };
                 assert_eq!(undo_next(&one, source, Ours), next, "{target:?} {source:?}");
                 // Where nothing stood, it is the copy of ours that a look has missed.
-                let missed = if target == Target::Absent { next } else { Nothing };
+                let missed = if target == Target::Absent {
+                    next
+                } else {
+                    Nothing
+                };
                 for (there, next) in [(None, Nothing), (Replaceable, missed), (Stranger, Nothing)] {
                     assert_eq!(undo_next(&one, source, there), next, "{there:?}");
                 }

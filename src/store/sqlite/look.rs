@@ -210,7 +210,11 @@ impl Desk {
                 let mut tasks = self.conn().prepare_cached(TASKS)?;
                 return tasks.query_map(which, task_row)?.collect();
             }
-            let sql = if filter.leaves { TASKS_LEAVING } else { TASKS_IN_STATE };
+            let sql = if filter.leaves {
+                TASKS_LEAVING
+            } else {
+                TASKS_IN_STATE
+            };
             let which = (rule, room, failure, &lane, since, until, limit, state);
             let mut tasks = self.conn().prepare_cached(sql)?;
             tasks.query_map(which, task_row)?.collect()

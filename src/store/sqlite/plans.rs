@@ -350,7 +350,11 @@ fn person(desk: &mut Desk) {
     assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::DueNow);
     assert!(desk.holds(&lane()).unwrap());
     assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Changed);
-    for (state, leaves) in [(None, false), (Some("done".to_owned()), false), (None, true)] {
+    for (state, leaves) in [
+        (None, false),
+        (Some("done".to_owned()), false),
+        (None, true),
+    ] {
         let filter = TaskFilter {
             state,
             leaves,

@@ -76,7 +76,9 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
         .map(|due| now.since(Timestamp::from_millis(due)))
         .filter(|age| *age > Duration::ZERO);
     let leaving: i64 = conn
-        .prepare_cached("SELECT count(*) FROM tasks INDEXED BY tasks_leaving WHERE leaves IS NOT NULL")?
+        .prepare_cached(
+            "SELECT count(*) FROM tasks INDEXED BY tasks_leaving WHERE leaves IS NOT NULL",
+        )?
         .query_row([], |row| row.get(0))?;
     Ok(Figures {
         ready: count(0),

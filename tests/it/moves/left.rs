@@ -127,7 +127,10 @@ async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
     assert_eq!(scene.task(&film).state, "cancelled");
     assert_told(&scene, &film, &life.front().ask("/metrics").await);
     let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
-    assert!(listed.contains(&id.to_string()) && listed.contains("archive/kept/1.ts"), "{listed}");
+    assert!(
+        listed.contains(&id.to_string()) && listed.contains("archive/kept/1.ts"),
+        "{listed}"
+    );
 
     remove(ARCHIVE, "kept/1.ts");
     scene.premises.desk().cancel(id, clock::now()).unwrap();
@@ -136,7 +139,10 @@ async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
     })
     .await;
     let metrics = life.front().ask("/metrics").await;
-    assert!(metrics.contains("\naftertake_tasks_with_copies_left 0\n"), "{metrics}");
+    assert!(
+        metrics.contains("\naftertake_tasks_with_copies_left 0\n"),
+        "{metrics}"
+    );
     let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
     assert!(!listed.contains(&id.to_string()), "{listed}");
     life.stop().await;

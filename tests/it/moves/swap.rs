@@ -76,7 +76,8 @@ async fn recordings_that_would_replace_each_other_wait_for_a_person() {
         tasks.iter().any(is_dead) && tasks.iter().any(waits)
     };
     let replaced = |tasks: &[TaskRow]| tasks.iter().any(|task| task.state == "done");
-    life.until("both", |tasks| told(tasks) || replaced(tasks)).await;
+    life.until("both", |tasks| told(tasks) || replaced(tasks))
+        .await;
     // The first one may have been done before the second was announced.
     if told(&scene.premises.tasks()) {
         scene.assert_never_lost(&films, "both");

@@ -112,7 +112,9 @@ async fn survey_of_a_set_that_has_changed_since_begins_anew() {
     life.kill().await;
     scene.obs.calm();
     let other = Film::hls("other", "r/x/i.m3u8", 1400).in_room(&film.room);
-    scene.obs.world(|world| world.bucket(RECORDED).objects.clear());
+    scene
+        .obs
+        .world(|world| world.bucket(RECORDED).objects.clear());
     scene.record(&other);
     scene.obs.after_every_mutation(|_| {});
     let life = scene.serve().await;

@@ -213,7 +213,10 @@ pub(super) fn list_parts(world: &mut World, request: &Recorded) -> Outcome {
         inside,
         "<NextPartNumberMarker>{last}</NextPartNumberMarker><IsTruncated>{more}</IsTruncated>"
     );
-    Ok(Reply::document(200, xml::document("ListPartsResult", &inside)))
+    Ok(Reply::document(
+        200,
+        xml::document("ListPartsResult", &inside),
+    ))
 }
 
 pub(super) fn complete(world: &mut World, request: &Recorded) -> Outcome {
