@@ -82,9 +82,11 @@ impl<'a> Draft<'a> {
         places.all(|place| self.targets.contains(&place.digest()))
     }
 
-    /// Whether all these are places of members that earlier tasks have moved.
-    pub(super) fn took_along<'p>(&self, mut places: impl Iterator<Item = &'p Place>) -> bool {
-        places.all(|place| self.moved.contains(&place.digest()))
+    /// Whether a member that goes to `to` is what earlier tasks left `at` its place: they moved
+    /// it, or it is there still.
+    pub(super) fn took_along(&self, at: &Place, to: &Place) -> bool {
+        let (is_there, to) = (at == to, to.digest());
+        self.moved.contains(&to) || (is_there && self.targets.contains(&to))
     }
 
     /// Adds the move of `member`, which goes to `to`; none when it is there. The object that

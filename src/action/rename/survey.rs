@@ -98,6 +98,14 @@ fn refuse_circle(stopped: Stopped) -> Stopped {
     }
 }
 
+/// An object that an earlier playlist of the recording names.
+struct Named {
+    at: Place,
+    /// The same place beside the new playlist.
+    beside: Place,
+    part: Part,
+}
+
 #[derive(Clone, Copy)]
 struct Survey<'a> {
     reach: &'a Reach,
@@ -324,7 +332,7 @@ impl Survey<'_> {
             return Ok(None);
         }
         let named = self.named_by(old).await?;
-        let holds = named.is_some_and(|named| draft.holds(named.iter().map(|(place, _)| place)));
+        let holds = named.is_some_and(|named| draft.holds(named.iter().map(|one| &one.beside)));
         Ok(Some(holds))
     }
 
@@ -332,13 +340,12 @@ impl Survey<'_> {
     /// nothing again that the playlist at `old` names, but playlists.
     async fn took_along(&self, old: &Place, draft: &Draft<'_>) -> Result<bool, Failure> {
         let named = self.named_by(old).await?.unwrap_or_default();
-        let media = named.iter().filter(|(_, part)| *part != Part::Playlist);
-        Ok(draft.took_along(media.map(|(place, _)| place)))
+        let mut media = named.iter().filter(|one| one.part != Part::Playlist);
+        Ok(media.all(|one| draft.took_along(&one.at, &one.beside)))
     }
 
-    /// What the playlist at `old` names, each at its place beside the new one; `None` when it
-    /// cannot be read.
-    async fn named_by(&self, old: &Place) -> Result<Option<Vec<(Place, Part)>>, Failure> {
+    /// What the playlist at `old` names; `None` when it cannot be read.
+    async fn named_by(&self, old: &Place) -> Result<Option<Vec<Named>>, Failure> {
         let set = match set::members(self.reach.bucket(old)?, old).await {
             Err(failure) if failure.kind.disposition() == Disposition::Final => return Ok(None),
             set => set?,
@@ -347,8 +354,13 @@ impl Survey<'_> {
             from: old,
             ..self.route
         };
-        let named = set.objects.iter();
-        let named = named.map(|object| Some((route.target(&object.key).ok()?, object.part)));
+        let named = set.objects.iter().map(|object| {
+            Some(Named {
+                at: beside(old, &object.key),
+                beside: route.target(&object.key).ok()?,
+                part: object.part,
+            })
+        });
         Ok(named.collect())
     }
 
