@@ -1,4 +1,4 @@
-//! ETags of files: digests of their content.
+//! The `ETag` of a file: a digest of its content.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
