@@ -211,6 +211,7 @@ async fn rename_whose_task_dies_before_its_answer_is_known_is_at_its_target() {
         .strike_first(|request| request.has("rename"), lost);
     stage.play_once().await;
     assert!(stage.reason().contains("AccessDenied"));
+    assert!(!stage.reason().contains("copies are left"));
     assert_eq!(stage.task().place.unwrap().key, stage.take.to);
     retried(&stage).await;
 }

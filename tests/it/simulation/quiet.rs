@@ -26,7 +26,7 @@ const ROUNDS: u32 = 2;
 const LOOKS: u32 = 100;
 
 /// Statements that find what must not be left, each with what it would be.
-const LEFT: [(&str, &str); 5] = [
+const LEFT: [(&str, &str); 7] = [
     (
         "a turn that is held",
         "SELECT count(*) FROM recordings WHERE turn IS NOT NULL",
@@ -42,6 +42,14 @@ const LEFT: [(&str, &str); 5] = [
     (
         "a note of an upload",
         "SELECT count(*) FROM moves WHERE upload IS NOT NULL",
+    ),
+    (
+        "a manifest in the making",
+        "SELECT count(*) FROM moves WHERE phase = 4",
+    ),
+    (
+        "a key that no move holds",
+        "SELECT count(*) FROM keys k WHERE used IS NOT NULL AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.task = k.task AND m.phase < 2)",
     ),
     (
         "a count that is wrong",

@@ -29,6 +29,12 @@ pub(crate) struct State {
     pub(crate) job: SameJob,
     /// How many writes of rows there were.
     pub(crate) writes: usize,
+    /// Whether a run has begun that has not said how it ended.
+    pub(crate) is_under_way: bool,
+    /// Keys that a request without an answer may still change.
+    pub(crate) late: Vec<Place>,
+    /// Until when a copy of an earlier run may still arrive.
+    pub(crate) late_until: Option<Timestamp>,
     /// Checkpoints that pass before the step is asked to end.
     pub(crate) interrupt_after: Option<usize>,
 }
@@ -185,15 +191,19 @@ impl Progress for Journal {
     }
 
     async fn begun(&mut self, _lingers: Duration) -> Result<(), Stopped> {
-        self.write("begun", |_| ()).await
+        self.write("begun", |state| state.is_under_way = true).await
     }
 
-    async fn ended(&mut self, _late: Vec<Place>, _lingers: Duration) -> Result<(), Stopped> {
-        self.write("ended", |_| ()).await
+    async fn ended(&mut self, late: Vec<Place>, _lingers: Duration) -> Result<(), Stopped> {
+        let end = |state: &mut State| {
+            state.is_under_way = false;
+            state.late.extend(late);
+        };
+        self.write("ended", end).await
     }
 
     async fn late_until(&mut self) -> Result<Option<Timestamp>, Stopped> {
-        self.write("late_until", |_| None).await
+        self.write("late_until", |state| state.late_until).await
     }
 
     fn checkpoint(&mut self) -> Result<(), Stopped> {

@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) gate: Arc<Gate>,
     pub(crate) stores: BTreeMap<String, FolderStore>,
     configs: BTreeMap<String, Bucket>,
+    /// How long a request may still arrive after nobody waits for its answer.
+    pub(crate) lingers: Duration,
 }
 
 impl World {
@@ -50,6 +52,7 @@ impl World {
             stores: folder::open(paths),
             gate: Arc::default(),
             directory,
+            lingers: Duration::ZERO,
         }
     }
 
@@ -74,6 +77,7 @@ impl World {
                 store: self.stores[name].clone(),
                 gate: Arc::clone(&self.gate),
                 no_tags,
+                lingers: self.lingers,
             };
             let config = Arc::new(config.clone());
             (
@@ -259,6 +263,7 @@ struct Gated {
     store: FolderStore,
     gate: Arc<Gate>,
     no_tags: bool,
+    lingers: Duration,
 }
 
 macro_rules! gated {
@@ -344,6 +349,10 @@ impl ObjectStore for Gated {
     ) -> Result<(), Failure> {
         let (key, metadata) = (key.to_owned(), metadata.clone());
         gated!(self, "set_metadata", store => store.set_metadata(&key, &metadata))
+    }
+
+    fn lingers(&self) -> Duration {
+        self.lingers
     }
 
     fn url(&self, key: &str) -> String {

@@ -1,0 +1,125 @@
+//! What the next run does with a rename that ended half way: past its commit point it trusts no
+//! look of an earlier run, and before it what was removed is copied again.
+
+use aftertake::action::rename::undo;
+use aftertake::model::failure::FailureKind;
+use aftertake::model::recording::Place;
+
+use super::rename::{Scene, long};
+use super::support::gate::{How, Which};
+use super::support::recording::{Recording, place};
+
+/// A scene whose process died right after the commit, before anything was deleted.
+async fn committed(recording: Recording) -> Scene {
+    let to = if recording.parts.is_empty() {
+        "s/b.mp4"
+    } else {
+        "s/b.m3u8"
+    };
+    let scene = Scene::new(recording, to).await;
+    scene.die_at("commit", How::DiesAfter).await;
+    assert_eq!(scene.place(), scene.to);
+    scene
+}
+
+/// Each object of a recording at its old key and at its new one.
+fn pairs(scene: &Scene) -> Vec<(Place, Place)> {
+    let name = if scene.recording.parts.is_empty() {
+        "r/a.mp4"
+    } else {
+        "r/a.m3u8"
+    };
+    let main = (place("recorded", name), scene.to.clone());
+    let part = |name: &String| {
+        let at = |folder: &str| place("recorded", &format!("{folder}/{name}"));
+        (at("r"), at("s"))
+    };
+    let parts = scene.recording.parts.keys().map(part);
+    parts.chain([main]).collect()
+}
+
+#[tokio::test]
+async fn copy_that_vanished_since_the_commit_is_made_again_before_its_source_is_deleted() {
+    for recording in [Recording::mp4(), Recording::hls()] {
+        for number in 0..=recording.parts.len() {
+            let scene = committed(recording.clone()).await;
+            let (_, copy) = &pairs(&scene)[number];
+            scene.world.remove(copy);
+            scene.run().await.unwrap();
+            scene.world.assert_only(&scene.recording, &scene.to).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn source_beside_another_object_than_its_copy_is_kept_and_a_person_decides() {
+    for recording in [Recording::mp4(), Recording::hls()] {
+        for number in 0..=recording.parts.len() {
+            let scene = committed(recording.clone()).await;
+            let (_, copy) = &pairs(&scene)[number];
+            scene.world.write(copy, "of another program");
+            let before = scene.world.objects();
+            let failure = scene.failure().await;
+            assert_eq!(failure.kind, FailureKind::Conflict, "{failure:?}");
+            assert!(failure.reason.contains("is no longer the copy"));
+            assert_eq!(scene.world.objects(), before);
+            // The person puts it away.
+            scene.world.remove(copy);
+            scene.run().await.unwrap();
+            assert_eq!(scene.world.objects(), scene.recording.at(&scene.to));
+        }
+    }
+}
+
+#[tokio::test]
+async fn object_that_is_at_neither_end_is_named_and_nothing_is_deleted() {
+    for recording in [Recording::mp4(), Recording::hls()] {
+        for number in 0..=recording.parts.len() {
+            let scene = committed(recording.clone()).await;
+            let (source, copy) = &pairs(&scene)[number];
+            scene.world.remove(copy);
+            scene.world.remove(source);
+            let before = scene.world.objects();
+            let failure = scene.failure().await;
+            assert_eq!(failure.kind, FailureKind::Missing, "{failure:?}");
+            assert!(failure.reason.contains(&copy.key), "{failure:?}");
+            assert_eq!(scene.world.objects(), before);
+        }
+    }
+}
+
+#[tokio::test]
+async fn source_that_was_written_again_since_the_commit_stays() {
+    for recording in [Recording::mp4(), Recording::hls()] {
+        for number in 0..=recording.parts.len() {
+            let scene = committed(recording.clone()).await;
+            let (source, _) = &pairs(&scene)[number];
+            scene.world.write(source, "of the recorder");
+            scene.run().await.unwrap();
+            let mut objects = scene.world.objects();
+            assert_eq!(objects.remove(source).as_deref(), Some("of the recorder"));
+            assert_eq!(objects, scene.recording.at(&scene.to));
+        }
+    }
+}
+
+#[tokio::test]
+async fn rename_that_was_given_up_by_half_removes_the_rest_before_it_begins_anew() {
+    let scene = Scene::new(long(1_002), "s/b.m3u8").await;
+    let before = scene.world.objects();
+    scene.die_at("commit", How::DiesBefore).await;
+    let gate = scene.world.gate.clone();
+    gate.break_at(Which::First("moved"), How::DiesAfter);
+    let (reach, mut journal) = (scene.world.reach(), scene.journal.clone());
+    tokio::select! {
+        undone = undo(&reach, &mut journal) => panic!("{undone:?}"),
+        () = gate.died() => {}
+    }
+    gate.quiet().await;
+    gate.mend();
+    // The copies of one page are gone, and some are left.
+    let left = scene.world.objects().len() - before.len();
+    assert!((1..1_003).contains(&left), "{left}");
+    scene.run().await.unwrap();
+    assert_eq!(scene.world.objects(), scene.recording.at(&scene.to));
+}

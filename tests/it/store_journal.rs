@@ -1,0 +1,140 @@
+//! What the store keeps of moves and of the tasks that make them, beyond what every store
+//! promises.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aftertake::callback::sparkrtc;
+use aftertake::model::event::Event;
+use aftertake::model::id::TaskId;
+use aftertake::model::intervention::By;
+use aftertake::model::moves::{Move, MovePhase, SameJob};
+use aftertake::model::plan::{Plan, Turn};
+use aftertake::model::transition::Transition;
+use aftertake::store::sqlite::{Desk, Replay, Scope};
+use aftertake::store::{Arrival, Claim, JournalEntry, Store};
+
+use crate::store_contract::{NOW, arrival, bucket, end, moved, one, open, place};
+
+/// An arrival of the recording `k` for this job of the recorder.
+fn of_job(time: i64, job: Option<&str>) -> Arrival {
+    let mut arrival = arrival("k", time, &[("move", bucket(), Turn::Needed)]);
+    Arc::make_mut(&mut arrival.event).fields.job_id = job.map(str::to_owned);
+    let mut body: serde_json::Value = serde_json::from_slice(&arrival.event.body).unwrap();
+    if let Some(job) = job {
+        body["job_id"] = job.into();
+    }
+    Arc::make_mut(&mut arrival.event).body = body.to_string().into();
+    arrival
+}
+
+#[tokio::test]
+async fn earlier_move_says_whether_it_was_for_the_same_job() {
+    for (first, second, job) in [
+        (Some("a"), Some("a"), SameJob::Yes),
+        (Some("a"), Some("b"), SameJob::No),
+        (Some("a"), None, SameJob::Unknown),
+        (None, Some("a"), SameJob::Unknown),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("a.db"));
+        store.record(of_job(1, first), vec![]).await.unwrap();
+        let claim = one(&store, bucket(), NOW).await;
+        let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Moved)]);
+        store.journal(&claim, entry, NOW).await.unwrap();
+        end(&store, claim, Transition::Finish).await;
+        store.record(of_job(2, second), vec![]).await.unwrap();
+        let claim = one(&store, bucket(), NOW).await;
+        let from = vec![place("from/0.ts")];
+        let earlier = store.earlier_moves(&claim, from).await.unwrap();
+        assert_eq!(earlier[0].job, job, "{first:?} {second:?}");
+    }
+}
+
+#[tokio::test]
+async fn task_that_runs_again_no_longer_says_why_it_waited() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    store.mark_unknown_lanes(vec![bucket()]).await.unwrap();
+    store.record(of_job(1, None), vec![]).await.unwrap();
+    let claim = one(&store, bucket(), NOW).await;
+    let id = claim.task().id;
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let note = || desk.task(id).unwrap().unwrap().row.note;
+    let why = "the disk of the bucket is away".to_owned();
+    end(&store, claim, Transition::Wait { why: why.clone() }).await;
+    assert_eq!(note(), Some(why));
+    one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    assert_eq!(note(), None);
+}
+
+/// Where the claim's recording is, whether its own planning moved it there, and whether an
+/// earlier event's task moved all of it.
+fn seen(claim: &Claim) -> (&str, Option<(bool, bool)>) {
+    let located = claim.located().unwrap();
+    let moved = located.moved_by.as_ref();
+    let moved = moved.map(|by| (by.same_planning, by.took_it_whole));
+    (&located.place.key, moved)
+}
+
+#[tokio::test]
+async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_moved_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let rules = [
+        ("move", bucket(), Turn::Needed),
+        ("tag", bucket(), Turn::Needed),
+    ];
+    let second = arrival("k", 2, &rules[..1]);
+    let event = second.event.id;
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    store.record(second, vec![]).await.unwrap();
+    let mover = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&mover), ("k", None));
+    let main = Move {
+        from: place("k"),
+        to: place("new"),
+        ..moved(0, MovePhase::Moved)
+    };
+    for entry in [
+        JournalEntry::Manifest(vec![main]),
+        JournalEntry::Commit(place("new")),
+    ] {
+        store.journal(&mover, entry, NOW).await.unwrap();
+    }
+    end(&store, mover, Transition::Finish).await;
+
+    let tag = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&tag), ("new", Some((true, false))));
+    end(&store, tag, Transition::Finish).await;
+    let again = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&again), ("new", Some((false, true))));
+    end(&store, again, Transition::Finish).await;
+
+    // A person who replays it wants it moved again.
+    let plan = |event: &Event, generation: u32| -> Plan {
+        let mut plan = arrival("k", 2, &rules[..1]).plan;
+        for task in &mut plan.tasks {
+            task.generation = generation;
+            task.id = TaskId::derive(event.id, &task.rule, generation);
+        }
+        plan
+    };
+    let replay = Replay {
+        scope: Scope::All,
+        plan: &plan,
+        rules: "rules",
+    };
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    desk.replay(&[event], &replay, &By::default(), NOW).unwrap();
+    let replayed = one(&store, bucket(), NOW).await;
+    assert_eq!(replayed.task().generation, 1);
+    assert_eq!(seen(&replayed), ("new", Some((false, false))));
+    end(&store, replayed, Transition::Finish).await;
+
+    let third = arrival("k", 3, &rules[..1]);
+    store.record(third, vec![]).await.unwrap();
+    assert_eq!(seen(&one(&store, bucket(), NOW).await), ("k", None));
+}
