@@ -19,6 +19,6 @@ pub(super) async fn moved_along(
     }
     let trails = trail::follow(vec![named.clone()], progress).await?;
     let found = trail::look(reach, &trails).await?;
-    let of_job = trails.values().filter(|trail| trail.job() == SameJob::Yes);
-    Ok(of_job.filter_map(|trail| trail.end(&found)).next().cloned())
+    let mut of_job = trails.values().filter(|trail| trail.job() == SameJob::Yes);
+    Ok(of_job.find_map(|trail| trail.end(&found)).cloned())
 }
