@@ -50,6 +50,8 @@ pub(super) struct Draft<'a> {
     targets: BTreeSet<[u8; 16]>,
     /// Of these, those of members that earlier tasks have moved.
     moved: BTreeSet<[u8; 16]>,
+    /// Places that members are moved away from.
+    leaves: BTreeSet<[u8; 16]>,
     /// Whether a segment is taken away from where an earlier task put it.
     pub(super) fetches: bool,
     /// The playlist that an earlier task made of what the recording was then: a move that
@@ -67,6 +69,7 @@ impl<'a> Draft<'a> {
             crossing: Crossing::default(),
             targets: BTreeSet::new(),
             moved: BTreeSet::new(),
+            leaves: BTreeSet::new(),
             fetches: false,
             outdated: None,
         }
@@ -83,10 +86,11 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether a member that goes to `to` is what earlier tasks left `at` its place: they moved
-    /// it, or it is there still.
+    /// it, or it is there still, or is moved away from there now.
     pub(super) fn took_along(&self, at: &Place, to: &Place) -> bool {
-        let (is_there, to) = (at == to, to.digest());
-        self.moved.contains(&to) || (is_there && self.targets.contains(&to))
+        let (at, to) = (at.digest(), to.digest());
+        let is_there = at == to && self.targets.contains(&to);
+        is_there || self.moved.contains(&to) || self.leaves.contains(&at)
     }
 
     /// Adds the move of `member`, which goes to `to`; none when it is there. The object that
@@ -116,6 +120,7 @@ impl<'a> Draft<'a> {
             (named, Target::Present, etag, MovePhase::Copied)
         } else {
             self.fetches |= at != named;
+            self.leaves.insert(at.digest());
             let there = known.there.get(&to);
             // A playlist is renewed with the named one, which is looked at by itself. A recorder
             // that appends does not write its other objects again.
@@ -159,6 +164,9 @@ impl<'a> Draft<'a> {
             self.moved.insert(one.to.digest());
         }
         self.fetches |= is_fetched;
+        if one.target != Target::Present {
+            self.leaves.insert(one.from.digest());
+        }
         self.crossing.add(one);
         self.count += 1;
     }
