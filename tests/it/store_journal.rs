@@ -65,8 +65,9 @@ async fn task_that_runs_again_no_longer_says_why_it_waited() {
     let why = "the disk of the bucket is away".to_owned();
     end(&store, claim, Transition::Wait { why: why.clone() }).await;
     assert_eq!(note(), Some(why));
-    one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    let claim = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
     assert_eq!(note(), None);
+    end(&store, claim, Transition::Finish).await;
 }
 
 /// Where the claim's recording is, whether its own planning moved it there, and whether an
