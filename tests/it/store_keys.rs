@@ -281,3 +281,49 @@ async fn cancel_of_a_waiting_task_lets_those_that_wait_for_it_look_anew() {
     desk.cancel(second, NOW).unwrap();
     assert_eq!(one(&tasks.store, bucket(), NOW).await.task().id, first);
 }
+
+#[tokio::test]
+async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let mut later = None;
+    for (recording, time) in [("a", 1), ("b", 2)] {
+        let rules = [
+            ("archive", bucket(), Turn::Needed),
+            ("again", bucket(), Turn::Needed),
+        ];
+        let rules = if later.is_none() {
+            &rules[..]
+        } else {
+            &rules[..1]
+        };
+        let arrival = arrival(recording, time, rules);
+        store.record(arrival, vec![]).await.unwrap();
+        let mover = one(&store, bucket(), NOW).await;
+        let whole = Move {
+            target: later.map_or(Target::Absent, |_| Target::Replace),
+            ..from_to(recording, "x")
+        };
+        assert_eq!(taken(&store, &mover, whole.clone(), NOW).await, None);
+        let moved = JournalEntry::Progress(vec![Move {
+            phase: MovePhase::Moved,
+            ..whole
+        }]);
+        store.journal(&mover, moved, NOW).await.unwrap();
+        let commit = JournalEntry::Commit(place("x"));
+        store.journal(&mover, commit, NOW).await.unwrap();
+        end(&store, mover, Transition::Finish).await;
+        if later.is_none() {
+            let again = one(&store, bucket(), NOW).await;
+            assert_eq!(again.located().unwrap().place, place("x"));
+            later = Some(again.task().id);
+            end(&store, again, bury()).await;
+        }
+    }
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    desk.retry(later.unwrap(), NOW).unwrap();
+    let again = one(&store, bucket(), NOW).await;
+    let located = again.located().unwrap();
+    assert_eq!((&located.place, &located.moved_by), (&place("a"), &None));
+}

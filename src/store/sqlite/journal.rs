@@ -248,6 +248,7 @@ fn commit(
             place.digest(),
             known,
         ))?;
+    written_over(txn, recording, place)?;
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
@@ -268,6 +269,17 @@ fn drop_drafts_of_others(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rus
             drop_drafts(txn, other)?;
         }
     }
+    Ok(())
+}
+
+/// A recording that was here before is no longer: its tasks would take this one for it.
+fn written_over(txn: &Txn<'_>, by: RecordingId, place: &Place) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "UPDATE recordings SET bucket = NULL, key = NULL, moved_event = NULL, place = NULL \
+             WHERE place = ?1 AND id <> ?2",
+        )?
+        .execute((place.digest(), by.as_bytes()))?;
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use aftertake::object::{
-    Attributes, Belongings, Copy, CopyStopped, ObjectMeta, ObjectStore, Page, TagSupport, UploadLog,
+    Attributes, Belongings, Copy, CopyStopped, MARK, ObjectMeta, ObjectStore, Page, TagSupport,
+    UploadLog,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +20,25 @@ use super::world::{Object, World};
 
 /// Bytes above which an object is copied by parts.
 const BY_PARTS: u64 = 200;
+
+/// How long after its answer was lost a request may still have its effect.
+const LINGERS: Duration = Duration::from_mins(15);
+
+/// What a bucket, or a proxy before it, refuses a request with, whatever that was.
+const REFUSALS: [FailureKind; 12] = [
+    FailureKind::Unavailable,
+    FailureKind::Unavailable,
+    FailureKind::Throttled,
+    FailureKind::Credentials,
+    FailureKind::Unknown,
+    FailureKind::Unreachable,
+    FailureKind::Refused,
+    FailureKind::Denied,
+    FailureKind::Missing,
+    FailureKind::Conflict,
+    FailureKind::SourceChanged,
+    FailureKind::NotNow,
+];
 
 /// A bucket as one process sees it.
 pub(super) struct SimBucket {
@@ -53,9 +73,7 @@ impl SimBucket {
             return Fate::Well;
         }
         match self.sim.between(0, 9) {
-            0..=2 => Fate::Fails(FailureKind::Unavailable),
-            3 => Fate::Fails(FailureKind::Throttled),
-            4 => Fate::Fails(FailureKind::Credentials),
+            0..=4 => Fate::Fails(self.sim.any(&REFUSALS).unwrap_or(FailureKind::Unknown)),
             5..=7 => Fate::AnswerLost,
             _ => Fate::Hangs,
         }
@@ -110,23 +128,45 @@ impl SimBucket {
         answer
     }
 
+    /// One request that changes an object: it may have its effect long after its answer was
+    /// lost.
+    async fn change<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        key: &str,
+        effect: impl FnOnce(&mut World) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let storm = self.sim.world().storm;
+        if !self.sim.happens(storm / 5.0) {
+            return self.ask(what, key, effect).await;
+        }
+        self.sim.step();
+        self.pulse.begins().await;
+        self.sim
+            .tell(format!("{what} {}/{key}: is late", self.name));
+        let sim = Arc::clone(&self.sim);
+        let named = format!("{}/{key}", self.name);
+        tokio::spawn(async move {
+            sim.nap(Duration::ZERO, LINGERS - Duration::from_secs(10))
+                .await;
+            let arrived = happen(&sim, what, effect).is_ok();
+            sim.tell(format!("{what} {named} arrives late: {arrived}"));
+        });
+        self.sim.nap(Duration::ZERO, Duration::from_secs(5)).await;
+        self.pulse.goes_on().await;
+        Err(Failure::new(
+            FailureKind::Unknown,
+            format!("{what}: no answer"),
+        ))
+    }
+
     /// The effect, and a look whether everything is still whole.
     fn happen<T>(
         &self,
         what: &str,
         effect: impl FnOnce(&mut World) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let (answer, lost) = {
-            let mut world = self.sim.world();
-            let answer = effect(&mut world);
-            let lost = world.lost().map(|take| take.named.clone());
-            (answer, lost)
-        };
-        if let Some(named) = lost {
-            self.sim
-                .broken(format!("after {what} {named} is whole nowhere"));
-        }
-        answer
+        happen(&self.sim, what, effect)
     }
 
     /// Whether a copy is answered as made that is not.
@@ -138,14 +178,14 @@ impl SimBucket {
 
     async fn copy_whole(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure> {
         let lie = self.lies();
-        let to = self.place(copy.to);
-        self.ask("copy", copy.to, |world| {
-            let made = copied(world, copy)?;
-            let meta = made.meta(copy.to);
+        let (to, original) = (self.place(copy.to), Original::of(copy));
+        self.change("copy", copy.to, move |world| {
+            let made = original.copied(world)?;
+            let meta = made.meta(&to.key);
             if lie {
-                world.imagined.insert(to);
+                world.imagined.insert(to, made);
             } else {
-                world.objects.insert(to, made);
+                world.arrives(to, made);
             }
             Ok(meta)
         })
@@ -177,22 +217,29 @@ impl SimBucket {
             })
             .await?;
         log.note(Some(&id)).await?;
+        let original = Original::of(copy);
         for _ in 0..3 {
             log.go_on()?;
-            self.ask("copy a part", copy.to, |world| copied(world, copy))
+            self.ask("copy a part", copy.to, |world| original.copied(world))
                 .await?;
         }
+        let mark = copy.mark.map(str::to_owned);
         let made = self
-            .ask("complete", copy.to, |world| {
+            .change("complete", copy.to, move |world| {
                 let Some(to) = world.uploads.get(&id).cloned() else {
                     return Err(Failure::new(FailureKind::Unknown, "no such upload"));
                 };
-                let mut made = copied(world, copy)?;
-                made.etag.push_str("-3");
-                made.upload = Some(id.clone());
+                let copied = original.copied(world)?;
                 world.uploads.remove(&id);
+                let made = Object {
+                    etag: format!("{}-3", copied.etag),
+                    upload: Some(id),
+                    // Its ETag does not tell what it was copied from.
+                    mark,
+                    ..copied
+                };
                 let meta = made.meta(&to.key);
-                world.objects.insert(to, made);
+                world.arrives(to, made);
                 Ok(meta)
             })
             .await?;
@@ -200,22 +247,69 @@ impl SimBucket {
     }
 }
 
-/// What a copy would make now.
-fn copied(world: &World, copy: Copy<'_>) -> Result<Object, Failure> {
-    let from = Place {
-        bucket: copy.source.to_owned(),
-        key: copy.from.to_owned(),
-    };
-    match world.objects.get(&from) {
-        None => Err(Failure::new(FailureKind::Missing, from.to_string())),
-        Some(source) if source.etag != copy.etag => {
-            Err(Failure::new(FailureKind::SourceChanged, from.to_string()))
+/// What a copy is to be made of.
+struct Original {
+    from: Place,
+    etag: String,
+}
+
+impl Original {
+    fn of(copy: Copy<'_>) -> Self {
+        Self {
+            from: Place {
+                bucket: copy.source.to_owned(),
+                key: copy.from.to_owned(),
+            },
+            etag: copy.etag.to_owned(),
         }
-        Some(source) => Ok(Object {
-            upload: None,
-            ..source.clone()
-        }),
     }
+
+    /// What a copy would make now.
+    fn copied(&self, world: &World) -> Result<Object, Failure> {
+        let from = &self.from;
+        match world.objects.get(from) {
+            None => Err(Failure::new(FailureKind::Missing, from.to_string())),
+            Some(source) if source.etag != self.etag => {
+                Err(Failure::new(FailureKind::SourceChanged, from.to_string()))
+            }
+            Some(source) => Ok(Object {
+                upload: None,
+                mark: None,
+                is_recorded: false,
+                ..source.clone()
+            }),
+        }
+    }
+}
+
+/// An effect, and a look whether everything is still whole.
+fn happen<T>(
+    sim: &Sim,
+    what: &str,
+    effect: impl FnOnce(&mut World) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let (answer, replaced) = {
+        let mut world = sim.world();
+        let answer = effect(&mut world);
+        (answer, std::mem::take(&mut world.replaced))
+    };
+    for replaced in replaced {
+        let loses = !replaced.takes.is_empty();
+        let judged = sim.ledger().manifests.replaces(&replaced.at, loses);
+        match judged {
+            Err(how) => sim.broken(how),
+            Ok(()) => {
+                for number in replaced.takes {
+                    sim.world().takes[number].precious = false;
+                }
+            }
+        }
+    }
+    let lost = sim.world().lost().map(|take| take.named.clone());
+    if let Some(named) = lost {
+        sim.broken(format!("after {what} {named} is whole nowhere"));
+    }
+    answer
 }
 
 fn missing(key: &str) -> Failure {
@@ -227,15 +321,17 @@ impl ObjectStore for SimBucket {
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure> {
         let place = self.place(key);
         let blind = self.sim.planted == Planted::BlindVerify;
+        let storm = self.sim.world().storm;
+        let denied =
+            self.sim.happens(storm / 4.0) && self.sim.ledger().manifests.is_committed_to(&place);
+        if denied {
+            self.sim
+                .tell(format!("head {place}: nothing is there, it says"));
+            return self.ask("head", key, |_| Ok(None)).await;
+        }
         self.ask("head", key, |world| {
-            if blind && world.imagined.contains(&place) {
-                let name = place.name();
-                let original = world
-                    .takes
-                    .iter()
-                    .find(|take| take.named.name() == name)
-                    .map(|take| Object::new(&take.main).meta(key));
-                return Ok(original);
+            if blind && let Some(imagined) = world.imagined.get(&place) {
+                return Ok(Some(imagined.meta(key)));
             }
             Ok(world.objects.get(&place).map(|object| object.meta(key)))
         })
@@ -255,13 +351,16 @@ impl ObjectStore for SimBucket {
         &self,
         key: &str,
         content: Bytes,
-        _attributes: &Attributes,
+        attributes: &Attributes,
     ) -> Result<ObjectMeta, Failure> {
         let place = self.place(key);
-        let object = Object::new(&String::from_utf8_lossy(&content));
-        self.ask("put", key, |world| {
-            let meta = object.meta(key);
-            world.objects.insert(place, object);
+        let object = Object {
+            mark: attributes.metadata.get(MARK).cloned(),
+            ..Object::new(&String::from_utf8_lossy(&content))
+        };
+        self.change("put", key, move |world| {
+            let meta = object.meta(&place.key);
+            world.arrives(place, object);
             Ok(meta)
         })
         .await
@@ -306,11 +405,20 @@ impl ObjectStore for SimBucket {
         _known: Option<&Belongings>,
         note: Option<&str>,
     ) -> Result<Option<ObjectMeta>, Failure> {
-        if let Some(found) = self.head(copy.to).await?
-            && found.size == copy.size
-            && (found.etag == copy.etag || note.is_some() && found.etag == by_parts(copy.etag))
-        {
-            return Ok(Some(found));
+        let place = self.place(copy.to);
+        let found = self
+            .ask("look", copy.to, |world| {
+                Ok(world.objects.get(&place).cloned())
+            })
+            .await?;
+        let is_ours = |found: &Object| {
+            let meta = found.meta(copy.to);
+            (meta.size, meta.etag.as_str()) == (copy.size, copy.etag)
+                || meta.is_marked(copy.mark)
+                || note.is_some() && found.upload.as_deref() == note
+        };
+        if let Some(found) = found.filter(is_ours) {
+            return Ok(Some(found.meta(copy.to)));
         }
         self.end_uploads(copy.to).await?;
         Ok(None)
@@ -327,9 +435,8 @@ impl ObjectStore for SimBucket {
         .await
     }
 
-    /// Longer than any request is on its way.
     fn lingers(&self) -> Duration {
-        Duration::from_secs(1)
+        LINGERS
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure> {
@@ -339,14 +446,21 @@ impl ObjectStore for SimBucket {
         } else {
             None
         };
-        self.ask("delete", &named, |world| {
+        let seen: Vec<_> = {
+            let world = self.sim.world();
+            let places = keys.iter().map(|key| self.place(key));
+            places
+                .map(|place| (world.objects.get(&place).cloned(), place))
+                .collect()
+        };
+        self.change("delete", &named, move |world| {
             let mut left = Vec::new();
-            for key in keys {
-                if spared.as_ref() == Some(key) {
+            for (object, place) in seen {
+                if spared.as_ref() == Some(&place.key) {
                     let why = Failure::new(FailureKind::Unavailable, "not now");
-                    left.push((key.clone(), why));
+                    left.push((place.key, why));
                 } else {
-                    world.objects.remove(&self.place(key));
+                    world.deleted(&place, object.as_ref());
                 }
             }
             Ok(left)
@@ -376,9 +490,15 @@ impl ObjectStore for SimBucket {
     async fn set_metadata(
         &self,
         key: &str,
-        _metadata: &BTreeMap<String, String>,
+        metadata: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
-        Err(Failure::new(FailureKind::Unsupported, key))
+        let place = self.place(key);
+        self.ask("set metadata", key, |world| {
+            let object = world.objects.get_mut(&place).ok_or_else(|| missing(key))?;
+            object.mark = metadata.get(MARK).cloned();
+            Ok(())
+        })
+        .await
     }
 
     fn url(&self, key: &str) -> String {
@@ -392,8 +512,4 @@ impl ObjectStore for SimBucket {
     fn site(&self) -> String {
         "the only one".to_owned()
     }
-}
-
-fn by_parts(etag: &str) -> String {
-    format!("{etag}-3")
 }

@@ -228,9 +228,12 @@ impl Store for Kept {
         self.call(|store| {
             self.forge(claim);
             let written = now(store.journal(claim, entry.clone(), at));
-            let ledger = self.sim.ledger();
+            let mut ledger = self.sim.ledger();
             let checked = match &written {
-                Ok(()) => ledger.wrote(id, attempt),
+                Ok(()) => {
+                    ledger.manifests.took(claim, &entry);
+                    ledger.wrote(id, attempt)
+                }
                 Err(JournalError::Lost(_)) => ledger.refused(id, attempt),
                 Err(JournalError::Taken(_) | JournalError::Unavailable(_)) => Ok(()),
             };

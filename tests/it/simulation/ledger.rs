@@ -10,6 +10,7 @@ use aftertake::model::task::{Attempt, Lane, StepNo};
 use aftertake::model::transition::Transition;
 use aftertake::store::Claim;
 
+use super::keys::Manifests;
 use super::rules;
 
 /// How a promise was broken.
@@ -63,8 +64,9 @@ pub(super) struct Ledger {
     hooks: BTreeMap<String, Hook>,
     /// Notifications under way from tasks with an order.
     under_way: BTreeMap<[u8; 16], (String, TaskId)>,
-    /// Events whose callback got its 200, and how many tasks each has from the beginning.
-    pub(super) acknowledged: BTreeMap<EventId, usize>,
+    /// Events whose callback got its 200, and the tasks that each has from the beginning.
+    pub(super) acknowledged: BTreeMap<EventId, Vec<TaskId>>,
+    pub(super) manifests: Manifests,
 }
 
 impl Entry {
@@ -198,6 +200,7 @@ impl Ledger {
                 entry.step += 1;
                 entry.tries = 0;
                 entry.cut_off = 0;
+                self.manifests.settled(id);
             }
             Transition::Advance | Transition::Finish => entry.end = Some(End::Done),
             Transition::Bury { .. } => entry.end = Some(End::Dead),
@@ -209,6 +212,9 @@ impl Ledger {
                 entry.tries -= 1;
             }
             Transition::RetryAfter { .. } => {}
+        }
+        if let Some(end) = entry.end {
+            self.manifests.ended(id, end);
         }
         Ok(())
     }
@@ -225,11 +231,17 @@ impl Ledger {
     pub(super) fn cancelled(&mut self, id: TaskId) {
         let entry = self.tasks.get_mut(&id).expect("a task that was planned");
         entry.end = Some(End::Cancelled);
+        self.manifests.ended(id, End::Cancelled);
     }
 
     /// How the task was settled.
     pub(super) fn end(&self, id: TaskId) -> Option<End> {
         self.tasks.get(&id)?.end
+    }
+
+    /// Whether all of these tasks are settled.
+    pub(super) fn are_settled(&self, tasks: &[TaskId]) -> bool {
+        tasks.iter().all(|id| self.end(*id).is_some())
     }
 
     /// The tasks that are, or are not, settled.

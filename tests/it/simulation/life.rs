@@ -1,14 +1,13 @@
 //! One process: the real workers, and a front door like the service's.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aftertake::action::{OpenBucket, Reach};
 use aftertake::callback::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::task::Lane;
 use aftertake::rules::plan::plan;
-use aftertake::store::{Arrival, Recorded, Retention, Store, Unavailable};
+use aftertake::store::{Arrival, Recorded, Store, Unavailable};
 use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::{Lanes, Limits};
@@ -57,16 +56,12 @@ impl Life {
         let rules = rules::loaded(number);
         let in_force = Arc::new(Mutex::new(Arc::new(put_in_force(sim, &pulse, rules))));
         let present = Arc::clone(&in_force);
-        let months = Duration::from_hours(24 * 90);
         let workers = Workers::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             in_force: Arc::new(move || Arc::clone(&present.lock().unwrap())),
             lanes: Arc::new(Lanes::new(lanes(rules))),
             metrics: Arc::new(Metrics::default()),
-            retention: Retention {
-                history: months,
-                dedup_horizon: months,
-            },
+            retention: sim.retention(),
             clock: Arc::clone(sim) as Arc<dyn Clock>,
             supervisor: Supervisor::default(),
         });
@@ -119,7 +114,7 @@ impl Life {
             .filter_map(|task| Some((task.id, lanes.permit_at(&task.lane, now)?)))
             .collect();
         let start = permits.iter().map(|(id, _)| *id).collect();
-        let (id, tasks) = (event.id, plan.tasks.len());
+        let (id, tasks) = (event.id, plan.tasks.iter().map(|task| task.id).collect());
         let event = Arc::new(event);
         let reply = match self.store.record(Arrival { event, plan }, start).await {
             Ok(Recorded::New { claims }) => {

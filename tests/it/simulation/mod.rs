@@ -8,6 +8,7 @@
 
 mod bucket;
 mod kept;
+mod keys;
 mod ledger;
 mod life;
 mod pulse;

@@ -1,6 +1,5 @@
 //! What must be true once everything has come to rest.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aftertake::clock::Clock;
@@ -15,7 +14,9 @@ use aftertake::store::{Figures, Store};
 use rusqlite::Connection;
 
 use super::kept::now;
+use super::keys::Manifests;
 use super::rules;
+use super::sim::Sim;
 use super::story::Story;
 use super::world::World;
 
@@ -127,13 +128,13 @@ impl Story {
         }
         let tasks = self.tasks();
         for task in &tasks {
-            if let Err(how) = ended_well(task, &self.sim.world()) {
+            if let Err(how) = ended_well(task, &self.sim) {
                 let row = &task.row;
                 let told = format!("{} of {:?} is {}: {how}", row.id, row.rule, row.state);
                 self.sim.broken(told);
             }
         }
-        let found = every_take_is_in_one_place(&self.sim.world(), &tasks);
+        let found = every_take_is_in_one_place(&self.sim.world(), &self.sim.ledger().manifests);
         if let Err(how) = found {
             self.sim.broken(how);
         }
@@ -146,20 +147,22 @@ fn is_half_moved(task: &TaskDetail) -> bool {
 }
 
 /// Whether the task's end is one that its rule and its attempts account for.
-fn ended_well(task: &TaskDetail, world: &World) -> Result<(), String> {
+fn ended_well(task: &TaskDetail, sim: &Sim) -> Result<(), String> {
     if is_half_moved(task) {
         return Err("it has objects half moved".to_owned());
     }
     for attempt in &task.attempts {
         let hook = task.row.id.webhook_id(attempt.step);
         let told = attempt.action == "notify" && attempt.outcome == Outcome::Succeeded;
-        if told && !world.delivered.contains_key(&hook) {
+        if told && !sim.world().delivered.contains_key(&hook) {
             return Err(format!("{hook} was never delivered"));
         }
     }
     match (task.row.state, &task.row.failure) {
+        // Its attempts may be forgotten already.
+        ("done", _) if sim.forgets => Ok(()),
         ("done", _) => passed_every_step(task),
-        ("dead", Some(why)) if is_for_good(why, world) => Ok(()),
+        ("dead", Some(why)) if is_for_good(why, &sim.world()) => Ok(()),
         ("dead", why) => Err(format!("nothing speaks against it any more: {why:?}")),
         _ => Ok(()),
     }
@@ -169,18 +172,19 @@ fn ended_well(task: &TaskDetail, world: &World) -> Result<(), String> {
 fn is_for_good(why: &Failure, world: &World) -> bool {
     match why.kind {
         FailureKind::AlreadyMoved => true,
-        // Of a recording that never appeared, or whose later take a late task of its first
-        // event has carried away: the later event looks where it was named.
+        // Of a recording that never appeared, that another was to take the place of, or whose
+        // later take a late task of its first event has carried away: the later event looks
+        // where it was named.
         FailureKind::Missing | FailureKind::NotThereYet => {
             let takes = world.takes.iter();
             let of_it = takes.filter(|take| why.reason.contains(&take.named.key));
-            of_it.count() != 1
+            let of_it: Vec<_> = of_it.map(|take| take.precious).collect();
+            of_it != [true]
         }
-        // With an earlier take of the same name, which one and the same event has moved there.
+        // With what stands at the target.
         FailureKind::Conflict => {
-            let takes = world.takes.iter();
-            let named = |name: &str| why.reason.contains(&format!("/{name} "));
-            takes.filter(|take| named(take.named.name())).count() > 1
+            let mut objects = world.objects.keys();
+            objects.any(|place| why.reason.contains(&place.to_string()))
         }
         _ => false,
     }
@@ -213,25 +217,18 @@ fn passed_every_step(task: &TaskDetail) -> Result<(), String> {
 /// Every recording that must not be lost is whole in one place, has nothing elsewhere, and is
 /// where the store says. Of two renames that died in between and were tried again, each may
 /// have brought a copy to its end: then the journals tell of both places.
-fn every_take_is_in_one_place(world: &World, tasks: &[TaskDetail]) -> Result<(), String> {
+fn every_take_is_in_one_place(world: &World, manifests: &Manifests) -> Result<(), String> {
     if let Some((id, place)) = world.uploads.first_key_value() {
         return Err(format!("upload {id} to {place} is open"));
     }
-    let moves = tasks.iter().flat_map(|task| &task.moves);
-    let complete = moves.filter(|one| one.phase == MovePhase::Moved);
-    let told: BTreeSet<_> = complete.map(|one| &one.to).collect();
-    // A rename that is undone keeps copies whose source another has taken away meanwhile.
-    let undone = tasks.iter().flat_map(|task| &task.moves);
-    let undone = undone.filter(|one| one.phase == MovePhase::Undone);
-    let kept: BTreeSet<_> = undone
-        .filter(|one| !world.objects.contains_key(&one.from))
-        .map(|one| &one.to)
-        .collect();
+    let Manifests { told, kept, .. } = manifests;
     for take in world.takes.iter().filter(|take| take.precious) {
         let named = &take.named;
         let whole = world.whole(take);
         let is_told = |place: &Place| told.contains(place);
         match &whole[..] {
+            // Nothing has moved what was added to it.
+            [] if take.had > 0 && world.objects.contains_key(named) => {}
             [] => return Err(format!("{named} is whole nowhere")),
             [place] if place == named || is_told(place) => {}
             [place] => return Err(format!("{named} is at {place}, and no journal says so")),

@@ -66,6 +66,9 @@ impl Receivers {
     fn refuses(&self, id: &str) -> Option<u16> {
         let times = self.sim.between(0, 8).saturating_sub(6);
         let mut world = self.sim.world();
+        if world.is_calm {
+            return None;
+        }
         let left = world.refusals.entry(id.to_owned()).or_insert(times);
         *left = left.checked_sub(1)?;
         drop(world);

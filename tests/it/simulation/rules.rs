@@ -11,7 +11,8 @@ use aftertake::rules::file::{self, Revision, parse_revision};
 
 use crate::support::premises::Env;
 
-/// Everything at once: renames with what follows, a rival for the same recordings, tags,
+/// Everything at once: renames with what follows, a rival for the same recordings, rules that
+/// lead to one folder with one policy each, tags,
 /// order that passes dead tasks and order that stops at them, lanes with limits.
 const FIRST: &str = "
 buckets:
@@ -34,6 +35,15 @@ rules:
   - name: rival
     when: { room: 'move-b' }
     steps: [{ rename: { to: 'rival/{{ event_id }}/' } }]
+  - name: shelve
+    when: { room: shelf-1 }
+    steps: [{ rename: { to: shelf/, bucket: archive } }, { notify: lms }]
+  - name: shelve-both
+    when: { room: shelf-2 }
+    steps: [{ rename: { to: shelf/, bucket: archive, on_conflict: keep_both } }]
+  - name: shelve-over
+    when: { room: shelf-3 }
+    steps: [{ rename: { to: shelf/, bucket: archive, on_conflict: overwrite } }]
   - name: index
     steps: [{ tag: { tags: { seen: 'yes' } } }, { notify: { destination: lms }, on_failure: continue }]
   - name: announce
@@ -103,6 +113,11 @@ pub(super) fn tries(revision: RevisionId, rule: &str) -> u32 {
     let mut of = all.filter(|rules| rules.revision == revision);
     let found = of.next().and_then(|rules| rules.rule(rule));
     found.map_or(0, |rule| rule.retry.tries)
+}
+
+/// Whether the rule may write over what stands at its target.
+pub(super) fn overwrites(rule: &str) -> bool {
+    rule == "shelve-over"
 }
 
 /// Reads rules that are no longer in force.

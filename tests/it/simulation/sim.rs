@@ -9,6 +9,7 @@ use aftertake::clock::Clock;
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::retry::Jitter;
 use aftertake::model::time::Timestamp;
+use aftertake::store::Retention;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ const MOST_STEPS: u64 = 500_000;
 
 /// The share of runs that begin by a clock that is wrong.
 const STARTS_WRONG: f64 = 0.25;
+
+/// The share of runs that keep the history of what is done for an hour only.
+const FORGETS: f64 = 0.25;
 
 /// A bug that is put in on purpose, outside the product, to see it noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(super) enum Planted {
 /// One run.
 pub(super) struct Sim {
     pub(super) planted: Planted,
+    /// Whether what is done is forgotten long before a callback may come again.
+    pub(super) forgets: bool,
     /// The store cannot be used.
     pub(super) store_away: AtomicBool,
     chance: Mutex<fastrand::Rng>,
@@ -73,8 +79,10 @@ impl Sim {
         } else {
             0
         };
+        let forgets = chance.f64() < FORGETS;
         Self {
             planted,
+            forgets,
             store_away: AtomicBool::new(false),
             chance: Mutex::new(chance),
             began: Instant::now(),
@@ -86,6 +94,16 @@ impl Sim {
             broken: Mutex::default(),
             steps: AtomicU64::new(0),
             endless: Notify::new(),
+        }
+    }
+
+    /// How long things are kept.
+    pub(super) fn retention(&self) -> Retention {
+        let months = Duration::from_hours(24 * 90);
+        let hour = Duration::from_hours(1);
+        Retention {
+            history: if self.forgets { hour } else { months },
+            dedup_horizon: months,
         }
     }
 

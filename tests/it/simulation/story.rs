@@ -1,6 +1,7 @@
 //! One run from its beginning to its end: what recorders, persons and accidents do, one after
 //! the other, as chance has it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,7 +26,11 @@ use super::sim::Sim;
 use super::world::Take;
 
 /// Things that happen in one run before it may come to rest.
-const ACTS: u64 = 14;
+const ACTS: u64 = 16;
+
+/// Rooms of recordings. The first two lead to a folder for each event, the shelves to one for
+/// all.
+const ROOMS: [&str; 6] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2", "shelf-3"];
 
 /// Seconds in ten years.
 const TEN_YEARS: i64 = 315_360_000;
@@ -38,8 +43,16 @@ pub(super) struct Story {
     pub(super) life: Life,
     /// The rules file in force.
     rules: usize,
-    /// Callbacks of the past, and the recordings that they named.
-    callbacks: Vec<(String, Place)>,
+    /// Callbacks of the past.
+    callbacks: Vec<Callback>,
+}
+
+#[derive(Clone)]
+struct Callback {
+    body: String,
+    /// The recording that it named.
+    named: Place,
+    room: &'static str,
 }
 
 impl Story {
@@ -75,8 +88,9 @@ impl Story {
 
     async fn act(&mut self) {
         match self.sim.between(0, 99) {
-            0..=34 => self.record_anew().await,
-            35..=38 => self.record_again().await,
+            0..=32 => self.record_anew().await,
+            33..=35 => self.record_again().await,
+            36..=38 => self.record_more().await,
             39..=43 => self.announce_again().await,
             44..=53 => self.crash(State::Dead),
             54..=59 => self.crash(State::Lingers),
@@ -125,7 +139,11 @@ impl Story {
         let acknowledged = self.sim.ledger().acknowledged.clone();
         for (id, tasks) in acknowledged {
             let event = self.desk.event(id).unwrap();
-            if event.is_none_or(|event| event.tasks.len() < tasks) {
+            let is_over = self.sim.ledger().are_settled(&tasks);
+            if is_over && self.sim.forgets {
+                continue;
+            }
+            if event.is_none_or(|event| event.tasks.len() < tasks.len()) {
                 let how = format!("{id} was acknowledged and is not all there after a restart");
                 self.sim.broken(how);
             }
@@ -134,7 +152,8 @@ impl Story {
 
     async fn record_anew(&mut self) {
         let number = self.sim.world().number();
-        let key = format!("r/{number}/{number}");
+        // Names come again in other folders.
+        let key = format!("r/{number}/{}", number % 2);
         let place = |key| Place {
             bucket: "recorded".into(),
             key,
@@ -160,7 +179,8 @@ impl Story {
             }
             _ => self.sim.world().record(take),
         }
-        self.announce(named).await;
+        let room = self.sim.any(&ROOMS).unwrap_or_default();
+        self.announce(named, room).await;
     }
 
     /// The recorder writes over what it recorded before.
@@ -172,26 +192,54 @@ impl Story {
             let number = self.sim.world().number();
             let take = Take::mp4(named.clone(), number, self.sim.happens(0.3));
             self.sim.world().record(take);
-            self.announce(named).await;
+            let room = self.sim.any(&ROOMS).unwrap_or_default();
+            self.announce(named, room).await;
         }
     }
 
-    async fn announce(&mut self, named: Place) {
-        let rooms = ["move-a", "move-b", "stay"];
-        let room = self.sim.any(&rooms);
+    /// The recorder adds segments to what it recorded before.
+    async fn record_more(&mut self) {
+        let newest = {
+            let world = self.sim.world();
+            let named: BTreeMap<_, _> =
+                world.takes.iter().map(|take| (&take.named, take)).collect();
+            let lists = named.into_values().filter(|take| !take.parts.is_empty());
+            lists.cloned().collect::<Vec<_>>()
+        };
+        let Some(earlier) = self.sim.any(&newest) else {
+            return;
+        };
+        let room = self
+            .callbacks
+            .iter()
+            .find(|callback| callback.named == earlier.named);
+        let room = room.map_or("stay", |callback| callback.room);
+        let (number, segments) = (self.sim.world().number(), self.sim.between(1, 3));
+        let take = earlier.grown(number, segments);
+        let named = take.named.clone();
+        self.sim.world().record(take);
+        self.announce(named, room).await;
+    }
+
+    async fn announce(&mut self, named: Place, room: &'static str) {
         let number = i64::try_from(self.sim.world().number()).unwrap();
         let end = Timestamp::from_millis((1_772_413_200 + number) * 1000);
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": named.bucket, "obs_object": named.key,
             "room_id": room, "end_time": end.to_string(),
         });
-        self.callbacks.push((body.to_string(), named));
-        self.post(body.to_string()).await;
+        let body = body.to_string();
+        self.callbacks.push(Callback {
+            body: body.clone(),
+            named,
+            room,
+        });
+        self.post(body).await;
     }
 
     async fn announce_again(&mut self) {
-        if let Some((body, _)) = self.sim.any(&self.callbacks) {
-            self.post(body).await;
+        if let Some(callback) = self.sim.any(&self.callbacks) {
+            self.post(callback.body).await;
         }
     }
 
@@ -361,6 +409,7 @@ impl Story {
         self.sim.store_away.store(false, Ordering::SeqCst);
         self.sim.set_clock_right();
         self.sim.world().storm = 0.0;
+        self.sim.world().is_calm = true;
         self.life.pulse.crash_no_more();
         self.rules = 0;
         self.put_in_force().await;

@@ -1,0 +1,140 @@
+//! Which task moves what where, as the manifests say that the store took: what may be written
+//! over, and where recordings were said to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aftertake::model::id::TaskId;
+use aftertake::model::moves::{Move, MovePhase};
+use aftertake::model::recording::Place;
+use aftertake::store::{Claim, JournalEntry};
+
+use super::ledger::{Broken, End};
+use super::rules;
+
+/// Every manifest.
+#[derive(Debug, Default)]
+pub(super) struct Manifests {
+    drafts: BTreeMap<TaskId, Vec<Move>>,
+    in_force: BTreeMap<TaskId, Manifest>,
+    /// Targets of moves that were completed.
+    pub(super) told: BTreeSet<Place>,
+    /// Copies that were left when their moves were given up, as nothing else is left of them.
+    pub(super) kept: BTreeSet<Place>,
+}
+
+#[derive(Debug)]
+struct Manifest {
+    rule: String,
+    moves: Vec<Move>,
+    committed: bool,
+}
+
+impl Manifest {
+    fn open(&self) -> impl Iterator<Item = &Move> {
+        let given_up = |one: &&Move| matches!(one.phase, MovePhase::Undone | MovePhase::Kept);
+        self.moves.iter().filter(move |one| !given_up(one))
+    }
+}
+
+impl Manifests {
+    /// The store took this entry.
+    pub(super) fn took(&mut self, claim: &Claim, entry: &JournalEntry) {
+        let id = claim.task().id;
+        match entry {
+            JournalEntry::Draft(page) => self.draft(id, page),
+            JournalEntry::Manifest(page) => {
+                self.draft(id, page);
+                let manifest = Manifest {
+                    rule: claim.task().rule.clone(),
+                    moves: self.drafts.remove(&id).unwrap_or_default(),
+                    committed: false,
+                };
+                self.in_force.insert(id, manifest);
+            }
+            JournalEntry::Progress(rows) => self.progress(id, rows),
+            JournalEntry::Commit(_) => {
+                if let Some(manifest) = self.in_force.get_mut(&id) {
+                    manifest.committed = true;
+                }
+            }
+            JournalEntry::Begun { .. } | JournalEntry::Ended { .. } => {}
+        }
+    }
+
+    fn draft(&mut self, id: TaskId, page: &[Move]) {
+        let draft = self.drafts.entry(id).or_default();
+        if page.first().is_some_and(|one| one.number == 0) {
+            draft.clear();
+            self.in_force.remove(&id);
+        }
+        draft.extend_from_slice(page);
+    }
+
+    fn progress(&mut self, id: TaskId, rows: &[Move]) {
+        for row in rows {
+            match row.phase {
+                MovePhase::Moved => {
+                    self.told.insert(row.to.clone());
+                }
+                MovePhase::Kept => {
+                    self.kept.insert(row.to.clone());
+                }
+                MovePhase::Planned | MovePhase::Copied | MovePhase::Undone => {}
+            }
+            let moves = self
+                .in_force
+                .get_mut(&id)
+                .map(|manifest| &mut manifest.moves);
+            let moves = moves.or_else(|| self.drafts.get_mut(&id));
+            let row_of =
+                |moves: &mut Vec<Move>| moves.iter().position(|one| one.number == row.number);
+            if let Some(moves) = moves
+                && let Some(at) = row_of(moves)
+            {
+                moves[at] = row.clone();
+            }
+        }
+    }
+
+    /// The step is done.
+    pub(super) fn settled(&mut self, id: TaskId) {
+        self.in_force.remove(&id);
+        self.drafts.remove(&id);
+    }
+
+    /// The task was settled: one that is past its commit point keeps what it holds until it is
+    /// done.
+    pub(super) fn ended(&mut self, id: TaskId, end: End) {
+        let keeps = |manifest: &Manifest| end != End::Done && manifest.committed;
+        if !self.in_force.get(&id).is_some_and(keeps) {
+            self.settled(id);
+        }
+    }
+
+    /// Whether a committed move leads here.
+    pub(super) fn is_committed_to(&self, place: &Place) -> bool {
+        let mut committed = self.in_force.values().filter(|one| one.committed);
+        committed.any(|manifest| manifest.open().any(|one| one.to == *place))
+    }
+
+    /// Something else at `to` was written over; `loses`: a recording that was whole there and
+    /// is so nowhere else.
+    pub(super) fn replaces(&self, to: &Place, loses: bool) -> Result<(), Broken> {
+        let writes = |manifest: &Manifest| manifest.open().any(|one| one.to == *to);
+        let Some((writer, manifest)) = self.in_force.iter().find(|(_, one)| writes(one)) else {
+            return Err(format!("{to} is written over, and no manifest leads there"));
+        };
+        if loses && !rules::overwrites(&manifest.rule) {
+            return Err(format!(
+                "{writer} writes over {to}, and its rule forbids it"
+            ));
+        }
+        let uses =
+            |manifest: &Manifest| manifest.open().any(|one| one.from == *to || one.to == *to);
+        let mut others = self.in_force.iter().filter(|(id, _)| *id != writer);
+        match others.find(|(_, other)| uses(other)) {
+            Some((other, _)) => Err(format!("{writer} writes over {to}, which {other} moves")),
+            None => Ok(()),
+        }
+    }
+}
