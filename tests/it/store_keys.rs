@@ -246,6 +246,51 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
 }
 
 #[tokio::test]
+async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [
+        ("archive", bucket(), Turn::Needed),
+        ("tag", bucket(), Turn::Needed),
+    ];
+    let moved_away = arrival("b", 2, &rules);
+    let tag = TaskId::derive(moved_away.event.id, "tag", 0);
+    for arrival in [
+        arrival("a", 1, &rules[..1]),
+        moved_away,
+        arrival("c", 3, &rules[..1]),
+    ] {
+        store.record(arrival, vec![]).await.unwrap();
+    }
+    let mut claims = claim(&store, bucket(), NOW).await;
+    let (dies, mover) = (claims.pop().unwrap(), claims.pop().unwrap());
+    let asks = claims.pop().unwrap();
+    let done = Move {
+        phase: MovePhase::Moved,
+        ..from_to("b", "x")
+    };
+    for entry in [
+        JournalEntry::Manifest(vec![done]),
+        JournalEntry::Commit(place("x")),
+    ] {
+        store.journal(&mover, entry, NOW).await.unwrap();
+    }
+    end(&store, mover, Transition::Finish).await;
+    let wants = async |to| taken(&store, &asks, replaces("a", to), NOW).await;
+    assert_eq!(wants("x").await, Some(TakenBy::Wanted(tag)));
+    assert_eq!(wants("b").await, None);
+    let tag = one(&store, bucket(), NOW).await;
+    end(&store, tag, Transition::Finish).await;
+    assert_eq!(wants("x").await, None);
+
+    // One that died before it moved its recording is retried some day.
+    let dead = dies.task().id;
+    end(&store, dies, bury()).await;
+    assert_eq!(wants("c").await, Some(TakenBy::Wanted(dead)));
+    assert_eq!(wants("d").await, None);
+}
+
+#[tokio::test]
 async fn task_whose_holder_has_ended_meanwhile_does_not_wait() {
     let mut tasks = Tasks::of(&["a", "b"]).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
