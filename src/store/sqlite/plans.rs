@@ -49,7 +49,7 @@ const SMALL: [&str; 8] = [
     "lanes",
     "lane_states",
     "lineage",
-    "tasks USING COVERING INDEX tasks_leaving",
+    "tasks USING INDEX tasks_leaving",
     "waiting",
     "CONSTANT ROW",
 ];
