@@ -298,6 +298,27 @@ async fn target_that_stands_is_final_replaced_or_avoided_as_the_rule_says() {
 }
 
 #[tokio::test]
+async fn target_that_has_the_name_of_a_folder_is_taken_and_one_below_an_object_cannot_be() {
+    for (on_conflict, to, key) in [
+        (OnConflict::Fail, "s/b.mp4", None),
+        (OnConflict::KeepBoth, "s/b.mp4", Some("s/b-0123abcd.mp4")),
+        (OnConflict::Fail, "s/b.mp4/in/c.mp4/x.mp4", None),
+        (OnConflict::KeepBoth, "s/b.mp4/in/c.mp4/x.mp4", None),
+    ] {
+        let mut scene = Scene::new(Recording::mp4(), to).await;
+        scene.on_conflict = on_conflict;
+        let other = place("recorded", "s/b.mp4/in/c.mp4");
+        scene.world.write(&other, "stranger");
+        match key {
+            None => assert_eq!(scene.failure().await.kind, FailureKind::Conflict, "{to}"),
+            Some(key) => assert_eq!(scene.run().await.unwrap().output["key"], key),
+        }
+        assert_eq!(scene.world.objects()[&other], "stranger");
+        assert!(scene.world.is_whole(&scene.recording, &scene.place()));
+    }
+}
+
+#[tokio::test]
 async fn failure_that_is_no_conflict_is_left_to_the_next_try() {
     let mut scene = Scene::new(Recording::hls(), "s/b.m3u8").await;
     scene.on_conflict = OnConflict::KeepBoth;

@@ -11,7 +11,7 @@ use aftertake::model::intervention::By;
 use aftertake::model::moves::{Move, MovePhase, SameJob};
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{Desk, Replay, Scope};
+use aftertake::store::sqlite::{Desk, Replay, Scope, SqliteStore};
 use aftertake::store::{Arrival, Claim, JournalEntry, Store};
 
 use crate::store_contract::{NOW, arrival, bucket, end, moved, one, open, place};
@@ -138,4 +138,65 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
     let third = arrival("k", 3, &rules[..1]);
     store.record(third, vec![]).await.unwrap();
     assert_eq!(seen(&one(&store, bucket(), NOW).await), ("k", None));
+}
+
+/// Has the claim move the recording to this place.
+async fn move_to(store: &SqliteStore, mover: Claim, to: &str) {
+    let main = Move {
+        from: place("k"),
+        to: place(to),
+        ..moved(0, MovePhase::Moved)
+    };
+    for entry in [
+        JournalEntry::Manifest(vec![main]),
+        JournalEntry::Commit(place(to)),
+    ] {
+        store.journal(&mover, entry, NOW).await.unwrap();
+    }
+    end(store, mover, Transition::Finish).await;
+}
+
+#[tokio::test]
+async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let mut first = of_job(1, Some("a"));
+    let mut later = first.plan.tasks[0].clone();
+    later.rule = "later".into();
+    later.id = TaskId::derive(first.event.id, "later", 0);
+    first.plan.tasks.push(later);
+    let moved_first = first.plan.tasks[0].id;
+    store.record(first, vec![]).await.unwrap();
+    move_to(&store, one(&store, bucket(), NOW).await, "of-a").await;
+    let waits = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&waits), ("of-a", Some((true, false))));
+    end(&store, waits, Transition::Wait { why: "w".into() }).await;
+
+    store.record(of_job(2, Some("b")), vec![]).await.unwrap();
+    let second = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&second), ("k", None));
+    let moved_second = second.task().id;
+    move_to(&store, second, "of-b").await;
+
+    let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    assert_eq!(seen(&later), ("of-a", Some((true, false))), "it is job a's");
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let shown = |id| desk.task(id).unwrap().unwrap().place;
+    assert_eq!(shown(moved_first), Some(place("of-a")));
+    assert_eq!(shown(moved_second), Some(place("of-b")));
+    end(&store, later, Transition::Finish).await;
+
+    // One that another job's recording is written over is no longer there.
+    store.record(of_job(3, Some("c")), vec![]).await.unwrap();
+    let third = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&third), ("k", None));
+    move_to(&store, third, "of-b").await;
+    assert_ne!(shown(moved_second), None);
+    let mut fourth = of_job(2, Some("b"));
+    fourth.plan.tasks[0].id = TaskId::derive(fourth.event.id, "move", 1);
+    Arc::make_mut(&mut fourth.event).id = of_job(4, None).event.id;
+    store.record(fourth, vec![]).await.unwrap();
+    let again = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&again), ("k", None), "job c's is at of-b");
 }

@@ -80,6 +80,7 @@ pub async fn rename(
         request,
         subject,
         late: &late,
+        is_taken: false,
     };
     let ran = run.take_up(progress).await;
     late::end(reach, &ran, &late, progress).await?;
@@ -116,11 +117,15 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
 }
 
 /// One run of the step.
+#[derive(Clone, Copy)]
 struct Run<'a> {
     reach: &'a Reach,
     request: &'a Rename,
     subject: &'a Subject,
     late: &'a Late,
+    /// Whether this run has found the target taken, though no look says so: a folder may have
+    /// its name.
+    is_taken: bool,
 }
 
 /// Why an open manifest did not get to its commit point.
@@ -175,7 +180,8 @@ impl Run<'_> {
             return Ok(done);
         }
         refuse_second_move(self.subject)?;
-        let surveyed = survey::survey(self.reach, self.request, self.subject, progress).await;
+        let (reach, request, is_taken) = (self.reach, self.request, self.is_taken);
+        let surveyed = survey::survey(reach, request, self.subject, is_taken, progress).await;
         let surveyed = match surveyed {
             Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Missing => {
                 return self.moved_along(*failure, progress).await;
@@ -256,9 +262,13 @@ impl Run<'_> {
                 }
                 give_up::give_up(self.reach, &open, self.late, progress).await?;
                 let taken = failure.kind == FailureKind::Conflict;
-                if taken && self.request.on_conflict == OnConflict::KeepBoth {
-                    // It finds another name, and nobody else can have taken that.
-                    return Box::pin(self.begin_anew(progress)).await;
+                let keeps_both = self.request.on_conflict == OnConflict::KeepBoth;
+                if taken && keeps_both && !self.is_taken {
+                    let beside = Run {
+                        is_taken: true,
+                        ..*self
+                    };
+                    return Box::pin(beside.begin_anew(progress)).await;
                 }
                 Err((*failure).into())
             }

@@ -27,11 +27,13 @@ pub(super) struct Surveyed {
 }
 
 /// Looks at the recording and at its target, and stores the manifest that carries it from
-/// its place to where it is asked to be; `None` when it is there.
+/// its place to where it is asked to be; `None` when it is there. `is_taken` when a copy has
+/// found the target taken: `keep_both` goes beside it at once.
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
     subject: &Subject,
+    is_taken: bool,
     progress: &mut dyn Progress,
 ) -> Result<Option<Surveyed>, Stopped> {
     let from = subject.place()?;
@@ -63,7 +65,12 @@ pub(super) async fn survey(
         OnConflict::KeepBoth => {
             let to = &route.beside(&request.suffix);
             let route = Route { to, ..route };
-            survey.run_or(Survey { route, ..survey }, progress).await
+            let beside = Survey { route, ..survey };
+            if is_taken {
+                beside.run(progress).await
+            } else {
+                survey.run_or(beside, progress).await
+            }
         }
         OnConflict::Fail | OnConflict::Overwrite => survey.run(progress).await,
     };

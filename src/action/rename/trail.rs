@@ -80,8 +80,12 @@ impl Trail {
         self.etags.contains(&meta.etag)
     }
 
-    /// The latest place at which it stands, of those where something was `found`.
+    /// The latest place at which it stands, of those where something was `found`; none for what
+    /// was another job's recording.
     pub(super) fn end(&self, found: &BTreeMap<Place, ObjectMeta>) -> Option<&Place> {
+        if self.job() == SameJob::No {
+            return None;
+        }
         let stands = |place: &&Place| found.get(*place).is_some_and(|meta| self.made(meta));
         self.places.iter().rev().find(stands)
     }

@@ -51,5 +51,22 @@ CREATE INDEX tasks_recording ON tasks (recording) WHERE state IN (0, 1, 3) AND n
 ALTER TABLE recordings ADD COLUMN place BLOB;
 ALTER TABLE recordings ADD COLUMN mover_known INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX recordings_place ON recordings (place) WHERE place IS NOT NULL;
+-- The job whose recording was moved there, and where the recordings of all jobs are: a key that is
+-- used again has more than one.
+ALTER TABLE recordings ADD COLUMN mover_job TEXT;
+CREATE TABLE places (
+    recording        BLOB NOT NULL,
+    job              TEXT NOT NULL,
+    bucket           TEXT NOT NULL,
+    key              TEXT NOT NULL,
+    moved_event      INTEGER NOT NULL,
+    mover_event      INTEGER NOT NULL,
+    mover_generation INTEGER NOT NULL,
+    mover_rule       TEXT NOT NULL,
+    mover_known      INTEGER NOT NULL,
+    place            BLOB NOT NULL,
+    PRIMARY KEY (recording, job)
+) WITHOUT ROWID;
+CREATE INDEX places_place ON places (place);
 -- What an operator is told of: few at any time, and never pruned.
 CREATE INDEX tasks_leaving ON tasks (seq) WHERE leaves IS NOT NULL;

@@ -74,7 +74,7 @@ pub(super) fn write(
             put(txn, by, recording, page, phase)?;
         }
         JournalEntry::Progress(moves) => put(txn, by, recording, moves, phase)?,
-        JournalEntry::Commit(place) => commit(txn, seq, task, recording, place)?,
+        JournalEntry::Commit(place) => commit(txn, by, recording, place)?,
         JournalEntry::Begun { late_until } => begin(txn, seq, task.step, *late_until, now)?,
         JournalEntry::Ended { late, until } => {
             under_way(txn, seq, task.step, false)?;
@@ -225,30 +225,50 @@ fn put(
 
 /// A late task of an earlier event moves the recording for later events, too: what they
 /// were told of where it is must not fall back to the place that they name.
-fn commit(
-    txn: &Txn<'_>,
-    seq: i64,
-    task: &Task,
-    recording: RecordingId,
-    place: &Place,
-) -> rusqlite::Result<()> {
+fn commit(txn: &Txn<'_>, by: &By, recording: RecordingId, place: &Place) -> rusqlite::Result<()> {
+    let (seq, task, job) = (by.seq, &by.task, by.job.as_deref());
     let known = known(txn, seq, task.step, recording)?;
+    let event = seq >> TASK_BITS;
     txn.conn
         .prepare_cached(
             "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4, ?8), \
-             mover_event = ?4, mover_generation = ?5, mover_rule = ?6, place = ?7, mover_known = ?8 WHERE id = ?1",
+             mover_event = ?4, mover_generation = ?5, mover_rule = ?6, place = ?7, mover_known = ?8, mover_job = ?9 \
+             WHERE id = ?1",
         )?
         .execute((
             recording.as_bytes(),
             &place.bucket,
             &place.key,
-            seq >> TASK_BITS,
+            event,
             task.generation,
             &task.rule,
             place.digest(),
             known,
+            job,
         ))?;
-    written_over(txn, recording, place)?;
+    if let Some(job) = job {
+        txn.conn
+            .prepare_cached(
+                "INSERT INTO places (recording, job, bucket, key, moved_event, mover_event, mover_generation, \
+                 mover_rule, mover_known, place) VALUES (?1, ?2, ?3, ?4, max(?5, ?8), ?5, ?6, ?7, ?8, ?9) \
+                 ON CONFLICT DO UPDATE SET bucket = excluded.bucket, key = excluded.key, \
+                 moved_event = max(moved_event, excluded.moved_event), mover_event = excluded.mover_event, \
+                 mover_generation = excluded.mover_generation, mover_rule = excluded.mover_rule, \
+                 mover_known = excluded.mover_known, place = excluded.place",
+            )?
+            .execute((
+                recording.as_bytes(),
+                job,
+                &place.bucket,
+                &place.key,
+                event,
+                task.generation,
+                &task.rule,
+                known,
+                place.digest(),
+            ))?;
+    }
+    written_over(txn, recording, job, place)?;
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
@@ -273,13 +293,23 @@ fn drop_drafts_of_others(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rus
 }
 
 /// A recording that was here before is no longer: its tasks would take this one for it.
-fn written_over(txn: &Txn<'_>, by: RecordingId, place: &Place) -> rusqlite::Result<()> {
+fn written_over(
+    txn: &Txn<'_>,
+    by: RecordingId,
+    job: Option<&str>,
+    place: &Place,
+) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
             "UPDATE recordings SET bucket = NULL, key = NULL, moved_event = NULL, place = NULL \
              WHERE place = ?1 AND id <> ?2",
         )?
         .execute((place.digest(), by.as_bytes()))?;
+    txn.conn
+        .prepare_cached(
+            "DELETE FROM places WHERE place = ?1 AND (recording <> ?2 OR job IS NOT ?3)",
+        )?
+        .execute((place.digest(), by.as_bytes(), job))?;
     Ok(())
 }
 

@@ -269,7 +269,7 @@ impl Desk {
             attempts: self.attempts(seq)?,
             moves: self.moves(seq)?,
             interventions: self.interventions(seq)?,
-            place: self.place(recording)?,
+            place: self.place(seq, recording)?,
         }))
     }
 
@@ -339,20 +339,35 @@ impl Desk {
             .collect()
     }
 
-    fn place(&self, recording: Option<[u8; 16]>) -> rusqlite::Result<Option<Place>> {
+    /// Where the recording of the task is, as far as the journal names the job that it is of.
+    fn place(&self, seq: i64, recording: Option<[u8; 16]>) -> rusqlite::Result<Option<Place>> {
         let Some(recording) = recording else {
             return Ok(None);
         };
+        let first = seq >> TASK_BITS << TASK_BITS;
+        let asks = (recording, first, first + (1 << TASK_BITS));
+        let read = |row: &Row<'_>| {
+            Ok(Place {
+                bucket: row.get(0)?,
+                key: row.get(1)?,
+            })
+        };
+        let of_job = self
+            .conn()
+            .prepare_cached(
+                "SELECT bucket, key FROM places WHERE recording = ?1 AND job = \
+                 (SELECT job FROM moves WHERE task >= ?2 AND task < ?3 AND job IS NOT NULL LIMIT 1)",
+            )?
+            .query_row(asks, read)
+            .optional()?;
+        if of_job.is_some() {
+            return Ok(of_job);
+        }
         self.conn()
             .prepare_cached(
                 "SELECT bucket, key FROM recordings WHERE id = ?1 AND bucket IS NOT NULL",
             )?
-            .query_row([recording], |row| {
-                Ok(Place {
-                    bucket: row.get(0)?,
-                    key: row.get(1)?,
-                })
-            })
+            .query_row([recording], read)
             .optional()
     }
 }

@@ -170,6 +170,11 @@ impl Step<'_, '_> {
              AND id = (SELECT recording FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1)",
             (first, end, event),
         )?;
+        self.delete(
+            "DELETE FROM places WHERE moved_event <= ?3 \
+             AND recording = (SELECT recording FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1)",
+            (first, end, event),
+        )?;
         self.tasks(first, end)?;
         if self.rows > 0 {
             self.pruned.events += self.delete("DELETE FROM events WHERE seq = ?1", [event])?;

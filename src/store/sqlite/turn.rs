@@ -4,7 +4,7 @@
 //! Waiting tasks are blocked by the recording; whoever gives the turn up passes it on in the
 //! same transaction.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
 use super::blocked;
 use super::core::Txn;
@@ -53,7 +53,8 @@ pub(super) fn is_unfinished(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
 }
 
 /// Where the recording is, seen from a task of the event with key `event_seq`: what only an
-/// earlier event's task moved is back where the recorder has written it again.
+/// earlier event's task moved is back where the recorder has written it again, and what was
+/// moved for another job is another recording, whose key was used again.
 pub(super) fn located(
     txn: &Txn<'_>,
     event: &Event,
@@ -64,30 +65,47 @@ pub(super) fn located(
     let (Some(named), Some(recording)) = (event.fields.place(), recording) else {
         return Ok(None);
     };
-    let moved = txn
+    let read = |row: &Row<'_>| {
+        let planning: (i64, u32) = (row.get(3)?, row.get(4)?);
+        Ok(Located {
+            place: Place {
+                bucket: row.get(0)?,
+                key: row.get(1)?,
+            },
+            moved_by: Some(MovedBy {
+                rule: row.get(2)?,
+                same_planning: planning == (event_seq, generation),
+                // A replay of the event wants it moved again.
+                took_it_whole: generation == 0
+                    && planning.0 < event_seq
+                    && row.get::<_, i64>(5)? >= event_seq,
+            }),
+        })
+    };
+    let asks = (
+        recording.as_bytes(),
+        event_seq,
+        event.fields.job_id.as_deref(),
+    );
+    let of_job = txn
         .conn
         .prepare_cached(
-            "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known FROM recordings \
-             WHERE id = ?1 AND moved_event >= ?2",
+            "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known FROM places \
+             WHERE recording = ?1 AND job = ?3 AND moved_event >= ?2",
         )?
-        .query_row((recording.as_bytes(), event_seq), |row| {
-            let planning: (i64, u32) = (row.get(3)?, row.get(4)?);
-            Ok(Located {
-                place: Place {
-                    bucket: row.get(0)?,
-                    key: row.get(1)?,
-                },
-                moved_by: Some(MovedBy {
-                    rule: row.get(2)?,
-                    same_planning: planning == (event_seq, generation),
-                    // A replay of the event wants it moved again.
-                    took_it_whole: generation == 0
-                        && planning.0 < event_seq
-                        && row.get::<_, i64>(5)? >= event_seq,
-                }),
-            })
-        })
+        .query_row(asks, read)
         .optional()?;
+    let moved = match of_job {
+        Some(moved) => Some(moved),
+        None => txn
+            .conn
+            .prepare_cached(
+                "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known FROM recordings \
+                 WHERE id = ?1 AND moved_event >= ?2 AND (mover_job IS NULL OR ?3 IS NULL)",
+            )?
+            .query_row(asks, read)
+            .optional()?,
+    };
     Ok(Some(moved.unwrap_or(Located {
         place: named,
         moved_by: None,

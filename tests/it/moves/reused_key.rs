@@ -1,7 +1,11 @@
 //! A key that a recorder uses again, for another recording.
 
+use aftertake::store::sqlite::TaskRow;
+
 use super::film::Film;
 use super::scene::Scene;
+use crate::support::recording::place;
+use crate::support::take::RECORDED;
 
 fn rules(policy: &str) -> String {
     format!("[{{ name: keep, steps: [{{ rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]")
@@ -91,6 +95,39 @@ async fn another_recording_under_a_used_key_moves_under_a_name_of_its_own() {
         );
         assert_eq!(scene.task(&films[1]).state, "done", "{name}");
     }
+}
+
+#[tokio::test]
+async fn segment_that_is_late_is_not_taken_from_the_recording_that_had_its_key_before() {
+    let first = Film::hls("one", "r/x/a.m3u8", 3);
+    let mut second = Film::hls("two", "r/x/a.m3u8", 3).ending(90);
+    second.forget();
+    let scene =
+        Scene::new("[{ name: keep, steps: [{ rename: { to: 'kept/{{ room_id }}/' } }] }]").await;
+    scene.record(&first);
+    let life = scene.serve().await;
+    life.announce(&first).await;
+    life.rest("first").await;
+    let late = place(RECORDED, "r/x/3.ts");
+    scene.record(&second);
+    scene.obs.world(|world| {
+        world.bucket(&late.bucket).objects.remove(&late.key);
+    });
+    life.announce(&second).await;
+    let waits = |task: &TaskRow| {
+        task.failure
+            .as_ref()
+            .is_some_and(|why| why.reason.contains("3.ts"))
+    };
+    life.until("the segment is late", |tasks| tasks.iter().any(waits))
+        .await;
+    scene.put(&late, "two segment 3");
+    life.rest("second").await;
+    life.stop().await;
+    let films = [first, second];
+    let places = scene.account(&films, &[], "late segment");
+    let keys: Vec<&str> = places.iter().map(|one| &*one.key).collect();
+    assert_eq!(keys, ["kept/room-one/a.m3u8", "kept/room-two/a.m3u8"]);
 }
 
 #[tokio::test]
