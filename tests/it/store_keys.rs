@@ -351,11 +351,11 @@ async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
             ..from_to(recording, "x")
         };
         assert_eq!(taken(&store, &mover, whole.clone(), NOW).await, None);
-        let moved = JournalEntry::Progress(vec![Move {
+        let done = JournalEntry::Progress(vec![Move {
             phase: MovePhase::Moved,
             ..whole
         }]);
-        store.journal(&mover, moved, NOW).await.unwrap();
+        store.journal(&mover, done, NOW).await.unwrap();
         let commit = JournalEntry::Commit(place("x"));
         store.journal(&mover, commit, NOW).await.unwrap();
         end(&store, mover, Transition::Finish).await;

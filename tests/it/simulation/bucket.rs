@@ -147,8 +147,11 @@ impl SimBucket {
         let sim = Arc::clone(&self.sim);
         let named = format!("{}/{key}", self.name);
         tokio::spawn(async move {
-            sim.nap(Duration::ZERO, LINGERS - Duration::from_secs(10))
-                .await;
+            sim.nap(
+                Duration::ZERO,
+                LINGERS.saturating_sub(Duration::from_secs(10)),
+            )
+            .await;
             let arrived = happen(&sim, what, effect).is_ok();
             sim.tell(format!("{what} {named} arrives late: {arrived}"));
         });

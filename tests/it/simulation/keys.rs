@@ -121,19 +121,17 @@ impl Manifests {
     /// is so nowhere else.
     pub(super) fn replaces(&self, to: &Place, loses: bool) -> Result<(), Broken> {
         let writes = |manifest: &Manifest| manifest.open().any(|one| one.to == *to);
-        let Some((writer, manifest)) = self.in_force.iter().find(|(_, one)| writes(one)) else {
+        let Some((task, manifest)) = self.in_force.iter().find(|(_, one)| writes(one)) else {
             return Err(format!("{to} is written over, and no manifest leads there"));
         };
         if loses && !rules::overwrites(&manifest.rule) {
-            return Err(format!(
-                "{writer} writes over {to}, and its rule forbids it"
-            ));
+            return Err(format!("{task} writes over {to}, and its rule forbids it"));
         }
         let uses =
             |manifest: &Manifest| manifest.open().any(|one| one.from == *to || one.to == *to);
-        let mut others = self.in_force.iter().filter(|(id, _)| *id != writer);
+        let mut others = self.in_force.iter().filter(|(id, _)| *id != task);
         match others.find(|(_, other)| uses(other)) {
-            Some((other, _)) => Err(format!("{writer} writes over {to}, which {other} moves")),
+            Some((other, _)) => Err(format!("{task} writes over {to}, which {other} moves")),
             None => Ok(()),
         }
     }
