@@ -63,7 +63,7 @@ pub(super) fn apply(
     let written = end(txn, &held, attempt, settlement, now)?;
     // Only tasks that touch recordings hold keys, and are waited for.
     if held.turn.is_some() {
-        journal::release_keys(txn, seq, &settlement.transition)?;
+        journal::release_keys(txn, seq, &settlement.transition, now)?;
     }
     Ok(written)
 }

@@ -335,7 +335,7 @@ fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()>
         )?
         .execute((found.seq, now.millis()))?;
     if found.turn.is_some() {
-        journal::release(txn, found.seq)?;
+        journal::release(txn, found.seq, now)?;
     }
     if let Some(recording) = found.turn {
         give_up(txn, found.seq, recording, now)?;

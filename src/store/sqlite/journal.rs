@@ -56,25 +56,25 @@ pub(super) fn write(
     };
     match entry {
         JournalEntry::Draft(page) => {
-            replace(txn, seq, task.step, page)?;
+            replace(txn, seq, task.step, page, now)?;
             if let Some(taken) = keys::hold(txn.conn, seq, recording, page, now)? {
-                drop_drafts(txn, seq)?;
+                drop_drafts(txn, seq, now)?;
                 return Ok(Entered::Taken(taken));
             }
             let drafted = |_: &Move| DRAFTED;
             put(txn, by, recording, page, drafted)?;
         }
         JournalEntry::Manifest(page) => {
-            replace(txn, seq, task.step, page)?;
+            replace(txn, seq, task.step, page, now)?;
             if let Some(taken) = keys::hold(txn.conn, seq, recording, page, now)? {
-                drop_drafts(txn, seq)?;
+                drop_drafts(txn, seq, now)?;
                 return Ok(Entered::Taken(taken));
             }
             put_in_force(txn, by)?;
             put(txn, by, recording, page, phase)?;
         }
         JournalEntry::Progress(moves) => put(txn, by, recording, moves, phase)?,
-        JournalEntry::Commit(place) => commit(txn, by, recording, place)?,
+        JournalEntry::Commit(place) => commit(txn, by, recording, place, now)?,
         JournalEntry::Begun { late_until } => begin(txn, seq, task.step, *late_until, now)?,
         JournalEntry::Ended { late, until } => {
             under_way(txn, seq, task.step, false)?;
@@ -110,9 +110,9 @@ fn under_way(txn: &Txn<'_>, seq: i64, step: StepNo, is: bool) -> rusqlite::Resul
 }
 
 /// Forgets a manifest in the making, and the keys that it held.
-fn drop_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+fn drop_drafts(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
-    keys::drop_held(txn.conn, seq)
+    keys::drop_held(txn.conn, seq, now)
 }
 
 fn forget_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
@@ -128,6 +128,7 @@ pub(super) fn release_keys(
     txn: &Txn<'_>,
     seq: i64,
     transition: &Transition,
+    now: Timestamp,
 ) -> rusqlite::Result<()> {
     if turn::is_unfinished(txn, seq)? {
         return Ok(());
@@ -138,14 +139,14 @@ pub(super) fn release_keys(
         {
             Ok(())
         }
-        _ => release(txn, seq),
+        _ => release(txn, seq, now),
     }
 }
 
 /// The task has ended or waits: it holds no keys, and those that wait for it look anew.
-pub(super) fn release(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
-    keys::release(txn.conn, seq)
+    keys::release(txn.conn, seq, now)
 }
 
 fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
@@ -155,12 +156,18 @@ fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
 }
 
 /// The first page of a manifest begins it anew.
-fn replace(txn: &Txn<'_>, seq: i64, step: StepNo, page: &[Move]) -> rusqlite::Result<()> {
+fn replace(
+    txn: &Txn<'_>,
+    seq: i64,
+    step: StepNo,
+    page: &[Move],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     if page.first().is_some_and(|one| one.number == 0) {
         txn.conn
             .prepare_cached("DELETE FROM moves WHERE task = ?1 AND step = ?2")?
             .execute((seq, step))?;
-        keys::drop_held(txn.conn, seq)?;
+        keys::drop_held(txn.conn, seq, now)?;
     }
     Ok(())
 }
@@ -225,7 +232,13 @@ fn put(
 
 /// A late task of an earlier event moves the recording for later events, too: what they
 /// were told of where it is must not fall back to the place that they name.
-fn commit(txn: &Txn<'_>, by: &By, recording: RecordingId, place: &Place) -> rusqlite::Result<()> {
+fn commit(
+    txn: &Txn<'_>,
+    by: &By,
+    recording: RecordingId,
+    place: &Place,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let (seq, task, job) = (by.seq, &by.task, by.job.as_deref());
     let known = known(txn, seq, task.step, recording)?;
     let event = seq >> TASK_BITS;
@@ -272,11 +285,16 @@ fn commit(txn: &Txn<'_>, by: &By, recording: RecordingId, place: &Place) -> rusq
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
-    drop_drafts_of_others(txn, seq, recording)
+    drop_drafts_of_others(txn, seq, recording, now)
 }
 
 /// What other tasks have drafted of the recording is no longer where they found it.
-fn drop_drafts_of_others(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<()> {
+fn drop_drafts_of_others(
+    txn: &Txn<'_>,
+    seq: i64,
+    recording: RecordingId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let others: Vec<i64> = txn
         .conn
         .prepare_cached(
@@ -286,7 +304,7 @@ fn drop_drafts_of_others(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rus
         .collect::<Result<_, _>>()?;
     for other in others {
         if has_drafts(txn, other)? {
-            drop_drafts(txn, other)?;
+            drop_drafts(txn, other, now)?;
         }
     }
     Ok(())

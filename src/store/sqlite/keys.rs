@@ -183,18 +183,18 @@ pub(super) fn some_late(
 
 /// The task's move has ended: only requests that may still arrive keep their keys. Those that
 /// wait for the task look anew.
-pub(super) fn release(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+pub(super) fn release(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     free(conn, seq)?;
-    wake(conn, seq)
+    wake(conn, seq, now)
 }
 
 /// Gives up the keys of a manifest in the making. A task that holds none wakes nobody: two that
 /// wait for each other would take turns for ever.
-pub(super) fn drop_held(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+pub(super) fn drop_held(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     if free(conn, seq)? == 0 {
         return Ok(());
     }
-    wake(conn, seq)
+    wake(conn, seq, now)
 }
 
 /// How many uses of keys the task has given up.
@@ -208,12 +208,13 @@ fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     Ok(gone + late)
 }
 
-/// Lets those that wait for the task's keys look anew.
-pub(super) fn wake(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+/// Lets those that wait for the task's keys look anew, also when they arrived by a clock that
+/// was ahead.
+fn wake(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE tasks SET blocked_by = NULL, held_by = NULL, due = since, wait = 0 WHERE blocked_by = ?1",
+        "UPDATE tasks SET blocked_by = NULL, held_by = NULL, due = min(since, ?2), wait = 0 WHERE blocked_by = ?1",
     )?
-    .execute([waiting_for(seq)])?;
+    .execute((waiting_for(seq), now.millis()))?;
     Ok(())
 }
 
