@@ -102,10 +102,13 @@ impl Manifests {
         self.drafts.remove(&id);
     }
 
-    /// The task was settled: one that is past its commit point keeps what it holds until it is
-    /// done.
+    /// The task was settled: one that is past its commit point keeps what it holds until all of
+    /// its moves are.
     pub(super) fn ended(&mut self, id: TaskId, end: End) {
-        let keeps = |manifest: &Manifest| end != End::Done && manifest.committed;
+        let moving = |one: &Move| matches!(one.phase, MovePhase::Planned | MovePhase::Copied);
+        let keeps = |manifest: &Manifest| {
+            end != End::Done && manifest.committed && manifest.moves.iter().any(moving)
+        };
         if !self.in_force.get(&id).is_some_and(keeps) {
             self.settled(id);
         }
