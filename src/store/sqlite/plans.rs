@@ -303,7 +303,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
             seq: claim.key,
             attempt: claim.attempt,
             task: claim.task.clone(),
-            job: None,
+            job: Some("j".into()),
             known: 0,
         };
         let entered = run(core, |txn| journal::write(txn, &by, &entry, NOW));
