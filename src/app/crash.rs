@@ -7,7 +7,8 @@ use std::panic::{self, PanicHookInfo};
 
 use crate::model::failure::crash;
 
-/// From now on a crash is told by its place.
+/// From now on standard error shows where a crash happened, and its message only if that is part
+/// of the program.
 pub fn tell_places_only() {
     panic::set_hook(Box::new(|panic| {
         // Nobody may read it any more.

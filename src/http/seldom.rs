@@ -1,4 +1,4 @@
-//! Lines of the log that anybody can cause: one a minute at the most.
+//! Limits log lines that any caller can cause to one a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

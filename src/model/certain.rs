@@ -1,10 +1,10 @@
 //! Which time has come for certain, whatever this machine's clock says.
 //!
-//! What is forgotten for its age is gone for good, and a clock can be years ahead at a start: a
-//! board without a battery, a virtual machine that was restored. So ages are told by the clock
-//! only as far as something else bears it out. The time that was certain before goes on as the
-//! process runs, measured by a clock that nobody sets. While no process ran, time passed, too:
-//! that is believed once a recording comes whose own end agrees with the clock.
+//! History that is deleted for its age cannot be restored, and a clock can be years ahead at a
+//! start: a board without a battery, a virtual machine that was restored. So the clock alone does
+//! not make history old. The certain time grows while the process runs, by the monotonic clock. The
+//! time between two processes is added once a recording arrives whose `end_time` agrees with the
+//! clock.
 
 use std::time::Duration;
 

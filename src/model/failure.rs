@@ -34,8 +34,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What may be told of a crash. A text that was written into the program is shown; one that
-/// was made while it ran may hold a secret, and is not.
+/// The message of a crash, if it can be shown. A message that is part of the program is shown. One
+/// that was made at run time may hold a secret, and is replaced.
 pub fn crash(panic: &(dyn Any + Send)) -> &'static str {
     let written = panic.downcast_ref::<&'static str>();
     written.map_or(

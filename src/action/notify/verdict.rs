@@ -95,7 +95,7 @@ fn kind(destination: &Destination, status: u16) -> Option<FailureKind> {
         Some(FailureKind::Refused)
     } else if destination.retry.contains(&status) {
         let retried = usual.filter(|kind| kind.disposition() == Disposition::Retry);
-        // Whoever lists it says that it passes: that is of this task, not of the destination.
+        // A status that the rules list under `retry` concerns this task, not the destination.
         Some(retried.unwrap_or(FailureKind::NotNow))
     } else {
         usual

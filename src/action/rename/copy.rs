@@ -339,7 +339,7 @@ impl UploadLog for Log<'_, '_> {
     }
 
     fn gained(&mut self) {
-        // Whoever else writes to it gains, too.
+        // When the journal is in use, another copy of this run makes progress.
         if let Ok(mut progress) = self.progress.try_lock() {
             progress.gained();
         }

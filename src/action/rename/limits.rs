@@ -1,8 +1,7 @@
 //! How much one recording may have the process read and hold.
 //!
-//! Whoever can name an object in a callback, and write it, chooses what a playlist says. Every
-//! count below is far above what recorders make, and small beside the memory that the README
-//! promises.
+//! A caller who can write an object and name it in a callback chooses what its playlist says. Every
+//! limit below is far above what recorders make.
 
 use crate::model::failure::{Failure, FailureKind};
 

@@ -33,7 +33,7 @@ pub(super) struct Known<'a> {
     /// Where earlier tasks moved what was named at each place.
     pub(super) trails: &'a BTreeMap<Place, Trail>,
     /// Whether the playlist that is to be renewed at its target names no more than the new
-    /// one; `None` where that cannot be told.
+    /// one; `None` when that is unknown.
     pub(super) holds: Option<bool>,
 }
 

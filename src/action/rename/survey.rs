@@ -27,8 +27,8 @@ pub(super) struct Surveyed {
 }
 
 /// Looks at the recording and at its target, and stores the manifest that carries it from
-/// its place to where it is asked to be; `None` when it is there. `is_taken` when a copy has
-/// found the target taken: `keep_both` goes beside it at once.
+/// its place to where it is asked to be; `None` when it is there. With `is_taken`, `keep_both`
+/// takes the other name at once: a copy has found the target taken.
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
@@ -331,9 +331,8 @@ impl Survey<'_> {
         Ok(())
     }
 
-    /// Whether the playlist at `old` names nothing that the new one does not name, each at
-    /// its place beside it: then the new one is the same recording, grown. `None` when the
-    /// recording is no set.
+    /// Whether the new playlist names all that the playlist at `old` names, at the same places
+    /// beside it. If so, it is the same recording, grown. `None` when the recording is no set.
     async fn holds(&self, old: &Place, draft: &Draft<'_>) -> Result<Option<bool>, Failure> {
         if self.route.extent == Extent::Object {
             return Ok(None);

@@ -222,7 +222,6 @@ fn wake(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
 /// and holds none.
 pub(super) fn wait(conn: &Connection, seq: i64, on: TaskId) -> rusqlite::Result<()> {
     let holder: Option<i64> = conn
-
         .prepare_cached(
             "SELECT seq FROM tasks WHERE id = ?1 AND \
              ((state IN (0, 1, 3) AND needs_turn = 1) OR EXISTS (SELECT 1 FROM keys WHERE task = seq AND used IS NOT NULL))",
