@@ -25,6 +25,11 @@ impl Moment {
         Self(running)
     }
 
+    /// Milliseconds that the process has been running.
+    pub fn millis(self) -> i64 {
+        i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// This moment and `duration`; stops at the end of time instead of overflowing.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

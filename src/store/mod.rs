@@ -87,7 +87,7 @@ pub trait Store: Send + Sync {
         &self,
         claim: &Claim,
         entry: JournalEntry,
-        now: Timestamp,
+        now: Present,
     ) -> Result<(), JournalError>;
 
     /// The first of these keys that the claimed task may not write to now, if one is.
@@ -95,15 +95,15 @@ pub trait Store: Send + Sync {
         &self,
         claim: &Claim,
         targets: Vec<Place>,
-        now: Timestamp,
+        now: Present,
     ) -> Result<Option<Taken>, Unavailable>;
 
     /// Until when a copy that the claimed task's moves have asked for may still arrive; `None`
-    /// when none can after `now`.
+    /// when none can any more.
     async fn late_until(
         &self,
         claim: &Claim,
-        now: Timestamp,
+        now: Present,
     ) -> Result<Option<Timestamp>, Unavailable>;
 
     /// Ends the claim with a transition. [`Transition::Advance`] with [`Hold::Keep`]
@@ -130,8 +130,9 @@ pub trait Store: Send + Sync {
 
     /// The clock may have been set. Whatever is due further ahead than it was told to wait waits
     /// from `now` on; how many tasks that are. Those that are due as they were told to be stay
-    /// as they are, so the call can be repeated.
-    async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable>;
+    /// as they are, so the call can be repeated. Requests of earlier processes count as sent at
+    /// the first call.
+    async fn correct_due(&self, now: Present) -> Result<usize, Unavailable>;
 
     /// The pauses that [`Store::lane_states`] told of hold from now on: whoever made one may be
     /// waiting for that.
@@ -280,11 +281,11 @@ pub enum JournalEntry {
     /// The commit point: from now on the recording is at this place.
     Commit(Place),
     /// A run takes the manifest up. Where the one before did not write `Ended`, its requests
-    /// may still arrive until then, and all keys of the step stay taken for as long.
-    Begun { late_until: Timestamp },
+    /// may still arrive for as long as `lingers`, and all keys of the step stay taken meanwhile.
+    Begun { lingers: Duration },
     /// A run has ended without completing the step. Of its requests only those that change
-    /// `late` may still arrive, until then.
-    Ended { late: Vec<Place>, until: Timestamp },
+    /// `late` may still arrive, for as long as `lingers`.
+    Ended { late: Vec<Place>, lingers: Duration },
 }
 
 /// How a claim ends.

@@ -73,22 +73,20 @@ impl Progress for Journal<'_> {
     }
 
     async fn taken(&mut self, targets: Vec<Place>) -> Result<Option<Taken>, Stopped> {
-        let taken = self.store.taken(self.claim, targets, self.clock.now());
+        let taken = self.store.taken(self.claim, targets, self.clock.present());
         taken.await.map_err(unavailable)
     }
 
     async fn begun(&mut self, lingers: Duration) -> Result<(), Stopped> {
-        let late_until = self.clock.now().plus(lingers);
-        self.write(JournalEntry::Begun { late_until }).await
+        self.write(JournalEntry::Begun { lingers }).await
     }
 
     async fn ended(&mut self, late: Vec<Place>, lingers: Duration) -> Result<(), Stopped> {
-        let until = self.clock.now().plus(lingers);
-        self.write(JournalEntry::Ended { late, until }).await
+        self.write(JournalEntry::Ended { late, lingers }).await
     }
 
     async fn late_until(&mut self) -> Result<Option<Timestamp>, Stopped> {
-        let until = self.store.late_until(self.claim, self.clock.now());
+        let until = self.store.late_until(self.claim, self.clock.present());
         until.await.map_err(unavailable)
     }
 
@@ -113,7 +111,7 @@ impl Journal<'_> {
         );
         self.gained.fetch_or(gains, Ordering::Relaxed);
         self.store
-            .journal(self.claim, entry, self.clock.now())
+            .journal(self.claim, entry, self.clock.present())
             .await
             .map_err(|error| match error {
                 JournalError::Lost(_) => Stopped::LeaseLost,

@@ -45,7 +45,7 @@ impl Workers {
     }
 
     async fn set_clock(&self, now: Present) -> Result<(), Unavailable> {
-        let tasks = self.parts.store.correct_due(now.time).await?;
+        let tasks = self.parts.store.correct_due(now).await?;
         if tasks > 0 {
             tracing::warn!(
                 tasks,

@@ -21,7 +21,7 @@ use aftertake::store::sqlite::{
 use aftertake::store::{Arrival, JournalEntry, Retention, Store};
 
 use crate::store_contract::{
-    NOW, arrival, bucket, claim, end, lane, moved, notify, one, open, prune_after,
+    NOW, PRESENT, arrival, bucket, claim, end, lane, moved, notify, one, open, prune_after,
 };
 
 const LATER: Timestamp = Timestamp::from_millis(NOW.millis() + 3_600_000);
@@ -70,7 +70,7 @@ impl Office {
             .await;
         let claim = one(&self.store, bucket(), NOW).await;
         let entry = JournalEntry::Manifest(vec![moved(0, phase)]);
-        self.store.journal(&claim, entry, NOW).await.unwrap();
+        self.store.journal(&claim, entry, PRESENT).await.unwrap();
         let ids = (claim.event().id, claim.task().id);
         end(&self.store, claim, bury(FailureKind::Denied)).await;
         ids

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::moment::Present;
 use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{Arrival, Claim, LaneRoom, Store};
 
-use crate::store_contract::{NOW, arrival, bucket, claim, ending, lane, notify, one, open};
+use crate::store_contract::{
+    NOW, PRESENT, arrival, bucket, claim, ending, lane, notify, one, open,
+};
 
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
@@ -61,13 +64,13 @@ async fn retry_waits_as_long_as_it_was_told_to_after_the_clock_was_set_back() {
     drop(store);
     store = open(&path);
     assert_eq!(next_due(&store).await, Some(AHEAD.plus(waits[0])));
-    assert_eq!(store.correct_due(NOW).await.unwrap(), 2);
+    assert_eq!(store.correct_due(PRESENT).await.unwrap(), 2);
     assert_eq!(next_due(&store).await, Some(NOW.plus(waits[0])));
     assert!(claim(&store, lane(), NOW).await.is_empty());
     let short = one(&store, lane(), NOW.plus(waits[0])).await;
     assert_eq!(short.task().tries, 2);
     assert_eq!(next_due(&store).await, Some(NOW.plus(waits[1])));
-    assert_eq!(store.correct_due(NOW).await.unwrap(), 0);
+    assert_eq!(store.correct_due(PRESENT).await.unwrap(), 0);
     drop(short);
 }
 
@@ -80,7 +83,16 @@ async fn due_time_that_is_as_it_was_told_is_left_alone() {
     end_at(&store, failed, again(Duration::from_mins(30)), NOW).await;
     let later = NOW.plus(Duration::from_mins(10));
     for now in [NOW, later, NOW.plus(YEAR)] {
-        assert_eq!(store.correct_due(now).await.unwrap(), 0);
+        assert_eq!(
+            store
+                .correct_due(Present {
+                    time: now,
+                    ..PRESENT
+                })
+                .await
+                .unwrap(),
+            0
+        );
     }
     let due = NOW.plus(Duration::from_mins(30));
     assert_eq!(next_due(&store).await, Some(due));
@@ -96,7 +108,7 @@ async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_ti
         store.record(arrival, vec![]).await.unwrap();
     }
     assert!(claim(&store, lane(), NOW).await.is_empty());
-    assert_eq!(store.correct_due(NOW).await.unwrap(), 1_100);
+    assert_eq!(store.correct_due(PRESENT).await.unwrap(), 1_100);
     let later = NOW.plus(Duration::from_mins(1));
     let figures = store.figures(later).await.unwrap();
     assert_eq!(figures.oldest_due, Some(Duration::from_mins(1)));

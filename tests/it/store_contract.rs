@@ -105,13 +105,15 @@ pub(crate) fn ending(transition: Transition) -> Settlement {
     }
 }
 
+/// [`NOW`] by both clocks, when a process begins.
+pub(crate) const PRESENT: Present = Present {
+    time: NOW,
+    moment: Moment::after(Duration::ZERO),
+};
+
 /// Any time at which a process has run for so long since [`NOW`].
 pub(crate) fn ran(passed: Duration) -> Present {
-    Present {
-        time: NOW,
-        moment: Moment::default(),
-    }
-    .plus(passed)
+    PRESENT.plus(passed)
 }
 
 /// Prunes as a process does that has run for so long since [`NOW`].
@@ -211,7 +213,7 @@ async fn only_the_newest_claim_may_write() {
     let new = one(&store, bucket(), NOW).await;
     let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)]);
     assert!(matches!(
-        store.journal(&old, entry, NOW).await,
+        store.journal(&old, entry, PRESENT).await,
         Err(JournalError::Lost(_))
     ));
     let stale = store.apply(old, ending(Transition::Finish), NOW).await;
@@ -302,7 +304,7 @@ async fn unfinished_moves_keep_the_turn() {
         .journal(
             &first,
             JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]),
-            NOW,
+            PRESENT,
         )
         .await
         .unwrap();
@@ -323,7 +325,7 @@ async fn unfinished_moves_keep_the_turn() {
         .journal(
             &first,
             JournalEntry::Progress(vec![moved(0, MovePhase::Moved)]),
-            NOW,
+            PRESENT,
         )
         .await
         .unwrap();
@@ -435,7 +437,7 @@ async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
     let first = one(&store, bucket(), NOW).await;
     assert_eq!(first.located().unwrap().place, place("k"));
     store
-        .journal(&first, JournalEntry::Commit(place("new")), NOW)
+        .journal(&first, JournalEntry::Commit(place("new")), PRESENT)
         .await
         .unwrap();
     end(&store, first, Transition::Finish).await;
@@ -485,7 +487,7 @@ async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
     store.record(arrival("k", 2, &rules), vec![]).await.unwrap();
     let second = one(&store, bucket(), NOW).await;
     store
-        .journal(&second, JournalEntry::Commit(place("x")), NOW)
+        .journal(&second, JournalEntry::Commit(place("x")), PRESENT)
         .await
         .unwrap();
     end(&store, second, Transition::Finish).await;
@@ -494,7 +496,7 @@ async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
 
     let early = one(&store, bucket(), later).await;
     store
-        .journal(&early, JournalEntry::Commit(place("y")), NOW)
+        .journal(&early, JournalEntry::Commit(place("y")), PRESENT)
         .await
         .unwrap();
     end(&store, early, Transition::Finish).await;
@@ -515,7 +517,7 @@ async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_say
     store.record(arrival("k", 1, &rule), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
     store
-        .journal(&first, JournalEntry::Commit(place("x")), NOW)
+        .journal(&first, JournalEntry::Commit(place("x")), PRESENT)
         .await
         .unwrap();
     end(&store, first, Transition::Finish).await;
@@ -587,7 +589,7 @@ async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
         .map(|number| moved(number, MovePhase::Moved))
         .collect();
     store
-        .journal(&first, JournalEntry::Manifest(moves.clone()), NOW)
+        .journal(&first, JournalEntry::Manifest(moves.clone()), PRESENT)
         .await
         .unwrap();
     let outline = store.outline(&first).await.unwrap().unwrap();
@@ -626,7 +628,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     };
     for numbers in [0..3, 3..5] {
         let entry = JournalEntry::Draft(page(numbers));
-        store.journal(&first, entry, NOW).await.unwrap();
+        store.journal(&first, entry, PRESENT).await.unwrap();
     }
     assert_eq!(store.outline(&first).await.unwrap(), None);
     assert!(store.moves(&first, 0..5).await.unwrap().is_empty());
@@ -657,7 +659,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
         JournalEntry::Draft(drafted.to_vec()),
         JournalEntry::Manifest(last.to_vec()),
     ] {
-        store.journal(&first, entry, NOW).await.unwrap();
+        store.journal(&first, entry, PRESENT).await.unwrap();
     }
     assert_eq!(store.moves(&first, 0..5).await.unwrap(), whole);
     let outline = store.outline(&first).await.unwrap().unwrap();
@@ -683,14 +685,14 @@ async fn draft_of_a_recording_that_another_task_has_moved_is_gone() {
         }]
     };
     let draft = JournalEntry::Draft(page("to/first"));
-    store.journal(&first, draft, NOW).await.unwrap();
+    store.journal(&first, draft, PRESENT).await.unwrap();
     end(&store, first, Transition::Wait { why: "w".into() }).await;
 
     let second = one(&store, bucket(), NOW).await;
     let moves = page("to/second");
     let place = moves[0].to.clone();
     for entry in [JournalEntry::Manifest(moves), JournalEntry::Commit(place)] {
-        store.journal(&second, entry, NOW).await.unwrap();
+        store.journal(&second, entry, PRESENT).await.unwrap();
     }
     end(&store, second, Transition::Finish).await;
     let first = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;

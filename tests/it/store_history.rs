@@ -14,8 +14,8 @@ use aftertake::store::{Applied, Hold, JournalEntry, LaneRoom, NextStep, Pruned, 
 use futures_util::future::join_all;
 
 use crate::store_contract::{
-    NOW, arrival, bucket, claim, end, ending, lane, moved, notify, one, open, place, prune_after,
-    ran,
+    NOW, PRESENT, arrival, bucket, claim, end, ending, lane, moved, notify, one, open, place,
+    prune_after, ran,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -159,7 +159,7 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
         JournalEntry::Manifest(moves(MovePhase::Planned)),
         JournalEntry::Progress(moves(MovePhase::Moved)),
     ] {
-        store.journal(&first, entry, NOW).await.unwrap();
+        store.journal(&first, entry, PRESENT).await.unwrap();
     }
     let mut settlement = ending(Transition::Advance);
     settlement.next = Some(NextStep {
@@ -181,7 +181,7 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
         ..moved(0, MovePhase::Moved)
     };
     let entry = JournalEntry::Manifest(vec![again.clone()]);
-    store.journal(&second, entry, NOW).await.unwrap();
+    store.journal(&second, entry, PRESENT).await.unwrap();
     let found = store.earlier_moves(&second, from).await.unwrap();
     assert_eq!(found[0].one, again);
 }
@@ -196,7 +196,7 @@ async fn event_with_many_moves_is_forgotten_in_small_steps() {
     let first = one(&store, bucket(), NOW).await;
     let moves = (0..5_000).map(|number| moved(number, MovePhase::Moved));
     let manifest = JournalEntry::Manifest(moves.collect());
-    store.journal(&first, manifest, NOW).await.unwrap();
+    store.journal(&first, manifest, PRESENT).await.unwrap();
     end(&store, first, Transition::Finish).await;
     store.record(notify("newest", 2), vec![]).await.unwrap();
 

@@ -14,7 +14,7 @@ use aftertake::model::transition::Transition;
 use aftertake::store::sqlite::{Desk, Replay, Scope, SqliteStore};
 use aftertake::store::{Arrival, Claim, JournalEntry, Store};
 
-use crate::store_contract::{NOW, arrival, bucket, end, moved, one, open, place};
+use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open, place};
 
 /// An arrival of the recording `k` for this job of the recorder.
 fn of_job(time: i64, job: Option<&str>) -> Arrival {
@@ -41,7 +41,7 @@ async fn earlier_move_says_whether_it_was_for_the_same_job() {
         store.record(of_job(1, first), vec![]).await.unwrap();
         let claim = one(&store, bucket(), NOW).await;
         let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Moved)]);
-        store.journal(&claim, entry, NOW).await.unwrap();
+        store.journal(&claim, entry, PRESENT).await.unwrap();
         end(&store, claim, Transition::Finish).await;
         store.record(of_job(2, second), vec![]).await.unwrap();
         let claim = one(&store, bucket(), NOW).await;
@@ -103,7 +103,7 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
         JournalEntry::Manifest(vec![main]),
         JournalEntry::Commit(place("new")),
     ] {
-        store.journal(&mover, entry, NOW).await.unwrap();
+        store.journal(&mover, entry, PRESENT).await.unwrap();
     }
     end(&store, mover, Transition::Finish).await;
 
@@ -143,7 +143,7 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
 /// Has the claim move the recording to this place.
 async fn move_to(store: &SqliteStore, mover: Claim, to: &str) {
     let main = Move {
-        from: place("k"),
+        from: mover.located().unwrap().place.clone(),
         to: place(to),
         ..moved(0, MovePhase::Moved)
     };
@@ -151,7 +151,7 @@ async fn move_to(store: &SqliteStore, mover: Claim, to: &str) {
         JournalEntry::Manifest(vec![main]),
         JournalEntry::Commit(place(to)),
     ] {
-        store.journal(&mover, entry, NOW).await.unwrap();
+        store.journal(&mover, entry, PRESENT).await.unwrap();
     }
     end(store, mover, Transition::Finish).await;
 }
@@ -199,4 +199,28 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     store.record(fourth, vec![]).await.unwrap();
     let again = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&again), ("k", None), "job c's is at of-b");
+}
+
+#[tokio::test]
+async fn recording_of_a_job_is_where_a_task_without_one_has_moved_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let mut of_a = of_job(1, Some("a"));
+    let mut later = of_a.plan.tasks[0].clone();
+    later.rule = "later".into();
+    later.id = TaskId::derive(of_a.event.id, "later", 0);
+    of_a.plan.tasks.push(later);
+    for arrival in [of_a, of_job(2, None)] {
+        store.record(arrival, vec![]).await.unwrap();
+    }
+    move_to(&store, one(&store, bucket(), NOW).await, "first").await;
+    let waits = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&waits), ("first", Some((true, false))));
+    end(&store, waits, Transition::Wait { why: "w".into() }).await;
+
+    let nameless = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&nameless).0, "first");
+    move_to(&store, nameless, "second").await;
+    let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    assert_eq!(seen(&later).0, "second");
 }

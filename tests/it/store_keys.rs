@@ -5,15 +5,18 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
+use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::keys::TakenBy;
 use aftertake::model::moves::{Move, MovePhase, Target};
 use aftertake::model::plan::Turn;
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::store::sqlite::{Desk, SqliteStore};
-use aftertake::store::{Claim, JournalEntry, JournalError, Store};
+use aftertake::store::{Claim, JournalEntry, JournalError, Retention, Store};
 
-use crate::store_contract::{NOW, arrival, bucket, claim, end, moved, one, open, place};
+use crate::store_contract::{
+    NOW, PRESENT, arrival, bucket, claim, end, moved, one, open, place, ran,
+};
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
@@ -40,7 +43,7 @@ impl Tasks {
 
     /// What the task of this number hears when it wants to make this move.
     async fn wants(&self, number: usize, one: Move) -> Option<TakenBy> {
-        taken(&self.store, &self.claims[number], one, NOW).await
+        taken(&self.store, &self.claims[number], one, PRESENT).await
     }
 
     fn id(&self, number: usize) -> TaskId {
@@ -53,7 +56,7 @@ impl Tasks {
     }
 }
 
-async fn taken(store: &SqliteStore, claim: &Claim, one: Move, now: Timestamp) -> Option<TakenBy> {
+async fn taken(store: &SqliteStore, claim: &Claim, one: Move, now: Present) -> Option<TakenBy> {
     let entry = JournalEntry::Manifest(vec![one]);
     match store.journal(claim, entry, now).await {
         Ok(()) => None,
@@ -105,14 +108,14 @@ async fn one_move_at_a_time_leads_to_a_key_and_the_next_one_looks_anew_once_it_i
     }]);
     tasks
         .store
-        .journal(&tasks.claims[0], done, NOW)
+        .journal(&tasks.claims[0], done, PRESENT)
         .await
         .unwrap();
     tasks.end(0, Transition::Finish).await;
     let second = one(&tasks.store, bucket(), NOW).await;
     assert_eq!(second.task().tries, 1, "waiting spends no try");
     assert_eq!(
-        taken(&tasks.store, &second, from_to("b", "x"), NOW).await,
+        taken(&tasks.store, &second, from_to("b", "x"), PRESENT).await,
         None
     );
 }
@@ -131,7 +134,10 @@ async fn what_a_move_reads_is_written_by_nobody_and_may_be_read_by_others() {
     );
     let targets = vec![place("free"), place("x")];
     let store = &tasks.store;
-    let first = store.taken(&tasks.claims[1], targets, NOW).await.unwrap();
+    let first = store
+        .taken(&tasks.claims[1], targets, PRESENT)
+        .await
+        .unwrap();
     let first = first.map(|taken| (taken.key, Some(taken.by)));
     assert_eq!(first, Some((place("x"), by)));
 }
@@ -151,7 +157,7 @@ async fn keys_stay_taken_across_a_crash() {
         .find(|claim| by != TakenBy::Move(claim.task().id));
     let second = second.unwrap();
     assert_eq!(
-        taken(&store, second, from_to("b", "x"), NOW).await,
+        taken(&store, second, from_to("b", "x"), PRESENT).await,
         Some(by)
     );
 }
@@ -166,7 +172,7 @@ async fn move_that_is_undone_gives_its_keys_back() {
     }]);
     tasks
         .store
-        .journal(&tasks.claims[0], undone, NOW)
+        .journal(&tasks.claims[0], undone, PRESENT)
         .await
         .unwrap();
     tasks.end(0, bury()).await;
@@ -184,12 +190,15 @@ async fn request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_long
             phase: MovePhase::Moved,
             ..from_to("a", "x")
         }]),
-        JournalEntry::Ended { late, until },
+        JournalEntry::Ended {
+            late,
+            lingers: LIFETIME,
+        },
     ];
     for entry in entries {
         tasks
             .store
-            .journal(&tasks.claims[0], entry, NOW)
+            .journal(&tasks.claims[0], entry, PRESENT)
             .await
             .unwrap();
     }
@@ -197,11 +206,66 @@ async fn request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_long
     let by = TakenBy::Late(until);
     assert_eq!(tasks.wants(0, from_to("b", &lost.key)).await, Some(by));
     tasks.end(0, waits_for(by)).await;
-    let before = NOW.plus(LIFETIME.checked_sub(Duration::from_millis(1)).unwrap());
-    assert!(claim(&tasks.store, bucket(), before).await.is_empty());
+    let moment = Duration::from_millis(1);
+    let before = LIFETIME.checked_sub(moment).unwrap();
+    assert!(
+        claim(&tasks.store, bucket(), NOW.plus(before))
+            .await
+            .is_empty()
+    );
     let second = one(&tasks.store, bucket(), until).await;
-    let again = taken(&tasks.store, &second, from_to("b", &lost.key), until).await;
-    assert_eq!(again, None);
+    let wants = async |now| taken(&tasks.store, &second, from_to("b", &lost.key), now).await;
+    // The clock was set forward meanwhile: less has passed than it says.
+    let set_forward = Present {
+        time: until.plus(LIFETIME),
+        ..ran(before)
+    };
+    let by = TakenBy::Late(set_forward.time.plus(moment));
+    assert_eq!(wants(set_forward).await, Some(by));
+    assert_eq!(wants(ran(LIFETIME)).await, None);
+}
+
+#[tokio::test]
+async fn request_of_a_process_that_ended_keeps_its_key_for_its_lifetime_in_the_next_one() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let ended = JournalEntry::Ended {
+        late: vec![place("a")],
+        lingers: LIFETIME,
+    };
+    let done = JournalEntry::Progress(vec![Move {
+        phase: MovePhase::Moved,
+        ..from_to("a", "x")
+    }]);
+    for entry in [done, ended] {
+        let written = tasks.store.journal(&tasks.claims[0], entry, PRESENT);
+        written.await.unwrap();
+    }
+    tasks.end(0, Transition::Finish).await;
+    tasks.claims.clear();
+    drop(tasks.store);
+    // The clock was behind, and was set right while nothing ran.
+    let store = open(&tasks.dir.path().join("a.db"));
+    let begins = Present {
+        time: NOW.plus(LIFETIME * 2),
+        moment: Moment::after(Duration::from_secs(1)),
+    };
+    let second = one(&store, bucket(), begins.time).await;
+    let wants = async |now| taken(&store, &second, from_to("b", "a"), now).await;
+    let late = TakenBy::Late(begins.time.plus(LIFETIME));
+    assert_eq!(wants(begins).await, Some(late));
+    for _ in 0..2 {
+        store.correct_due(begins).await.unwrap();
+    }
+    assert_eq!(wants(begins).await, Some(late));
+    let until = begins.plus(LIFETIME);
+    let pruned = Retention {
+        history: Duration::MAX,
+        dedup_horizon: Duration::MAX,
+    };
+    store.prune(pruned, begins).await.unwrap();
+    assert_eq!(wants(begins).await, Some(late));
+    assert_eq!(wants(until).await, None);
 }
 
 #[tokio::test]
@@ -209,19 +273,20 @@ async fn run_that_did_not_end_keeps_every_key_of_its_move() {
     let tasks = Tasks::of(&["a"]).await;
     let (store, claim) = (&tasks.store, &tasks.claims[0]);
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
-    let begun = JournalEntry::Begun {
-        late_until: NOW.plus(LIFETIME),
-    };
-    assert_eq!(store.late_until(claim, NOW).await.unwrap(), None);
-    store.journal(claim, begun, NOW).await.unwrap();
-    let late = store.late_until(claim, NOW).await.unwrap();
+    let begun = JournalEntry::Begun { lingers: LIFETIME };
+    assert_eq!(store.late_until(claim, PRESENT).await.unwrap(), None);
+    store.journal(claim, begun, PRESENT).await.unwrap();
+    let late = store.late_until(claim, PRESENT).await.unwrap();
     assert_eq!(late, Some(NOW.plus(LIFETIME)), "the first run has no end");
-    let after = NOW.plus(LIFETIME);
+    let after = ran(LIFETIME);
     assert_eq!(store.late_until(claim, after).await.unwrap(), None);
-    // A clock that is set back makes nothing last longer than it could.
-    let back = NOW.minus(Duration::from_hours(9));
-    let late = store.late_until(claim, back).await.unwrap();
-    assert_eq!(late, Some(back.plus(LIFETIME)));
+    // A clock that is set makes nothing last longer or shorter than it could.
+    for hours in [-9, 9] {
+        let time = Timestamp::from_millis(NOW.millis() + hours * 3_600_000);
+        let set = Present { time, ..PRESENT };
+        let late = store.late_until(claim, set).await.unwrap();
+        assert_eq!(late, Some(time.plus(LIFETIME)));
+    }
 }
 
 #[tokio::test]
@@ -240,7 +305,7 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
     tasks.end(0, Transition::Finish).await;
     let first = one(&tasks.store, bucket(), NOW).await;
     assert_eq!(
-        taken(&tasks.store, &first, replaces("a", "b"), NOW).await,
+        taken(&tasks.store, &first, replaces("a", "b"), PRESENT).await,
         None
     );
 }
@@ -273,10 +338,10 @@ async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
         JournalEntry::Manifest(vec![done]),
         JournalEntry::Commit(place("x")),
     ] {
-        store.journal(&mover, entry, NOW).await.unwrap();
+        store.journal(&mover, entry, PRESENT).await.unwrap();
     }
     end(&store, mover, Transition::Finish).await;
-    let wants = async |to| taken(&store, &asks, replaces("a", to), NOW).await;
+    let wants = async |to| taken(&store, &asks, replaces("a", to), PRESENT).await;
     assert_eq!(wants("x").await, Some(TakenBy::Wanted(tag)));
     assert_eq!(wants("b").await, None);
     let tag = one(&store, bucket(), NOW).await;
@@ -301,14 +366,14 @@ async fn task_whose_holder_has_ended_meanwhile_does_not_wait() {
     }]);
     tasks
         .store
-        .journal(&tasks.claims[0], undone, NOW)
+        .journal(&tasks.claims[0], undone, PRESENT)
         .await
         .unwrap();
     tasks.end(0, Transition::Cancel).await;
     tasks.end(0, waits_for(by)).await;
     let second = one(&tasks.store, bucket(), NOW).await;
     assert_eq!(
-        taken(&tasks.store, &second, from_to("b", "x"), NOW).await,
+        taken(&tasks.store, &second, from_to("b", "x"), PRESENT).await,
         None
     );
 }
@@ -350,14 +415,14 @@ async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
             target: later.map_or(Target::Absent, |_| Target::Replace),
             ..from_to(recording, "x")
         };
-        assert_eq!(taken(&store, &mover, whole.clone(), NOW).await, None);
+        assert_eq!(taken(&store, &mover, whole.clone(), PRESENT).await, None);
         let done = JournalEntry::Progress(vec![Move {
             phase: MovePhase::Moved,
             ..whole
         }]);
-        store.journal(&mover, done, NOW).await.unwrap();
+        store.journal(&mover, done, PRESENT).await.unwrap();
         let commit = JournalEntry::Commit(place("x"));
-        store.journal(&mover, commit, NOW).await.unwrap();
+        store.journal(&mover, commit, PRESENT).await.unwrap();
         end(&store, mover, Transition::Finish).await;
         if later.is_none() {
             let again = one(&store, bucket(), NOW).await;

@@ -18,8 +18,9 @@ INSERT INTO manifests (task, step, attempt, committed, under_way)
     FROM moves m WHERE m.phase < 4 GROUP BY m.task, m.step;
 
 -- The ledger of keys: what moves use each key for (0 reads, 1 writes, NULL once the move has
--- ended), until when a request that changes it may still arrive, and how many milliseconds that
--- was when it was written: a time further ahead is one of a clock that was ahead. `key` is the
+-- ended), and for how many milliseconds a request that changes it may still arrive (0: there is
+-- none). `until` is when that time ends, in milliseconds that the process which serves the store
+-- has been running: nobody sets that clock. NULL at its start: the time begins anew. `key` is the
 -- digest of bucket and key.
 CREATE TABLE keys (
     key   BLOB NOT NULL,
@@ -30,7 +31,7 @@ CREATE TABLE keys (
     PRIMARY KEY (key, task)
 ) WITHOUT ROWID;
 CREATE INDEX keys_task ON keys (task);
-CREATE INDEX keys_late ON keys (until) WHERE used IS NULL;
+CREATE INDEX keys_late ON keys (until) WHERE lasts > 0;
 
 -- `source`: 1 for an object that is left at its source, as another recording needs it.
 ALTER TABLE moves ADD COLUMN source INTEGER NOT NULL DEFAULT 0;

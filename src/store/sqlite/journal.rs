@@ -5,6 +5,7 @@
 //! page replaces what it left.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -16,6 +17,7 @@ use super::row::{
 };
 use super::{keys, turn};
 use crate::model::id::TaskId;
+use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::Taken;
 use crate::model::moves::{Earlier, Move, Outline, SameJob};
 use crate::model::recording::{Place, RecordingId};
@@ -48,16 +50,16 @@ pub(super) fn write(
     txn: &Txn<'_>,
     by: &By,
     entry: &JournalEntry,
-    now: Timestamp,
+    present: Present,
 ) -> rusqlite::Result<Entered> {
-    let (seq, attempt, task) = (by.seq, by.attempt, &by.task);
+    let (seq, attempt, task, now) = (by.seq, by.attempt, &by.task, present.time);
     let (true, Some(recording)) = (is_held(txn, seq, attempt)?, task.recording) else {
         return Ok(Entered::Lost);
     };
     match entry {
         JournalEntry::Draft(page) => {
             replace(txn, seq, task.step, page, now)?;
-            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, now)? {
+            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, present)? {
                 drop_drafts(txn, seq, now)?;
                 return Ok(Entered::Taken(taken));
             }
@@ -66,7 +68,7 @@ pub(super) fn write(
         }
         JournalEntry::Manifest(page) => {
             replace(txn, seq, task.step, page, now)?;
-            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, now)? {
+            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, present)? {
                 drop_drafts(txn, seq, now)?;
                 return Ok(Entered::Taken(taken));
             }
@@ -75,10 +77,10 @@ pub(super) fn write(
         }
         JournalEntry::Progress(moves) => put(txn, by, recording, moves, phase)?,
         JournalEntry::Commit(place) => commit(txn, by, recording, place, now)?,
-        JournalEntry::Begun { late_until } => begin(txn, seq, task.step, *late_until, now)?,
-        JournalEntry::Ended { late, until } => {
+        JournalEntry::Begun { lingers } => begin(txn, seq, task.step, *lingers, present.moment)?,
+        JournalEntry::Ended { late, lingers } => {
             under_way(txn, seq, task.step, false)?;
-            keys::some_late(txn.conn, seq, late, *until, now)?;
+            keys::some_late(txn.conn, seq, late, *lingers, present.moment)?;
         }
     }
     Ok(Entered::Written)
@@ -89,15 +91,15 @@ fn begin(
     txn: &Txn<'_>,
     seq: i64,
     step: StepNo,
-    late_until: Timestamp,
-    now: Timestamp,
+    lingers: Duration,
+    now: Moment,
 ) -> rusqlite::Result<()> {
     let was_under_way = txn
         .conn
         .prepare_cached("SELECT 1 FROM manifests WHERE task = ?1 AND step = ?2 AND under_way = 1")?
         .exists((seq, step))?;
     if was_under_way {
-        keys::all_late(txn.conn, seq, late_until, now)?;
+        keys::all_late(txn.conn, seq, lingers, now)?;
     }
     under_way(txn, seq, step, true)
 }
@@ -240,7 +242,11 @@ fn commit(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let (seq, task, job) = (by.seq, &by.task, by.job.as_deref());
-    let known = known(txn, seq, task.step, recording)?;
+    let from = outline(txn.conn, seq, task.step)?.map(|outline| outline.main.from);
+    let known = match &from {
+        Some(from) if RecordingId::of(from) == recording => known(txn, seq, task.step)?,
+        _ => 0,
+    };
     let event = seq >> TASK_BITS;
     txn.conn
         .prepare_cached(
@@ -259,6 +265,26 @@ fn commit(
             known,
             job,
         ))?;
+    if let Some(from) = from {
+        // A task whose event names no job moves the recording of any job.
+        txn.conn
+            .prepare_cached(
+                "UPDATE places SET bucket = ?2, key = ?3, moved_event = max(moved_event, ?4, ?8), mover_event = ?4, \
+                 mover_generation = ?5, mover_rule = ?6, place = ?7, mover_known = ?8 \
+                 WHERE recording = ?1 AND place = ?9",
+            )?
+            .execute((
+                recording.as_bytes(),
+                &place.bucket,
+                &place.key,
+                event,
+                task.generation,
+                &task.rule,
+                place.digest(),
+                known,
+                from.digest(),
+            ))?;
+    }
     if let Some(job) = job {
         txn.conn
             .prepare_cached(
@@ -331,14 +357,9 @@ fn written_over(
     Ok(())
 }
 
-/// The newest event whose recording the manifest took away from where it was recorded: what had
-/// been announced before it looked was there. 0 when it moves it from elsewhere.
-fn known(txn: &Txn<'_>, seq: i64, step: StepNo, recording: RecordingId) -> rusqlite::Result<i64> {
-    let from_named = outline(txn.conn, seq, step)?
-        .is_some_and(|outline| RecordingId::of(&outline.main.from) == recording);
-    if !from_named {
-        return Ok(0);
-    }
+/// The newest event whose recording a manifest took away that moves it from where it was
+/// recorded: what had been announced before it looked was there.
+fn known(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<i64> {
     let known: Option<i64> = txn
         .conn
         .prepare_cached("SELECT known FROM manifests WHERE task = ?1 AND step = ?2")?

@@ -3,10 +3,12 @@
 //! What excludes what is `model::moves::keys`'s decision; this looks up and writes. A task
 //! whose key is taken holds no keys itself, so that no two tasks wait for each other's.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::model::certain::Certain;
 use crate::model::id::TaskId;
+use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::{Held, Taken, TakenBy, Use, forbids};
 use crate::model::moves::{Move, Target};
 use crate::model::recording::{Place, RecordingId};
@@ -27,7 +29,7 @@ pub(super) fn hold(
     seq: i64,
     recording: RecordingId,
     moves: &[Move],
-    now: Timestamp,
+    now: Present,
 ) -> rusqlite::Result<Option<Taken>> {
     for one in moves {
         for (place, wanted) in uses(one) {
@@ -59,15 +61,16 @@ pub(super) fn taken(
     seq: i64,
     place: &Place,
     wanted: Use,
-    now: Timestamp,
+    now: Present,
 ) -> rusqlite::Result<Option<TakenBy>> {
-    let mut statement =
-        conn.prepare_cached("SELECT task, used, min(until, ?2 + lasts) FROM keys WHERE key = ?1")?;
-    let mut rows = statement.query((place.digest(), now.millis()))?;
+    let mut statement = conn.prepare_cached(
+        "SELECT task, used, coalesce(until - ?2, lasts) FROM keys WHERE key = ?1",
+    )?;
+    let mut rows = statement.query((place.digest(), now.moment.millis()))?;
     while let Some(row) = rows.next()? {
-        let (task, until): (i64, Option<i64>) = (row.get(0)?, row.get(2)?);
+        let task: i64 = row.get(0)?;
         let used = row.get::<_, Option<i64>>(1)?.map(use_of);
-        let late = until.filter(|until| *until > now.millis());
+        let late = remaining(row.get(2)?);
         let held = Held {
             used,
             own: task == seq,
@@ -78,9 +81,7 @@ pub(super) fn taken(
         }
         return Ok(Some(match (used, late) {
             (Some(_), _) if task != seq => TakenBy::Move(id_of(conn, task)?),
-            (_, late) => {
-                TakenBy::Late(Timestamp::from_millis(late.unwrap_or_else(|| now.millis())))
-            }
+            (_, late) => TakenBy::Late(now.time.plus(late.unwrap_or_default())),
         }));
     }
     Ok(None)
@@ -134,49 +135,52 @@ fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Until when a copy that the task has asked for may still arrive.
-pub(super) fn late(
-    conn: &rusqlite::Connection,
-    seq: i64,
-    now: Timestamp,
-) -> rusqlite::Result<Option<Timestamp>> {
-    let until: Option<i64> = conn
+/// For how long a copy that the task has asked for may still arrive.
+pub(super) fn late(conn: &Connection, seq: i64, now: Moment) -> rusqlite::Result<Option<Duration>> {
+    let left: Option<i64> = conn
         .prepare_cached(
-            "SELECT max(min(until, ?2 + lasts)) FROM keys WHERE task = ?1 AND used = 1",
+            "SELECT max(coalesce(until - ?2, lasts)) FROM keys WHERE task = ?1 AND used = 1",
         )?
         .query_row((seq, now.millis()), |row| row.get(0))?;
-    Ok(until
-        .filter(|until| *until > now.millis())
-        .map(Timestamp::from_millis))
+    Ok(left.and_then(remaining))
 }
 
-/// Every key of the task stays taken until then: a run that sent requests did not end.
+/// What is left of a time, if anything.
+fn remaining(millis: i64) -> Option<Duration> {
+    let left = u64::try_from(millis).ok().filter(|millis| *millis > 0);
+    left.map(Duration::from_millis)
+}
+
+/// Every key of the task stays taken for so long: a run that sent requests did not end.
 pub(super) fn all_late(
     conn: &Connection,
     seq: i64,
-    until: Timestamp,
-    now: Timestamp,
+    lingers: Duration,
+    now: Moment,
 ) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE keys SET until = max(coalesce(until, 0), ?2), lasts = max(lasts, ?3) WHERE task = ?1")?
-        .execute((seq, until.millis(), until.millis() - now.millis()))?;
+    let (until, lasts) = (now.plus(lingers).millis(), Moment::after(lingers).millis());
+    conn.prepare_cached(
+        "UPDATE keys SET until = max(coalesce(until, ?2), ?2), lasts = max(lasts, ?3) WHERE task = ?1",
+    )?
+    .execute((seq, until, lasts))?;
     Ok(())
 }
 
-/// These keys stay taken until then.
+/// These keys stay taken for so long.
 pub(super) fn some_late(
     conn: &Connection,
     seq: i64,
     places: &[Place],
-    until: Timestamp,
-    now: Timestamp,
+    lingers: Duration,
+    now: Moment,
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO keys (key, task, until, lasts) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT DO UPDATE SET until = max(coalesce(until, 0), excluded.until), lasts = max(lasts, excluded.lasts)",
+         ON CONFLICT DO UPDATE SET until = max(coalesce(until, excluded.until), excluded.until), lasts = max(lasts, excluded.lasts)",
     )?;
+    let (until, lasts) = (now.plus(lingers).millis(), Moment::after(lingers).millis());
     for place in places {
-        let lasts = until.millis() - now.millis();
-        insert.execute((place.digest(), seq, until.millis(), lasts))?;
+        insert.execute((place.digest(), seq, until, lasts))?;
     }
     Ok(())
 }
@@ -200,7 +204,7 @@ pub(super) fn drop_held(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite
 /// How many uses of keys the task has given up.
 fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     let gone = conn
-        .prepare_cached("DELETE FROM keys WHERE task = ?1 AND until IS NULL")?
+        .prepare_cached("DELETE FROM keys WHERE task = ?1 AND lasts = 0")?
         .execute([seq])?;
     let late = conn
         .prepare_cached("UPDATE keys SET used = NULL WHERE task = ?1 AND used IS NOT NULL")?
@@ -236,23 +240,32 @@ pub(super) fn wait(conn: &Connection, seq: i64, on: TaskId) -> rusqlite::Result<
     Ok(())
 }
 
-/// Whether a request is noted to arrive later than it could when that was noted.
-pub(super) fn are_ahead(conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT 1 FROM keys WHERE until > ?1 + lasts LIMIT 1")?
-        .exists([now.millis()])
+/// What may still arrive may do so for as long again: nobody knows how long no process ran.
+pub(super) fn recover(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute(
+        "UPDATE keys SET until = NULL WHERE lasts > 0 AND until IS NOT NULL",
+        [],
+    )?;
+    Ok(())
 }
 
-/// The clock was set: what may still arrive does so no later than it could when that was noted.
-pub(super) fn correct(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE keys SET until = ?1 + lasts WHERE until > ?1 + lasts")?
+/// Whether there are times that have not begun in this process.
+pub(super) fn are_recovered(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM keys WHERE lasts > 0 AND until IS NULL LIMIT 1")?
+        .exists([])
+}
+
+/// Lets these times begin.
+pub(super) fn begin(conn: &Connection, now: Moment) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE keys SET until = ?1 + lasts WHERE lasts > 0 AND until IS NULL")?
         .execute([now.millis()])?;
     Ok(())
 }
 
 /// Forgets what can no longer arrive.
-pub(super) fn forget(conn: &Connection, now: Certain) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM keys WHERE used IS NULL AND until <= ?1")?
-        .execute([now.time().millis()])?;
+pub(super) fn forget(conn: &Connection, now: Moment) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM keys WHERE used IS NULL AND lasts > 0 AND until <= ?1")?
+        .execute([now.millis()])?;
     Ok(())
 }
 

@@ -202,6 +202,7 @@ fn recover(txn: &mut core::Txn<'_>) -> rusqlite::Result<()> {
     let orphans = txn
         .conn
         .execute("UPDATE tasks SET state = 0 WHERE state = 1", [])?;
+    keys::recover(txn.conn)?;
     for _ in 0..orphans {
         txn.leaves(core::RUNNING);
         txn.enters(core::READY);
@@ -272,7 +273,7 @@ impl Store for SqliteStore {
         &self,
         claim: &Claim,
         entry: JournalEntry,
-        now: Timestamp,
+        now: Present,
     ) -> Result<(), JournalError> {
         let by = journal::By {
             seq: claim.key,
@@ -296,7 +297,7 @@ impl Store for SqliteStore {
         &self,
         claim: &Claim,
         targets: Vec<Place>,
-        now: Timestamp,
+        now: Present,
     ) -> Result<Option<Taken>, Unavailable> {
         let seq = claim.key;
         self.read(move |conn| {
@@ -313,10 +314,11 @@ impl Store for SqliteStore {
     async fn late_until(
         &self,
         claim: &Claim,
-        now: Timestamp,
+        now: Present,
     ) -> Result<Option<Timestamp>, Unavailable> {
         let seq = claim.key;
-        self.read(move |conn| keys::late(conn, seq, now)).await
+        let left = self.read(move |conn| keys::late(conn, seq, now.moment));
+        Ok(left.await?.map(|left| now.time.plus(left)))
     }
 
     async fn apply(
@@ -357,12 +359,13 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable> {
-        if self.read(move |conn| keys::are_ahead(conn, now)).await? {
+    async fn correct_due(&self, now: Present) -> Result<usize, Unavailable> {
+        if self.read(keys::are_recovered).await? {
             self.writer
-                .run(move |txn| keys::correct(txn.conn, now))
+                .run(move |txn| keys::begin(txn.conn, now.moment))
                 .await?;
         }
+        let now = now.time;
         let mut corrected = 0;
         for lane in self.read(read::lanes).await? {
             let mut after = Some((now.millis(), i64::MAX));

@@ -20,7 +20,7 @@ use super::lock::Lock;
 use super::look::{self, EventFilter, TaskFilter};
 use super::replay::{Replay, Scope};
 use super::retry::{StoppedTask, Under};
-use super::{claim, due, journal, prune, read, record, recover, schema, walk};
+use super::{claim, due, journal, keys, prune, read, record, recover, schema, walk};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause, Whom};
 use crate::model::event::{Event, EventType, Fields};
@@ -40,6 +40,10 @@ use crate::store::{
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
+const PRESENT: Present = Present {
+    time: NOW,
+    moment: Moment::after(Duration::ZERO),
+};
 
 /// Tables of a few rows, however long the queue and the history; `waiting` is what the list
 /// of lanes calls its own rows. Few tasks leave something behind.
@@ -274,6 +278,8 @@ fn service(core: &mut Core) {
     }
     assert_eq!(lanes::states(&core.conn).unwrap().len(), 1);
     run(core, recover);
+    assert!(keys::are_recovered(&core.conn).unwrap());
+    run(core, |txn| keys::begin(txn.conn, Moment::default()));
     let earlier = NOW.minus(Duration::from_hours(1));
     let ahead = due::ahead(&core.conn, "bucket/b", (0, 0), earlier).unwrap();
     assert!(!ahead.tasks.is_empty());
@@ -292,10 +298,12 @@ fn journal_of(core: &mut Core, claim: &Claim) {
         JournalEntry::Draft(moves(MovePhase::Planned)),
         JournalEntry::Manifest(moves(MovePhase::Planned)),
         JournalEntry::Progress(moves(MovePhase::Moved)),
-        JournalEntry::Begun { late_until: NOW },
+        JournalEntry::Begun {
+            lingers: Duration::from_mins(15),
+        },
         JournalEntry::Ended {
             late: vec![place("to")],
-            until: NOW,
+            lingers: Duration::from_mins(15),
         },
         JournalEntry::Commit(place("new")),
     ] {
@@ -306,7 +314,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
             job: Some("j".into()),
             known: 0,
         };
-        let entered = run(core, |txn| journal::write(txn, &by, &entry, NOW));
+        let entered = run(core, |txn| journal::write(txn, &by, &entry, PRESENT));
         assert!(matches!(entered, Entered::Written));
     }
     assert!(
@@ -430,14 +438,10 @@ fn history(core: &mut Core) {
         history: Duration::ZERO,
         dedup_horizon: Duration::ZERO,
     };
-    let start = Present {
-        time: NOW,
-        moment: Moment::default(),
-    };
     let (_, sweep) = run(core, |txn| {
-        prune::prune(txn, prune::Sweep::default(), keep, start)
+        prune::prune(txn, prune::Sweep::default(), keep, PRESENT)
     });
-    let later = start.plus(Duration::from_hours(1));
+    let later = PRESENT.plus(Duration::from_hours(1));
     let (pruned, _) = run(core, |txn| prune::prune(txn, sweep, keep, later));
     assert!(pruned.events > 0);
 }

@@ -68,7 +68,7 @@ pub(super) fn prune(
     now: Present,
 ) -> rusqlite::Result<(Pruned, Sweep)> {
     let (reckoning, certain) = certain::reckon(txn.conn, sweep.reckoning, now)?;
-    keys::forget(txn.conn, certain)?;
+    keys::forget(txn.conn, now.moment)?;
     let ages = Ages::at(certain, keep);
     let events = next_events(txn, sweep.cursor)?;
     let mut step = Step {

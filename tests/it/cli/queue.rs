@@ -6,6 +6,7 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::attempt::{AttemptRecord, Exchange, Outcome};
 use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::{Move, MovePhase, Part, Source, Target};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, Outputs};
@@ -58,7 +59,11 @@ async fn buried() -> Folder {
     let mut claims = store.claim(vec![room], NOW).await.unwrap().claims;
     let claim: Claim = claims.pop().unwrap();
     let moves = JournalEntry::Manifest(vec![half_moved()]);
-    store.journal(&claim, moves, NOW).await.unwrap();
+    let present = Present {
+        time: NOW,
+        moment: Moment::default(),
+    };
+    store.journal(&claim, moves, present).await.unwrap();
     let why = Failure::new(
         FailureKind::Conflict,
         "b/to/a.ts exists;\u{1b}[2J remove it",

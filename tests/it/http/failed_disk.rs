@@ -96,16 +96,16 @@ impl Store for FailedDisk {
         &self,
         _: &Claim,
         _: Vec<Place>,
-        _: Timestamp,
+        _: Present,
     ) -> Result<Option<Taken>, Unavailable> {
         failed()
     }
 
-    async fn late_until(&self, _: &Claim, _: Timestamp) -> Result<Option<Timestamp>, Unavailable> {
+    async fn late_until(&self, _: &Claim, _: Present) -> Result<Option<Timestamp>, Unavailable> {
         failed()
     }
 
-    async fn journal(&self, _: &Claim, _: JournalEntry, _: Timestamp) -> Result<(), JournalError> {
+    async fn journal(&self, _: &Claim, _: JournalEntry, _: Present) -> Result<(), JournalError> {
         Ok(failed()?)
     }
 
@@ -133,7 +133,7 @@ impl Store for FailedDisk {
         failed()
     }
 
-    async fn correct_due(&self, _: Timestamp) -> Result<usize, Unavailable> {
+    async fn correct_due(&self, _: Present) -> Result<usize, Unavailable> {
         failed()
     }
 

@@ -204,7 +204,7 @@ impl Store for Kept {
         &self,
         claim: &Claim,
         targets: Vec<Place>,
-        at: Timestamp,
+        at: Present,
     ) -> Result<Option<Taken>, Unavailable> {
         self.call(|store| now(store.taken(claim, targets, at)))
             .await
@@ -213,7 +213,7 @@ impl Store for Kept {
     async fn late_until(
         &self,
         claim: &Claim,
-        at: Timestamp,
+        at: Present,
     ) -> Result<Option<Timestamp>, Unavailable> {
         self.call(|store| now(store.late_until(claim, at))).await
     }
@@ -222,7 +222,7 @@ impl Store for Kept {
         &self,
         claim: &Claim,
         entry: JournalEntry,
-        at: Timestamp,
+        at: Present,
     ) -> Result<(), JournalError> {
         let (id, attempt) = (claim.task().id, claim.attempt());
         self.call(|store| {
@@ -294,7 +294,7 @@ impl Store for Kept {
             .await
     }
 
-    async fn correct_due(&self, at: Timestamp) -> Result<usize, Unavailable> {
+    async fn correct_due(&self, at: Present) -> Result<usize, Unavailable> {
         if self.sim.planted == Planted::CredulousOfDueTimes {
             return Ok(0);
         }

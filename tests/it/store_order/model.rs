@@ -15,7 +15,7 @@ use aftertake::store::{Applied, Claim, Hold, JournalEntry, LaneRoom, NextStep, R
 use proptest::prelude::*;
 
 use super::why;
-use crate::store_contract::{NOW, arrival, bucket, ending, lane, moved, open};
+use crate::store_contract::{NOW, PRESENT, arrival, bucket, ending, lane, moved, open};
 
 /// What a person, a worker or an accident does.
 #[derive(Debug, Clone)]
@@ -293,7 +293,7 @@ impl Model {
             place.key = format!("{}/{}", claim.task().id, place.key);
         }
         let entry = JournalEntry::Manifest(vec![one]);
-        self.store().journal(claim, entry, NOW).await.unwrap();
+        self.store().journal(claim, entry, PRESENT).await.unwrap();
     }
 
     fn retry(&mut self, at: usize) {

@@ -205,7 +205,7 @@ impl Store for Watched {
         &self,
         claim: &Claim,
         targets: Vec<Place>,
-        now: Timestamp,
+        now: Present,
     ) -> Result<Option<Taken>, Unavailable> {
         self.store.taken(claim, targets, now).await
     }
@@ -213,7 +213,7 @@ impl Store for Watched {
     async fn late_until(
         &self,
         claim: &Claim,
-        now: Timestamp,
+        now: Present,
     ) -> Result<Option<Timestamp>, Unavailable> {
         self.store.late_until(claim, now).await
     }
@@ -222,7 +222,7 @@ impl Store for Watched {
         &self,
         claim: &Claim,
         entry: JournalEntry,
-        now: Timestamp,
+        now: Present,
     ) -> Result<(), JournalError> {
         self.store.journal(claim, entry, now).await
     }
@@ -261,7 +261,7 @@ impl Store for Watched {
         Ok(())
     }
 
-    async fn correct_due(&self, now: Timestamp) -> Result<usize, Unavailable> {
+    async fn correct_due(&self, now: Present) -> Result<usize, Unavailable> {
         let corrected = self.store.correct_due(now).await?;
         self.corrected.send_modify(|count| *count += corrected);
         Ok(corrected)
