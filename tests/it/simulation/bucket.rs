@@ -1,6 +1,7 @@
 //! Buckets whose requests fail, hang, lose their answers and lie.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,7 +183,7 @@ impl SimBucket {
     async fn copy_whole(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure> {
         let lie = self.lies();
         let (to, original) = (self.place(copy.to), Original::of(copy));
-        self.change("copy", copy.to, move |world| {
+        let made = self.change("copy", copy.to, move |world| {
             let made = original.copied(world)?;
             let meta = made.meta(&to.key);
             if lie {
@@ -191,8 +192,30 @@ impl SimBucket {
                 world.arrives(to, made);
             }
             Ok(meta)
-        })
-        .await
+        });
+        let made = made.await;
+        if made.is_err() {
+            self.is_written_by_others(copy);
+        }
+        made
+    }
+
+    /// Another program may write to the target of a copy that has failed: an object of the same
+    /// size, by parts as recorders do.
+    fn is_written_by_others(&self, copy: Copy<'_>) {
+        let storm = self.sim.world().storm;
+        if !self.sim.happens(storm / 2.0) {
+            return;
+        }
+        let at = self.place(copy.to);
+        let size = usize::try_from(copy.size).unwrap_or(usize::MAX);
+        let mut world = self.sim.world();
+        if let Entry::Vacant(vacant) = world.objects.entry(at) {
+            vacant.insert(Object::new(&"?".repeat(size)));
+            drop(world);
+            let (bucket, key) = (&self.name, copy.to);
+            self.sim.tell(format!("another program writes {bucket}/{key}"));
+        }
     }
 
     /// Ends uploads to this key; whether there were any.
