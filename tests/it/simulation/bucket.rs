@@ -214,7 +214,8 @@ impl SimBucket {
             vacant.insert(Object::new(&"?".repeat(size)));
             drop(world);
             let (bucket, key) = (&self.name, copy.to);
-            self.sim.tell(format!("another program writes {bucket}/{key}"));
+            self.sim
+                .tell(format!("another program writes {bucket}/{key}"));
         }
     }
 
