@@ -115,10 +115,11 @@ async fn metrics(ops: Ops) -> Response {
             dead,
             cancelled,
             oldest_due,
+            oldest_waiting,
             leaving,
         } = figures;
-        ops.metrics
-            .queue([ready, running, done, dead, cancelled], oldest_due);
+        let tasks = [ready, running, done, dead, cancelled];
+        ops.metrics.queue(tasks, oldest_due, oldest_waiting);
         ops.metrics.leaving(leaving);
     }
     let paused = ops.standing.borrow().workers_paused.is_some();

@@ -29,3 +29,4 @@ pub mod step;
 pub mod task;
 pub mod time;
 pub mod transition;
+pub mod wait;

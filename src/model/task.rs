@@ -51,6 +51,24 @@ impl fmt::Display for RevisionId {
     }
 }
 
+/// A text that names no revision.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a revision (rev_ and 16 hexadecimal digits)")]
+pub struct InvalidRevision(String);
+
+impl FromStr for RevisionId {
+    type Err = InvalidRevision;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRevision> {
+        let digits = text
+            .strip_prefix("rev_")
+            .filter(|digits| digits.len() == 16);
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let number = number.ok_or_else(|| InvalidRevision(text.to_owned()))?;
+        Ok(Self(number.cast_signed()))
+    }
+}
+
 /// The scarce thing that a task's next step needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

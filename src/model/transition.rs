@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::failure::{Disposition, Failure};
-use super::moves::keys::TakenBy;
 use super::retry::{Jitter, RetryPolicy};
 use super::time::Timestamp;
+use super::wait::WaitsFor;
 
 /// How a step ended, seen from its task.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,11 +19,9 @@ pub enum Ran {
     /// The service stops; the step was not carried to its end.
     Interrupted,
     /// It cannot start for a reason outside the task, such as a name that is gone
-    /// from the rules file.
-    Unable(String),
-    /// A key that it wants is taken: by whom, and that in words.
-    KeyTaken {
-        by: TakenBy,
+    /// from the rules file or a key that another task uses.
+    Unable {
+        on: WaitsFor,
         why: String,
     },
     /// A person cancelled the task, and it is brought to a safe end.
@@ -72,10 +70,9 @@ pub enum Transition {
     /// The same step again after `wait`. Not at a time: the clock may be set before the store
     /// has written it.
     RetryAfter { wait: Duration, why: Failure },
-    /// Ready again with the try refunded, and with this reason to show.
-    Wait { why: String },
-    /// Ready again with the try refunded, once a key is free, and with this reason to show.
-    WaitForKey { by: TakenBy, why: String },
+    /// Ready again with the try refunded, once what it waits for is there; shown with this
+    /// reason until then.
+    Wait { on: WaitsFor, why: String },
     /// Dead.
     Bury { why: Failure },
     /// Ready again after `wait` with the try refunded, to remove what the step has left behind. Only
@@ -95,12 +92,12 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
     match ran {
         Ran::Passed => go_on(standing.position),
         Ran::Interrupted => Transition::HandBack,
-        Ran::Unable(why) => Transition::Wait { why },
-        Ran::KeyTaken { by, why } => Transition::WaitForKey { by, why },
+        Ran::Unable { on, why } => Transition::Wait { on, why },
         Ran::Cancelled => Transition::Cancel,
         Ran::GivenUp(why) => give_up(standing, why),
         // Whatever the rule's policy is: the lane is left alone, and a person has to act.
         Ran::Failed(why) if why.kind.disposition() == Disposition::PauseLane => Transition::Wait {
+            on: WaitsFor::ItsLane,
             why: why.to_string(),
         },
         Ran::Failed(why) => match retry_wait(standing, &why, now, jitter) {
@@ -179,6 +176,8 @@ fn retry_wait(
 mod tests {
     use super::super::failure::FailureKind;
     use super::super::retry::JitterMode;
+    use super::super::task::Lane;
+    use super::super::wait::Outside;
     use super::*;
 
     const SINCE: Timestamp = Timestamp::from_millis(1_000_000);
@@ -215,6 +214,10 @@ mod tests {
         )
     }
 
+    fn outside() -> WaitsFor {
+        Outside::Lane(Lane::Bucket("b".into())).into()
+    }
+
     fn failed(kind: FailureKind) -> Ran {
         Ran::Failed(Failure::new(kind, "r"))
     }
@@ -246,10 +249,16 @@ mod tests {
             (
                 0,
                 3,
-                Ran::Unable("w".into()),
+                Ran::Unable {
+                    on: outside(),
+                    why: "w".into(),
+                },
                 Last,
                 Stop,
-                Transition::Wait { why: "w".into() },
+                Transition::Wait {
+                    on: outside(),
+                    why: "w".into(),
+                },
             ),
             (0, 1, Ran::Cancelled, HasNext, Continue, Transition::Cancel),
             (0, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
@@ -281,6 +290,7 @@ mod tests {
                 Last,
                 Continue,
                 Transition::Wait {
+                    on: WaitsFor::ItsLane,
                     why: "credentials: r".into(),
                 },
             ),

@@ -27,6 +27,7 @@ use crate::model::recording::{MovedBy, Place};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::model::wait::Outside;
 
 /// Turns a stored callback body back into its event. Given to a store when it is
 /// opened, so that the store need not know any recorder's words.
@@ -121,6 +122,14 @@ pub trait Store: Send + Sync {
     /// with that reason, until a later call names their lane. Answers those of these lanes
     /// that tasks wait in. The cost does not grow with the backlog.
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable>;
+
+    /// What tasks wait for outside them, each thing once. The cost grows with the number of
+    /// things, not with that of tasks.
+    async fn waits(&self) -> Result<Vec<Outside>, Unavailable>;
+
+    /// Lets tasks go on that wait for this, a bounded number a call, those that have waited
+    /// longest first; whether there may be more. They are due since they began to wait.
+    async fn release(&self, on: Outside, now: Timestamp) -> Result<bool, Unavailable>;
 
     /// How lanes stand that are paused or whose breaker is open, or were so once.
     async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable>;
@@ -359,6 +368,8 @@ pub struct Figures {
     pub oldest_due: Option<Duration>,
     /// Tasks, in whatever state, that have left something behind in buckets.
     pub leaving: u64,
+    /// How long the task has waited that waits longest for something outside it.
+    pub oldest_waiting: Option<Duration>,
 }
 
 /// The store cannot answer now: the disk is full or fails, or the service stops.

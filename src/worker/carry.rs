@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::ended::Ended;
 use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
+use super::waits::gone;
 use crate::action::{self, Done, Stopped, Subject};
 use crate::clock;
 use crate::model::failure::{Failure, FailureKind, crash};
@@ -24,6 +25,7 @@ use crate::model::secret::Mask;
 use crate::model::step::Rendered;
 use crate::model::task::Lane;
 use crate::model::transition::Ran;
+use crate::model::wait::{Outside, WaitsFor};
 use crate::rules::context::{Context, SignUrl};
 use crate::rules::render::{Rendering, render};
 use crate::rules::rule::Action;
@@ -78,8 +80,8 @@ impl Runner {
                 ),
             ));
         }
-        if let Some(reason) = gone(work) {
-            return Ok(Ended::not_begun(Ran::Unable(reason)));
+        if let Some((on, why)) = lacking(work) {
+            return Ok(Ended::not_begun(Ran::Unable { on, why }));
         }
         match render_step(work, signed) {
             Ok(Rendering::Run(rendered)) => self.act(work, &rendered, &stop).await,
@@ -131,7 +133,8 @@ impl Runner {
             }
             Some(Err(Stopped::KeyTaken(taken))) => {
                 let why = waits_for(&taken);
-                Ok(Ended::not_begun(Ran::KeyTaken { by: taken.by, why }))
+                let on = taken.by.into();
+                Ok(Ended::not_begun(Ran::Unable { on, why }))
             }
             Some(Err(Stopped::LeaseLost)) => Err(Dropped),
             Some(Err(Stopped::Unavailable(reason))) => {
@@ -192,7 +195,7 @@ impl Runner {
             gained: &gained,
             stop,
         };
-        let action = action::run(work.reach, rendered, &subject, &mut journal);
+        let action = action::run(&work.in_force.reach, rendered, &subject, &mut journal);
         tokio::pin!(action);
         let exceeded = async {
             match limit {
@@ -247,27 +250,26 @@ fn traces(link: &str) -> Vec<String> {
     traces
 }
 
-/// Why the step cannot start: a name that is gone from the rules file.
-fn gone(work: &Work<'_>) -> Option<String> {
-    let known = |lane: &Lane| match lane {
-        Lane::Bucket(name) => work.reach.buckets.contains_key(name),
-        Lane::Destination(name) => work.reach.destinations.contains_key(name),
-    };
+/// The name that is gone from the rules file and keeps the step from starting, and why. A task
+/// whose own lane is gone waits in it, with all others of that lane.
+fn lacking(work: &Work<'_>) -> Option<(WaitsFor, String)> {
+    let own = &work.claim.task().lane;
+    if let Some(why) = gone(own, work.in_force) {
+        return Some((WaitsFor::ItsLane, why));
+    }
     let target = match &work.step.action {
-        Action::Rename(rename) => rename.bucket.clone().map(Lane::Bucket),
-        Action::Tag(_) | Action::Notify(_) => None,
+        Action::Rename(rename) => Lane::Bucket(rename.bucket.clone()?),
+        Action::Tag(_) | Action::Notify(_) => return None,
     };
-    let mut needed = std::iter::once(&work.claim.task().lane).chain(&target);
-    needed
-        .find(|lane| !known(lane))
-        .map(|lane| format!("{lane} is not in the rules file"))
+    let why = gone(&target, work.in_force)?;
+    Some((Outside::Lane(target).into(), why))
 }
 
 fn render_step(work: &Work<'_>, signed: &Signed) -> Result<Rendering, Failure> {
     let place = work.place().cloned();
     let bucket = place
         .as_ref()
-        .and_then(|place| work.reach.buckets.get(&place.bucket));
+        .and_then(|place| work.in_force.reach.buckets.get(&place.bucket));
     let url = place
         .as_ref()
         .zip(bucket)
@@ -298,6 +300,6 @@ fn render_step(work: &Work<'_>, signed: &Signed) -> Result<Rendering, Failure> {
         work.rule,
         work.claim.task().step,
         &context,
-        &work.reach.destinations,
+        &work.in_force.reach.destinations,
     )
 }

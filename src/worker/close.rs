@@ -145,7 +145,7 @@ impl Runner {
             gained: &gained,
             stop: &unheard,
         };
-        let undo = rename::undo(work.reach, &mut journal);
+        let undo = rename::undo(&work.in_force.reach, &mut journal);
         let undo = AssertUnwindSafe(undo).catch_unwind();
         match self.interrupt.run_until_cancelled(undo).await {
             None => Err(Stopped::Interrupted),
@@ -171,7 +171,6 @@ fn leaves_step(decided: &Transition) -> bool {
         decided,
         Transition::RetryAfter { .. }
             | Transition::Wait { .. }
-            | Transition::WaitForKey { .. }
             | Transition::Undo { .. }
             | Transition::HandBack
     )
@@ -182,9 +181,7 @@ fn leaves_step(decided: &Transition) -> bool {
 fn forward(settled: Transition) -> Transition {
     match settled {
         Transition::Cancel => Transition::HandBack,
-        Transition::RetryAfter { .. } | Transition::Wait { .. } | Transition::WaitForKey { .. } => {
-            settled
-        }
+        Transition::RetryAfter { .. } | Transition::Wait { .. } => settled,
         _ => Transition::Cancel,
     }
 }

@@ -112,7 +112,7 @@ impl Ended {
         let mask = &mask.and(links);
         match &mut self.ran {
             Ran::Failed(failure) => mask.hide(&mut failure.reason),
-            Ran::Unable(reason) => mask.hide(reason),
+            Ran::Unable { why, .. } => mask.hide(why),
             _ => {}
         }
         match &mut self.outcome {

@@ -18,6 +18,7 @@ mod run;
 mod standing;
 mod sweep;
 mod time;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,7 +90,8 @@ impl Workers {
         }
     }
 
-    /// Starts claiming, watching for other processes' writes and the clock, and sweeping.
+    /// Starts claiming, watching for other processes' writes and the clock, sweeping, and
+    /// looking for what tasks wait for.
     pub fn start(&self) {
         let (supervisor, draining) = (self.parts.supervisor.clone(), self.draining.clone());
         let claims = self.clone().claim_loop();
@@ -98,6 +100,7 @@ impl Workers {
         self.spawn_until_drained("the watch for other processes", Self::watch_loop);
         self.spawn_until_drained("the watch of the clock", time::clock_loop);
         self.spawn_until_drained("the sweep", sweep::sweep_loop);
+        self.spawn_until_drained("the watch for what tasks wait for", waits::waits_loop);
     }
 
     fn spawn_until_drained<F>(&self, part: &'static str, run: impl FnOnce(Self) -> F)

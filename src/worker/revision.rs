@@ -1,10 +1,11 @@
 //! The rules that each task was planned under.
 //!
 //! A task keeps the rules in force when its event arrived. Those that are no longer in
-//! force are read back from the store and parsed once.
+//! force are read back from the store and parsed once, also when they cannot be used: what
+//! they lack comes with a reload or a restart, and not before.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::task::RevisionId;
 use crate::rules::file::Revision;
@@ -16,10 +17,13 @@ pub type Parse = Box<dyn Fn(&str) -> Result<Revision, String> + Send + Sync>;
 /// Rules by revision.
 pub struct Revisions {
     parse: Parse,
-    known: Mutex<HashMap<RevisionId, Arc<Revision>>>,
+    known: Mutex<HashMap<RevisionId, Known>>,
     /// Held while one is read: after a reload every running task asks for the same one.
     reading: tokio::sync::Mutex<()>,
 }
+
+/// Rules that were read, or why they cannot be used.
+type Known = Result<Arc<Revision>, String>;
 
 impl std::fmt::Debug for Revisions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,34 +46,52 @@ impl Revisions {
     pub fn new(current: Arc<Revision>, parse: Parse) -> Self {
         Self {
             parse,
-            known: Mutex::new(HashMap::from([(current.rules.revision, current)])),
+            known: Mutex::new(HashMap::from([(current.rules.revision, Ok(current))])),
             reading: tokio::sync::Mutex::default(),
         }
     }
 
     /// The rules of this revision.
     pub async fn get(&self, id: RevisionId, store: &dyn Store) -> Result<Arc<Revision>, NoRules> {
-        if let Some(rules) = self.known(id) {
-            return Ok(rules);
-        }
-        let _alone = self.reading.lock().await;
-        if let Some(rules) = self.known(id) {
-            return Ok(rules);
-        }
-        let text = store.revision(id).await?;
-        let text =
-            text.ok_or_else(|| NoRules::Unusable(id, "their text is not in the store".into()))?;
-        let rules = (self.parse)(&text).map_err(|reason| NoRules::Unusable(id, reason))?;
-        let rules = Arc::new(rules);
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, Arc::clone(&rules));
-        Ok(rules)
+        let known = match self.known(id) {
+            Some(known) => known,
+            None => self.read(id, store).await?,
+        };
+        known.map_err(|reason| NoRules::Unusable(id, reason))
     }
 
-    fn known(&self, id: RevisionId) -> Option<Arc<Revision>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&id).cloned()
+    /// Why this rule of the revision cannot be used; `None` when it can.
+    pub(super) async fn lacking(
+        &self,
+        id: RevisionId,
+        rule: &str,
+        store: &dyn Store,
+    ) -> Result<Option<String>, Unavailable> {
+        match self.get(id, store).await {
+            Ok(revision) if revision.rules.rule(rule).is_some() => Ok(None),
+            Ok(_) => Ok(Some(format!("{id} has no rule {rule:?}"))),
+            Err(NoRules::Unavailable(error)) => Err(error),
+            Err(unusable) => Ok(Some(unusable.to_string())),
+        }
+    }
+
+    async fn read(&self, id: RevisionId, store: &dyn Store) -> Result<Known, Unavailable> {
+        let _alone = self.reading.lock().await;
+        if let Some(known) = self.known(id) {
+            return Ok(known);
+        }
+        let text = store.revision(id).await?;
+        let text = text.ok_or_else(|| "their text is not in the store".to_owned());
+        let read = text.and_then(|text| (self.parse)(&text)).map(Arc::new);
+        self.all().insert(id, read.clone());
+        Ok(read)
+    }
+
+    fn known(&self, id: RevisionId) -> Option<Known> {
+        self.all().get(&id).cloned()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<RevisionId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,13 +12,13 @@ use super::lane::Permit;
 use super::pause::{Patience, Pauses};
 use super::revision::NoRules;
 use super::{InForce, Parts};
-use crate::action::Reach;
 use crate::clock::Stopwatch;
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::plan::Turn;
 use crate::model::recording::Place;
 use crate::model::task::{Lane, StepNo};
 use crate::model::transition::{Position, Standing, Transition, settle};
+use crate::model::wait::{Outside, WaitsFor};
 use crate::rules::file::Revision;
 use crate::rules::plan::lane_and_turn;
 use crate::rules::rule::{Rule, Step};
@@ -54,7 +54,7 @@ pub(super) struct Work<'a> {
     pub(super) revision: &'a Revision,
     pub(super) rule: &'a Rule,
     pub(super) step: &'a Step,
-    pub(super) reach: &'a Reach,
+    pub(super) in_force: &'a InForce,
     /// Where the step has put the recording under this claim.
     pub(super) committed: OnceLock<Place>,
 }
@@ -111,15 +111,21 @@ impl Runner {
         let in_force = (self.parts.in_force)();
         let (settlement, room) = match self.rules(&claim, &in_force).await? {
             Ok(rules) => {
-                let reach = &in_force.reach;
-                self.settlement(&claim, &rules, reach, &mut permit).await?
+                self.settlement(&claim, &rules, &in_force, &mut permit)
+                    .await?
             }
             Err(reason) => (waiting(&claim, reason), Room::None),
         };
         if !matches!(room, Room::Same) {
             permit.leave_lane();
         }
-        Ok(match (self.apply(claim, settlement).await?, room) {
+        let waits = tell_of_wait(&claim, &settlement.transition);
+        let applied = self.apply(claim, settlement).await?;
+        if waits && !Arc::ptr_eq(&in_force, &(self.parts.in_force)()) {
+            // What it waits for may have come before it was stored that it waits.
+            self.parts.lanes.look_again();
+        }
+        Ok(match (applied, room) {
             (Applied::Continues(claim), Room::Same) => Some((*claim, permit)),
             (Applied::Continues(claim), Room::Other(permit)) => Some((*claim, permit)),
             _ => None,
@@ -147,10 +153,10 @@ impl Runner {
         &self,
         claim: &Claim,
         revision: &Revision,
-        reach: &Reach,
+        in_force: &InForce,
         permit: &mut Permit,
     ) -> Result<(Settlement, Room), Dropped> {
-        let Some(work) = find(claim, revision, reach) else {
+        let Some(work) = find(claim, revision, in_force) else {
             let task = claim.task();
             let reason = format!(
                 "rule {:?} has no step {} in {}",
@@ -321,7 +327,7 @@ fn notice(rule: &Rule) -> Option<NextStep> {
     })
 }
 
-fn find<'a>(claim: &'a Claim, revision: &'a Revision, reach: &'a Reach) -> Option<Work<'a>> {
+fn find<'a>(claim: &'a Claim, revision: &'a Revision, in_force: &'a InForce) -> Option<Work<'a>> {
     let rule = revision.rules.rule(&claim.task().rule)?;
     let step = rule.steps.get(usize::from(claim.task().step))?;
     Some(Work {
@@ -329,20 +335,42 @@ fn find<'a>(claim: &'a Claim, revision: &'a Revision, reach: &'a Reach) -> Optio
         revision,
         rule,
         step,
-        reach,
+        in_force,
         committed: OnceLock::new(),
     })
 }
 
+/// The end of a claim whose rule cannot be had now.
 fn waiting(claim: &Claim, why: String) -> Settlement {
     let outputs = claim.task().outputs.clone();
+    let rule = Outside::Rule {
+        revision: claim.task().revision,
+        name: claim.task().rule.clone(),
+    };
     Settlement {
-        transition: Transition::Wait { why },
+        transition: Transition::Wait {
+            on: rule.into(),
+            why,
+        },
         attempt: None,
         outputs,
         leaves: None,
         next: None,
     }
+}
+
+/// Whether the task waits for something outside it from now on; logs that it does.
+fn tell_of_wait(claim: &Claim, transition: &Transition) -> bool {
+    let Transition::Wait {
+        on: WaitsFor::Outside(on),
+        why,
+    } = transition
+    else {
+        return false;
+    };
+    let (task_id, rule) = (claim.task().id, &claim.task().rule);
+    tracing::warn!(%task_id, rule, %on, why, "a task waits");
+    true
 }
 
 /// Whether the transition may have made a task due, this one or one that waited for it. A step

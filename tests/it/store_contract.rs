@@ -16,6 +16,7 @@ use aftertake::model::recording::{MovedBy, Place};
 use aftertake::model::task::{Lane, Outputs, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
+use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::sqlite::{
     AroundCommit, CancelOutcome, Desk, LaneOutcome, OpenError, RetryOutcome, SqliteStore,
     TaskFilter,
@@ -144,6 +145,11 @@ pub(crate) async fn one(store: &SqliteStore, lane: Lane, now: Timestamp) -> Clai
 pub(crate) async fn end(store: &SqliteStore, claim: Claim, transition: Transition) {
     let applied = store.apply(claim, ending(transition), NOW).await.unwrap();
     assert!(matches!(applied, Applied::Settled));
+}
+
+fn waiting(on: impl Into<WaitsFor>) -> Transition {
+    let (on, why) = (on.into(), "w".to_owned());
+    Transition::Wait { on, why }
 }
 
 pub(crate) fn moved(number: u32, phase: MovePhase) -> Move {
@@ -277,17 +283,146 @@ async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only() {
 }
 
 #[tokio::test]
-async fn task_that_waits_is_left_alone_for_five_seconds_and_spends_no_try() {
+async fn task_that_waits_in_its_lane_is_left_alone_for_five_seconds_and_spends_no_try() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     store.record(notify("k", 1), vec![]).await.unwrap();
     let waits = one(&store, lane(), NOW).await;
-    let why = "no destination".to_owned();
-    end(&store, waits, Transition::Wait { why }).await;
+    end(&store, waits, waiting(WaitsFor::ItsLane)).await;
     let early = NOW.plus(Duration::from_millis(4_999));
     assert!(claim(&store, lane(), early).await.is_empty());
     let again = one(&store, lane(), NOW.plus(Duration::from_secs(5))).await;
     assert_eq!(again.task().tries, 1);
+}
+
+#[tokio::test]
+async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let things = [
+        Outside::Lane(Lane::Bucket("gone".into())),
+        Outside::Rule {
+            revision: RevisionId::of("rules"),
+            name: "announce".into(),
+        },
+    ];
+    for (key, thing) in [("a", &things[0]), ("b", &things[1]), ("c", &things[1])] {
+        store.record(notify(key, 1), vec![]).await.unwrap();
+        let waits = one(&store, lane(), NOW).await;
+        end(&store, waits, waiting(thing.clone())).await;
+    }
+    let later = NOW.plus(Duration::from_hours(1));
+    assert!(claim(&store, lane(), later).await.is_empty());
+    assert_eq!(store.waits().await.unwrap(), things);
+    let figures = store.figures(later).await.unwrap();
+    assert_eq!((figures.ready, figures.oldest_due), (3, None));
+    assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let filter = TaskFilter {
+        limit: 10,
+        ..TaskFilter::default()
+    };
+    let listed = desk.tasks(&filter).unwrap();
+    for row in &listed {
+        assert_eq!((row.state, row.tries, row.due), ("ready", 0, None));
+        assert_eq!(row.note.as_deref(), Some("w"));
+    }
+
+    drop(store);
+    let store = open(&path);
+    assert!(claim(&store, lane(), later).await.is_empty());
+    assert!(!store.release(things[1].clone(), NOW).await.unwrap());
+    let on = claim(&store, lane(), later).await;
+    assert_eq!(on.len(), 2);
+    assert!(on.iter().all(|claim| claim.task().tries == 1));
+    for claim in on {
+        end(&store, claim, Transition::Finish).await;
+    }
+
+    // A person need not wait for it.
+    let last = listed.last().unwrap().id;
+    assert_eq!(desk.cancel(last, NOW).unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(store.waits().await.unwrap(), []);
+    assert_eq!(desk.retry(last, NOW).unwrap(), RetryOutcome::Requeued);
+    assert_eq!(one(&store, lane(), NOW).await.task().tries, 1);
+}
+
+#[tokio::test]
+async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it_is_half_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let rules = [("move", bucket(), Turn::Needed)];
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let id = first.task().id;
+    let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]);
+    store.journal(&first, entry, NOW).await.unwrap();
+    end(&store, first, waiting(Outside::Lane(lane()))).await;
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    assert_eq!(desk.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
+    let again = one(&store, bucket(), NOW).await;
+    assert!(again.cancel_requested());
+}
+
+#[tokio::test]
+async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    for key in ["from/0.ts", "k"] {
+        let rules = [("move", bucket(), Turn::Needed)];
+        store.record(arrival(key, 1, &rules), vec![]).await.unwrap();
+    }
+    let mut claims = claim(&store, bucket(), NOW).await;
+    let (waits, holder) = (claims.pop().unwrap(), claims.pop().unwrap());
+    let (waiter, id) = (waits.task().id, holder.task().id);
+    let half = JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]);
+    store.journal(&holder, half, NOW).await.unwrap();
+    end(&store, waits, waiting(WaitsFor::Keys(id))).await;
+
+    let later = NOW.plus(Duration::from_hours(1));
+    assert!(claim(&store, bucket(), later).await.is_empty());
+    assert_eq!(store.waits().await.unwrap(), [], "the store sees to it");
+    let figures = store.figures(later).await.unwrap();
+    assert_eq!((figures.ready, figures.oldest_due), (1, None));
+    assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let row = desk.task(waiter).unwrap().unwrap().row;
+    let note = format!("waits for {id}, which moves to the same key");
+    assert_eq!((row.due, row.note), (None, Some(note)));
+
+    let whole = JournalEntry::Progress(vec![moved(0, MovePhase::Moved)]);
+    store.journal(&holder, whole, NOW).await.unwrap();
+    end(&store, holder, Transition::Finish).await;
+    let on = one(&store, bucket(), NOW).await;
+    assert_eq!((on.task().id, on.task().tries), (waiter, 1));
+    // Nobody holds a key of that task any more.
+    end(&store, on, waiting(WaitsFor::Keys(id))).await;
+    assert_eq!(one(&store, bucket(), NOW).await.task().id, waiter);
+}
+
+#[tokio::test]
+async fn many_that_wait_for_one_thing_are_released_in_small_steps_the_oldest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let thing = Outside::Lane(Lane::Bucket("gone".into()));
+    let names: Vec<String> = (0..501).map(|number| number.to_string()).collect();
+    let rule = |name| (name, lane(), Turn::NotNeeded);
+    let rules: Vec<_> = names.iter().map(String::as_str).map(rule).collect();
+    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
+    let mut waits = claim(&store, lane(), NOW).await;
+    while let Some(held) = waits.pop() {
+        end(&store, held, waiting(thing.clone())).await;
+        if waits.is_empty() {
+            waits = claim(&store, lane(), NOW).await;
+        }
+    }
+    assert!(store.release(thing.clone(), NOW).await.unwrap());
+    assert_eq!(store.waits().await.unwrap(), std::slice::from_ref(&thing));
+    assert!(!store.release(thing, NOW).await.unwrap());
+    assert_eq!(store.waits().await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -639,7 +774,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     let desk = Desk::open(&path, sparkrtc::decode).unwrap();
     assert!(desk.task(id).unwrap().unwrap().moves.is_empty());
     // Nothing is half moved, so the recording is free.
-    end(&store, first, Transition::Wait { why: "w".into() }).await;
+    end(&store, first, waiting(WaitsFor::ItsLane)).await;
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(second.task().rule, "second");
     end(&store, second, Transition::Finish).await;

@@ -26,9 +26,18 @@ INSERT INTO lineage VALUES (1, x'ff616674657274616b652d7374617465', randomblob(1
 -- What each object is to its recording; 0 where a version before this one wrote the row.
 ALTER TABLE moves ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
 
+-- What a task waits for that has to come from outside it, as text: keys of another task, a rule
+-- that cannot be read, a name that is gone from the rules file. Such a task is not in line for
+-- its lane, and `due` keeps since when it waits.
+ALTER TABLE tasks ADD COLUMN waits_for TEXT;
+DROP INDEX tasks_due;
+CREATE INDEX tasks_due ON tasks (lane, due) WHERE state = 0 AND blocked_by IS NULL AND waits_for IS NULL;
+CREATE INDEX tasks_waiting ON tasks (waits_for, due) WHERE state = 0 AND waits_for IS NOT NULL;
+CREATE INDEX tasks_waiting_since ON tasks (due) WHERE state = 0 AND waits_for IS NOT NULL;
+
 -- The task of a lane that has had the most tries, for probes. Tasks that were never tried, which
 -- most backlogs are made of, are not in it.
-CREATE INDEX tasks_tried ON tasks (lane, tries, due) WHERE state = 0 AND blocked_by IS NULL AND tries > 0;
+CREATE INDEX tasks_tried ON tasks (lane, tries, due) WHERE state = 0 AND blocked_by IS NULL AND waits_for IS NULL AND tries > 0;
 
 -- The latest time that has come for certain, whatever the clock says: ages are told by it. No
 -- row in a store that was never swept.

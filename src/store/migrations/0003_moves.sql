@@ -39,9 +39,8 @@ ALTER TABLE moves ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;
 -- The recorder's job that the event of the task names.
 ALTER TABLE moves ADD COLUMN job TEXT;
 
--- `held_by` is the task whose keys this one waits for. `given_up` is the failure, as JSON, that a
+-- `given_up` is the failure, as JSON, that a
 -- task dies of once nothing is left of its copies, `leaves` what it has left behind and where.
-ALTER TABLE tasks ADD COLUMN held_by INTEGER;
 ALTER TABLE tasks ADD COLUMN given_up TEXT;
 ALTER TABLE tasks ADD COLUMN leaves TEXT;
 -- Who is about to touch a recording, or would if it were retried.

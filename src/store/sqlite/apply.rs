@@ -6,18 +6,18 @@ use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
 use super::order::{self, Order};
 use super::row::{TaskRow, json, outputs_text, recording, task_columns};
-use super::{blocked, journal, keys, notice, turn};
+use super::{blocked, journal, notice, turn, wait};
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
-use crate::model::moves::keys::TakenBy;
 use crate::model::plan::Turn;
 use crate::model::recording::RecordingId;
 use crate::model::task::Attempt;
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::model::wait::WaitsFor;
 use crate::store::{Claim, Hold, NextStep, Settlement};
 
-/// How long a task waits that cannot start for a reason outside it.
+/// How long a task waits that goes on as soon as its lane lets it through.
 const WAIT_MS: i64 = 5_000;
 
 /// What became of a settlement.
@@ -42,6 +42,8 @@ struct Again<'a> {
     now: i64,
     /// Milliseconds from then on.
     wait: i64,
+    /// What it waits for instead, since it was due; as stored.
+    waits_for: Option<String>,
     /// Tries to give back.
     refund: i64,
     why: Option<&'a Failure>,
@@ -82,6 +84,7 @@ fn end(
     let handed_back = Again {
         now: now.millis(),
         wait: 0,
+        waits_for: None,
         refund: 1,
         why: None,
         note: None,
@@ -107,28 +110,21 @@ fn end(
             ready(txn, held, settlement, &again)?;
             give_up_turn(txn, held, false, now)?;
         }
-        Transition::Wait { why } => {
-            let again = Again {
-                wait: WAIT_MS,
-                note: Some(why),
-                ..handed_back
+        Transition::Wait { on, why } => {
+            let wait = match on {
+                WaitsFor::ItsLane => WAIT_MS,
+                WaitsFor::Until(until) => millis(until.since(now)),
+                WaitsFor::Keys(_) | WaitsFor::Outside(_) => 0,
             };
-            ready(txn, held, settlement, &again)?;
-            give_up_turn(txn, held, false, now)?;
-        }
-        Transition::WaitForKey { by, why } => {
-            let wait = match by {
-                TakenBy::Late(until) => millis(until.since(now)),
-                TakenBy::Move(_) | TakenBy::Wanted(_) | TakenBy::Circle(_) => 0,
-            };
+            let waits_for = wait::text(txn.conn, on)?;
             let again = Again {
                 wait,
+                waits_for,
                 note: Some(why),
                 ..handed_back
             };
             ready(txn, held, settlement, &again)?;
             give_up_turn(txn, held, false, now)?;
-            wait_for_keys(txn, seq, *by)?;
         }
         Transition::Undo { wait, given_up } => {
             let again = Again {
@@ -145,17 +141,6 @@ fn end(
         }
     }
     Ok(Written::Settled)
-}
-
-/// Keeps the task from being due until whoever has the key gives it up.
-fn wait_for_keys(txn: &Txn<'_>, seq: i64, by: TakenBy) -> rusqlite::Result<()> {
-    match by {
-        TakenBy::Move(id) | TakenBy::Wanted(id) => {
-            keys::wait(txn.conn, seq, id)?;
-        }
-        TakenBy::Late(_) | TakenBy::Circle(_) => {}
-    }
-    Ok(())
 }
 
 fn millis(wait: Duration) -> i64 {
@@ -198,9 +183,9 @@ fn ready(
 ) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = 0, due = ?2, wait = ?3, tries = max(tries - ?4, 0), \
+            "UPDATE tasks SET state = 0, due = iif(?10 IS NULL, ?2, due), wait = ?3, tries = max(tries - ?4, 0), \
              failure = coalesce(?5, failure), note = ?6, outputs = ?7, given_up = coalesce(?8, given_up), \
-             leaves = coalesce(?9, leaves) WHERE seq = ?1",
+             leaves = coalesce(?9, leaves), waits_for = ?10 WHERE seq = ?1",
         )?
         .execute((
             held.seq,
@@ -212,6 +197,7 @@ fn ready(
             outputs_text(&settlement.outputs),
             again.given_up.map(json),
             &settlement.leaves,
+            &again.waits_for,
         ))?;
     txn.leaves(RUNNING);
     txn.enters(READY);

@@ -55,7 +55,7 @@ fn due_longest(
         .prepare_cached(concat!(
             "SELECT ",
             task_columns!(),
-            " FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND due <= ?2 \
+            " FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL AND due <= ?2 \
              ORDER BY due, seq LIMIT ?3"
         ))?
         .query_map((lane, now.millis(), limit), TaskRow::read)?
@@ -72,7 +72,7 @@ fn most_tried(txn: &Txn<'_>, lane: &str, now: Timestamp) -> rusqlite::Result<Opt
             .prepare_cached(concat!(
                 "SELECT ",
                 task_columns!(),
-                " FROM tasks INDEXED BY tasks_tried WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND tries > 0 \
+                " FROM tasks INDEXED BY tasks_tried WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL AND tries > 0 \
                  AND tries = ?2 AND due <= ?3 ORDER BY due, seq LIMIT 1"
             ))?
             .query_row((lane, tries, now.millis()), TaskRow::read)
@@ -90,7 +90,7 @@ fn fewer_tries(txn: &Txn<'_>, lane: &str, most: u32) -> rusqlite::Result<Option<
     txn.conn
         .prepare_cached(
             "SELECT max(tries) FROM tasks INDEXED BY tasks_tried WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL \
-             AND tries > 0 AND tries < ?2",
+             AND waits_for IS NULL AND tries > 0 AND tries < ?2",
         )?
         .query_row((lane, most), |row| row.get(0))
 }

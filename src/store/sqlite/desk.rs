@@ -249,8 +249,8 @@ pub(super) fn retriable(
 pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, wait = 0, cancel = 0, at = NULL, failure = NULL, \
-             note = NULL, given_up = NULL WHERE seq = ?1",
+            "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, wait = 0, waits_for = NULL, cancel = 0, \
+             at = NULL, failure = NULL, note = NULL, given_up = NULL WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
     if let Some(Order { key, .. }) = &found.order
@@ -315,14 +315,17 @@ fn cancel(
     Ok(outcome)
 }
 
-/// Lets the service bring the task to a safe end. One that has ended has left copies behind:
-/// it runs once more, to remove them or to see that they are gone.
+/// Lets the service bring the task to a safe end, whatever it waits for: perhaps that needs
+/// less than going on. One that has ended has left copies behind: it runs once more, to remove
+/// them or to see that they are gone.
 fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     if found.state == DEAD || found.state == CANCELLED {
         requeue(txn, found, now)?;
     }
     txn.conn
-        .prepare_cached("UPDATE tasks SET cancel = 1, due = ?2, wait = 0 WHERE seq = ?1")?
+        .prepare_cached(
+            "UPDATE tasks SET cancel = 1, due = ?2, wait = 0, waits_for = NULL WHERE seq = ?1",
+        )?
         .execute((found.seq, now.millis()))?;
     Ok(())
 }
@@ -330,7 +333,8 @@ fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Re
 fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = 4, at = ?2, blocked_by = NULL, held_by = NULL, failure = NULL, note = NULL \
+            "UPDATE tasks SET state = 4, at = ?2, blocked_by = NULL, waits_for = NULL, failure = NULL, \
+             note = NULL \
              WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
@@ -369,7 +373,7 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
     txn.conn
         .prepare_cached(
             "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
-             cancel, leaves IS NOT NULL AS leaves, CASE WHEN blocked_by IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
+             cancel, leaves IS NOT NULL AS leaves, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
             Ok(Found {

@@ -31,7 +31,7 @@ pub(super) fn ahead(
     let looked: Vec<(i64, i64, bool)> = conn
         .prepare_cached(
             "SELECT seq, due, due > ?4 + wait FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL \
-             AND (due, seq) > (?2, ?3) ORDER BY due, seq LIMIT ?5",
+             AND waits_for IS NULL AND (due, seq) > (?2, ?3) ORDER BY due, seq LIMIT ?5",
         )?
         .query_map((lane, after.0, after.1, now.millis(), CHUNK), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))

@@ -135,14 +135,15 @@ pub(super) fn release_keys(
     if turn::is_unfinished(txn, seq)? {
         return Ok(());
     }
-    match transition {
-        Transition::RetryAfter { .. } | Transition::Wait { .. } | Transition::HandBack
-            if has_drafts(txn, seq)? =>
-        {
-            Ok(())
-        }
-        _ => release(txn, seq, now),
+    let goes_on = match transition {
+        Transition::RetryAfter { .. } | Transition::HandBack => true,
+        Transition::Wait { on, .. } => on.keeps_keys(),
+        _ => false,
+    };
+    if goes_on && has_drafts(txn, seq)? {
+        return Ok(());
     }
+    release(txn, seq, now)
 }
 
 /// The task has ended or waits: it holds no keys, and those that wait for it look anew.

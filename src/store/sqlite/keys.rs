@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::wait;
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::{Held, Taken, TakenBy, Use, forbids};
@@ -118,8 +119,6 @@ fn wanted_by(
 /// Whether a task waits for `end`, over others or not.
 fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
     let mut next = Some(from);
-    let mut statement =
-        conn.prepare_cached("SELECT held_by FROM tasks WHERE seq = ?1 AND state = 0")?;
     for _ in 0..HOPS {
         let Some(task) = next else {
             return Ok(false);
@@ -127,10 +126,7 @@ fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
         if task == end {
             return Ok(true);
         }
-        next = statement
-            .query_row([task], |row| row.get(0))
-            .optional()?
-            .flatten();
+        next = wait::holder_of(conn, task)?;
     }
     Ok(true)
 }
@@ -189,7 +185,7 @@ pub(super) fn some_late(
 /// wait for the task look anew.
 pub(super) fn release(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     free(conn, seq)?;
-    wake(conn, seq, now)
+    wait::release_keys(conn, seq, now)
 }
 
 /// Gives up the keys of a manifest in the making. A task that holds none wakes nobody: two that
@@ -198,7 +194,7 @@ pub(super) fn drop_held(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite
     if free(conn, seq)? == 0 {
         return Ok(());
     }
-    wake(conn, seq, now)
+    wait::release_keys(conn, seq, now)
 }
 
 /// How many uses of keys the task has given up.
@@ -212,32 +208,15 @@ fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     Ok(gone + late)
 }
 
-/// Lets those that wait for the task's keys look anew, also when they arrived by a clock that
-/// was ahead.
-fn wake(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+/// The task that has to end before keys of the one with this id are free; `None` when that has
+/// ended meanwhile and holds none.
+pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(
-        "UPDATE tasks SET blocked_by = NULL, held_by = NULL, due = min(since, ?2), wait = 0 WHERE blocked_by = ?1",
+        "SELECT seq FROM tasks WHERE id = ?1 AND \
+         ((state IN (0, 1, 3) AND needs_turn = 1) OR EXISTS (SELECT 1 FROM keys WHERE task = seq AND used IS NOT NULL))",
     )?
-    .execute((waiting_for(seq), now.millis()))?;
-    Ok(())
-}
-
-/// Sets the task to wait for the keys of the one with this id, unless that has ended meanwhile
-/// and holds none.
-pub(super) fn wait(conn: &Connection, seq: i64, on: TaskId) -> rusqlite::Result<()> {
-    let holder: Option<i64> = conn
-        .prepare_cached(
-            "SELECT seq FROM tasks WHERE id = ?1 AND \
-             ((state IN (0, 1, 3) AND needs_turn = 1) OR EXISTS (SELECT 1 FROM keys WHERE task = seq AND used IS NOT NULL))",
-        )?
-        .query_row([on.as_bytes()], |row| row.get(0))
-        .optional()?;
-    let Some(holder) = holder else {
-        return Ok(());
-    };
-    conn.prepare_cached("UPDATE tasks SET blocked_by = ?2, held_by = ?3 WHERE seq = ?1")?
-        .execute((seq, waiting_for(holder), holder))?;
-    Ok(())
+    .query_row([id.as_bytes()], |row| row.get(0))
+    .optional()
 }
 
 /// What may still arrive may do so for as long again: nobody knows how long no process ran.
@@ -267,13 +246,6 @@ pub(super) fn forget(conn: &Connection, now: Moment) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM keys WHERE used IS NULL AND lasts > 0 AND until <= ?1")?
         .execute([now.millis()])?;
     Ok(())
-}
-
-/// What `blocked_by` holds of a task that waits for another one's keys: no digest of a place.
-fn waiting_for(holder: i64) -> [u8; 16] {
-    let mut id = *b"keys of ........";
-    id[8..].copy_from_slice(&holder.to_be_bytes());
-    id
 }
 
 fn id_of(conn: &Connection, seq: i64) -> rusqlite::Result<TaskId> {

@@ -21,7 +21,8 @@ use crate::store::Unavailable;
 pub struct LaneRow {
     pub lane: Lane,
     pub state: LaneState,
-    /// Tasks that wait for it, or for a time; not those that wait for a turn.
+    /// Tasks that wait for it, or for a time; not those that wait for a turn, or for something
+    /// else outside them.
     pub waiting: u64,
 }
 
@@ -183,7 +184,8 @@ impl Desk {
     fn waiting(&self, lane: &Lane) -> rusqlite::Result<u64> {
         self.conn()
             .prepare_cached(
-                "SELECT count(*) FROM tasks INDEXED BY tasks_due WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL",
+                "SELECT count(*) FROM tasks INDEXED BY tasks_due \
+                 WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL",
             )?
             .query_row([lane.to_string()], |row| row.get(0))
     }

@@ -48,7 +48,8 @@ pub struct TaskRow {
     pub state: &'static str,
     pub step: StepNo,
     pub tries: u32,
-    /// When it is due; `None` unless it is ready, and while it waits for its turn.
+    /// When it is due; `None` unless it is ready, and while it waits for its turn or for
+    /// something outside it.
     pub due: Option<Timestamp>,
     pub failure: Option<Failure>,
     /// Why it waits, for a reason outside the task: for another task, if need be.
@@ -111,9 +112,10 @@ pub struct EventDetail {
 macro_rules! list {
     ($which:literal) => {
         concat!(
-            "SELECT t.seq, t.id, t.rule, t.state, t.step, t.tries, coalesce(t.given_up, t.failure) AS failure, t.leaves, t.held_by, e.id AS event, e.room, \
-             CASE WHEN t.state = 0 AND t.blocked_by IS NULL THEN t.due END AS due, \
-             CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
+            "SELECT t.seq, t.id, t.rule, t.state, t.step, t.tries, coalesce(t.given_up, t.failure) AS failure, t.leaves, t.waits_for, e.id AS event, e.room, \
+             CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.waits_for IS NULL THEN t.due END AS due, \
+             CASE WHEN t.state = 0 AND t.waits_for IS NOT NULL THEN t.note \
+             WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
              THEN t.lane || ' is not in the rules file' \
              WHEN t.state = 0 AND t.blocked_by IS NULL THEN coalesce(( \
              SELECT t.lane || iif(l.paused IS NULL, ' failed and is left alone for a while', ' is paused') \
@@ -121,7 +123,8 @@ macro_rules! list {
              ELSE t.note END AS note, \
              before.id AS before, before.state AS before_state \
              FROM tasks t JOIN events e ON e.seq = t.seq >> 16 LEFT JOIN tasks before ON t.state = 0 AND before.seq = \
-             coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by), t.held_by) \
+             coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by), \
+             iif(t.waits_for GLOB 'keys/*', CAST(substr(t.waits_for, 6) AS INTEGER), NULL)) \
              WHERE ",
             $which
         )
@@ -396,7 +399,7 @@ fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
         return Ok(None);
     };
     let id = TaskId::from_bytes(id);
-    let moves = if row.get::<_, Option<i64>>("held_by")?.is_some() {
+    let moves = if row.get::<_, Option<String>>("waits_for")?.is_some() {
         ", which moves to the same key"
     } else {
         ""

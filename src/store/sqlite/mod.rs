@@ -34,6 +34,7 @@ mod retry;
 mod row;
 mod schema;
 mod turn;
+mod wait;
 mod wal;
 mod walk;
 mod writer;
@@ -66,6 +67,7 @@ use crate::model::moves::{Earlier, Move, Outline};
 use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
+use crate::model::wait::Outside;
 
 pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
 pub use self::error::OpenError;
@@ -346,6 +348,16 @@ impl Store for SqliteStore {
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
         self.writer
             .run(move |txn| desk::mark_unknown_lanes(txn, &known))
+            .await
+    }
+
+    async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {
+        self.read(wait::all).await
+    }
+
+    async fn release(&self, on: Outside, now: Timestamp) -> Result<bool, Unavailable> {
+        self.writer
+            .run(move |txn| wait::release(txn, &on, now))
             .await
     }
 

@@ -12,8 +12,9 @@
 //! **Nobody waits for ever.** A task may need both the order and a recording's turn, and it
 //! asks for the turn only as the head: when it is stored, claimed or goes on to its next
 //! step. So whoever holds a turn waits for no order, and every wait leads from the line to
-//! its head, and from there at the most to the holder of a turn, which runs or has a time
-//! to run at; it never leads back. What then still stands in line stands behind a dead head.
+//! its head, and from there at the most to the holder of a turn, which runs, has a time to
+//! run at or waits for something outside all tasks; it never leads back. What then still
+//! stands in line stands behind a dead head, or behind what that waits for.
 
 use super::blocked;
 use super::core::Txn;

@@ -20,7 +20,7 @@ use super::lock::Lock;
 use super::look::{self, EventFilter, TaskFilter};
 use super::replay::{Replay, Scope};
 use super::retry::{StoppedTask, Under};
-use super::{claim, due, journal, keys, prune, read, record, recover, schema, walk};
+use super::{claim, due, journal, keys, prune, read, record, recover, schema, wait, walk};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause, Whom};
 use crate::model::event::{Event, EventType, Fields};
@@ -35,6 +35,7 @@ use crate::model::restart::Restart;
 use crate::model::task::{Lane, Outputs, RevisionId};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
+use crate::model::wait::{Outside, WaitsFor};
 use crate::store::{
     Arrival, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Retention, Settlement,
 };
@@ -68,7 +69,7 @@ const WALKS: [&str; 5] = [
     walk::TASKS_IN_STATE,
 ];
 
-const SOURCES: [&str; 21] = [
+const SOURCES: &[&str] = &[
     include_str!("apply.rs"),
     include_str!("blocked.rs"),
     include_str!("certain.rs"),
@@ -89,6 +90,7 @@ const SOURCES: [&str; 21] = [
     include_str!("replay.rs"),
     include_str!("retry.rs"),
     include_str!("turn.rs"),
+    include_str!("wait.rs"),
     include_str!("walk.rs"),
 ];
 
@@ -222,6 +224,7 @@ fn service(core: &mut Core) {
     let renames = [("a", bucket(), Turn::Needed), ("b", bucket(), Turn::Needed)];
     store(core, &arrival("first", &renames), &[]);
     let mut first = take(core, bucket());
+    assert_eq!(wait::holder_of(&core.conn, first.key).unwrap(), None);
     assert!(take_all(core, bucket()).is_empty(), "the second waits");
     journal_of(core, &first);
     for transition in [
@@ -229,10 +232,19 @@ fn service(core: &mut Core) {
             wait: Duration::ZERO,
             why: why(),
         },
-        Transition::Wait { why: "w".into() },
+        Transition::Wait {
+            on: WaitsFor::ItsLane,
+            why: "w".into(),
+        },
+        Transition::Wait {
+            on: outside().into(),
+            why: "w".into(),
+        },
         Transition::HandBack,
     ] {
         end(core, &first, transition, None);
+        assert!(read::figures(&core.conn, NOW).unwrap().ready > 0);
+        run(core, |txn| wait::release(txn, &outside(), NOW));
         let later = NOW.plus(Duration::from_mins(1));
         let probe = LaneRoom {
             whom: Whom::MostTried,
@@ -530,6 +542,10 @@ fn lane() -> Lane {
 
 fn bucket() -> Lane {
     Lane::Bucket("b".into())
+}
+
+fn outside() -> Outside {
+    Outside::Lane(lane())
 }
 
 fn place(key: &str) -> Place {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::wait;
 use crate::model::id::TaskId;
 use crate::model::task::RevisionId;
 use crate::model::time::Timestamp;
@@ -36,9 +37,11 @@ pub(super) fn cancel_requests(
 pub(super) fn lanes(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     conn.prepare_cached(
         "WITH RECURSIVE waiting (lane) AS ( \
-             SELECT (SELECT min(lane) FROM tasks INDEXED BY tasks_due WHERE state = 0 AND blocked_by IS NULL) \
+             SELECT (SELECT min(lane) FROM tasks INDEXED BY tasks_due \
+                     WHERE state = 0 AND blocked_by IS NULL AND waits_for IS NULL) \
              UNION ALL \
-             SELECT (SELECT min(lane) FROM tasks INDEXED BY tasks_due WHERE state = 0 AND blocked_by IS NULL AND lane > waiting.lane) \
+             SELECT (SELECT min(lane) FROM tasks INDEXED BY tasks_due \
+                     WHERE state = 0 AND blocked_by IS NULL AND waits_for IS NULL AND lane > waiting.lane) \
              FROM waiting WHERE waiting.lane IS NOT NULL \
          ) SELECT lane FROM waiting WHERE lane IS NOT NULL",
     )?
@@ -49,7 +52,7 @@ pub(super) fn lanes(conn: &Connection) -> rusqlite::Result<Vec<String>> {
 /// When the first task of the lane that waits for a time or for room is due.
 pub(super) fn first_due(conn: &Connection, lane: &str) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(
-        "SELECT min(due) FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL",
+        "SELECT min(due) FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL",
     )?
     .query_row([lane], |row| row.get(0))
 }
@@ -65,16 +68,14 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
             .and_then(|count| u64::try_from(*count).ok())
             .unwrap_or(0)
     };
-    let mut oldest: Option<i64> = None;
-    for lane in lanes(conn)? {
-        oldest = [oldest, first_due(conn, &lane)?]
-            .into_iter()
-            .flatten()
-            .min();
-    }
-    let age = oldest
-        .map(|due| now.since(Timestamp::from_millis(due)))
-        .filter(|age| *age > Duration::ZERO);
+    let due = lanes(conn)?.into_iter();
+    let due: Vec<_> = due
+        .map(|lane| first_due(conn, &lane))
+        .collect::<Result<_, _>>()?;
+    let age = |since: Option<i64>| {
+        let age = since.map(|since| now.since(Timestamp::from_millis(since)));
+        age.filter(|age| *age > Duration::ZERO)
+    };
     let leaving: i64 = conn
         .prepare_cached(
             "SELECT count(*) FROM tasks INDEXED BY tasks_leaving WHERE leaves IS NOT NULL",
@@ -86,7 +87,8 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
         done: count(2),
         dead: count(3),
         cancelled: count(4),
-        oldest_due: age,
+        oldest_due: age(due.into_iter().flatten().min()),
+        oldest_waiting: age(wait::oldest(conn)?),
         leaving: u64::try_from(leaving).unwrap_or(0),
     })
 }

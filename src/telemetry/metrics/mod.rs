@@ -51,6 +51,7 @@ pub struct Metrics {
     tasks: Family<StateLabel, Gauge>,
     oldest_due_age: Gauge<f64, AtomicU64>,
     tasks_with_copies_left: Gauge,
+    oldest_waiting_age: Gauge<f64, AtomicU64>,
     attempts: Family<AttemptLabels, Counter>,
     step_duration: Family<ActionLabel, Histogram, fn() -> Histogram>,
     commit_operations: Histogram,
@@ -75,6 +76,7 @@ impl Default for Metrics {
             tasks: Family::default(),
             oldest_due_age: Gauge::default(),
             tasks_with_copies_left: Gauge::default(),
+            oldest_waiting_age: Gauge::default(),
             attempts: Family::default(),
             step_duration: Family::new_with_constructor(step_duration),
             // A commit holds what waited for the one before: up to some hundred operations.
@@ -98,7 +100,7 @@ impl Default for Metrics {
         for result in RELOAD_RESULTS {
             drop(metrics.reloads.get_or_create(&ResultLabel { result }));
         }
-        metrics.queue([0; TaskState::NAMES.len()], None);
+        metrics.queue([0; TaskState::NAMES.len()], None, None);
         metrics
     }
 }
@@ -132,8 +134,14 @@ impl Metrics {
     }
 
     /// Shows how many tasks are in each state, in the order of [`TaskState::NAMES`],
-    /// and how long the longest-due one has been due.
-    pub fn queue(&self, tasks: [u64; TaskState::NAMES.len()], oldest_due: Option<Duration>) {
+    /// how long the longest-due one has been due, and how long one has waited for something
+    /// outside it.
+    pub fn queue(
+        &self,
+        tasks: [u64; TaskState::NAMES.len()],
+        oldest_due: Option<Duration>,
+        oldest_waiting: Option<Duration>,
+    ) {
         for (state, count) in TaskState::NAMES.into_iter().zip(tasks) {
             self.tasks
                 .get_or_create(&StateLabel { state })
@@ -141,6 +149,8 @@ impl Metrics {
         }
         self.oldest_due_age
             .set(oldest_due.unwrap_or_default().as_secs_f64());
+        self.oldest_waiting_age
+            .set(oldest_waiting.unwrap_or_default().as_secs_f64());
     }
 
     /// Shows how many tasks have left something behind in buckets.

@@ -30,6 +30,12 @@ impl Metrics {
             Unit::Seconds,
             self.oldest_due_age.clone(),
         );
+        registry.register_with_unit(
+            "oldest_waiting_age",
+            "How long a task has waited for a rule, bucket or destination that is not there, when last asked",
+            Unit::Seconds,
+            self.oldest_waiting_age.clone(),
+        );
         registry.register(
             "tasks_with_copies_left",
             "Tasks whose rename was given up and whose copies could not be removed yet, when last asked",

@@ -85,7 +85,8 @@ fn revision_in_force_is_the_only_one_shown() {
 #[test]
 fn queue_and_commits_are_shown_with_their_units() {
     let metrics = Arc::new(Metrics::default());
-    metrics.queue([1, 2, 3, 4, 5], Some(Duration::from_millis(1500)));
+    let (due, waiting) = (Duration::from_millis(1500), Duration::from_mins(1));
+    metrics.queue([1, 2, 3, 4, 5], Some(due), Some(waiting));
     metrics.on_commit()(3, Duration::from_millis(2));
     metrics.workers_paused(true);
     metrics.leaving(6);
@@ -94,6 +95,7 @@ fn queue_and_commits_are_shown_with_their_units() {
         &[
             "aftertake_tasks{state=\"dead\"} 4",
             "aftertake_oldest_due_age_seconds 1.5",
+            "aftertake_oldest_waiting_age_seconds 60.0",
             "aftertake_store_commit_operations_sum 3.0",
             "aftertake_store_commit_duration_seconds_count 1",
             "aftertake_workers_paused 1",

@@ -14,7 +14,7 @@ mod waker;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Mutex, MutexGuard, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore};
 
 use self::gate::{Admission, Gate};
 pub use self::permit::Permit;
@@ -46,6 +46,7 @@ pub struct Lanes {
     running: Arc<Semaphore>,
     waker: Arc<Waker>,
     turn: Mutex<()>,
+    replaced: Notify,
 }
 
 #[derive(Debug, Clone)]
@@ -107,6 +108,7 @@ impl Lanes {
             running: Arc::new(Semaphore::new(RUNNING_LIMIT)),
             waker: Arc::default(),
             turn: Mutex::new(()),
+            replaced: Notify::new(),
         };
         new.replace(lanes, [], clock::present());
         new
@@ -141,6 +143,18 @@ impl Lanes {
         by_name.retain(|_, lane| is_used(&lane.width));
         drop(by_name);
         self.waker.wake();
+        self.look_again();
+    }
+
+    /// Waits until other lanes are in force, or somebody has to look again at what is; returns
+    /// at once when that happened since the last call. Only one can wait.
+    pub(super) async fn replaced(&self) {
+        self.replaced.notified().await;
+    }
+
+    /// Ends that wait.
+    pub(super) fn look_again(&self) {
+        self.replaced.notify_one();
     }
 
     /// The waker that freed permits tell.

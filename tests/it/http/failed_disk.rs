@@ -15,6 +15,7 @@ use aftertake::model::moves::{Earlier, Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
+use aftertake::model::wait::Outside;
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
     Pruned, Recorded, Retention, Settlement, Store, Unavailable,
@@ -122,6 +123,14 @@ impl Store for FailedDisk {
     }
 
     async fn mark_unknown_lanes(&self, _: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
+        failed()
+    }
+
+    async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {
+        failed()
+    }
+
+    async fn release(&self, _: Outside, _: Timestamp) -> Result<bool, Unavailable> {
         failed()
     }
 

@@ -1,6 +1,8 @@
 //! Buckets and destinations that change or go while tasks need them.
 
+use aftertake::model::task::Lane;
 use aftertake::model::transition::Transition;
+use aftertake::model::wait::Outside;
 
 use crate::support::premises::{PATIENT, Premises};
 use crate::support::sink::{Reply, Sink};
@@ -92,29 +94,80 @@ async fn destination_that_is_widened_takes_what_waited_for_it() {
     running.service.drain().await;
 }
 
-#[tokio::test]
-async fn rename_into_a_bucket_that_is_gone_waits_and_spends_no_try() {
-    let premises = Premises::new();
-    let sink = Sink::start([Reply::status(200).held()]).await;
+/// Rules whose only rule notifies and then renames into the archive, and the same file without
+/// the archive.
+fn archiving(premises: &Premises, sink: &Sink) -> (String, String) {
+    let folder = |name| premises.rules().with_file_name(name).display().to_string();
+    let archive = format!("  archive: {{ store: folder, path: '{}' }}\n", folder("a"));
     let with = format!(
         "destinations: {{ lms: {{ url: '{}', allow_private: true }} }}\n\
-         buckets:\n  recorded: {{ store: folder, path: r }}\n  archive: {{ store: folder, path: a }}\n\
+         buckets:\n  recorded: {{ store: folder, path: '{}' }}\n{archive}\
          rules: [{{ name: archive, steps: [{{ notify: lms }}, {{ rename: {{ to: x/, bucket: archive }} }}] }}]\n",
         sink.url("/"),
+        folder("r"),
     );
+    let without = with.replace(&archive, "").replace(", bucket: archive", "");
+    (with, without)
+}
+
+/// Puts a recording where the callback says.
+fn record(premises: &Premises, object: &str) {
+    for name in ["r", "a"] {
+        std::fs::create_dir(premises.rules().with_file_name(name)).unwrap();
+    }
+    let folder = premises.rules().with_file_name("r");
+    std::fs::write(folder.join(object), "x").unwrap();
+}
+
+#[tokio::test]
+async fn rename_into_a_bucket_that_is_gone_waits_without_a_try_until_it_is_back() {
+    let premises = Premises::new();
+    let sink = Sink::start([Reply::status(200).held()]).await;
+    let (with, without) = archiving(&premises, &sink);
+    record(&premises, "a.mp4");
     let running = premises.start(&with, PATIENT).await;
     running.front.announce("a.mp4").await;
     sink.received(1).await;
-    let without = with.replace("  archive: { store: folder, path: a }\n", "");
-    premises
-        .reload(&running, &without.replace(", bucket: archive", ""))
-        .await;
+    premises.reload(&running, &without).await;
     sink.release(1);
     let settled = running.store.settled(2).await;
-    let Transition::Wait { why } = &settled[1] else {
+    let Transition::Wait { on, why } = &settled[1] else {
         panic!("{settled:?}");
     };
-    assert!(why.ends_with("archive is not in the rules file"), "{why}");
+    assert_eq!(*on, Outside::Lane(Lane::Bucket("archive".into())).into());
+    assert_eq!(why, "bucket/archive is not in the rules file");
+    let waits = premises.tasks().remove(0);
+    assert_eq!((waits.state, waits.step, waits.tries), ("ready", 1, 0));
+    assert_eq!((waits.due, &waits.note), (None, &Some(why.clone())));
+
+    premises.reload(&running, &with).await;
+    let settled = running.store.settled(3).await;
+    assert_eq!(settled[2], Transition::Finish);
     running.service.drain().await;
-    assert_eq!(premises.states(), [("ready", 1, 0)]);
+    assert_eq!(premises.states(), [("done", 1, 1)]);
+}
+
+#[tokio::test]
+async fn bucket_that_comes_back_while_it_is_stored_that_a_task_waits_for_it_is_not_missed() {
+    let premises = Premises::new();
+    let sink = Sink::start([Reply::status(200).held()]).await;
+    let (with, without) = archiving(&premises, &sink);
+    record(&premises, "a.mp4");
+    let running = premises.start(&with, PATIENT).await;
+    running.front.announce("a.mp4").await;
+    sink.received(1).await;
+    premises.reload(&running, &without).await;
+    let applying = &running.store.applying;
+    applying.arm();
+    sink.release(1);
+    applying.reached().await;
+    // The next one is that of the rename, which has found no archive.
+    applying.arm();
+    applying.release();
+    applying.reached().await;
+    premises.reload(&running, &with).await;
+    applying.release();
+    let settled = running.store.settled(3).await;
+    assert_eq!(settled[2], Transition::Finish);
+    running.service.drain().await;
 }

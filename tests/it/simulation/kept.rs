@@ -15,6 +15,7 @@ use aftertake::model::moves::{Earlier, Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
+use aftertake::model::wait::Outside;
 use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
@@ -282,6 +283,16 @@ impl Store for Kept {
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
         self.call(|store| now(store.mark_unknown_lanes(known)))
             .await
+    }
+
+    async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {
+        self.pulse.begins().await;
+        self.call(|store| now(store.waits())).await
+    }
+
+    async fn release(&self, on: Outside, at: Timestamp) -> Result<bool, Unavailable> {
+        self.sim.tell(format!("{on} is there"));
+        self.call(|store| now(store.release(on, at))).await
     }
 
     async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable> {

@@ -206,7 +206,6 @@ impl Ledger {
             Transition::Bury { .. } => entry.end = Some(End::Dead),
             Transition::Cancel => entry.end = Some(End::Cancelled),
             Transition::Wait { .. }
-            | Transition::WaitForKey { .. }
             | Transition::Undo { .. }
             | Transition::HandBack => {
                 entry.tries -= 1;

@@ -10,6 +10,7 @@ use aftertake::model::moves::MovePhase;
 use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
+use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::sqlite::{CancelOutcome, Desk, RetryOutcome, SqliteStore};
 use aftertake::store::{Applied, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Store};
 use proptest::prelude::*;
@@ -40,6 +41,8 @@ enum Op {
     Cancel {
         which: usize,
     },
+    /// What tasks wait for outside them is there.
+    Release,
     Restart,
 }
 
@@ -50,7 +53,8 @@ enum How {
     Cancel,
     RetryAfter,
     HandBack,
-    Wait,
+    WaitInLane,
+    WaitOutside,
     /// Goes on with a step that needs the turn.
     Advance(Hold),
     /// Leaves objects half moved and is tried again.
@@ -64,7 +68,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(How::Cancel),
         2 => Just(How::RetryAfter),
         1 => Just(How::HandBack),
-        1 => Just(How::Wait),
+        1 => Just(How::WaitInLane),
+        1 => Just(How::WaitOutside),
         2 => prop_oneof![Just(Hold::Keep), Just(Hold::Leave)].prop_map(How::Advance),
         1 => Just(How::Stumble),
     ];
@@ -75,6 +80,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (any::<usize>(), how).prop_map(|(which, how)| Op::Settle { which, how }),
         2 => any::<usize>().prop_map(|which| Op::Retry { which }),
         2 => any::<usize>().prop_map(|which| Op::Cancel { which }),
+        1 => Just(Op::Release),
         1 => Just(Op::Restart),
     ]
 }
@@ -85,6 +91,11 @@ const RULES: [(&str, Turn, bool); 3] = [
     ("moves", Turn::Needed, false),
     ("blocks", Turn::Needed, true),
 ];
+
+fn waiting(on: WaitsFor) -> Transition {
+    let why = "w".to_owned();
+    Transition::Wait { on, why }
+}
 
 struct Stood {
     id: TaskId,
@@ -188,6 +199,7 @@ impl Model {
             }
             Op::Retry { which } if !self.tasks.is_empty() => self.retry(which % self.tasks.len()),
             Op::Cancel { which } if !self.tasks.is_empty() => self.cancel(which % self.tasks.len()),
+            Op::Release => self.release().await,
             Op::Restart => {
                 self.store = None;
                 self.claims.clear();
@@ -248,7 +260,8 @@ impl Model {
             How::Cancel => Transition::Cancel,
             How::RetryAfter | How::Stumble => again,
             How::HandBack => Transition::HandBack,
-            How::Wait => Transition::Wait { why: "w".into() },
+            How::WaitInLane => waiting(WaitsFor::ItsLane),
+            How::WaitOutside => waiting(Outside::Lane(lane()).into()),
             How::Advance(_) => Transition::Advance,
         });
         match how {
@@ -267,7 +280,7 @@ impl Model {
                     hold,
                 });
             }
-            How::RetryAfter | How::HandBack | How::Wait => {}
+            How::RetryAfter | How::HandBack | How::WaitInLane | How::WaitOutside => {}
         }
         let applied = self.store().apply(claim, settlement, self.now).await;
         match how {
@@ -312,10 +325,17 @@ impl Model {
         }
     }
 
+    async fn release(&self) {
+        for on in self.store().waits().await.unwrap() {
+            assert!(!self.store().release(on, self.now).await.unwrap());
+        }
+    }
+
     /// Lets everything run that can, to its end.
     async fn calms_down(&mut self) {
         loop {
             self.now = self.now.plus(Duration::from_mins(1));
+            self.release().await;
             self.claim(2).await;
             let Some(claim) = self.claims.pop() else {
                 return;

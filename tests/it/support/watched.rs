@@ -19,6 +19,7 @@ use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
+use aftertake::model::wait::Outside;
 use aftertake::store::sqlite::{AroundCommit, OpenError, SqliteStore};
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
@@ -43,6 +44,8 @@ pub(crate) struct Watched {
     corrected: watch::Sender<usize>,
     /// Holds a claim of some task after its commit.
     pub(crate) claimed: Hold,
+    /// Holds a settlement before its commit.
+    pub(crate) applying: Hold,
     /// Holds a settlement after its commit.
     pub(crate) applied: Hold,
 }
@@ -102,6 +105,7 @@ impl Watched {
             lane_changes: watch::Sender::default(),
             corrected: watch::Sender::default(),
             claimed: Hold::default(),
+            applying: Hold::default(),
             applied: Hold::default(),
         }))
     }
@@ -235,6 +239,7 @@ impl Store for Watched {
     ) -> Result<Applied, ApplyError> {
         let transition = settlement.transition.clone();
         self.applies.send_modify(|count| *count += 1);
+        self.applying.pass().await;
         let applied = self.store.apply(claim, settlement, now).await;
         match &applied {
             Ok(_) => {
@@ -249,6 +254,14 @@ impl Store for Watched {
 
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
         self.store.mark_unknown_lanes(known).await
+    }
+
+    async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {
+        self.store.waits().await
+    }
+
+    async fn release(&self, on: Outside, now: Timestamp) -> Result<bool, Unavailable> {
+        self.store.release(on, now).await
     }
 
     async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable> {
