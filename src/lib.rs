@@ -26,8 +26,8 @@
 //! 2. The same recording announced twice is one event; the duplicate changes nothing.
 //! 3. An event is stored also when no rule matches; the reason is stored with it.
 //! 4. Rules in force when an event arrived stay in force for its tasks. Buckets and
-//!    destinations are looked up in the file in force; a name that is gone makes the task
-//!    wait, without spending tries.
+//!    destinations are looked up in the file in force; a name that is gone, or a rule that
+//!    cannot be read, makes the task wait for it, without spending tries.
 //! 5. Effects are at-least-once, and every step is safe to repeat: it looks before it acts.
 //! 6. Only the newest claim may write: every write carries the attempt, which only grows.
 //! 7. A try is spent when a task is claimed, not when it fails, so a step that kills the

@@ -55,10 +55,7 @@ impl Ready {
             ..failure
         })?;
         let parse = parser(names, mask.clone(), lookup);
-        let rules = Arc::new(Revision {
-            rules: file.rules,
-            mask,
-        });
+        let rules = Arc::new(Revision::in_force(file.rules, mask));
         let steps = worker::InForce {
             reach,
             revisions: Revisions::new(Arc::clone(&rules), parse),

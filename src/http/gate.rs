@@ -93,10 +93,7 @@ mod tests {
         let file = file::parse("rules.yaml", text, Path::new(""), &env).unwrap();
         let gate = SparkRtcGate {
             callers: file.callbacks,
-            rules: Arc::new(Revision {
-                rules: file.rules,
-                mask: file.mask,
-            }),
+            rules: Arc::new(Revision::in_force(file.rules, file.mask)),
         };
         let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"other"}"#;
         let arrival = gate

@@ -68,8 +68,7 @@ impl Revisions {
         store: &dyn Store,
     ) -> Result<Option<String>, Unavailable> {
         match self.get(id, store).await {
-            Ok(revision) if revision.rules.rule(rule).is_some() => Ok(None),
-            Ok(_) => Ok(Some(format!("{id} has no rule {rule:?}"))),
+            Ok(revision) => Ok(revision.rule(rule).err()),
             Err(NoRules::Unavailable(error)) => Err(error),
             Err(unusable) => Ok(Some(unusable.to_string())),
         }

@@ -156,13 +156,9 @@ impl Runner {
         in_force: &InForce,
         permit: &mut Permit,
     ) -> Result<(Settlement, Room), Dropped> {
-        let Some(work) = find(claim, revision, in_force) else {
-            let task = claim.task();
-            let reason = format!(
-                "rule {:?} has no step {} in {}",
-                task.rule, task.step, revision.rules.revision
-            );
-            return Ok((waiting(claim, reason), Room::None));
+        let work = match find(claim, revision, in_force) {
+            Ok(work) => work,
+            Err(reason) => return Ok((waiting(claim, reason), Room::None)),
         };
         let (started, watch) = (self.parts.clock.now(), Stopwatch::start());
         let ended = self.carry_out(&work).await?;
@@ -327,10 +323,19 @@ fn notice(rule: &Rule) -> Option<NextStep> {
     })
 }
 
-fn find<'a>(claim: &'a Claim, revision: &'a Revision, in_force: &'a InForce) -> Option<Work<'a>> {
-    let rule = revision.rules.rule(&claim.task().rule)?;
-    let step = rule.steps.get(usize::from(claim.task().step))?;
-    Some(Work {
+/// The step with its rule, or why there is none to be had.
+fn find<'a>(
+    claim: &'a Claim,
+    revision: &'a Revision,
+    in_force: &'a InForce,
+) -> Result<Work<'a>, String> {
+    let task = claim.task();
+    let rule = revision.rule(&task.rule)?;
+    let step = rule.steps.get(usize::from(task.step)).ok_or_else(|| {
+        let (name, revision) = (&task.rule, revision.rules.revision);
+        format!("rule {name:?} has no step {} in {revision}", task.step)
+    })?;
+    Ok(Work {
         claim,
         revision,
         rule,
@@ -340,7 +345,7 @@ fn find<'a>(claim: &'a Claim, revision: &'a Revision, in_force: &'a InForce) -> 
     })
 }
 
-/// The end of a claim whose rule cannot be had now.
+/// The end of a claim whose rule is not to be had now.
 fn waiting(claim: &Claim, why: String) -> Settlement {
     let outputs = claim.task().outputs.clone();
     let rule = Outside::Rule {

@@ -393,14 +393,55 @@ fn revision_holds_the_name_of_a_variable_and_not_its_value() {
     assert!(file.rules.text.contains("${SECRET_VALUE}/x"));
     let again = parse_revision(&file.rules.text, &BTreeSet::new(), &Environment).unwrap();
     assert_eq!(again.mask.apply("s3cr3t-value/x"), "***/x");
-    let unset: BTreeMap<&str, &str> = BTreeMap::new();
-    let error = parse_revision(&file.rules.text, &BTreeSet::new(), &unset).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("the variable SECRET_VALUE is not set"),
-        "{error}"
-    );
+}
+
+#[test]
+fn rules_of_a_revision_that_can_be_read_are_read_beside_those_that_cannot() {
+    let rule = |name: &str, keys: &str, to: &str| {
+        format!(r#"{{"name":"{name}","steps":[{{"rename":{{"to":"{to}"}}}}]{keys}}}"#)
+    };
+    let teller = r#","on_dead":"ops""#;
+    let rules = [
+        rule("plain", "", "x"),
+        rule("unset", teller, "${GONE}/x"),
+        rule("changed", "", "{{ ${WAS_ROOM} }}"),
+        rule("${GONE_NAME}", "", "x"),
+        rule("last", teller, "${TOKEN}/x"),
+    ];
+    let text = |rest: &str| format!(r#"{{"rules":[{}]{rest}}}"#, rules.join(","));
+    let env = BTreeMap::from([("WAS_ROOM", "{{ rom }}"), ("TOKEN", "long-enough")]);
+    let read = |text: &str| parse_revision(text, &BTreeSet::new(), &env);
+
+    let text_of_all = text("");
+    let revision = read(&text_of_all).unwrap();
+    assert_eq!(revision.rules.text, text_of_all);
+    for name in ["plain", "last", "on_dead:last"] {
+        assert_eq!(revision.rule(name).unwrap().name, name);
+    }
+    assert_eq!(revision.mask.apply("long-enough"), "***");
+    let id = revision.rules.revision;
+    let why = |name: &str| {
+        let whole = revision.rule(name).unwrap_err();
+        let start = format!("rule {name:?} of {id}, which is no longer in force, cannot be read: ");
+        whole
+            .strip_prefix(&start)
+            .unwrap_or_else(|| panic!("{whole}"))
+            .to_owned()
+    };
+    let unset = "the variable GONE is not set; set GONE or GONE_FILE, or give a default: `${GONE:-…}`";
+    assert_eq!((why("unset"), why("on_dead:unset")), (unset.into(), unset.into()));
+    let syntax = why("changed");
+    assert!(syntax.starts_with("the value of WAS_ROOM is template syntax"), "{syntax}");
+    let nameless = why("named");
+    assert!(nameless.starts_with("the variable GONE_NAME is not set"), "{nameless}");
+
+    for shared in [
+        r#","rooms":[{"room":"a","tags":{"t":"${GONE}"}}]"#,
+        r#","retry":{"tries":"${GONE}"}"#,
+    ] {
+        let error = read(&text(shared)).unwrap_err().to_string();
+        assert!(error.contains("the variable GONE is not set"), "{error}");
+    }
 }
 
 #[test]

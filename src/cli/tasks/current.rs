@@ -53,8 +53,7 @@ impl CurrentRules {
     fn stopped_at(&self, stopped: &StoppedTask) -> Result<String, String> {
         let (rule, number) = (&stopped.task.rule, stopped.task.step);
         let own = self.own(stopped)?;
-        let rule = own.rules.rules.iter().find(|one| one.name == *rule);
-        let step = rule.and_then(|rule| rule.steps.get(usize::from(number)));
+        let step = own.rule(rule)?.steps.get(usize::from(number));
         let missing = || format!("its own rules have no step {number}");
         step.map(|step| step.id.clone()).ok_or_else(missing)
     }

@@ -30,8 +30,8 @@ pub(super) struct Builder<'a> {
     open: Vec<Open>,
     anchors: HashMap<usize, NodeId>,
     root: Option<NodeId>,
-    /// What is wrong and does not keep the rest from being read.
-    problems: Vec<Problem>,
+    /// What is wrong and does not keep the rest from being read, and with which node.
+    wrong: Vec<(NodeId, Problem)>,
 }
 
 /// A list or map whose end has not come yet.
@@ -59,11 +59,12 @@ impl<'a> Builder<'a> {
             open: Vec::new(),
             anchors: HashMap::new(),
             root: None,
-            problems: Vec::new(),
+            wrong: Vec::new(),
         }
     }
 
-    /// The whole tree, or everything that is wrong with it.
+    /// The whole tree with what is wrong in it, or everything that is wrong with a text that is
+    /// no tree.
     pub(super) fn build(mut self) -> Result<Tree, NoTree> {
         let shielded = shield(self.source);
         for event in Parser::new_from_str(&shielded) {
@@ -78,9 +79,9 @@ impl<'a> Builder<'a> {
                 }
             };
             if let Err(problem) = taken {
-                self.problems.push(problem);
+                let wrong = self.wrong.into_iter().map(|(_, problem)| problem);
                 return Err(NoTree {
-                    problems: self.problems,
+                    problems: wrong.chain([problem]).collect(),
                     secrets: None,
                 });
             }
@@ -91,17 +92,11 @@ impl<'a> Builder<'a> {
                 secrets: None,
             });
         };
-        let tree = Tree {
+        Ok(Tree {
             source: self.source.to_owned(),
             nodes: self.nodes,
             root,
-        };
-        if self.problems.is_empty() {
-            return Ok(tree);
-        }
-        Err(NoTree {
-            secrets: Some(tree.secrets()),
-            problems: self.problems,
+            wrong: self.wrong,
         })
     }
 
@@ -161,11 +156,15 @@ impl<'a> Builder<'a> {
         };
         match Text::expand(value, self.env) {
             Ok(text) => scalar.text = text,
-            Err(wrong) => self.problems.push(Problem {
-                help: Some(wrong.help),
-                span: scalar.written(self.source, span).place(&wrong.range),
-                message: wrong.message,
-            }),
+            Err(wrong) => {
+                let problem = Problem {
+                    help: Some(wrong.help),
+                    span: scalar.written(self.source, span).place(&wrong.range),
+                    message: wrong.message,
+                };
+                // The scalar becomes the next node.
+                self.wrong.push((NodeId(self.nodes.len()), problem));
+            }
         }
         scalar
     }
@@ -266,7 +265,8 @@ impl<'a> Builder<'a> {
             };
             if !seen.insert(&scalar.text.value) {
                 let message = format!("`{}` is given twice", scalar.text.shown);
-                self.problems.push(Problem::new(span.clone(), message));
+                self.wrong
+                    .push((*key, Problem::new(span.clone(), message)));
             }
         }
     }
@@ -280,7 +280,8 @@ impl<'a> Builder<'a> {
             let length = scalar.raw.chars().count();
             if length > LONGEST_KEY {
                 let message = format!("a key of {length} characters; it may have {LONGEST_KEY}");
-                self.problems.push(Problem::new(span.clone(), message));
+                self.wrong
+                    .push((*key, Problem::new(span.clone(), message)));
             }
         }
     }

@@ -45,11 +45,12 @@ pub use self::expand::Lookup;
 use self::load::Loading;
 use self::rules::{Names, PlacedRule};
 use self::shape::{Later, Table};
-use self::tree::Tree;
+use self::tree::{NoTree, Tree};
 use super::error::RulesError;
-use super::rule::{RoomEntry, RuleSet};
+use super::rule::{RoomEntry, Rule, RuleSet};
 use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
+use crate::model::notice::NOTICE;
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
@@ -70,9 +71,55 @@ pub struct RulesFile {
 /// Rules that tasks were planned under, loaded again from their text.
 #[derive(Debug)]
 pub struct Revision {
+    /// Those that can be read.
     pub rules: RuleSet,
+    /// Those that cannot be read today, though they could when they were in force.
+    pub unreadable: Vec<Unreadable>,
     /// Hides what came from the environment into them.
     pub mask: Mask,
+}
+
+/// A rule that cannot be read today.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// `None` when the name is what cannot be read.
+    pub name: Option<String>,
+    pub why: String,
+}
+
+impl Revision {
+    /// The rules in force, which can be read.
+    pub fn in_force(rules: RuleSet, mask: Mask) -> Self {
+        Self {
+            rules,
+            unreadable: Vec::new(),
+            mask,
+        }
+    }
+
+    /// The rule of this name, be it one of notices, or why there is none to be had.
+    pub fn rule(&self, name: &str) -> Result<&Rule, String> {
+        self.rules.rule(name).ok_or_else(|| {
+            let revision = self.rules.revision;
+            match self.why_not(name) {
+                Some(why) => format!(
+                    "rule {name:?} of {revision}, which is no longer in force, cannot be read: {why}"
+                ),
+                None => format!("{revision} has no rule {name:?}"),
+            }
+        })
+    }
+
+    /// The notices of a rule are read with it.
+    fn why_not(&self, name: &str) -> Option<&str> {
+        let name = name.strip_prefix(NOTICE).unwrap_or(name);
+        let named = |known: Option<&str>| {
+            let mut all = self.unreadable.iter();
+            all.find(|one| one.name.as_deref() == known)
+        };
+        let found = named(Some(name)).or_else(|| named(None))?;
+        Some(&found.why)
+    }
 }
 
 /// Something that is accepted and probably not meant.
@@ -128,30 +175,30 @@ pub fn parse(
     env: &dyn Lookup,
 ) -> Result<RulesFile, RulesError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let tree = take_apart(name, text, env)?;
+    let tree = Tree::parse(text, env).map_err(|wrong| no_tree(name, text, wrong))?;
     let mut loading = Loading::new(&tree, base, env);
     let file = loading.whole();
     loading.finish(name, text, file)
 }
 
 /// Loads the rules of a revision from its text. `buckets` are the names in the file in force.
-/// Names that are gone are accepted: tasks that need one wait until it is back.
+/// Names that are gone are accepted: tasks that need one wait until it is back. A rule that
+/// cannot be read is left out; what all rules share, `rooms` and `retry`, must be readable.
 pub fn parse_revision(
     text: &str,
     buckets: &BTreeSet<String>,
     env: &dyn Lookup,
 ) -> Result<Revision, RulesError> {
     let name = RevisionId::of(text).to_string();
-    let tree = take_apart(&name, text, env)?;
+    let tree = Tree::parse_apart(text, env).map_err(|wrong| no_tree(&name, text, wrong))?;
     // A revision has no paths.
     let mut loading = Loading::new(&tree, Path::new(""), env);
     let revision = loading.revision(buckets);
     loading.finish(&name, text, revision)
 }
 
-fn take_apart(name: &str, text: &str, env: &dyn Lookup) -> Result<Tree, RulesError> {
-    Tree::parse(text, env)
-        .map_err(|wrong| RulesError::new(name, text, wrong.secrets.as_deref(), wrong.problems))
+fn no_tree(name: &str, text: &str, wrong: NoTree) -> RulesError {
+    RulesError::new(name, text, wrong.secrets.as_deref(), wrong.problems)
 }
 
 impl Loading<'_> {
@@ -191,12 +238,22 @@ impl Loading<'_> {
 
     fn revision(&mut self, buckets: &BTreeSet<String>) -> Option<Revision> {
         let raw: RawRevision = self.read_node(self.tree.root)?;
+        let rooms = raw.rooms.as_ref().map(|rooms| rooms.at);
+        let retry = raw.retry.as_ref().map(|retry| retry.at);
+        for shared in [rooms, retry].into_iter().flatten() {
+            self.problems.extend(self.tree.wrong_in(shared));
+        }
         let rooms = self.rooms(raw.rooms.as_ref());
         let policy = self.policy(raw.retry.as_ref());
-        let rules = self.rules(&raw.rules, policy, None);
+        let (rules, mut unreadable) = self.rules_apart(&raw.rules, policy);
+        let mask = self.mask();
+        for one in &mut unreadable {
+            mask.hide(&mut one.why);
+        }
         Some(Revision {
             rules: self.rule_set(rules, rooms, policy, buckets.clone()),
-            mask: self.mask(),
+            unreadable,
+            mask,
         })
     }
 

@@ -7,13 +7,14 @@ use serde::Deserialize;
 
 use super::load::Loading;
 use super::shape::{At, Later};
-use super::{retry, steps, when};
+use super::tree::NodeId;
+use super::{Unreadable, retry, steps, when};
 use crate::model::bucket::Bucket;
 use crate::model::destination::{Destination, Format};
 use crate::model::event::Fields;
 use crate::model::notice::NOTICE;
 use crate::model::retry::RetryPolicy;
-use crate::rules::error::did_you_mean;
+use crate::rules::error::{Problem, did_you_mean};
 use crate::rules::rule::Rule;
 
 /// What to do with which recording.
@@ -68,23 +69,74 @@ impl Loading<'_> {
         let mut taken = HashSet::new();
         let mut rules = Vec::new();
         for entry in &entries {
-            let Some(raw) = self.read(entry) else {
-                continue;
-            };
-            if !taken.insert(raw.name.value.clone()) {
-                let message = format!("a second rule is named {}", self.shown(raw.name.at));
-                self.refuse(
-                    raw.name.at,
-                    message,
-                    "tasks are known by their rule: give it a name of its own",
-                );
-            }
-            rules.extend(self.rule(raw, policy, names));
+            rules.extend(self.rule(entry, &mut taken, policy, names));
         }
         rules
     }
 
+    /// The rules of a revision, each read by itself, and those that cannot be read: what is wrong
+    /// with one is no matter of the others.
+    pub(super) fn rules_apart(
+        &mut self,
+        section: &Later<Vec<Later<Raw>>>,
+        policy: RetryPolicy,
+    ) -> (Vec<PlacedRule>, Vec<Unreadable>) {
+        let entries = self.read(section).unwrap_or_default();
+        let mut taken = HashSet::new();
+        let (mut rules, mut unreadable) = (Vec::new(), Vec::new());
+        for entry in &entries {
+            let before = self.problems.len();
+            self.problems.extend(self.tree.wrong_in(entry.at));
+            let is_whole = self.problems.len() == before;
+            let rule = if is_whole {
+                self.rule(entry, &mut taken, policy, None)
+            } else {
+                None
+            };
+            let wrong = self.problems.split_off(before);
+            match rule {
+                Some(rule) if wrong.is_empty() => rules.push(rule),
+                _ => unreadable.push(self.unreadable(entry.at, &wrong)),
+            }
+        }
+        (rules, unreadable)
+    }
+
+    fn unreadable(&self, rule: NodeId, wrong: &[Problem]) -> Unreadable {
+        let name = self.tree.get(rule, "name");
+        let name = name.filter(|name| self.tree.wrong_in(*name).is_empty());
+        let told = wrong.iter().map(|problem| match &problem.help {
+            Some(help) => format!("{}; {help}", problem.message),
+            None => problem.message.clone(),
+        });
+        Unreadable {
+            name: name
+                .and_then(|name| self.tree.value(name))
+                .map(str::to_owned),
+            why: told.collect::<Vec<_>>().join("; "),
+        }
+    }
+
     fn rule(
+        &mut self,
+        entry: &Later<Raw>,
+        taken: &mut HashSet<String>,
+        policy: RetryPolicy,
+        names: Option<&Names<'_>>,
+    ) -> Option<PlacedRule> {
+        let raw = self.read(entry)?;
+        if !taken.insert(raw.name.value.clone()) {
+            let message = format!("a second rule is named {}", self.shown(raw.name.at));
+            self.refuse(
+                raw.name.at,
+                message,
+                "tasks are known by their rule: give it a name of its own",
+            );
+        }
+        self.compile(raw, policy, names)
+    }
+
+    fn compile(
         &mut self,
         raw: Raw,
         policy: RetryPolicy,

@@ -4,6 +4,7 @@
 //! what a number or a duration is, is decided by whoever reads the node, after variables
 //! are filled in. So the tree can be written as JSON and read back as the same tree.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde_saphyr::granit_parser::ScalarStyle;
@@ -25,6 +26,8 @@ pub(crate) struct Tree {
     pub(super) source: String,
     pub(super) nodes: Vec<Node>,
     pub(crate) root: NodeId,
+    /// What is wrong and left the rest readable, each with its node.
+    pub(super) wrong: Vec<(NodeId, Problem)>,
 }
 
 /// Why there is no tree.
@@ -67,7 +70,41 @@ pub(crate) struct Scalar {
 impl Tree {
     /// Takes `source` apart and fills in its variables.
     pub(crate) fn parse(source: &str, env: &dyn Lookup) -> Result<Self, NoTree> {
+        let tree = Self::parse_apart(source, env)?;
+        if tree.wrong.is_empty() {
+            return Ok(tree);
+        }
+        let secrets = Some(tree.secrets());
+        let problems = tree.wrong.into_iter().map(|(_, problem)| problem).collect();
+        Err(NoTree { problems, secrets })
+    }
+
+    /// The same, for a reader who asks of each part what is [wrong in it](Tree::wrong_in).
+    pub(crate) fn parse_apart(source: &str, env: &dyn Lookup) -> Result<Self, NoTree> {
         Builder::new(source, env).build()
+    }
+
+    /// What is wrong in a node and all that is in it.
+    pub(crate) fn wrong_in(&self, id: NodeId) -> Vec<Problem> {
+        if self.wrong.is_empty() {
+            return Vec::new();
+        }
+        let mut inside = HashSet::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            if !inside.insert(id) {
+                continue;
+            }
+            match &self.node(id).content {
+                Content::List(items) => open.extend(items),
+                Content::Map(entries) => {
+                    open.extend(entries.iter().flat_map(|(key, value)| [*key, *value]));
+                }
+                Content::Null | Content::Literal(_) | Content::Text(_) => {}
+            }
+        }
+        let wrong = self.wrong.iter().filter(|(at, _)| inside.contains(at));
+        wrong.map(|(_, problem)| problem.clone()).collect()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {

@@ -28,10 +28,7 @@ fn admitted(body: &[u8], headers: &[(HeaderName, &str)]) -> Result<Arc<Event>, R
     let file = parse("rules.yaml", &text, Path::new(""), &env).unwrap();
     let gate = SparkRtcGate {
         callers: file.callbacks,
-        rules: Arc::new(Revision {
-            rules: file.rules,
-            mask: file.mask,
-        }),
+        rules: Arc::new(Revision::in_force(file.rules, file.mask)),
     };
     let signed = signature::sign(&KEY.into(), "r", "1", body);
     let mut all = HeaderMap::new();

@@ -5,6 +5,7 @@ mod program;
 mod refused;
 mod secrets;
 mod under_load;
+mod unreadable;
 
 use crate::support::premises::{Premises, Running};
 

@@ -10,7 +10,7 @@ use crate::support::premises::{PATIENT, Premises, Running, callback};
 use crate::support::sink::{Reply, Sink};
 
 /// Every variable is the content of the file of its name.
-struct Files(PathBuf);
+pub(super) struct Files(pub(super) PathBuf);
 
 impl Lookup for Files {
     fn get(&self, name: &str) -> Option<String> {

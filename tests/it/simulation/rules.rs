@@ -86,10 +86,7 @@ fn load(text: &str) -> Loaded {
     let file = file.unwrap_or_else(|error| panic!("{error}"));
     let shared = |(name, one)| (name, Arc::new(one));
     Loaded {
-        revision: Arc::new(Revision {
-            rules: file.rules,
-            mask: file.mask,
-        }),
+        revision: Arc::new(Revision::in_force(file.rules, file.mask)),
         buckets: file.buckets.into_iter().map(shared).collect(),
         destinations: file
             .destinations

@@ -65,10 +65,7 @@ impl Floor {
         let others = file.destinations.values();
         let others = others.map(|one| (Lane::Destination(one.name.clone()), Limits::from(one)));
         let lanes = Arc::new(Lanes::new(buckets.chain(others)));
-        let rules = Arc::new(Revision {
-            rules: file.rules,
-            mask: file.mask,
-        });
+        let rules = Arc::new(Revision::in_force(file.rules, file.mask));
         let kept = store.keep_revision(rules.rules.revision, rules.rules.text.clone());
         kept.await.unwrap();
         let day = Duration::from_hours(24);
