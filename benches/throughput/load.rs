@@ -83,6 +83,74 @@ pub(crate) async fn drive(
     }
 }
 
+/// What a load at a steady rate came to.
+#[derive(Debug, Default)]
+pub(crate) struct Pressed {
+    /// Sorted, one for each callback that was accepted.
+    pub(crate) latencies: Vec<Duration>,
+    /// Callbacks that got 503.
+    pub(crate) refused: u64,
+}
+
+impl Pressed {
+    /// What 99 of 100 callbacks are answered within, in microseconds.
+    pub(crate) fn slowest_of_hundred(&self) -> f64 {
+        let last = self.latencies.len().saturating_sub(1);
+        let time = self.latencies.get(last * 99 / 100);
+        time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
+    }
+}
+
+/// Posts `rate` callbacks a second for `time`, each at its moment whatever became of those
+/// before: one whose connection is late has waited since that moment.
+#[expect(clippy::cast_precision_loss, reason = "moments of a load")]
+pub(crate) async fn press(
+    to: SocketAddr,
+    connections: usize,
+    rate: f64,
+    time: Duration,
+    next: &Arc<AtomicU64>,
+) -> Pressed {
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..connections)
+        .map(|first| {
+            let next = Arc::clone(next);
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(to).await.expect("the service listens");
+                stream.set_nodelay(true).expect("a TCP option");
+                let (mut pressed, mut answer) = (Pressed::default(), Vec::new());
+                for turn in 0.. {
+                    let moment = (first + turn * connections) as f64 / rate;
+                    let due = begun + Duration::from_secs_f64(moment);
+                    if due > begun + time {
+                        break;
+                    }
+                    let request = callback(next.fetch_add(1, Ordering::Relaxed));
+                    let is_late = Instant::now() > due;
+                    tokio::time::sleep_until(due.into()).await;
+                    let sent = if is_late { due } else { Instant::now() };
+                    answered(&mut stream, &request, &mut answer).await;
+                    if answer.starts_with(b"HTTP/1.1 503") {
+                        pressed.refused += 1;
+                    } else {
+                        accepted(&answer);
+                        pressed.latencies.push(sent.elapsed());
+                    }
+                }
+                pressed
+            })
+        })
+        .collect();
+    let mut all = Pressed::default();
+    for task in tasks {
+        let one = task.await.expect("a connection's task does not crash");
+        all.latencies.extend(one.latencies);
+        all.refused += one.refused;
+    }
+    all.latencies.sort_unstable();
+    all
+}
+
 /// Posts `count` callbacks one after another, `every` so often; answers when each
 /// was sent and when it got its 200.
 pub(crate) async fn pace(to: SocketAddr, count: u64, every: Duration) -> Vec<(Instant, Instant)> {
@@ -102,6 +170,20 @@ pub(crate) async fn pace(to: SocketAddr, count: u64, every: Duration) -> Vec<(In
 
 /// One request and its answer, which must be a 200.
 async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) {
+    answered(stream, request, answer).await;
+    accepted(answer);
+}
+
+fn accepted(answer: &[u8]) {
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(answer)
+    );
+}
+
+/// One request and its answer.
+async fn answered(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) {
     stream
         .write_all(request)
         .await
@@ -115,11 +197,6 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) 
             String::from_utf8_lossy(answer)
         );
         if complete(answer) {
-            assert!(
-                answer.starts_with(b"HTTP/1.1 200"),
-                "{}",
-                String::from_utf8_lossy(answer)
-            );
             return;
         }
     }

@@ -10,6 +10,7 @@
 
 mod accept;
 mod apart;
+mod beside;
 mod claim;
 mod counterpart;
 mod deliver;
@@ -85,6 +86,8 @@ enum Measure {
     Latency,
     /// Delivering beside a destination that hangs, against one that answers.
     Apart,
+    /// Callbacks beside commands that change everything, against callbacks alone.
+    Beside,
     /// Moving a long recording at OBS, against as many bare requests.
     Rename,
 }
@@ -123,6 +126,9 @@ async fn main() {
     }
     if options.measures(Measure::Apart) {
         apart::measure(&options, &mut report).await;
+    }
+    if options.measures(Measure::Beside) {
+        beside::measure(&options, &mut report).await;
     }
     if options.measures(Measure::Rename) {
         rename::measure(&options, &mut report).await;

@@ -16,30 +16,30 @@ pub(crate) struct Report {
 
 #[derive(Debug)]
 struct Row {
-    name: &'static str,
+    name: String,
     figure: String,
     detail: String,
 }
 
 impl Report {
     /// A ratio, from rounds of what is measured and of its counterpart.
-    pub(crate) fn ratio(&mut self, name: &'static str, unit: &str, ours: &[f64], theirs: &[f64]) {
+    pub(crate) fn ratio(&mut self, name: &str, unit: &str, ours: &[f64], theirs: &[f64]) {
         let figure = format!("{:.2}", median(ours) / median(theirs));
         let detail = format!("{} against {} {unit}", spread(ours), spread(theirs));
         self.row(name, figure, detail);
     }
 
     /// The median and the hundredth part that took longest.
-    pub(crate) fn percentiles(&mut self, name: &'static str, mut times: Vec<Duration>) {
+    pub(crate) fn percentiles(&mut self, name: &str, mut times: Vec<Duration>) {
         times.sort_unstable();
         let at = |share: usize| milliseconds(times[(times.len() - 1) * share / 100]);
         self.row(name, format!("p50 {}", at(50)), format!("p99 {}", at(99)));
     }
 
-    pub(crate) fn row(&mut self, name: &'static str, figure: String, detail: String) {
+    pub(crate) fn row(&mut self, name: &str, figure: String, detail: String) {
         eprintln!("{name}: {figure} ({detail})");
         self.rows.push(Row {
-            name,
+            name: name.to_owned(),
             figure,
             detail,
         });

@@ -51,7 +51,22 @@ impl Deployment {
         std::fs::metadata(path).map_or(0, |file| file.len())
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Bytes of the database's log.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        let path = self.folder.path().join("aftertake.db-wal");
+        std::fs::metadata(path).map_or(0, |file| file.len())
+    }
+
     pub(crate) async fn serve(&self) -> Service {
+        self.serve_with(&[]).await
+    }
+
+    /// The same with more flags.
+    pub(crate) async fn serve_with(&self, flags: &[&str]) -> Service {
         let path = self.folder.path().join("serve.log");
         let log = std::fs::File::create(&path).expect("a log file");
         let begun = Instant::now();
@@ -64,6 +79,7 @@ impl Deployment {
                 "127.0.0.1:0",
             ])
             .args(["--log-format", "json"])
+            .args(flags)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stderr(log)

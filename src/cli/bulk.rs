@@ -11,15 +11,21 @@ use super::args::{Parsed, filled};
 use super::exit::{Exit, Stop};
 use super::store;
 use super::table::one_line;
+use crate::clock::Stopwatch;
 use crate::config::Environment;
 use crate::model::intervention::By;
 use crate::store::Unavailable;
+use crate::store::sqlite::STEP;
 
 /// Shown of what a dry run would change.
 pub(super) const SAMPLE: usize = 5;
 
 /// Reasons that a text tells; a document tells all.
 const REASONS: usize = 10;
+
+/// How long a command rests after a transaction, in times of what that took: its part of the
+/// disk and of the store's lock is a third, however slow they are.
+const REST: u32 = 2;
 
 /// How a command goes about much at once.
 #[derive(Debug, clap::Args)]
@@ -65,6 +71,26 @@ impl BulkFlags {
     pub(super) fn needs_yes(&self) -> bool {
         !self.dry_run && !self.yes
     }
+}
+
+/// Does `work` to these, a few at a time in a transaction each, and rests in between: a service
+/// beside it commits meanwhile what came. `heard` is told of each few once they are done.
+pub(super) fn in_steps<T, C>(
+    all: &[T],
+    run: Run<'_>,
+    mut work: impl FnMut(&[T]) -> Result<C, Unavailable>,
+    mut heard: impl FnMut(&[T], C),
+) -> Result<(), Unavailable> {
+    for few in all.chunks(STEP) {
+        let watch = Stopwatch::start();
+        heard(few, work(few)?);
+        if let Run::Real(_) = run
+            && all.len() > STEP
+        {
+            std::thread::sleep(watch.elapsed().saturating_mul(REST));
+        }
+    }
+    Ok(())
 }
 
 /// Why some could not be changed: how many for each reason, and one of them.
@@ -210,11 +236,32 @@ mod tests {
     }
 
     #[test]
+    fn many_are_changed_in_order_by_small_steps_up_to_the_one_that_fails() {
+        let error = || Unavailable::new("a.db".as_ref(), "database is locked");
+        let all: Vec<usize> = (0..=STEP * 2).collect();
+        let (mut steps, mut heard) = (Vec::new(), Vec::new());
+        let work = |few: &[usize]| {
+            steps.push(few.len());
+            if few.contains(&(STEP * 2)) {
+                return Err(error());
+            }
+            Ok(few.iter().map(|number| number * 2).collect::<Vec<_>>())
+        };
+        let take = |few: &[usize], done: Vec<usize>| {
+            heard.extend(few.iter().copied().zip(done));
+        };
+        assert!(in_steps(&all, Run::Real(&By::default()), work, take).is_err());
+        assert_eq!(steps, [STEP, STEP, 1]);
+        let expected: Vec<_> = (0..STEP * 2).map(|number| (number, number * 2)).collect();
+        assert_eq!(heard, expected);
+    }
+
+    #[test]
     fn command_that_was_stopped_says_how_far_it_came() {
         let error = Unavailable::new("a.db".as_ref(), "database is locked");
         assert_eq!(
-            stopped("500 tasks", "the same command goes on", error).to_string(),
-            "error: stopped after 500 tasks, which stand; the same command goes on: \
+            stopped("40 tasks", "the same command goes on", error).to_string(),
+            "error: stopped after 40 tasks, which stand; the same command goes on: \
              store a.db: database is locked"
         );
     }

@@ -45,6 +45,7 @@ mod service;
 mod sets;
 mod simulation;
 mod store_ages;
+mod store_beside;
 mod store_by_hand;
 mod store_clock;
 mod store_contract;

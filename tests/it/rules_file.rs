@@ -428,12 +428,22 @@ fn rules_of_a_revision_that_can_be_read_are_read_beside_those_that_cannot() {
             .unwrap_or_else(|| panic!("{whole}"))
             .to_owned()
     };
-    let unset = "the variable GONE is not set; set GONE or GONE_FILE, or give a default: `${GONE:-…}`";
-    assert_eq!((why("unset"), why("on_dead:unset")), (unset.into(), unset.into()));
+    let unset =
+        "the variable GONE is not set; set GONE or GONE_FILE, or give a default: `${GONE:-…}`";
+    assert_eq!(
+        (why("unset"), why("on_dead:unset")),
+        (unset.into(), unset.into())
+    );
     let syntax = why("changed");
-    assert!(syntax.starts_with("the value of WAS_ROOM is template syntax"), "{syntax}");
+    assert!(
+        syntax.starts_with("the value of WAS_ROOM is template syntax"),
+        "{syntax}"
+    );
     let nameless = why("named");
-    assert!(nameless.starts_with("the variable GONE_NAME is not set"), "{nameless}");
+    assert!(
+        nameless.starts_with("the variable GONE_NAME is not set"),
+        "{nameless}"
+    );
 
     for shared in [
         r#","rooms":[{"room":"a","tags":{"t":"${GONE}"}}]"#,

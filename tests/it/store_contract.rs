@@ -147,7 +147,7 @@ pub(crate) async fn end(store: &SqliteStore, claim: Claim, transition: Transitio
     assert!(matches!(applied, Applied::Settled));
 }
 
-fn waiting(on: impl Into<WaitsFor>) -> Transition {
+pub(crate) fn waiting(on: impl Into<WaitsFor>) -> Transition {
     let (on, why) = (on.into(), "w".to_owned());
     Transition::Wait { on, why }
 }
@@ -358,7 +358,7 @@ async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it
     let first = one(&store, bucket(), NOW).await;
     let id = first.task().id;
     let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]);
-    store.journal(&first, entry, NOW).await.unwrap();
+    store.journal(&first, entry, PRESENT).await.unwrap();
     end(&store, first, waiting(Outside::Lane(lane()))).await;
     let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
     assert_eq!(desk.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
@@ -379,7 +379,7 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     let (waits, holder) = (claims.pop().unwrap(), claims.pop().unwrap());
     let (waiter, id) = (waits.task().id, holder.task().id);
     let half = JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]);
-    store.journal(&holder, half, NOW).await.unwrap();
+    store.journal(&holder, half, PRESENT).await.unwrap();
     end(&store, waits, waiting(WaitsFor::Keys(id))).await;
 
     let later = NOW.plus(Duration::from_hours(1));
@@ -394,7 +394,7 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     assert_eq!((row.due, row.note), (None, Some(note)));
 
     let whole = JournalEntry::Progress(vec![moved(0, MovePhase::Moved)]);
-    store.journal(&holder, whole, NOW).await.unwrap();
+    store.journal(&holder, whole, PRESENT).await.unwrap();
     end(&store, holder, Transition::Finish).await;
     let on = one(&store, bucket(), NOW).await;
     assert_eq!((on.task().id, on.task().tries), (waiter, 1));
@@ -821,7 +821,7 @@ async fn draft_of_a_recording_that_another_task_has_moved_is_gone() {
     };
     let draft = JournalEntry::Draft(page("to/first"));
     store.journal(&first, draft, PRESENT).await.unwrap();
-    end(&store, first, Transition::Wait { why: "w".into() }).await;
+    end(&store, first, waiting(WaitsFor::ItsLane)).await;
 
     let second = one(&store, bucket(), NOW).await;
     let moves = page("to/second");

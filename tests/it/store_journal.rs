@@ -11,10 +11,11 @@ use aftertake::model::intervention::By;
 use aftertake::model::moves::{Move, MovePhase, SameJob};
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::transition::Transition;
+use aftertake::model::wait::WaitsFor;
 use aftertake::store::sqlite::{Desk, Replay, Scope, SqliteStore};
 use aftertake::store::{Arrival, Claim, JournalEntry, Store};
 
-use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open, place};
+use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open, place, waiting};
 
 /// An arrival of the recording `k` for this job of the recorder.
 fn of_job(time: i64, job: Option<&str>) -> Arrival {
@@ -63,7 +64,15 @@ async fn task_that_runs_again_no_longer_says_why_it_waited() {
     let desk = Desk::open(&path, sparkrtc::decode).unwrap();
     let note = || desk.task(id).unwrap().unwrap().row.note;
     let why = "the disk of the bucket is away".to_owned();
-    end(&store, claim, Transition::Wait { why: why.clone() }).await;
+    end(
+        &store,
+        claim,
+        Transition::Wait {
+            on: WaitsFor::ItsLane,
+            why: why.clone(),
+        },
+    )
+    .await;
     assert_eq!(note(), Some(why));
     let claim = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
     assert_eq!(note(), None);
@@ -171,7 +180,7 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     move_to(&store, one(&store, bucket(), NOW).await, "of-a").await;
     let waits = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&waits), ("of-a", Some((true, false))));
-    end(&store, waits, Transition::Wait { why: "w".into() }).await;
+    end(&store, waits, waiting(WaitsFor::ItsLane)).await;
 
     store.record(of_job(2, Some("b")), vec![]).await.unwrap();
     let second = one(&store, bucket(), NOW).await;
@@ -216,7 +225,7 @@ async fn recording_of_a_job_is_where_a_task_without_one_has_moved_it() {
     move_to(&store, one(&store, bucket(), NOW).await, "first").await;
     let waits = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&waits), ("first", Some((true, false))));
-    end(&store, waits, Transition::Wait { why: "w".into() }).await;
+    end(&store, waits, waiting(WaitsFor::ItsLane)).await;
 
     let nameless = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&nameless).0, "first");

@@ -82,7 +82,8 @@ fn replaces(from: &str, to: &str) -> Move {
 
 fn waits_for(by: TakenBy) -> Transition {
     let why = "w".into();
-    Transition::WaitForKey { by, why }
+    let on = by.into();
+    Transition::Wait { on, why }
 }
 
 fn bury() -> Transition {

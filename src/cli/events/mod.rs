@@ -83,9 +83,9 @@ pub(super) enum Events {
     ///
     /// The tasks are ready like those of new events, and the lanes decide how many run at a
     /// time; `tasks show` tells who replayed them, when and why. Look first: --dry-run counts by
-    /// rule, shows the first few, and changes nothing. A filter is worked off in chunks of 500
-    /// while the service runs; a run that is interrupted has done whole chunks. Without --all
-    /// the same command goes on, and makes nothing twice.
+    /// rule, shows the first few, and changes nothing. It goes in small steps, between which the
+    /// service commits what comes; a run that is interrupted has done whole steps. Without
+    /// --all the same command goes on, and makes nothing twice.
     ///
     /// The exit code is 1 when an event cannot be planned again: it is not in the store,
     /// --retention has removed its body, or one of its settled tasks left objects half moved.

@@ -11,12 +11,11 @@ use crate::clock;
 use crate::model::event::Event;
 use crate::model::id::EventId;
 use crate::model::plan::Plan;
+use crate::model::time::Timestamp;
 use crate::rules::file::RulesFile;
 use crate::rules::plan::plan;
 use crate::store::Unavailable;
-use crate::store::sqlite::{
-    CHUNK, Desk, EventFilter, EventRow, EventWalk, Replay, ReplayOutcome, Scope,
-};
+use crate::store::sqlite::{CHUNK, Desk, EventFilter, EventRow, EventWalk, Replay, Scope};
 
 const FLAGS: &str = "--room, --rule, --since or --until";
 
@@ -135,21 +134,15 @@ struct Replaying<'a> {
 
 impl Replaying<'_> {
     fn named(&mut self, ids: &[EventId]) -> Result<(), Unavailable> {
-        for ids in bulk::unique(ids).chunks(CHUNK) {
-            for (id, outcome) in ids.iter().zip(self.chunk(ids)?) {
-                self.tally.add(*id, None, &outcome);
-            }
-        }
-        Ok(())
+        let ids: Vec<_> = bulk::unique(ids).into_iter().map(|id| (id, None)).collect();
+        self.all(&ids)
     }
 
     fn matching(&mut self, filter: EventFilter) -> Result<(), Unavailable> {
         let mut walk = self.desk.walk_events(filter)?;
         while let Some(events) = self.next(&mut walk)? {
-            let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
-            for (event, outcome) in events.iter().zip(self.chunk(&ids)?) {
-                self.tally.add(event.id, Some(event.received), &outcome);
-            }
+            let known = |event: &EventRow| (event.id, Some(event.received));
+            self.all(&events.iter().map(known).collect::<Vec<_>>())?;
             if events.len() == CHUNK {
                 tell(&self.so_far());
             }
@@ -162,11 +155,21 @@ impl Replaying<'_> {
         Ok((!events.is_empty()).then_some(events))
     }
 
-    fn chunk(&mut self, ids: &[EventId]) -> Result<Vec<ReplayOutcome>, Unavailable> {
-        match self.run {
-            Run::Rehearsal => self.desk.rehearse_replay(ids, &self.replay),
-            Run::Real(by) => self.desk.replay(ids, &self.replay, by, clock::now()),
-        }
+    fn all(&mut self, events: &[(EventId, Option<Timestamp>)]) -> Result<(), Unavailable> {
+        let (run, tally) = (self.run, &mut self.tally);
+        let (desk, replay) = (&mut *self.desk, &self.replay);
+        let few = |events: &[(EventId, Option<Timestamp>)]| {
+            let ids: Vec<EventId> = events.iter().map(|(id, _)| *id).collect();
+            match run {
+                Run::Rehearsal => desk.rehearse_replay(&ids, replay),
+                Run::Real(by) => desk.replay(&ids, replay, by, clock::now()),
+            }
+        };
+        bulk::in_steps(events, run, few, |events, outcomes| {
+            for ((id, received), outcome) in events.iter().zip(outcomes) {
+                tally.add(*id, *received, &outcome);
+            }
+        })
     }
 
     fn refuse_everything(&mut self, filter: EventFilter) -> Stop {

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::model::id::TaskId;
 use crate::model::task::TaskState;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CHUNK, CancelOutcome, Desk, RetryOutcome, Under};
+use crate::store::sqlite::{CancelOutcome, Desk, RetryOutcome, Under};
 
 /// What is done to tasks.
 pub(super) enum Act {
@@ -173,18 +173,16 @@ pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
     let by = which.bulk.by();
     let run = which.bulk.run(&by);
     let mut changes = Vec::new();
-    let mut failed = None;
-    for ids in bulk::unique(&which.ids).chunks(CHUNK) {
-        match act.run(&mut desk, ids, run) {
-            Ok(chunk) => changes.extend(chunk),
-            Err(error) => {
-                let done = bulk::counted(changes.len(), "task");
-                let rest = "the same command goes on with the others";
-                failed = Some(bulk::stopped(&done, rest, error));
-                break;
-            }
-        }
-    }
+    let gone_through = bulk::in_steps(
+        &bulk::unique(&which.ids),
+        run,
+        |ids| act.run(&mut desk, ids, run),
+        |_, few| changes.extend(few),
+    );
+    let failed = gone_through.err().map(|error| {
+        let done = bulk::counted(changes.len(), "task");
+        bulk::stopped(&done, "the same command goes on with the others", error)
+    });
     if which.bulk.dry_run {
         let tally = rehearsed(&desk, act, &changes).map_err(store::unavailable)?;
         which.out.print(&tally)?;

@@ -10,7 +10,7 @@ use crate::cli::out::tell;
 use crate::cli::store;
 use crate::model::id::TaskId;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CHUNK, Desk, TaskWalk};
+use crate::store::sqlite::{CHUNK, Desk, TaskRow, TaskWalk};
 
 /// Changes the tasks in `state`, or in those that the act means, that the filter means.
 pub(super) fn matching(act: &Act, which: &Which, state: Option<&str>) -> Result<Exit, Stop> {
@@ -70,12 +70,16 @@ fn go(
         let Some(last) = tasks.last() else {
             return Ok(());
         };
-        let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-        let changes = act.run(desk, &ids, run)?;
-        let changes = tasks.iter().zip(&changes);
-        for (task, change) in changes.filter(|(_, change)| !change.is_settled) {
-            tally.add(Some(task), change);
-        }
+        let few = |tasks: &[TaskRow]| {
+            let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+            act.run(desk, &ids, run)
+        };
+        bulk::in_steps(&tasks, run, few, |tasks, changes| {
+            let changes = tasks.iter().zip(&changes);
+            for (task, change) in changes.filter(|(_, change)| !change.is_settled) {
+                tally.add(Some(task), change);
+            }
+        })?;
         if tasks.len() == CHUNK {
             let so_far = counted(tally.matched(), "task");
             tell(&format!("{so_far} so far, up to {}", last.id));

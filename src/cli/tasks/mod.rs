@@ -86,9 +86,9 @@ pub(super) enum Tasks {
     /// made due now, and its tries and its time go on.
     ///
     /// Look first: --dry-run counts by rule and failure, shows the first few, and changes
-    /// nothing. A filter is worked off in chunks of 500 while the service runs; a run that
-    /// is interrupted has done whole chunks, and the same command goes on. With --json and a
-    /// filter or --dry-run, an object with `matched`, `changed`, `groups`, `refused` and
+    /// nothing. It goes in small steps, between which the service commits what comes; a run
+    /// that is interrupted has done whole steps, and the same command goes on. With --json and
+    /// a filter or --dry-run, an object with `matched`, `changed`, `groups`, `refused` and
     /// `sample`; with ids, an array of what became of each.
     ///
     /// The exit code is 1 when a task is in another state, is due already, is not in the store,
@@ -119,7 +119,7 @@ pub(super) enum Tasks {
     ///
     /// Name tasks, or give a filter, which means tasks that wait or run unless --state says
     /// otherwise. A dead task that is cancelled does not wait for a person any more, holds
-    /// nobody back by `order_blocks`, and is forgotten in time. A cancelled task can be retried. --dry-run, chunks and --json are
+    /// nobody back by `order_blocks`, and is forgotten in time. A cancelled task can be retried. --dry-run, steps and --json are
     /// those of `tasks retry`.
     ///
     /// The exit code is 1 when a task is done or cancelled already, or not in the store.

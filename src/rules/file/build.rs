@@ -265,8 +265,7 @@ impl<'a> Builder<'a> {
             };
             if !seen.insert(&scalar.text.value) {
                 let message = format!("`{}` is given twice", scalar.text.shown);
-                self.wrong
-                    .push((*key, Problem::new(span.clone(), message)));
+                self.wrong.push((*key, Problem::new(span.clone(), message)));
             }
         }
     }
@@ -280,8 +279,7 @@ impl<'a> Builder<'a> {
             let length = scalar.raw.chars().count();
             if length > LONGEST_KEY {
                 let message = format!("a key of {length} characters; it may have {LONGEST_KEY}");
-                self.wrong
-                    .push((*key, Problem::new(span.clone(), message)));
+                self.wrong.push((*key, Problem::new(span.clone(), message)));
             }
         }
     }

@@ -173,6 +173,10 @@ impl Desk {
 
     /// Copies the whole store, as it is at one moment, to a file that is not there yet. It
     /// gets its name once it is whole and synced.
+    ///
+    /// `VACUUM INTO` reads one state and locks nobody out. The log keeps meanwhile what is written
+    /// beside it, and is given back afterwards. SQLite's backup in steps holds no state: it begins
+    /// anew with every commit of the service, and beside a busy one it never ends.
     pub fn backup(&self, to: &Path) -> Result<(), Unavailable> {
         let failed = |error: std::io::Error| Unavailable::new(to, error.to_string());
         let copy = tempfile::Builder::new()
@@ -236,13 +240,17 @@ pub(super) fn retriable(
     if found.state != DEAD && found.state != CANCELLED {
         return Ok(Err(found.in_state()));
     }
-    let mut body = txn
-        .conn
-        .prepare_cached("SELECT 1 FROM bodies WHERE event = ?1")?;
-    if !body.exists([found.seq >> TASK_BITS])? {
+    if !has_body(txn, found.seq >> TASK_BITS)? {
         return Ok(Err(RetryOutcome::Forgotten));
     }
     Ok(Ok(found))
+}
+
+/// Whether the event can still be worked on: retention has not removed its callback's body.
+pub(super) fn has_body(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<bool> {
+    txn.conn
+        .prepare_cached("SELECT 1 FROM bodies WHERE event = ?1")?
+        .exists([event_seq])
 }
 
 /// Makes a dead or cancelled task ready, its tries and its time counted anew.

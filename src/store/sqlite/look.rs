@@ -1,11 +1,12 @@
 //! What a person can see of the queue.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::core::DEAD;
 use super::desk::Desk;
 use super::intervene;
 use super::row::{self, TASK_BITS, move_columns, read_move};
+use super::span::Span;
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
@@ -143,22 +144,28 @@ macro_rules! meant {
 }
 pub(super) use meant;
 
-/// Both go from the newest task to older ones, and end with the last row that is asked for.
-pub(super) const TASKS: &str = concat!(list!(""), meant!(), " ORDER BY t.seq DESC LIMIT ?7");
-pub(super) const TASKS_IN_STATE: &str = concat!(
-    list!("t.state = ?8 AND "),
+/// Both go from the newest task to older ones.
+const TASKS: &str = concat!(
+    list!("t.seq > ?8 AND t.seq <= ?9 AND "),
     meant!(),
     " ORDER BY t.seq DESC LIMIT ?7"
 );
-pub(super) const TASKS_LEAVING: &str = concat!(
-    list!("t.leaves IS NOT NULL AND (?8 IS NULL OR t.state = ?8) AND "),
+const TASKS_IN_STATE: &str = concat!(
+    list!("t.seq > ?8 AND t.seq <= ?9 AND t.state = ?10 AND "),
+    meant!(),
+    " ORDER BY t.seq DESC LIMIT ?7"
+);
+const TASKS_LEAVING: &str = concat!(
+    list!(
+        "t.seq > ?8 AND t.seq <= ?9 AND t.leaves IS NOT NULL AND (?10 IS NULL OR t.state = ?10) AND "
+    ),
     meant!(),
     " ORDER BY t.seq DESC LIMIT ?7"
 );
 
-pub(super) const EVENTS: &str = "SELECT seq, id, received, event_type, room FROM events \
-                                 WHERE (?1 IS NULL OR room = ?1) AND received >= ?2 AND received < ?3 \
-                                 ORDER BY seq DESC LIMIT ?4";
+const EVENTS: &str = "SELECT seq, id, received, event_type, room FROM events \
+                      WHERE seq > ?5 AND seq <= ?6 AND (?1 IS NULL OR room = ?1) \
+                      AND received >= ?2 AND received < ?3 ORDER BY seq DESC LIMIT ?4";
 
 /// Rule, room, kind of failure, lane, and the times from and to before.
 type TaskConditions<'a> = (
@@ -206,10 +213,11 @@ impl Desk {
     pub fn tasks(&self, filter: &TaskFilter) -> Result<Vec<TaskRow>, Unavailable> {
         let state = filter.state.as_deref().and_then(state_number);
         let (rule, room, failure, lane, since, until) = filter.conditions();
-        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let rows = || -> rusqlite::Result<Vec<TaskRow>> {
+        let window = |span: &Span, limit: usize| {
+            let which = params![
+                rule, room, failure, lane, since, until, limit, span.after, span.last
+            ];
             if state.is_none() && !filter.leaves {
-                let which = (rule, room, failure, &lane, since, until, limit);
                 let mut tasks = self.conn().prepare_cached(TASKS)?;
                 return tasks.query_map(which, task_row)?.collect();
             }
@@ -218,11 +226,13 @@ impl Desk {
             } else {
                 TASKS_IN_STATE
             };
-            let which = (rule, room, failure, &lane, since, until, limit, state);
+            let which = [which, params![state]].concat();
             let mut tasks = self.conn().prepare_cached(sql)?;
-            tasks.query_map(which, task_row)?.collect()
+            tasks.query_map(&*which, task_row)?.collect()
         };
-        rows().map_err(self.unavailable())
+        Span::of_tasks(self.conn())
+            .and_then(|span| span.newest(filter.limit, window))
+            .map_err(self.unavailable())
     }
 
     /// One task with all that happened.
@@ -233,14 +243,14 @@ impl Desk {
     /// Events, the newest first.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, Unavailable> {
         let (room, since, until) = filter.conditions();
-        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let rows = || {
-            self.conn()
-                .prepare_cached(EVENTS)?
-                .query_map((room, since, until, limit), event_row)?
-                .collect::<Result<Vec<_>, _>>()
+        let window = |span: &Span, limit: usize| {
+            let which = (room, since, until, limit, span.after, span.last);
+            let mut events = self.conn().prepare_cached(EVENTS)?;
+            events.query_map(which, event_row)?.collect()
         };
-        rows().map_err(self.unavailable())
+        Span::of_events(self.conn())
+            .and_then(|span| span.newest(filter.limit, window))
+            .map_err(self.unavailable())
     }
 
     /// One event with its tasks, and why other rules did not match.

@@ -33,6 +33,7 @@ mod restore;
 mod retry;
 mod row;
 mod schema;
+mod span;
 mod turn;
 mod wait;
 mod wal;
@@ -77,7 +78,7 @@ pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter,
 pub use self::replay::{Replay, ReplayOutcome, Replayed, Scope};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::retry::{StoppedTask, Under};
-pub use self::walk::{CHUNK, EventWalk, TaskWalk};
+pub use self::walk::{CHUNK, EventWalk, STEP, TaskWalk};
 pub use self::writer::AroundCommit;
 
 /// The reading connection's cache in kilobytes, as SQLite takes it. Every commit makes it

@@ -73,6 +73,8 @@ pub struct Replayed {
 /// An event that can be planned again.
 struct Planned {
     event_seq: i64,
+    /// The tasks that it had when it was planned.
+    earlier: Vec<Earlier>,
     /// The number of its first new task.
     first: i64,
     event: Arc<Event>,
@@ -82,6 +84,7 @@ struct Planned {
 }
 
 /// A task that the event has.
+#[derive(PartialEq)]
 struct Earlier {
     number: i64,
     rule: String,
@@ -98,12 +101,22 @@ impl Desk {
         by: &By,
         now: Timestamp,
     ) -> Result<Vec<ReplayOutcome>, Unavailable> {
+        // Reading and planning is most of the work, and nobody has to wait for it.
+        let judged = self.look(|txn| {
+            let judge = |id: &EventId| judge(txn, *id, replay);
+            events
+                .iter()
+                .map(judge)
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
         self.write(|txn| {
-            let one = |id: &EventId| match judge(txn, *id, replay)? {
+            let one = |(id, judged): (&EventId, Result<Planned, ReplayOutcome>)| match still(
+                txn, *id, judged, replay,
+            )? {
                 Ok(planned) => store(txn, planned, replay, by, now),
                 Err(outcome) => Ok(outcome),
             };
-            events.iter().map(one).collect()
+            events.iter().zip(judged).map(one).collect()
         })
     }
 
@@ -118,6 +131,28 @@ impl Desk {
             Ok(judged.map_or_else(|outcome| outcome, Planned::outcome))
         };
         self.look(|txn| events.iter().map(|id| outcome(txn, *id)).collect())
+    }
+}
+
+/// What was judged before this transaction, or, where the event has changed since, what is to
+/// be judged now.
+fn still(
+    txn: &Txn<'_>,
+    id: EventId,
+    judged: Result<Planned, ReplayOutcome>,
+    replay: &Replay<'_>,
+) -> rusqlite::Result<Result<Planned, ReplayOutcome>> {
+    let Ok(planned) = &judged else {
+        return Ok(judged);
+    };
+    let event_seq = planned.event_seq;
+    let is_unchanged = desk::has_body(txn, event_seq)?
+        && half_moved(txn, event_seq)?.is_none()
+        && earlier(txn, event_seq)? == planned.earlier;
+    if is_unchanged {
+        Ok(judged)
+    } else {
+        judge(txn, id, replay)
     }
 }
 
@@ -140,7 +175,7 @@ fn judge(
     if let Some(task) = half_moved(txn, event_seq)? {
         return Ok(Err(ReplayOutcome::HalfMoved(task)));
     }
-    let planned = Planned::of(event_seq, event, &earlier(txn, event_seq)?, replay);
+    let planned = Planned::of(event_seq, event, earlier(txn, event_seq)?, replay);
     let end = planned
         .first
         .checked_add_unsigned(planned.plan.tasks.len() as u64);
@@ -185,7 +220,7 @@ fn tasks_of(event_seq: i64) -> (i64, i64) {
 }
 
 impl Planned {
-    fn of(event_seq: i64, event: Arc<Event>, earlier: &[Earlier], replay: &Replay<'_>) -> Self {
+    fn of(event_seq: i64, event: Arc<Event>, earlier: Vec<Earlier>, replay: &Replay<'_>) -> Self {
         let newest = earlier.iter().map(|task| task.generation).max();
         let generation = match (replay.scope, newest) {
             (_, None) => 0,
@@ -213,6 +248,7 @@ impl Planned {
                 .map(|task| task.number + 1)
                 .max()
                 .unwrap_or(0),
+            earlier,
             event,
             plan,
             matches,

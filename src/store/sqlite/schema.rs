@@ -35,6 +35,19 @@ const LEAST_SQLITE: i32 = 3_051_003;
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// Between two looks of the service whether another process's transaction has ended. SQLite's
+/// own waiting looks up to 100 ms later, and meanwhile the next transaction of a command would
+/// have begun.
+const SERVICE_LOOKS: Duration = Duration::from_micros(500);
+
+/// Between two looks of a command whether the service's transaction has ended. It lets the
+/// service look first.
+const COMMAND_LOOKS: Duration = Duration::from_millis(3);
+
+/// Bytes that the log keeps on the disk once what it holds is in the database: about twice
+/// what it grows to in an ordinary load.
+const LOG_KEPT: i64 = 16 * 1024 * 1024;
+
 /// Refuses a file that is not a store, before anything is written to it or made beside it.
 /// A file that is empty or not there becomes one.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
@@ -94,6 +107,8 @@ pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenE
         let _ = file::read_ahead(path);
     }
     let mut conn = open_found(path, OpenFlags::default(), crashed)?;
+    conn.busy_handler(Some(|looks| look_again(looks, SERVICE_LOOKS)))
+        .map_err(failed)?;
     // A new file is marked before it has a log, so that the mark stands in the file itself.
     if whose(&conn).map_err(failed)? != APPLICATION {
         conn.pragma_update(None, "application_id", APPLICATION)
@@ -115,10 +130,10 @@ pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenE
 /// Opens what is there as it is, and looks all of it through where it may be damaged.
 fn open_found(path: &Path, flags: OpenFlags, look: bool) -> Result<Connection, OpenError> {
     let failed = OpenError::of(path);
-    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(failed)?;
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     conn.set_db_config(keep_log, true).map_err(failed)?;
-    configure(&conn).map_err(failed)?;
+    configure(&mut conn).map_err(failed)?;
     if look {
         look_through(&conn, path)?;
     }
@@ -221,9 +236,16 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     }
 }
 
-/// `synchronous` and the timeout belong to a connection and have to be set on each.
-fn configure(conn: &Connection) -> rusqlite::Result<()> {
-    conn.busy_timeout(BUSY)?;
+/// Waits before another look; whether to look again.
+fn look_again(looks: i32, every: Duration) -> bool {
+    std::thread::sleep(every);
+    every.saturating_mul(looks.unsigned_abs()) < BUSY
+}
+
+/// `synchronous` and the others belong to a connection and have to be set on each.
+fn configure(conn: &mut Connection) -> rusqlite::Result<()> {
+    conn.busy_handler(Some(|looks| look_again(looks, COMMAND_LOOKS)))?;
+    conn.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
     conn.pragma_update(None, "synchronous", "full")?;
     // Commits look through all of it for pages beyond the end: with 32 MB that was an eighth of
     // the writer's time. What the queue reads lies close together.

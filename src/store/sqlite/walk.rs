@@ -3,16 +3,20 @@
 //! What came to be after a walk began is not met: it ends, whatever the service does
 //! meanwhile. Between two chunks nothing is held.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Row;
 
 use super::desk::Desk;
 use super::look::{EventFilter, EventRow, TaskFilter, TaskRow, event_row, list, meant};
 use super::look::{state_number, task_row};
+use super::span::Span;
 use crate::store::Unavailable;
 
-/// Rows in one chunk, and tasks or events that one transaction of a bulk command changes: the
-/// service's own commits wait no longer than that takes.
+/// Rows in one chunk.
 pub const CHUNK: usize = 500;
+
+/// Tasks or events that one transaction of a bulk command should change: the service's own
+/// commits wait no longer than that takes.
+pub const STEP: usize = 40;
 
 /// A walk through tasks.
 #[derive(Debug)]
@@ -30,19 +34,12 @@ pub struct EventWalk {
     span: Span,
 }
 
-/// The keys that are still to be met: after the one, up to the other.
-#[derive(Debug)]
-struct Span {
-    after: i64,
-    last: i64,
-}
-
 const TASKS: &str = concat!(
     list!("t.seq > ?9 AND t.seq <= ?10 AND (1 << t.state & ?8) AND "),
     meant!(),
     " ORDER BY t.seq LIMIT ?7"
 );
-pub(super) const TASKS_IN_STATE: &str = concat!(
+const TASKS_IN_STATE: &str = concat!(
     list!("t.seq > ?9 AND t.seq <= ?10 AND t.state = ?8 AND "),
     meant!(),
     " ORDER BY t.seq LIMIT ?7"
@@ -56,11 +53,11 @@ impl Desk {
     /// and limit do not count.
     pub fn walk_tasks(&self, filter: TaskFilter, states: &[&str]) -> Result<TaskWalk, Unavailable> {
         let numbers = states.iter().filter_map(|name| state_number(name));
-        let span = Span::whole(self.conn(), "SELECT coalesce(max(seq), 0) FROM tasks");
+        let span = Span::of_tasks(self.conn()).map_err(self.unavailable())?;
         Ok(TaskWalk {
             filter,
             states: numbers.fold(0, |all, number| all | 1 << number),
-            span: span.map_err(self.unavailable())?,
+            span,
         })
     }
 
@@ -73,53 +70,34 @@ impl Desk {
             (TASKS, walk.states.into())
         };
         let (rule, room, failure, lane, since, until) = walk.filter.conditions();
-        let (after, last) = (walk.span.after, walk.span.last);
-        let which = rusqlite::params![
-            rule, room, failure, lane, since, until, CHUNK, states, after, last
-        ];
-        let rows = || {
+        let conditions = (&rule, &room, &failure, &lane, since, until);
+        let window = |span: &Span, limit| {
+            let (rule, room, failure, lane, since, until) = conditions;
+            let which = rusqlite::params![
+                rule, room, failure, lane, since, until, limit, states, span.after, span.last
+            ];
             let mut statement = self.conn().prepare_cached(sql)?;
             let rows = statement.query_map(which, |row| Ok((row.get("seq")?, task_row(row)?)))?;
-            rows.collect::<Result<Vec<_>, _>>()
+            rows.collect()
         };
-        let rows = rows().map_err(self.unavailable())?;
-        Ok(walk.span.pass(rows))
+        walk.span.next(window).map_err(self.unavailable())
     }
 
     /// Begins a walk through the events that `filter` means; its limit does not count.
     pub fn walk_events(&self, filter: EventFilter) -> Result<EventWalk, Unavailable> {
-        let span = Span::whole(self.conn(), "SELECT coalesce(max(seq), 0) FROM events");
-        let span = span.map_err(self.unavailable())?;
+        let span = Span::of_events(self.conn()).map_err(self.unavailable())?;
         Ok(EventWalk { filter, span })
     }
 
     /// The next events, at most [`CHUNK`]; none at the end.
     pub fn next_events(&self, walk: &mut EventWalk) -> Result<Vec<EventRow>, Unavailable> {
         let (room, since, until) = walk.filter.conditions();
-        let which = (room, since, until, CHUNK, walk.span.after, walk.span.last);
-        let read = |row: &Row<'_>| Ok((row.get("seq")?, event_row(row)?));
-        let rows = || {
+        let window = |span: &Span, limit| {
+            let which = (room, since, until, limit, span.after, span.last);
+            let read = |row: &Row<'_>| Ok((row.get("seq")?, event_row(row)?));
             let mut statement = self.conn().prepare_cached(EVENTS)?;
-            let rows = statement.query_map(which, read)?;
-            rows.collect::<Result<Vec<_>, _>>()
+            statement.query_map(which, read)?.collect()
         };
-        let rows = rows().map_err(self.unavailable())?;
-        Ok(walk.span.pass(rows))
-    }
-}
-
-impl Span {
-    /// All keys up to the one that this statement finds.
-    fn whole(conn: &Connection, last: &str) -> rusqlite::Result<Self> {
-        let last = conn.prepare_cached(last)?.query_row([], |row| row.get(0))?;
-        Ok(Self { after: 0, last })
-    }
-
-    /// Goes behind the rows.
-    fn pass<T>(&mut self, rows: Vec<(i64, T)>) -> Vec<T> {
-        if let Some((seq, _)) = rows.last() {
-            self.after = *seq;
-        }
-        rows.into_iter().map(|(_, row)| row).collect()
+        walk.span.next(window).map_err(self.unavailable())
     }
 }

@@ -653,7 +653,8 @@ async fn own_rules_that_cannot_be_read_any_more_are_named() {
     ];
     let ran = folder.run(&args);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    assert!(ran.out.contains("its own rules, rev_"), "{}", ran.out);
+    let rule = "rule \"tell\" of rev_";
+    assert!(ran.out.contains(rule), "{}", ran.out);
     assert!(ran.out.contains("cannot be read: "), "{}", ran.out);
     assert!(ran.out.contains("GONE"), "{}", ran.out);
 }

@@ -46,10 +46,11 @@ fn tasks(path: &Path) -> Vec<(String, i64, i64, i64)> {
     let mut rows = conn
         .prepare("SELECT rule, state, tries, attempt FROM tasks ORDER BY seq")
         .unwrap();
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-    };
-    rows.query_map([], row).unwrap().map(Result::unwrap).collect()
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    rows.query_map([], row)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
 }
 
 #[tokio::test]
@@ -82,7 +83,10 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
         "rule \"filled\" of {revision}, which is no longer in force, cannot be read: the file that PART_FILE \
          names cannot be read: No such file or directory (os error 2); make the file readable, or set PART itself"
     );
-    assert_eq!(waits, [(on.clone().into(), why.clone()), (on.into(), why.clone())]);
+    assert_eq!(
+        waits,
+        [(on.clone().into(), why.clone()), (on.into(), why.clone())]
+    );
     let row = |rule: &str, state, tries, claims| (rule.to_owned(), state, tries, claims);
     let done = row("plain", 2, 1, 1);
     let waiting = row("filled", 0, 0, 1);
@@ -91,7 +95,9 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
     let shown = premises.tasks().swap_remove(1);
     assert_eq!((shown.due, shown.note), (None, Some(why)));
     let metrics = running.front.ask("/metrics").await;
-    let age = metrics.lines().find_map(|line| line.strip_prefix("aftertake_oldest_waiting_age_seconds "));
+    let age = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("aftertake_oldest_waiting_age_seconds "));
     assert!(age.unwrap().parse::<f64>().unwrap() > 0.0, "{metrics}");
     running.service.drain().await;
     drop(running.store);
@@ -100,7 +106,13 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
     let running = start(&premises, &new).await;
     running.front.announce("c.mp4").await;
     running.store.settled(1).await;
-    let expected = [done.clone(), waiting.clone(), done, waiting, row("new", 2, 1, 1)];
+    let expected = [
+        done.clone(),
+        waiting.clone(),
+        done,
+        waiting,
+        row("new", 2, 1, 1),
+    ];
     assert_eq!(tasks(&premises.path()), expected);
     std::fs::write(&part, "back").unwrap();
     premises.reload(&running, &new).await;

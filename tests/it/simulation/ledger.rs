@@ -205,9 +205,7 @@ impl Ledger {
             Transition::Advance | Transition::Finish => entry.end = Some(End::Done),
             Transition::Bury { .. } => entry.end = Some(End::Dead),
             Transition::Cancel => entry.end = Some(End::Cancelled),
-            Transition::Wait { .. }
-            | Transition::Undo { .. }
-            | Transition::HandBack => {
+            Transition::Wait { .. } | Transition::Undo { .. } | Transition::HandBack => {
                 entry.tries -= 1;
             }
             Transition::RetryAfter { .. } => {}

@@ -7,6 +7,7 @@ use aftertake::model::attempt::Outcome;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::MovePhase;
+use aftertake::model::notice::NOTICE;
 use aftertake::model::recording::Place;
 use aftertake::model::transition::OnFailure;
 use aftertake::store::sqlite::{RetryOutcome, TaskDetail, TaskFilter};
@@ -61,11 +62,13 @@ const LEFT: [(&str, &str); 7] = [
 impl Story {
     /// Waits until nothing is left to do; a person tries again what died, and tidies up.
     pub(super) async fn come_to_rest(&mut self) {
-        for _ in 0..ROUNDS {
+        for round in 0..2 * ROUNDS {
             self.wait().await;
             // An answer from before may have paused one meanwhile.
             self.resume_all();
-            for id in self.stopped() {
+            // What dies in the last round of all is told of by a notice that dies for the first time.
+            let notices = round >= ROUNDS;
+            for id in self.stopped(notices) {
                 let outcome = self.desk.retry(id, self.sim.now()).unwrap();
                 if outcome == RetryOutcome::Requeued {
                     self.sim.tell(format!("last retry {id}"));
@@ -106,9 +109,11 @@ impl Story {
         rows.into_iter().map(|row| detail(row.id)).collect()
     }
 
-    /// Dead tasks, and cancelled ones that have left something half moved.
-    fn stopped(&self) -> Vec<TaskId> {
+    /// What a person tries again: dead tasks, and cancelled ones that have left something half
+    /// moved; only notices, if so.
+    fn stopped(&self, notices: bool) -> Vec<TaskId> {
         let is_stopped = |task: &TaskDetail| match task.row.state {
+            _ if notices && !task.row.rule.starts_with(NOTICE) => false,
             "dead" => true,
             "cancelled" => is_half_moved(task),
             _ => false,

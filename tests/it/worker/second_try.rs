@@ -167,10 +167,7 @@ impl Stand {
         let lanes =
             lanes.map(|(name, one)| (Lane::Destination(name.clone()), Limits::from(&**one)));
         let lanes = Arc::new(Lanes::new(lanes));
-        let rules = Arc::new(Revision {
-            rules: file.rules,
-            mask: file.mask,
-        });
+        let rules = Arc::new(Revision::in_force(file.rules, file.mask));
         let kept = store.keep_revision(rules.rules.revision, rules.rules.text.clone());
         kept.await.unwrap();
         let none = Box::new(|_: &str| Err("there are no earlier rules".to_owned()));
