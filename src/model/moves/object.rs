@@ -30,8 +30,7 @@ pub enum AtTarget {
     Nothing,
     /// The copy that this move made.
     Ours,
-    /// What the manifest found there and may be replaced, or where it found nothing, a copy that
-    /// this move made and a later look missed.
+    /// What the manifest found there and may be replaced.
     Replaceable,
     Stranger,
 }
@@ -66,9 +65,11 @@ impl Move {
             } else {
                 AtTarget::Stranger
             }
-        } else if is_noted {
+        } else if is_noted && self.target == Target::Replace {
             AtTarget::Replaceable
-        } else if (found.size, &found.etag) == (self.size, &self.etag) {
+        } else if is_noted || (found.size, &found.etag) == (self.size, &self.etag) {
+            // Noted where nothing stood: a copy of ours that a look has missed, or that was
+            // made again and not answered.
             AtTarget::Ours
         } else {
             AtTarget::Stranger
@@ -151,11 +152,8 @@ pub enum UndoNext {
 pub fn undo_next(one: &Move, source: AtSource, target: AtTarget) -> UndoNext {
     match (one.target, target, source) {
         (Target::Present, ..) => UndoNext::Nothing,
-        // Where nothing stood, what may be replaced is a copy of ours that a look has missed.
-        (Target::Absent, AtTarget::Ours | AtTarget::Replaceable, AtSource::Same) => {
-            UndoNext::Remove
-        }
-        (Target::Absent, AtTarget::Replaceable, _) | (_, AtTarget::Ours, _) => UndoNext::Keep,
+        (Target::Absent, AtTarget::Ours, AtSource::Same) => UndoNext::Remove,
+        (_, AtTarget::Ours, _) => UndoNext::Keep,
         _ => UndoNext::Nothing,
     }
 }
@@ -233,7 +231,11 @@ mod tests {
             size: 4,
             ..found("source")
         };
-        for one in [&planned, &replaces, &copied] {
+        let again = Move {
+            target: Target::Absent,
+            ..replaces.clone()
+        };
+        for one in [&planned, &replaces, &copied, &again] {
             assert_eq!(one.at_target(None, MARK), AtTarget::Nothing);
             for (there, is) in [
                 (marked("task_1.0.1.3"), AtTarget::Ours),
@@ -254,6 +256,8 @@ mod tests {
             (&planned, "noted", AtTarget::Stranger),
             (&replaces, "noted", AtTarget::Replaceable),
             (&copied, "noted", AtTarget::Ours),
+            // Nothing stood there: it is what an earlier copy was answered with.
+            (&again, "noted", AtTarget::Ours),
         ] {
             let there = found(etag);
             assert_eq!(one.at_target(Some(&there), MARK), is, "{one:?} {etag}");
@@ -350,14 +354,8 @@ mod tests {
                     _ => Keep,
                 };
                 assert_eq!(undo_next(&one, source, Ours), next, "{target:?} {source:?}");
-                // Where nothing stood, it is the copy of ours that a look has missed.
-                let missed = if target == Target::Absent {
-                    next
-                } else {
-                    Nothing
-                };
-                for (there, next) in [(None, Nothing), (Replaceable, missed), (Stranger, Nothing)] {
-                    assert_eq!(undo_next(&one, source, there), next, "{there:?}");
+                for there in [None, Replaceable, Stranger] {
+                    assert_eq!(undo_next(&one, source, there), Nothing, "{there:?}");
                 }
             }
         }

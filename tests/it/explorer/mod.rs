@@ -11,6 +11,8 @@ mod state;
 mod steps;
 mod world;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use aftertake::model::step::OnConflict::{self, Fail, KeepBoth, Overwrite};
 
 use self::search::explore;
@@ -160,16 +162,29 @@ fn faults() -> u8 {
 )]
 #[test]
 fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
-    let mut explored = 0;
-    for scene in crossing(faults()).into_iter().chain(alone(faults())) {
-        match explore(&scene, Planted::Nothing) {
-            Ok(states) => {
-                println!("{states} states: {}", scene.name);
-                explored += states;
+    let scenes: Vec<_> = crossing(faults())
+        .into_iter()
+        .chain(alone(faults()))
+        .collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut explored = 0;
+        while let Some(scene) = scenes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match explore(scene, Planted::Nothing) {
+                Ok(states) => {
+                    println!("{states} states: {}", scene.name);
+                    explored += states;
+                }
+                Err(found) => panic!("{}\n{found}", scene.name),
             }
-            Err(found) => panic!("{}\n{found}", scene.name),
         }
-    }
+        explored
+    };
+    let explored: usize = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        running.into_iter().map(|one| one.join().unwrap()).sum()
+    });
     println!("{explored} states");
     assert!(explored > 10_000, "{explored} states are not all");
 }
