@@ -87,9 +87,9 @@ impl World {
         if self.left.faults > 0 && self.tasks.iter().any(|task| task.next != Next::Idle) {
             nexts.push(("the process ends", self.crash()));
         }
-        // No request can ask that an object be deleted only if it still is what it was: what the
-        // recorder writes while a deletion is on its way is not protected.
-        let deletion = |flight: &Flight| flight.effect == Effect::Delete(scene.again.0);
+        // No request can ask that an object be deleted only if it, or its copy, still is what it
+        // was: what the recorder writes over while a deletion is on its way is not protected.
+        let deletion = |flight: &Flight| matches!(flight.effect, Effect::Delete(_));
         if self.left.recordings > 0 && !self.flights.iter().any(deletion) {
             nexts.push(("the recorder writes again", self.record_again(scene)));
         }
