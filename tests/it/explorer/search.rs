@@ -1,6 +1,6 @@
 //! Goes through all states, breadth first, and says how the first wrong one came to be.
 
-use std::collections::{HashMap, VecDeque};
+use indexmap::IndexSet;
 
 use super::world::World;
 use super::{Planted, Scene};
@@ -9,27 +9,24 @@ use super::{Planted, Scene};
 const MOST: usize = 20_000_000;
 
 struct Search {
-    states: Vec<World>,
+    /// In the order in which they were reached.
+    states: IndexSet<World>,
     /// Where each state was first reached from, and by what.
     from: Vec<Option<(usize, &'static str)>>,
-    /// Every way back.
-    back: Vec<Vec<usize>>,
-    known: HashMap<World, usize>,
-    open: VecDeque<usize>,
+    /// From which state each step leads to which.
+    steps: Vec<(u32, u32)>,
 }
 
 /// How many states there are; how the first wrong one came to be, if there is one.
 pub(super) fn explore(scene: &Scene, planted: Planted) -> Result<usize, String> {
     let mut search = Search {
-        states: Vec::new(),
+        states: IndexSet::new(),
         from: Vec::new(),
-        back: Vec::new(),
-        known: HashMap::new(),
-        open: VecDeque::new(),
+        steps: Vec::new(),
     };
     search.reach(World::begin(scene), None);
-    while let Some(number) = search.open.pop_front() {
-        let world = search.states[number].clone();
+    let mut number = 0;
+    while let Some(world) = search.states.get_index(number).cloned() {
         if let Some(lost) = world.lost() {
             return Err(search.story(number, &format!("{lost:?} is nowhere")));
         }
@@ -41,6 +38,7 @@ pub(super) fn explore(scene: &Scene, planted: Planted) -> Result<usize, String> 
         for (what, next) in world.nexts(scene, planted) {
             search.reach(next, Some((number, what)));
         }
+        number += 1;
         assert!(search.states.len() < MOST, "{} does not end", scene.name);
     }
     search.comes_to_rest()
@@ -48,33 +46,26 @@ pub(super) fn explore(scene: &Scene, planted: Planted) -> Result<usize, String> 
 
 impl Search {
     fn reach(&mut self, world: World, from: Option<(usize, &'static str)>) {
-        let came = from.as_ref().map(|(number, _)| *number);
-        let number = if let Some(number) = self.known.get(&world) {
-            *number
-        } else {
-            let number = self.states.len();
-            self.known.insert(world.clone(), number);
-            self.states.push(world);
+        let (number, is_new) = self.states.insert_full(world);
+        if is_new {
             self.from.push(from);
-            self.back.push(Vec::new());
-            self.open.push_back(number);
-            number
-        };
-        self.back[number].extend(came);
+        }
+        if let Some((before, _)) = from {
+            let numbered = |number| u32::try_from(number).expect("fewer than MOST states");
+            self.steps.push((numbered(before), numbered(number)));
+        }
     }
 
     /// From every state some way leads to rest.
-    fn comes_to_rest(&self) -> Result<usize, String> {
-        let mut rests = vec![false; self.states.len()];
-        let mut open: Vec<usize> = Vec::new();
-        for (number, world) in self.states.iter().enumerate() {
-            if world.is_at_rest() {
-                rests[number] = true;
-                open.push(number);
-            }
-        }
+    fn comes_to_rest(&mut self) -> Result<usize, String> {
+        let steps = &mut self.steps;
+        steps.sort_unstable_by_key(|(_, to)| *to);
+        let mut rests: Vec<bool> = self.states.iter().map(World::is_at_rest).collect();
+        let mut open: Vec<usize> = (0..rests.len()).filter(|number| rests[*number]).collect();
         while let Some(number) = open.pop() {
-            for &before in &self.back[number] {
+            let first = steps.partition_point(|(_, to)| (*to as usize) < number);
+            let back = steps[first..].iter().take_while(|(_, to)| *to as usize == number);
+            for before in back.map(|(before, _)| *before as usize) {
                 if !rests[before] {
                     rests[before] = true;
                     open.push(before);
