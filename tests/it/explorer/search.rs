@@ -64,7 +64,9 @@ impl Search {
         let mut open: Vec<usize> = (0..rests.len()).filter(|number| rests[*number]).collect();
         while let Some(number) = open.pop() {
             let first = steps.partition_point(|(_, to)| (*to as usize) < number);
-            let back = steps[first..].iter().take_while(|(_, to)| *to as usize == number);
+            let back = steps[first..]
+                .iter()
+                .take_while(|(_, to)| *to as usize == number);
             for before in back.map(|(before, _)| *before as usize) {
                 if !rests[before] {
                     rests[before] = true;
