@@ -51,7 +51,8 @@ pub enum Disposition {
     Retry,
     /// No further try can succeed; a person has to act.
     Final,
-    /// Nothing of this lane can succeed until a person acts; trying on makes it worse.
+    /// Nothing of this lane can succeed until a person acts; trying on is of no use, or makes it
+    /// worse.
     PauseLane,
 }
 
@@ -93,6 +94,7 @@ impl FailureKind {
                 | Self::Unknown
                 | Self::Panic
                 | Self::Storage
+                | Self::Unwritable
         )
     }
 }
@@ -125,6 +127,8 @@ kinds! {
     Gone = "gone", Final;
     /// The credentials or the account are refused.
     Credentials = "credentials", PauseLane;
+    /// Nothing can be written there: the disk is full or read-only.
+    Unwritable = "unwritable", PauseLane;
     /// The credentials are fine and may not do this.
     Denied = "denied", Final;
     /// The source object, or a part of its set, does not exist.

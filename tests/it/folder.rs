@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aftertake::model::failure::FailureKind;
+use aftertake::model::failure::{Disposition, FailureKind};
 use aftertake::model::recording::Place;
-use aftertake::object::folder::FolderStore;
+use aftertake::object::folder::{self, FolderStore};
 use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, Pair, TagSupport};
 
 use super::support::recording::place;
@@ -358,6 +358,18 @@ async fn what_a_crash_left_beside_a_target_is_abandoned() {
     std::fs::write(&other, "of another key").unwrap();
     store.abandon("x", None).await.unwrap();
     assert!(!part.exists() && !sidecar.exists() && other.exists());
+
+    // Where the target is on another disk, its part is made there.
+    let beside = world.path("archive").join("r/.aftertake/parts");
+    store.put("r/x", "x".into(), &attributes()).await.unwrap();
+    let mut kept = std::fs::read_dir(&own).unwrap().map(|e| e.unwrap().path());
+    let sidecar = kept.find(|path| path.is_file()).unwrap();
+    let stem = sidecar.file_stem().unwrap().to_str().unwrap();
+    std::fs::create_dir_all(&beside).unwrap();
+    std::fs::write(beside.join(format!("{stem}.object.1-1")), "half").unwrap();
+    store.abandon("r/x", None).await.unwrap();
+    assert!(!beside.parent().unwrap().exists());
+    assert_eq!(keys(store, "", None).await, ["r/x"]);
 }
 
 #[tokio::test]
@@ -388,4 +400,21 @@ async fn link_is_the_files_percent_encoded() {
         url.ends_with("/recorded/a%20b/%E5%BD%95%25%3F%23.mp4"),
         "{url}"
     );
+}
+
+/// No object of the bucket can be written, so no task is dead for it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn directory_that_nothing_may_be_made_in_holds_its_bucket_back() {
+    // Not even root may; where the system is read-only, that is the reason.
+    let paths = BTreeMap::from([("closed".to_owned(), "/sys".into())]);
+    let closed = &folder::open(paths)["closed"];
+    for key in ["x.mp4", "r/x.mp4"] {
+        let failure = closed
+            .put(key, "x".into(), &attributes())
+            .await
+            .unwrap_err();
+        let disposition = failure.kind.disposition();
+        assert_eq!(disposition, Disposition::PauseLane, "{failure}");
+    }
 }

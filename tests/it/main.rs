@@ -11,6 +11,7 @@ mod explorer;
 mod fake_obs;
 mod folder;
 mod folder_links;
+mod folder_mounts;
 mod formats;
 mod fuzz;
 mod hostile;

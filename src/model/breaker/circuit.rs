@@ -12,8 +12,8 @@ use crate::model::retry::{Jitter, JitterMode, RetryPolicy};
 /// Before the first probe after failures in a row.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Before the first probe of a lane whose credentials are refused: a vendor locks a key out
-/// that keeps on trying.
+/// Before the first probe of a lane that waits for a person: a vendor locks a key out that keeps
+/// on trying, and a full disk is not soon empty.
 const FIRST_LOCKED: Duration = Duration::from_secs(30);
 
 /// Probes in a row that are of the task with the most tries. Later ones take turns: it may be

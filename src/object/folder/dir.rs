@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::path::{failure, is_absent, linked};
+use super::path::{OWN as OWN_NAME, failure, failure_of_all, is_absent, linked};
 use super::whereabouts::id_of;
 use crate::model::bucket::FileId;
 use crate::model::failure::Failure;
@@ -30,6 +30,18 @@ pub(super) struct Dir {
     held: File,
     /// Where it was when it was opened: for messages.
     path: PathBuf,
+    holds: Holds,
+}
+
+/// What a directory is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// All of the bucket: it is its own directory.
+    All,
+    /// What the store keeps for all objects.
+    Own,
+    /// Some objects.
+    Some,
 }
 
 /// What stands at a name.
@@ -52,9 +64,10 @@ impl Dir {
             Ok(held) => Ok(Some(Self {
                 held: held.into(),
                 path: path.to_owned(),
+                holds: Holds::All,
             })),
             Err(error) if is_absent(&error.into()) => Ok(None),
-            Err(error) => Err(failure(path, &error.into())),
+            Err(error) => Err(failure_of_all(path, &error.into())),
         }
     }
 
@@ -63,7 +76,7 @@ impl Dir {
         if let Some(root) = Self::root(path)? {
             return Ok(root);
         }
-        make(path).map_err(|error| failure(path, &error))?;
+        make(path).map_err(|error| failure_of_all(path, &error))?;
         let root = Self::root(path)?;
         root.ok_or_else(|| failure(path, &io::ErrorKind::NotFound.into()))
     }
@@ -73,16 +86,28 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = retry_on_intr(|| fs::openat(&self.held, name, flags, Mode::empty()));
         let path = self.path.join(name);
+        let holds = self.holds.within(name);
         match opened {
             Ok(held) => Ok(Some(Self {
                 held: held.into(),
                 path,
+                holds,
             })),
             // What says that a link is there differs from system to system.
             Err(_) if self.is_link(name) => Err(linked(&path)),
             Err(error) if is_absent(&error.into()) => Ok(None),
-            Err(error) => Err(failure(&path, &error.into())),
+            Err(error) => Err(holds.failure(&path, &error.into())),
         }
+    }
+
+    /// The same directory, held open once more.
+    pub(super) fn again(&self) -> Result<Self, Failure> {
+        let held = self.held.try_clone();
+        Ok(Self {
+            held: held.map_err(|error| failure(&self.path, &error))?,
+            path: self.path.clone(),
+            holds: self.holds,
+        })
     }
 
     /// The directory `name` in this one, made, durably, when there is none.
@@ -93,7 +118,7 @@ impl Dir {
         match fs::mkdirat(&self.held, name, mode) {
             Ok(()) => self.sync()?,
             Err(Errno::EXIST) => {}
-            Err(error) => return Err(self.failure(name, error)),
+            Err(error) => return Err(self.failure_to_add(name, error)),
         }
         // A file may be there instead, or what was made may be gone again.
         let found = self.directory(name)?;
@@ -146,7 +171,7 @@ impl Dir {
         match retry_on_intr(|| fs::openat(&self.held, name, flags, file_mode)) {
             Ok(file) => Ok(Some(file.into())),
             Err(Errno::EXIST) => Ok(None),
-            Err(error) => Err(self.failure(name, error)),
+            Err(error) => Err(self.failure_to_add(name, error)),
         }
     }
 
@@ -208,6 +233,29 @@ impl Dir {
 
     fn failure(&self, name: &OsStr, error: Errno) -> Failure {
         failure(&self.path.join(name), &error.into())
+    }
+
+    /// Something new cannot be made in it, whatever that is.
+    fn failure_to_add(&self, name: &OsStr, error: Errno) -> Failure {
+        self.holds.failure(&self.path.join(name), &error.into())
+    }
+}
+
+impl Holds {
+    /// What the directory `name` in it is for.
+    fn within(self, name: &OsStr) -> Self {
+        match self {
+            Self::All if name == OWN_NAME => Self::Own,
+            Self::Own => Self::Own,
+            Self::All | Self::Some => Self::Some,
+        }
+    }
+
+    fn failure(self, path: &Path, error: &io::Error) -> Failure {
+        match self {
+            Self::All | Self::Own => failure_of_all(path, error),
+            Self::Some => failure(path, error),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::dir::{Dir, SHARED};
 use super::etag::{Etags, digest};
 use super::location::Location;
 use super::part::{self, Part};
-use super::path::failure;
+use super::path::{failure, is_unwritable};
 use super::sidecar::{self, Sidecar};
 use super::whereabouts::{Overlaps, id_of};
 use crate::model::failure::{Failure, FailureKind};
@@ -93,9 +93,8 @@ impl Folder {
         content: &[u8],
         attributes: Attributes,
     ) -> Result<ObjectMeta, Failure> {
-        let root = Dir::made_root(&self.root)?;
         self.refuse_link(key)?;
-        let mut part = Part::new(&root, &object_part(key), SHARED)?;
+        let mut part = self.part(key)?;
         let written = part.file.write_all(content);
         written.map_err(|error| part.failure(&error))?;
         self.place(&part, key, &Sidecar::new(attributes))
@@ -111,13 +110,17 @@ impl Folder {
         etag: &str,
     ) -> Result<ObjectMeta, Failure> {
         let mut found = source.existing(from)?;
-        let root = Dir::made_root(&self.root)?;
         self.refuse_link(to)?;
         self.refuse_same(to, &found)?;
-        let mut part = Part::new(&root, &object_part(to), SHARED)?;
-        let copied = found
-            .copy_to(&mut part.file)
-            .map_err(|error| failure(&found.path, &error))?;
+        let mut part = self.part(to)?;
+        let copied = copy_whole(&mut found.file, &mut part.file);
+        let copied = copied.map_err(|error| {
+            if is_unwritable(&error) {
+                part.failure(&error)
+            } else {
+                failure(&found.path, &error)
+            }
+        })?;
         if copied != etag {
             let reason = format!("{} is not what it was", found.path.display());
             return Err(Failure::new(FailureKind::SourceChanged, reason));
@@ -130,10 +133,11 @@ impl Folder {
         let Some(root) = Dir::root(&self.root)? else {
             return Ok(());
         };
-        part::remove_all(&root, &sidecar::stem_of(key))?;
+        let way = Location::way(root, key)?;
+        part::remove_all_on(&way, &sidecar::stem_of(key))?;
         match self.find(key)? {
             Some(_) => Ok(()),
-            None => sidecar::remove(&root, key),
+            None => sidecar::remove(&way[0], key),
         }
     }
 
@@ -218,6 +222,17 @@ impl Folder {
         }
     }
 
+    /// A new part of `key`: on its file system, where that can be told.
+    fn part(&self, key: &str) -> Result<Part, Failure> {
+        let way = Location::way(Dir::made_root(&self.root)?, key)?;
+        let (root, nearest) = (&way[0], &way[way.len() - 1]);
+        if nearest.id()?.device == root.id()?.device {
+            Part::new(root, &object_part(key), SHARED)
+        } else {
+            Part::beside(nearest, &object_part(key), SHARED)
+        }
+    }
+
     /// Refuses a link at `key`, and on the way to it.
     fn refuse_link(&self, key: &str) -> Result<(), Failure> {
         let location = self.location(key)?;
@@ -257,6 +272,9 @@ impl Folder {
             match part.place(location.dir(), location.name()) {
                 Ok(()) => return location.dir().sync(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                    return place_across(part, key, &location);
+                }
                 Err(error) => return Err(failure(&location.path(), &error)),
             }
         }
@@ -288,14 +306,36 @@ impl Folder {
     }
 }
 
-impl Found {
-    /// Copies content and permissions, and answers the copy's digest.
-    fn copy_to(&mut self, copy: &mut File) -> io::Result<String> {
-        io::copy(&mut self.file, copy)?;
-        copy.set_permissions(self.metadata.permissions())?;
-        copy.rewind()?;
-        digest(copy)
+/// Copies content and permissions, and answers the copy's digest.
+fn copy_whole(file: &mut File, copy: &mut File) -> io::Result<String> {
+    io::copy(file, copy)?;
+    copy.set_permissions(file.metadata()?.permissions())?;
+    copy.rewind()?;
+    digest(copy)
+}
+
+/// Copies a part to the directory of its key, to which no rename leads from where it is: one
+/// device may be mounted twice, or have borders of its own. Verified and synced as any copy is.
+fn place_across(part: &Part, key: &str, location: &Location) -> Result<(), Failure> {
+    let dir = location.dir();
+    let mut there = Part::beside(dir, &object_part(key), SHARED)?;
+    let copied = part.file.try_clone().and_then(|mut file| {
+        file.rewind()?;
+        let expected = digest(&mut file)?;
+        file.rewind()?;
+        Ok(copy_whole(&mut file, &mut there.file)? == expected)
+    });
+    if !copied.map_err(|error| there.failure(&error))? {
+        let reason = format!(
+            "{} is not what was written to it",
+            location.path().display()
+        );
+        return Err(Failure::new(FailureKind::Unavailable, reason));
     }
+    there.sync()?;
+    let placed = there.place(dir, location.name());
+    placed.map_err(|error| failure(&location.path(), &error))?;
+    dir.sync()
 }
 
 fn one_file(path: &Path, other: &Path) -> Failure {

@@ -30,6 +30,20 @@ impl Location {
         Ok(made.expect("what is made is there"))
     }
 
+    /// From `root` on, the directories on the way to `key` that are there.
+    pub(super) fn way(root: Dir, key: &str) -> Result<Vec<Dir>, Failure> {
+        let mut names: Vec<&str> = names_of(key)?.collect();
+        names.pop();
+        let mut dirs = vec![root];
+        for name in names {
+            match dirs[dirs.len() - 1].directory(OsStr::new(name))? {
+                Some(dir) => dirs.push(dir),
+                None => break,
+            }
+        }
+        Ok(dirs)
+    }
+
     fn walk(
         root: Dir,
         key: &str,

@@ -7,6 +7,8 @@
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use crate::model::failure::{Failure, FailureKind};
 
 /// The store's own directory below the root.
@@ -37,19 +39,64 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
 
 /// What an error of the file system means.
 pub(super) fn failure(path: &Path, error: &io::Error) -> Failure {
+    let kind = of_disk(error).unwrap_or_else(|| of_file(error));
+    Failure::new(kind, format!("{}: {error}", path.display()))
+}
+
+/// The same where an object is nothing that it depends on: in the bucket's directory, or in the
+/// store's own. What this process may not do there, it may do with no object.
+pub(super) fn failure_of_all(path: &Path, error: &io::Error) -> Failure {
+    let failure = failure(path, error);
+    if failure.kind != FailureKind::Denied {
+        return failure;
+    }
+    let reason = format!(
+        "{}; let the user that aftertake runs as read and write it",
+        failure.reason
+    );
+    Failure::new(FailureKind::Credentials, reason)
+}
+
+/// What it means when other objects of the bucket would fare no better, or may not.
+fn of_disk(error: &io::Error) -> Option<FailureKind> {
+    Some(match Errno::from_io_error(error)? {
+        Errno::NOSPC | Errno::DQUOT | Errno::ROFS => FailureKind::Unwritable,
+        // The server of a network mount, or the program that serves one, is away.
+        Errno::NOTCONN
+        | Errno::HOSTDOWN
+        | Errno::HOSTUNREACH
+        | Errno::NETDOWN
+        | Errno::NETUNREACH
+        | Errno::CONNREFUSED
+        | Errno::CONNRESET
+        | Errno::CONNABORTED => FailureKind::Unreachable,
+        Errno::TIMEDOUT => FailureKind::Timeout,
+        // One file may be broken, or the whole disk: that is seen by what others meet.
+        Errno::IO | Errno::STALE | Errno::NODEV | Errno::NXIO => FailureKind::Unavailable,
+        _ => return None,
+    })
+}
+
+/// What it means for one object.
+fn of_file(error: &io::Error) -> FailureKind {
     use io::ErrorKind::{
-        AlreadyExists, DirectoryNotEmpty, InvalidFilename, InvalidInput, IsADirectory,
-        NotADirectory, NotFound, PermissionDenied,
+        AlreadyExists, DirectoryNotEmpty, FileTooLarge, InvalidFilename, InvalidInput,
+        IsADirectory, NotADirectory, NotFound, PermissionDenied,
     };
-    let kind = match error.kind() {
+    match error.kind() {
         NotFound => FailureKind::Missing,
         PermissionDenied => FailureKind::Denied,
         InvalidFilename | InvalidInput => FailureKind::Invalid,
+        FileTooLarge => FailureKind::Unsupported,
         // One key names an object and another, below it, needs a folder of that name.
         AlreadyExists | IsADirectory | NotADirectory | DirectoryNotEmpty => FailureKind::Conflict,
         _ => FailureKind::Storage,
-    };
-    Failure::new(kind, format!("{}: {error}", path.display()))
+    }
+}
+
+/// Whether the error says that the disk takes nothing, whatever file was named with it.
+pub(super) fn is_unwritable(error: &io::Error) -> bool {
+    of_disk(error) == Some(FailureKind::Unwritable)
 }
 
 pub(super) fn linked(path: &Path) -> Failure {
@@ -102,6 +149,32 @@ mod tests {
             let failure = names_of(key).unwrap_err();
             assert_eq!(failure.kind, FailureKind::Invalid, "{key:?}");
         }
+    }
+
+    #[test]
+    fn error_of_the_disk_is_none_of_one_object() {
+        let kind = |number: Errno| failure(Path::new("/b"), &number.into()).kind;
+        for (number, expected) in [
+            (Errno::NOSPC, FailureKind::Unwritable),
+            (Errno::DQUOT, FailureKind::Unwritable),
+            (Errno::ROFS, FailureKind::Unwritable),
+            (Errno::NOTCONN, FailureKind::Unreachable),
+            (Errno::HOSTDOWN, FailureKind::Unreachable),
+            (Errno::TIMEDOUT, FailureKind::Timeout),
+            (Errno::IO, FailureKind::Unavailable),
+            (Errno::STALE, FailureKind::Unavailable),
+            (Errno::ACCESS, FailureKind::Denied),
+            (Errno::FBIG, FailureKind::Unsupported),
+            (Errno::NAMETOOLONG, FailureKind::Invalid),
+            // Ours, and not the bucket's.
+            (Errno::MFILE, FailureKind::Storage),
+        ] {
+            assert_eq!(kind(number), expected, "{number}");
+        }
+        let closed = failure_of_all(Path::new("/b"), &Errno::ACCESS.into());
+        assert_eq!(closed.kind, FailureKind::Credentials);
+        let full = failure_of_all(Path::new("/b"), &Errno::NOSPC.into());
+        assert_eq!(full.kind, FailureKind::Unwritable);
     }
 
     #[test]

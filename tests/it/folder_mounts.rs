@@ -1,0 +1,163 @@
+//! Disks that are mounted as folder buckets, and below them. The program runs among mounts of its
+//! own, where the system lets a test make some: without that, there is nothing to try.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::Receiver;
+
+use serde_json::Value;
+
+use crate::support::TOO_LONG;
+use crate::support::premises::callback;
+use crate::support::served::{Served, serving};
+use crate::support::sink::Sink;
+
+const KEY: &str = "r/x.mp4";
+
+/// A folder with rules and a recording, and whoever is told of its move.
+struct Stage {
+    folder: tempfile::TempDir,
+    sink: Sink,
+    content: String,
+}
+
+/// Whether a process may have mounts of its own here.
+fn may_mount() -> bool {
+    let tried = Command::new("unshare").args(["-rm", "true"]).output();
+    tried.is_ok_and(|tried| tried.status.success())
+}
+
+impl Stage {
+    /// A stage whose only rule has these steps, and tells when they are done.
+    async fn new(steps: &str) -> Self {
+        let sink = Sink::start([]).await;
+        let stage = Self {
+            folder: tempfile::tempdir().unwrap(),
+            content: "x".repeat(200_000),
+            sink,
+        };
+        let rules = format!(
+            "buckets: {{ recorded: {{ store: folder, path: recorded }}, archive: {{ store: folder, path: archive }} }}\n\
+             destinations: {{ lms: {{ url: '{}', allow_private: true }} }}\n\
+             retry: {{ first: 1ms, longest: 1ms, tries: 2 }}\n\
+             rules: [{{ name: keep, steps: [{steps}, {{ notify: lms }}] }}]\n",
+            stage.sink.url("/hook")
+        );
+        std::fs::write(stage.path("rules.yaml"), rules).unwrap();
+        for folder in [
+            "recorded/r",
+            "recorded/disk",
+            "recorded/twice",
+            "elsewhere",
+            "archive",
+        ] {
+            std::fs::create_dir_all(stage.path(folder)).unwrap();
+        }
+        std::fs::write(stage.path("recorded").join(KEY), &stage.content).unwrap();
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Serves after these commands of the shell have made mounts.
+    fn serve(&self, mounts: &str) -> (Served, Receiver<String>) {
+        let program = serving(self.folder.path());
+        let mut command = Command::new("unshare");
+        command
+            .args(["-rm", "sh", "-ec", &format!("{mounts}; exec \"$@\""), "sh"])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(self.folder.path());
+        Served::start_heard(&mut command)
+    }
+
+    async fn announce(&self, served: &Served) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(served.callbacks()).body(callback(KEY));
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+
+    /// What is at this path among the mounts of the service.
+    fn seen(&self, served: &Served, name: &str) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", served.child.id()));
+        root.join(self.path(name).strip_prefix("/").unwrap())
+    }
+
+    fn aftertake(&self, args: &[&str]) -> String {
+        let ran = Command::new(env!("CARGO_BIN_EXE_aftertake"))
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8(ran.stdout).unwrap()
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let name = |entry: std::fs::DirEntry| entry.file_name().into_string().unwrap();
+    entries.map(|entry| name(entry.unwrap())).collect()
+}
+
+#[tokio::test]
+async fn recording_moves_to_and_from_disks_that_are_mounted_below_its_bucket() {
+    if !may_mount() {
+        return;
+    }
+    let stage = Stage::new(
+        "{ rename: { to: 'disk/new/' } }, { id: again, rename: { to: 'twice/' } }, \
+         { id: home, rename: { to: 'home/' } }",
+    )
+    .await;
+    // Another file system, and one that a rename cannot reach although it is the same.
+    let (served, _log) =
+        stage.serve("mount -t tmpfs tmpfs recorded/disk; mount --bind elsewhere recorded/twice");
+    stage.announce(&served).await;
+    stage.sink.received(1).await;
+    let moved = std::fs::read_to_string(stage.path("recorded/home/x.mp4"));
+    assert!(moved.unwrap() == stage.content);
+    assert!(!stage.path("recorded").join(KEY).exists());
+    for disk in ["recorded/disk", "recorded/twice"] {
+        assert_eq!(names(&stage.seen(&served, disk)), [""; 0], "{disk}");
+    }
+}
+
+#[tokio::test]
+async fn bucket_whose_disk_is_full_is_left_alone_and_spends_no_tries() {
+    if !may_mount() {
+        return;
+    }
+    let stage = Stage::new("{ rename: { to: 'kept/', bucket: archive } }").await;
+    let (mut served, log) = stage.serve("mount -t tmpfs -o size=64k tmpfs archive");
+    stage.announce(&served).await;
+    let failed = |line: &String| line.contains("No space left on device");
+    while !failed(&log.recv_timeout(TOO_LONG).unwrap()) {}
+    served.stop();
+    let listed = stage.aftertake(&["destinations", "list"]);
+    let line = listed
+        .lines()
+        .find(|line| line.starts_with("bucket/recorded"));
+    let line = line.unwrap_or_else(|| panic!("{listed}"));
+    assert!(
+        line.contains("open") && line.contains("No space left on device"),
+        "{line}"
+    );
+    let tasks: Value =
+        serde_json::from_str(&stage.aftertake(&["tasks", "list", "--json"])).unwrap();
+    assert_eq!(
+        (&tasks[0]["state"], &tasks[0]["tries"]),
+        (&"ready".into(), &0.into())
+    );
+    let shown = stage.aftertake(&["tasks", "show", tasks[0]["id"].as_str().unwrap()]);
+    assert!(shown.contains("No space left on device"), "{shown}");
+
+    let (served, _log) = stage.serve("mount -t tmpfs -o size=1m tmpfs archive");
+    stage.aftertake(&["destinations", "resume", "bucket/recorded"]);
+    stage.sink.received(1).await;
+    let moved = std::fs::read_to_string(stage.seen(&served, "archive/kept/x.mp4"));
+    assert!(moved.unwrap() == stage.content);
+}
