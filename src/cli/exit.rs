@@ -39,7 +39,8 @@ Exit codes:
   66  a file that cannot be read, or a store that does not exist
   69  port taken, store already served or busy, disk full, network unavailable: it may pass
   70  a part of the service has crashed; starting it again helps
-  78  bad settings, a store from a newer version, malformed or with another's log, or a file that is no store";
+  78  bad settings, a store from a newer version, malformed, with another's log or replaced while it is served, or a file that
+      is no store";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

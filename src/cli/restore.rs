@@ -61,6 +61,9 @@ fn stop(error: RestoreError) -> Stop {
         RestoreError::Missing(_) => Exit::NoInput,
         RestoreError::Itself(_) => Exit::Usage,
         RestoreError::InUse(_) | RestoreError::Failed { .. } => Exit::Failed,
+        RestoreError::Foreign(_) | RestoreError::Newer { .. } | RestoreError::Malformed { .. } => {
+            Exit::BadSettings
+        }
         RestoreError::Open(error) => store::exit_of(error),
     };
     Stop::new(exit, error)

@@ -31,6 +31,7 @@ pub(super) const fn exit_of(error: &OpenError) -> Exit {
         | OpenError::Foreign(_)
         | OpenError::ForeignLog(_)
         | OpenError::LogAlone(_)
+        | OpenError::Replaced { .. }
         | OpenError::Malformed { .. } => Exit::BadSettings,
         OpenError::Missing(_) | OpenError::DeadLink(_) | OpenError::Unusable { .. } => {
             Exit::NoInput

@@ -351,6 +351,7 @@ async fn restore_is_refused_with_a_sentence_and_changes_nothing() {
     folder.served(&["first"]).await;
     folder.fine(&["backup", "copy.db"]);
     fs::write(folder.path("text"), "something else's").unwrap();
+    fs::write(folder.path("empty"), "").unwrap();
     folder.copy("copy.db", "damaged.db");
     damage(&folder.path("damaged.db"));
     folder.copy("copy.db", "newer.db");
@@ -369,13 +370,18 @@ async fn restore_is_refused_with_a_sentence_and_changes_nothing() {
         (
             "text",
             78,
-            "error: text is not a store of aftertake; name another file with --store\n",
+            "error: text is not a store of aftertake; name a file that `aftertake backup` made\n",
         ),
-        ("damaged.db", 78, "error: store damaged.db is malformed ("),
+        (
+            "empty",
+            78,
+            "error: empty is not a store of aftertake; name a file that `aftertake backup` made\n",
+        ),
+        ("damaged.db", 78, "error: damaged.db is malformed ("),
         (
             "newer.db",
             78,
-            "error: store newer.db was written by a newer version of aftertake (schema 99, ",
+            "error: newer.db was written by a newer version of aftertake (schema 99, ",
         ),
         (
             "open.db",
@@ -396,6 +402,11 @@ async fn restore_is_refused_with_a_sentence_and_changes_nothing() {
             ran.err
         );
         assert!(ran.err.starts_with(err), "{file}: {}", ran.err);
+        let misleads = code == 78
+            && ["--store", "restore FILE"]
+                .iter()
+                .any(|way| ran.err.contains(way));
+        assert!(!misleads, "{file}: {}", ran.err);
         assert!(folder.files() == before, "{file}");
     }
 

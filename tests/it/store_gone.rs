@@ -70,6 +70,27 @@ impl Stage {
         desk.events(&all).unwrap().len()
     }
 
+    /// A command finds other files under the names, or none, and neither reads nor makes any.
+    fn commands_say_so(&self, gone: &str) {
+        for args in [["tasks", "list"], ["events", "list"], ["backup", "late.db"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
+            let ran = command.args(args).current_dir(self.folder.path()).output();
+            let ran = ran.unwrap();
+            let said = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(
+                (ran.status.code(), ran.stdout.len()),
+                (Some(78), 0),
+                "{said}"
+            );
+            let sentence = format!(
+                "error: store {STORE}: {gone} is not the file that the process which serves this store has opened: it \
+                 was moved, removed or replaced; "
+            );
+            assert!(said.starts_with(&sentence), "{said}");
+        }
+        assert!(!self.path("late.db").exists());
+    }
+
     /// Serves and takes a callback; what happens to the files then has all refused that follow,
     /// and shown with the way out.
     async fn refused(&self, gone: &str, happens: impl FnOnce()) -> Served {
@@ -86,6 +107,7 @@ impl Stage {
         assert!(why.ends_with(&sentence), "{why}");
         let metrics = self.ask(&served, "/metrics").await;
         assert!(metrics.contains("\naftertake_store_up 0\n"), "{metrics}");
+        self.commands_say_so(gone);
         served
     }
 }

@@ -22,7 +22,7 @@ pub(super) const CANCELLED: usize = 4;
 /// A connection that writes.
 pub(super) struct Core {
     pub(super) conn: Connection,
-    files: Opened,
+    pub(super) files: Opened,
     decode: Decode,
 }
 

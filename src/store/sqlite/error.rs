@@ -49,6 +49,12 @@ pub enum OpenError {
     )]
     LogAlone(PathBuf),
     #[error(
+        "store {}: {} is not the file that the process which serves this store has opened: it was moved, removed or \
+         replaced; move that file back, or end that process, put the store or a backup in its place, and start anew",
+        .path.display(), .file.display()
+    )]
+    Replaced { path: PathBuf, file: PathBuf },
+    #[error(
         "store {} is malformed ({reason}); put a backup back with `aftertake restore FILE`", .path.display()
     )]
     Malformed { path: PathBuf, reason: String },

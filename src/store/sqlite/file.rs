@@ -138,6 +138,31 @@ impl Opened {
         })
     }
 
+    /// In words of the lock file.
+    pub(super) fn to_text(&self) -> String {
+        let words = [Some(self.base), self.log].map(|file| match file {
+            Some(Identity { device, inode }) => format!("{device}:{inode}"),
+            None => "-".to_owned(),
+        });
+        words.join(" ")
+    }
+
+    /// The files of the store at `path` that those words are of.
+    pub(super) fn from_text(path: &Path, text: &str) -> Option<Self> {
+        let mut words = text.split(' ').map(|word| {
+            let (device, inode) = word.split_once(':')?;
+            Some(Identity {
+                device: device.parse().ok()?,
+                inode: inode.parse().ok()?,
+            })
+        });
+        Some(Self {
+            path: path.to_owned(),
+            base: words.next()??,
+            log: words.next()?,
+        })
+    }
+
     /// The file that has another's name now, or none: what is written to it nobody finds.
     pub(super) fn gone(&self) -> Option<PathBuf> {
         let log = beside(&self.path, LOG);

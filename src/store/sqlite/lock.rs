@@ -2,15 +2,16 @@
 //!
 //! A file beside the store, locked by the system for as long as its process lives. Who serves
 //! writes its process id there and removes it at an orderly end: an id in a lock that nobody
-//! holds is that of a process that ended otherwise.
+//! holds is that of a process that ended otherwise. Below it stands which files it has opened,
+//! for a command that finds others under their names.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::OpenError;
-use super::file::{self, LOCK, LOG};
+use super::file::{self, LOCK, LOG, Opened};
 
 /// How often the lock is asked for, and the pause in between: a command that asks whether the
 /// store is served has it for a moment.
@@ -53,10 +54,10 @@ impl Lock {
         self.file.metadata().is_ok_and(|meta| meta.len() > 0)
     }
 
-    /// Says that this process serves, until its orderly end.
-    pub(super) fn serve(&mut self) -> io::Result<()> {
+    /// Says that this process serves these files, until its orderly end.
+    pub(super) fn serve(&mut self, files: &Opened) -> io::Result<()> {
         self.clear()?;
-        writeln!(self.file, "{}", std::process::id())?;
+        write!(self.file, "{}\n{}\n", std::process::id(), files.to_text())?;
         self.is_served = true;
         self.file.sync_all()
     }
@@ -114,6 +115,14 @@ pub(super) fn outside(path: &Path) -> Outside {
     }
 }
 
+/// Of a store that is served, the file that is not the one its process has opened, as far as that
+/// can be told.
+pub(super) fn replaced(path: &Path) -> Option<PathBuf> {
+    let said = std::fs::read_to_string(file::beside(path, LOCK)).ok()?;
+    let files = said.lines().nth(1)?;
+    Opened::from_text(path, files)?.gone()
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let name = file::beside(path, LOCK);
     let is_new = !name.exists();
@@ -155,7 +164,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let mut lock = Lock::take(&path).unwrap();
-        lock.serve().unwrap();
+        std::fs::write(&path, "").unwrap();
+        lock.serve(&Opened::at(&path).unwrap()).unwrap();
         assert_eq!(outside(&path), Outside::Served);
         drop(lock);
         assert_eq!(outside(&path), Outside::Free);

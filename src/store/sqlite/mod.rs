@@ -143,7 +143,7 @@ impl SqliteStore {
         let mut lock = Lock::take(path)?;
         let mut core = Core::new(schema::open_serving(path, &lock)?, path, decode)?;
         core.commit(recover).map_err(failed)?;
-        lock.serve()
+        lock.serve(&core.files)
             .map_err(|error| OpenError::io(path, "cannot write its lock file", &error))?;
         let seen = data_version(&core.conn).map_err(failed)?;
         let reader = schema::open_beside(path)?;

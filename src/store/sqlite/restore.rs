@@ -35,6 +35,19 @@ pub enum RestoreError {
         file = .0.display(), log = file::beside(.0, LOG).display()
     )]
     InUse(PathBuf),
+    #[error("{} is not a store of aftertake; name a file that `aftertake backup` made", .0.display())]
+    Foreign(PathBuf),
+    #[error(
+        "{} was written by a newer version of aftertake (schema {found}, this one knows {known}); install that version \
+         or a later one, or name an older backup", .file.display()
+    )]
+    Newer {
+        file: PathBuf,
+        found: usize,
+        known: usize,
+    },
+    #[error("{} is malformed ({reason}); name another file that `aftertake backup` made", .file.display())]
+    Malformed { file: PathBuf, reason: String },
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("{what}: {error}")]
@@ -51,7 +64,7 @@ pub fn restore(from: &Path, to: &Path, now: Timestamp) -> Result<Restored, Resto
     let lock = Lock::take(&to)?;
     refuse(from, &to)?;
     let copy = copy(from, &to).map_err(failed(format!("copy {}", from.display())))?;
-    make_ready(copy.path(), from)?;
+    make_ready(copy.path(), from).map_err(unfit)?;
     let bytes = sync(copy.as_file(), &to).map_err(failed("prepare the copy".to_owned()))?;
     let in_place = put_in_place(copy, &to, now);
     let aside = in_place.map_err(failed(format!(
@@ -67,6 +80,21 @@ fn failed(what: String) -> impl FnOnce(io::Error) -> RestoreError {
     move |error| RestoreError::Failed { what, error }
 }
 
+/// What is wrong with the file that was named: what the store's own errors advise is of no use
+/// with it.
+fn unfit(error: OpenError) -> RestoreError {
+    match error {
+        OpenError::Foreign(file) => RestoreError::Foreign(file),
+        OpenError::Malformed { path: file, reason } => RestoreError::Malformed { file, reason },
+        OpenError::Newer {
+            path: file,
+            found,
+            known,
+        } => RestoreError::Newer { file, found, known },
+        other => RestoreError::Open(other),
+    }
+}
+
 /// Refuses what is no backup.
 fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
     let Ok(meta) = fs::metadata(from) else {
@@ -79,9 +107,9 @@ fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
         return Err(RestoreError::InUse(from.to_owned()));
     }
     if meta.len() == 0 {
-        return Err(OpenError::Foreign(from.to_owned()).into());
+        return Err(RestoreError::Foreign(from.to_owned()));
     }
-    Ok(schema::refuse_foreign(from)?)
+    schema::refuse_foreign(from).map_err(unfit)
 }
 
 /// A copy in the folder of the store.

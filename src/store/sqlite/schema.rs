@@ -212,11 +212,15 @@ fn rewrite(path: &Path) -> io::Result<()> {
 }
 
 /// Opens a database that is there and of this version, beside whoever serves it. Where nobody
-/// does, its log and what a crash has left are looked at as whoever serves it would.
+/// does, its log and what a crash has left are looked at as whoever serves it would. Where
+/// somebody does, another file under the store's name is nothing that a command may write to.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     let outside = lock::outside(path);
     if outside != Outside::Served {
         lineage::refuse_foreign_log(path)?;
+    } else if let Some(file) = lock::replaced(path) {
+        let path = path.to_owned();
+        return Err(OpenError::Replaced { path, file });
     }
     if !path.exists() {
         return Err(OpenError::Missing(path.to_owned()));
