@@ -201,6 +201,11 @@ impl Answer for Listed {
         let headings = ["NAME", "STATE", "WAITING", "SINCE", "NEXT PROBE", "WHY"];
         let mut table = Table::new(&headings);
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+        let probe = |at: Option<Timestamp>| match at {
+            // Whoever waits longest makes it: nothing is left to wait for.
+            Some(at) if at <= self.now => "now".to_owned(),
+            at => time(at),
+        };
         for row in &self.rows {
             let line = Line::of(row, self.now);
             table.row([
@@ -208,7 +213,7 @@ impl Answer for Listed {
                 line.state.to_owned(),
                 line.waiting.to_string(),
                 time(line.since),
-                time(line.next_probe),
+                probe(line.next_probe),
                 line.why.unwrap_or_default().to_owned(),
             ]);
         }
@@ -232,4 +237,41 @@ fn name(lane: &Lane) -> String {
 fn lane(text: &str) -> Result<Lane, String> {
     let lane = text.parse();
     Ok(lane.unwrap_or_else(|_| Lane::Destination(text.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::breaker::Opening;
+
+    #[test]
+    fn probe_that_is_due_is_not_told_by_a_time_of_the_past() {
+        let now = Timestamp::from_millis(1_772_413_200_000);
+        let row = |probe_at| LaneRow {
+            lane: Lane::Destination("lms".to_owned()),
+            state: LaneState {
+                paused: None,
+                open: Some(Opening {
+                    since: now,
+                    why: "w".to_owned(),
+                    waits: 1,
+                    probe_at,
+                    wait: Duration::from_secs(1),
+                }),
+            },
+            waiting: 1,
+        };
+        let (past, later) = (
+            now.minus(Duration::from_secs(5)),
+            now.plus(Duration::from_secs(5)),
+        );
+        let rows = vec![row(past), row(now), row(later)];
+        let text = Listed { rows, now }.text(None);
+        let shown: Vec<&str> = text
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().nth(4).unwrap())
+            .collect();
+        assert_eq!(shown, ["now", "now", "2026-03-02T01:00:05Z"]);
+    }
 }

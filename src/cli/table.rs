@@ -13,6 +13,13 @@ use crate::model::task::StepNo;
 /// The last column is not cut below this, even on a narrow terminal.
 const LEAST: usize = 24;
 
+/// The columns of names that others choose, of any length: on a terminal they are cut.
+const NAMES: [&str; 2] = ["RULE", "ROOM"];
+
+/// A name is never shown wider on a terminal, and never cut below the least.
+const LONGEST_NAME: usize = 32;
+const LEAST_NAME: usize = 12;
+
 /// Rows under a heading. The last column is the one that may be long.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -34,15 +41,37 @@ impl Table {
         self.rows.push(cells.collect());
     }
 
-    /// The table, each line cut to `width`.
+    /// The table, cut to `width`: names as far as they must, and the last column.
     pub(super) fn text(&self, width: Option<usize>) -> String {
-        let widths = self.widths();
+        let mut widths = self.widths();
+        if let Some(width) = width {
+            self.fit(&mut widths, width);
+        }
         let mut text = String::new();
         for row in &self.rows {
             text.push_str(line(row, &widths, width).trim_end());
             text.push('\n');
         }
         text
+    }
+
+    /// Makes the columns of names smaller, the widest first, until the lines hold at `width`.
+    fn fit(&self, widths: &mut [usize], width: usize) {
+        let is_name = |column: &usize| NAMES.contains(&self.rows[0][*column].as_str());
+        let names: Vec<usize> = (0..widths.len()).filter(is_name).collect();
+        for name in &names {
+            widths[*name] = widths[*name].min(LONGEST_NAME);
+        }
+        let last = self.rows.iter().filter_map(|row| row.last());
+        let last = last.map(|cell| cell.width().min(LEAST)).max();
+        let last = last.unwrap_or_default();
+        while widths.iter().map(|width| width + 2).sum::<usize>() + last > width {
+            let can_be = names.iter().filter(|name| widths[**name] > LEAST_NAME);
+            let Some(widest) = can_be.max_by_key(|name| widths[**name]) else {
+                break;
+            };
+            widths[*widest] -= 1;
+        }
     }
 
     /// Of each column but the last.
@@ -71,8 +100,9 @@ pub(super) fn step_name(number: StepNo, id: &str, action: &str) -> String {
 fn line(row: &[String], widths: &[usize], width: Option<usize>) -> String {
     let mut text = String::new();
     for (cell, width) in row.iter().zip(widths) {
-        let fill = width + 2 - cell.width();
-        text.push_str(cell);
+        let cell = cut_amid(cell, *width);
+        let fill = (width + 2).saturating_sub(cell.width());
+        text.push_str(&cell);
         text.extend(std::iter::repeat_n(' ', fill));
     }
     let last = row.last().map_or("", String::as_str);
@@ -86,12 +116,30 @@ fn cut(text: &str, width: Option<usize>) -> Cow<'_, str> {
     let Some(width) = width.filter(|width| text.width() > *width) else {
         return Cow::Borrowed(text);
     };
+    let head = fitting(text.chars(), width.saturating_sub(1));
+    Cow::Owned(head.chain(['…']).collect())
+}
+
+/// `text` with an ellipsis in its middle where it is wider than `width`: names that begin alike
+/// differ at their ends.
+fn cut_amid(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let room = width.saturating_sub(1);
+    let head = fitting(text.chars(), room.div_ceil(2));
+    let tail: Vec<char> = fitting(text.chars().rev(), room / 2).collect();
+    let tail = tail.into_iter().rev();
+    Cow::Owned(head.chain(['…']).chain(tail).collect())
+}
+
+/// As many of the characters as have room in `width`.
+fn fitting(text: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
     let mut taken = 0;
-    let fits = text.chars().take_while(|character| {
+    text.take_while(move |character| {
         taken += character.width().unwrap_or(0);
-        taken < width
-    });
-    Cow::Owned(fits.chain(['…']).collect())
+        taken <= width
+    })
 }
 
 /// `text` with nothing in it that moves a cursor or begins a line.
@@ -161,6 +209,29 @@ mod tests {
         assert_eq!(text(45).lines().nth(1).unwrap().width(), 45);
         assert_eq!(text(20).lines().nth(1).unwrap().width(), 16 + LEAST);
         assert_eq!(text(80).lines().nth(1).unwrap().width(), 66);
+    }
+
+    #[test]
+    fn names_are_cut_amid_as_far_as_the_terminal_asks_for() {
+        let room = format!("class-{}-7", "x".repeat(200));
+        let mut table = Table::new(&["EVENT", "ROOM", "TYPE"]);
+        table.row(["e".repeat(60), room.clone(), "RECORD_FILE_COMPLETE".into()]);
+        table.row(["e".into(), "课堂".repeat(100), String::new()]);
+        let lines = |width| -> Vec<String> {
+            let text = table.text(width);
+            text.lines().skip(1).map(str::to_owned).collect()
+        };
+        assert!(lines(None)[0].contains(&room));
+        let shown = lines(Some(100));
+        assert!(
+            shown[0].contains("class-xx…xxxxx-7  RECORD_FILE_COMPLETE"),
+            "{shown:?}"
+        );
+        assert!(shown[1].contains("课堂课堂…堂课堂"), "{shown:?}");
+        assert!(shown.iter().all(|line| line.width() <= 100), "{shown:?}");
+        // Where there is room, and where there is none.
+        assert_eq!(lines(Some(200))[0].width(), 62 + LONGEST_NAME + 2 + 20);
+        assert_eq!(lines(Some(20))[0].width(), 62 + LEAST_NAME + 2 + 20);
     }
 
     #[test]
