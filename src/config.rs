@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -138,9 +138,7 @@ impl Admin {
                 "{shown}: its token has {characters} characters and can be guessed; `openssl rand -hex 32` makes another"
             )
         });
-        let open = read_by_everybody(path).map(|mode| {
-            format!("{shown}: every user of this machine can read it (mode {mode:o}); `chmod o= {}` ends that", path.display())
-        });
+        let open = exposed(path).map(|who| format!("{shown}: {who}"));
         weak.into_iter().chain(open).collect()
     }
 
@@ -155,10 +153,23 @@ impl Admin {
     }
 }
 
-/// The rights of the file, where everybody may read it.
-fn read_by_everybody(path: &Path) -> Option<u32> {
-    let mode = path.metadata().ok()?.permissions().mode() & 0o777;
-    (mode & 0o004 != 0).then_some(mode)
+/// Who can read a file with a secret beside this process, and what ends that. The group of a file
+/// that is another user's may be how this process reads it.
+fn exposed(path: &Path) -> Option<String> {
+    let found = path.metadata().ok()?;
+    let mode = found.mode() & 0o777;
+    let is_own = found.uid() == rustix::process::geteuid().as_raw();
+    let who = if mode & 0o004 != 0 {
+        "every user of this machine"
+    } else if mode & 0o040 != 0 && is_own {
+        "every user of its group"
+    } else {
+        return None;
+    };
+    let whose = if is_own { "go" } else { "o" };
+    Some(format!(
+        "{who} can read it (mode {mode:o}); `chmod {whose}=` ends that"
+    ))
 }
 
 impl Retention {
@@ -318,6 +329,11 @@ impl Environment {
             .map_err(|error| format!("cannot read {path}: {error}"))?;
         content.truncate(content.trim_end_matches(['\r', '\n']).len());
         Ok(content)
+    }
+
+    /// Who can read the file beside this process, and what ends that; `None` where nobody can.
+    pub fn exposed(&self, path: &str) -> Option<String> {
+        exposed(Path::new(path))
     }
 }
 

@@ -16,6 +16,10 @@ impl Lookup for Environment {
         Self::file(self, path)
     }
 
+    fn exposed(&self, path: &str) -> Option<String> {
+        Self::exposed(self, path)
+    }
+
     fn locate(&self, path: &Path) -> Whereabouts {
         folder::locate(path)
     }

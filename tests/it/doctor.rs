@@ -32,7 +32,8 @@ impl Patient {
     /// Runs the doctor; answers its exit code, and by name of the check what it found.
     async fn examine(&self, secret_key: &str, to: &str, flags: &'static [&str]) -> (i32, Value) {
         let rules = format!(
-            "buckets:\n  recordings: {{ store: obs, endpoint: \"http://{}\", addressing: path, access_key: {ACCESS_KEY}, \
+            "callbacks: {{ sparkrtc: {{ keys: [0123456789abcdef0123456789abcdef] }} }}\n\
+             buckets:\n  recordings: {{ store: obs, endpoint: \"http://{}\", addressing: path, access_key: {ACCESS_KEY}, \
              secret_key: \"{secret_key}\", only_under: [Record/] }}\n\
              destinations:\n  lms: {{ url: \"http://{to}/hidden-path\", allow_private: true }}\n\
              rules:\n  - {{ name: r, steps: [{{ tag: by_room }}, {{ notify: lms }}] }}\n",

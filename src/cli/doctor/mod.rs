@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::args::RulesFlag;
 use super::exit::{Exit, Stop};
 use super::load;
-use super::out::{Answer, OutFlags};
+use super::out::{self, Answer, OutFlags};
 use super::serve::runtime;
 use super::table::one_line;
 use crate::model::bucket::{Bucket, BucketStore};
@@ -23,7 +23,7 @@ use crate::rules::file::RulesFile;
 ///
 /// Lists one key of each bucket with its own credentials, and connects to each destination
 /// without sending it anything. With --write, a small object is made in each bucket, tagged,
-/// copied and deleted again.
+/// copied and deleted again. Standard error has what `rules check` warns of.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aftertake doctor --rules rules.yaml\n  \
                         aftertake doctor --rules rules.yaml --write")]
@@ -94,6 +94,10 @@ impl Check {
 impl Doctor {
     pub(super) fn run(&self) -> Result<Exit, Stop> {
         let file = load::rules(&self.rules.rules)?;
+        for warning in &file.warnings {
+            let file = self.rules.rules.display();
+            out::tell(&format!("warning: {file}:{warning}"));
+        }
         let mut findings = runtime()?.block_on(examine(&file, self.write));
         for check in findings.0.iter_mut().flat_map(|one| &mut one.checks) {
             check.detail = file.mask.apply(&check.detail).into_owned();

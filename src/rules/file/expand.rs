@@ -19,6 +19,12 @@ pub trait Lookup {
     /// what went wrong without naming the path.
     fn file(&self, path: &str) -> Result<String, String>;
 
+    /// Who can read that file beside this process, and what ends that; `None` where nobody can,
+    /// and by default. Does not name the path, either.
+    fn exposed(&self, _path: &str) -> Option<String> {
+        None
+    }
+
     /// Where the directory at `path` is. By default the name is all that is known.
     fn locate(&self, path: &Path) -> Whereabouts {
         Whereabouts::by_name(path)
@@ -60,7 +66,17 @@ struct Part {
 enum Origin {
     Literal,
     Default,
-    Environment { name: String },
+    Environment {
+        name: String,
+        /// Who else can read the file that it came from.
+        exposed: Option<String>,
+    },
+}
+
+/// A variable's value.
+struct Value {
+    text: String,
+    exposed: Option<String>,
 }
 
 impl Part {
@@ -113,7 +129,15 @@ impl Text {
     /// The parts of the value that came from the environment, each with its variable's name.
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
         self.parts.iter().filter_map(|part| match &part.origin {
-            Origin::Environment { name } => Some((name.as_str(), part.value.clone())),
+            Origin::Environment { name, .. } => Some((name.as_str(), part.value.clone())),
+            Origin::Literal | Origin::Default => None,
+        })
+    }
+
+    /// The variables that came from files which others can read, too, with who can.
+    pub(crate) fn exposed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts.iter().filter_map(|part| match &part.origin {
+            Origin::Environment { name, exposed } => Some((name.as_str(), exposed.as_deref()?)),
             Origin::Literal | Origin::Default => None,
         })
     }
@@ -168,18 +192,15 @@ impl Text {
             });
         }
         match (value_of(name, env), default) {
-            (Ok(Some(value)), _) if value.len() > LONGEST => {
-                return Err(too_long(name, range, value.len()));
+            (Ok(Some(Value { text, .. })), _) if text.len() > LONGEST => {
+                return Err(too_long(name, range, text.len()));
             }
             // As in a shell, `:-` also replaces a value that is empty.
-            (Ok(Some(value)), default) if !value.is_empty() || default.is_none() => {
-                self.push(
-                    range.clone(),
-                    &value,
-                    Origin::Environment {
-                        name: name.to_owned(),
-                    },
-                );
+            (Ok(Some(Value { text, exposed })), default)
+                if !text.is_empty() || default.is_none() =>
+            {
+                let name = name.to_owned();
+                self.push(range.clone(), &text, Origin::Environment { name, exposed });
             }
             (Ok(_), Some(default)) => self.push(range.clone(), default, Origin::Default),
             (Ok(_), None) => return Err(unset(name, range)),
@@ -196,18 +217,20 @@ pub(super) fn is_name(name: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
-fn value_of(name: &str, env: &dyn Lookup) -> Result<Option<String>, String> {
-    if let Some(value) = env.get(name) {
-        return Ok(Some(value));
+fn value_of(name: &str, env: &dyn Lookup) -> Result<Option<Value>, String> {
+    if let Some(text) = env.get(name) {
+        let exposed = None;
+        return Ok(Some(Value { text, exposed }));
     }
     let Some(path) = env.get(&format!("{name}_FILE")) else {
         return Ok(None);
     };
     let content = env.file(&path)?;
     let content = content.strip_suffix('\n').unwrap_or(&content);
-    Ok(Some(
-        content.strip_suffix('\r').unwrap_or(content).to_owned(),
-    ))
+    Ok(Some(Value {
+        text: content.strip_suffix('\r').unwrap_or(content).to_owned(),
+        exposed: env.exposed(&path),
+    }))
 }
 
 fn unset(name: &str, range: Range<usize>) -> Unexpandable {

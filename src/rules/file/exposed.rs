@@ -1,6 +1,8 @@
-//! Warns of secrets that everybody on the way can read.
+//! Warns of secrets that everybody on the way can read, and of those in files that others can.
 //!
 //! Only a warning: a network may be trusted, and a proxy beside the service may encrypt.
+
+use std::collections::BTreeSet;
 
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
@@ -36,6 +38,15 @@ impl Loading<'_> {
                 url.at,
                 format!("{what} is sent over plain http, where everybody on the way can read it; use https"),
             );
+        }
+    }
+
+    /// The files that variables took their values from, each once.
+    pub(super) fn warn_of_exposed_files(&mut self) {
+        let tree = self.tree;
+        let mut told = BTreeSet::new();
+        for (at, name, who) in tree.exposed().filter(|(_, name, _)| told.insert(*name)) {
+            self.warn(at, format!("the file that {name}_FILE names: {who}"));
         }
     }
 

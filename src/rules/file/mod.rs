@@ -224,6 +224,7 @@ impl Loading<'_> {
         };
         let rules = self.rules(&raw.rules, policy, Some(&names));
         self.warn_of_early_announcements(&rules, &destinations);
+        self.warn_of_exposed_files();
         self.warnings
             .sort_by_key(|warning| (warning.line, warning.column));
         Some(RulesFile {

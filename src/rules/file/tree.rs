@@ -156,6 +156,19 @@ impl Tree {
         secret.filter_map(|id| Some((id, self.value(id)?)))
     }
 
+    /// Every variable that came from a file which others can read, too, with who can.
+    pub(crate) fn exposed(&self) -> impl Iterator<Item = (NodeId, &str, &str)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.flat_map(|(number, node)| {
+            let text = match &node.content {
+                Content::Text(scalar) => Some(&scalar.text),
+                _ => None,
+            };
+            let exposed = text.into_iter().flat_map(Text::exposed);
+            exposed.map(move |(name, who)| (NodeId(number), name, who))
+        })
+    }
+
     /// The value of `key` in a map.
     pub(crate) fn get(&self, map: NodeId, key: &str) -> Option<NodeId> {
         let Content::Map(entries) = &self.node(map).content else {
