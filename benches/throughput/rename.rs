@@ -27,7 +27,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     for _ in 0..options.rounds {
         let obs = FakeObs::start().await;
         obs.keep_nothing();
-        obs.set_pace(PACE);
+        obs.slow_answers(|_| PACE);
         record(&obs, options.segments);
         let Moved {
             seconds,

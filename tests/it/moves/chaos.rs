@@ -7,10 +7,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aftertake::store::sqlite::TaskRow;
 use fastrand::Rng;
 
 use super::film::Film;
-use super::life::Life;
+use super::life::{Life, is_settled};
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, IMPATIENT, Lost, Object, Recorded};
 
@@ -20,10 +21,12 @@ const ONE_OF: usize = 12;
 /// Faults of one round.
 const FAULTS: usize = 12;
 const KILLS: usize = 3;
+/// How long a client waits for an answer: also a busy machine gives those that it gives.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a request may have its effect after it was sent: much longer than it takes here.
 const LIFETIME: Duration = Duration::from_secs(3);
-/// Between two moments at which what is late may come.
-const TICK: Duration = Duration::from_millis(50);
+/// At one of so many requests, what is late comes.
+const LATE_AT_ONE_OF: u8 = 8;
 
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -87,6 +90,13 @@ fn rules(chance: &mut Rng, films: &[Film]) -> String {
     format!("[{}]", rules.join(", "))
 }
 
+/// Whether nothing more happens to the task until a person acts: on itself, or on a dead one
+/// that has the key which it waits for.
+fn rests(task: &TaskRow) -> bool {
+    let waits_for_the_dead = |note: &String| note.contains("is dead");
+    is_settled(task) || task.note.as_ref().is_some_and(waits_for_the_dead)
+}
+
 struct Round {
     scene: Scene,
     films: Vec<Film>,
@@ -100,7 +110,10 @@ impl Round {
         let films: Vec<Film> = (0..FILMS).map(|number| film(&mut chance, number)).collect();
         let mut scene = Scene::new(&rules(&mut chance, &films)).await;
         (scene.timeouts, scene.tries) = (IMPATIENT, 6);
+        (scene.timeouts.answer, scene.timeouts.copy) = (PATIENCE, PATIENCE);
         scene.timeouts.lifetime = LIFETIME;
+        // However long this machine keeps the test from running.
+        scene.obs.forget_after(LIFETIME);
         for film in &films {
             if chance.bool() {
                 scene.record_as(film, Object::encrypted);
@@ -139,19 +152,17 @@ impl Round {
     async fn killed(&self, life: Life) -> Life {
         let enough = self.scene.obs.requests().len() + self.draw(|chance| chance.usize(1..60));
         let came = || self.scene.obs.requests().len() >= enough;
-        life.until(&self.at, |tasks| {
-            came() || tasks.iter().all(super::life::is_settled)
-        })
-        .await;
+        life.until(&self.at, |tasks| came() || tasks.iter().all(rests))
+            .await;
         life.kill().await;
         self.scene.serve().await
     }
 
-    /// Has late effects come, some time after they were asked for.
+    /// Has late effects come some requests after they were asked for.
     async fn comes_late(&self) {
-        loop {
-            tokio::time::sleep(TICK).await;
-            if self.draw(|chance| chance.u8(..4) == 0) {
+        let mut arrivals = self.scene.obs.arrivals();
+        while arrivals.changed().await.is_ok() {
+            if self.draw(|chance| chance.u8(..LATE_AT_ONE_OF) == 0) {
                 self.scene.obs.release_late();
             }
         }
@@ -164,11 +175,11 @@ impl Round {
         for _ in 0..KILLS {
             life = self.killed(life).await;
         }
-        life.rest(&self.at).await;
+        life.until(&self.at, |tasks| tasks.iter().all(rests)).await;
         self.scene.assert_never_lost(&self.films, &self.at);
         self.scene.obs.calm();
         self.scene.retry_dead();
-        life.rest(&self.at).await;
+        life.until(&self.at, |tasks| tasks.iter().all(rests)).await;
         life.stop().await;
     }
 

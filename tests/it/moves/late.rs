@@ -30,19 +30,24 @@ impl How {
         })
     }
 
-    /// A scene in which a request may have its effect this long after it was sent.
-    async fn scene(self, rules: &str, lifetime: Duration) -> Scene {
-        let mut scene = Scene::new(rules).await;
+    /// A scene with these films, in which a request may have its effect this long after it was
+    /// sent.
+    async fn scene(self, rules: &[String], films: &[Film], lifetime: Duration) -> Scene {
+        let mut scene = Scene::new(&format!("[{}]", rules.join(", "))).await;
         if self == Self::TimedOut {
             // On a busy machine an answer that only comes late is lost, too.
             (scene.timeouts, scene.tries) = (IMPATIENT, 100);
         }
         scene.timeouts.lifetime = lifetime;
+        scene.record_all(films);
+        scene.guard(films);
         scene
     }
 
-    /// The deletion is sent and nothing known of it. The service that goes on.
-    async fn goes_on(self, scene: &Scene, life: Life) -> Life {
+    /// Announces the film, whose request is sent and nothing known of it. The service that goes on.
+    async fn struck(self, scene: &Scene, film: &Film) -> Life {
+        let life = scene.serve().await;
+        life.announce(film).await;
         scene.obs.set_aside(1).await;
         if self != Self::Killed {
             return life;
@@ -50,6 +55,13 @@ impl How {
         life.kill().await;
         scene.serve().await
     }
+}
+
+/// What is late comes at last, and nothing of the films is lost by it.
+async fn comes_late(scene: &Scene, life: Life, films: &[Film], at: &str) {
+    scene.obs.release_late();
+    scene.assert_never_lost(films, at);
+    life.stop().await;
 }
 
 /// One object, and what a list of many.
@@ -88,22 +100,14 @@ async fn late_deletion_does_not_remove_the_recording_that_came_to_its_key() {
                 rule(&leaves.room, &rename(&to)),
                 rule(&comes.room, &rename(&leaves.at.key)),
             ];
-            let scene = how
-                .scene(&format!("[{}]", rules.join(", ")), FOR_EVER)
-                .await;
             let films = [leaves.clone(), comes.clone()];
-            scene.record_all(&films);
-            scene.guard(&films);
+            let scene = how.scene(&rules, &films, FOR_EVER).await;
             scene.obs.strike_first(deletes, how.fault());
-            let life = scene.serve().await;
-            life.announce(&films[0]).await;
-            let life = how.goes_on(&scene, life).await;
+            let life = how.struck(&scene, &films[0]).await;
             life.rest_or_wait(&at).await;
             life.announce(&films[1]).await;
             life.rest_or_wait(&at).await;
-            scene.obs.release_late();
-            scene.assert_never_lost(&films, &at);
-            life.stop().await;
+            comes_late(&scene, life, &films, &at).await;
         }
     }
 }
@@ -116,18 +120,13 @@ async fn late_deletion_does_not_remove_the_recording_that_came_back() {
             let at = format!("{film} and back: {how:?}");
             let away = rename(&film.at.key.replacen("r/", "away/", 1));
             let back = rename(&film.at.key).replacen("{ ", "{ id: back, ", 1);
-            let rules = rule(&film.room, &format!("{away}, {back}"));
-            let scene = how.scene(&format!("[{rules}]"), FOR_EVER).await;
-            scene.record(&film);
-            scene.guard(std::slice::from_ref(&film));
+            let rules = [rule(&film.room, &format!("{away}, {back}"))];
+            let films = [film.clone()];
+            let scene = how.scene(&rules, &films, FOR_EVER).await;
             scene.obs.strike_first(deletes, how.fault());
-            let life = scene.serve().await;
-            life.announce(&film).await;
-            let life = how.goes_on(&scene, life).await;
+            let life = how.struck(&scene, &film).await;
             life.rest_or_wait(&at).await;
-            scene.obs.release_late();
-            scene.assert_never_lost(std::slice::from_ref(&film), &at);
-            life.stop().await;
+            comes_late(&scene, life, &films, &at).await;
         }
     }
 }
@@ -137,20 +136,16 @@ async fn late_deletion_does_not_remove_the_recording_that_came_back() {
 async fn late_removal_of_copies_does_not_remove_those_of_the_retry() {
     for how in EVERY {
         let at = format!("{how:?}");
-        let (film, ..) = hls(deletes_many);
-        let rules = rule(&film.room, &rename("kept/"));
-        let scene = how.scene(&format!("[{rules}]"), FOR_EVER).await;
-        scene.record(&film);
-        scene.guard(std::slice::from_ref(&film));
+        let films = [hls(deletes_many).0];
+        let rules = [rule(&films[0].room, &rename("kept/"))];
+        let scene = how.scene(&rules, &films, FOR_EVER).await;
         let third = |request: &Recorded| request.is_copy() && request.key.ends_with("/3.ts");
         scene
             .obs
             .strike_every(third, Fault::Refuse(403, "AccessDenied"));
         let removes = |request: &Recorded| deletes_one(request) || deletes_many(request);
         scene.obs.strike_first(removes, how.fault());
-        let life = scene.serve().await;
-        life.announce(&film).await;
-        let life = how.goes_on(&scene, life).await;
+        let life = how.struck(&scene, &films[0]).await;
         life.rest_or_wait(&at).await;
         scene.obs.calm();
         scene.retry_dead();
@@ -160,9 +155,7 @@ async fn late_removal_of_copies_does_not_remove_those_of_the_retry() {
         })
         .await;
         life.rest_or_wait(&at).await;
-        scene.obs.release_late();
-        scene.assert_never_lost(std::slice::from_ref(&film), &at);
-        life.stop().await;
+        comes_late(&scene, life, &films, &at).await;
     }
 }
 
@@ -176,12 +169,8 @@ async fn late_copy_does_not_replace_the_recording_that_came_to_its_target() {
             rule(&gives_up.room, &rename("kept/a.mp4")),
             rule(&comes.room, &rename("kept/a.mp4")),
         ];
-        let scene = how
-            .scene(&format!("[{}]", rules.join(", ")), FOR_EVER)
-            .await;
         let films = [gives_up, comes];
-        scene.record_all(&films);
-        scene.guard(&films);
+        let scene = how.scene(&rules, &films, FOR_EVER).await;
         let source = films[0].at.key.clone();
         let copies = move |request: &Recorded| {
             let from = request.header("x-obs-copy-source").unwrap_or_default();
@@ -191,15 +180,11 @@ async fn late_copy_does_not_replace_the_recording_that_came_to_its_target() {
         scene
             .obs
             .strike_every(copies, Fault::Refuse(403, "AccessDenied"));
-        let life = scene.serve().await;
-        life.announce(&films[0]).await;
-        let life = how.goes_on(&scene, life).await;
+        let life = how.struck(&scene, &films[0]).await;
         life.rest_or_wait(&at).await;
         life.announce(&films[1]).await;
         life.rest_or_wait(&at).await;
-        scene.obs.release_late();
-        scene.assert_never_lost(&films, &at);
-        life.stop().await;
+        comes_late(&scene, life, &films, &at).await;
     }
 }
 
@@ -214,16 +199,10 @@ async fn what_waits_for_a_late_request_goes_on_when_none_can_come_any_more() {
             rule(&comes.room, &rename(&leaves.at.key)),
         ];
         let lifetime = Duration::from_millis(500);
-        let scene = how
-            .scene(&format!("[{}]", rules.join(", ")), lifetime)
-            .await;
         let films = [leaves, comes];
-        scene.record_all(&films);
-        scene.guard(&films);
+        let scene = how.scene(&rules, &films, lifetime).await;
         scene.obs.strike_first(deletes, how.fault());
-        let life = scene.serve().await;
-        life.announce(&films[0]).await;
-        let life = how.goes_on(&scene, life).await;
+        let life = how.struck(&scene, &films[0]).await;
         scene.obs.release_late();
         life.announce(&films[1]).await;
         life.rest(&at).await;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::clock;
+use aftertake::model::id::TaskId;
 
 use super::film::Film;
 use super::life::is_settled;
@@ -29,22 +30,28 @@ fn is_gone(scene: &Scene) -> bool {
     scene.objects().keys().all(|place| place.bucket != ARCHIVE)
 }
 
+/// Announces the film, and kills the service once its third copy is made, so that all three are
+/// left. The task.
+async fn killed_amid_copies(scene: &Scene, film: &Film) -> TaskId {
+    let gate = Gate::new();
+    scene
+        .obs
+        .strike_after(2, Recorded::is_copy, Fault::HoldAfter(gate.clone()));
+    let life = scene.serve().await;
+    life.announce(film).await;
+    gate.reached().await;
+    life.kill().await;
+    scene.obs.calm();
+    scene.task(film).id
+}
+
 #[tokio::test]
 async fn copies_of_a_task_that_is_cancelled_while_their_bucket_is_gone_are_told_and_removed() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
     let mut scene = Scene::new(RULES).await;
     scene.record(&film);
     scene.guard(std::slice::from_ref(&film));
-    let gate = Gate::new();
-    scene
-        .obs
-        .strike_after(2, Recorded::is_copy, Fault::HoldAfter(gate.clone()));
-    let life = scene.serve().await;
-    life.announce(&film).await;
-    gate.reached().await;
-    life.kill().await;
-    scene.obs.calm();
-    let id = scene.task(&film).id;
+    let id = killed_amid_copies(&scene, &film).await;
     scene.premises.desk().cancel(id, clock::now()).unwrap();
 
     let rules = std::mem::replace(
@@ -106,21 +113,12 @@ async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
     let mut scene = Scene::new(RULES).await;
     scene.more = "concurrency: 1";
     scene.record(&film);
-    let gate = Gate::new();
-    scene
-        .obs
-        .strike_after(2, Recorded::is_copy, Fault::HoldAfter(gate.clone()));
-    let life = scene.serve().await;
-    life.announce(&film).await;
-    gate.reached().await;
-    life.kill().await;
-    scene.obs.calm();
+    let id = killed_amid_copies(&scene, &film).await;
     let remove = |bucket, key: &str| {
         let removed = |world: &mut World| world.bucket(bucket).objects.remove(key);
         assert!(scene.obs.world(removed).is_some(), "{key}");
     };
     remove(RECORDED, "r/x/1.ts");
-    let id = scene.task(&film).id;
     scene.premises.desk().cancel(id, clock::now()).unwrap();
     let life = scene.serve().await;
     life.rest("cancelled").await;

@@ -42,6 +42,28 @@ pub(crate) fn serving(folder: &Path) -> Command {
     command
 }
 
+/// Starts the program; all that it logs.
+pub(crate) fn heard(command: &mut Command) -> (Child, Receiver<String>) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (told, log) = channel();
+    // Read on, or the program would stop at a full pipe.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = told.send(line);
+        }
+    });
+    (child, log)
+}
+
+/// Asks the program to come to an orderly end, and waits for that.
+pub(crate) fn stop(child: &mut Child) {
+    let pid = child.id().to_string();
+    let asked = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(asked.unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
 impl Served {
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::start_heard(command).0
@@ -49,22 +71,14 @@ impl Served {
 
     /// The same, with what the program logs from then on.
     pub(crate) fn start_heard(command: &mut Command) -> (Self, Receiver<String>) {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (child, log) = heard(command);
         let says = loop {
-            let line = lines.next().expect("the program serves").unwrap();
+            let line = log.recv().expect("the program serves");
             let line: Value = serde_json::from_str(&line).unwrap();
             if line["listen"].is_string() {
                 break line;
             }
         };
-        let (told, log) = channel();
-        // Read on, or the program would stop at a full pipe.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = told.send(line);
-            }
-        });
         let address = |name: &str| says[name].as_str().unwrap().to_owned();
         let served = Self {
             child,
@@ -87,9 +101,6 @@ impl Served {
 
     /// Lets it come to an orderly end.
     pub(crate) fn stop(&mut self) {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(asked.unwrap().success());
-        assert!(self.child.wait().unwrap().success());
+        stop(&mut self.child);
     }
 }

@@ -1,8 +1,6 @@
 //! What the sweep tells in the log.
 
-use std::fs::File;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +11,9 @@ use serde_json::Value;
 
 use crate::service::arrival;
 use crate::store_contract::open;
-use crate::support::in_time;
+use crate::support::TOO_LONG;
 use crate::support::premises::{Env, callback, parse};
-use crate::support::served::serving;
+use crate::support::served::{heard, serving, stop};
 
 const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ notify: lms }] }]\n\
                      destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n";
@@ -33,39 +31,33 @@ fn store(path: &Path, objects: std::ops::Range<usize>, days: u64) {
     }
 }
 
-/// Serves until that many events have their bodies; what the sweep told.
-async fn swept(folder: &Path, retention: &str, left: i64) -> Vec<Value> {
-    let log = folder.join("log");
-    let mut served = serving(folder)
-        .args(["--retention", retention])
-        .stderr(File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let conn = rusqlite::Connection::open(folder.join("aftertake.db")).unwrap();
-    let bodies = || {
-        conn.query_row("SELECT count(*) FROM bodies", [], |row| {
-            row.get::<_, i64>(0)
-        })
+/// Serves until the sweep has told of so many bodies that are gone, and to its end; all it told.
+fn swept(folder: &Path, retention: &str, bodies: u64) -> Vec<u64> {
+    let (mut served, log) = heard(serving(folder).args(["--retention", retention]));
+    let pruned = |line: String| {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let is_told = line["message"] == "pruned old history";
+        is_told.then(|| line["bodies"].as_u64().unwrap())
     };
-    let gone = async {
-        while bodies().unwrap() > left {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    in_time(gone).await;
-    let asked = Command::new("kill")
-        .args(["-TERM", &served.id().to_string()])
-        .status();
-    assert!(asked.unwrap().success() && served.wait().unwrap().success());
-    let told = std::fs::read_to_string(&log).unwrap();
-    let lines = told.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines
-        .filter(|line: &Value| line.to_string().contains("pruned old history"))
-        .collect()
+    let mut told = Vec::new();
+    while told.iter().sum::<u64>() < bodies {
+        told.extend(pruned(log.recv_timeout(TOO_LONG).unwrap()));
+    }
+    stop(&mut served);
+    told.extend(log.iter().filter_map(pruned));
+    told
 }
 
-#[tokio::test]
-async fn sweep_tells_of_what_it_has_forgotten_and_of_nothing_else() {
+fn bodies(path: &Path) -> usize {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let count = conn.query_row("SELECT count(*) FROM bodies", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    usize::try_from(count.unwrap()).unwrap()
+}
+
+#[test]
+fn sweep_tells_of_what_it_has_forgotten_and_of_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
     let path = folder.path().join("aftertake.db");
@@ -74,11 +66,8 @@ async fn sweep_tells_of_what_it_has_forgotten_and_of_nothing_else() {
     store(&path, 0..501, 60);
     store(&path, 0..1, 35);
     store(&path, 0..1, 0);
-    let told = swept(folder.path(), "40d", 2).await;
-    let bodies = told.iter().map(|line| line["bodies"].as_u64().unwrap());
-    assert_eq!(bodies.sum::<u64>(), 501);
-
-    let told = swept(folder.path(), "30d", 1).await;
-    let bodies: Vec<_> = told.iter().map(|line| line["bodies"].as_u64()).collect();
-    assert_eq!(bodies, [Some(1)]);
+    let told = swept(folder.path(), "40d", 501);
+    assert_eq!((told.iter().sum::<u64>(), bodies(&path)), (501, 2));
+    assert_eq!(swept(folder.path(), "30d", 1), [1]);
+    assert_eq!(bodies(&path), 1);
 }

@@ -73,8 +73,8 @@ struct State {
     ahead_ms: i64,
     /// Requests must carry [`TOKEN`].
     token: bool,
-    /// How long every request takes at least.
-    pace: Duration,
+    /// A request that has come so long ago has no effect any more: its date is refused.
+    lifetime: Duration,
     /// How long a copy takes.
     copy_time: Option<Time>,
     /// How long a request takes before it is carried out.
@@ -93,6 +93,9 @@ impl State {
         request: &Recorded,
         effect: impl FnOnce(&mut World) -> Outcome,
     ) -> Outcome {
+        if request.came.elapsed() >= self.lifetime {
+            return Err((403, "RequestTimeTooSkewed"));
+        }
         let before = self.before.is_some().then(|| self.world.clone());
         let outcome = effect(&mut self.world);
         if outcome.is_ok() && !matches!(request.method, Method::GET | Method::HEAD) {
@@ -117,7 +120,7 @@ impl FakeObs {
             hook: None,
             ahead_ms: 0,
             token: false,
-            pace: Duration::ZERO,
+            lifetime: Duration::MAX,
             copy_time: None,
             answer_time: None,
             late: Vec::new(),
@@ -182,15 +185,6 @@ impl FakeObs {
     /// Sets the server's clock this much ahead of ours.
     pub(crate) fn set_ahead(&self, ahead: Duration) {
         self.state().ahead_ms = i64::try_from(ahead.as_millis()).unwrap();
-    }
-
-    /// Makes every request take this long: what a benchmark measures against.
-    #[allow(
-        dead_code,
-        reason = "of those that this file is part of, only benchmarks do"
-    )]
-    pub(crate) fn set_pace(&self, pace: Duration) {
-        self.state().pace = pace;
     }
 
     /// Demands [`TOKEN`] with every request.

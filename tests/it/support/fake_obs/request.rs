@@ -1,5 +1,6 @@
 //! A request as it came over the wire.
 
+use aftertake::clock::Stopwatch;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -8,6 +9,7 @@ use http::{HeaderMap, Method};
 pub(crate) struct Recorded {
     /// From 0, in the order of arrival.
     pub(crate) number: usize,
+    pub(super) came: Stopwatch,
     pub(crate) method: Method,
     /// As sent: encoded.
     pub(crate) path: String,
@@ -28,6 +30,7 @@ impl Recorded {
         let (bucket, key) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
         Self {
             number,
+            came: Stopwatch::start(),
             method: parts.method.clone(),
             bucket: bucket.to_owned(),
             key: decode(key),

@@ -48,14 +48,10 @@ pub(super) async fn start(state: Shared) -> (SocketAddr, JoinHandle<()>) {
 
 /// Counts the request as under way.
 async fn answer(state: Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
-    let pace = {
+    {
         let mut state = state.lock().unwrap();
         state.under_way += 1;
         state.most = state.most.max(state.under_way);
-        state.pace
-    };
-    if !pace.is_zero() {
-        tokio::time::sleep(pace).await;
     }
     let answered = respond(Arc::clone(&state), request).await;
     state.lock().unwrap().under_way -= 1;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::fault::{Fault, Planned};
 use super::request::Recorded;
 use super::{FakeObs, in_time};
@@ -62,6 +64,16 @@ impl FakeObs {
         time: impl Fn(&Recorded) -> Duration + Send + Sync + 'static,
     ) {
         self.state().answer_time = Some(std::sync::Arc::new(time));
+    }
+
+    /// Has requests no effect any more once they came so long ago.
+    pub(crate) fn forget_after(&self, lifetime: Duration) {
+        self.state().lifetime = lifetime;
+    }
+
+    /// Signals every request that comes.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<()> {
+        self.state().arrived.subscribe()
     }
 
     /// Waits until so many requests were accepted that are to be carried out late.
