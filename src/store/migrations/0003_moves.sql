@@ -44,7 +44,7 @@ ALTER TABLE moves ADD COLUMN job TEXT;
 ALTER TABLE tasks ADD COLUMN given_up TEXT;
 ALTER TABLE tasks ADD COLUMN leaves TEXT;
 -- Who is about to touch a recording, or would if it were retried.
-CREATE INDEX tasks_recording ON tasks (recording) WHERE state IN (0, 1, 3) AND needs_turn = 1;
+CREATE INDEX tasks_recording ON tasks (recording) WHERE (state < 2 OR state = 3) AND needs_turn = 1;
 
 -- `place` is the digest of where a moved recording is; `mover_known` the newest event that had
 -- been stored when its mover looked at where it was recorded, 0 when it moved it from elsewhere.

@@ -325,7 +325,7 @@ fn drop_drafts_of_others(
     let others: Vec<i64> = txn
         .conn
         .prepare_cached(
-            "SELECT seq FROM tasks WHERE recording = ?1 AND state IN (0, 1, 3) AND needs_turn = 1 AND seq <> ?2",
+            "SELECT seq FROM tasks WHERE recording = ?1 AND (state < 2 OR state = 3) AND needs_turn = 1 AND seq <> ?2",
         )?
         .query_map((recording.as_bytes(), seq), |row| row.get(0))?
         .collect::<Result<_, _>>()?;

@@ -100,7 +100,7 @@ fn wanted_by(
     let wanting: Option<i64> = conn
         .prepare_cached(
             "SELECT min(t.seq) FROM tasks t INDEXED BY tasks_recording LEFT JOIN recordings r ON r.id = t.recording \
-             WHERE t.state IN (0, 1, 3) AND (t.state < 3 OR r.place IS NULL) AND t.needs_turn = 1 AND t.recording <> ?1 AND t.seq <> ?3 \
+             WHERE (t.state < 2 OR t.state = 3) AND (t.state < 3 OR r.place IS NULL) AND t.needs_turn = 1 AND t.recording <> ?1 AND t.seq <> ?3 \
              AND t.recording IN (SELECT ?2 UNION ALL SELECT id FROM recordings WHERE place = ?2) \
              AND coalesce(r.place, ?2) = ?2",
         )?
@@ -213,7 +213,7 @@ fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
 pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(
         "SELECT seq FROM tasks WHERE id = ?1 AND \
-         ((state IN (0, 1, 3) AND needs_turn = 1) OR EXISTS (SELECT 1 FROM keys WHERE task = seq AND used IS NOT NULL))",
+         (((state < 2 OR state = 3) AND needs_turn = 1) OR EXISTS (SELECT 1 FROM keys WHERE task = seq AND used IS NOT NULL))",
     )?
     .query_row([id.as_bytes()], |row| row.get(0))
     .optional()

@@ -122,6 +122,32 @@ fn every_index_is_needed_by_a_statement() {
     }
 }
 
+/// A condition of an index such as `state IN (0, 1, 3)` would make a table for its list each time
+/// that a row of `tasks` is written, which costs more than the row.
+#[test]
+fn task_is_written_without_a_temporary_table() {
+    let ran = Ran::everything();
+    let writes_one = |sql: &&String| {
+        sql.starts_with("INSERT INTO tasks") && sql.contains("VALUES")
+            || sql.starts_with("UPDATE tasks") && sql.ends_with("WHERE seq = ?1")
+    };
+    let writes: Vec<_> = ran.statements.iter().filter(writes_one).collect();
+    assert!(writes.len() > 10, "{writes:#?}");
+    for sql in writes {
+        let mut explain = ran
+            .desk
+            .core
+            .conn
+            .prepare(&format!("EXPLAIN {sql}"))
+            .unwrap();
+        let mut rows = explain.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            let operation: String = row.get("opcode").unwrap();
+            assert_ne!(operation, "OpenEphemeral", "{sql}");
+        }
+    }
+}
+
 /// What is wrong with how SQLite would run the statement.
 fn faults(conn: &Connection, sql: &str) -> Vec<String> {
     let mut explain = match conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")) {

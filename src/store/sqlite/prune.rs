@@ -207,7 +207,7 @@ impl Step<'_, '_> {
             .txn
             .conn
             .prepare_cached(
-                "SELECT count(*), max(state IN (0, 1, 3) OR at >= ?3 OR leaves IS NOT NULL) FROM tasks WHERE seq >= ?1 AND seq < ?2",
+                "SELECT count(*), max((state < 2 OR state = 3) OR at >= ?3 OR leaves IS NOT NULL) FROM tasks WHERE seq >= ?1 AND seq < ?2",
             )?
             .query_row((first, end, history), |row| Ok((row.get(0)?, row.get(1)?)))?;
         self.looks = self.looks.saturating_sub(tasks);

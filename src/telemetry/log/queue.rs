@@ -16,6 +16,12 @@ use super::line::{Escapes, clean};
 /// Bytes of the lines that may wait: some thousands.
 const ROOM: usize = 1024 * 1024;
 
+/// How long lines wait for others to be written with them.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// Bytes that are written at once, and the line that exceeds them.
+const BATCH: usize = 64 * 1024;
+
 /// How long the end of the log waits for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -27,8 +33,8 @@ pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-fn lose() {
-    LOST.fetch_add(1, Ordering::Relaxed);
+fn lose(lines: usize) {
+    LOST.fetch_add(lines as u64, Ordering::Relaxed);
 }
 
 /// The log, while it is written. Its end waits a moment for the last lines, not for ever.
@@ -80,15 +86,43 @@ pub(super) fn start(
 
 fn write(mut to: impl Write, inbox: &Receiver<Message>, waiting: &AtomicUsize) {
     let mut told = lost();
-    while let Ok(Message::Line(line)) = inbox.recv() {
-        let written = to.write_all(line.as_bytes());
-        let waits = waiting.fetch_sub(line.len(), Ordering::SeqCst) - line.len();
-        if written.is_err() {
-            lose();
+    let mut ended = false;
+    while !ended && let Ok(Message::Line(mut lines)) = inbox.recv() {
+        // To wake a thread costs more than to write a line.
+        std::thread::sleep(GATHER);
+        while lines.len() < BATCH
+            && let Ok(message) = inbox.try_recv()
+        {
+            match message {
+                Message::Line(line) => lines.push_str(&line),
+                Message::End => ended = true,
+            }
+        }
+        let left = put_all(&mut to, lines.as_bytes());
+        let waits = waiting.fetch_sub(lines.len(), Ordering::SeqCst) - lines.len();
+        if !left.is_empty() {
+            lose(count(left));
         } else if waits == 0 {
             told = tell(told);
         }
     }
+}
+
+fn count(lines: &[u8]) -> usize {
+    lines.split_inclusive(|byte| *byte == b'\n').count()
+}
+
+/// Writes the lines; what is left of them when one cannot be written.
+fn put_all<'a>(to: &mut impl Write, mut lines: &'a [u8]) -> &'a [u8] {
+    while !lines.is_empty() {
+        match to.write(lines) {
+            Ok(0) => break,
+            Ok(written) => lines = &lines[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    lines
 }
 
 /// Says how many lines were lost since `told` were: once the reader has caught up, so that it
@@ -110,7 +144,7 @@ impl Lines {
         let waits = self.waiting.fetch_add(length, Ordering::SeqCst) + length;
         if waits > ROOM || self.queue.send(Message::Line(line)).is_err() {
             self.waiting.fetch_sub(length, Ordering::SeqCst);
-            lose();
+            lose(1);
         }
     }
 }
@@ -162,6 +196,33 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    /// A disk that takes so many bytes.
+    struct Full(usize);
+
+    impl Write for Full {
+        fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let taken = lines.len().min(self.0);
+            self.0 -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn line_that_is_not_written_whole_is_left() {
+        let lines = "one\ntwo\nö\n".as_bytes();
+        for (room, left) in [(0, 3), (4, 2), (6, 2), (9, 1), (11, 0)] {
+            let rest = put_all(&mut Full(room), lines);
+            assert_eq!(count(rest), left, "{room}");
         }
     }
 
