@@ -19,7 +19,7 @@ use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, Move, Outline};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline};
 use crate::model::recording::{Extent, MovedBy, Place};
 use crate::model::step::Rendered;
 use crate::model::task::Outputs;
@@ -137,6 +137,10 @@ pub trait Progress: Send {
     /// same recording.
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped>;
 
+    /// The newest completed moves from each of these places by any task of any recording, and
+    /// the ones before it that moved the same object.
+    async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped>;
+
     /// Stores a page of a manifest in the making, in order: the one with the move 0 replaces
     /// all that was stored before. It is no manifest until [`Progress::manifest`] was called.
     /// Every key of the page is held from here on; `KeyTaken` when one is taken.
@@ -172,6 +176,10 @@ pub trait Progress: Send {
 
     /// The next try has less to do than this one had, though nothing was written.
     fn gained(&mut self) {}
+
+    /// Says that no other playlist names the sources of these moves any more: those that no
+    /// other task reads go with this manifest.
+    async fn last(&mut self, moves: &[Move]) -> Result<(), Stopped>;
 
     /// `Err(Interrupted)` once the step should come to a safe end. A long step asks
     /// between its parts.

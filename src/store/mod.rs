@@ -21,7 +21,7 @@ use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moment::Present;
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, Move, Outline};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline};
 use crate::model::plan::{Plan, Turn};
 use crate::model::recording::{MovedBy, Place};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
@@ -80,6 +80,10 @@ pub trait Store: Send + Sync {
         claim: &Claim,
         from: Vec<Place>,
     ) -> Result<Vec<Earlier>, Unavailable>;
+
+    /// The newest completed moves from each of these places that any task of any recording
+    /// made, and the ones before it that moved the same object.
+    async fn made_from(&self, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable>;
 
     /// Writes to the journal of the claimed task's present step. A page of a manifest holds
     /// every key that its moves read or write, until the step is settled or undone; where one
@@ -289,6 +293,9 @@ pub enum JournalEntry {
     Progress(Vec<Move>),
     /// The commit point: from now on the recording is at this place.
     Commit(Place),
+    /// No other playlist names the sources of these moves any more. Those that no other task
+    /// reads are no longer shared: they go with this move.
+    Last(Vec<Move>),
     /// A run takes the manifest up. Where the one before did not write `Ended`, its requests
     /// may still arrive for as long as `lingers`, and all keys of the step stay taken meanwhile.
     Begun { lingers: Duration },

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::action::{Progress, Stopped};
 use crate::clock::Clock;
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, Move, Outline};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline};
 use crate::model::recording::Place;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, JournalEntry, JournalError, Store, Unavailable};
@@ -54,6 +54,10 @@ impl Progress for Journal<'_> {
             .map_err(unavailable)
     }
 
+    async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped> {
+        self.store.made_from(from).await.map_err(unavailable)
+    }
+
     async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped> {
         self.write(JournalEntry::Draft(page)).await
     }
@@ -70,6 +74,10 @@ impl Progress for Journal<'_> {
         // Before the answer, which may not come: a commit that may be made is not undone.
         let _earlier = self.committed.set(place.clone());
         self.write(JournalEntry::Commit(place.clone())).await
+    }
+
+    async fn last(&mut self, moves: &[Move]) -> Result<(), Stopped> {
+        self.write(JournalEntry::Last(moves.to_vec())).await
     }
 
     async fn taken(&mut self, targets: Vec<Place>) -> Result<Option<Taken>, Stopped> {

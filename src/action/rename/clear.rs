@@ -4,16 +4,20 @@
 //! whose copy was not seen in the same run, as hours can lie between the commit point and a
 //! deletion: a crash, a pause, refused credentials.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use super::copies::{copy_again, is_whole};
 use super::copy::Copying;
 use super::delete::{delete, first_of};
 use super::find::find;
+use super::others::{self, Others};
 use super::{copy, late, pages};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::object::{AtTarget, ClearNext, clear_next};
+use crate::model::moves::object::{AtTarget, ClearNext, SourceNext, clear_next, source_next};
 use crate::model::moves::stage::Committed;
-use crate::model::moves::{Move, MovePhase, Target};
+use crate::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
 use crate::object::{MARK, ObjectMeta};
 
 /// Looks at every copy whose source is still to be deleted, and makes those again that are
@@ -79,46 +83,128 @@ fn planned(one: &Move) -> Move {
     }
 }
 
-/// Deletes the old objects: first the playlist, so that nobody begins to play what is
-/// going away, then what it refers to. One that changed after it was copied is left: the
-/// recorder wrote it again, and its event starts again from there.
+/// Deletes the old objects: first the playlists, so that nobody begins to play what is going
+/// away, then what they refer to, unless another playlist names it. One that changed after it
+/// was copied is left: the recorder wrote it again, and its event starts again from there.
 pub(super) async fn clear(copying: &mut Copying<'_>, committed: &Committed) -> Result<(), Stopped> {
     let outline = committed.outline();
-    let (reach, late) = (copying.reach, copying.late);
-    let last = outline.count.saturating_sub(1);
-    let main = std::iter::once(last..outline.count);
+    let is_set = outline.main.part == Part::Playlist;
     let mut began = false;
-    for numbers in main.chain(pages::backwards(last)) {
-        let progress = &mut **copying.progress.get_mut();
-        let batch = progress.moves(numbers).await?;
-        if batch.iter().all(|one| one.phase == MovePhase::Moved) {
+    for numbers in from_main(outline).take_while(|_| is_set) {
+        let mut batch = copying.progress.get_mut().moves(numbers).await?;
+        if batch.iter().all(|one| one.part != Part::Playlist) {
+            break;
+        }
+        batch.retain(|one| one.part == Part::Playlist && one.source == Source::Goes);
+        delete_sources(copying, outline, batch, &mut began).await?;
+    }
+    let mut others = None;
+    for numbers in from_main(outline) {
+        let batch = copying.progress.get_mut().moves(numbers.clone()).await?;
+        if batch.iter().all(is_moved) {
             continue;
         }
-        // Not before the first one: to look at all copies again may have taken all the time that
-        // a try has.
-        if std::mem::replace(&mut began, true) {
-            progress.checkpoint()?;
-        }
-        let mut batch = unmark(reach, batch, progress).await?;
-        let found = find(reach, batch.iter().map(|one| &one.from)).await?;
-        let goes = |one: &&Move| {
-            let source = one.at_source(found.get(&one.from).map(copy::found).as_ref());
-            one.from != one.to && clear_next(one, source, AtTarget::Ours) == ClearNext::Delete
+        let others = match &others {
+            Some(others) => others,
+            None => others.insert(look_at_others(copying, outline).await?),
         };
-        let old = batch.iter().filter(goes).map(|one| (&one.from, &one.to));
-        let left = delete(reach, old, late).await?;
-        batch.retain(|one| !left.contains_key(&one.from));
-        for one in &mut batch {
-            one.phase = MovePhase::Moved;
-        }
-        progress.moved(&batch).await?;
-        let place = &outline.main.to;
-        let what = format!("the recording is at {place}, but old objects are left");
-        if let Some(failure) = first_of(left, &what) {
-            return Err(failure.into());
-        }
+        let batch = decide(batch, numbers, others, &mut **copying.progress.get_mut()).await?;
+        delete_sources(copying, outline, batch, &mut began).await?;
     }
     Ok(())
+}
+
+/// The pages of a manifest, from its end; the named object by itself.
+fn from_main(outline: &Outline) -> impl Iterator<Item = Range<u32>> {
+    let last = outline.count.saturating_sub(1);
+    std::iter::once(last..outline.count).chain(pages::backwards(last))
+}
+
+fn is_moved(one: &Move) -> bool {
+    one.phase == MovePhase::Moved
+}
+
+/// What the playlists name that are beside the recording now: its own ones are gone.
+async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<Others, Stopped> {
+    let main = &outline.main;
+    if main.part != Part::Playlist {
+        return Ok(Others::default());
+    }
+    let progress = &mut **copying.progress.get_mut();
+    let (mut folders, mut own) = (BTreeSet::new(), Vec::new());
+    for numbers in pages::forwards(outline.count) {
+        for one in progress.moves(numbers).await? {
+            if one.source != Source::Stays {
+                folders.extend(others::folders(&main.from, &one.from));
+            }
+            if one.part == Part::Playlist {
+                own.extend([one.from, one.to]);
+            }
+        }
+    }
+    let mut others = Others::than(&own);
+    for folder in folders {
+        others.look(copying.reach, folder, progress).await?;
+    }
+    Ok(others)
+}
+
+/// Decides which sources of a page go. One that recordings share goes with the last of them.
+async fn decide(
+    mut batch: Vec<Move>,
+    numbers: Range<u32>,
+    others: &Others,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Move>, Stopped> {
+    let next = |one: &Move| source_next(one.source, others.name(&one.from));
+    let is_last = |one: &&Move| !is_moved(one) && next(one) == SourceNext::DeleteUnlessRead;
+    let last: Vec<Move> = batch.iter().filter(is_last).cloned().collect();
+    if !last.is_empty() {
+        progress.last(&last).await?;
+        batch = progress.moves(numbers).await?;
+    }
+    for one in &mut batch {
+        if one.source == Source::Goes && next(one) == SourceNext::Leave {
+            one.source = Source::Shared;
+        }
+    }
+    Ok(batch)
+}
+
+/// Deletes the sources of a batch that go, and completes its moves.
+async fn delete_sources(
+    copying: &mut Copying<'_>,
+    outline: &Outline,
+    mut batch: Vec<Move>,
+    began: &mut bool,
+) -> Result<(), Stopped> {
+    batch.retain(|one| !is_moved(one));
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let (reach, late) = (copying.reach, copying.late);
+    let progress = &mut **copying.progress.get_mut();
+    // Not before the first one: to look at all copies again may have taken all the time that
+    // a try has.
+    if std::mem::replace(began, true) {
+        progress.checkpoint()?;
+    }
+    let mut batch = unmark(reach, batch, progress).await?;
+    let found = find(reach, batch.iter().map(|one| &one.from)).await?;
+    let goes = |one: &&Move| {
+        let source = one.at_source(found.get(&one.from).map(copy::found).as_ref());
+        one.from != one.to && clear_next(one, source, AtTarget::Ours) == ClearNext::Delete
+    };
+    let old = batch.iter().filter(goes).map(|one| (&one.from, &one.to));
+    let left = delete(reach, old, late).await?;
+    batch.retain(|one| !left.contains_key(&one.from));
+    for one in &mut batch {
+        one.phase = MovePhase::Moved;
+    }
+    progress.moved(&batch).await?;
+    let place = &outline.main.to;
+    let what = format!("the recording is at {place}, but old objects are left");
+    first_of(left, &what).map_or(Ok(()), |failure| Err(failure.into()))
 }
 
 /// Takes the marks from the copies that carry one.

@@ -16,7 +16,7 @@ use super::{limits, pages, playlist, set};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::object::{AtSource, AtTarget, CopyNext, Found, copy_next};
-use crate::model::moves::{Move, MovePhase, Outline, Part, Target};
+use crate::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
 use crate::model::recording::{Extent, Place};
 use crate::model::step::OnConflict;
 use crate::object::{
@@ -242,7 +242,8 @@ fn appeared(one: &Move) -> Failure {
 /// nothing at its source. Only an object on its own does: the objects of a set would be
 /// renamed one after the other, and the recording be whole nowhere meanwhile.
 pub(super) async fn is_renamed(reach: &Reach, one: &Move) -> Result<bool, Failure> {
-    Ok(one.from.bucket == one.to.bucket
+    Ok(one.source == Source::Goes
+        && one.from.bucket == one.to.bucket
         && reach.bucket(&one.to)?.store.layout().await? == Layout::FileSystem)
 }
 

@@ -17,6 +17,9 @@ pub(super) const PLAYLISTS: usize = 1_000;
 /// Bytes of one playlist: 12 hours at 2 s are 21,600 segments, about 2 MiB.
 pub(super) const PLAYLIST: u64 = 10 * MIB as u64;
 
+/// Objects that the other playlists beside a set name.
+pub(super) const NAMED_BY_OTHERS: usize = 1_000_000;
+
 /// Bytes of the playlists of a set together.
 pub(super) const TEXT: u64 = 64 * MIB as u64;
 

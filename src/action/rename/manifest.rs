@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::crossing::Crossing;
+use super::members::Member;
 use super::route::Route;
 use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
@@ -14,17 +15,6 @@ use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::ObjectMeta;
 
-/// An object of the set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member {
-    /// Where the playlist says that it is.
-    pub(super) named: Place,
-    /// Where it is: elsewhere when an earlier task of the recording moved it.
-    pub(super) at: Place,
-    pub(super) part: Part,
-    pub(super) meta: ObjectMeta,
-}
-
 /// What is known beside the members.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
@@ -32,6 +22,8 @@ pub(super) struct Known<'a> {
     pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
     /// Where earlier tasks moved what was named at each place.
     pub(super) trails: &'a BTreeMap<Place, Trail>,
+    /// Targets at which there is what another recording made of the same object.
+    pub(super) twins: &'a BTreeSet<Place>,
     /// Whether the playlist that is to be renewed at its target names no more than the new
     /// one; `None` when that is unknown.
     pub(super) holds: Option<bool>,
@@ -75,9 +67,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Says where members have their places in the end, before they are added.
-    pub(super) fn aim(&mut self, targets: &[Place]) {
-        self.targets.extend(targets.iter().map(Place::digest));
+    /// Says where a member has its place in the end, before any is added.
+    pub(super) fn aim(&mut self, target: &Place) {
+        self.targets.insert(target.digest());
     }
 
     /// Whether all these places are such as members have in the end.
@@ -107,6 +99,7 @@ impl<'a> Draft<'a> {
             at,
             part,
             meta,
+            source,
         } = member;
         if at == named && at == to {
             self.crossing.stays(&to);
@@ -118,8 +111,11 @@ impl<'a> Draft<'a> {
         let (from, target, target_etag, phase) = if at == to {
             let etag = Some(meta.etag.clone());
             (named, Target::Present, etag, MovePhase::Copied)
+        } else if known.twins.contains(&to) {
+            let etag = known.there.get(&to).map(|there| there.etag.clone());
+            (at, Target::Present, etag, MovePhase::Copied)
         } else {
-            self.fetches |= at != named;
+            self.fetches |= at != named && source == Source::Goes;
             self.leaves.insert(at.digest());
             let there = known.there.get(&to);
             // A playlist is renewed with the named one, which is looked at by itself. A recorder
@@ -143,7 +139,7 @@ impl<'a> Draft<'a> {
             target_etag,
             upload: None,
             is_marked: false,
-            source: Source::Goes,
+            source,
             phase,
         };
         self.crossing.add(&one);
@@ -158,12 +154,12 @@ impl<'a> Draft<'a> {
 
     /// Adds a move that is drafted already, of the object that is named there.
     pub(super) fn take_up(&mut self, one: &Move, named: &Place) {
-        self.aim(std::slice::from_ref(&one.to));
+        self.aim(&one.to);
         let is_fetched = one.from != *named;
         if is_fetched || one.target == Target::Present {
             self.moved.insert(one.to.digest());
         }
-        self.fetches |= is_fetched;
+        self.fetches |= is_fetched && one.source == Source::Goes;
         if one.target != Target::Present {
             self.leaves.insert(one.from.digest());
         }
@@ -173,7 +169,7 @@ impl<'a> Draft<'a> {
 
     /// Adds an object that is at its place.
     pub(super) fn stays(&mut self, place: &Place) {
-        self.aim(std::slice::from_ref(place));
+        self.aim(place);
         self.crossing.stays(place);
     }
 

@@ -25,6 +25,8 @@ mod late;
 mod limits;
 mod lines;
 mod manifest;
+mod members;
+mod others;
 mod pages;
 pub mod playlist;
 mod reader;

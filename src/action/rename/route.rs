@@ -63,7 +63,8 @@ impl Route<'_> {
         }
     }
 
-    fn stays_in_folder(&self) -> bool {
+    /// Whether it gets another name in its folder.
+    pub(super) fn stays_in_folder(&self) -> bool {
         self.from.bucket == self.to.bucket
             && relative::folder(&self.from.key) == relative::folder(&self.to.key)
     }

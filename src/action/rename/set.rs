@@ -52,15 +52,33 @@ impl Set {
 /// The objects of the recording whose playlist is `main`; `Missing` when a playlist is
 /// not there. Segments are not looked up.
 pub(in crate::action) async fn members(bucket: &OpenBucket, main: &Place) -> Result<Set, Failure> {
+    let walked = walk(bucket, main).await;
+    walked.map_err(|(failure, _)| failure)
+}
+
+/// The same; of a playlist that is missing, also where it should be.
+pub(super) async fn walk(
+    bucket: &OpenBucket,
+    main: &Place,
+) -> Result<Set, (Failure, Option<Place>)> {
     let mut walk = Walk {
         bucket,
         seen: BTreeMap::new(),
         read: Vec::new(),
         referred: Referred::default(),
         taken: Taken::default(),
+        missing: None,
     };
-    walk.go(&main.key).await?;
-    Ok(walk.set())
+    match walk.go(&main.key).await {
+        Ok(()) => Ok(walk.set()),
+        Err(failure) => {
+            let missing = walk.missing.map(|key| Place {
+                bucket: main.bucket.clone(),
+                key,
+            });
+            Err((failure, missing))
+        }
+    }
 }
 
 /// Reads one playlist of the set.
@@ -78,6 +96,8 @@ struct Walk<'a> {
     read: Vec<String>,
     referred: Referred,
     taken: Taken,
+    /// A playlist that is needed and not there.
+    missing: Option<String>,
 }
 
 /// A playlist on the way to where the walk is.
@@ -113,10 +133,12 @@ impl Walk<'_> {
         // Looked at before it is read: when the recorder appends in between, the copy, which
         // is conditional on this ETag, fails, and no segment is missed.
         let Some(there) = store.head(key).await? else {
+            if !needed {
+                return Ok(None);
+            }
+            self.missing = Some(key.to_owned());
             let reason = format!("playlist {}/{key}", self.bucket.config.name);
-            return needed
-                .then(|| Err(Failure::new(FailureKind::Missing, reason)))
-                .transpose();
+            return Err(Failure::new(FailureKind::Missing, reason));
         };
         let place = format!("{}/{key}", self.bucket.config.name);
         self.taken.playlist(&place, there.size)?;

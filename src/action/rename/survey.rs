@@ -1,10 +1,12 @@
 //! Looks at what stands at the sources and the targets, and has the manifest made of it and
 //! stored, a page at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::find::find;
-use super::manifest::{Draft, Known, Member};
+use super::manifest::{Draft, Known};
+use super::members::{self, Finder, Member};
+use super::others::{self, Others};
 use super::pages::PAGE;
 use super::resume::Present;
 use super::route::Route;
@@ -13,7 +15,7 @@ use super::trail::{self, Trail};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Disposition, Failure, FailureKind};
 use crate::model::moves::keys::{Taken, TakenBy};
-use crate::model::moves::{Part, SameJob, Target};
+use crate::model::moves::{Part, SameJob, Source, Target};
 use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout, ObjectMeta};
@@ -141,18 +143,33 @@ impl Survey<'_> {
     /// Looks at a page of the objects after the other: of a long recording, only what its
     /// playlists say is held whole.
     async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
-        let Set { objects, playlists } = self.set().await?;
+        let Set { objects, playlists } = self.set(progress).await?;
         let is_alone = objects.len() == 1;
         let mut seen = None;
         let (mut draft, known) = self.draft(&objects, &playlists, progress).await?;
-        let named = |object: Object| (beside(self.route.from, &object.key), object);
+        for object in &objects {
+            // What need not be there may not have a place.
+            if let Ok(to) = self.route.target(&object.key) {
+                draft.aim(&to);
+            }
+        }
+        let mut beside = self.beside(&objects, &playlists, &draft, progress).await?;
+        let finder = Finder {
+            reach: self.reach,
+            subject: self.subject,
+            source: self.source,
+            main: self.route.from,
+            playlists,
+        };
+        let named = |object: Object| (at_key(self.route.from, &object.key), object);
         let mut named = objects.into_iter().skip(known).map(named).peekable();
         loop {
             let page = named.by_ref().take(PAGE as usize).collect();
-            let members = self.members(page, &playlists, progress).await?;
+            let mut members = finder.members(page, progress).await?;
             if let ([only], true) = (&*members, is_alone) {
                 seen = self.belongings(only).await?;
             }
+            beside.share(self.reach, &mut members, progress).await?;
             self.add(members, &mut draft, progress).await?;
             if named.peek().is_none() {
                 break;
@@ -201,60 +218,77 @@ impl Survey<'_> {
         if progress.drafts(0..1).await?.is_empty() {
             return Ok(false);
         }
-        let Set { objects, playlists } = self.set().await?;
+        let Set { objects, playlists } = self.set(progress).await?;
         let (_, known) = self.draft(&objects, &playlists, progress).await?;
         Ok(known > 0)
     }
 
-    async fn set(&self) -> Result<Set, Failure> {
+    async fn set(&self, progress: &mut dyn Progress) -> Result<Set, Stopped> {
         if self.route.extent == Extent::Object {
             return Ok(Set::single(self.route.from));
         }
-        let set = set::members(self.source, self.route.from).await;
-        set.map_err(|failure| self.awaited(failure))
+        match set::walk(self.source, self.route.from).await {
+            Ok(set) => Ok(set),
+            Err((failure, None)) => Err(self.awaited(failure).into()),
+            Err((failure, Some(missing))) => {
+                let failure = self.awaited(failure);
+                Err(members::explain(failure, missing, progress).await?.into())
+            }
+        }
     }
 
-    /// The objects that the recording names, each where it is.
-    async fn members(
+    /// What there is beside the recording where it is, and where it was before.
+    async fn beside(
         &self,
-        named: Vec<(Place, Object)>,
+        objects: &[Object],
         playlists: &BTreeMap<String, String>,
+        draft: &Draft<'_>,
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Member>, Stopped> {
-        let places = || named.iter().map(|(place, _)| place);
-        for place in places() {
-            self.reach.bucket(place)?;
+    ) -> Result<Beside, Stopped> {
+        let main = self.route.from;
+        if self.route.extent == Extent::Object {
+            return Ok(Beside::default());
         }
-        let mut found = find(self.reach, places()).await?;
-        let is_missing = |place: &&Place| *place != self.route.from && !found.contains_key(*place);
-        let missing: Vec<Place> = places().filter(is_missing).cloned().collect();
-        let trails = trail::follow(missing, progress).await?;
-        found.extend(trail::look(self.reach, &trails).await?);
-        let mut members = Vec::with_capacity(named.len());
-        for (named, object) in named {
-            let moved = trails.get(&named).and_then(|trail| trail.end(&found));
-            let at = moved.unwrap_or(&named).clone();
-            let Some(meta) = found.get(&at) else {
-                if object.may_lack {
-                    continue;
-                }
-                let (config, named) = (&self.source.config, named.to_string());
-                return Err(self.subject.absent(config, &named).into());
-            };
-            let read = playlists.get(&named.key);
-            if read.is_some_and(|etag| *etag != meta.etag) {
-                let reason = format!("{named} changed while it was read");
-                return Err(Failure::new(FailureKind::SourceChanged, reason).into());
+        let trails = trail::follow(vec![main.clone()], progress).await?;
+        let within = |trail: Trail| (main.clone(), trail.within(self.reach));
+        let trails: BTreeMap<Place, Trail> = trails.into_values().map(within).collect();
+        let outdated = self.outdated(&trails, draft).await?;
+        let own = playlists.keys().map(|key| at_key(main, key));
+        // What the playlist replaces at its target is an earlier one of the same recording.
+        let renewed = trails.values().any(|trail| trail.leads_to(self.route.to));
+        let renewed = renewed.then(|| self.route.to.clone());
+        let own: Vec<Place> = own.chain(outdated).chain(renewed).collect();
+        let earlier = trails.values().flat_map(Trail::places).cloned();
+        let mut beside = Beside {
+            others: Others::than(&own),
+            tops: earlier.chain([main.clone()]).collect(),
+        };
+        let objects = objects.iter().map(|object| at_key(main, &object.key));
+        let moves = |object: &Place| object == main || !self.route.stays_in_folder();
+        let folders = objects
+            .filter(moves)
+            .flat_map(|at| others::folders(main, &at));
+        for folder in folders.collect::<BTreeSet<Place>>() {
+            beside.others.look(self.reach, folder, progress).await?;
+        }
+        Ok(beside)
+    }
+
+    /// The playlist of an earlier name, as far as what it names tells: the new one names it, too.
+    async fn outdated(
+        &self,
+        trails: &BTreeMap<Place, Trail>,
+        draft: &Draft<'_>,
+    ) -> Result<Option<Place>, Stopped> {
+        let found = trail::look(self.reach, trails).await?;
+        for trail in trails.values() {
+            if let Some(place) = trail.end(&found)
+                && trail.renews(self.holds(place, draft).await?)
+            {
+                return Ok(Some(place.clone()));
             }
-            let meta = meta.clone();
-            members.push(Member {
-                named,
-                at,
-                part: object.part,
-                meta,
-            });
         }
-        Ok(members)
+        Ok(None)
     }
 
     /// What belongs to the only object that moves; `None` when it keeps everything, as it
@@ -285,8 +319,9 @@ impl Survey<'_> {
             self.reach.bucket(&to)?;
             targets.push(to);
         }
-        let there = self.occupied(&targets, progress).await?;
-        draft.aim(&targets);
+        let mut there = find(self.reach, &targets).await?;
+        let twins = self.twins(&members, &targets, &there, progress).await?;
+        self.refresh(&mut there, &twins, progress).await?;
         let is_set = self.route.extent == Extent::Set;
         let asks = |(member, to): &(&Member, &Place)| {
             there.contains_key(*to) || (is_set && member.named == *self.route.from)
@@ -297,6 +332,7 @@ impl Survey<'_> {
         let known = Known {
             there: &there,
             trails: &trails,
+            twins: &twins,
             holds: if there.contains_key(self.route.to) {
                 self.holds(self.route.to, draft).await?
             } else {
@@ -362,7 +398,7 @@ impl Survey<'_> {
         };
         let named = set.objects.iter().map(|object| {
             Some(Named {
-                at: beside(old, &object.key),
+                at: at_key(old, &object.key),
                 beside: route.target(&object.key).ok()?,
                 part: object.part,
             })
@@ -370,23 +406,54 @@ impl Survey<'_> {
         Ok(named.collect())
     }
 
-    /// What stands at the targets for longer than the moves of other tasks: what one of them
-    /// has put there may yet be taken back.
-    async fn occupied(
+    /// The targets at which there is what another recording has made of the same object.
+    async fn twins(
         &self,
+        members: &[Member],
         targets: &[Place],
+        there: &BTreeMap<Place, ObjectMeta>,
         progress: &mut dyn Progress,
-    ) -> Result<BTreeMap<Place, ObjectMeta>, Stopped> {
-        let there = find(self.reach, targets).await?;
-        if there.is_empty() {
-            return Ok(there);
+    ) -> Result<BTreeSet<Place>, Stopped> {
+        let may_be = |(member, to): &(&Member, &Place)| {
+            there.contains_key(*to) && member.named != *self.route.from && member.at == member.named
+        };
+        let members = || members.iter().zip(targets).filter(may_be);
+        let named: Vec<Place> = members().map(|(member, _)| member.named.clone()).collect();
+        if self.route.extent == Extent::Object || named.is_empty() {
+            return Ok(BTreeSet::new());
         }
-        let occupied: Vec<Place> = there.into_keys().collect();
-        match progress.taken(occupied.clone()).await? {
-            Some(taken) => Err(Stopped::KeyTaken(Box::new(taken))),
-            // Looked at once more: a move may have been undone between the two questions.
-            None => Ok(find(self.reach, &occupied).await?),
+        let made = progress.made_from(named).await?;
+        let is_twin = |(member, to): &(&Member, &Place)| {
+            let copy = (*to, &*there[*to].etag);
+            let mut made = made.iter().filter(|made| made.one.from == member.named);
+            made.any(|made| made.made(&member.meta.etag, copy))
+        };
+        Ok(members()
+            .filter(is_twin)
+            .map(|(_, to)| to.clone())
+            .collect())
+    }
+
+    /// Leaves what is at the targets for longer than the moves of other tasks: what one of
+    /// them has put there may yet be taken back. A twin is only read.
+    async fn refresh(
+        &self,
+        there: &mut BTreeMap<Place, ObjectMeta>,
+        twins: &BTreeSet<Place>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
+        let occupied = there.keys().filter(|place| !twins.contains(*place));
+        let occupied: Vec<Place> = occupied.cloned().collect();
+        if occupied.is_empty() {
+            return Ok(());
         }
+        if let Some(taken) = progress.taken(occupied.clone()).await? {
+            return Err(Stopped::KeyTaken(Box::new(taken)));
+        }
+        // Looked at once more: a move may have been undone between the two questions.
+        there.retain(|place, _| twins.contains(place));
+        there.extend(find(self.reach, &occupied).await?);
+        Ok(())
     }
 
     /// Waits for what the recorder has announced and not written yet.
@@ -395,7 +462,44 @@ impl Survey<'_> {
     }
 }
 
-fn beside(place: &Place, key: &str) -> Place {
+/// What there is beside a recording.
+#[derive(Debug, Default)]
+struct Beside {
+    /// What other playlists name.
+    others: Others,
+    /// Where the recording's playlist is, and was after earlier moves.
+    tops: Vec<Place>,
+}
+
+impl Beside {
+    /// Has those of the members stay that other playlists name.
+    async fn share(
+        &mut self,
+        reach: &Reach,
+        members: &mut [Member],
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
+        for member in members {
+            let is_fetched = member.at != member.named;
+            if is_fetched && member.source == Source::Goes {
+                let folders = self.tops.iter().map(|top| others::folders(top, &member.at));
+                for folder in folders.flatten().collect::<BTreeSet<Place>>() {
+                    self.others.look(reach, folder, progress).await?;
+                }
+            }
+            if member.source == Source::Goes && self.others.name(&member.at) {
+                member.source = if is_fetched {
+                    Source::Stays
+                } else {
+                    Source::Shared
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at_key(place: &Place, key: &str) -> Place {
     Place {
         bucket: place.bucket.clone(),
         key: key.to_owned(),

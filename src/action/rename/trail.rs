@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use super::find::find;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
-use crate::model::moves::{Earlier, SameJob, renews};
+use crate::model::id::TaskId;
+use crate::model::moves::{Earlier, MadeBy, SameJob, renews};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
@@ -25,6 +26,8 @@ pub(super) struct Trail {
     sources: Vec<String>,
     /// Whether its moves were for the job of the event that asks.
     job: Option<SameJob>,
+    /// The newest task that moved what was named, and where to.
+    by: Option<(TaskId, Place)>,
 }
 
 impl Trail {
@@ -58,11 +61,27 @@ impl Trail {
         renews(self.job.unwrap_or(SameJob::Unknown), holds)
     }
 
+    /// Whether it is that of another job's recording.
+    pub(super) fn is_of_another_job(&self) -> bool {
+        self.job == Some(SameJob::No)
+    }
+
+    /// Which task took away what was named, for people.
+    pub(super) fn taken_by(&self) -> Option<String> {
+        let (task, place) = self.by.as_ref()?;
+        Some(format!("{task} moved it to {place}"))
+    }
+
     /// The same without the places that the rules file does not let be touched.
     pub(super) fn within(&self, reach: &Reach) -> Self {
         let mut within = self.clone();
         within.places.retain(|place| reach.bucket(place).is_ok());
         within
+    }
+
+    /// The places, in the order of the moves.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// Whether earlier tasks put something at `place`.
@@ -120,6 +139,38 @@ pub(super) async fn follow(
                 goes_on.then_some((named, one.to))
             })
             .collect();
+    }
+    Ok(trails)
+}
+
+/// The same of the moves of every recording.
+pub(super) async fn follow_all(
+    named: Vec<Place>,
+    progress: &mut dyn Progress,
+) -> Result<BTreeMap<Place, Trail>, Stopped> {
+    let blank = |place: &Place| (place.clone(), Trail::default());
+    let mut trails: BTreeMap<Place, Trail> = named.iter().map(blank).collect();
+    let mut open: Vec<(Place, Place)> = named.into_iter().map(|p| (p.clone(), p)).collect();
+    while !open.is_empty() {
+        let from = open.iter().map(|(_, end)| end.clone()).collect();
+        let mut hops: BTreeMap<Place, Vec<MadeBy>> = BTreeMap::new();
+        for made in progress.made_from(from).await? {
+            hops.entry(made.one.from.clone()).or_default().push(made);
+        }
+        let mut next = Vec::new();
+        for (named, end) in open {
+            let Some(trail) = trails.get_mut(&named) else {
+                continue;
+            };
+            for MadeBy { task, one } in hops.get(&end).into_iter().flatten() {
+                trail.by.get_or_insert_with(|| (*task, one.to.clone()));
+                let etag = one.target_etag.clone().unwrap_or_default();
+                if trail.add(one.to.clone(), etag) {
+                    next.push((named.clone(), one.to.clone()));
+                }
+            }
+        }
+        open = next;
     }
     Ok(trails)
 }

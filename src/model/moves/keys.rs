@@ -11,8 +11,10 @@ use super::super::time::Timestamp;
 /// What a move does with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Use {
-    /// The source of a copy.
+    /// The source of a copy that is left, or an object that is at its target already.
     Reads,
+    /// The source of a copy that is deleted in the end.
+    Takes,
     /// The target of a copy.
     Writes,
 }
@@ -30,13 +32,14 @@ pub struct Held {
 
 /// Whether what is held forbids what is wanted.
 ///
-/// Two moves may read one key: what recordings share. A request that may still arrive
-/// forbids writing to everyone, the move that sent it included: what it would change is no
-/// longer what it was sent for.
+/// Two moves may read one key: what recordings share. Nobody takes what another one reads, as
+/// that one relies on it. A request that may still arrive forbids writing to everyone, the move
+/// that sent it included: what it would change is no longer what it was sent for.
 pub fn forbids(held: Held, wanted: Use) -> bool {
     match wanted {
         Use::Writes => held.late || (!held.own && held.used.is_some()),
-        Use::Reads => !held.own && held.used == Some(Use::Writes),
+        Use::Takes => !held.own && held.used.is_some(),
+        Use::Reads => !held.own && matches!(held.used, Some(Use::Takes | Use::Writes)),
     }
 }
 
@@ -65,11 +68,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_exclusive_and_sources_are_shared() {
+    fn what_is_written_or_taken_is_exclusive_and_what_stays_is_shared() {
         let held = |used, own, late| Held { used, own, late };
         for (what, wanted, forbidden) in [
             (held(Some(Use::Reads), false, false), Use::Reads, false),
+            (held(Some(Use::Reads), false, false), Use::Takes, true),
             (held(Some(Use::Reads), false, false), Use::Writes, true),
+            (held(Some(Use::Takes), false, false), Use::Reads, true),
+            (held(Some(Use::Takes), false, false), Use::Takes, true),
+            (held(Some(Use::Takes), false, false), Use::Writes, true),
+            (held(Some(Use::Takes), true, false), Use::Takes, false),
+            (held(Some(Use::Writes), false, false), Use::Takes, true),
             (held(Some(Use::Writes), false, false), Use::Reads, true),
             (held(Some(Use::Writes), false, false), Use::Writes, true),
             (held(Some(Use::Writes), true, false), Use::Writes, false),
@@ -78,6 +87,7 @@ mod tests {
             (held(None, false, true), Use::Writes, true),
             (held(None, true, true), Use::Writes, true),
             (held(None, false, true), Use::Reads, false),
+            (held(None, false, true), Use::Takes, false),
         ] {
             assert_eq!(forbids(what, wanted), forbidden, "{what:?} {wanted:?}");
         }

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod object;
 pub mod stage;
 
+use super::id::TaskId;
 use super::recording::Place;
 
 /// One object of a rename.
@@ -90,6 +91,24 @@ pub enum Target {
     Present,
 }
 
+/// A completed move that any step of any task made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeBy {
+    pub task: TaskId,
+    pub one: Move,
+}
+
+impl MadeBy {
+    /// Whether it made what is at `to` of what is at `from`, and both still are what they were
+    /// then: given their ETags.
+    pub fn made(&self, from: &str, to: (&Place, &str)) -> bool {
+        let (place, etag) = to;
+        self.one.etag == from
+            && self.one.to == *place
+            && self.one.target_etag.as_deref() == Some(etag)
+    }
+}
+
 /// A completed move that an earlier step of the same named key made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
@@ -135,8 +154,20 @@ pub enum Source {
     /// It is deleted.
     #[default]
     Goes,
+    /// Other playlists name it, too: it goes with the last recording that names it.
+    Shared,
     /// It belongs to another recording and is left.
     Stays,
+}
+
+impl Source {
+    /// The use that a move makes of such a source.
+    pub fn used(self) -> keys::Use {
+        match self {
+            Self::Goes => keys::Use::Takes,
+            Self::Shared | Self::Stays => keys::Use::Reads,
+        }
+    }
 }
 
 /// How far the move of one object is.

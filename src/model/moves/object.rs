@@ -136,6 +136,26 @@ pub fn clear_next(one: &Move, source: AtSource, target: AtTarget) -> ClearNext {
     }
 }
 
+/// What to do about a source that its copy was seen of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceNext {
+    Delete,
+    Leave,
+    /// Delete it if no other task reads it: then this recording is the last that named it.
+    DeleteUnlessRead,
+}
+
+/// What to do about a source after the commit point, once the recording's own old playlists are
+/// gone: `is_named` says whether another playlist names it. The last of the recordings that
+/// share an object to ask finds no other's playlist.
+pub fn source_next(source: Source, is_named: bool) -> SourceNext {
+    match (source, is_named) {
+        (Source::Goes, false) => SourceNext::Delete,
+        (Source::Shared, false) => SourceNext::DeleteUnlessRead,
+        (Source::Goes | Source::Shared, true) | (Source::Stays, _) => SourceNext::Leave,
+    }
+}
+
 /// What to do about a copy when a move is given up before its commit point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UndoNext {

@@ -17,10 +17,11 @@ INSERT INTO manifests (task, step, attempt, committed, under_way)
                AND r.bucket = m.to_bucket AND r.key = m.to_key)), 1
     FROM moves m WHERE m.phase < 4 GROUP BY m.task, m.step;
 
--- The ledger of keys: what moves use each key for (0 reads, 1 writes, NULL once the move has
--- ended), and for how many milliseconds a request that changes it may still arrive (0: there is
--- none). `until` is when that time ends, in milliseconds that the process which serves the store
--- has been running: nobody sets that clock. NULL at its start: the time begins anew. `key` is the
+-- The ledger of keys: what moves use each key for (0 reads and leaves it, 1 takes it away,
+-- 2 writes, NULL once the move has ended), and for how many milliseconds a request that changes it
+-- may still arrive (0: there is none). `until` is when that time ends, in milliseconds that the
+-- process which serves the store has been running: nobody sets that clock. NULL at its start: the
+-- time begins anew. `key` is the
 -- digest of bucket and key.
 CREATE TABLE keys (
     key   BLOB NOT NULL,
@@ -33,8 +34,12 @@ CREATE TABLE keys (
 CREATE INDEX keys_task ON keys (task);
 CREATE INDEX keys_late ON keys (until) WHERE lasts > 0;
 
--- `source`: 1 for an object that is left at its source, as another recording needs it.
+-- `source`: 1 for an object that is left at its source, as it is another recording's, 2 for one
+-- that is left until no other playlist names it. Where an object went is asked of every
+-- recording's moves.
 ALTER TABLE moves ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
+DROP INDEX moves_from;
+CREATE INDEX moves_from ON moves (from_bucket, from_key);
 ALTER TABLE moves ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;
 -- The recorder's job that the event of the task names.
 ALTER TABLE moves ADD COLUMN job TEXT;

@@ -19,12 +19,15 @@ use super::{keys, turn};
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, Move, Outline, SameJob};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline, SameJob};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::JournalEntry;
+
+/// How many moves from one place are asked for: of the recordings that share an object.
+const MOVES_FROM_A_PLACE: i64 = 16;
 
 /// What became of an entry.
 pub(super) enum Entered {
@@ -76,7 +79,11 @@ pub(super) fn write(
             put(txn, by, recording, page, phase)?;
         }
         JournalEntry::Progress(moves) => put(txn, by, recording, moves, phase)?,
-        JournalEntry::Commit(place) => commit(txn, by, recording, place, now)?,
+        JournalEntry::Commit(place) => {
+            commit(txn, by, recording, place, now)?;
+            keys::release_read(txn.conn, seq, now)?;
+        }
+        JournalEntry::Last(moves) => take(txn, seq, task.step, moves, present)?,
         JournalEntry::Begun { lingers } => begin(txn, seq, task.step, *lingers, present.moment)?,
         JournalEntry::Ended { late, lingers } => {
             under_way(txn, seq, task.step, false)?;
@@ -171,6 +178,26 @@ fn replace(
             .prepare_cached("DELETE FROM moves WHERE task = ?1 AND step = ?2")?
             .execute((seq, step))?;
         keys::drop_held(txn.conn, seq, now)?;
+    }
+    Ok(())
+}
+
+/// Nobody else names these sources any more: those that no other task holds go with this move.
+fn take(
+    txn: &Txn<'_>,
+    seq: i64,
+    step: StepNo,
+    moves: &[Move],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    for one in moves {
+        if keys::take(txn.conn, seq, &one.from, now)? {
+            txn.conn
+                .prepare_cached(
+                    "UPDATE moves SET source = 0 WHERE task = ?1 AND step = ?2 AND number = ?3",
+                )?
+                .execute((seq, step, one.number))?;
+        }
     }
     Ok(())
 }
@@ -486,6 +513,39 @@ pub(super) fn earlier(
             })
         };
         found.extend(statement.query_row(row, read).optional()?);
+    }
+    Ok(found)
+}
+
+/// The newest completed moves from each of the places, by whichever task of whichever recording,
+/// and the ones before it that moved the same object: what recordings share is copied more than
+/// once.
+pub(super) fn made_from(conn: &Connection, from: &[Place]) -> rusqlite::Result<Vec<MadeBy>> {
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        move_columns!(),
+        ", (SELECT id FROM tasks WHERE seq = task) \
+         FROM moves WHERE from_bucket = ?1 AND from_key = ?2 AND phase = 2 AND target_etag IS NOT NULL \
+         ORDER BY task DESC, step DESC LIMIT ?3"
+    ))?;
+    let mut found: Vec<MadeBy> = Vec::new();
+    for place in from {
+        let row = (&place.bucket, &place.key, MOVES_FROM_A_PLACE);
+        let read = |row: &rusqlite::Row<'_>| {
+            let id: Option<[u8; 16]> = row.get(MOVE_COLUMNS)?;
+            Ok(MadeBy {
+                task: TaskId::from_bytes(id.unwrap_or_default()),
+                one: read_move(row)?,
+            })
+        };
+        let newest = found.len();
+        for made in statement.query_map(row, read)? {
+            let made = made?;
+            let is_same = |first: &MadeBy| first.one.etag == made.one.etag;
+            if found.get(newest).is_none_or(is_same) {
+                found.push(made);
+            }
+        }
     }
     Ok(found)
 }

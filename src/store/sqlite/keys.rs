@@ -20,8 +20,14 @@ const HOPS: usize = 64;
 
 /// The uses that a move makes of keys.
 fn uses(one: &Move) -> impl Iterator<Item = (&Place, Use)> {
-    let writes = (one.target != Target::Present).then_some((&one.to, Use::Writes));
-    std::iter::once((&one.from, Use::Reads)).chain(writes)
+    let to = match (one.target, &one.target_etag) {
+        (Target::Absent | Target::Replace, _) => Some(Use::Writes),
+        (Target::Present, Some(_)) => Some(Use::Reads),
+        // An outdated playlist only goes.
+        (Target::Present, None) => None,
+    };
+    let from = (&one.from, one.source.used());
+    std::iter::once(from).chain(to.map(|used| (&one.to, used)))
 }
 
 /// Holds the keys of these moves for the task, or says which of them is taken and holds none.
@@ -46,12 +52,8 @@ pub(super) fn hold(
             return Ok(Some(Taken { key, by }));
         }
     }
-    let mut insert = conn.prepare_cached(
-        "INSERT INTO keys (key, task, used) VALUES (?1, ?2, ?3) \
-         ON CONFLICT DO UPDATE SET used = max(coalesce(used, 0), excluded.used)",
-    )?;
     for (place, used) in moves.iter().flat_map(uses) {
-        insert.execute((place.digest(), seq, number(used)))?;
+        insert(conn, seq, place, used)?;
     }
     Ok(None)
 }
@@ -135,7 +137,7 @@ fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
 pub(super) fn late(conn: &Connection, seq: i64, now: Moment) -> rusqlite::Result<Option<Duration>> {
     let left: Option<i64> = conn
         .prepare_cached(
-            "SELECT max(coalesce(until - ?2, lasts)) FROM keys WHERE task = ?1 AND used = 1",
+            "SELECT max(coalesce(until - ?2, lasts)) FROM keys WHERE task = ?1 AND used = 2",
         )?
         .query_row((seq, now.millis()), |row| row.get(0))?;
     Ok(left.and_then(remaining))
@@ -208,6 +210,43 @@ fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     Ok(gone + late)
 }
 
+/// The task has made its copies, and no longer relies on what it has only read.
+pub(super) fn release_read(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let deleted = conn
+        .prepare_cached("DELETE FROM keys WHERE task = ?1 AND used = 0 AND lasts = 0")?
+        .execute([seq])?;
+    let left = conn
+        .prepare_cached("UPDATE keys SET used = NULL WHERE task = ?1 AND used = 0")?
+        .execute([seq])?;
+    match deleted + left {
+        0 => Ok(()),
+        _ => wait::release_keys(conn, seq, now),
+    }
+}
+
+/// Takes this key for the task, unless another one holds it.
+pub(super) fn take(
+    conn: &Connection,
+    seq: i64,
+    place: &Place,
+    now: Present,
+) -> rusqlite::Result<bool> {
+    if taken(conn, seq, place, Use::Takes, now)?.is_some() {
+        return Ok(false);
+    }
+    insert(conn, seq, place, Use::Takes)?;
+    Ok(true)
+}
+
+fn insert(conn: &Connection, seq: i64, place: &Place, used: Use) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO keys (key, task, used) VALUES (?1, ?2, ?3) \
+         ON CONFLICT DO UPDATE SET used = max(coalesce(used, 0), excluded.used)",
+    )?
+    .execute((place.digest(), seq, number(used)))?;
+    Ok(())
+}
+
 /// The task that has to end before keys of the one with this id are free; `None` when that has
 /// ended meanwhile and holds none.
 pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
@@ -260,13 +299,15 @@ fn id_of(conn: &Connection, seq: i64) -> rusqlite::Result<TaskId> {
 const fn number(used: Use) -> i64 {
     match used {
         Use::Reads => 0,
-        Use::Writes => 1,
+        Use::Takes => 1,
+        Use::Writes => 2,
     }
 }
 
 const fn use_of(number: i64) -> Use {
     match number {
         0 => Use::Reads,
+        1 => Use::Takes,
         _ => Use::Writes,
     }
 }

@@ -64,7 +64,7 @@ use crate::model::breaker::{LaneChange, LaneState, Pause};
 use crate::model::id::TaskId;
 use crate::model::moment::Present;
 use crate::model::moves::keys::{Taken, Use};
-use crate::model::moves::{Earlier, Move, Outline};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline};
 use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
@@ -270,6 +270,10 @@ impl Store for SqliteStore {
         let job = claim.event.fields.job_id.clone();
         self.read(move |conn| journal::earlier(conn, recording, job.as_deref(), &from))
             .await
+    }
+
+    async fn made_from(&self, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
+        self.read(move |conn| journal::made_from(conn, &from)).await
     }
 
     async fn journal(

@@ -173,6 +173,7 @@ pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
         phase: phase_of(row.get(10)?),
         source: match row.get::<_, i64>(11)? {
             0 => Source::Goes,
+            2 => Source::Shared,
             _ => Source::Stays,
         },
         is_marked: row.get(12)?,
@@ -233,5 +234,6 @@ pub(super) const fn source_number(source: Source) -> i64 {
     match source {
         Source::Goes => 0,
         Source::Stays => 1,
+        Source::Shared => 2,
     }
 }

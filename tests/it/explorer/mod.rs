@@ -62,6 +62,10 @@ enum Planted {
     NoLateKeys,
     /// `overwrite` replaces what another task is about to move.
     OverwritesWhatIsWanted,
+    /// What another recording's playlist names is taken away.
+    TakesWhatOthersName,
+    /// What recordings share is left by each of them.
+    NobodyIsTheLast,
 }
 
 fn left(faults: u8) -> Left {
@@ -150,6 +154,34 @@ fn alone(faults: u8) -> Vec<Scene> {
     scenes
 }
 
+/// Two recordings that share an object, to two targets and to one.
+fn sharing(faults: u8) -> Vec<Scene> {
+    let mut scenes = Vec::new();
+    for encrypted in [false, true] {
+        for (name, second) in [("shared, two targets", C), ("shared, one target", B)] {
+            let tasks = [
+                Task::new(0, A, B, Fail).sharing(),
+                Task::new(1, A, second, Fail).sharing(),
+            ];
+            let cancelled = Left {
+                cancels: 1,
+                ..left(faults)
+            };
+            for (when, tasks) in [
+                ("both there", tasks),
+                ("one comes later", [tasks[0], tasks[1].coming_later()]),
+            ] {
+                let name = format!("{name}, {when}");
+                scenes.push(Scene {
+                    objects: &[(A, 0)],
+                    ..scene(&name, &tasks, encrypted, cancelled)
+                });
+            }
+        }
+    }
+    scenes
+}
+
 fn faults() -> u8 {
     std::env::var("AFTERTAKE_EXPLORER_FAULTS")
         .ok()
@@ -165,6 +197,7 @@ fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
     let scenes: Vec<_> = crossing(faults())
         .into_iter()
         .chain(alone(faults()))
+        .chain(sharing(faults()))
         .collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
@@ -202,9 +235,15 @@ fn every_planted_mistake_is_found() {
         (Planted::ReusedKeyRenews, "nowhere"),
         (Planted::NoLateKeys, "nowhere"),
         (Planted::OverwritesWhatIsWanted, "nowhere"),
+        (Planted::TakesWhatOthersName, "cannot be played"),
+        (Planted::NobodyIsTheLast, "belongs to nobody"),
     ] {
-        let scenes = crossing(1).into_iter().chain(alone(1));
-        let mut found = scenes.filter_map(|scene| explore(&scene, planted).err());
+        let scenes = match planted {
+            Planted::TakesWhatOthersName | Planted::NobodyIsTheLast => sharing(1),
+            _ => crossing(1).into_iter().chain(alone(1)).collect(),
+        };
+        let scenes = scenes.iter();
+        let mut found = scenes.filter_map(|scene| explore(scene, planted).err());
         let found = found
             .next()
             .unwrap_or_else(|| panic!("{planted:?} is not found"));

@@ -30,6 +30,9 @@ pub(super) fn explore(scene: &Scene, planted: Planted) -> Result<usize, String> 
         if let Some(lost) = world.lost() {
             return Err(search.story(number, &format!("{lost:?} is nowhere")));
         }
+        if let Some(broken) = world.broken() {
+            return Err(search.story(number, &format!("recording {broken} cannot be played")));
+        }
         if world.is_at_rest()
             && let Some(untold) = world.untold()
         {

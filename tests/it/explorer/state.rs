@@ -90,6 +90,7 @@ pub(super) struct Manifest {
     pub(super) committed: bool,
     pub(super) under_way: bool,
     pub(super) is_marked: bool,
+    pub(super) source: Source,
 }
 
 /// What a run is about to do. Nothing of it outlives a crash.
@@ -109,6 +110,11 @@ pub(super) enum Next {
     Commit,
     LookBeforeClear,
     Unmark,
+    /// Delete the recording's own playlist, which names what recordings share.
+    DropPlaylist,
+    LookAtOthers,
+    /// Nobody else names it: take it, unless somebody reads it.
+    TakeLast,
     Clear,
     AwaitClear,
     StoreMoved,
@@ -132,9 +138,16 @@ pub(super) enum Then {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Task {
     pub(super) recording: u8,
+    /// Where the object was recorded.
+    pub(super) named: Key,
     pub(super) from: Key,
     pub(super) to: Key,
     pub(super) policy: OnConflict,
+    /// Of an object that another recording's playlist names, too: whether this recording's
+    /// playlist is beside it.
+    pub(super) playlist: Option<bool>,
+    /// Whether its playlist comes when the other recording may have moved.
+    pub(super) comes_later: bool,
     pub(super) state: TaskState,
     pub(super) manifest: Option<Manifest>,
     pub(super) given_up: bool,
@@ -150,9 +163,12 @@ impl Task {
     pub(super) fn new(recording: u8, from: Key, to: Key, policy: OnConflict) -> Self {
         Self {
             recording,
+            named: from,
             from,
             to,
             policy,
+            playlist: None,
+            comes_later: false,
             state: TaskState::Ready,
             manifest: None,
             given_up: false,
@@ -161,6 +177,28 @@ impl Task {
             late: [false; KEYS],
             next: Next::Idle,
         }
+    }
+
+    /// The same for an object that both recordings share.
+    pub(super) fn sharing(self) -> Self {
+        Self {
+            playlist: Some(true),
+            ..self
+        }
+    }
+
+    /// The same where its playlist is not there yet.
+    pub(super) fn coming_later(self) -> Self {
+        Self {
+            playlist: Some(false),
+            comes_later: true,
+            ..self
+        }
+    }
+
+    /// Whether it is not recorded yet.
+    pub(super) fn is_to_come(&self) -> bool {
+        self.playlist == Some(false) && self.manifest.is_none()
     }
 
     /// Whether objects are half moved.
@@ -174,10 +212,13 @@ impl Task {
     pub(super) fn held(&self, key: Key, own: bool) -> Held {
         let manifest = self.manifest.filter(|_| self.is_unfinished());
         let used = match manifest {
-            Some(manifest) if manifest.to == key => Some(Use::Writes),
-            Some(_) if self.from == key => Some(Use::Reads),
+            Some(manifest) if manifest.to == key => Some(manifest.writes()),
+            Some(manifest) if self.from == key => Some(manifest.source.used()),
             _ => None,
         };
+        // A move that has its copies no longer relies on what it only read.
+        let committed = manifest.is_some_and(|manifest| manifest.committed);
+        let used = used.filter(|used| !committed || *used != Use::Reads);
         Held {
             used,
             own,
@@ -214,8 +255,18 @@ impl Task {
             target_etag: manifest.noted.map(text),
             upload: None,
             is_marked: manifest.is_marked,
-            source: Source::Goes,
+            source: manifest.source,
             phase: manifest.phase,
+        }
+    }
+}
+
+impl Manifest {
+    /// The use that it makes of its target.
+    pub(super) fn writes(&self) -> Use {
+        match self.target {
+            Target::Present => Use::Reads,
+            Target::Absent | Target::Replace => Use::Writes,
         }
     }
 }

@@ -3,10 +3,11 @@
 
 use aftertake::model::moves::keys::Use;
 use aftertake::model::moves::object::{
-    AtSource, AtTarget, ClearNext, CopyNext, UndoNext, clear_next, copy_next, undo_next,
+    AtSource, AtTarget, ClearNext, CopyNext, SourceNext, UndoNext, clear_next, copy_next,
+    source_next, undo_next,
 };
 use aftertake::model::moves::stage::Stage;
-use aftertake::model::moves::{MovePhase, Target};
+use aftertake::model::moves::{MovePhase, Source, Target};
 use aftertake::model::step::OnConflict;
 
 use super::state::{Effect, Flight, Key, Manifest, Next, OTHER_NAME, TaskState, Then};
@@ -65,6 +66,13 @@ impl Step<'_> {
             Next::Commit => self.change(Next::Unmark, |manifest| manifest.committed = true),
             Next::LookBeforeClear => self.look_before_clear(),
             Next::Unmark => self.unmark(),
+            Next::DropPlaylist => self.push("deletes its playlist", |world, task| {
+                let one = &mut world.tasks[task];
+                one.playlist = Some(false);
+                one.next = Next::LookAtOthers;
+            }),
+            Next::LookAtOthers => self.look_at_others(),
+            Next::TakeLast => self.take_last(),
             Next::Clear => self.clear(),
             Next::AwaitClear => self.await_deletion(Next::StoreMoved),
             Next::StoreMoved => self.complete(),
@@ -110,7 +118,7 @@ impl Step<'_> {
             && (other.is_unfinished()
                 || other.next != Next::Idle
                 || (self.task == 1 && !task.is_unfinished() && other.state == TaskState::Ready));
-        if task.state == TaskState::Ready && !has_turn {
+        if task.state == TaskState::Ready && !has_turn && !task.is_to_come() {
             self.go("is claimed", Next::TakeUp);
         }
     }
@@ -148,7 +156,22 @@ impl Step<'_> {
     }
 
     fn survey(&mut self) {
-        let task = self.world.tasks[self.task];
+        let mut task = self.world.tasks[self.task];
+        task.from = task.named;
+        let other = &self.world.tasks[1 - self.task];
+        let mut kind = match (task.playlist, other.playlist) {
+            (Some(_), Some(true)) if self.planted != Planted::TakesWhatOthersName => Source::Shared,
+            _ => Source::Goes,
+        };
+        // Where it went is asked of the other recording's moves, too.
+        let made = other.manifest.filter(|made| {
+            task.playlist.is_some() && made.phase == MovePhase::Moved && other.named == task.named
+        });
+        if self.world.objects[task.from].is_none()
+            && let Some(made) = made
+        {
+            (task.from, kind) = (made.to, Source::Stays);
+        }
         let Some(source) = self.world.objects[task.from] else {
             return self.go("finds no source", Next::Fail);
         };
@@ -167,8 +190,22 @@ impl Step<'_> {
             committed: false,
             under_way: true,
             is_marked: false,
+            source: kind,
         };
-        if let Some(there) = self.world.objects[task.to] {
+        let twin = |made: &Manifest| {
+            let there = self.world.objects[task.to].map(|there| there.etag);
+            made.to == task.to && (made.noted == there || task.from == made.to)
+        };
+        if let Some(there) = self.world.objects[task.to]
+            && let Some(made) = made.filter(twin)
+        {
+            if task.from == made.to {
+                (task.from, manifest.source) = (task.named, Source::Goes);
+            }
+            manifest.target = Target::Present;
+            manifest.noted = Some(there.etag);
+            manifest.phase = MovePhase::Copied;
+        } else if let Some(there) = self.world.objects[task.to] {
             if self.is_taken(task.to, Use::Writes) && task.policy != OnConflict::KeepBoth {
                 return self.go("waits for the target", Next::Idle);
             }
@@ -187,7 +224,10 @@ impl Step<'_> {
                 _ => return self.go("finds the target taken", Next::Fail),
             }
         }
-        self.go("surveys", Next::Admit(manifest));
+        self.push("surveys", |world, number| {
+            world.tasks[number].from = task.from;
+            world.tasks[number].next = Next::Admit(manifest);
+        });
     }
 
     /// Whether the target holds an earlier version of the same recording, by our own journal.
@@ -208,7 +248,7 @@ impl Step<'_> {
 
     fn admit(&mut self, mut manifest: Manifest) {
         let task = self.world.tasks[self.task];
-        if self.is_taken(task.from, Use::Reads) {
+        if self.is_taken(task.from, manifest.source.used()) {
             return self.go("waits for its source", Next::Idle);
         }
         let is_wanted = manifest.target == Target::Replace
@@ -220,7 +260,7 @@ impl Step<'_> {
             let next = if circle { Next::Fail } else { Next::Idle };
             return self.go("finds the target wanted", next);
         }
-        if self.is_taken(manifest.to, Use::Writes) {
+        if self.is_taken(manifest.to, manifest.writes()) {
             let other_name = task.policy == OnConflict::KeepBoth && manifest.to != OTHER_NAME;
             if !other_name || self.is_taken(OTHER_NAME, Use::Writes) {
                 return self.go("waits for its target", Next::Idle);
@@ -450,11 +490,40 @@ impl Step<'_> {
                 copy.mark = None;
             }
             let one = &mut world.tasks[task];
-            one.next = Next::Clear;
+            one.next = match one.playlist {
+                Some(_) => Next::DropPlaylist,
+                None => Next::Clear,
+            };
             if let Some(manifest) = &mut one.manifest {
                 manifest.is_marked = false;
             }
         });
+    }
+
+    fn look_at_others(&mut self) {
+        let other = &self.world.tasks[1 - self.task];
+        let is_named =
+            other.playlist == Some(true) && other.named == self.world.tasks[self.task].from;
+        let is_named = is_named && self.planted != Planted::TakesWhatOthersName;
+        match source_next(self.manifest().source, is_named) {
+            SourceNext::DeleteUnlessRead if self.planted == Planted::NobodyIsTheLast => {
+                self.go("leaves what it shares", Next::StoreMoved);
+            }
+            SourceNext::DeleteUnlessRead => self.go("is the last to name it", Next::TakeLast),
+            SourceNext::Delete => self.go("sees that nobody else names it", Next::Clear),
+            SourceNext::Leave => self.change(Next::StoreMoved, |manifest| {
+                if manifest.source == Source::Goes {
+                    manifest.source = Source::Shared;
+                }
+            }),
+        }
+    }
+
+    fn take_last(&mut self) {
+        if self.is_taken(self.world.tasks[self.task].from, Use::Takes) {
+            return self.go("leaves what another one reads", Next::StoreMoved);
+        }
+        self.change(Next::Clear, |manifest| manifest.source = Source::Goes);
     }
 
     fn clear(&mut self) {

@@ -90,7 +90,11 @@ impl World {
         // No request can ask that an object be deleted only if it, or its copy, still is what it
         // was: what the recorder writes over while a deletion is on its way is not protected.
         let deletion = |flight: &Flight| matches!(flight.effect, Effect::Delete(_));
-        if self.left.recordings > 0 && !self.flights.iter().any(deletion) {
+        if let Some(task) = self.tasks.iter().position(Task::is_to_come) {
+            let mut recorded = self.clone();
+            recorded.tasks[task].playlist = Some(true);
+            nexts.push(("the recorder writes a second playlist", recorded));
+        } else if self.left.recordings > 0 && !self.flights.iter().any(deletion) {
             nexts.push(("the recorder writes again", self.record_again(scene)));
         }
         let is_quiet =
@@ -287,6 +291,43 @@ impl World {
         self.precious.iter().copied().find(|content| !is(content))
     }
 
+    /// A recording that cannot be played at its source, where its playlist is, nor at its
+    /// target. Told of objects that recordings share.
+    pub(super) fn broken(&self) -> Option<usize> {
+        (0..self.tasks.len()).find(|number| {
+            let task = &self.tasks[*number];
+            let is_at = |key: Key| self.objects[key].is_some();
+            let committed = task.manifest.filter(|manifest| manifest.committed);
+            let is_at_target = committed.is_some_and(|manifest| is_at(manifest.to));
+            let is_at_source = match task.playlist {
+                None => true,
+                Some(_) if task.comes_later => task.state != TaskState::Done,
+                Some(playlist) => playlist && is_at(task.named),
+            };
+            !is_at_source && !is_at_target
+        })
+    }
+
+    /// What recordings share, and is left although none of them names it there any more, or was
+    /// copied by one that ended without having moved.
+    fn left_of_shared(&self) -> Option<String> {
+        let tasks = || self.tasks.iter();
+        let dead = |task: &Task| task.state == TaskState::Dead && task.is_unfinished();
+        let names = |task: &Task| task.playlist == Some(true) || dead(task);
+        let named = |key: Key| tasks().any(|task| task.named == key && names(task));
+        let moved = |key: Key| {
+            let is_its = |task: &Task| {
+                let says = task.leaves || dead(task);
+                task.manifest
+                    .is_some_and(|manifest| manifest.to == key && (manifest.committed || says))
+            };
+            tasks().any(is_its)
+        };
+        let mut left = (0..KEYS).filter(|key| self.objects[*key].is_some());
+        let left = left.find(|key| !named(*key) && !moved(*key))?;
+        Some(format!("the object at {left} belongs to nobody"))
+    }
+
     /// The state in a few lines.
     pub(super) fn short(&self) -> String {
         let objects = self.objects.iter().map(|object| match object {
@@ -322,6 +363,9 @@ impl World {
 
     /// What is left at rest and no task says so.
     pub(super) fn untold(&self) -> Option<String> {
+        if self.tasks.iter().any(|task| task.playlist.is_some()) {
+            return self.left_of_shared();
+        }
         let dead = |task: &Task| task.state == TaskState::Dead && task.is_unfinished();
         let says = |task: &Task| task.leaves || dead(task);
         for content in &self.precious {

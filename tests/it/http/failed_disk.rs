@@ -11,7 +11,7 @@ use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::Present;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Earlier, Move, Outline};
+use aftertake::model::moves::{Earlier, MadeBy, Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -90,6 +90,10 @@ impl Store for FailedDisk {
     }
 
     async fn earlier_moves(&self, _: &Claim, _: Vec<Place>) -> Result<Vec<Earlier>, Unavailable> {
+        failed()
+    }
+
+    async fn made_from(&self, _: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
         failed()
     }
 

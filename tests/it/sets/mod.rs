@@ -3,4 +3,6 @@
 
 mod bounds;
 mod grown;
+mod memory;
 mod scene;
+mod shared;

@@ -124,6 +124,13 @@ impl Scene {
         (task.state, why.unwrap_or_default())
     }
 
+    /// The id of the room's only task.
+    pub(super) fn id(&self, room: &str) -> String {
+        let tasks = self.premises.tasks();
+        let is_its = |task: &&TaskRow| task.room.as_deref() == Some(room);
+        tasks.iter().find(is_its).unwrap().id.to_string()
+    }
+
     /// Everything that the bucket holds.
     pub(super) fn objects(&self) -> Objects {
         self.obs.world(|world| {

@@ -11,7 +11,7 @@ use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Earlier, Move, Outline};
+use aftertake::model::moves::{Earlier, MadeBy, Move, Outline};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -199,6 +199,10 @@ impl Store for Kept {
     ) -> Result<Vec<Earlier>, Unavailable> {
         self.call(|store| now(store.earlier_moves(claim, from)))
             .await
+    }
+
+    async fn made_from(&self, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
+        self.call(|store| now(store.made_from(from))).await
     }
 
     async fn taken(

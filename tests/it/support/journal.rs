@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use aftertake::action::{Progress, Stopped};
 use aftertake::model::failure::Failure;
+use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Earlier, Move, MovePhase, Outline, SameJob, Target};
+use aftertake::model::moves::{Earlier, MadeBy, Move, MovePhase, Outline, SameJob, Source, Target};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use async_trait::async_trait;
@@ -149,6 +150,16 @@ impl Progress for Journal {
         self.write("earlier_moves", find).await
     }
 
+    async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped> {
+        let find = move |state: &mut State| {
+            let all = state.earlier.iter().filter(|one| from.contains(&one.from));
+            let task = TaskId::from_bytes([0; 16]);
+            let made = all.cloned().map(|one| MadeBy { task, one });
+            made.collect()
+        };
+        self.write("made_from", find).await
+    }
+
     async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped> {
         self.write("draft", |state| state.draft(page)).await
     }
@@ -180,6 +191,16 @@ impl Progress for Journal {
             state.committed = true;
         };
         self.write("commit", commit).await
+    }
+
+    async fn last(&mut self, moves: &[Move]) -> Result<(), Stopped> {
+        let numbers: Vec<usize> = moves.iter().map(|one| one.number as usize).collect();
+        let take = |state: &mut State| {
+            for number in numbers {
+                state.moves[number].source = Source::Goes;
+            }
+        };
+        self.write("last", take).await
     }
 
     async fn taken(&mut self, targets: Vec<Place>) -> Result<Option<Taken>, Stopped> {

@@ -24,6 +24,7 @@ fn member(key: &str, at: &str) -> Member {
         at: place(at),
         part: Part::Other,
         meta,
+        source: Source::Goes,
     }
 }
 
@@ -72,6 +73,7 @@ impl Case {
         let known = Known {
             there: &self.there.iter().cloned().collect(),
             trails: &self.trails.iter().cloned().collect(),
+            twins: &BTreeSet::new(),
             holds: Some(true),
         };
         let route = Route {

@@ -1,0 +1,163 @@
+//! Finds where the objects of a recording are: where its playlists name them, or where a task
+//! has moved them since.
+
+use std::collections::BTreeMap;
+
+use super::find::find;
+use super::set::Object;
+use super::trail::{self, Trail};
+use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::moves::{Part, Source};
+use crate::model::recording::Place;
+use crate::object::ObjectMeta;
+
+/// An object of the set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    /// Where the playlist says that it is.
+    pub(super) named: Place,
+    /// Where it is: elsewhere when a task has moved it.
+    pub(super) at: Place,
+    pub(super) part: Part,
+    pub(super) meta: ObjectMeta,
+    /// What becomes of it there.
+    pub(super) source: Source,
+}
+
+/// Looks for the objects of one recording.
+pub(super) struct Finder<'a> {
+    pub(super) reach: &'a Reach,
+    pub(super) subject: &'a Subject,
+    /// The bucket that it was recorded into.
+    pub(super) source: &'a OpenBucket,
+    /// The object that the event names.
+    pub(super) main: &'a Place,
+    /// The ETag that each playlist had before it was read.
+    pub(super) playlists: BTreeMap<String, String>,
+}
+
+impl Finder<'_> {
+    /// The objects that the recording names, each where it is.
+    pub(super) async fn members(
+        &self,
+        named: Vec<(Place, Object)>,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Member>, Stopped> {
+        let places = || named.iter().map(|(place, _)| place);
+        for place in places() {
+            self.reach.bucket(place)?;
+        }
+        let mut found = find(self.reach, places()).await?;
+        let is_missing = |place: &&Place| *place != self.main && !found.contains_key(*place);
+        let missing: Vec<Place> = places().filter(is_missing).cloned().collect();
+        let moved = self.moved(missing, &mut found, progress).await?;
+        let mut members = Vec::with_capacity(named.len());
+        for (named, object) in named {
+            let (at, source) = match moved.get(&named) {
+                None => (named.clone(), Source::Goes),
+                Some(Moved::To(at, source)) => (at.clone(), *source),
+                Some(Moved::Nowhere(_)) if object.may_lack => continue,
+                Some(Moved::Nowhere(by)) => return Err(self.absent(&named, by.as_ref()).into()),
+            };
+            // What need not be there is not taken out of another recording.
+            if object.may_lack && source == Source::Stays {
+                continue;
+            }
+            let Some(meta) = found.get(&at) else {
+                return Err(self.absent(&named, None).into());
+            };
+            let read = self.playlists.get(&named.key);
+            if read.is_some_and(|etag| *etag != meta.etag) {
+                let reason = format!("{named} changed while it was read");
+                return Err(Failure::new(FailureKind::SourceChanged, reason).into());
+            }
+            let meta = meta.clone();
+            members.push(Member {
+                named,
+                at,
+                part: object.part,
+                meta,
+                source,
+            });
+        }
+        Ok(members)
+    }
+
+    /// Where objects are that are not where they are named. What an earlier task of the
+    /// recording moved is its own, and moves on; what a task of another recording took along is
+    /// copied from there, once the recorder has had its time to write it.
+    async fn moved(
+        &self,
+        missing: Vec<Place>,
+        found: &mut BTreeMap<Place, ObjectMeta>,
+        progress: &mut dyn Progress,
+    ) -> Result<BTreeMap<Place, Moved>, Stopped> {
+        let mut own = trail::follow(missing.clone(), progress).await?;
+        own.retain(|_, trail| !trail.is_of_another_job());
+        found.extend(trail::look(self.reach, &own).await?);
+        let mut moved = BTreeMap::new();
+        let mut lost = Vec::new();
+        for named in missing {
+            match own.get(&named).and_then(|trail| trail.end(found)) {
+                Some(at) => {
+                    moved.insert(named, Moved::To(at.clone(), Source::Goes));
+                }
+                None => lost.push(named),
+            }
+        }
+        let trails = trail::follow_all(lost, progress).await?;
+        let reached: BTreeMap<Place, Trail> = trails
+            .into_iter()
+            .map(|(named, trail)| (named, trail.within(self.reach)))
+            .collect();
+        found.extend(trail::look(self.reach, &reached).await?);
+        for (named, trail) in reached {
+            let end = trail.end(found).filter(|_| !self.may_yet_come());
+            let at = match end {
+                Some(at) => Moved::To(at.clone(), Source::Stays),
+                None => Moved::Nowhere(trail.taken_by()),
+            };
+            moved.insert(named, at);
+        }
+        Ok(moved)
+    }
+
+    /// Whether the recorder may yet write what is missing.
+    fn may_yet_come(&self) -> bool {
+        let absent = self.subject.absent(&self.source.config, "");
+        absent.kind == FailureKind::NotThereYet
+    }
+
+    /// What it means that the object which is named at `place` is nowhere.
+    fn absent(&self, place: &Place, by: Option<&String>) -> Failure {
+        let absent = self.subject.absent(&self.source.config, &place.to_string());
+        explained(absent, by)
+    }
+}
+
+/// Adds to a failure which task has taken away what is missing at `place`.
+pub(super) async fn explain(
+    failure: Failure,
+    place: Place,
+    progress: &mut dyn Progress,
+) -> Result<Failure, Stopped> {
+    let trails = trail::follow_all(vec![place], progress).await?;
+    let by = trails.values().find_map(Trail::taken_by);
+    Ok(explained(failure, by.as_ref()))
+}
+
+/// Where something is that is not where it is named.
+enum Moved {
+    To(Place, Source),
+    /// Which task took it away, if one did.
+    Nowhere(Option<String>),
+}
+
+fn explained(failure: Failure, by: Option<&String>) -> Failure {
+    let Some(by) = by else {
+        return failure;
+    };
+    let reason = format!("{}; {by}", failure.reason);
+    Failure { reason, ..failure }
+}

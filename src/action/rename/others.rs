@@ -1,0 +1,233 @@
+//! What the other playlists beside a recording name: objects that recordings share.
+//!
+//! Recorders write a live list and one of the whole side by side, and one key or init segment
+//! for several recordings. Taking away what another playlist names would break the recording
+//! that it is of, where it is.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::limits::{self, Taken};
+use super::playlist::{self, Role};
+use super::relative;
+use crate::action::{OpenBucket, Progress, Reach, Stopped};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::recording::{Place, names_playlist};
+
+/// What the playlists in some folders name, beside the recording's own ones.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    /// The recording's own playlists.
+    own: BTreeSet<[u8; 16]>,
+    /// Folders that were looked at: a key that ends in a slash, or none.
+    looked: BTreeSet<Place>,
+    /// Playlists that were read.
+    read: BTreeSet<[u8; 16]>,
+    named: BTreeSet<[u8; 16]>,
+    taken: Taken,
+}
+
+impl Others {
+    /// Nothing yet; `own` are the recording's own playlists.
+    pub(super) fn than<'a>(own: impl IntoIterator<Item = &'a Place>) -> Self {
+        Self {
+            own: own.into_iter().map(Place::digest).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether one of them names what is at `place`.
+    pub(super) fn name(&self, place: &Place) -> bool {
+        self.named.contains(&place.digest())
+    }
+
+    /// Reads the playlists of a folder, once, and all that these name in turn.
+    pub(super) async fn look(
+        &mut self,
+        reach: &Reach,
+        folder: Place,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
+        let Some(bucket) = reach.buckets.get(&folder.bucket) else {
+            return Ok(());
+        };
+        if !self.looked.insert(folder.clone()) {
+            return Ok(());
+        }
+        let mut open = self.playlists(bucket, &folder, progress).await?;
+        while let Some(key) = open.pop() {
+            progress.checkpoint()?;
+            let place = within(&folder, &key);
+            if !self.read.insert(place.digest()) || !bucket.config.allows(&key) {
+                continue;
+            }
+            within_playlists(&folder, self.read.len())?;
+            let content = self.content(bucket, &place).await?;
+            open.extend(self.follow(bucket, &place, &content)?);
+        }
+        Ok(())
+    }
+
+    /// The playlists in a folder that are not the recording's own. What is in folders below it
+    /// is passed over, however much that is.
+    async fn playlists(
+        &self,
+        bucket: &OpenBucket,
+        folder: &Place,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<String>, Stopped> {
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            progress.checkpoint()?;
+            let page = bucket.store.list(&folder.key, after.as_deref()).await?;
+            let Some(last) = page.objects.last().map(|object| object.key.clone()) else {
+                return Ok(found);
+            };
+            let keys = page.objects.into_iter().map(|object| object.key);
+            found.extend(keys.filter(|key| self.is_other(folder, key)));
+            within_playlists(folder, found.len())?;
+            if !page.more {
+                return Ok(found);
+            }
+            after = Some(behind(&folder.key, &last));
+        }
+    }
+
+    fn is_other(&self, folder: &Place, key: &str) -> bool {
+        relative::folder(key) == folder.key
+            && names_playlist(key)
+            && !self.own.contains(&within(folder, key).digest())
+    }
+
+    /// The text of a playlist; empty when it is gone.
+    async fn content(&mut self, bucket: &OpenBucket, place: &Place) -> Result<Bytes, Failure> {
+        let unread = |failure: Failure| {
+            let reason = format!(
+                "whether {place} names parts of this recording cannot be told ({}); put it away if it is no playlist",
+                failure.reason
+            );
+            Failure { reason, ..failure }
+        };
+        let Some(there) = bucket.store.head(&place.key).await? else {
+            return Ok(Bytes::new());
+        };
+        let size = self.taken.playlist(&place.to_string(), there.size);
+        size.map_err(unread)?;
+        let content = match bucket.store.get(&place.key, limits::PLAYLIST).await {
+            Err(failure) if failure.kind == FailureKind::Missing => Bytes::new(),
+            content => content.map_err(unread)?,
+        };
+        self.taken.text(&content).map_err(unread)?;
+        Ok(content)
+    }
+
+    /// Notes what a playlist names, as far as it can be followed, and answers which of these
+    /// are playlists.
+    fn follow(
+        &mut self,
+        bucket: &OpenBucket,
+        place: &Place,
+        content: &[u8],
+    ) -> Result<Vec<String>, Failure> {
+        let url = bucket.store.url(&place.key);
+        let Ok(playlist) = playlist::read(content, &place.key, &url) else {
+            return Ok(Vec::new());
+        };
+        let mut playlists = BTreeSet::new();
+        for reference in playlist.references().filter_map(Result::ok) {
+            let named = within(place, &reference.key);
+            self.named.insert(named.digest());
+            let count = self.named.len() as u64;
+            limits::within(
+                "other playlists beside it",
+                "objects",
+                count,
+                limits::NAMED_BY_OTHERS as u64,
+            )?;
+            let is_playlist = reference.role == Role::Playlist || names_playlist(&reference.key);
+            if is_playlist && !self.read.contains(&named.digest()) {
+                playlists.insert(reference.key);
+                within_playlists(place, self.read.len() + playlists.len())?;
+            }
+        }
+        Ok(playlists.into_iter().collect())
+    }
+}
+
+/// The folder in which an object is, and those above it up to that of `main`, if it is below.
+pub(super) fn folders(main: &Place, object: &Place) -> BTreeSet<Place> {
+    let top = relative::folder(&main.key);
+    let mut folder = relative::folder(&object.key);
+    let mut folders = BTreeSet::from([within(object, folder)]);
+    let is_below = object.bucket == main.bucket && folder.starts_with(top);
+    while is_below && folder.len() > top.len() {
+        folder = relative::folder(&folder[..folder.len() - 1]);
+        folders.insert(within(object, folder));
+    }
+    folders
+}
+
+fn within_playlists(folder: &Place, count: usize) -> Result<(), Failure> {
+    if count <= limits::PLAYLISTS {
+        return Ok(());
+    }
+    let reason = format!(
+        "more than {} other playlists in {folder}, which may name parts of this recording; \
+         have each recording written to a folder of its own, or put old playlists away",
+        limits::PLAYLISTS
+    );
+    Err(Failure::new(FailureKind::Unsupported, reason))
+}
+
+/// From where a listing of `folder` goes on after `last`: behind the whole folder that is in.
+fn behind(folder: &str, last: &str) -> String {
+    match last[folder.len()..].split_once('/') {
+        // What follows a slash in the order of keys.
+        Some((below, _)) => format!("{folder}{below}0"),
+        None => last.to_owned(),
+    }
+}
+
+fn within(place: &Place, key: &str) -> Place {
+    Place {
+        bucket: place.bucket.clone(),
+        key: key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(key: &str) -> Place {
+        Place {
+            bucket: "b".into(),
+            key: key.into(),
+        }
+    }
+
+    #[test]
+    fn folders_lead_from_an_object_up_to_the_one_of_the_playlist() {
+        for (main, object, expected) in [
+            ("r/a.m3u8", "r/1.ts", vec!["r/"]),
+            ("r/a.m3u8", "r/x/y/1.ts", vec!["r/", "r/x/", "r/x/y/"]),
+            ("r/a.m3u8", "s/x/1.ts", vec!["s/x/"]),
+            ("r/a.m3u8", "1.ts", vec![""]),
+            ("a.m3u8", "x/1.ts", vec!["", "x/"]),
+        ] {
+            let folders = folders(&place(main), &place(object));
+            let keys: Vec<&str> = folders.iter().map(|place| &*place.key).collect();
+            assert_eq!(keys, expected, "{main} {object}");
+        }
+    }
+
+    #[test]
+    fn listing_goes_on_behind_a_folder() {
+        assert_eq!(behind("r/", "r/a.ts"), "r/a.ts");
+        assert_eq!(behind("r/", "r/x/y/1.ts"), "r/x0");
+        assert_eq!(behind("", "x/1.ts"), "x0");
+        assert!("r/x/\u{10ffff}" < "r/x0" && *"r/x0" < *"r/x1");
+    }
+}
