@@ -57,7 +57,7 @@ impl Manifests {
                     manifest.committed = true;
                 }
             }
-            JournalEntry::Begun { .. } | JournalEntry::Ended { .. } => {}
+            JournalEntry::Last(_) | JournalEntry::Begun { .. } | JournalEntry::Ended { .. } => {}
         }
     }
 
