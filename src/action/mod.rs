@@ -137,8 +137,8 @@ pub trait Progress: Send {
     /// same recording.
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped>;
 
-    /// The newest completed moves from each of these places by any task of any recording, and
-    /// the ones before it that moved the same object.
+    /// The newest completed moves from each of these places by any task of any recording,
+    /// newest first.
     async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped>;
 
     /// Stores a page of a manifest in the making, in order: the one with the move 0 replaces

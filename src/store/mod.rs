@@ -82,8 +82,12 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Earlier>, Unavailable>;
 
     /// The newest completed moves from each of these places that any task of any recording
-    /// made, and the ones before it that moved the same object.
-    async fn made_from(&self, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable>;
+    /// made, newest first.
+    async fn made_from(
+        &self,
+        claim: &Claim,
+        from: Vec<Place>,
+    ) -> Result<Vec<MadeBy>, Unavailable>;
 
     /// Writes to the journal of the claimed task's present step. A page of a manifest holds
     /// every key that its moves read or write, until the step is settled or undone; where one

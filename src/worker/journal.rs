@@ -55,7 +55,8 @@ impl Progress for Journal<'_> {
     }
 
     async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped> {
-        self.store.made_from(from).await.map_err(unavailable)
+        let made = self.store.made_from(self.claim, from);
+        made.await.map_err(unavailable)
     }
 
     async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped> {

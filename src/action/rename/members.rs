@@ -50,7 +50,10 @@ impl Finder<'_> {
         }
         let mut found = find(self.reach, places()).await?;
         let is_missing = |place: &&Place| *place != self.main && !found.contains_key(*place);
-        let missing: Vec<Place> = places().filter(is_missing).cloned().collect();
+        let missing = named.iter().filter(|(place, _)| is_missing(&place));
+        let missing: Vec<(Place, Part)> = missing
+            .map(|(place, object)| (place.clone(), object.part))
+            .collect();
         let moved = self.moved(missing, &mut found, progress).await?;
         let mut members = Vec::with_capacity(named.len());
         for (named, object) in named {
@@ -85,25 +88,26 @@ impl Finder<'_> {
     }
 
     /// Where objects are that are not where they are named. What an earlier task of the
-    /// recording moved is its own, and moves on; what a task of another recording took along is
-    /// copied from there, once the recorder has had its time to write it.
+    /// recording moved is its own, and moves on; what a task of another recording took along, and
+    /// may be shared, is copied from there, once the recorder has had its time to write it.
     async fn moved(
         &self,
-        missing: Vec<Place>,
+        missing: Vec<(Place, Part)>,
         found: &mut BTreeMap<Place, ObjectMeta>,
         progress: &mut dyn Progress,
     ) -> Result<BTreeMap<Place, Moved>, Stopped> {
-        let mut own = trail::follow(missing.clone(), progress).await?;
+        let places = missing.iter().map(|(place, _)| place.clone());
+        let mut own = trail::follow(places.collect(), progress).await?;
         own.retain(|_, trail| !trail.is_of_another_job());
         found.extend(trail::look(self.reach, &own).await?);
         let mut moved = BTreeMap::new();
         let mut lost = Vec::new();
-        for named in missing {
+        for (named, part) in missing {
             match own.get(&named).and_then(|trail| trail.end(found)) {
                 Some(at) => {
                     moved.insert(named, Moved::To(at.clone(), Source::Goes));
                 }
-                None => lost.push(named),
+                None => lost.push((named, part)),
             }
         }
         let trails = trail::follow_all(lost, progress).await?;
@@ -142,7 +146,7 @@ pub(super) async fn explain(
     place: Place,
     progress: &mut dyn Progress,
 ) -> Result<Failure, Stopped> {
-    let trails = trail::follow_all(vec![place], progress).await?;
+    let trails = trail::follow_all(vec![(place, Part::Playlist)], progress).await?;
     let by = trails.values().find_map(Trail::taken_by);
     Ok(explained(failure, by.as_ref()))
 }

@@ -255,7 +255,9 @@ impl Survey<'_> {
         let outdated = self.outdated(&trails, draft).await?;
         let own = playlists.keys().map(|key| at_key(main, key));
         // What the playlist replaces at its target is an earlier one of the same recording.
-        let renewed = trails.values().any(|trail| trail.leads_to(self.route.to));
+        let is_renewed =
+            |trail: &Trail| !trail.is_of_another_job() && trail.leads_to(self.route.to);
+        let renewed = trails.values().any(is_renewed);
         let renewed = renewed.then(|| self.route.to.clone());
         let own: Vec<Place> = own.chain(outdated).chain(renewed).collect();
         let earlier = trails.values().flat_map(Trail::places).cloned();

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 use super::find::find;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
-use crate::model::id::TaskId;
-use crate::model::moves::{Earlier, MadeBy, SameJob, renews};
+use crate::model::moves::{Earlier, MadeBy, Move, Part, SameJob, renews};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
@@ -26,8 +25,8 @@ pub(super) struct Trail {
     sources: Vec<String>,
     /// Whether its moves were for the job of the event that asks.
     job: Option<SameJob>,
-    /// The newest task that moved what was named, and where to.
-    by: Option<(TaskId, Place)>,
+    /// The newest move of what was named, for people.
+    by: Option<String>,
 }
 
 impl Trail {
@@ -68,8 +67,18 @@ impl Trail {
 
     /// Which task took away what was named, for people.
     pub(super) fn taken_by(&self) -> Option<String> {
-        let (task, place) = self.by.as_ref()?;
-        Some(format!("{task} moved it to {place}"))
+        self.by.clone()
+    }
+
+    /// Notes the newest of these moves, unless one is noted.
+    fn note_taker(&mut self, hops: &[MadeBy]) {
+        if let (None, Some(MadeBy { task, one, job, .. })) = (&self.by, hops.first()) {
+            let what = match job {
+                SameJob::No => "what was there of another job",
+                SameJob::Yes | SameJob::Unknown => "it",
+            };
+            self.by = Some(format!("{task} moved {what} to {}", one.to));
+        }
     }
 
     /// The same without the places that the rules file does not let be touched.
@@ -143,36 +152,50 @@ pub(super) async fn follow(
     Ok(trails)
 }
 
-/// The same of the moves of every recording.
+/// The same of the moves of every recording, of what this one may share with it: an object that
+/// it names as such a part.
 pub(super) async fn follow_all(
-    named: Vec<Place>,
+    named: Vec<(Place, Part)>,
     progress: &mut dyn Progress,
 ) -> Result<BTreeMap<Place, Trail>, Stopped> {
-    let blank = |place: &Place| (place.clone(), Trail::default());
+    let blank = |(place, _): &(Place, Part)| (place.clone(), Trail::default());
     let mut trails: BTreeMap<Place, Trail> = named.iter().map(blank).collect();
-    let mut open: Vec<(Place, Place)> = named.into_iter().map(|p| (p.clone(), p)).collect();
+    // Each with the place that it is followed from, and the ETag that it had there: a later
+    // move may have been of something else.
+    let open = |(named, part): (Place, Part)| (named.clone(), part, named, None);
+    let mut open: Vec<(Place, Part, Place, Option<String>)> = named.into_iter().map(open).collect();
     while !open.is_empty() {
-        let from = open.iter().map(|(_, end)| end.clone()).collect();
+        let from = open.iter().map(|(_, _, end, _)| end.clone()).collect();
         let mut hops: BTreeMap<Place, Vec<MadeBy>> = BTreeMap::new();
         for made in progress.made_from(from).await? {
             hops.entry(made.one.from.clone()).or_default().push(made);
         }
         let mut next = Vec::new();
-        for (named, end) in open {
-            let Some(trail) = trails.get_mut(&named) else {
+        for (named, part, end, etag) in open {
+            let (Some(trail), Some(hops)) = (trails.get_mut(&named), hops.get(&end)) else {
                 continue;
             };
-            for MadeBy { task, one } in hops.get(&end).into_iter().flatten() {
-                trail.by.get_or_insert_with(|| (*task, one.to.clone()));
+            trail.note_taker(hops);
+            for one in same_object(hops, part, etag) {
                 let etag = one.target_etag.clone().unwrap_or_default();
-                if trail.add(one.to.clone(), etag) {
-                    next.push((named.clone(), one.to.clone()));
+                if trail.add(one.to.clone(), etag.clone()) {
+                    next.push((named.clone(), part, one.to.clone(), Some(etag)));
                 }
             }
         }
         open = next;
     }
     Ok(trails)
+}
+
+/// The moves from one place, the newest first, of the object that had this ETag there; where
+/// none is known, of the one that was moved last and may be shared.
+fn same_object(hops: &[MadeBy], part: Part, etag: Option<String>) -> Vec<&Move> {
+    let may_be = |made: &&MadeBy| etag.is_some() || made.may_be_shared(part);
+    let moves: Vec<&Move> = hops.iter().filter(may_be).map(|made| &made.one).collect();
+    let etag = etag.or_else(|| Some(moves.first()?.etag.clone()));
+    let is_it = |one: &&Move| Some(&one.etag) == etag.as_ref();
+    moves.into_iter().filter(is_it).collect()
 }
 
 /// Looks along the trails, from their ends backwards, until each is found to stand

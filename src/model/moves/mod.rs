@@ -96,9 +96,22 @@ pub enum Target {
 pub struct MadeBy {
     pub task: TaskId,
     pub one: Move,
+    /// Whether the event of that task names the same key.
+    pub is_of_this_key: bool,
+    pub job: SameJob,
 }
 
 impl MadeBy {
+    /// Whether what it took along may be what this recording names as its `part`. What another
+    /// job recorded under the same key is another recording, and its segments are others
+    /// wherever they are named. An init segment or a key may be one for all.
+    pub fn may_be_shared(&self, part: Part) -> bool {
+        match self.job {
+            SameJob::Yes | SameJob::Unknown => true,
+            SameJob::No => !self.is_of_this_key && part == Part::Other,
+        }
+    }
+
     /// Whether it made what is at `to` of what is at `from`, and both still are what they were
     /// then: given their ETags.
     pub fn made(&self, from: &str, to: (&Place, &str)) -> bool {

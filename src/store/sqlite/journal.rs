@@ -188,7 +188,7 @@ fn take(
     seq: i64,
     step: StepNo,
     moves: &[Move],
-    now: Timestamp,
+    now: Present,
 ) -> rusqlite::Result<()> {
     for one in moves {
         if keys::take(txn.conn, seq, &one.from, now)? {
@@ -517,34 +517,37 @@ pub(super) fn earlier(
     Ok(found)
 }
 
-/// The newest completed moves from each of the places, by whichever task of whichever recording,
-/// and the ones before it that moved the same object: what recordings share is copied more than
-/// once.
-pub(super) fn made_from(conn: &Connection, from: &[Place]) -> rusqlite::Result<Vec<MadeBy>> {
+/// The newest completed moves from each of the places, by whichever task of whichever recording:
+/// what recordings share is copied more than once.
+pub(super) fn made_from(
+    conn: &Connection,
+    recording: RecordingId,
+    job: Option<&str>,
+    from: &[Place],
+) -> rusqlite::Result<Vec<MadeBy>> {
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         move_columns!(),
-        ", (SELECT id FROM tasks WHERE seq = task) \
+        ", (SELECT id FROM tasks WHERE seq = task), recording, job \
          FROM moves WHERE from_bucket = ?1 AND from_key = ?2 AND phase = 2 AND target_etag IS NOT NULL \
          ORDER BY task DESC, step DESC LIMIT ?3"
     ))?;
-    let mut found: Vec<MadeBy> = Vec::new();
+    let mut found = Vec::new();
     for place in from {
         let row = (&place.bucket, &place.key, MOVES_FROM_A_PLACE);
         let read = |row: &rusqlite::Row<'_>| {
             let id: Option<[u8; 16]> = row.get(MOVE_COLUMNS)?;
+            let of: Vec<u8> = row.get(MOVE_COLUMNS + 1)?;
+            let mover: Option<String> = row.get(MOVE_COLUMNS + 2)?;
             Ok(MadeBy {
                 task: TaskId::from_bytes(id.unwrap_or_default()),
                 one: read_move(row)?,
+                is_of_this_key: of == recording.as_bytes(),
+                job: SameJob::of(mover.as_deref(), job),
             })
         };
-        let newest = found.len();
         for made in statement.query_map(row, read)? {
-            let made = made?;
-            let is_same = |first: &MadeBy| first.one.etag == made.one.etag;
-            if found.get(newest).is_none_or(is_same) {
-                found.push(made);
-            }
+            found.push(made?);
         }
     }
     Ok(found)

@@ -272,8 +272,17 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn made_from(&self, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
-        self.read(move |conn| journal::made_from(conn, &from)).await
+    async fn made_from(
+        &self,
+        claim: &Claim,
+        from: Vec<Place>,
+    ) -> Result<Vec<MadeBy>, Unavailable> {
+        let Some(recording) = claim.task.recording else {
+            return Ok(Vec::new());
+        };
+        let job = claim.event.fields.job_id.clone();
+        self.read(move |conn| journal::made_from(conn, recording, job.as_deref(), &from))
+            .await
     }
 
     async fn journal(

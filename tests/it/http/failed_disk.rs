@@ -93,7 +93,7 @@ impl Store for FailedDisk {
         failed()
     }
 
-    async fn made_from(&self, _: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
+    async fn made_from(&self, _: &Claim, _: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
         failed()
     }
 

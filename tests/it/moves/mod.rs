@@ -20,5 +20,6 @@ mod past_commit;
 mod reused_key;
 mod same_target;
 mod same_target_told;
+mod shared;
 mod swap;
 mod timeouts;

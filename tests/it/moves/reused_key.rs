@@ -130,6 +130,41 @@ async fn segment_that_is_late_is_not_taken_from_the_recording_that_had_its_key_b
     assert_eq!(keys, ["kept/room-one/a.m3u8", "kept/room-two/a.m3u8"]);
 }
 
+/// Also when the recorder has had all the time that it may take.
+#[tokio::test]
+async fn segment_that_never_comes_is_not_taken_from_the_recording_that_had_its_key_before() {
+    for lines in ["", "#EXT-X-MAP:URI=\"init.mp4\"\n"] {
+        let film = |mark: &str| {
+            let part = |name: &str| (name.to_owned(), format!("{mark} {name}"));
+            let parts = ["init.mp4", "1.ts", "2.ts"].map(part).to_vec();
+            Film::playlist(mark, "r/x/a.m3u8", lines, parts)
+        };
+        let (first, second) = (film("one"), film("two").ending(90));
+        let at = "[{ name: keep, steps: [{ rename: { to: 'kept/{{ room_id }}/' } }] }]";
+        let mut scene = Scene::new(at).await;
+        scene.more = "source_grace: 0s";
+        scene.record(&first);
+        let life = scene.serve().await;
+        life.announce(&first).await;
+        life.rest("first").await;
+        scene.record(&second);
+        scene.obs.world(|world| {
+            let recorded = &mut world.bucket(RECORDED).objects;
+            recorded.remove("r/x/init.mp4").unwrap();
+        });
+        let before = scene.objects();
+        life.announce(&second).await;
+        life.rest("second").await;
+        life.stop().await;
+        assert_eq!(scene.objects(), before, "nothing is moved");
+        let task = scene.task(&second);
+        assert_eq!(task.state, "dead");
+        let (why, other) = (task.failure.unwrap().reason, scene.task(&first).id);
+        assert!(why.contains("r/x/init.mp4"), "{why}");
+        assert!(why.contains(&format!("{other} moved what was there of another job")), "{why}");
+    }
+}
+
 #[tokio::test]
 async fn recording_that_grew_is_renewed_at_its_target() {
     for job in ["j", ""] {

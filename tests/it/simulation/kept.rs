@@ -201,8 +201,12 @@ impl Store for Kept {
             .await
     }
 
-    async fn made_from(&self, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
-        self.call(|store| now(store.made_from(from))).await
+    async fn made_from(
+        &self,
+        claim: &Claim,
+        from: Vec<Place>,
+    ) -> Result<Vec<MadeBy>, Unavailable> {
+        self.call(|store| now(store.made_from(claim, from))).await
     }
 
     async fn taken(

@@ -154,7 +154,13 @@ impl Progress for Journal {
         let find = move |state: &mut State| {
             let all = state.earlier.iter().filter(|one| from.contains(&one.from));
             let task = TaskId::from_bytes([0; 16]);
-            let made = all.cloned().map(|one| MadeBy { task, one });
+            let job = state.job;
+            let made = all.cloned().map(|one| MadeBy {
+                task,
+                one,
+                is_of_this_key: true,
+                job,
+            });
             made.collect()
         };
         self.write("made_from", find).await

@@ -205,8 +205,12 @@ impl Store for Watched {
         self.store.earlier_moves(claim, from).await
     }
 
-    async fn made_from(&self, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
-        self.store.made_from(from).await
+    async fn made_from(
+        &self,
+        claim: &Claim,
+        from: Vec<Place>,
+    ) -> Result<Vec<MadeBy>, Unavailable> {
+        self.store.made_from(claim, from).await
     }
 
     async fn taken(
