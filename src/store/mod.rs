@@ -83,11 +83,7 @@ pub trait Store: Send + Sync {
 
     /// The newest completed moves from each of these places that any task of any recording
     /// made, newest first.
-    async fn made_from(
-        &self,
-        claim: &Claim,
-        from: Vec<Place>,
-    ) -> Result<Vec<MadeBy>, Unavailable>;
+    async fn made_from(&self, claim: &Claim, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable>;
 
     /// Writes to the journal of the claimed task's present step. A page of a manifest holds
     /// every key that its moves read or write, until the step is settled or undone; where one
@@ -238,6 +234,8 @@ pub struct Claim {
     given_up: Option<Failure>,
     /// The newest event that was stored when the claim began.
     known: i64,
+    /// How many keys moves had ended with when it began.
+    settled: u64,
 }
 
 impl Claim {

@@ -7,7 +7,7 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::keys::TakenBy;
-use aftertake::model::moves::{Move, MovePhase, Target};
+use aftertake::model::moves::{Move, MovePhase, Source, Target};
 use aftertake::model::plan::Turn;
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
@@ -73,6 +73,14 @@ fn from_to(from: &str, to: &str) -> Move {
     }
 }
 
+/// The source is left.
+fn left(from: &str, to: &str) -> Move {
+    Move {
+        source: Source::Shared,
+        ..from_to(from, to)
+    }
+}
+
 fn replaces(from: &str, to: &str) -> Move {
     Move {
         target: Target::Replace,
@@ -124,10 +132,11 @@ async fn one_move_at_a_time_leads_to_a_key_and_the_next_one_looks_anew_once_it_i
 #[tokio::test]
 async fn what_a_move_reads_is_written_by_nobody_and_may_be_read_by_others() {
     let tasks = Tasks::of(&["a", "b", "c", "d"]).await;
-    assert_eq!(tasks.wants(0, from_to("shared", "x")).await, None);
+    assert_eq!(tasks.wants(0, left("shared", "x")).await, None);
     let by = Some(TakenBy::Move(tasks.id(0)));
     assert_eq!(tasks.wants(1, from_to("b", "shared")).await, by);
-    assert_eq!(tasks.wants(2, from_to("shared", "y")).await, None);
+    assert_eq!(tasks.wants(1, from_to("shared", "y")).await, by, "it goes");
+    assert_eq!(tasks.wants(2, left("shared", "y")).await, None);
     assert_eq!(
         tasks.wants(3, from_to("x", "z")).await,
         by,
@@ -141,6 +150,40 @@ async fn what_a_move_reads_is_written_by_nobody_and_may_be_read_by_others() {
         .unwrap();
     let first = first.map(|taken| (taken.key, Some(taken.by)));
     assert_eq!(first, Some((place("x"), by)));
+}
+
+#[tokio::test]
+async fn what_a_move_takes_away_is_read_by_nobody_else() {
+    let tasks = Tasks::of(&["a", "b"]).await;
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let by = Some(TakenBy::Move(tasks.id(0)));
+    assert_eq!(tasks.wants(1, left("a", "y")).await, by);
+    assert_eq!(tasks.wants(1, from_to("a", "y")).await, by);
+}
+
+/// Between a look and the manifest that is made of it, another task may move something to the
+/// same key and end. Both may be alike, so that the one would pass for the copy of the other.
+#[tokio::test]
+async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believed() {
+    let mut tasks = Tasks::of(&["a", "b", "c"]).await;
+    let by = Some(TakenBy::Move(tasks.id(0)));
+    assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
+    let done = JournalEntry::Progress(vec![Move {
+        phase: MovePhase::Moved,
+        ..from_to("a", "x")
+    }]);
+    for entry in [JournalEntry::Commit(place("x")), done] {
+        let moved = tasks.store.journal(&tasks.claims[0], entry, PRESENT);
+        moved.await.unwrap();
+    }
+    tasks.end(0, Transition::Finish).await;
+    assert_eq!(tasks.wants(0, from_to("b", "x")).await, by);
+    assert_eq!(tasks.wants(1, from_to("c", "y")).await, None, "another key");
+    tasks.end(0, waits_for(by.unwrap())).await;
+    let second = one(&tasks.store, bucket(), NOW).await;
+    assert_eq!(second.task().tries, 1, "it spends no try");
+    let looked_anew = taken(&tasks.store, &second, from_to("b", "x"), PRESENT).await;
+    assert_eq!(looked_anew, None);
 }
 
 #[tokio::test]

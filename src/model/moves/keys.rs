@@ -26,6 +26,8 @@ pub struct Held {
     pub used: Option<Use>,
     /// Whether it is by a move of the task that asks.
     pub own: bool,
+    /// Whether it is by a move of the same recording: its tasks take turns.
+    pub takes_turns: bool,
     /// Whether a request that changes the object may still arrive.
     pub late: bool,
 }
@@ -33,13 +35,16 @@ pub struct Held {
 /// Whether what is held forbids what is wanted.
 ///
 /// Two moves may read one key: what recordings share. Nobody takes what another one reads, as
-/// that one relies on it. A request that may still arrive forbids writing to everyone, the move
+/// that one relies on it, unless both are of one recording: these move one after the other, and
+/// the later one looks anew. A request that may still arrive forbids writing to everyone, the move
 /// that sent it included: what it would change is no longer what it was sent for.
 pub fn forbids(held: Held, wanted: Use) -> bool {
     match wanted {
         Use::Writes => held.late || (!held.own && held.used.is_some()),
-        Use::Takes => !held.own && held.used.is_some(),
-        Use::Reads => !held.own && matches!(held.used, Some(Use::Takes | Use::Writes)),
+        _ if held.own => false,
+        Use::Takes | Use::Reads if held.takes_turns => held.used == Some(Use::Writes),
+        Use::Takes => held.used.is_some(),
+        Use::Reads => matches!(held.used, Some(Use::Takes | Use::Writes)),
     }
 }
 
@@ -69,7 +74,16 @@ mod tests {
 
     #[test]
     fn what_is_written_or_taken_is_exclusive_and_what_stays_is_shared() {
-        let held = |used, own, late| Held { used, own, late };
+        let held = |used, own, late| Held {
+            used,
+            own,
+            takes_turns: false,
+            late,
+        };
+        let in_turn = |used| Held {
+            takes_turns: true,
+            ..held(Some(used), false, false)
+        };
         for (what, wanted, forbidden) in [
             (held(Some(Use::Reads), false, false), Use::Reads, false),
             (held(Some(Use::Reads), false, false), Use::Takes, true),
@@ -88,6 +102,12 @@ mod tests {
             (held(None, true, true), Use::Writes, true),
             (held(None, false, true), Use::Reads, false),
             (held(None, false, true), Use::Takes, false),
+            (in_turn(Use::Reads), Use::Takes, false),
+            (in_turn(Use::Takes), Use::Reads, false),
+            (in_turn(Use::Takes), Use::Takes, false),
+            (in_turn(Use::Takes), Use::Writes, true),
+            (in_turn(Use::Writes), Use::Reads, true),
+            (in_turn(Use::Writes), Use::Takes, true),
         ] {
             assert_eq!(forbids(what, wanted), forbidden, "{what:?} {wanted:?}");
         }

@@ -145,5 +145,6 @@ pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Cl
         cancel,
         given_up,
         known,
+        settled: txn.settled.borrow().count(),
     }))
 }

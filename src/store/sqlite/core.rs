@@ -3,6 +3,7 @@
 //! Knows no thread and no clock. The writer thread wraps it, the command line uses it on
 //! a connection of its own, and tests drive it directly.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -10,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::{self, OpenError};
 use super::file::Opened;
 use super::lineage;
+use super::settled::Settled;
 use crate::store::Decode;
 
 /// Positions in `TaskState::NAMES`, as stored.
@@ -24,12 +26,15 @@ pub(super) struct Core {
     pub(super) conn: Connection,
     pub(super) files: Opened,
     decode: Decode,
+    settled: RefCell<Settled>,
 }
 
 /// A transaction in the making.
 pub(super) struct Txn<'a> {
     pub(super) conn: &'a Connection,
     pub(super) decode: Decode,
+    /// What has ended in a transaction that is rolled back costs another one a look.
+    pub(super) settled: &'a RefCell<Settled>,
     /// How the counts by state change, written once for the whole batch.
     delta: [i64; 5],
 }
@@ -42,6 +47,7 @@ impl Core {
             conn,
             files,
             decode,
+            settled: RefCell::default(),
         })
     }
 
@@ -66,6 +72,7 @@ impl Core {
         let mut txn = Txn {
             conn: &transaction,
             decode: self.decode,
+            settled: &self.settled,
             delta: [0; 5],
         };
         let before = transaction.total_changes();
@@ -95,6 +102,7 @@ impl Core {
         look(&Txn {
             conn: &transaction,
             decode: self.decode,
+            settled: &self.settled,
             delta: [0; 5],
         })
     }

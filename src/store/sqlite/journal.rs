@@ -47,6 +47,8 @@ pub(super) struct By {
     pub(super) job: Option<String>,
     /// The newest event that was stored when it began.
     pub(super) known: i64,
+    /// How many keys moves had ended with then.
+    pub(super) settled: u64,
 }
 
 pub(super) fn write(
@@ -62,7 +64,7 @@ pub(super) fn write(
     match entry {
         JournalEntry::Draft(page) => {
             replace(txn, seq, task.step, page, now)?;
-            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, present)? {
+            if let Some(taken) = keys::hold(txn, by, recording, page, present)? {
                 drop_drafts(txn, seq, now)?;
                 return Ok(Entered::Taken(taken));
             }
@@ -71,7 +73,7 @@ pub(super) fn write(
         }
         JournalEntry::Manifest(page) => {
             replace(txn, seq, task.step, page, now)?;
-            if let Some(taken) = keys::hold(txn.conn, seq, recording, page, present)? {
+            if let Some(taken) = keys::hold(txn, by, recording, page, present)? {
                 drop_drafts(txn, seq, now)?;
                 return Ok(Entered::Taken(taken));
             }
@@ -156,7 +158,7 @@ pub(super) fn release_keys(
 /// The task has ended or waits: it holds no keys, and those that wait for it look anew.
 pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
-    keys::release(txn.conn, seq, now)
+    keys::release(txn, seq, now)
 }
 
 fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::core::Txn;
+use super::journal::By;
 use super::wait;
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
@@ -32,18 +34,25 @@ fn uses(one: &Move) -> impl Iterator<Item = (&Place, Use)> {
 
 /// Holds the keys of these moves for the task, or says which of them is taken and holds none.
 pub(super) fn hold(
-    conn: &Connection,
-    seq: i64,
+    txn: &Txn<'_>,
+    by: &By,
     recording: RecordingId,
     moves: &[Move],
     now: Present,
 ) -> rusqlite::Result<Option<Taken>> {
+    let (conn, seq) = (txn.conn, by.seq);
     for one in moves {
         for (place, wanted) in uses(one) {
             if let Some(by) = taken(conn, seq, place, wanted, now)? {
                 let key = place.clone();
                 return Ok(Some(Taken { key, by }));
             }
+        }
+        if one.target == Target::Absent
+            && let Some(by) = settled(txn, by, &one.to)?
+        {
+            let key = one.to.clone();
+            return Ok(Some(Taken { key, by }));
         }
         if one.target == Target::Replace
             && let Some(by) = wanted_by(conn, seq, recording, &one.to)?
@@ -56,6 +65,15 @@ pub(super) fn hold(
         insert(conn, seq, place, used)?;
     }
     Ok(None)
+}
+
+/// The task that has moved something to this key since the claim began: that the claim found
+/// nothing there may be older.
+fn settled(txn: &Txn<'_>, by: &By, place: &Place) -> rusqlite::Result<Option<TakenBy>> {
+    let task = txn.settled.borrow().since(by.settled, place.digest());
+    task.filter(|task| *task != by.seq)
+        .map(|task| Ok(TakenBy::Move(id_of(txn.conn, task)?)))
+        .transpose()
 }
 
 /// What forbids this use of the key to the task, if anything does.
@@ -74,11 +92,16 @@ pub(super) fn taken(
         let task: i64 = row.get(0)?;
         let used = row.get::<_, Option<i64>>(1)?.map(use_of);
         let late = remaining(row.get(2)?);
-        let held = Held {
+        let mut held = Held {
             used,
             own: task == seq,
+            takes_turns: false,
             late: late.is_some(),
         };
+        if !forbids(held, wanted) {
+            continue;
+        }
+        held.takes_turns = are_of_one_recording(conn, task, seq)?;
         if !forbids(held, wanted) {
             continue;
         }
@@ -88,6 +111,13 @@ pub(super) fn taken(
         }));
     }
     Ok(None)
+}
+
+fn are_of_one_recording(conn: &Connection, one: i64, other: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT 1 FROM tasks a JOIN tasks b ON b.recording = a.recording WHERE a.seq = ?1 AND b.seq = ?2",
+    )?
+    .exists((one, other))
 }
 
 /// The task that is about to touch another recording that stands at `place`, or that has died
@@ -185,9 +215,21 @@ pub(super) fn some_late(
 
 /// The task's move has ended: only requests that may still arrive keep their keys. Those that
 /// wait for the task look anew.
-pub(super) fn release(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
-    free(conn, seq)?;
-    wait::release_keys(conn, seq, now)
+pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let written: Vec<[u8; 16]> = txn
+        .conn
+        .prepare_cached(
+            "SELECT key FROM keys WHERE task = ?1 AND used = 2 AND \
+             (EXISTS (SELECT 1 FROM manifests WHERE task = ?1 AND committed = 1) OR \
+              EXISTS (SELECT 1 FROM moves WHERE task = ?1 AND phase = 5))",
+        )?
+        .query_map([seq], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for key in written {
+        txn.settled.borrow_mut().add(seq, key);
+    }
+    free(txn.conn, seq)?;
+    wait::release_keys(txn.conn, seq, now)
 }
 
 /// Gives up the keys of a manifest in the making. A task that holds none wakes nobody: two that

@@ -33,6 +33,7 @@ mod restore;
 mod retry;
 mod row;
 mod schema;
+mod settled;
 mod span;
 mod turn;
 mod wait;
@@ -272,11 +273,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn made_from(
-        &self,
-        claim: &Claim,
-        from: Vec<Place>,
-    ) -> Result<Vec<MadeBy>, Unavailable> {
+    async fn made_from(&self, claim: &Claim, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
@@ -297,6 +294,7 @@ impl Store for SqliteStore {
             task: claim.task.clone(),
             job: claim.event.fields.job_id.clone(),
             known: claim.known,
+            settled: claim.settled,
         };
         let entered = self
             .writer

@@ -345,6 +345,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
             task: claim.task.clone(),
             job: Some("j".into()),
             known: 0,
+            settled: 0,
         };
         let entered = run(core, |txn| journal::write(txn, &by, &entry, PRESENT));
         assert!(matches!(entered, Entered::Written));

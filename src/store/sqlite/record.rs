@@ -92,7 +92,11 @@ pub(super) fn tasks(
         };
         insert(txn, seq, arrival, planned, recording, blocked_by, state)?;
         if state == RUNNING {
-            claims.push(first_claim(seq, arrival, planned, named.clone()));
+            let settled = txn.settled.borrow().count();
+            claims.push(Claim {
+                settled,
+                ..first_claim(seq, arrival, planned, named.clone())
+            });
         }
     }
     tell_of_doomed(txn, event_seq, first, arrival)?;
@@ -166,6 +170,7 @@ fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option
         cancel: false,
         given_up: None,
         known: seq >> TASK_BITS,
+        settled: 0,
     }
 }
 

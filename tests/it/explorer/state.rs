@@ -148,6 +148,8 @@ pub(super) struct Task {
     pub(super) playlist: Option<bool>,
     /// Whether its playlist comes when the other recording may have moved.
     pub(super) comes_later: bool,
+    /// Keys to which another move has led that has ended, since this one was surveyed.
+    pub(super) settled: [bool; KEYS],
     pub(super) state: TaskState,
     pub(super) manifest: Option<Manifest>,
     pub(super) given_up: bool,
@@ -169,6 +171,7 @@ impl Task {
             policy,
             playlist: None,
             comes_later: false,
+            settled: [false; KEYS],
             state: TaskState::Ready,
             manifest: None,
             given_up: false,
@@ -222,6 +225,7 @@ impl Task {
         Held {
             used,
             own,
+            takes_turns: false,
             late: self.late[key],
         }
     }

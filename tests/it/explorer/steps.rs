@@ -10,7 +10,7 @@ use aftertake::model::moves::stage::Stage;
 use aftertake::model::moves::{MovePhase, Source, Target};
 use aftertake::model::step::OnConflict;
 
-use super::state::{Effect, Flight, Key, Manifest, Next, OTHER_NAME, TaskState, Then};
+use super::state::{Effect, Flight, KEYS, Key, Manifest, Next, OTHER_NAME, TaskState, Then};
 use super::world::World;
 use super::{Planted, Scene};
 
@@ -246,7 +246,23 @@ impl Step<'_> {
         self.world.is_taken(self.task, key, wanted, self.planted)
     }
 
-    fn admit(&mut self, mut manifest: Manifest) {
+    fn admit(&mut self, manifest: Manifest) {
+        let before = self.nexts.len();
+        self.admitted(manifest);
+        for (_, next) in &mut self.nexts[before..] {
+            next.tasks[self.task].settled = [false; KEYS];
+        }
+    }
+
+    /// Whether the ledger lets this task write to the key. It has to look anew where another
+    /// move has ended since it looked.
+    fn may_write(&self, key: Key) -> bool {
+        let settled = self.world.tasks[self.task].settled[key];
+        let is_old = settled && self.planted != Planted::OldLookIsBelieved;
+        !is_old && !self.is_taken(key, Use::Writes)
+    }
+
+    fn admitted(&mut self, mut manifest: Manifest) {
         let task = self.world.tasks[self.task];
         if self.is_taken(task.from, manifest.source.used()) {
             return self.go("waits for its source", Next::Idle);
@@ -260,9 +276,13 @@ impl Step<'_> {
             let next = if circle { Next::Fail } else { Next::Idle };
             return self.go("finds the target wanted", next);
         }
-        if self.is_taken(manifest.to, manifest.writes()) {
+        let is_free = match manifest.writes() {
+            Use::Writes => self.may_write(manifest.to),
+            reads => !self.is_taken(manifest.to, reads),
+        };
+        if !is_free {
             let other_name = task.policy == OnConflict::KeepBoth && manifest.to != OTHER_NAME;
-            if !other_name || self.is_taken(OTHER_NAME, Use::Writes) {
+            if !other_name || !self.may_write(OTHER_NAME) {
                 return self.go("waits for its target", Next::Idle);
             }
             manifest.to = OTHER_NAME;
@@ -544,6 +564,7 @@ impl Step<'_> {
             }
             one.state = TaskState::Done;
             one.next = Next::Idle;
+            world.has_settled(task);
         });
     }
 
@@ -610,6 +631,9 @@ impl Step<'_> {
                 Then::Survey => {}
                 Then::Dead => one.state = TaskState::Dead,
                 Then::Cancelled => one.state = TaskState::Cancelled,
+            }
+            if phase == MovePhase::Kept {
+                world.has_settled(task);
             }
         });
     }

@@ -147,6 +147,7 @@ impl World {
         crashed.left.faults -= 1;
         for task in &mut crashed.tasks {
             task.next = Next::Idle;
+            task.settled = [false; KEYS];
         }
         for flight in &mut crashed.flights {
             flight.awaited = false;
@@ -271,6 +272,17 @@ impl World {
             held.late &= planted != Planted::NoLateKeys;
             forbids(held, wanted)
         })
+    }
+
+    /// The task's move has ended: what the other one has seen at its target may be older.
+    pub(super) fn has_settled(&mut self, task: usize) {
+        let Some(manifest) = self.tasks[task].manifest else {
+            return;
+        };
+        let other = &mut self.tasks[1 - task];
+        if matches!(other.next, Next::Admit(_)) {
+            other.settled[manifest.to] = true;
+        }
     }
 
     /// Whether another task is about to move what stands at the key.

@@ -161,7 +161,10 @@ async fn segment_that_never_comes_is_not_taken_from_the_recording_that_had_its_k
         assert_eq!(task.state, "dead");
         let (why, other) = (task.failure.unwrap().reason, scene.task(&first).id);
         assert!(why.contains("r/x/init.mp4"), "{why}");
-        assert!(why.contains(&format!("{other} moved what was there of another job")), "{why}");
+        assert!(
+            why.contains(&format!("{other} moved what was there of another job")),
+            "{why}"
+        );
     }
 }
 

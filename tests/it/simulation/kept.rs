@@ -201,11 +201,7 @@ impl Store for Kept {
             .await
     }
 
-    async fn made_from(
-        &self,
-        claim: &Claim,
-        from: Vec<Place>,
-    ) -> Result<Vec<MadeBy>, Unavailable> {
+    async fn made_from(&self, claim: &Claim, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
         self.call(|store| now(store.made_from(claim, from))).await
     }
 

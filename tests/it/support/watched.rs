@@ -205,11 +205,7 @@ impl Store for Watched {
         self.store.earlier_moves(claim, from).await
     }
 
-    async fn made_from(
-        &self,
-        claim: &Claim,
-        from: Vec<Place>,
-    ) -> Result<Vec<MadeBy>, Unavailable> {
+    async fn made_from(&self, claim: &Claim, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
         self.store.made_from(claim, from).await
     }
 

@@ -1,0 +1,82 @@
+//! Keys to which moves have led that have ended of late.
+//!
+//! A survey looks at its targets before its manifest holds them. What another move has put there
+//! in between, and has let go of again, would pass for a copy of the later one if both are alike.
+//! No look is older than this process, so that this is kept in memory.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Keys that are known at the most: those of many more moves than end during one look.
+const MOST: usize = 1 << 16;
+
+/// The keys, and the task whose move led there last.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// How many there have been.
+    count: u64,
+    newest: HashMap<[u8; 16], (u64, i64)>,
+    order: VecDeque<[u8; 16]>,
+}
+
+impl Settled {
+    /// How many there have been so far: what a look that begins now knows of.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The move of this task to `key` has ended.
+    pub(super) fn add(&mut self, task: i64, key: [u8; 16]) {
+        self.count += 1;
+        self.newest.insert(key, (self.count, task));
+        self.order.push_back(key);
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            let number = self.count - MOST as u64;
+            if self
+                .newest
+                .get(&oldest)
+                .is_some_and(|(newest, _)| *newest <= number)
+            {
+                self.newest.remove(&oldest);
+            }
+        }
+    }
+
+    /// The task whose move to `key` has ended since there were `count` of them.
+    pub(super) fn since(&self, count: u64, key: [u8; 16]) -> Option<i64> {
+        let (number, task) = *self.newest.get(&key)?;
+        (number > count).then_some(task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> [u8; 16] {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&number.to_be_bytes());
+        key
+    }
+
+    #[test]
+    fn only_what_ended_since_is_found_and_the_oldest_is_forgotten() {
+        let mut settled = Settled::default();
+        settled.add(7, key(0));
+        settled.add(8, key(1));
+        assert_eq!(settled.since(0, key(0)), Some(7));
+        assert_eq!(settled.since(1, key(0)), None);
+        assert_eq!(settled.since(1, key(1)), Some(8));
+        assert_eq!(settled.since(0, key(2)), None);
+        settled.add(9, key(0));
+        for number in 2..MOST {
+            settled.add(1, key(number));
+        }
+        let known = settled.newest.len();
+        assert_eq!(settled.since(0, key(0)), Some(9), "it is there twice");
+        settled.add(1, key(MOST));
+        assert_eq!(settled.since(0, key(1)), None);
+        assert_eq!((known, settled.newest.len()), (MOST, MOST));
+    }
+}
