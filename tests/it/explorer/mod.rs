@@ -167,7 +167,7 @@ fn sharing(faults: u8) -> Vec<Scene> {
             ];
             let cancelled = Left {
                 // Encrypted, this takes minutes, and shows nothing else.
-                cancels: u8::from(!encrypted),
+                cancels: u8::from(!encrypted && faults < 2),
                 ..left(faults)
             };
             for (when, tasks) in [
