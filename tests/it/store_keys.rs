@@ -166,7 +166,7 @@ async fn what_a_move_takes_away_is_read_by_nobody_else() {
 #[tokio::test]
 async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believed() {
     let mut tasks = Tasks::of(&["a", "b", "c"]).await;
-    let by = Some(TakenBy::Move(tasks.id(0)));
+    let by = TakenBy::Move(tasks.id(0));
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let done = JournalEntry::Progress(vec![Move {
         phase: MovePhase::Moved,
@@ -177,9 +177,9 @@ async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believ
         moved.await.unwrap();
     }
     tasks.end(0, Transition::Finish).await;
-    assert_eq!(tasks.wants(0, from_to("b", "x")).await, by);
+    assert_eq!(tasks.wants(0, from_to("b", "x")).await, Some(by));
     assert_eq!(tasks.wants(1, from_to("c", "y")).await, None, "another key");
-    tasks.end(0, waits_for(by.unwrap())).await;
+    tasks.end(0, waits_for(by)).await;
     let second = one(&tasks.store, bucket(), NOW).await;
     assert_eq!(second.task().tries, 1, "it spends no try");
     let looked_anew = taken(&tasks.store, &second, from_to("b", "x"), PRESENT).await;

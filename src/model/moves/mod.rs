@@ -112,8 +112,8 @@ impl MadeBy {
         }
     }
 
-    /// Whether it made what is at `to` of what is at `from`, and both still are what they were
-    /// then: given their ETags.
+    /// Whether it made the object at this place, which has this ETag, of one that had the ETag
+    /// `from`.
     pub fn made(&self, from: &str, to: (&Place, &str)) -> bool {
         let (place, etag) = to;
         self.one.etag == from

@@ -135,6 +135,7 @@ pub(super) enum Then {
     Cancelled,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one by itself")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Task {
     pub(super) recording: u8,

@@ -325,8 +325,8 @@ impl World {
     fn left_of_shared(&self) -> Option<String> {
         let tasks = || self.tasks.iter();
         let dead = |task: &Task| task.state == TaskState::Dead && task.is_unfinished();
-        let names = |task: &Task| task.playlist == Some(true) || dead(task);
-        let named = |key: Key| tasks().any(|task| task.named == key && names(task));
+        let has_list = |task: &Task| task.playlist == Some(true) || dead(task);
+        let named = |key: Key| tasks().any(|task| task.named == key && has_list(task));
         let moved = |key: Key| {
             let is_its = |task: &Task| {
                 let says = task.leaves || dead(task);

@@ -63,7 +63,9 @@ fn at(recordings: &[(&Recording, &str)]) -> Objects {
 /// Whether every playlist below `r/` has all beside it that it names.
 fn plays(scene: &Scene) -> bool {
     let objects = scene.objects();
-    let mut playlists = objects.iter().filter(|(key, _)| key.ends_with(".m3u8"));
+    let mut playlists = objects
+        .iter()
+        .filter(|(key, _)| key.rsplit('.').next() == Some("m3u8"));
     playlists.all(|(key, text)| {
         let folder = key.rsplit_once('/').unwrap().0;
         let uri = |line: &str| match line.split_once("URI=\"") {
