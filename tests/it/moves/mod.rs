@@ -17,6 +17,7 @@ mod killed;
 mod late;
 mod left;
 mod past_commit;
+mod replaced;
 mod reused_key;
 mod same_target;
 mod same_target_told;
