@@ -195,19 +195,29 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     assert_eq!(shown(moved_first), Some(place("of-a")));
     assert_eq!(shown(moved_second), Some(place("of-b")));
     end(&store, later, Transition::Finish).await;
+}
 
-    // One that another job's recording is written over is no longer there.
-    store.record(of_job(3, Some("c")), vec![]).await.unwrap();
-    let third = one(&store, bucket(), NOW).await;
-    assert_eq!(seen(&third), ("k", None));
-    move_to(&store, third, "of-b").await;
-    assert_ne!(shown(moved_second), None);
-    let mut fourth = of_job(2, Some("b"));
-    fourth.plan.tasks[0].id = TaskId::derive(fourth.event.id, "move", 1);
-    Arc::make_mut(&mut fourth.event).id = of_job(4, None).event.id;
-    store.record(fourth, vec![]).await.unwrap();
-    let again = one(&store, bucket(), NOW).await;
-    assert_eq!(seen(&again), ("k", None), "job c's is at of-b");
+#[tokio::test]
+async fn recording_that_another_jobs_is_written_over_is_no_longer_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let mut first = of_job(1, Some("a"));
+    let mut later = first.plan.tasks[0].clone();
+    later.rule = "later".into();
+    later.id = TaskId::derive(first.event.id, "later", 0);
+    first.plan.tasks.push(later);
+    store.record(first, vec![]).await.unwrap();
+    move_to(&store, one(&store, bucket(), NOW).await, "kept").await;
+    let waits = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&waits), ("kept", Some((true, false))));
+    end(&store, waits, waiting(WaitsFor::ItsLane)).await;
+
+    store.record(of_job(2, Some("b")), vec![]).await.unwrap();
+    let second = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&second), ("k", None));
+    move_to(&store, second, "kept").await;
+    let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
+    assert_eq!(seen(&later), ("k", None), "job b's is at its place");
 }
 
 #[tokio::test]

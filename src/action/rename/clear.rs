@@ -144,7 +144,7 @@ async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<
     }
     let mut others = Others::than(&own);
     for folder in folders {
-        others.look(copying.reach, folder, progress).await?;
+        others.look(copying.reach, folder).await?;
     }
     Ok(others)
 }

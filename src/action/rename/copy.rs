@@ -297,7 +297,7 @@ pub(super) async fn rewritten(
 }
 
 /// The copy that a move asks of its target's store.
-fn copy_of<'a>(one: &'a Move, mark: Option<&'a str>) -> Copy<'a> {
+pub(super) fn copy_of<'a>(one: &'a Move, mark: Option<&'a str>) -> Copy<'a> {
     let Place { bucket, key } = &one.from;
     Copy {
         source: bucket,

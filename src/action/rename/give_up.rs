@@ -198,13 +198,31 @@ pub(super) async fn has_replaced(
     if main.target != Target::Replace {
         return Ok(false);
     }
-    let there = reach.bucket(&main.to)?.store.head(&main.to.key).await?;
-    let (AtTarget::Ours, Some(there)) = at_target(reach, &main, &outline.mark, there).await? else {
+    let Some(there) = copy_of_main(reach, outline).await? else {
         return Ok(false);
     };
     main.is_marked = there.attributes.metadata.contains_key(crate::object::MARK);
+    main.upload = None;
     main.phase = MovePhase::Copied;
     main.target_etag = Some(there.etag);
     progress.moved(std::slice::from_ref(&main)).await?;
     Ok(true)
+}
+
+/// The copy of the named object, if it is made: also by an upload whose completion was not
+/// answered.
+async fn copy_of_main(reach: &Reach, outline: &Outline) -> Result<Option<ObjectMeta>, Failure> {
+    let main = &outline.main;
+    let (store, mark) = (&reach.bucket(&main.to)?.store, main.mark(&outline.mark));
+    if let Some(note) = &main.upload {
+        let copy = copy::copy_of(main, Some(&mark));
+        if let Some(there) = store.find_copy(copy, None, Some(note)).await? {
+            return Ok(Some(there));
+        }
+    }
+    let there = store.head(&main.to.key).await?;
+    Ok(match at_target(reach, main, &outline.mark, there).await? {
+        (AtTarget::Ours, there) => there,
+        _ => None,
+    })
 }

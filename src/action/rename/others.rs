@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::limits::{self, Taken};
 use super::playlist::{self, Role};
 use super::relative;
-use crate::action::{OpenBucket, Progress, Reach, Stopped};
+use crate::action::{OpenBucket, Reach};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::{Place, names_playlist};
 
@@ -42,22 +42,17 @@ impl Others {
         self.named.contains(&place.digest())
     }
 
-    /// Reads the playlists of a folder, once, and all that these name in turn.
-    pub(super) async fn look(
-        &mut self,
-        reach: &Reach,
-        folder: Place,
-        progress: &mut dyn Progress,
-    ) -> Result<(), Stopped> {
+    /// Reads the playlists of a folder, once, and all that these name in turn. Not interrupted,
+    /// as nothing of it is kept: each try has to get behind it.
+    pub(super) async fn look(&mut self, reach: &Reach, folder: Place) -> Result<(), Failure> {
         let Some(bucket) = reach.buckets.get(&folder.bucket) else {
             return Ok(());
         };
         if !self.looked.insert(folder.clone()) {
             return Ok(());
         }
-        let mut open = self.playlists(bucket, &folder, progress).await?;
+        let mut open = self.playlists(bucket, &folder).await?;
         while let Some(key) = open.pop() {
-            progress.checkpoint()?;
             let place = within(&folder, &key);
             if !self.read.insert(place.digest()) || !bucket.config.allows(&key) {
                 continue;
@@ -71,16 +66,10 @@ impl Others {
 
     /// The playlists in a folder that are not the recording's own. What is in folders below it
     /// is passed over, however much that is.
-    async fn playlists(
-        &self,
-        bucket: &OpenBucket,
-        folder: &Place,
-        progress: &mut dyn Progress,
-    ) -> Result<Vec<String>, Stopped> {
+    async fn playlists(&self, bucket: &OpenBucket, folder: &Place) -> Result<Vec<String>, Failure> {
         let mut found = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            progress.checkpoint()?;
             let page = bucket.store.list(&folder.key, after.as_deref()).await?;
             let Some(last) = page.objects.last().map(|object| object.key.clone()) else {
                 return Ok(found);

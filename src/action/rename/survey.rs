@@ -169,7 +169,7 @@ impl Survey<'_> {
             if let ([only], true) = (&*members, is_alone) {
                 seen = self.belongings(only).await?;
             }
-            beside.share(self.reach, &mut members, progress).await?;
+            beside.share(self.reach, &mut members).await?;
             self.add(members, &mut draft, progress).await?;
             if named.peek().is_none() {
                 break;
@@ -271,7 +271,7 @@ impl Survey<'_> {
             .filter(moves)
             .flat_map(|at| others::folders(main, &at));
         for folder in folders.collect::<BTreeSet<Place>>() {
-            beside.others.look(self.reach, folder, progress).await?;
+            beside.others.look(self.reach, folder).await?;
         }
         Ok(beside)
     }
@@ -475,18 +475,13 @@ struct Beside {
 
 impl Beside {
     /// Has those of the members stay that other playlists name.
-    async fn share(
-        &mut self,
-        reach: &Reach,
-        members: &mut [Member],
-        progress: &mut dyn Progress,
-    ) -> Result<(), Stopped> {
+    async fn share(&mut self, reach: &Reach, members: &mut [Member]) -> Result<(), Failure> {
         for member in members {
             let is_fetched = member.at != member.named;
             if is_fetched && member.source == Source::Goes {
                 let folders = self.tops.iter().map(|top| others::folders(top, &member.at));
                 for folder in folders.flatten().collect::<BTreeSet<Place>>() {
-                    self.others.look(reach, folder, progress).await?;
+                    self.others.look(reach, folder).await?;
                 }
             }
             if member.source == Source::Goes && self.others.name(&member.at) {
