@@ -59,6 +59,11 @@ impl Reckoning {
         Certain(self.known.min(now))
     }
 
+    /// Whether the clock says much less than has come for certain.
+    pub fn finds_behind(self, now: Timestamp) -> bool {
+        self.known.since(now) > AGREES
+    }
+
     /// This, with `certain` kept in the store, if that is worth a write.
     pub fn to_keep(self, certain: Certain) -> Option<Self> {
         let kept = certain.time();
@@ -112,6 +117,8 @@ mod tests {
         let later = Reckoning::go_on(Some(start), NOW, at(behind, HOUR * 2));
         let certain = later.certain(behind);
         assert_eq!((certain.time(), later.to_keep(certain)), (behind, None));
+        assert!(later.finds_behind(behind));
+        assert!(!later.finds_behind(NOW));
         let right = Reckoning::go_on(Some(later), NOW, at(NOW.plus(HOUR * 2), HOUR * 3));
         assert_eq!(right.certain(NOW.plus(HOUR * 2)).time(), NOW.plus(HOUR * 2));
     }

@@ -158,7 +158,8 @@ pub trait Store: Send + Sync {
     async fn changed(&self);
 
     /// Removes what has outlived `keep` by a time that has come for certain, at most a bounded
-    /// number of rows a call, however many an event has. Dead tasks stay.
+    /// number of rows a call, however many an event has. Dead tasks stay. No event is looked at
+    /// again for as long as nothing of it can be removed.
     async fn prune(&self, keep: Retention, now: Present) -> Result<Pruned, Unavailable>;
 
     /// The queue's figures, for metrics.
@@ -358,6 +359,8 @@ pub struct Retention {
 /// What a prune call removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
+    /// Events that it looked at, be it for nothing.
+    pub looked: usize,
     pub bodies: usize,
     pub tasks: usize,
     pub events: usize,

@@ -9,30 +9,60 @@ use crate::store::{Pruned, Unavailable};
 /// Between two looks for history that has outlived its retention.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
+/// The least rest after a step: callbacks' commits pass meanwhile.
+const LEAST_REST: Duration = Duration::from_millis(10);
+
+/// How long it rests after a step, in times of what that took: its part of the disk is a third,
+/// however slow that is.
+const REST: u32 = 2;
+
 pub(super) async fn sweep_loop(workers: Workers) {
     loop {
         match sweep_once(&workers).await {
-            // Small steps with pauses: pruning must not hold the writer from callbacks.
-            Ok(pruned) if pruned.more => tokio::time::sleep(Duration::from_millis(100)).await,
-            Ok(_) => tokio::time::sleep(SWEEP_EVERY).await,
+            Ok(()) => tokio::time::sleep(SWEEP_EVERY).await,
             Err(_) => tokio::time::sleep(STORE_PAUSE).await,
         }
     }
 }
 
-async fn sweep_once(workers: &Workers) -> Result<Pruned, Unavailable> {
-    let pruned = workers
-        .parts
-        .store
-        .prune(workers.parts.retention, workers.parts.clock.present())
-        .await?;
-    if pruned.bodies + pruned.tasks + pruned.events > 0 {
-        tracing::info!(
-            bodies = pruned.bodies,
-            tasks = pruned.tasks,
-            events = pruned.events,
-            "pruned old history"
-        );
+/// What one sweep has removed; says so when it ends, also where the service stops meanwhile.
+#[derive(Default)]
+struct Swept(Pruned);
+
+impl Swept {
+    fn add(&mut self, pruned: Pruned) {
+        self.0.bodies += pruned.bodies;
+        self.0.tasks += pruned.tasks;
+        self.0.events += pruned.events;
     }
-    Ok(pruned)
+}
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        let Pruned {
+            bodies,
+            tasks,
+            events,
+            ..
+        } = self.0;
+        if bodies + tasks + events > 0 {
+            tracing::info!(bodies, tasks, events, "pruned old history");
+        }
+    }
+}
+
+/// Removes all that is due.
+async fn sweep_once(workers: &Workers) -> Result<(), Unavailable> {
+    let (keep, clock) = (workers.parts.retention, &workers.parts.clock);
+    let mut swept = Swept::default();
+    loop {
+        let begun = clock.present();
+        let pruned = workers.parts.store.prune(keep, begun).await?;
+        swept.add(pruned);
+        if !pruned.more {
+            return Ok(());
+        }
+        let took = clock.moment().since(begun.moment);
+        tokio::time::sleep(LEAST_REST.max(took.saturating_mul(REST))).await;
+    }
 }

@@ -1,9 +1,11 @@
 //! What the store shows, finds again and forgets, however much there is of it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
+use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moves::{Move, MovePhase};
 use aftertake::model::plan::Turn;
@@ -245,7 +247,6 @@ async fn event_with_many_tasks_is_forgotten_in_small_steps() {
     assert_eq!(rows(&path, "events"), 1);
 }
 
-/// Events between retention and the horizon stay, and every sweep meets them again.
 #[tokio::test]
 async fn sweep_that_finds_nothing_to_forget_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -270,4 +271,103 @@ async fn sweep_that_finds_nothing_to_forget_writes_nothing() {
     let before = version();
     let second = store.prune(keep, ran(DAY * 2)).await.unwrap();
     assert_eq!((second, version()), (Pruned::default(), before));
+}
+
+#[tokio::test]
+async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut store = open(&path);
+    let mut dead = Vec::new();
+    for number in 0..600 {
+        let key = number.to_string();
+        let waits = [("waits", bucket(), Turn::NotNeeded)];
+        let arrival = match number % 3 {
+            0 => arrival(&key, 1, &waits),
+            _ => notify(&key, 1),
+        };
+        store.record(arrival, vec![]).await.unwrap();
+        let why = Failure::new(FailureKind::Refused, "no");
+        for claim in claim(&store, lane(), NOW).await {
+            let transition = match number % 3 {
+                1 => Transition::Bury { why: why.clone() },
+                _ => Transition::Finish,
+            };
+            if number % 3 == 1 {
+                dead.push(claim.task().id);
+            }
+            end(&store, claim, transition).await;
+        }
+    }
+    store.record(notify("newest", 2), vec![]).await.unwrap();
+    let keep = Retention {
+        history: DAY,
+        dedup_horizon: DAY * 10,
+    };
+    let looked = async |store: &SqliteStore, days: u32| {
+        let (mut looked, mut calls, mut bodies) = (0, 0, 0);
+        loop {
+            let pruned = prune_after(store, keep, DAY * days).await;
+            looked += pruned.looked;
+            bodies += pruned.bodies;
+            calls += 1;
+            if !pruned.more {
+                return (looked, bodies, calls > 1);
+            }
+        }
+    };
+    assert_eq!(looked(&store, 2).await, (600, 200, true));
+    drop(store);
+    store = open(&path);
+    assert_eq!(looked(&store, 3).await, (0, 0, false));
+
+    // One is cancelled, another done at last: a day later their history goes.
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    desk.cancel(dead[0], NOW.plus(DAY * 3)).unwrap();
+    desk.retry(dead[1], NOW.plus(DAY * 3)).unwrap();
+    let again = claim(&store, lane(), NOW.plus(DAY * 3)).await;
+    let again = again.into_iter().find(|claim| claim.task().id == dead[1]);
+    let settlement = ending(Transition::Finish);
+    let at = NOW.plus(DAY * 3);
+    store.apply(again.unwrap(), settlement, at).await.unwrap();
+    assert_eq!(looked(&store, 4).await, (0, 0, false));
+    let later = DAY * 4 + Duration::from_secs(1);
+    let pruned = prune_after(&store, keep, later).await;
+    assert_eq!((pruned.looked, pruned.bodies, pruned.events), (2, 2, 0));
+
+    // At the horizon each is come to once more, and what is needed stays.
+    assert_eq!(looked(&store, 11).await, (600, 0, true));
+    assert_eq!(looked(&store, 12).await, (0, 0, false));
+    assert_eq!(rows(&path, "events"), 600 - 202 + 1);
+    desk.cancel(dead[2], NOW.plus(DAY * 12)).unwrap();
+    assert_eq!(looked(&store, 14).await, (1, 1, false));
+    assert_eq!(rows(&path, "events"), 600 - 203 + 1);
+}
+
+#[tokio::test]
+async fn event_of_a_clock_that_was_ahead_is_forgotten_once_its_time_is_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let ahead = NOW.plus(DAY * 5);
+    for (key, received) in [("before", NOW), ("ahead", ahead), ("after", NOW)] {
+        let mut arrival = notify(key, 1);
+        let event = Event::clone(&arrival.event);
+        arrival.event = Arc::new(Event { received, ..event });
+        store.record(arrival, vec![]).await.unwrap();
+        for claim in claim(&store, lane(), received).await {
+            let settlement = ending(Transition::Finish);
+            store.apply(claim, settlement, received).await.unwrap();
+        }
+    }
+    store.record(notify("newest", 2), vec![]).await.unwrap();
+    let keep = Retention {
+        history: DAY,
+        dedup_horizon: DAY * 10,
+    };
+    // What came after it is no older than it is, once its time has come.
+    for (days, bodies, events) in [(2, 2, 0), (6, 0, 0), (7, 1, 0), (11, 0, 1), (16, 0, 2)] {
+        let pruned = prune_after(&store, keep, DAY * days).await;
+        assert_eq!((pruned.bodies, pruned.events), (bodies, events), "{days}");
+    }
 }

@@ -45,3 +45,20 @@ CREATE TABLE certain (
     id   INTEGER PRIMARY KEY CHECK (id = 1),
     time INTEGER NOT NULL
 );
+
+-- How far the sweep has come: each event up to `seq` has lost its history, or was forgotten,
+-- unless it is in `passed`. `newest` is when the newest of them came.
+CREATE TABLE sweeps (
+    what   TEXT PRIMARY KEY,
+    seq    INTEGER NOT NULL,
+    newest INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO sweeps VALUES ('history', 0, 0), ('event', 0, 0);
+
+-- Events that the sweep has passed over, as something of them was needed: since when all of
+-- their tasks may be settled, or NULL for as long as one is not.
+CREATE TABLE passed (
+    event INTEGER PRIMARY KEY,
+    since INTEGER
+);
+CREATE INDEX passed_since ON passed (since) WHERE since IS NOT NULL;

@@ -6,7 +6,7 @@ use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
 use super::order::{self, Order};
 use super::row::{TaskRow, json, outputs_text, recording, task_columns};
-use super::{blocked, journal, notice, turn, wait};
+use super::{blocked, journal, notice, prune, turn, wait};
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
 use crate::model::plan::Turn;
@@ -240,6 +240,9 @@ fn settle(
             outputs_text(&settlement.outputs),
             &settlement.leaves,
         ))?;
+    if state != DEAD {
+        prune::settled(txn, held.seq, now)?;
+    }
     if let Some(recording) = held.turn {
         turn::pass_on(txn, held.seq, recording, false, now)?;
     }

@@ -12,7 +12,7 @@ use super::error::{self, OpenError};
 use super::lock::{self, Outside};
 use super::order::{self, Order};
 use super::row::{self, TASK_BITS, recording};
-use super::{blocked, file, intervene, journal, lineage, read, record, schema, turn};
+use super::{blocked, file, intervene, journal, lineage, prune, read, record, schema, turn};
 use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By, Intervention};
@@ -346,6 +346,7 @@ fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()>
              WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
+    prune::settled(txn, found.seq, now)?;
     if found.turn.is_some() {
         journal::release(txn, found.seq, now)?;
     }

@@ -55,13 +55,13 @@ use self::core::Core;
 use self::health::{Health, Trouble};
 use self::journal::Entered;
 use self::lock::Lock;
-use self::prune::Sweep;
 use self::writer::Writer;
 use super::{
     Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, JournalError,
     LaneRoom, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
 use crate::model::breaker::{LaneChange, LaneState, Pause};
+use crate::model::certain::Reckoning;
 use crate::model::id::TaskId;
 use crate::model::moment::Present;
 use crate::model::moves::keys::{Taken, Use};
@@ -95,8 +95,8 @@ pub struct SqliteStore {
     reader: Arc<Mutex<Connection>>,
     path: PathBuf,
     health: Health,
-    /// Where pruning goes on.
-    sweep: Mutex<Sweep>,
+    /// What the last sweep knew of the time.
+    reckoning: Mutex<Option<Reckoning>>,
     /// What [`Store::changed`] has seen.
     seen: AtomicI64,
     /// Held for as long as the store is served. The last field, so that the writer has ended
@@ -158,7 +158,7 @@ impl SqliteStore {
             reader: Arc::new(Mutex::new(reader)),
             path: path.to_owned(),
             health,
-            sweep: Mutex::default(),
+            reckoning: Mutex::default(),
             seen: AtomicI64::new(seen),
             _lock: lock,
         })
@@ -427,12 +427,17 @@ impl Store for SqliteStore {
     }
 
     async fn prune(&self, keep: Retention, now: Present) -> Result<Pruned, Unavailable> {
-        let sweep = *self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
-        let (pruned, next) = self
+        let known = || {
+            self.reckoning
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let before = *known();
+        let (pruned, reckoning) = self
             .writer
-            .run(move |txn| prune::prune(txn, sweep, keep, now))
+            .run(move |txn| prune::prune(txn, before, keep, now))
             .await?;
-        *self.sweep.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        *known() = Some(reckoning);
         Ok(pruned)
     }
 

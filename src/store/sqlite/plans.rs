@@ -465,6 +465,12 @@ fn history(core: &mut Core) {
     for claim in take_all(core, lane()) {
         end(core, &claim, Transition::Finish, None);
     }
+    let slow = || Lane::Destination("slow".into());
+    store(
+        core,
+        &arrival("waits", &[("a", slow(), Turn::NotNeeded)]),
+        &[],
+    );
     let mut newest = arrival("newest", &[]);
     Arc::make_mut(&mut newest.event).fields.end_time = Some(NOW);
     store(core, &newest, &[]);
@@ -472,12 +478,18 @@ fn history(core: &mut Core) {
         history: Duration::ZERO,
         dedup_horizon: Duration::ZERO,
     };
-    let (_, sweep) = run(core, |txn| {
-        prune::prune(txn, prune::Sweep::default(), keep, PRESENT)
-    });
-    let later = PRESENT.plus(Duration::from_hours(1));
-    let (pruned, _) = run(core, |txn| prune::prune(txn, sweep, keep, later));
-    assert!(pruned.events > 0);
+    let (_, mut reckoning) = run(core, |txn| prune::prune(txn, None, keep, PRESENT));
+    let mut pruned = |core: &mut Core, hours| {
+        let later = PRESENT.plus(Duration::from_hours(hours));
+        let (pruned, known) = run(core, |txn| prune::prune(txn, Some(reckoning), keep, later));
+        reckoning = known;
+        pruned
+    };
+    assert!(pruned(core, 1).events > 0);
+    // What was passed as it waits is come back for.
+    let waits = take(core, slow());
+    end(core, &waits, Transition::Finish, None);
+    assert!(pruned(core, 2).events > 0);
 }
 
 fn run<T>(core: &mut Core, work: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<T>) -> T {

@@ -1,29 +1,49 @@
 //! Forgets what has outlived its retention, a bounded number of rows at a time.
+//!
+//! The sweep goes through the events in the order in which they came, twice: once to remove
+//! their history, once, at the horizon, to forget them. How far it came is stored, so it looks
+//! at no event again that stays. One that is still needed is noted in `passed`, and each task of
+//! it that is settled says there since when: the sweep comes back when that is long enough ago.
 
-use rusqlite::Params;
+use rusqlite::{OptionalExtension, Params};
 
 use super::core::Txn;
 use super::row::TASK_BITS;
 use super::{certain, keys};
 use crate::model::certain::{Certain, Reckoning};
 use crate::model::moment::Present;
+use crate::model::time::Timestamp;
 use crate::store::{Pruned, Retention};
 
-/// Events looked at in one call.
-const EVENTS: usize = 500;
+/// Events looked at in one call, and tasks after which no further event is looked at.
+const LOOKS: usize = 250;
 
-/// Rows removed in one call, and tasks after which no further event is looked at: the writer
-/// must not be held for long.
-const ROWS: usize = 2_000;
+/// Rows removed in one call. The service's commits wait for so many and no more.
+const ROWS: usize = 250;
 
-/// Where a sweep goes on.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sweep {
+/// What is removed of events, by its name in `sweeps`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    History,
+    Event,
+}
+
+impl What {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// How far a sweep has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
     /// The event that was looked at last.
-    cursor: i64,
+    seq: i64,
     /// When the newest event came that was looked at.
     newest: i64,
-    reckoning: Option<Reckoning>,
 }
 
 /// By when an event must have come to be forgotten.
@@ -32,29 +52,60 @@ struct Ages {
     now: i64,
     history: i64,
     horizon: i64,
+    /// Whether the clock is behind: what seems to come from the future may be right.
+    is_behind: bool,
 }
 
 impl Ages {
-    fn at(certain: Certain, keep: Retention) -> Self {
+    fn at(certain: Certain, is_behind: bool, keep: Retention) -> Self {
         let now = certain.time();
         Self {
             now: now.millis(),
             history: now.minus(keep.history).millis(),
             horizon: now.minus(keep.dedup_horizon).millis(),
+            is_behind,
         }
     }
+
+    const fn of(self, what: What) -> i64 {
+        match what {
+            What::History => self.history,
+            What::Event => self.horizon,
+        }
+    }
+}
+
+/// Whether something of an event is needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// It has a task that is not finished, that a person has to look at, or that has left
+    /// something behind.
+    Unsettled,
+    /// Its last task was settled at this time, or it came then, which is within the time that
+    /// history is kept.
+    Since(i64),
+    None,
 }
 
 /// What a call may still do, and what it did.
 struct Step<'a, 't> {
     txn: &'a mut Txn<'t>,
+    ages: Ages,
     rows: usize,
     looks: usize,
     pruned: Pruned,
 }
 
-/// Looks at the next events, oldest first; answers where to go on, from the beginning again
-/// once everything old enough was seen.
+/// The task is settled: if the sweep has passed its event, it may come back for it.
+pub(super) fn settled(txn: &Txn<'_>, task: i64, now: Timestamp) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached("UPDATE passed SET since = ?2 WHERE event = ?1 AND since IS NULL")?
+        .execute((task >> TASK_BITS, now.millis()))?;
+    Ok(())
+}
+
+/// Removes what is due, the oldest first. `before` is what the process knew of the time at its
+/// last call.
 ///
 /// No event is older than one that came before it: a clock that was behind makes nothing old.
 /// One that came while the clock was ahead is as old as it says, once that time has come.
@@ -63,78 +114,177 @@ struct Step<'a, 't> {
 /// a key that is given twice would tie a new event to what an old one left behind.
 pub(super) fn prune(
     txn: &mut Txn<'_>,
-    sweep: Sweep,
+    before: Option<Reckoning>,
     keep: Retention,
     now: Present,
-) -> rusqlite::Result<(Pruned, Sweep)> {
-    let (reckoning, certain) = certain::reckon(txn.conn, sweep.reckoning, now)?;
+) -> rusqlite::Result<(Pruned, Reckoning)> {
+    let (reckoning, certain) = certain::reckon(txn.conn, before, now)?;
     keys::forget(txn.conn, now.moment)?;
-    let ages = Ages::at(certain, keep);
-    let events = next_events(txn, sweep.cursor)?;
     let mut step = Step {
         txn,
+        ages: Ages::at(certain, reckoning.finds_behind(now.time), keep),
         rows: ROWS,
-        looks: ROWS,
+        looks: LOOKS,
         pruned: Pruned::default(),
     };
-    let seen = step.look_at(&events, sweep, ages)?;
-    let next = if step.pruned.more {
-        seen
-    } else {
-        Sweep::default()
-    };
-    let reckoning = Some(reckoning);
-    Ok((step.pruned, Sweep { reckoning, ..next }))
-}
-
-/// The events after `cursor`, but for the newest of all, and when they came.
-fn next_events(txn: &Txn<'_>, cursor: i64) -> rusqlite::Result<Vec<(i64, i64)>> {
-    txn.conn
-        .prepare_cached(
-            "SELECT seq, received FROM events WHERE seq > ?1 AND seq < (SELECT max(seq) FROM events) \
-             ORDER BY seq LIMIT ?2",
-        )?
-        .query_map((cursor, EVENTS), |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
+    step.come_back()?;
+    step.go_on(What::History)?;
+    step.go_on(What::Event)?;
+    Ok((step.pruned, reckoning))
 }
 
 impl Step<'_, '_> {
-    /// Looks at these events, up to the first that is too young; how far that came.
-    fn look_at(
-        &mut self,
-        events: &[(i64, i64)],
-        mut sweep: Sweep,
-        ages: Ages,
-    ) -> rusqlite::Result<Sweep> {
-        self.pruned.more = events.len() == EVENTS;
-        for &(event, received) in events {
-            if received <= ages.now {
-                sweep.newest = sweep.newest.max(received);
-                if sweep.newest >= ages.history {
-                    self.pruned.more = false;
+    /// Goes on through the events, up to the first that is too young.
+    fn go_on(&mut self, what: What) -> rusqlite::Result<()> {
+        let from = self.reached(what)?;
+        let mut reached = from;
+        while let Some((event, received)) = self.next(reached.seq)? {
+            if received <= self.ages.now {
+                reached.newest = reached.newest.max(received);
+                if reached.newest >= self.ages.of(what) {
                     break;
                 }
-                if !self.event(event, ages.history, sweep.newest < ages.horizon)? {
-                    self.pruned.more = true;
-                    break;
-                }
+            } else if self.ages.is_behind {
+                break;
             }
-            sweep.cursor = event;
-            if self.looks == 0 {
+            if self.is_spent() || !self.event(what, event, received)? {
                 self.pruned.more = true;
                 break;
             }
+            reached.seq = event;
         }
-        Ok(sweep)
+        if reached.seq != from.seq {
+            self.txn
+                .conn
+                .prepare_cached("UPDATE sweeps SET seq = ?2, newest = ?3 WHERE what = ?1")?
+                .execute((what.name(), reached.seq, reached.newest))?;
+        }
+        Ok(())
     }
 
-    /// Forgets what is due of an event, in an order that leaves what stands for the rest
-    /// until the end; whether it came to that end.
-    fn event(&mut self, event: i64, history: i64, is_beyond: bool) -> rusqlite::Result<bool> {
-        let (first, end) = (event << TASK_BITS, (event + 1) << TASK_BITS);
-        if self.is_needed(first, end, history)? {
+    fn reached(&self, what: What) -> rusqlite::Result<Place> {
+        self.txn
+            .conn
+            .prepare_cached("SELECT seq, newest FROM sweeps WHERE what = ?1")?
+            .query_row([what.name()], |row| {
+                let (seq, newest) = (row.get(0)?, row.get(1)?);
+                Ok(Place { seq, newest })
+            })
+    }
+
+    /// The event after this one and when it came, but for the newest of all.
+    fn next(&self, seq: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+        self.txn
+            .conn
+            .prepare_cached(
+                "SELECT seq, received FROM events WHERE seq > ?1 AND seq < (SELECT max(seq) FROM events) \
+                 ORDER BY seq LIMIT 1",
+            )?
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+
+    /// Does with the event what is due; whether that was done to its end.
+    fn event(&mut self, what: What, event: i64, received: i64) -> rusqlite::Result<bool> {
+        self.look();
+        if self.is_passed(event)? {
             return Ok(true);
         }
+        match self.need(event, received)? {
+            Need::None => self.remove(what, event),
+            need => self.pass(event, need).map(|()| true),
+        }
+    }
+
+    /// Comes back for the events that were needed and are so no more.
+    fn come_back(&mut self) -> rusqlite::Result<()> {
+        let forgotten = self.reached(What::Event)?.seq;
+        while let Some((event, received)) = self.next_passed()? {
+            if self.is_spent() {
+                self.pruned.more = true;
+                break;
+            }
+            self.look();
+            let what = if event <= forgotten {
+                What::Event
+            } else {
+                What::History
+            };
+            match self.need(event, received)? {
+                Need::None if self.remove(what, event)? => self.unpass(event)?,
+                Need::None => {
+                    self.pruned.more = true;
+                    break;
+                }
+                need => self.pass(event, need)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn next_passed(&self) -> rusqlite::Result<Option<(i64, i64)>> {
+        self.txn
+            .conn
+            .prepare_cached(
+                "SELECT p.event, e.received FROM passed p JOIN events e ON e.seq = p.event \
+                 WHERE p.since < ?1 ORDER BY p.since LIMIT 1",
+            )?
+            .query_row([self.ages.history], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+
+    fn is_passed(&self, event: i64) -> rusqlite::Result<bool> {
+        self.txn
+            .conn
+            .prepare_cached("SELECT 1 FROM passed WHERE event = ?1")?
+            .exists([event])
+    }
+
+    fn pass(&mut self, event: i64, need: Need) -> rusqlite::Result<()> {
+        let since = match need {
+            Need::Since(at) => Some(at),
+            Need::Unsettled | Need::None => None,
+        };
+        self.txn
+            .conn
+            .prepare_cached("INSERT OR REPLACE INTO passed (event, since) VALUES (?1, ?2)")?
+            .execute((event, since))?;
+        Ok(())
+    }
+
+    fn unpass(&mut self, event: i64) -> rusqlite::Result<()> {
+        self.txn
+            .conn
+            .prepare_cached("DELETE FROM passed WHERE event = ?1")?
+            .execute([event])?;
+        Ok(())
+    }
+
+    /// Dead tasks stay until a person acts.
+    fn need(&mut self, event: i64, received: i64) -> rusqlite::Result<Need> {
+        let (tasks, unsettled, last): (usize, Option<bool>, Option<i64>) = self
+            .txn
+            .conn
+            .prepare_cached(
+                "SELECT count(*), max(state < 2 OR state = 3 OR leaves IS NOT NULL), max(at) FROM tasks \
+                 WHERE seq >= ?1 AND seq < ?2",
+            )?
+            .query_row(tasks_of(event), |row| row.try_into())?;
+        self.looks = self.looks.saturating_sub(tasks);
+        let since = last.map_or(received, |last| last.max(received));
+        Ok(if unsettled == Some(true) {
+            Need::Unsettled
+        } else if since >= self.ages.history {
+            Need::Since(since)
+        } else {
+            Need::None
+        })
+    }
+
+    /// Removes the event's history, or the event, in an order that leaves what the rest needs
+    /// until the end; whether it came to that end.
+    fn remove(&mut self, what: What, event: i64) -> rusqlite::Result<bool> {
+        let (first, end) = tasks_of(event);
         // With its body gone, none of its tasks can be retried any more.
         self.pruned.bodies += self.delete("DELETE FROM bodies WHERE event = ?1", [event])?;
         self.delete(
@@ -147,14 +297,14 @@ impl Step<'_, '_> {
              (SELECT task, number FROM interventions WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
             (first, end, self.rows),
         )?;
-        if is_beyond {
-            self.beyond(event, first, end)?;
+        if what == What::Event {
+            self.forget(event, first, end)?;
         }
         Ok(self.rows > 0)
     }
 
     /// Moves are kept as long as ids: a later event of the recording may refer to them.
-    fn beyond(&mut self, event: i64, first: i64, end: i64) -> rusqlite::Result<()> {
+    fn forget(&mut self, event: i64, first: i64, end: i64) -> rusqlite::Result<()> {
         self.delete(
             "DELETE FROM moves WHERE (task, step, number) IN \
              (SELECT task, step, number FROM moves WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
@@ -200,20 +350,6 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Whether the event has a task that is not finished, that a person has to look at, or
-    /// that finished within the time that history is kept.
-    fn is_needed(&mut self, first: i64, end: i64, history: i64) -> rusqlite::Result<bool> {
-        let (tasks, needed): (usize, Option<bool>) = self
-            .txn
-            .conn
-            .prepare_cached(
-                "SELECT count(*), max((state < 2 OR state = 3) OR at >= ?3 OR leaves IS NOT NULL) FROM tasks WHERE seq >= ?1 AND seq < ?2",
-            )?
-            .query_row((first, end, history), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        self.looks = self.looks.saturating_sub(tasks);
-        Ok(needed == Some(true))
-    }
-
     fn delete(&mut self, sql: &str, which: impl Params) -> rusqlite::Result<usize> {
         let gone = self.txn.conn.prepare_cached(sql)?.execute(which)?;
         self.spend(gone);
@@ -223,4 +359,17 @@ impl Step<'_, '_> {
     fn spend(&mut self, rows: usize) {
         self.rows = self.rows.saturating_sub(rows);
     }
+    fn look(&mut self) {
+        self.pruned.looked += 1;
+        self.looks = self.looks.saturating_sub(1);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.rows == 0 || self.looks == 0
+    }
+}
+
+/// Keys of an event's tasks: from, and to before.
+const fn tasks_of(event: i64) -> (i64, i64) {
+    (event << TASK_BITS, (event + 1) << TASK_BITS)
 }
