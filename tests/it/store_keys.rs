@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
+use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::keys::TakenBy;
 use aftertake::model::moves::{Move, MovePhase, Source, Target};
-use aftertake::model::plan::Turn;
+use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{Desk, SqliteStore};
+use aftertake::store::sqlite::{Desk, SqliteStore, TaskFilter};
 use aftertake::store::{Claim, JournalEntry, JournalError, Retention, Store};
 
 use crate::store_contract::{
@@ -341,6 +342,13 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
     tasks.end(0, waits_for(by)).await;
     let later = NOW.plus(Duration::from_hours(24));
     assert!(claim(&tasks.store, bucket(), later).await.is_empty());
+    let desk = Desk::open(&tasks.dir.path().join("a.db"), sparkrtc::decode).unwrap();
+    let all = TaskFilter {
+        limit: 10,
+        ..TaskFilter::default()
+    };
+    let waits = desk.tasks(&all).unwrap().pop().unwrap();
+    assert_eq!(waits.note.as_deref(), Some("w"), "as the step said it");
     // The other way round it is a circle: one of them has to fail.
     let circle = tasks.wants(0, replaces("b", "a")).await;
     let Some(TakenBy::Circle(_)) = circle else {
@@ -397,6 +405,82 @@ async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
     end(&store, dies, bury()).await;
     assert_eq!(wants("c").await, Some(TakenBy::Wanted(dead)));
     assert_eq!(wants("d").await, None);
+}
+
+/// Stores the recording `b` of this job, with a task for each of the rules.
+async fn record_of_job(store: &SqliteStore, job: &str, time: i64, rules: &[&str]) {
+    let rules: Vec<_> = rules
+        .iter()
+        .map(|rule| (*rule, bucket(), Turn::Needed))
+        .collect();
+    let mut arrival = arrival("b", time, &rules);
+    let mut event = Event::clone(&arrival.event);
+    event.fields.job_id = Some(job.to_owned());
+    event.body = serde_json::json!({
+        "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": "b", "job_id": job,
+    })
+    .to_string()
+    .into();
+    arrival.event = event.into();
+    store.record(arrival, vec![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    let rules = [("archive", bucket(), Turn::Needed)];
+    store.record(arrival("a", 1, &rules), vec![]).await.unwrap();
+    let asks = one(&store, bucket(), NOW).await;
+    let wants = async |to| taken(&store, &asks, replaces("a", to), PRESENT).await;
+
+    // The first one's second rename waits for a time while the second one is moved.
+    record_of_job(&store, "1", 2, &["archive", "again"]).await;
+    let mut again = None;
+    for to in ["x", "y"] {
+        let mover = one(&store, bucket(), NOW).await;
+        let done = Move {
+            phase: MovePhase::Moved,
+            ..from_to("b", to)
+        };
+        for entry in [
+            JournalEntry::Manifest(vec![done]),
+            JournalEntry::Commit(place(to)),
+        ] {
+            store.journal(&mover, entry, PRESENT).await.unwrap();
+        }
+        end(&store, mover, Transition::Finish).await;
+        if to == "x" {
+            let second = one(&store, bucket(), NOW).await;
+            again = Some(second.task().id);
+            let why = Failure::new(FailureKind::Timeout, "r");
+            let wait = Duration::from_hours(1);
+            end(&store, second, Transition::RetryAfter { wait, why }).await;
+            record_of_job(&store, "2", 3, &["archive"]).await;
+        }
+    }
+    assert_eq!(wants("x").await, again.map(TakenBy::Wanted));
+    assert_eq!(wants("y").await, None);
+    assert_eq!(wants("b").await, None);
+
+    // The third one is still where it was recorded.
+    record_of_job(&store, "3", 4, &["archive"]).await;
+    let third = one(&store, bucket(), NOW).await.task().id;
+    assert_eq!(wants("b").await, Some(TakenBy::Wanted(third)));
+}
+
+#[tokio::test]
+async fn task_that_stands_in_line_behind_the_one_that_asks_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db"));
+    for (recording, time) in [("a", 1), ("b", 2)] {
+        let mut arrival = arrival(recording, time, &[("archive", bucket(), Turn::Needed)]);
+        arrival.plan.tasks[0].order_key = Some(OrderKey::of("archive", "class-7", false));
+        store.record(arrival, vec![]).await.unwrap();
+    }
+    let first = one(&store, bucket(), NOW).await;
+    let circle = taken(&store, &first, replaces("a", "b"), PRESENT).await;
+    assert!(matches!(circle, Some(TakenBy::Circle(_))), "{circle:?}");
 }
 
 #[tokio::test]

@@ -122,6 +122,9 @@ fn are_of_one_recording(conn: &Connection, one: i64, other: i64) -> rusqlite::Re
 
 /// The task that is about to touch another recording that stands at `place`, or that has died
 /// before it could move it from where it was recorded.
+///
+/// A key that was used again has a recording for each job. Which one a task is of is known once
+/// a task of its event has moved something; until then it may be of any.
 fn wanted_by(
     conn: &Connection,
     seq: i64,
@@ -132,9 +135,17 @@ fn wanted_by(
     let wanting: Option<i64> = conn
         .prepare_cached(
             "SELECT min(t.seq) FROM tasks t INDEXED BY tasks_recording LEFT JOIN recordings r ON r.id = t.recording \
-             WHERE (t.state < 2 OR t.state = 3) AND (t.state < 3 OR r.place IS NULL) AND t.needs_turn = 1 AND t.recording <> ?1 AND t.seq <> ?3 \
-             AND t.recording IN (SELECT ?2 UNION ALL SELECT id FROM recordings WHERE place = ?2) \
-             AND coalesce(r.place, ?2) = ?2",
+             WHERE (t.state < 2 OR t.state = 3) AND (t.state < 3 OR (r.place IS NULL AND t.recording = ?2)) \
+             AND t.needs_turn = 1 AND t.recording <> ?1 AND t.seq <> ?3 \
+             AND t.recording IN (SELECT ?2 UNION ALL SELECT id FROM recordings WHERE place = ?2 \
+             UNION ALL SELECT recording FROM places WHERE place = ?2) \
+             AND coalesce( \
+             (SELECT p.place = ?2 FROM places p WHERE p.recording = t.recording AND p.moved_event >= t.seq >> 16 \
+             AND p.job = (SELECT job FROM moves WHERE task >= t.seq >> 16 << 16 AND task < ((t.seq >> 16) + 1) << 16 \
+             AND job IS NOT NULL LIMIT 1)), \
+             EXISTS (SELECT 1 FROM places p WHERE p.recording = t.recording AND p.place = ?2 AND p.moved_event >= t.seq >> 16) \
+             OR (r.place = ?2 AND r.moved_event >= t.seq >> 16) \
+             OR (t.recording = ?2 AND (r.place IS NULL OR r.moved_event < t.seq >> 16 OR r.mover_job IS NOT NULL)))",
         )?
         .query_row((recording.as_bytes(), digest, seq), |row| row.get(0))?;
     let Some(wanting) = wanting else {
@@ -158,7 +169,7 @@ fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
         if task == end {
             return Ok(true);
         }
-        next = wait::holder_of(conn, task)?;
+        next = wait::before(conn, task)?;
     }
     Ok(true)
 }

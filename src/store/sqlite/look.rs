@@ -403,23 +403,26 @@ pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
     })
 }
 
-/// Which task it waits for.
+/// Which task it waits for. One that waits for another one's keys has noted whose, and why.
 fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
     let Some(id) = row.get("before")? else {
         return Ok(None);
     };
+    let is_dead = row.get::<_, usize>("before_state")? == DEAD;
+    if row.get::<_, Option<String>>("waits_for")?.is_some() {
+        let note: Option<String> = row.get("note")?;
+        let dead = if is_dead {
+            ", and is dead: retry it or cancel it"
+        } else {
+            ""
+        };
+        return Ok(note.map(|note| format!("{note}{dead}")));
+    }
     let id = TaskId::from_bytes(id);
-    let moves = if row.get::<_, Option<String>>("waits_for")?.is_some() {
-        ", which moves to the same key"
+    Ok(Some(if is_dead {
+        format!("waits for {id}, which is dead: retry it or cancel it")
     } else {
-        ""
-    };
-    Ok(Some(match row.get("before_state")? {
-        DEAD if moves.is_empty() => {
-            format!("waits for {id}, which is dead: retry it or cancel it")
-        }
-        DEAD => format!("waits for {id}{moves} and is dead: retry it or cancel it"),
-        _ => format!("waits for {id}{moves}"),
+        format!("waits for {id}")
     }))
 }
 

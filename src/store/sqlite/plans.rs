@@ -241,7 +241,7 @@ fn service(core: &mut Core) {
     let renames = [("a", bucket(), Turn::Needed), ("b", bucket(), Turn::Needed)];
     store(core, &arrival("first", &renames), &[]);
     let mut first = take(core, bucket());
-    assert_eq!(wait::holder_of(&core.conn, first.key).unwrap(), None);
+    assert_eq!(wait::before(&core.conn, first.key).unwrap(), None);
     assert!(take_all(core, bucket()).is_empty(), "the second waits");
     journal_of(core, &first);
     for transition in [

@@ -34,14 +34,21 @@ fn keys_of(holder: i64) -> String {
     format!("{KEYS}{holder}")
 }
 
-/// The task whose keys this one waits for.
-pub(super) fn holder_of(conn: &Connection, seq: i64) -> rusqlite::Result<Option<i64>> {
-    let text: Option<String> = conn
-        .prepare_cached("SELECT waits_for FROM tasks WHERE seq = ?1 AND state = 0")?
-        .query_row([seq], |row| row.get(0))
-        .optional()?
-        .flatten();
-    Ok(text.and_then(|text| text.strip_prefix(KEYS)?.parse().ok()))
+/// The task that has to end, or to go on, before this one can: whose keys it waits for, that is
+/// before it in its order, or that has the turn of its recording.
+pub(super) fn before(conn: &Connection, seq: i64) -> rusqlite::Result<Option<i64>> {
+    let before: Option<(Option<String>, Option<i64>)> = conn
+        .prepare_cached(
+            "SELECT waits_for, coalesce((SELECT head FROM orders WHERE id = blocked_by), \
+             (SELECT turn FROM recordings WHERE id = blocked_by)) FROM tasks WHERE seq = ?1 AND state = 0",
+        )?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((waits_for, ahead)) = before else {
+        return Ok(None);
+    };
+    let holder = waits_for.and_then(|text| text.strip_prefix(KEYS)?.parse().ok());
+    Ok(holder.or(ahead))
 }
 
 /// Everything that tasks wait for and that is no task's, one index step each.
