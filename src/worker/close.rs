@@ -63,8 +63,17 @@ impl Runner {
                 let left = rename::copies_left(&kept);
                 told(work, self.dead(work, decided, ran), &left)
             }
-            Ok(Undo::GoesForward) if decided == Transition::Cancel => forward(settled).into(),
-            Ok(Undo::GoesForward) => self.dead(work, decided, ran).into(),
+            Ok(Undo::GoesForward { .. }) if decided == Transition::Cancel => {
+                forward(settled).into()
+            }
+            Ok(Undo::GoesForward { left }) => {
+                let transition = self.dead(work, decided, ran);
+                let is_dead = matches!(transition, Transition::Bury { .. });
+                Closed {
+                    leaves: is_dead.then(|| work.revision.mask.apply(&left).into_owned()),
+                    transition,
+                }
+            }
             Err(Stopped::LeaseLost) => return Err(Dropped),
             Err(Stopped::Failed { failure, .. }) => {
                 let wait = self.next_undo(work, *failure.clone());

@@ -108,7 +108,7 @@ async fn all_is_well_and_only_writing_writes() {
 
     let (code, found) = patient.examine_well(&["--write"]).await;
     assert_eq!(code, 0, "{found}");
-    let written = ["put", "tag", "rights", "copy", "delete"].map(|check| (check, true));
+    let written = ["put", "tag", "rights", "copy", "metadata", "delete"].map(|check| (check, true));
     assert_eq!(checks(&found), [&read[..], &written[..]].concat());
     let left = patient
         .obs

@@ -59,8 +59,9 @@ pub enum Undo {
     /// The recording is at its source and nothing is left of the copies, except for those
     /// `kept`: their sources are gone, or they replaced what stood there before.
     Undone { kept: Vec<Place> },
-    /// It is past the commit point: run the step to its end.
-    GoesForward,
+    /// It is past the commit point, or has replaced what was at its target: run the step to its
+    /// end. `left`: what lies where until then.
+    GoesForward { left: String },
 }
 
 /// Says that these copies are left.
@@ -98,24 +99,40 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
             let kept = give_up::kept_before(reach, progress).await?;
             return Ok(Undo::Undone { kept });
         }
-        Stage::Replaced(_) | Stage::Committed(_) => return Ok(Undo::GoesForward),
+        Stage::Replaced(forward) => return Ok(goes_forward(forward.outline())),
+        Stage::Committed(committed) => return Ok(goes_forward(committed.outline())),
         Stage::Open(open) | Stage::HalfUndone(open) => open,
     };
     let outline = open.outline();
     let unknown = |stopped| give_up::unknown(outline, stopped);
     let renamed = give_up::was_renamed(reach, outline, progress).await;
     if renamed.map_err(unknown)? {
-        return Ok(Undo::GoesForward);
+        return Ok(goes_forward(outline));
     }
     let replaced = give_up::has_replaced(reach, outline, progress).await;
     if replaced.map_err(unknown)? {
-        return Ok(Undo::GoesForward);
+        return Ok(goes_forward(outline));
     }
     let late = Late::default();
     late::begin(reach, open.outline(), progress).await?;
     let undone = give_up::give_up(reach, &open, &late, progress).await;
     late::end(reach, &undone, &late, progress).await?;
     Ok(Undo::Undone { kept: undone? })
+}
+
+fn goes_forward(outline: &Outline) -> Undo {
+    let (from, to) = (&outline.main.from, &outline.main.to);
+    let left = if outline.committed {
+        format!(
+            "the recording is at {to}; of its {} objects some may be at {from} and beside it, too",
+            outline.objects
+        )
+    } else {
+        format!("a copy of the recording is at {to}; the recording is at {from}")
+    };
+    Undo::GoesForward {
+        left: format!("{left}: retry the task to complete the move"),
+    }
 }
 
 /// One run of the step.

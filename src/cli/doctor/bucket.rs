@@ -135,12 +135,15 @@ impl Probe<'_> {
             to: &copied,
             etag: &object.etag,
             size: object.size,
-            mark: None,
+            mark: Some("doctor"),
         };
         checks.push(Check::of(
             "copy",
             told(&self.store.copy(copy).await, &copied),
         ));
+        if matches!(self.bucket.store, BucketStore::Obs(_)) {
+            checks.push(self.unmark(&copied).await);
+        }
         let mut keys = vec![self.key.clone(), copied.clone()];
         if matches!(self.store.layout().await, Ok(Layout::FileSystem)) {
             let renamed = format!("{}-renamed", self.key);
@@ -164,6 +167,12 @@ impl Probe<'_> {
             Err(failure) => Err(failure),
         };
         Check::of("tag", tagged.map(|()| "written".to_owned()))
+    }
+
+    /// A copy may carry a mark, which is taken away once its move is complete.
+    async fn unmark(&self, key: &str) -> Check {
+        let unmarked = self.store.set_metadata(key, &BTreeMap::new()).await;
+        Check::of("metadata", unmarked.map(|()| "replaced".to_owned()))
     }
 
     /// Access rights come along with a copy, so they have to be read and written.

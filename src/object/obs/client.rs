@@ -67,6 +67,7 @@ pub(super) struct Call<'a> {
 /// A 2xx. The status alone is no success: `read`, `confirm` and `content` look inside.
 #[derive(Debug)]
 struct Answer {
+    status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -128,12 +129,18 @@ impl Client {
     /// is no success: an error in spite of its status, or the page of a proxy on the way.
     pub(super) async fn confirm(&self, call: &Call<'_>) -> Result<HeaderMap, Error> {
         let answer = self.send(call).await?;
-        if answer.body.trim_ascii().is_empty() {
-            return Ok(answer.headers);
+        call.nothing(&answer)?;
+        Ok(answer.headers)
+    }
+
+    /// [`Client::confirm`] for a request that OBS answers 204. Any other success may be that of a
+    /// proxy on the way: whether it is one.
+    pub(super) async fn confirm_empty(&self, call: &Call<'_>) -> Result<bool, Error> {
+        let answer = self.send(call).await?;
+        if answer.status == StatusCode::NO_CONTENT {
+            return Ok(true);
         }
-        let root = call.root(&answer)?;
-        let why = format!("{} where nothing is expected", root.name());
-        Err(call.unusable(&answer.headers, &why))
+        call.nothing(&answer).map(|()| false)
     }
 
     /// Sends a request that is answered with an object's content, and its ETag beside it.
@@ -167,7 +174,11 @@ impl Client {
         if status.is_success() {
             let body = read_body(response, call.limit).await;
             let body = body.map_err(|error| call.broken(error))?;
-            return Ok(Answer { headers, body });
+            return Ok(Answer {
+                status,
+                headers,
+                body,
+            });
         }
         let body = read_body(response, ERROR_LIMIT).await.unwrap_or_default();
         let body = Node::parse(&body).ok();
@@ -330,6 +341,16 @@ impl<'a> Call<'a> {
             return Err(refusal.into_error(&self.describe(), self.effect));
         }
         Ok(root)
+    }
+
+    /// Refuses an answer of success that has a body.
+    fn nothing(&self, answer: &Answer) -> Result<(), Error> {
+        if answer.body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let root = self.root(answer)?;
+        let why = format!("{} where nothing is expected", root.name());
+        Err(self.unusable(&answer.headers, &why))
     }
 
     /// An answer of success that does not say what it has to.

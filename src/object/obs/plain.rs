@@ -79,9 +79,12 @@ impl ObsStore {
 
     async fn remove_one(&self, key: &str) -> Result<(), Error> {
         let call = Call::object("delete", Method::DELETE, &self.bucket, key);
-        match self.client.confirm(&call).await {
-            Err(error) if error.failure.kind != FailureKind::Missing => Err(error),
-            Ok(_) | Err(_) => Ok(()),
+        match self.client.confirm_empty(&call).await {
+            Ok(true) => Ok(()),
+            Ok(false) if self.look(&self.bucket, key).await?.is_none() => Ok(()),
+            Ok(false) => Err(call.unusable(&HeaderMap::new(), "the object is still there")),
+            Err(error) if error.failure.kind == FailureKind::Missing => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -43,8 +43,16 @@ async fn committed(film: &Film, killed: bool) -> Scene {
             .strike_every(deletes, Fault::Refuse(403, "AccessDenied"));
         life.announce(film).await;
         life.rest("nothing may be deleted").await;
+        let metrics = life.front().ask("/metrics").await;
         life.stop().await;
-        assert_eq!(scene.task(film).state, "dead");
+        let task = scene.task(film);
+        assert_eq!(task.state, "dead");
+        let left = task.leaves.unwrap_or_default();
+        assert!(left.contains("kept/") && left.contains("r/"), "{left}");
+        assert!(
+            metrics.contains("\naftertake_tasks_with_copies_left 1\n"),
+            "{metrics}"
+        );
     }
     scene.obs.calm();
     scene
@@ -100,7 +108,8 @@ async fn move_that_only_lacks_its_deletions_is_ended_after_a_pause() {
             let scene = committed(&film, killed).await;
             go_on(&scene, &at).await;
             scene.account(std::slice::from_ref(&film), &[], &at);
-            assert_eq!(scene.task(&film).state, "done", "{at}");
+            let task = scene.task(&film);
+            assert_eq!((task.state, task.leaves), ("done", None), "{at}");
         }
     }
 }
@@ -134,5 +143,23 @@ async fn rename_past_its_commit_is_not_passed_over() {
             scene.account(std::slice::from_ref(&film), &[], &at);
             assert_eq!(scene.task(&film).state, "done", "{at}");
         }
+    }
+}
+
+/// A success that a proxy gives, and that OBS would give as 204.
+#[tokio::test]
+async fn deletion_that_is_answered_by_an_empty_success_and_not_made_is_made_again() {
+    for film in films() {
+        let scene = Scene::new(RULES).await;
+        scene.record(&film);
+        scene.guard(std::slice::from_ref(&film));
+        scene.obs.strike_first(deletes, Fault::NothingInside);
+        let life = scene.serve().await;
+        life.announce(&film).await;
+        let at = film.to_string();
+        life.rest(&at).await;
+        life.stop().await;
+        scene.account(std::slice::from_ref(&film), &[], &at);
+        assert_eq!(scene.task(&film).state, "done", "{at}");
     }
 }
