@@ -186,12 +186,13 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&second), ("k", None));
     let moved_second = second.task().id;
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let shown = |id| desk.task(id).unwrap().unwrap().place;
+    assert_eq!(shown(moved_second), None, "it is where it was recorded");
     move_to(&store, second, "of-b").await;
 
     let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
     assert_eq!(seen(&later), ("of-a", Some((true, false))), "it is job a's");
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    let shown = |id| desk.task(id).unwrap().unwrap().place;
     assert_eq!(shown(moved_first), Some(place("of-a")));
     assert_eq!(shown(moved_second), Some(place("of-b")));
     end(&store, later, Transition::Finish).await;

@@ -93,6 +93,16 @@ impl Core {
         }
     }
 
+    /// For single reads, each on the state of the store at its moment.
+    pub(super) fn reads(&self) -> Txn<'_> {
+        Txn {
+            conn: &self.conn,
+            decode: self.decode,
+            settled: &self.settled,
+            delta: [0; 5],
+        }
+    }
+
     /// Runs `look`, which only reads, on one state of the store: nobody has to wait for it.
     pub(super) fn look<T>(
         &mut self,

@@ -7,6 +7,7 @@ use super::desk::Desk;
 use super::intervene;
 use super::row::{self, TASK_BITS, move_columns, read_move};
 use super::span::Span;
+use super::turn;
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
@@ -262,14 +263,18 @@ impl Desk {
         let read = |row: &Row<'_>| {
             let lane: String = row.get("lane")?;
             let outputs = row::outputs(row.get("outputs")?);
-            Ok((row.get("seq")?, lane, outputs, row.get("recording")?))
+            let recording: Option<[u8; 16]> = row.get("recording")?;
+            let planned = (row.get("generation")?, recording);
+            Ok((row.get("seq")?, lane, outputs, planned))
         };
         let found = self
             .conn()
-            .prepare_cached("SELECT seq, lane, outputs, recording FROM tasks WHERE id = ?1")?
+            .prepare_cached(
+                "SELECT seq, generation, lane, outputs, recording FROM tasks WHERE id = ?1",
+            )?
             .query_row([id.as_bytes()], read)
             .optional()?;
-        let Some((seq, lane, outputs, recording)) = found else {
+        let Some((seq, lane, outputs, (generation, recording))) = found else {
             return Ok(None);
         };
         let Some(row) = self.tasks_of(seq, seq + 1)?.pop() else {
@@ -282,7 +287,7 @@ impl Desk {
             attempts: self.attempts(seq)?,
             moves: self.moves(seq)?,
             interventions: self.interventions(seq)?,
-            place: self.place(seq, recording)?,
+            place: self.place(seq, generation, recording)?,
         }))
     }
 
@@ -352,36 +357,22 @@ impl Desk {
             .collect()
     }
 
-    /// Where the recording of the task is, as far as the journal names the job that it is of.
-    fn place(&self, seq: i64, recording: Option<[u8; 16]>) -> rusqlite::Result<Option<Place>> {
-        let Some(recording) = recording else {
+    /// Where the recording of the task was moved, seen from its event: another job's recording,
+    /// or what has grown since, may have been moved from the same key.
+    fn place(
+        &self,
+        seq: i64,
+        generation: u32,
+        recording: Option<[u8; 16]>,
+    ) -> rusqlite::Result<Option<Place>> {
+        let (txn, event_seq) = (self.core.reads(), seq >> TASK_BITS);
+        let Some(event) = row::event(&txn, event_seq)? else {
             return Ok(None);
         };
-        let first = seq >> TASK_BITS << TASK_BITS;
-        let asks = (recording, first, first + (1 << TASK_BITS));
-        let read = |row: &Row<'_>| {
-            Ok(Place {
-                bucket: row.get(0)?,
-                key: row.get(1)?,
-            })
-        };
-        let of_job = self
-            .conn()
-            .prepare_cached(
-                "SELECT bucket, key FROM places WHERE recording = ?1 AND job = \
-                 (SELECT job FROM moves WHERE task >= ?2 AND task < ?3 AND job IS NOT NULL LIMIT 1)",
-            )?
-            .query_row(asks, read)
-            .optional()?;
-        if of_job.is_some() {
-            return Ok(of_job);
-        }
-        self.conn()
-            .prepare_cached(
-                "SELECT bucket, key FROM recordings WHERE id = ?1 AND bucket IS NOT NULL",
-            )?
-            .query_row([recording], read)
-            .optional()
+        let recording = row::recording(recording);
+        let located = turn::located(&txn, &event, event_seq, generation, recording)?;
+        let moved = located.filter(|located| located.moved_by.is_some());
+        Ok(moved.map(|located| located.place))
     }
 }
 

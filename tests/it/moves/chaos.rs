@@ -39,12 +39,7 @@ fn setting(name: &str) -> Option<u64> {
 /// Answers that are no lies about what is there.
 fn faults() -> Vec<Fault> {
     let mut faults = Fault::every_answer();
-    faults.retain(|fault| {
-        !matches!(
-            fault,
-            Fault::Refuse(404, _) | Fault::NothingInside | Fault::Page(_)
-        )
-    });
+    faults.retain(|fault| !matches!(fault, Fault::Refuse(404, _) | Fault::Page(_)));
     for lost in [
         Lost::Dropped,
         Lost::Silent,

@@ -278,7 +278,6 @@ fn misleads(obs: &FakeObs, number: usize, fault: &Fault) -> bool {
     match fault {
         Fault::Refuse(404, _) => true,
         Fault::RefuseAfter(404, _) => ["GET", "HEAD"].contains(&request.method.as_str()),
-        Fault::NothingInside => request.method == "DELETE",
         _ => false,
     }
 }
