@@ -59,9 +59,9 @@ impl Reckoning {
         Certain(self.known.min(now))
     }
 
-    /// Whether the clock says much less than has come for certain.
+    /// Whether the clock says less than has come for certain, by more than clocks differ.
     pub fn finds_behind(self, now: Timestamp) -> bool {
-        self.known.since(now) > AGREES
+        self.known.since(now) > STEP
     }
 
     /// This, with `certain` kept in the store, if that is worth a write.

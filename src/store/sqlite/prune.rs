@@ -67,6 +67,12 @@ impl Ages {
         }
     }
 
+    /// What is as old as history is kept when the other is at the horizon.
+    const fn until_horizon(self, received: i64) -> i64 {
+        let longer = self.history.saturating_sub(self.horizon);
+        received.saturating_add(longer)
+    }
+
     const fn of(self, what: What) -> i64 {
         match what {
             What::History => self.history,
@@ -205,13 +211,21 @@ impl Step<'_, '_> {
                 break;
             }
             self.look();
-            let what = if event <= forgotten {
+            // One that came while the clock was ahead is passed at any age.
+            let is_due = received < self.ages.horizon;
+            let what = if event <= forgotten && is_due {
                 What::Event
             } else {
                 What::History
             };
             match self.need(event, received)? {
-                Need::None if self.remove(what, event)? => self.unpass(event)?,
+                Need::None if self.remove(what, event)? => {
+                    if event <= forgotten && !is_due {
+                        self.pass(event, Need::Since(self.ages.until_horizon(received)))?;
+                    } else {
+                        self.unpass(event)?;
+                    }
+                }
                 Need::None => {
                     self.pruned.more = true;
                     break;
