@@ -80,7 +80,6 @@ fn full(text: String) -> String {
 #[cfg(target_os = "linux")]
 #[expect(clippy::print_stdout, reason = "the figures, with --nocapture")]
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute"]
 async fn memory_for_one_recording_is_bounded_however_large_its_playlists_are() {
     let main = lines(6, |number| {
         format!("#EXT-X-STREAM-INF:BANDWIDTH=1\n{number}.m3u8")
