@@ -118,7 +118,9 @@ mod tests {
         let certain = later.certain(behind);
         assert_eq!((certain.time(), later.to_keep(certain)), (behind, None));
         assert!(later.finds_behind(behind));
-        assert!(!later.finds_behind(NOW));
+        let known = NOW.plus(HOUR);
+        assert!(later.finds_behind(known.minus(STEP * 2)));
+        assert!(!later.finds_behind(known.minus(STEP)));
         let right = Reckoning::go_on(Some(later), NOW, at(NOW.plus(HOUR * 2), HOUR * 3));
         assert_eq!(right.certain(NOW.plus(HOUR * 2)).time(), NOW.plus(HOUR * 2));
     }
