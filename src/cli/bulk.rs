@@ -74,7 +74,7 @@ impl BulkFlags {
 }
 
 /// Does `work` to these, a few at a time in a transaction each, and rests in between: a service
-/// beside it commits meanwhile what came. `heard` is told of each few once they are done.
+/// beside it commits what came meanwhile. Calls `heard` for each few once they are done.
 pub(super) fn in_steps<T, C>(
     all: &[T],
     run: Run<'_>,

@@ -202,7 +202,7 @@ impl Answer for Listed {
         let mut table = Table::new(&headings);
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
         let probe = |at: Option<Timestamp>| match at {
-            // Whoever waits longest makes it: nothing is left to wait for.
+            // The next task of the lane makes it.
             Some(at) if at <= self.now => "now".to_owned(),
             at => time(at),
         };

@@ -34,7 +34,7 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// The rule of this name, be it one of notices.
+    /// The rule or notice of this name.
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         let mut all = self.rules.iter().chain(&self.notices);
         all.find(|rule| rule.name == name)

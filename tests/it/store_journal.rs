@@ -241,6 +241,11 @@ async fn recording_of_a_job_is_where_a_task_without_one_has_moved_it() {
     let nameless = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&nameless).0, "first");
     move_to(&store, nameless, "second").await;
+    // What another job's task moves from the named key is another recording.
+    store.record(of_job(3, Some("b")), vec![]).await.unwrap();
+    let of_b = one(&store, bucket(), NOW).await;
+    assert_eq!(seen(&of_b).0, "k");
+    move_to(&store, of_b, "of-b").await;
     let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
     assert_eq!(seen(&later).0, "second");
 }

@@ -71,7 +71,7 @@ pub enum Sign<'a> {
     Answered,
     /// It does not do its work; other tasks would fare no better.
     Ailing(&'a Failure),
-    /// It refuses whoever we are, or whatever is written, until somebody puts that right.
+    /// It refuses our credentials or every write, until a person mends that.
     Locked(&'a Failure),
     /// It wants nothing any more.
     Gone(&'a Failure),

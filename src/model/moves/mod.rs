@@ -153,7 +153,7 @@ impl SameJob {
 
 /// Whether what was written at a key again may replace what an earlier move of that key made:
 /// only the same recording that has grown. `holds`: whether the new content names all that the
-/// old one names, where that can be told.
+/// old one names; `None` when it is unknown.
 pub fn renews(job: SameJob, holds: Option<bool>) -> bool {
     match (job, holds) {
         (SameJob::No, _) | (_, Some(false)) | (SameJob::Unknown, None) => false,

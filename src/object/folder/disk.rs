@@ -222,7 +222,7 @@ impl Folder {
         }
     }
 
-    /// A new part of `key`: on its file system, where that can be told.
+    /// A new part of `key`, on the file system of its directory if that is known.
     fn part(&self, key: &str) -> Result<Part, Failure> {
         let way = Location::way(Dir::made_root(&self.root)?, key)?;
         let (root, nearest) = (&way[0], &way[way.len() - 1]);

@@ -56,8 +56,8 @@ impl Part {
     }
 
     /// The same beside the objects of a directory, from where it can be renamed into that one and
-    /// those below. Whoever drops the last part there removes what this one is made in, so it is
-    /// tried a few times.
+    /// those below. The last part that is dropped there takes the directory with it, so this is tried
+    /// a few times.
     pub(super) fn beside(dir: &Dir, prefix: &str, mode: Mode) -> Result<Self, Failure> {
         let beside = dir.again()?;
         let mut part = Self::new(dir, prefix, mode);

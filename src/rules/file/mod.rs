@@ -97,7 +97,7 @@ impl Revision {
         }
     }
 
-    /// The rule of this name, be it one of notices, or why there is none to be had.
+    /// The rule or notice of this name. Fails with the reason why it cannot be used.
     pub fn rule(&self, name: &str) -> Result<&Rule, String> {
         self.rules.rule(name).ok_or_else(|| {
             let revision = self.rules.revision;

@@ -175,8 +175,8 @@ impl Desk {
     /// gets its name once it is whole and synced.
     ///
     /// `VACUUM INTO` reads one state and locks nobody out. The log keeps meanwhile what is written
-    /// beside it, and is given back afterwards. SQLite's backup in steps holds no state: it begins
-    /// anew with every commit of the service, and beside a busy one it never ends.
+    /// beside it, and is given back afterwards. SQLite's backup in steps begins anew
+    /// with every commit of the service, and never ends beside a busy one.
     pub fn backup(&self, to: &Path) -> Result<(), Unavailable> {
         let failed = |error: std::io::Error| Unavailable::new(to, error.to_string());
         let copy = tempfile::Builder::new()

@@ -366,7 +366,8 @@ fn drop_drafts_of_others(
     Ok(())
 }
 
-/// A recording that was here before is no longer: its tasks would take this one for it.
+/// A recording that was here before is no longer: its tasks would take this one for it. Without a
+/// job, it may be that of any job that is here.
 fn written_over(
     txn: &Txn<'_>,
     by: RecordingId,
@@ -380,9 +381,7 @@ fn written_over(
         )?
         .execute((place.digest(), by.as_bytes()))?;
     txn.conn
-        .prepare_cached(
-            "DELETE FROM places WHERE place = ?1 AND (recording <> ?2 OR job IS NOT ?3)",
-        )?
+        .prepare_cached("DELETE FROM places WHERE place = ?1 AND (recording <> ?2 OR job <> ?3)")?
         .execute((place.digest(), by.as_bytes(), job))?;
     Ok(())
 }

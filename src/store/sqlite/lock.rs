@@ -115,8 +115,8 @@ pub(super) fn outside(path: &Path) -> Outside {
     }
 }
 
-/// Of a store that is served, the file that is not the one its process has opened, as far as that
-/// can be told.
+/// The file of a served store that is not the one that its process has opened; `None` also when
+/// the lock file does not say which those are.
 pub(super) fn replaced(path: &Path) -> Option<PathBuf> {
     let said = std::fs::read_to_string(file::beside(path, LOCK)).ok()?;
     let files = said.lines().nth(1)?;

@@ -11,9 +11,9 @@
 //!
 //! **Nobody waits for ever.** A task may need both the order and a recording's turn, and it
 //! asks for the turn only as the head: when it is stored, claimed or goes on to its next
-//! step. So whoever holds a turn waits for no order, and every wait leads from the line to
-//! its head, and from there at the most to the holder of a turn, which runs, has a time to
-//! run at or waits for something outside all tasks; it never leads back. One that would wait for
+//! step. So the holder of a turn waits for no order. A task in the line waits for its head, and the
+//! head at most for the holder of a turn. That one runs, has a time to run at, or waits for something
+//! outside all tasks. One that would wait for
 //! the keys of a task that waits for it, over others or not, fails instead. What then still
 //! stands in line stands behind a dead head, or behind what that waits for.
 

@@ -373,6 +373,7 @@ impl Step<'_, '_> {
     fn spend(&mut self, rows: usize) {
         self.rows = self.rows.saturating_sub(rows);
     }
+
     fn look(&mut self) {
         self.pruned.looked += 1;
         self.looks = self.looks.saturating_sub(1);
