@@ -61,11 +61,14 @@ pub struct Exchange {
     /// The other side's name for the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// Length of the sent body in bytes.
+    /// Whether it is certain that nothing was sent: there was no connection.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsent: bool,
+    /// Length of the body in bytes.
     pub sent_length: u64,
-    /// SHA-256 of the sent body, hexadecimal.
+    /// SHA-256 of the body, hexadecimal.
     pub sent_digest: String,
-    /// The sent body of a failed attempt; at most [`KEPT_BODY`] is stored.
+    /// The body of a failed attempt; at most [`KEPT_BODY`] is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<String>,
     /// The answer to a failed attempt; at most [`KEPT_BODY`] is stored.

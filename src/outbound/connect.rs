@@ -35,7 +35,7 @@ impl Guarded {
             .map_err(|why| Failure::new(FailureKind::Storage, format!("{to}: {why}")))?;
         let asked = client.head(destination.url.clone());
         match asked.timeout(destination.timeout).send().await {
-            Err(error) if !caused_by::<Connected>(&error) => Err(no_answer(&error, &to)),
+            Err(error) if !caused_by::<Connected>(&error) => Err(no_answer(&error, &to).failure),
             _ => Ok(()),
         }
     }

@@ -4,18 +4,19 @@ use std::error::Error;
 use std::iter::successors;
 use std::time::Duration;
 
-use super::To;
 use super::client::CONNECT_TIMEOUT;
 use super::resolve::Refused;
+use super::{NoAnswer, To};
 use crate::model::failure::{Failure, FailureKind};
 
 /// The failure that the client's error is. `to` names destination and origin.
-pub(super) fn no_answer(error: &reqwest::Error, to: &To<'_>) -> Failure {
+pub(super) fn no_answer(error: &reqwest::Error, to: &To<'_>) -> NoAnswer {
     if let Some(refused) = layers(error).find_map(|layer| layer.downcast_ref::<Refused>()) {
-        return forbidden(refused, to);
+        return NoAnswer::unsent(forbidden(refused, to));
     }
     let why = causes(error);
-    match (error.is_connect(), error.is_timeout()) {
+    let unsent = error.is_connect() || error.is_builder();
+    let failure = match (error.is_connect(), error.is_timeout()) {
         (true, true) => Failure::new(
             FailureKind::Timeout,
             format!("{to}: no connection within {}", words(CONNECT_TIMEOUT)),
@@ -32,7 +33,8 @@ pub(super) fn no_answer(error: &reqwest::Error, to: &To<'_>) -> Failure {
             FailureKind::Unknown,
             format!("{to}: sent, but no answer could be read: {why}"),
         ),
-    }
+    };
+    NoAnswer { failure, unsent }
 }
 
 /// The failure of a request that took longer than it may.

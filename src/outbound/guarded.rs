@@ -14,7 +14,7 @@ use url::Url;
 use super::client::Settings;
 use super::failure::{forbidden, no_answer, too_slow};
 use super::resolve::{Resolver, System, check_literal};
-use super::{ANSWER_LIMIT, Answer, Outbound, Request, To, origin};
+use super::{ANSWER_LIMIT, Answer, NoAnswer, Outbound, Request, To, origin};
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 
@@ -44,6 +44,19 @@ impl Guarded {
         }
     }
 
+    /// The client for a request to `url`, if it may be sent.
+    fn allowed(&self, destination: &Destination, url: &Url) -> Result<Client, Failure> {
+        check_origin(destination, url)?;
+        let to = To(destination);
+        if !destination.allow_private {
+            check_literal(url).map_err(|refused| forbidden(&refused, &to))?;
+        }
+        self.client(destination).map_err(|why| {
+            // Files can come late or be half written, so this is worth another try.
+            Failure::new(FailureKind::Storage, format!("{to}: {why}"))
+        })
+    }
+
     fn client(&self, destination: &Destination) -> Result<Client, String> {
         let settings = Settings::of(destination);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,20 +77,14 @@ impl Default for Guarded {
 
 #[async_trait]
 impl Outbound for Guarded {
-    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, Failure> {
-        check_origin(destination, &request.url)?;
+    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, NoAnswer> {
         let to = To(destination);
-        if !destination.allow_private {
-            check_literal(&request.url).map_err(|refused| forbidden(&refused, &to))?;
-        }
-        let client = self.client(destination).map_err(|why| {
-            // Files can come late or be half written, so this is worth another try.
-            Failure::new(FailureKind::Storage, format!("{to}: {why}"))
-        })?;
+        let client = self.allowed(destination, &request.url);
+        let client = client.map_err(NoAnswer::unsent)?;
         let timeout = request.timeout;
         match tokio::time::timeout(timeout, exchange(&client, request)).await {
             Ok(answered) => answered.map_err(|error| no_answer(&error, &to)),
-            Err(_) => Err(too_slow(timeout, &to)),
+            Err(_) => Err(too_slow(timeout, &to).into()),
         }
     }
 }

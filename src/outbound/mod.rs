@@ -30,7 +30,35 @@ pub const ANSWER_LIMIT: usize = 16 * 1024;
 pub trait Outbound: Send + Sync {
     /// Sends one request and reads the answer's first [`ANSWER_LIMIT`] bytes. Any status
     /// is an answer; a failure means that there was none. Redirects are not followed.
-    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, Failure>;
+    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, NoAnswer>;
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAnswer {
+    pub failure: Failure,
+    /// Whether it is certain that nothing of the request was sent.
+    pub unsent: bool,
+}
+
+impl From<Failure> for NoAnswer {
+    /// The request was sent, or that is not known.
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            unsent: false,
+        }
+    }
+}
+
+impl NoAnswer {
+    /// It failed before anything was sent.
+    pub(crate) fn unsent(failure: Failure) -> Self {
+        Self {
+            failure,
+            unsent: true,
+        }
+    }
 }
 
 /// A request, whole: what is sent is exactly this.

@@ -145,7 +145,8 @@ async fn failure(guarded: &Guarded, url: &str) -> Failure {
         // Nobody is at a public address of these tests.
         timeout: Duration::from_millis(200),
     };
-    guarded.send(&destination, request).await.unwrap_err()
+    let refused = guarded.send(&destination, request).await;
+    refused.unwrap_err().failure
 }
 
 #[track_caller]

@@ -132,6 +132,7 @@ async fn success_leaves_outputs_and_a_digest_of_what_was_sent() {
             url: url.to_string(),
             status: Some(201),
             request_id: Some("req-1".into()),
+            unsent: false,
             sent_length: BODY.len() as u64,
             sent_digest: format!("{:x}", Bytes::copy_from_slice(&Sha256::digest(BODY))),
             sent: None,
@@ -159,6 +160,23 @@ async fn refusal_tells_what_was_sent_and_answered_whole() {
     assert_eq!(exchange.sent_length, 15_002);
     assert_eq!(exchange.sent, Some(format!("xx{long}")));
     assert_eq!(exchange.answer, Some(format!("x{long}")));
+}
+
+#[tokio::test]
+async fn refused_connection_tells_that_nothing_was_sent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    drop(listener);
+    let url = url.parse().unwrap();
+    let (failure, exchange) = failed(run(&destination(&url), &step(&url)).await);
+    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert!(exchange.unsent, "{exchange:?}");
+    assert_eq!(exchange.sent.as_deref(), Some(BODY));
+
+    let sink = Sink::start([Reply::Reset]).await;
+    let url = sink.url("/hooks");
+    let (_, exchange) = failed(run(&destination(&url), &step(&url)).await);
+    assert!(!exchange.unsent, "{exchange:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aftertake::model::destination::{Breaker, Destination, Format, TlsFiles};
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::outbound::{ANSWER_LIMIT, Answer, Guarded, Outbound, Request};
+use aftertake::outbound::{ANSWER_LIMIT, Answer, Guarded, NoAnswer, Outbound, Request};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use url::Url;
@@ -45,7 +45,8 @@ fn request(url: &Url) -> Request {
 
 async fn send(destination: &Destination) -> Result<Answer, Failure> {
     let request = request(&destination.url);
-    Guarded::new().send(destination, request).await
+    let sent = Guarded::new().send(destination, request).await;
+    sent.map_err(|none| none.failure)
 }
 
 #[tokio::test]
@@ -169,7 +170,8 @@ async fn connection_that_one_destination_may_have_is_not_lent_to_another() {
         ..allowed.clone()
     };
     assert!(guarded.send(&allowed, request(&url)).await.is_ok());
-    let failure = guarded.send(&refused, request(&url)).await.unwrap_err();
+    let refused = guarded.send(&refused, request(&url)).await.unwrap_err();
+    let failure = refused.failure;
     assert_eq!(failure.kind, FailureKind::Forbidden);
 }
 
@@ -177,10 +179,12 @@ async fn connection_that_one_destination_may_have_is_not_lent_to_another() {
 async fn request_cannot_leave_its_destination() {
     let sink = Sink::start([]).await;
     let destination = destination(&"https://lms.example.com/hooks".parse().unwrap());
-    let failure = Guarded::new()
+    let refused = Guarded::new()
         .send(&destination, request(&sink.url("/")))
         .await
         .unwrap_err();
+    assert!(refused.unsent);
+    let failure = refused.failure;
     assert_eq!(failure.kind, FailureKind::Forbidden);
     assert_eq!(
         failure.reason,
@@ -254,10 +258,11 @@ async fn absence_of_an_answer_is_told_by_kind_and_in_words() {
             timeout: Duration::from_millis(500),
             ..request(&destination.url)
         };
-        let failure = Guarded::new()
+        let NoAnswer { failure, unsent } = Guarded::new()
             .send(&destination, request)
             .await
             .unwrap_err();
+        assert_eq!(unsent, kind == FailureKind::Unreachable, "{failure}");
         assert_eq!(failure.kind, kind, "{}", failure.reason);
         assert!(failure.reason.starts_with(&part), "{}", failure.reason);
         assert!(!failure.reason.contains("hidden"), "{}", failure.reason);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aftertake::model::destination::{Destination, TlsFiles};
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::outbound::{Answer, Guarded, Outbound, Request};
+use aftertake::outbound::{Answer, Guarded, NoAnswer, Outbound, Request};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use http_body_util::Full;
@@ -88,7 +88,8 @@ async fn send(host: &str, tls: TlsFiles) -> Result<Answer, Failure> {
         body: Bytes::new(),
         timeout: Duration::from_secs(30),
     };
-    Guarded::new().send(&destination, request).await
+    let sent = Guarded::new().send(&destination, request).await;
+    sent.map_err(|none| none.failure)
 }
 
 #[tokio::test]
@@ -166,10 +167,11 @@ async fn server_that_never_shakes_hands_is_no_connection() {
         body: Bytes::new(),
         timeout: Duration::from_hours(1),
     };
-    let failure = Guarded::new()
+    let NoAnswer { failure, unsent } = Guarded::new()
         .send(&destination, request)
         .await
         .unwrap_err();
+    assert!(unsent);
     assert_eq!(failure.kind, FailureKind::Timeout);
     assert!(
         failure.reason.ends_with(": no connection within 5s"),

@@ -20,7 +20,7 @@ use crate::model::failure::Failure;
 use crate::model::step::Notify;
 use crate::model::task::Outputs;
 use crate::model::time::Timestamp;
-use crate::outbound::{ANSWER_LIMIT, Answer, Outbound, Request};
+use crate::outbound::{ANSWER_LIMIT, Answer, NoAnswer, Outbound, Request};
 
 /// Headers in which services name a request, the most usual first.
 const REQUEST_ID: [&str; 6] = [
@@ -54,7 +54,10 @@ pub async fn notify(
     let sent = sent(notify, &body);
     let answer = match outbound.send(destination, request).await {
         Ok(answer) => answer,
-        Err(failure) => return Err(stopped(failure, sent, &body, None)),
+        Err(NoAnswer { failure, unsent }) => {
+            let exchange = Exchange { unsent, ..sent };
+            return Err(stopped(failure, exchange, &body, None));
+        }
     };
     let exchange = Exchange {
         status: Some(answer.status.as_u16()),

@@ -252,12 +252,43 @@ fn exchange_text(exchange: &Exchange) -> String {
         let _ = write!(text, ", request {id}");
     }
     let (length, digest) = (exchange.sent_length, &exchange.sent_digest);
-    let _ = writeln!(text, "\nsent {length} bytes, sha256 {digest}");
-    for (name, body) in [("sent", &exchange.sent), ("answer", &exchange.answer)] {
+    let (sent, body) = if exchange.unsent {
+        ("nothing was sent of", "not sent")
+    } else {
+        ("sent", "sent")
+    };
+    let _ = writeln!(text, "\n{sent} {length} bytes, sha256 {digest}");
+    for (name, body) in [(body, &exchange.sent), ("answer", &exchange.answer)] {
         if let Some(body) = body.as_ref().filter(|body| !body.is_empty()) {
             let _ = writeln!(text, "{name}:");
             text.push_str(&indented(body, "  "));
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exchange_without_a_connection_says_that_nothing_was_sent() {
+        let exchange = |unsent| Exchange {
+            method: "POST".into(),
+            url: "https://lms/".into(),
+            unsent,
+            sent_length: 2,
+            sent_digest: "d".into(),
+            sent: Some("{}".into()),
+            ..Exchange::default()
+        };
+        let told = |unsent| exchange_text(&exchange(unsent));
+        let begin = "POST https://lms/ -> no answer\n";
+        let unsent = "nothing was sent of 2 bytes, sha256 d\nnot sent:\n  {}\n";
+        assert_eq!(told(true), format!("{begin}{unsent}"));
+        assert_eq!(
+            told(false),
+            format!("{begin}sent 2 bytes, sha256 d\nsent:\n  {{}}\n")
+        );
+    }
 }

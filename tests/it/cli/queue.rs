@@ -113,6 +113,7 @@ fn attempt(why: Failure) -> AttemptRecord {
             url: "https://bucket.example/to/a.ts".into(),
             status: Some(409),
             request_id: Some("r-1".into()),
+            unsent: false,
             sent_length: 2,
             sent_digest: "d1".into(),
             sent: Some("{}".into()),

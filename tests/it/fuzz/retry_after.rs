@@ -10,7 +10,7 @@ use aftertake::model::retry::{Jitter, JitterMode, RetryPolicy};
 use aftertake::model::step::Notify;
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::{OnFailure, Position, Ran, Standing, Transition, settle};
-use aftertake::outbound::{Answer, Outbound, Request};
+use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -39,7 +39,7 @@ struct Busy(HeaderValue);
 
 #[async_trait]
 impl Outbound for Busy {
-    async fn send(&self, _: &Destination, _: Request) -> Result<Answer, Failure> {
+    async fn send(&self, _: &Destination, _: Request) -> Result<Answer, NoAnswer> {
         Ok(Answer {
             status: StatusCode::SERVICE_UNAVAILABLE,
             headers: HeaderMap::from_iter([(RETRY_AFTER, self.0.clone())]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aftertake::model::destination::Destination;
 use aftertake::model::failure::{Failure, FailureKind};
-use aftertake::outbound::{Answer, Outbound, Request};
+use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -78,7 +78,7 @@ impl Receivers {
 
 #[async_trait]
 impl Outbound for Receivers {
-    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, Failure> {
+    async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, NoAnswer> {
         self.sim.step();
         self.pulse.begins().await;
         let id = request.headers["webhook-id"].to_str().unwrap_or_default();
@@ -108,7 +108,7 @@ impl Outbound for Receivers {
             } else {
                 FailureKind::Unreachable
             };
-            return Err(Failure::new(kind, format!("{name} does not answer")));
+            return Err(Failure::new(kind, format!("{name} does not answer")).into());
         };
         let mut headers = HeaderMap::new();
         if !accepted && self.sim.happens(0.3) {

@@ -13,7 +13,7 @@ use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use aftertake::object::folder::{self, FolderStore};
 use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
-use aftertake::outbound::{Answer, Outbound, Request};
+use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -372,8 +372,8 @@ struct NoOutbound;
 
 #[async_trait]
 impl Outbound for NoOutbound {
-    async fn send(&self, destination: &Destination, _: Request) -> Result<Answer, Failure> {
+    async fn send(&self, destination: &Destination, _: Request) -> Result<Answer, NoAnswer> {
         let reason = format!("nothing is sent to {} here", destination.name);
-        Err(Failure::new(FailureKind::Unreachable, reason))
+        Err(Failure::new(FailureKind::Unreachable, reason).into())
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use aftertake::clock;
 use aftertake::model::attempt::Outcome;
 use aftertake::model::destination::Destination;
-use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::failure::FailureKind;
 use aftertake::model::transition::Transition;
-use aftertake::outbound::{Answer, Outbound, Request};
+use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
 
@@ -22,7 +22,7 @@ struct Fragile;
 
 #[async_trait]
 impl Outbound for Fragile {
-    async fn send(&self, destination: &Destination, _: Request) -> Result<Answer, Failure> {
+    async fn send(&self, destination: &Destination, _: Request) -> Result<Answer, NoAnswer> {
         assert_ne!(destination.name, "broken", "a bug");
         Ok(Answer {
             status: StatusCode::OK,

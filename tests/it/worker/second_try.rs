@@ -9,12 +9,11 @@ use aftertake::action::Reach;
 use aftertake::callback::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::destination::Destination;
-use aftertake::model::failure::Failure;
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::retry::Jitter;
 use aftertake::model::task::Lane;
 use aftertake::model::time::Timestamp;
-use aftertake::outbound::{Answer, Outbound, Request};
+use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use aftertake::rules::file::Revision;
 use aftertake::rules::plan::plan;
 use aftertake::store::sqlite::SqliteStore;
@@ -111,7 +110,7 @@ impl Sink {
 
 #[async_trait]
 impl Outbound for Sink {
-    async fn send(&self, _: &Destination, request: Request) -> Result<Answer, Failure> {
+    async fn send(&self, _: &Destination, request: Request) -> Result<Answer, NoAnswer> {
         let id = request.headers["webhook-id"].to_str().unwrap().to_owned();
         let number = {
             let mut requests = self.requests.lock().unwrap();
