@@ -89,6 +89,9 @@ pub struct Subject {
     pub now: Timestamp,
 }
 
+/// The output that says what a person should know of a step that succeeded.
+pub const WARNING: &str = "warning";
+
 /// What a successful step leaves behind.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {

@@ -66,30 +66,31 @@ impl Runner {
             Ok(Undo::GoesForward { .. }) if decided == Transition::Cancel => {
                 forward(settled).into()
             }
-            Ok(Undo::GoesForward { left }) => {
-                let transition = self.dead(work, decided, ran);
-                let is_dead = matches!(transition, Transition::Bury { .. });
-                Closed {
-                    leaves: is_dead.then(|| work.revision.mask.apply(&left).into_owned()),
-                    transition,
-                }
+            Ok(Undo::GoesForward { left }) => match self.dead(work, decided, ran) {
+                dead @ Transition::Bury { .. } => to_complete(told(work, dead, &left)),
+                other => other.into(),
+            },
+            Ok(Undo::Waits { taken, left }) => {
+                let wait = match taken.by {
+                    TakenBy::Late(until) => until.since(self.parts.clock.now()),
+                    _ => Duration::ZERO,
+                };
+                let left = format!("{left}: {}", waits_for(&taken));
+                self.undo_later(work, wait, (decided, ran), &left)
             }
             Err(Stopped::LeaseLost) => return Err(Dropped),
             Err(Stopped::Failed { failure, .. }) => {
                 let wait = self.next_undo(work, *failure.clone());
                 self.undo_later(work, wait, (decided, ran), &failure.reason)
             }
-            Err(Stopped::KeyTaken(taken)) => {
-                let wait = match taken.by {
-                    TakenBy::Late(until) => until.since(self.parts.clock.now()),
-                    _ => Duration::ZERO,
-                };
-                self.undo_later(work, wait, (decided, ran), &waits_for(&taken))
-            }
             Err(Stopped::Unavailable(reason)) => {
                 tracing::error!(reason, "a rename was not undone: the store cannot be used");
                 self.leave_alone(&reason).await;
                 Transition::HandBack.into()
+            }
+            Err(Stopped::KeyTaken(taken)) => {
+                let wait = work.rule.retry.longest;
+                self.undo_later(work, wait, (decided, ran), &waits_for(&taken))
             }
             Err(Stopped::Interrupted) => Transition::HandBack.into(),
         })
@@ -154,7 +155,8 @@ impl Runner {
             gained: &gained,
             stop: &unheard,
         };
-        let undo = rename::undo(&work.in_force.reach, &mut journal);
+        // In a box: few tasks need the room for it.
+        let undo = Box::pin(rename::undo(&work.in_force.reach, &mut journal));
         let undo = AssertUnwindSafe(undo).catch_unwind();
         match self.interrupt.run_until_cancelled(undo).await {
             None => Err(Stopped::Interrupted),
@@ -195,13 +197,15 @@ fn forward(settled: Transition) -> Transition {
     }
 }
 
-/// Says what is left where: in the reason of a dead task, else in the log.
+/// Says what is left where: in the reason of a dead task, and in the log.
 fn told(work: &Work<'_>, decided: Transition, left: &str) -> Closed {
     let left = work.revision.mask.apply(left).into_owned();
     tracing::warn!(task_id = %work.claim.task().id, %left, "a rename was given up");
     let transition = match decided {
         Transition::Bury { mut why } => {
-            why.reason = format!("{}; {left}", why.reason);
+            if !why.reason.contains(&left) {
+                why.reason = format!("{}; {left}", why.reason);
+            }
             Transition::Bury { why }
         }
         other => other,
@@ -210,4 +214,12 @@ fn told(work: &Work<'_>, decided: Transition, left: &str) -> Closed {
         transition,
         leaves: Some(left),
     }
+}
+
+/// Says of a dead task that its move can only go forward.
+fn to_complete(mut closed: Closed) -> Closed {
+    if let Transition::Bury { why } = &mut closed.transition {
+        why.reason.push_str("; retry the task to complete the move");
+    }
+    closed
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::run::Work;
-use crate::action::Done;
+use crate::action::{Done, WARNING};
 use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
 use crate::model::breaker::Sign;
 use crate::model::failure::{Failure, FailureKind};
@@ -105,6 +105,11 @@ impl Ended {
         })
     }
 
+    /// What a person should know of a step that succeeded.
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.output.as_ref()?.get(WARNING)?.as_str()
+    }
+
     /// Without a secret in anything that will be stored, logged or shown: none of `mask`, and
     /// none of `links`, which were signed for this step. Bodies are cut only then: cut before,
     /// a secret across the end would keep its first part.
@@ -124,6 +129,10 @@ impl Ended {
         let outputs = if self.exchange.is_some() { mask } else { links };
         for value in self.output.iter_mut().flat_map(Outputs::values_mut) {
             outputs.hide_within(value);
+        }
+        let output = self.output.as_mut();
+        if let Some(warning) = output.and_then(|output| output.get_mut(WARNING)) {
+            mask.hide_within(warning);
         }
         if let Some(exchange) = &mut self.exchange {
             hide_exchange(exchange, mask);

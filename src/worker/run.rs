@@ -172,6 +172,10 @@ impl Runner {
         let Closed { transition, leaves } = self.close(&work, decided, &ended.ran).await?;
         let record = ended.record(&work, started, watch.elapsed());
         self.tell(claim, record.as_ref(), &transition);
+        if let Some(warning) = ended.warning() {
+            let (task_id, step) = (claim.task().id, &work.step.id);
+            tracing::warn!(%task_id, step, warning, "a step ended, and something is left of it");
+        }
 
         let place = ended.place().or_else(|| work.place().cloned());
         let mut outputs = claim.task().outputs.clone();

@@ -9,16 +9,17 @@ use std::ops::Range;
 
 use super::copies::{copy_again, is_whole};
 use super::copy::Copying;
-use super::delete::{delete, first_of};
+use super::delete::delete;
 use super::find::find;
+use super::marks::Marks;
 use super::others::{self, Others};
-use super::{copy, late, pages};
-use crate::action::{Progress, Reach, Stopped};
+use super::{copy, late, left, pages};
+use crate::action::{Progress, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::object::{AtTarget, ClearNext, SourceNext, clear_next, source_next};
 use crate::model::moves::stage::Committed;
 use crate::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
-use crate::object::{MARK, ObjectMeta};
+use crate::object::ObjectMeta;
 
 /// Looks at every copy whose source is still to be deleted, and makes those again that are
 /// gone. The deletions of this run may follow.
@@ -86,21 +87,26 @@ fn planned(one: &Move) -> Move {
 /// Deletes the old objects: first the playlists, so that nobody begins to play what is going
 /// away, then what they refer to, unless another playlist names it. One that changed after it
 /// was copied is left: the recorder wrote it again, and its event starts again from there.
-pub(super) async fn clear(copying: &mut Copying<'_>, committed: &Committed) -> Result<(), Stopped> {
+/// Answers what a person has to know of it.
+pub(super) async fn clear(
+    copying: &mut Copying<'_>,
+    committed: &Committed,
+) -> Result<Option<String>, Stopped> {
     let outline = committed.outline();
     let is_set = outline.main.part == Part::Playlist;
-    let mut began = false;
+    let mut clearing = Clearing::default();
     for numbers in from_main(outline).take_while(|_| is_set) {
         let mut batch = copying.progress.get_mut().moves(numbers).await?;
         if batch.iter().all(|one| one.part != Part::Playlist) {
             break;
         }
         batch.retain(|one| one.part == Part::Playlist && one.source == Source::Goes);
-        delete_sources(copying, outline, batch, &mut began).await?;
+        clearing.delete_sources(copying, outline, batch).await?;
     }
     let mut others = None;
     for numbers in from_main(outline) {
         let batch = copying.progress.get_mut().moves(numbers.clone()).await?;
+        clearing.unmark_moved(copying, &batch).await?;
         if batch.iter().all(is_moved) {
             continue;
         }
@@ -109,9 +115,9 @@ pub(super) async fn clear(copying: &mut Copying<'_>, committed: &Committed) -> R
             None => others.insert(look_at_others(copying, outline).await?),
         };
         let batch = decide(batch, numbers, others, &mut **copying.progress.get_mut()).await?;
-        delete_sources(copying, outline, batch, &mut began).await?;
+        clearing.delete_sources(copying, outline, batch).await?;
     }
-    Ok(())
+    Ok(clearing.marks.warning())
 }
 
 /// The pages of a manifest, from its end; the named object by itself.
@@ -171,25 +177,57 @@ async fn decide(
     Ok(batch)
 }
 
-/// Deletes the sources of a batch that go, and completes its moves.
-async fn delete_sources(
+/// What one run has done of it.
+#[derive(Default)]
+struct Clearing {
+    began: bool,
+    marks: Marks,
+}
+
+impl Clearing {
+    /// Deletes the sources of a batch that go, and completes its moves.
+    async fn delete_sources(
+        &mut self,
+        copying: &mut Copying<'_>,
+        outline: &Outline,
+        mut batch: Vec<Move>,
+    ) -> Result<(), Stopped> {
+        batch.retain(|one| !is_moved(one));
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let progress = &mut **copying.progress.get_mut();
+        // Not before the first one: to look at all copies again may have taken all the time that
+        // a try has.
+        if std::mem::replace(&mut self.began, true) {
+            progress.checkpoint()?;
+        }
+        self.marks
+            .remove(copying.reach, &mut batch, progress)
+            .await?;
+        delete_batch(copying, outline, batch).await
+    }
+
+    /// Asks once more for the marks that an earlier batch or run could not remove.
+    async fn unmark_moved(
+        &mut self,
+        copying: &mut Copying<'_>,
+        batch: &[Move],
+    ) -> Result<(), Stopped> {
+        let is_left = |one: &&Move| is_moved(one) && one.is_marked;
+        let mut left: Vec<Move> = batch.iter().filter(is_left).cloned().collect();
+        let progress = &mut **copying.progress.get_mut();
+        self.marks.remove(copying.reach, &mut left, progress).await
+    }
+}
+
+async fn delete_batch(
     copying: &mut Copying<'_>,
     outline: &Outline,
     mut batch: Vec<Move>,
-    began: &mut bool,
 ) -> Result<(), Stopped> {
-    batch.retain(|one| !is_moved(one));
-    if batch.is_empty() {
-        return Ok(());
-    }
     let (reach, late) = (copying.reach, copying.late);
     let progress = &mut **copying.progress.get_mut();
-    // Not before the first one: to look at all copies again may have taken all the time that
-    // a try has.
-    if std::mem::replace(began, true) {
-        progress.checkpoint()?;
-    }
-    let mut batch = unmark(reach, batch, progress).await?;
     let found = find(reach, batch.iter().map(|one| &one.from)).await?;
     let goes = |one: &&Move| {
         let source = one.at_source(found.get(&one.from).map(copy::found).as_ref());
@@ -202,36 +240,17 @@ async fn delete_sources(
         one.phase = MovePhase::Moved;
     }
     progress.moved(&batch).await?;
-    let place = &outline.main.to;
-    let what = format!("the recording is at {place}, but old objects are left");
-    first_of(left, &what).map_or(Ok(()), |failure| Err(failure.into()))
-}
-
-/// Takes the marks from the copies that carry one.
-async fn unmark(
-    reach: &Reach,
-    mut batch: Vec<Move>,
-    progress: &mut dyn Progress,
-) -> Result<Vec<Move>, Stopped> {
-    for one in batch.iter_mut().filter(|one| one.is_marked) {
-        let store = &reach.bucket(&one.to)?.store;
-        if let Some(copy) = store.head(&one.to.key).await?
-            && copy.attributes.metadata.contains_key(MARK)
-        {
-            let mut metadata = copy.attributes.metadata;
-            metadata.remove(MARK);
-            store.set_metadata(&one.to.key, &metadata).await?;
-        }
-        one.is_marked = false;
-        progress.moved(std::slice::from_ref(one)).await?;
-    }
-    Ok(batch)
+    let Some(failure) = left.into_values().next() else {
+        return Ok(());
+    };
+    let left = left::after_commit(outline, progress).await?;
+    Err(left::because(&left, failure).into())
 }
 
 fn not_ours(one: &Move) -> Failure {
     let reason = format!(
         "{} is no longer the copy that the recording was moved to; {} is kept. \
-         Put one of them away, then retry the task",
+         Put one of them away",
         one.to, one.from
     );
     Failure::new(FailureKind::Conflict, reason)
@@ -239,7 +258,8 @@ fn not_ours(one: &Move) -> Failure {
 
 fn lost(one: &Move) -> Failure {
     let reason = format!(
-        "neither {} nor its copy {} is there any more: something else has deleted them",
+        "neither {} nor its copy {} is there any more: something else has deleted them. \
+         Put one of them back",
         one.from, one.to
     );
     Failure::new(FailureKind::Missing, reason)

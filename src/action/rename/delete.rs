@@ -43,15 +43,3 @@ pub(super) async fn delete(
     }
     Ok(left)
 }
-
-/// One failure that names all that is left.
-pub(super) fn first_of(left: BTreeMap<Place, Failure>, what: &str) -> Option<Failure> {
-    let count = left.len();
-    let (place, failure) = left.into_iter().next()?;
-    let reason = format!(
-        "{what}: {place} ({}) and {} more",
-        failure.reason,
-        count - 1
-    );
-    Some(Failure { reason, ..failure })
-}

@@ -1,10 +1,10 @@
 //! Gives up a rename before its commit point: removes our own copies, and only those.
 
 use super::copy::{self, at_target};
-use super::delete::{delete, first_of};
+use super::delete::delete;
 use super::find::find;
 use super::late::{self, Late};
-use super::pages;
+use super::{left, pages};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
 use crate::model::moves::object::{AtTarget, UndoNext, undo_next};
@@ -12,9 +12,6 @@ use crate::model::moves::stage::Open;
 use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
-
-/// Places that are named to a person.
-const NAMED: usize = 10;
 
 /// Deletes the copies that are known to be ours, playlist first, and marks the moves as
 /// undone. Answers the copies that are kept: those whose source is gone or was written again,
@@ -29,13 +26,26 @@ pub(super) async fn give_up(
     let outline = open.outline();
     late::settle(reach, outline, late, progress).await?;
     late::wait(&outline.main.to, progress).await?;
+    match remove(reach, outline, late, progress).await {
+        Err(stopped) => Err(left::told(outline, stopped, progress).await),
+        removed => removed,
+    }
+}
+
+/// Removes the copies, from the last page to the first one; what is removed is stored, also when
+/// another deletion fails.
+async fn remove(
+    reach: &Reach,
+    outline: &Outline,
+    late: &Late,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Place>, Stopped> {
     let mut kept = Vec::new();
     for numbers in pages::backwards(outline.count) {
         let batch = progress.moves(numbers).await?;
         let mut undone = Vec::with_capacity(batch.len());
         let mut removed = Vec::new();
-        let decided = decide(reach, batch, outline).await;
-        for (one, next) in decided.map_err(|stopped| unknown(outline, stopped))? {
+        for (one, next) in decide(reach, batch, outline).await? {
             let phase = match next {
                 UndoNext::Keep => MovePhase::Kept,
                 UndoNext::Nothing | UndoNext::Remove => MovePhase::Undone,
@@ -55,9 +65,7 @@ pub(super) async fn give_up(
         let left = delete(reach, pairs, late).await?;
         undone.retain(|one| !left.contains_key(&one.to));
         progress.moved(&undone).await?;
-        let place = &outline.main.from;
-        let what = format!("the recording is at {place}, but copies are left");
-        if let Some(failure) = first_of(left, &what) {
+        if let Some(failure) = left.into_values().next() {
             return Err(failure.into());
         }
     }
@@ -76,21 +84,12 @@ pub(super) async fn kept_before(
     for numbers in pages::forwards(outline.count) {
         let mut page = progress.moves(numbers).await?;
         page.retain(|one| one.phase == MovePhase::Kept);
-        let there = find(reach, page.iter().map(|one| &one.to)).await;
-        let there = there.map_err(|failure| unknown(&outline, failure.into()))?;
-        kept.extend(there.into_keys());
+        match find(reach, page.iter().map(|one| &one.to)).await {
+            Ok(there) => kept.extend(there.into_keys()),
+            Err(failure) => return Err(left::told(&outline, failure.into(), progress).await),
+        }
     }
     Ok(kept)
-}
-
-/// Names places: the first ones, and how many more there are.
-pub(super) fn named(places: &[Place]) -> String {
-    let named: Vec<String> = places.iter().take(NAMED).map(Place::to_string).collect();
-    let named = named.join(", ");
-    match places.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
-    }
 }
 
 /// What to do about each copy of a batch that is still to be undone.
@@ -141,24 +140,23 @@ async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failur
     })
 }
 
-/// Says where copies may be left of which nothing could be found out.
-pub(super) fn unknown(outline: &Outline, stopped: Stopped) -> Stopped {
-    let Stopped::Failed { failure, exchange } = stopped else {
-        return stopped;
-    };
-    let Move { from, to, .. } = &outline.main;
-    let what = match outline.count {
-        1 => "a copy may be left at".to_owned(),
-        count => format!("copies of its {count} objects may be left beside"),
-    };
-    let reason = format!(
-        "the recording is at {from}, but {what} {to}: {}",
-        failure.reason
-    );
-    Stopped::Failed {
-        failure: Box::new(Failure { reason, ..*failure }),
-        exchange,
+/// What a person is told of a move that can no longer be given up although the store does not
+/// say so yet; from here on it does.
+pub(super) async fn went_forward(
+    reach: &Reach,
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<Option<String>, Stopped> {
+    if was_renamed(reach, outline, progress).await? {
+        let Move { from, to, .. } = &outline.main;
+        return Ok(Some(format!(
+            "the recording is at {to}, and no longer at {from}"
+        )));
     }
+    if has_replaced(reach, outline, progress).await? {
+        return left::before_commit(outline, progress).await.map(Some);
+    }
+    Ok(None)
 }
 
 /// Whether the true rename of a parallel file system has carried the object away, which
@@ -189,7 +187,7 @@ pub(super) async fn was_renamed(
 
 /// Whether the copy of the named object replaced what stood at its target although its
 /// move does not say so, as the answer was lost. Then it does from here on.
-pub(super) async fn has_replaced(
+async fn has_replaced(
     reach: &Reach,
     outline: &Outline,
     progress: &mut dyn Progress,

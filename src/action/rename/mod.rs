@@ -22,9 +22,11 @@ mod delete;
 mod find;
 mod give_up;
 mod late;
+mod left;
 mod limits;
 mod lines;
 mod manifest;
+mod marks;
 mod members;
 mod others;
 mod pages;
@@ -44,9 +46,11 @@ use tokio::sync::Mutex;
 
 use self::copy::Copying;
 use self::late::Late;
-use crate::action::{Done, Progress, Reach, Stopped, Subject};
+use self::left::Named;
+use crate::action::{Done, Progress, Reach, Stopped, Subject, WARNING};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Outline;
+use crate::model::moves::keys::Taken;
 use crate::model::moves::stage::{Committed, Forward, Open, Stage};
 use crate::model::recording::Place;
 use crate::model::step::{OnConflict, Rename};
@@ -62,11 +66,13 @@ pub enum Undo {
     /// It is past the commit point, or has replaced what was at its target: run the step to its
     /// end. `left`: what lies where until then.
     GoesForward { left: String },
+    /// It cannot be undone before this is no longer `taken`. `left`: what lies where until then.
+    Waits { taken: Box<Taken>, left: String },
 }
 
 /// Says that these copies are left.
 pub fn copies_left(kept: &[Place]) -> String {
-    format!("copies are left: {}", give_up::named(kept))
+    format!("copies are left: {}", Named::of(kept))
 }
 
 /// Moves the recording, or takes up a move that was begun. `subject.place` is the
@@ -99,39 +105,33 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
             let kept = give_up::kept_before(reach, progress).await?;
             return Ok(Undo::Undone { kept });
         }
-        Stage::Replaced(forward) => return Ok(goes_forward(forward.outline())),
-        Stage::Committed(committed) => return Ok(goes_forward(committed.outline())),
+        Stage::Replaced(forward) => {
+            let left = left::before_commit(forward.outline(), progress).await?;
+            return Ok(Undo::GoesForward { left });
+        }
+        Stage::Committed(committed) => {
+            let left = left::after_commit(committed.outline(), progress).await?;
+            return Ok(Undo::GoesForward { left });
+        }
         Stage::Open(open) | Stage::HalfUndone(open) => open,
     };
     let outline = open.outline();
-    let unknown = |stopped| give_up::unknown(outline, stopped);
-    let renamed = give_up::was_renamed(reach, outline, progress).await;
-    if renamed.map_err(unknown)? {
-        return Ok(goes_forward(outline));
-    }
-    let replaced = give_up::has_replaced(reach, outline, progress).await;
-    if replaced.map_err(unknown)? {
-        return Ok(goes_forward(outline));
+    match give_up::went_forward(reach, outline, progress).await {
+        Ok(None) => {}
+        Ok(Some(left)) => return Ok(Undo::GoesForward { left }),
+        Err(stopped) => return Err(left::told(outline, stopped, progress).await),
     }
     let late = Late::default();
-    late::begin(reach, open.outline(), progress).await?;
+    late::begin(reach, outline, progress).await?;
     let undone = give_up::give_up(reach, &open, &late, progress).await;
     late::end(reach, &undone, &late, progress).await?;
-    Ok(Undo::Undone { kept: undone? })
-}
-
-fn goes_forward(outline: &Outline) -> Undo {
-    let (from, to) = (&outline.main.from, &outline.main.to);
-    let left = if outline.committed {
-        format!(
-            "the recording is at {to}; of its {} objects some may be at {from} and beside it, too",
-            outline.objects
-        )
-    } else {
-        format!("a copy of the recording is at {to}; the recording is at {from}")
-    };
-    Undo::GoesForward {
-        left: format!("{left}: retry the task to complete the move"),
+    match undone {
+        Ok(kept) => Ok(Undo::Undone { kept }),
+        Err(Stopped::KeyTaken(taken)) => {
+            let left = left::before_commit(outline, progress).await?;
+            Ok(Undo::Waits { taken, left })
+        }
+        Err(stopped) => Err(stopped),
     }
 }
 
@@ -245,9 +245,9 @@ impl Run<'_> {
             return self.begin(progress).await;
         }
         let reason = format!(
-            "copies of an earlier try are left whose sources have changed or gone since: {}. \
+            "{}. An earlier try made them, and their sources have changed or gone since. \
              Put them away, then retry the task",
-            give_up::named(&kept)
+            copies_left(&kept)
         );
         Err(Failure::new(FailureKind::Conflict, reason).into())
     }
@@ -355,8 +355,12 @@ impl Run<'_> {
         progress: &mut dyn Progress,
     ) -> Result<Done, Stopped> {
         let outline = committed.outline();
-        clear::clear(&mut self.copying(outline, progress), &committed).await?;
-        done(self.reach, &outline.main.to, outline.objects, outline.bytes)
+        let mut copying = self.copying(outline, progress);
+        let warning = clear::clear(&mut copying, &committed).await?;
+        let mut done = done(self.reach, &outline.main.to, outline.objects, outline.bytes)?;
+        let warning = warning.map(|warning| (WARNING.to_owned(), json!(warning)));
+        done.output.extend(warning);
+        Ok(done)
     }
 
     fn copying<'a>(&'a self, outline: &'a Outline, progress: &'a mut dyn Progress) -> Copying<'a> {

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::model::id::TaskId;
 use crate::model::task::TaskState;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CancelOutcome, Desk, RetryOutcome, Under};
+use crate::store::sqlite::{CancelOutcome, Desk, Ending, RetryOutcome, Under};
 
 /// What is done to tasks.
 pub(super) enum Act {
@@ -106,6 +106,8 @@ fn retried(id: TaskId, outcome: RetryOutcome) -> Change {
     match outcome {
         RetryOutcome::Requeued => changed(id, "ready", "is ready again"),
         RetryOutcome::DueNow => changed(id, "ready", "is due now"),
+        RetryOutcome::Ending(ending) if ending.due_now => changed(id, "ready", &ends(ending)),
+        RetryOutcome::Ending(ending) => settled(id, Some("ready"), ends(ending)),
         RetryOutcome::InState(state) => settled(id, Some(state), nothing_to_retry(state)),
         RetryOutcome::Forgotten => {
             let told = "is too old: --retention has removed its callback's body, and with it what to work on";
@@ -116,6 +118,23 @@ fn retried(id: TaskId, outcome: RetryOutcome) -> Change {
         }
         RetryOutcome::Unknown => unknown(id),
     }
+}
+
+fn ends(ending: Ending) -> String {
+    let what = if ending.goes_forward {
+        "was cancelled, and its move can only be completed"
+    } else {
+        "is given up, and what its move may have left is removed first"
+    };
+    let now = if ending.due_now {
+        "; that is tried again now"
+    } else {
+        ""
+    };
+    let state = ending.state;
+    format!(
+        "{what}{now}. `aftertake tasks show` says what lies where, and why; once the task is {state}, retry it"
+    )
 }
 
 fn nothing_to_retry(state: &str) -> String {

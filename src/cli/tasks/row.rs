@@ -83,11 +83,14 @@ pub(in crate::cli) fn rows_text(rows: &[TaskRow], width: Option<usize>) -> Strin
     table.text(width)
 }
 
-/// What keeps a task waiting says more than what failed before.
+/// What keeps a task waiting says more than what failed before. What a dead task has left its
+/// failure says, too.
 fn why(row: &TaskRow) -> String {
     let failure = row.failure.as_ref().map(ToString::to_string);
     let text = row.note.clone().or(failure);
-    let texts: Vec<String> = text.into_iter().chain(row.leaves.clone()).collect();
+    let told = |leaves: &&String| text.as_ref().is_some_and(|text| text.contains(*leaves));
+    let leaves = row.leaves.as_ref().filter(|leaves| !told(leaves));
+    let texts: Vec<&str> = text.iter().chain(leaves).map(String::as_str).collect();
     texts.join("; ")
 }
 
@@ -150,5 +153,18 @@ mod tests {
         assert!(rows_text(&[row.clone()], None).ends_with("timeout: slow\n"));
         row.note = Some("bucket/b is gone".into());
         assert!(rows_text(&[row], None).ends_with("bucket/b is gone\n"));
+    }
+
+    #[test]
+    fn table_says_once_what_a_task_has_left() {
+        let failure = Failure::new(FailureKind::Denied, "no; a copy may be left at b/k; retry");
+        let mut row = TaskRow {
+            leaves: Some("a copy may be left at b/k".into()),
+            failure: Some(failure.clone()),
+            ..row()
+        };
+        assert!(rows_text(&[row.clone()], None).ends_with(&format!("{failure}\n")));
+        row.failure = None;
+        assert!(rows_text(&[row], None).ends_with(" a copy may be left at b/k\n"));
     }
 }

@@ -57,7 +57,14 @@ impl ObsStore {
                 HeaderValue::from_static("REPLACE_NEW"),
             )
             .headers(&metadata_headers(metadata)?);
-        self.client.confirm(&call).await.map(|_| ())
+        match self.client.confirm(&call).await {
+            Ok(_) => Ok(()),
+            Err(mut error) if error.failure.kind == FailureKind::Denied => {
+                error.failure.reason += "; the access key needs obs:object:ModifyObjectMetaData";
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub enum RetryOutcome {
     Requeued,
     /// It waited for a time and is due now; its tries and its time go on.
     DueNow,
+    /// It is ready to be ended, and cannot be retried before it is.
+    Ending(Ending),
     /// There is nothing to retry: it is in that state, and when it is ready, due already or
     /// behind another task.
     InState(&'static str),
@@ -50,6 +52,17 @@ pub enum RetryOutcome {
     /// It cannot go on under the rules that it should get, for this reason.
     Refused(String),
     Unknown,
+}
+
+/// How a task is to end whose move was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// The state that it comes to.
+    pub state: &'static str,
+    /// Whether its move is past the commit point, and completed first. Else it is given up.
+    pub goes_forward: bool,
+    /// Whether it waited for a time, and is due now.
+    pub due_now: bool,
 }
 
 /// What came of asking to cancel.
@@ -71,8 +84,11 @@ pub(super) struct Found {
     turn: Option<RecordingId>,
     order: Option<Order>,
     failure: Option<Failure>,
-    /// Whether the service was asked to bring it to an end.
-    is_ending: bool,
+    /// The state that the service brings it to: a person has asked for that, or it has failed
+    /// for good, and something of its move was left.
+    end: Option<usize>,
+    /// Whether its step's move is past the commit point.
+    is_committed: bool,
     /// Whether it has left something behind in buckets.
     leaves: bool,
     /// When it is due, unless it waits for another task.
@@ -86,7 +102,18 @@ impl Found {
     }
 
     pub(super) fn in_state(&self) -> RetryOutcome {
-        RetryOutcome::InState(TaskState::NAMES[self.state])
+        let state = RetryOutcome::InState(TaskState::NAMES[self.state]);
+        self.ending(false).map_or(state, RetryOutcome::Ending)
+    }
+
+    /// How it is to end, where it is ready for nothing else.
+    pub(super) fn ending(&self, due_now: bool) -> Option<Ending> {
+        let end = self.end.filter(|_| self.state == READY)?;
+        Some(Ending {
+            state: TaskState::NAMES[end],
+            goes_forward: self.is_committed,
+            due_now,
+        })
     }
 
     /// What a person does to the task as it is.
@@ -316,7 +343,7 @@ fn cancel(
     } else {
         end(txn, &found, now)?;
     }
-    if !found.is_ending {
+    if found.end != Some(CANCELLED) {
         let intervention = found.intervention(Act::Cancelled, by, now);
         intervene::log(txn, found.seq, &intervention)?;
     }
@@ -382,7 +409,8 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
     txn.conn
         .prepare_cached(
             "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
-             cancel, leaves IS NOT NULL AS leaves, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
+             CASE WHEN cancel = 1 THEN 4 WHEN given_up IS NOT NULL THEN 3 END AS ends_as, leaves IS NOT NULL AS leaves, \
+             EXISTS (SELECT 1 FROM manifests m WHERE m.task = seq AND m.step = tasks.step AND m.committed = 1) AS is_committed, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
         )?
         .query_row([id.as_bytes()], |row| {
             Ok(Found {
@@ -391,7 +419,8 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
                 turn: recording(row.get("turn")?),
                 order: Order::read(row)?,
                 failure: row::failure(row.get("failure")?),
-                is_ending: row.get("cancel")?,
+                end: row.get("ends_as")?,
+                is_committed: row.get("is_committed")?,
                 leaves: row.get("leaves")?,
                 due: row.get::<_, Option<i64>>("due")?.map(Timestamp::from_millis),
             })

@@ -71,7 +71,7 @@ use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
 use crate::model::wait::Outside;
 
-pub use self::desk::{CancelOutcome, Desk, RetryOutcome};
+pub use self::desk::{CancelOutcome, Desk, Ending, RetryOutcome};
 pub use self::error::OpenError;
 pub use self::lanes::{LaneOutcome, LaneRow};
 pub use self::lock::has_crashed;

@@ -55,7 +55,9 @@ enum Retried {
 impl Retried {
     fn outcome(&self) -> RetryOutcome {
         match self {
-            Self::Hastened(_) => RetryOutcome::DueNow,
+            Self::Hastened(found) => found
+                .ending(true)
+                .map_or(RetryOutcome::DueNow, RetryOutcome::Ending),
             Self::Requeued(..) => RetryOutcome::Requeued,
         }
     }

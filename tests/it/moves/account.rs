@@ -11,6 +11,7 @@ use aftertake::store::sqlite::TaskRow;
 use super::film::{Film, Objects, Whole, members};
 use super::scene::Scene;
 use crate::support::fake_obs::{Content, World};
+use crate::support::recording::place;
 
 /// Tasks that are told, if they are done.
 const SHOWN: usize = 12;
@@ -79,9 +80,25 @@ impl Scene {
                 .values()
                 .flat_map(|bucket| bucket.uploads.values());
             faults.extend(open.map(|upload| format!("an upload to {} is open", upload.key)));
-            faults.extend(marked(world));
         });
+        faults.extend(self.untold_marks());
         faults
+    }
+
+    /// Marks of copies that no task says it has left.
+    fn untold_marks(&self) -> Vec<String> {
+        let mut marks = self.obs.world(|world| marked(world));
+        if !marks.is_empty() {
+            let (desk, tasks) = (self.premises.desk(), self.premises.tasks());
+            let told = tasks.iter().map(|task| {
+                let task = desk.task(task.id).unwrap().unwrap();
+                serde_json::Value::from(task.outputs).to_string()
+            });
+            let told: String = told.collect();
+            marks.retain(|(at, _)| !told.contains(&at.to_string()));
+        }
+        let has = |(at, name): (Place, String)| format!("{at} has {name}");
+        marks.into_iter().map(has).collect()
     }
 
     /// Asserts that nothing of that is wrong, and answers where the films are.
@@ -142,14 +159,16 @@ pub(crate) fn told(tasks: &[TaskRow]) -> String {
 }
 
 /// Objects with custom metadata, which no film has.
-fn marked(world: &World) -> Vec<String> {
-    let objects = world.buckets.values().flat_map(|bucket| &bucket.objects);
-    let marks =
-        objects.flat_map(|(key, object)| object.headers.keys().map(move |name| (key, name)));
-    let marks = marks.filter(|(_, name)| name.starts_with("x-obs-meta-"));
+fn marked(world: &World) -> Vec<(Place, String)> {
+    let mut marks = Vec::new();
+    for (bucket, inside) in &world.buckets {
+        for (key, object) in &inside.objects {
+            let names = object.headers.keys();
+            let names = names.filter(|name| name.starts_with("x-obs-meta-"));
+            marks.extend(names.map(|name| (place(bucket, key), name.clone())));
+        }
+    }
     marks
-        .map(|(key, name)| format!("{key} has {name}"))
-        .collect()
 }
 
 fn objects_of(world: &World) -> Objects {

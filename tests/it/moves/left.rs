@@ -1,8 +1,10 @@
 //! Copies that a task could not remove: an operator sees them, and they go when they can.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aftertake::clock;
+use aftertake::model::bucket::Timeouts;
 use aftertake::model::id::TaskId;
 
 use super::film::Film;
@@ -13,14 +15,31 @@ use crate::support::take::{ARCHIVE, RECORDED};
 
 const RULES: &str = "[{ name: keep, steps: [{ rename: { to: 'kept/', bucket: archive } }] }]";
 
-/// What `tasks show` and the metrics say of copies in the archive.
-fn assert_told(scene: &Scene, film: &Film, metrics: &str) {
+/// The copies that are left when the service was killed amid them.
+const COPIES: [&str; 3] = [
+    "archive/kept/1.ts",
+    "archive/kept/2.ts",
+    "archive/kept/3.ts",
+];
+
+/// What `tasks show`, `tasks list --leaves` and the metrics say of these copies: all of them, each
+/// list once.
+fn assert_told(scene: &Scene, film: &Film, copies: &[&str], metrics: &str) {
     let task = scene.task(film);
-    let leaves = task.leaves.clone().unwrap_or_default();
-    assert!(leaves.contains("archive/kept/"), "{task:?}");
     let shown = scene.show(&task);
-    let tells = |line: &str| line.contains("left") && line.contains("archive/kept/");
-    assert!(shown.lines().any(tells), "{shown}");
+    let leaves = shown.lines().find(|line| line.starts_with("  leaves "));
+    let leaves = leaves.unwrap_or_else(|| panic!("{shown}"));
+    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    let listed = listed
+        .lines()
+        .find(|line| line.contains(&task.id.to_string()));
+    let listed = listed.unwrap_or_else(|| panic!("{shown}"));
+    for told in [leaves, listed] {
+        for copy in copies {
+            assert_eq!(told.matches(copy).count(), 1, "{copy}: {told}");
+        }
+        assert!(!told.contains("0 more"), "{told}");
+    }
     let counts =
         |line: &str| line.contains("left") && !line.starts_with('#') && !line.ends_with(" 0");
     assert!(metrics.lines().any(counts), "{metrics}");
@@ -63,7 +82,7 @@ async fn copies_of_a_task_that_is_cancelled_while_their_bucket_is_gone_are_told_
     life.rest_or_wait("without the bucket").await;
     let metrics = life.front().ask("/metrics").await;
     assert!(!is_gone(&scene));
-    assert_told(&scene, &film, &metrics);
+    assert_told(&scene, &film, &COPIES, &metrics);
     life.stop().await;
 
     (scene.rules, scene.buckets) = (rules, vec![RECORDED, ARCHIVE]);
@@ -96,14 +115,67 @@ async fn copies_of_a_dead_task_that_could_not_look_are_told_and_removed_once_it_
     life.rest_or_wait("denied").await;
     let metrics = life.front().ask("/metrics").await;
     assert!(!is_gone(&scene));
-    assert_told(&scene, &film, &metrics);
+    assert_told(&scene, &film, &COPIES, &metrics);
     life.stop().await;
+    assert_retry_tells(&scene, &film, "dead");
 
     scene.obs.calm();
     let life = scene.serve().await;
     life.until("allowed again", |_| is_gone(&scene)).await;
     life.stop().await;
     scene.account(std::slice::from_ref(&film), &[], "allowed again");
+}
+
+/// `tasks retry` of a task whose move is being given up says so, and how it ends.
+fn assert_retry_tells(scene: &Scene, film: &Film, end: &str) {
+    let task = scene.task(film);
+    assert_eq!(task.state, "ready", "{task:?}");
+    let id = task.id.to_string();
+    for _ in 0..2 {
+        let told = scene.premises.tells(&["tasks", "retry", &id]);
+        let says = |text: &str| assert!(told.contains(text), "{text}: {told}");
+        says("is given up");
+        says(&format!("once the task is {end}"));
+    }
+}
+
+/// A request that was sent for a copy may still make it.
+#[tokio::test]
+async fn copies_that_are_waited_for_before_they_are_removed_are_all_told() {
+    let film = Film::hls("left", "r/x/i.m3u8", 3);
+    let mut scene = Scene::new(RULES).await;
+    scene.timeouts = Timeouts {
+        lifetime: Duration::from_mins(10),
+        ..Timeouts::default()
+    };
+    scene.record(&film);
+    let id = killed_amid_copies(&scene, &film).await;
+    scene.premises.desk().cancel(id, clock::now()).unwrap();
+    let life = scene.serve().await;
+    life.rest_or_wait("cancelled").await;
+    assert!(!is_gone(&scene));
+    assert_told(&scene, &film, &COPIES, &life.front().ask("/metrics").await);
+    life.stop().await;
+    assert_retry_tells(&scene, &film, "cancelled");
+}
+
+/// Its deletion is refused, and the task is cancelled.
+#[tokio::test]
+async fn copies_that_may_not_be_deleted_are_all_told() {
+    let film = Film::hls("left", "r/x/i.m3u8", 3);
+    let scene = Scene::new(RULES).await;
+    scene.record(&film);
+    let id = killed_amid_copies(&scene, &film).await;
+    let deletes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
+    scene
+        .obs
+        .strike_every(deletes, Fault::Refuse(403, "AccessDenied"));
+    scene.premises.desk().cancel(id, clock::now()).unwrap();
+    let life = scene.serve().await;
+    life.rest_or_wait("cancelled").await;
+    assert_told(&scene, &film, &COPIES, &life.front().ask("/metrics").await);
+    life.stop().await;
+    assert_retry_tells(&scene, &film, "cancelled");
 }
 
 /// Its source went away meanwhile: nothing removes it but a person.
@@ -123,11 +195,21 @@ async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
     let life = scene.serve().await;
     life.rest("cancelled").await;
     assert_eq!(scene.task(&film).state, "cancelled");
-    assert_told(&scene, &film, &life.front().ask("/metrics").await);
-    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
-    assert!(
-        listed.contains(&id.to_string()) && listed.contains("archive/kept/1.ts"),
-        "{listed}"
+    assert_told(
+        &scene,
+        &film,
+        &COPIES[..1],
+        &life.front().ask("/metrics").await,
+    );
+    // A person retries it all the same.
+    scene.premises.desk().retry(id, clock::now()).unwrap();
+    life.rest("retried").await;
+    assert_eq!(scene.task(&film).state, "dead");
+    assert_told(
+        &scene,
+        &film,
+        &COPIES[..1],
+        &life.front().ask("/metrics").await,
     );
 
     remove(ARCHIVE, "kept/1.ts");

@@ -16,6 +16,7 @@ mod growth;
 mod killed;
 mod late;
 mod left;
+mod marks;
 mod past_commit;
 mod replaced;
 mod reused_key;

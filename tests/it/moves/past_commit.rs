@@ -47,8 +47,7 @@ async fn committed(film: &Film, killed: bool) -> Scene {
         life.stop().await;
         let task = scene.task(film);
         assert_eq!(task.state, "dead");
-        let left = task.leaves.unwrap_or_default();
-        assert!(left.contains("kept/") && left.contains("r/"), "{left}");
+        assert_old_told(&scene, film);
         assert!(
             metrics.contains("\naftertake_tasks_with_copies_left 1\n"),
             "{metrics}"
@@ -56,6 +55,25 @@ async fn committed(film: &Film, killed: bool) -> Scene {
     }
     scene.obs.calm();
     scene
+}
+
+/// What a dead task says: where the recording is, each old object once, and what to do.
+fn assert_old_told(scene: &Scene, film: &Film) {
+    let task = scene.task(film);
+    let why = &task.failure.as_ref().unwrap().reason;
+    let to = place(ARCHIVE, &format!("kept/{}", film.at.name()));
+    let says = |text: &str| assert!(why.contains(text), "{text}: {why}");
+    says(&format!("the recording is at {to}, but "));
+    says("retry the task");
+    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    for old in film.objects().keys() {
+        says(&old.to_string());
+        let lines = listed.lines();
+        let named = lines.map(|line| line.matches(&format!("at {old}")).count());
+        let others = listed.matches(&format!(", {old}")).count();
+        assert_eq!(named.sum::<usize>() + others, 1, "{old}: {listed}");
+    }
+    assert!(!listed.contains("0 more"), "{listed}");
 }
 
 async fn go_on(scene: &Scene, at: &str) {
@@ -81,6 +99,7 @@ async fn source_is_not_deleted_when_its_copy_has_vanished_or_is_another_object()
                 scene.assert_never_lost(std::slice::from_ref(&film), &at);
                 if let Some(stranger) = stranger {
                     assert_eq!(scene.objects().get(copy), Some(&stranger), "{at}");
+                    assert_old_told(&scene, &film);
                 }
             }
         }

@@ -172,6 +172,22 @@ impl Premises {
         String::from_utf8(ran.stdout).unwrap()
     }
 
+    /// Runs a command on the store, and answers all that it printed, however it ended.
+    pub(crate) fn tells(&self, args: &[&str]) -> String {
+        let store = format!("sqlite:{}", self.path().display());
+        let ran = Command::new(env!("CARGO_BIN_EXE_aftertake"))
+            .args(args)
+            .args(["--store", &store])
+            .env_clear()
+            .output()
+            .unwrap();
+        let (out, told) = (
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr),
+        );
+        format!("{out}{told}")
+    }
+
     /// Every task, the oldest first.
     pub(crate) fn tasks(&self) -> Vec<TaskRow> {
         let filter = TaskFilter {
