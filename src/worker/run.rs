@@ -12,6 +12,7 @@ use super::lane::Permit;
 use super::pause::{Patience, Pauses};
 use super::revision::NoRules;
 use super::{InForce, Parts};
+use crate::action::rename::LEFT;
 use crate::clock::Stopwatch;
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::plan::Turn;
@@ -180,6 +181,9 @@ impl Runner {
         let place = ended.place().or_else(|| work.place().cloned());
         let mut outputs = claim.task().outputs.clone();
         if let Some(output) = ended.output {
+            if let Some(left) = output.get(LEFT) {
+                tracing::warn!(task_id = %claim.task().id, %left, "objects of the recording that was replaced are left: another one may need them");
+            }
             outputs.insert(work.step.id.clone(), output.into());
         }
         let (next, room) = match transition {

@@ -273,11 +273,11 @@ async fn recording_that_another_rule_of_the_planning_moved_is_not_moved_again() 
 }
 
 #[tokio::test]
-async fn target_that_stands_is_final_replaced_or_avoided_as_the_rule_says() {
+async fn strangers_object_at_a_target_is_final_or_avoided_as_the_rule_says() {
     let stranger = place("recorded", "s/ts/2.ts");
     for (on_conflict, key) in [
         (OnConflict::Fail, None),
-        (OnConflict::Overwrite, Some("s/b.m3u8")),
+        (OnConflict::Overwrite, None),
         (OnConflict::KeepBoth, Some("s-0123abcd/b.m3u8")),
     ] {
         let mut scene = Scene::new(Recording::hls(), "s/b.m3u8").await;
@@ -287,14 +287,22 @@ async fn target_that_stands_is_final_replaced_or_avoided_as_the_rule_says() {
             None => assert_eq!(scene.failure().await.kind, FailureKind::Conflict),
             Some(key) => assert_eq!(scene.run().await.unwrap().output["key"], key),
         }
-        let stays = on_conflict != OnConflict::Overwrite;
-        assert_eq!(scene.world.objects()[&stranger] == "stranger", stays);
+        assert_eq!(scene.world.objects()[&stranger], "stranger");
         assert!(scene.world.is_whole(&scene.recording, &scene.place()));
         assert_eq!(
             scene.place() == place("recorded", "r/a.m3u8"),
             key.is_none()
         );
     }
+}
+
+#[tokio::test]
+async fn object_at_the_target_of_a_single_one_is_replaced_if_the_rule_says_so() {
+    let mut scene = Scene::new(Recording::mp4(), "s/b.mp4").await;
+    scene.on_conflict = OnConflict::Overwrite;
+    scene.world.write(&scene.to, "stranger");
+    assert_eq!(scene.run().await.unwrap().output["key"], "s/b.mp4");
+    assert_eq!(scene.world.objects(), scene.recording.at(&scene.to));
 }
 
 #[tokio::test]

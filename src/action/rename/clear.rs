@@ -30,8 +30,7 @@ pub(super) async fn verify(
     let outline = committed.outline();
     for numbers in pages::forwards(outline.count) {
         let page = copying.progress.get_mut().moves(numbers).await?;
-        let only_goes = |one: &Move| one.target == Target::Present && one.target_etag.is_none();
-        let open = |one: &Move| one.phase != MovePhase::Moved && !only_goes(one);
+        let open = |one: &Move| one.phase != MovePhase::Moved && !one.only_goes();
         let page: Vec<Move> = page.into_iter().filter(open).collect();
         let copies = find(copying.reach, page.iter().map(|one| &one.to)).await?;
         let sources = find(copying.reach, page.iter().map(|one| &one.from)).await?;
@@ -97,7 +96,9 @@ pub(super) async fn clear(
     let mut clearing = Clearing::default();
     for numbers in from_main(outline).take_while(|_| is_set) {
         let mut batch = copying.progress.get_mut().moves(numbers).await?;
-        if batch.iter().all(|one| one.part != Part::Playlist) {
+        // What a replaced recording had more is between the playlists and the named one.
+        let is_before = |one: &Move| one.part != Part::Playlist && !one.only_goes();
+        if batch.iter().all(is_before) {
             break;
         }
         batch.retain(|one| one.part == Part::Playlist && one.source == Source::Goes);
@@ -140,8 +141,13 @@ async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<
     let (mut folders, mut own) = (BTreeSet::new(), Vec::new());
     for numbers in pages::forwards(outline.count) {
         for one in progress.moves(numbers).await? {
+            let top = if one.only_goes() {
+                &main.to
+            } else {
+                &main.from
+            };
             if one.source != Source::Stays {
-                folders.extend(others::folders(&main.from, &one.from));
+                folders.extend(others::folders(top, &one.from));
             }
             if one.part == Part::Playlist {
                 own.extend([one.from, one.to]);

@@ -109,9 +109,7 @@ pub(super) async fn verify(
 
 /// Whether the copy is made and there.
 fn stands(one: &Move, there: Option<&ObjectMeta>, is_set: bool) -> bool {
-    // An outdated playlist only goes.
-    let only_goes = one.phase == MovePhase::Copied && one.target_etag.is_none();
-    only_goes || there.is_some_and(|there| is_whole(one, there, is_set))
+    one.only_goes() || there.is_some_and(|there| is_whole(one, there, is_set))
 }
 
 /// Whether what stands at the target is the copy, whole. A playlist of a set may have become

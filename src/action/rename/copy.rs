@@ -18,7 +18,6 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::object::{AtSource, AtTarget, CopyNext, Found, copy_next};
 use crate::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
 use crate::model::recording::{Extent, Place};
-use crate::model::step::OnConflict;
 use crate::object::{
     Belongings, Copy, CopyStopped, Halt, Layout, MARK, ObjectMeta, Rights, TagSupport, UploadLog,
 };
@@ -26,7 +25,8 @@ use crate::object::{
 /// What the copies of one run share.
 pub(super) struct Copying<'a> {
     pub(super) reach: &'a Reach,
-    pub(super) on_conflict: OnConflict,
+    /// Whether what has come to a target since the manifest was made may be replaced.
+    pub(super) overwrites: bool,
     /// Whether more than one object moves.
     pub(super) is_set: bool,
     /// The manifest's mark.
@@ -69,7 +69,7 @@ impl Copying<'_> {
         };
         let (target, there) = at_target(self.reach, &one, self.mark, there).await?;
         // A copy is conditional on its source, which is thus not looked at again.
-        match copy_next(AtSource::Same, target, self.overwrites()) {
+        match copy_next(AtSource::Same, target, self.overwrites) {
             CopyNext::Made => {
                 // A lost answer, or an earlier try that was not stored.
                 self.complete_rights(&one, known).await?;
@@ -128,7 +128,7 @@ impl Copying<'_> {
         let original = source.head(&one.from.key).await?;
         // The text was read before this look, and the manifest's before the text: all are one.
         let from = one.at_source(original.as_ref().map(found).as_ref());
-        match copy_next(from, target, self.overwrites()) {
+        match copy_next(from, target, self.overwrites) {
             CopyNext::Made => {
                 self.dress(&one).await?;
                 return Ok(there.map_or(one.clone(), |there| copied(one, &there)));
@@ -148,10 +148,6 @@ impl Copying<'_> {
         let mut written = copied(one, &written);
         written.is_marked = true;
         Ok(written)
-    }
-
-    fn overwrites(&self) -> bool {
-        self.on_conflict == OnConflict::Overwrite
     }
 
     fn is_late(&self, one: &Move, failure: &Failure) {

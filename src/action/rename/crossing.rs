@@ -35,6 +35,17 @@ impl Crossing {
         self.at.iter().chain(&self.to).any(|one| *one == place)
     }
 
+    /// Keeps those of these places at which no object is, and to which none goes.
+    pub(super) fn keep_untouched<T>(&mut self, places: &mut Vec<(Place, T)>) {
+        self.at.sort_unstable();
+        self.to.sort_unstable();
+        places.retain(|(place, _)| {
+            let place = place.digest();
+            let is_in = |all: &[[u8; 16]]| all.binary_search(&place).is_ok();
+            !is_in(&self.at) && !is_in(&self.to)
+        });
+    }
+
     /// Whether an object goes to where another one is, or goes, too.
     pub(super) fn exists(mut self) -> bool {
         self.at.sort_unstable();

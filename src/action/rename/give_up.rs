@@ -116,6 +116,8 @@ async fn decide(
         let source = one.at_source(sources.get(&one.from).map(copy::found).as_ref());
         let target = if completed.is_some() {
             AtTarget::Ours
+        } else if one.only_goes() {
+            AtTarget::Nothing
         } else {
             let there = there.get(&one.to).cloned();
             at_target(reach, &one, &outline.mark, there).await?.0

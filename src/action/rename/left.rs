@@ -91,6 +91,20 @@ pub(super) async fn after_commit(
     })
 }
 
+/// What was left of a recording that was replaced, as others may name it.
+pub(super) async fn of_replaced(
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<Option<String>, Stopped> {
+    // Each of the other moves carries an object.
+    if outline.objects == outline.count {
+        return Ok(None);
+    }
+    let is_left = |one: &Move| one.only_goes() && one.source != Source::Goes;
+    let left = collect(outline, progress, |one| is_left(one).then_some(&one.from)).await?;
+    Ok((left.count > 0).then(|| left.to_string()))
+}
+
 /// The failure of a move before its commit point, with what may be left.
 pub(super) async fn told(
     outline: &Outline,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::crossing::Crossing;
 use super::members::Member;
+use super::pages::PAGE;
 use super::route::Route;
 use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
@@ -27,6 +28,8 @@ pub(super) struct Known<'a> {
     /// Whether the playlist that is to be renewed at its target names no more than the new
     /// one; `None` when that is unknown.
     pub(super) holds: Option<bool>,
+    /// Targets at which `overwrite` may not replace what is there, and why.
+    pub(super) refused: &'a BTreeMap<Place, String>,
 }
 
 /// A manifest in the making, of which one page is held at a time.
@@ -37,6 +40,8 @@ pub(super) struct Draft<'a> {
     /// Moves on the pages before.
     count: u32,
     page: Vec<Move>,
+    /// The move of the named object, which is the last one.
+    main: Option<Move>,
     crossing: Crossing,
     /// Where the members have their places in the end.
     targets: BTreeSet<[u8; 16]>,
@@ -58,6 +63,7 @@ impl<'a> Draft<'a> {
             on_conflict,
             count: 0,
             page: Vec::new(),
+            main: None,
             crossing: Crossing::default(),
             targets: BTreeSet::new(),
             moved: BTreeSet::new(),
@@ -108,6 +114,7 @@ impl<'a> Draft<'a> {
         if at != named {
             self.moved.insert(to.digest());
         }
+        let is_main = named == *self.route.from;
         let (from, target, target_etag, phase) = if at == to {
             let etag = Some(meta.etag.clone());
             (named, Target::Present, etag, MovePhase::Copied)
@@ -117,15 +124,14 @@ impl<'a> Draft<'a> {
         } else {
             self.fetches |= at != named && source == Source::Goes;
             self.leaves.insert(at.digest());
-            let there = known.there.get(&to);
             // A playlist is renewed with the named one, which is looked at by itself. A recorder
             // that appends does not write its other objects again.
             let holds = match part {
-                _ if named == *self.route.from => known.holds,
+                _ if is_main => known.holds,
                 Part::Playlist => Some(true),
                 Part::Segment | Part::Other => None,
             };
-            let (target, replaced) = self.target(&meta, &to, there, trail, holds)?;
+            let (target, replaced) = self.target(&meta, &to, trail, holds, known)?;
             (at, target, replaced, MovePhase::Planned)
         };
         let one = Move {
@@ -143,8 +149,22 @@ impl<'a> Draft<'a> {
             phase,
         };
         self.crossing.add(&one);
-        self.page.push(one);
+        if is_main {
+            self.main = Some(one);
+        } else {
+            self.page.push(one);
+        }
         Ok(())
+    }
+
+    /// Whether a page has as many moves as one takes.
+    pub(super) fn is_full(&self) -> bool {
+        self.page.len() >= PAGE as usize
+    }
+
+    /// Keeps those of these places at which no object of the recording is or will be.
+    pub(super) fn keep_untouched(&mut self, places: &mut Vec<(Place, Part)>) {
+        self.crossing.keep_untouched(places);
     }
 
     /// Moves so far.
@@ -154,6 +174,7 @@ impl<'a> Draft<'a> {
 
     /// Adds a move that is drafted already, of the object that is named there.
     pub(super) fn take_up(&mut self, one: &Move, named: &Place) {
+        self.count += 1;
         self.aim(&one.to);
         let is_fetched = one.from != *named;
         if is_fetched || one.target == Target::Present {
@@ -164,7 +185,12 @@ impl<'a> Draft<'a> {
             self.leaves.insert(one.from.digest());
         }
         self.crossing.add(one);
+    }
+
+    /// Adds such a move of an object that only goes.
+    pub(super) fn take_up_going(&mut self, one: &Move) {
         self.count += 1;
+        self.crossing.stays(&one.from);
     }
 
     /// Adds an object that is at its place.
@@ -178,11 +204,11 @@ impl<'a> Draft<'a> {
         &self,
         source: &ObjectMeta,
         to: &Place,
-        there: Option<&ObjectMeta>,
         trail: Option<&Trail>,
         holds: Option<bool>,
+        known: &Known<'_>,
     ) -> Result<(Target, Option<String>), Failure> {
-        let Some(there) = there else {
+        let Some(there) = known.there.get(to) else {
             return Ok((Target::Absent, None));
         };
         // What an earlier task put there, or a copy that was made anew and then kept.
@@ -190,12 +216,14 @@ impl<'a> Draft<'a> {
             let is_same = there.etag == source.etag || (trail.made(there) && trail.was(source));
             trail.leads_to(to) && (is_same || (trail.made(there) && trail.renews(holds)))
         };
-        if self.on_conflict == OnConflict::Overwrite || trail.is_some_and(ours) {
+        let refused = known.refused.get(to);
+        let overwrites = self.on_conflict == OnConflict::Overwrite && refused.is_none();
+        if overwrites || trail.is_some_and(ours) {
             return Ok((Target::Replace, Some(there.etag.clone())));
         }
-        let reason = format!(
-            "{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)"
-        );
+        let reason = refused.cloned().unwrap_or_else(|| {
+            format!("{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)")
+        });
         Err(Failure::new(FailureKind::Conflict, reason))
     }
 
@@ -205,20 +233,30 @@ impl<'a> Draft<'a> {
         if self.crossing.touches(place) {
             return;
         }
-        self.outdated = Some(Move {
+        self.outdated = Some(self.going(place, etag, Part::Playlist, Source::Goes));
+    }
+
+    /// Adds a move that only deletes what the replaced recording has at `place`, or leaves it.
+    pub(super) fn let_go(&mut self, place: &Place, etag: &str, part: Part, source: Source) {
+        let going = self.going(place, etag, part, source);
+        self.page.push(going);
+    }
+
+    fn going(&self, place: &Place, etag: &str, part: Part, source: Source) -> Move {
+        Move {
             number: 0,
             from: place.clone(),
             to: self.route.to.clone(),
-            part: Part::Playlist,
+            part,
             size: 0,
             etag: etag.to_owned(),
             target: Target::Present,
             target_etag: None,
             upload: None,
             is_marked: false,
-            source: Source::Goes,
+            source,
             phase: MovePhase::Copied,
-        });
+        }
     }
 
     /// The moves since the last page, numbered; more are added.
@@ -240,10 +278,8 @@ impl<'a> Draft<'a> {
             );
             return Err(Failure::new(FailureKind::Conflict, reason));
         }
-        if let Some(outdated) = self.outdated.take() {
-            let before_main = self.page.len().saturating_sub(1);
-            self.page.insert(before_main, outdated);
-        }
+        self.page.extend(self.outdated.take());
+        self.page.extend(self.main.take());
         Ok(self.page())
     }
 }

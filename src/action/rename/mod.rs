@@ -33,6 +33,7 @@ mod pages;
 pub mod playlist;
 mod reader;
 mod relative;
+mod replaced;
 mod resume;
 mod route;
 pub(super) mod set;
@@ -47,15 +48,19 @@ use tokio::sync::Mutex;
 use self::copy::Copying;
 use self::late::Late;
 use self::left::Named;
+use self::survey::{Again, survey};
 use crate::action::{Done, Progress, Reach, Stopped, Subject, WARNING};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Outline;
 use crate::model::moves::keys::Taken;
 use crate::model::moves::stage::{Committed, Forward, Open, Stage};
-use crate::model::recording::Place;
+use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::model::task::Outputs;
 use crate::object::Belongings;
+
+/// The output that names the objects of a replaced recording that are left.
+pub const LEFT: &str = "left";
 
 /// What came of giving up a rename.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +172,7 @@ impl Run<'_> {
         let is_first = outline.is_none();
         let stage = Stage::of(outline);
         let outline = match &stage {
-            Stage::Untouched if is_first => return self.begin(progress).await,
+            Stage::Untouched if is_first => return self.begin(&[], progress).await,
             Stage::Untouched => return self.begin_anew(progress).await,
             Stage::Open(open) | Stage::HalfUndone(open) => open.outline(),
             Stage::Replaced(forward) => forward.outline(),
@@ -175,7 +180,7 @@ impl Run<'_> {
         };
         late::begin(self.reach, outline, progress).await?;
         match stage {
-            Stage::Untouched => self.begin(progress).await,
+            Stage::Untouched => self.begin(&[], progress).await,
             Stage::HalfUndone(open) => {
                 // What is undone would be missing at the target.
                 give_up::give_up(self.reach, &open, self.late, progress).await?;
@@ -193,14 +198,17 @@ impl Run<'_> {
         }
     }
 
-    /// Makes a manifest and carries it out.
-    async fn begin(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
+    /// Makes a manifest and carries it out. `kept` are copies of an earlier one.
+    async fn begin(&self, kept: &[Place], progress: &mut dyn Progress) -> Result<Done, Stopped> {
         if let Some(done) = self.nothing_left()? {
             return Ok(done);
         }
         refuse_second_move(self.subject)?;
-        let (reach, request, is_taken) = (self.reach, self.request, self.is_taken);
-        let surveyed = survey::survey(reach, request, self.subject, is_taken, progress).await;
+        let again = Again {
+            is_taken: self.is_taken,
+            kept,
+        };
+        let surveyed = survey(self.reach, self.request, self.subject, again, progress).await;
         let surveyed = match surveyed {
             Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Missing => {
                 return self.moved_along(*failure, progress).await;
@@ -242,7 +250,7 @@ impl Run<'_> {
     async fn begin_anew(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         let kept = give_up::kept_before(self.reach, progress).await?;
         if kept.is_empty() || self.request.on_conflict == OnConflict::Overwrite {
-            return self.begin(progress).await;
+            return self.begin(&kept, progress).await;
         }
         let reason = format!(
             "{}. An earlier try made them, and their sources have changed or gone since. \
@@ -357,16 +365,21 @@ impl Run<'_> {
         let outline = committed.outline();
         let mut copying = self.copying(outline, progress);
         let warning = clear::clear(&mut copying, &committed).await?;
+        let left = left::of_replaced(outline, progress).await?;
         let mut done = done(self.reach, &outline.main.to, outline.objects, outline.bytes)?;
-        let warning = warning.map(|warning| (WARNING.to_owned(), json!(warning)));
-        done.output.extend(warning);
+        let told = [(WARNING, warning), (LEFT, left)];
+        let told = told.into_iter().filter_map(|(name, what)| Some((name, what?)));
+        done.output
+            .extend(told.map(|(name, what)| (name.to_owned(), json!(what))));
         Ok(done)
     }
 
     fn copying<'a>(&'a self, outline: &'a Outline, progress: &'a mut dyn Progress) -> Copying<'a> {
         Copying {
             reach: self.reach,
-            on_conflict: self.request.on_conflict,
+            // Of a set, only the survey knows what belongs to what it replaces.
+            overwrites: self.request.on_conflict == OnConflict::Overwrite
+                && self.subject.extent == Extent::Object,
             is_set: outline.is_set(),
             mark: &outline.mark,
             late: self.late,

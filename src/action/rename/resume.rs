@@ -38,7 +38,9 @@ impl Present<'_> {
                 return Ok((next > 0).then_some(next));
             }
             for one in page {
-                if !self.pass_to(&one, &mut next, draft) {
+                if one.only_goes() {
+                    draft.take_up_going(&one);
+                } else if !self.pass_to(&one, &mut next, draft) {
                     return Ok(None);
                 }
             }

@@ -8,6 +8,7 @@ use super::manifest::{Draft, Known};
 use super::members::{self, Finder, Member};
 use super::others::{self, Others};
 use super::pages::PAGE;
+use super::replaced::Replaced;
 use super::resume::Present;
 use super::route::Route;
 use super::set::{self, Object, Set};
@@ -28,14 +29,22 @@ pub(super) struct Surveyed {
     pub(super) seen: Option<Belongings>,
 }
 
+/// What earlier looks and tries have found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Again<'a> {
+    /// Whether `keep_both` takes the other name at once: a copy has found the target taken.
+    pub(super) is_taken: bool,
+    /// Copies that an earlier manifest of the step has left.
+    pub(super) kept: &'a [Place],
+}
+
 /// Looks at the recording and at its target, and stores the manifest that carries it from
-/// its place to where it is asked to be; `None` when it is there. With `is_taken`, `keep_both`
-/// takes the other name at once: a copy has found the target taken.
+/// its place to where it is asked to be; `None` when it is there.
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
     subject: &Subject,
-    is_taken: bool,
+    again: Again<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Option<Surveyed>, Stopped> {
     let from = subject.place()?;
@@ -62,13 +71,14 @@ pub(super) async fn survey(
         subject,
         route,
         on_conflict: request.on_conflict,
+        kept: again.kept,
     };
     let surveyed = match request.on_conflict {
         OnConflict::KeepBoth => {
             let to = &route.beside(&request.suffix);
             let route = Route { to, ..route };
             let beside = Survey { route, ..survey };
-            if is_taken {
+            if again.is_taken {
                 beside.run(progress).await
             } else {
                 survey.run_or(beside, progress).await
@@ -122,6 +132,8 @@ struct Survey<'a> {
     subject: &'a Subject,
     route: Route<'a>,
     on_conflict: OnConflict,
+    /// Copies that an earlier manifest of the step has left.
+    kept: &'a [Place],
 }
 
 impl Survey<'_> {
@@ -154,6 +166,7 @@ impl Survey<'_> {
             }
         }
         let mut beside = self.beside(&objects, &playlists, &draft, progress).await?;
+        let mut replaced = self.replaced(&playlists).await?;
         let finder = Finder {
             reach: self.reach,
             subject: self.subject,
@@ -170,7 +183,8 @@ impl Survey<'_> {
                 seen = self.belongings(only).await?;
             }
             beside.share(self.reach, &mut members).await?;
-            self.add(members, &mut draft, progress).await?;
+            let replaced = replaced.as_mut();
+            self.add(members, &mut draft, replaced, progress).await?;
             if named.peek().is_none() {
                 break;
             }
@@ -182,6 +196,9 @@ impl Survey<'_> {
             progress.draft(page).await?;
             // Not before it is stored: the next try goes on behind it.
             progress.checkpoint()?;
+        }
+        if let Some(replaced) = &mut replaced {
+            replaced.drop_rest(&mut draft, progress).await?;
         }
         let last = draft.finish()?;
         let is_free = last.iter().all(|one| one.target == Target::Absent);
@@ -276,6 +293,19 @@ impl Survey<'_> {
         Ok(beside)
     }
 
+    /// The recording that `overwrite` replaces; `None` where no other one can be in the way.
+    async fn replaced(
+        &self,
+        playlists: &BTreeMap<String, String>,
+    ) -> Result<Option<Replaced<'_>>, Failure> {
+        if self.on_conflict != OnConflict::Overwrite || self.route.extent == Extent::Object {
+            return Ok(None);
+        }
+        let own = playlists.keys().map(|key| at_key(self.route.from, key));
+        let replaced = Replaced::read(self.reach, self.route.to, own, self.kept).await?;
+        Ok(Some(replaced))
+    }
+
     /// The playlist of an earlier name, as far as what it names tells: the new one names it, too.
     async fn outdated(
         &self,
@@ -313,6 +343,7 @@ impl Survey<'_> {
         &self,
         members: Vec<Member>,
         draft: &mut Draft<'_>,
+        replaced: Option<&mut Replaced<'_>>,
         progress: &mut dyn Progress,
     ) -> Result<(), Stopped> {
         let mut targets = Vec::with_capacity(members.len());
@@ -331,15 +362,34 @@ impl Survey<'_> {
         let ask = members.iter().zip(&targets).filter(asks);
         let ask: Vec<Place> = ask.map(|(member, _)| member.named.clone()).collect();
         let trails = trail::follow(ask, progress).await?;
+        let holds = if there.contains_key(self.route.to) {
+            self.holds(self.route.to, draft).await?
+        } else {
+            None
+        };
+        let mut refused = BTreeMap::new();
+        if let Some(replaced) = replaced {
+            if members.iter().any(|one| one.named == *self.route.from) {
+                let found = there.get(self.route.to);
+                replaced.check(found)?;
+                let main = trails.get(self.route.from);
+                if main.is_some_and(|main| self.is_own(main, found)) {
+                    replaced.be_own();
+                }
+            }
+            let is_occupied = |(member, to): &(&Member, &Place)| {
+                member.at != **to && there.contains_key(*to) && !twins.contains(*to)
+            };
+            let occupied = members.iter().zip(&targets).filter(is_occupied);
+            let occupied: Vec<Place> = occupied.map(|(_, to)| to.clone()).collect();
+            refused = self.refused(replaced, occupied, progress).await?;
+        }
         let known = Known {
             there: &there,
             trails: &trails,
             twins: &twins,
-            holds: if there.contains_key(self.route.to) {
-                self.holds(self.route.to, draft).await?
-            } else {
-                None
-            },
+            holds,
+            refused: &refused,
         };
         for (member, to) in members.into_iter().zip(targets) {
             draft.add(member, to, &known)?;
@@ -348,6 +398,33 @@ impl Survey<'_> {
             Some(trail) if is_set => self.leave(trail, draft).await,
             _ => Ok(()),
         }
+    }
+
+    /// Where `overwrite` may not replace what is there. What a task is doing there, or has done
+    /// since the playlist at the target was read, is waited for or read anew.
+    async fn refused(
+        &self,
+        replaced: &mut Replaced<'_>,
+        mut occupied: Vec<Place>,
+        progress: &mut dyn Progress,
+    ) -> Result<BTreeMap<Place, String>, Stopped> {
+        let refused = replaced.refused(&occupied).await?;
+        if !refused.is_empty() {
+            occupied.push(self.route.to.clone());
+            if let Some(taken) = progress.taken(occupied).await? {
+                return Err(Stopped::KeyTaken(Box::new(taken)));
+            }
+            replaced.look_again().await?;
+        }
+        Ok(refused)
+    }
+
+    /// Whether what is at the target may be an earlier state of the recording: its own earlier
+    /// task put it there, and not for another job.
+    fn is_own(&self, main: &Trail, found: Option<&ObjectMeta>) -> bool {
+        main.leads_to(self.route.to)
+            && found.is_some_and(|found| main.made(found))
+            && !main.is_of_another_job()
     }
 
     /// Has the playlist deleted that an earlier task made of what the recording was then: it

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::cli::table::one_line;
-use crate::model::moves::{Move, MovePhase};
+use crate::model::moves::{Move, MovePhase, Source};
 
 /// Moves that are told one by one. A recording of some hours has thousands of segments.
 const SHOWN: usize = 20;
@@ -39,14 +39,22 @@ fn progress(moves: &[Move]) -> String {
 
 fn line(text: &mut String, one: &Move) {
     let (phase, size) = (one.phase.name(), one.size);
-    let line = format!("{phase:<8} {size} bytes  {} -> {}", one.from, one.to);
+    let line = if one.only_goes() {
+        let what = match one.source {
+            Source::Goes => "only deleted",
+            Source::Shared | Source::Stays => "left: a recording may need it",
+        };
+        format!("{phase:<8} {}  {what}", one.from)
+    } else {
+        format!("{phase:<8} {size} bytes  {} -> {}", one.from, one.to)
+    };
     let _ = writeln!(text, "  {}", one_line(&line));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::moves::{Part, Source, Target};
+    use crate::model::moves::{Part, Target};
     use crate::model::recording::Place;
 
     fn moves(count: u32, copied: u32) -> Vec<Move> {
@@ -83,6 +91,22 @@ mod tests {
         assert_eq!(text(&moves(2, 1)), told);
         assert_eq!(text(&moves(20, 1)).lines().count(), 22);
         assert!(!text(&moves(20, 1)).contains("more"));
+    }
+
+    #[test]
+    fn what_has_no_copy_is_told_to_go_or_to_be_left() {
+        let mut moves = moves(3, 3);
+        for (one, source) in moves.iter_mut().zip([Source::Goes, Source::Shared]) {
+            (one.target, one.source) = (Target::Present, source);
+        }
+        let told = text(&moves);
+        assert!(
+            told.contains("  copied   b/r/0.ts  only deleted\n"),
+            "{told}"
+        );
+        let left = "  copied   b/r/1.ts  left: a recording may need it\n";
+        assert!(told.contains(left), "{told}");
+        assert!(told.contains("b/r/2.ts -> b/c/2.ts"), "{told}");
     }
 
     #[test]

@@ -39,6 +39,14 @@ pub struct Move {
     pub phase: MovePhase,
 }
 
+impl Move {
+    /// Whether it has no copy, and only deletes what is at its source, or leaves it: an outdated
+    /// playlist, or what a recording that was replaced had more.
+    pub fn only_goes(&self) -> bool {
+        self.target == Target::Present && self.target_etag.is_none()
+    }
+}
+
 /// What the moves of one step are together: enough to tell how far it is without reading
 /// them all, as those of a long recording are too many to be held at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +58,7 @@ pub struct Outline {
     pub moved: u32,
     /// How many were given up.
     pub undone: u32,
-    /// How many carry an object; one that does not only deletes an outdated playlist.
+    /// How many carry an object; one that does not only deletes what is outdated.
     pub objects: u32,
     /// The objects' sizes together.
     pub bytes: u64,

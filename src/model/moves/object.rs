@@ -123,11 +123,9 @@ pub enum ClearNext {
 ///
 /// Nothing is deleted unless its copy was seen in the same run.
 pub fn clear_next(one: &Move, source: AtSource, target: AtTarget) -> ClearNext {
-    let delete_only = one.target == Target::Present && one.target_etag.is_none();
     match (source, target) {
-        // An outdated playlist, which has no copy.
-        (AtSource::Same, _) if delete_only => ClearNext::Delete,
-        (_, _) if delete_only => ClearNext::Complete,
+        (AtSource::Same, _) if one.only_goes() && one.source == Source::Goes => ClearNext::Delete,
+        (_, _) if one.only_goes() => ClearNext::Complete,
         (AtSource::Same, AtTarget::Ours) if one.source == Source::Goes => ClearNext::Delete,
         (_, AtTarget::Ours) => ClearNext::Complete,
         (AtSource::Same, AtTarget::Nothing) => ClearNext::CopyAgain,
@@ -342,9 +340,9 @@ mod tests {
         }
     }
 
-    /// An outdated playlist is not copied: what is at its target is no concern of its.
+    /// What is outdated is not copied: what is at its target is no concern of its.
     #[test]
-    fn outdated_playlist_is_deleted_only_as_it_was_surveyed() {
+    fn what_is_outdated_is_deleted_only_as_it_was_surveyed_and_if_it_goes() {
         let outdated = Move {
             target: Target::Present,
             ..one()
@@ -356,6 +354,14 @@ mod tests {
                 (AtSource::Nothing, ClearNext::Complete),
             ] {
                 assert_eq!(clear_next(&outdated, source, target), next, "{source:?}");
+                for becomes in [Source::Shared, Source::Stays] {
+                    let left = Move {
+                        source: becomes,
+                        ..outdated.clone()
+                    };
+                    let next = clear_next(&left, source, target);
+                    assert_eq!(next, ClearNext::Complete, "{source:?} {becomes:?}");
+                }
             }
         }
     }

@@ -83,7 +83,7 @@ pub(super) fn write(
         JournalEntry::Progress(moves) => put(txn, by, recording, moves, phase)?,
         JournalEntry::Commit(place) => {
             commit(txn, by, recording, place, now)?;
-            keys::release_read(txn.conn, seq, now)?;
+            keys::release_read(txn, seq, now)?;
         }
         JournalEntry::Last(moves) => take(txn, seq, task.step, moves, present)?,
         JournalEntry::Begun { lingers } => begin(txn, seq, task.step, *lingers, present.moment)?,

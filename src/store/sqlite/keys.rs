@@ -25,7 +25,7 @@ fn uses(one: &Move) -> impl Iterator<Item = (&Place, Use)> {
     let to = match (one.target, &one.target_etag) {
         (Target::Absent | Target::Replace, _) => Some(Use::Writes),
         (Target::Present, Some(_)) => Some(Use::Reads),
-        // An outdated playlist only goes.
+        // What is outdated only goes.
         (Target::Present, None) => None,
     };
     let from = (&one.from, one.source.used());
@@ -48,16 +48,21 @@ pub(super) fn hold(
                 return Ok(Some(Taken { key, by }));
             }
         }
-        if one.target == Target::Absent
+        if one.target != Target::Present
             && let Some(by) = settled(txn, by, &one.to)?
         {
             let key = one.to.clone();
             return Ok(Some(Taken { key, by }));
         }
-        if one.target == Target::Replace
-            && let Some(by) = wanted_by(conn, seq, recording, &one.to)?
+        let ends = match one.target {
+            Target::Replace => Some(&one.to),
+            Target::Present if one.only_goes() => Some(&one.from),
+            Target::Absent | Target::Present => None,
+        };
+        if let Some(place) = ends
+            && let Some(by) = wanted_by(conn, seq, recording, place)?
         {
-            let key = one.to.clone();
+            let key = place.clone();
             return Ok(Some(Taken { key, by }));
         }
     }
@@ -67,8 +72,8 @@ pub(super) fn hold(
     Ok(None)
 }
 
-/// The task that has moved something to this key since the claim began: that the claim found
-/// nothing there may be older.
+/// The task that has moved something to this key since the claim began, or has come to share what
+/// is there: what the claim found there, and in the playlists beside it, may be older.
 fn settled(txn: &Txn<'_>, by: &By, place: &Place) -> rusqlite::Result<Option<TakenBy>> {
     let task = txn.settled.borrow().since(by.settled, place.digest());
     task.filter(|task| *task != by.seq)
@@ -263,8 +268,17 @@ fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     Ok(gone + late)
 }
 
-/// The task has made its copies, and no longer relies on what it has only read.
-pub(super) fn release_read(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+/// The task has made its copies, and no longer relies on what it has only read. Its playlists may
+/// name that from here on, where another task has looked before.
+pub(super) fn release_read(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let conn = txn.conn;
+    let read: Vec<[u8; 16]> = conn
+        .prepare_cached("SELECT key FROM keys WHERE task = ?1 AND used = 0")?
+        .query_map([seq], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for key in read {
+        txn.settled.borrow_mut().add(seq, key);
+    }
     let deleted = conn
         .prepare_cached("DELETE FROM keys WHERE task = ?1 AND used = 0 AND lasts = 0")?
         .execute([seq])?;

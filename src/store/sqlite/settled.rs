@@ -1,4 +1,4 @@
-//! Keys to which moves have led that have ended of late.
+//! Keys to which moves have led that have ended of late, or which they have come to share.
 //!
 //! A survey looks at its targets before its manifest holds them. What another move has put there
 //! in between, and has let go of again, would pass for a copy of the later one if both are alike.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::film::Film;
 use super::life::waits;
 use super::runs::{Group, run};
+use super::scene::Scene;
 use super::sweep::{Case, ENCRYPTED, PLAIN};
 use crate::support::fake_obs::{Fault, Gate, Lost, Recorded};
 
@@ -28,17 +30,17 @@ fn may_be_late(request: &Recorded) -> bool {
 }
 
 /// Kills at this request, starts again, and takes account.
-async fn kill_at(case: Case, number: usize, effect: Effect) {
+async fn kill_at(case: Case, policy: &str, number: usize, effect: Effect) {
     let at = format!(
-        "{}: killed at request {number}, its effect: {effect:?}",
+        "{}, {policy}: killed at request {number}, its effect: {effect:?}",
         case.name
     );
-    let mut scene = case.scene("fail").await;
+    let mut scene = case.scene(policy).await;
     if effect == Effect::Late {
         scene.timeouts.lifetime = Duration::from_hours(1);
     }
     let film = case.film(1);
-    case.record(&scene, &film);
+    record(case, policy, &scene, &film);
     scene.guard(std::slice::from_ref(&film));
     let gate = Gate::new();
     let fault = match effect {
@@ -70,14 +72,22 @@ async fn kill_at(case: Case, number: usize, effect: Effect) {
     }
 }
 
-async fn kill_everywhere(cases: &'static [Case], effects: &'static [Effect]) {
+/// Records the film. If it may replace another one, that is at its target.
+fn record(case: Case, policy: &str, scene: &Scene, film: &Film) {
+    case.record(scene, film);
+    if policy == "overwrite" {
+        case.replaced(scene, film);
+    }
+}
+
+async fn kill_everywhere(cases: &'static [Case], policy: &'static str, effects: &'static [Effect]) {
     let mut groups = Vec::new();
     for case in cases {
-        let requests = first_move(*case).await;
+        let requests = first_move(*case, policy).await;
         for effect in effects {
             let late = *effect == Effect::Late;
             let struck = requests.iter().filter(|one| !late || may_be_late(one));
-            let kill = |request: &Recorded| kill_at(*case, request.number, *effect).boxed();
+            let kill = |request: &Recorded| kill_at(*case, policy, request.number, *effect).boxed();
             groups.push(struck.map(kill).collect::<Group>());
         }
     }
@@ -85,10 +95,10 @@ async fn kill_everywhere(cases: &'static [Case], effects: &'static [Effect]) {
 }
 
 /// The requests of the first move of a service, which nothing disturbs.
-async fn first_move(case: Case) -> Vec<Recorded> {
-    let scene = case.scene("fail").await;
+async fn first_move(case: Case, policy: &str) -> Vec<Recorded> {
+    let scene = case.scene(policy).await;
     let film = case.film(1);
-    case.record(&scene, &film);
+    record(case, policy, &scene, &film);
     let life = scene.serve().await;
     life.announce(&film).await;
     life.rest(case.name).await;
@@ -98,11 +108,18 @@ async fn first_move(case: Case) -> Vec<Recorded> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn encrypted_recording_moves_whole_though_the_service_is_killed_at_any_request() {
-    kill_everywhere(&ENCRYPTED, &[Effect::Never, Effect::Before]).await;
+    kill_everywhere(&ENCRYPTED, "fail", &[Effect::Never, Effect::Before]).await;
+}
+
+/// Nothing of what it replaces is left either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_replaces_another_one_though_the_service_is_killed_at_any_request() {
+    const HLS: [Case; 1] = [PLAIN[2]];
+    kill_everywhere(&HLS, "overwrite", &[Effect::Never, Effect::Before]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recording_is_whole_though_the_request_that_the_service_was_killed_at_comes_late() {
-    kill_everywhere(&PLAIN, &[Effect::Late]).await;
-    kill_everywhere(&ENCRYPTED, &[Effect::Late]).await;
+    kill_everywhere(&PLAIN, "fail", &[Effect::Late]).await;
+    kill_everywhere(&ENCRYPTED, "fail", &[Effect::Late]).await;
 }

@@ -96,6 +96,24 @@ impl Case {
         }
     }
 
+    /// Puts a longer set where the film moves to, under the same name. Answers what the film
+    /// does not replace of it.
+    pub(crate) fn replaced(self, scene: &Scene, film: &Film) -> Vec<Place> {
+        let older = Film::hls(&format!("older {}", film.room), &film.at.key, 8);
+        let moved = |at: &Place| {
+            let (_, name) = at.key.rsplit_once('/').unwrap();
+            place(self.to, &format!("kept/{}/{name}", film.room))
+        };
+        let mut rest = Vec::new();
+        for (at, content) in older.objects() {
+            scene.put(&moved(&at), std::str::from_utf8(&content).unwrap());
+            if !film.objects().contains_key(&at) {
+                rest.push(moved(&at));
+            }
+        }
+        rest
+    }
+
     /// The requests of one move that nothing disturbs, by a service that has moved others.
     pub(crate) async fn requests(self, policy: &str) -> Vec<Recorded> {
         let scene = self.scene(policy).await;
@@ -104,6 +122,9 @@ impl Case {
         for number in 0..2 {
             let film = self.film(number);
             self.record(&scene, &film);
+            if policy == "overwrite" && film.is_set() {
+                self.replaced(&scene, &film);
+            }
             from = scene.obs.requests().len();
             life.announce(&film).await;
             life.rest("undisturbed").await;
@@ -138,6 +159,8 @@ struct Struck {
     at: String,
     /// What stood at its target before, and has to stay.
     stranger: Option<Place>,
+    /// What a recording had more that was at its target before, and has to go.
+    rest: Vec<Place>,
     /// The answer told that the source was gone although it was not.
     misled: bool,
 }
@@ -194,7 +217,7 @@ impl Sweep {
         let film = case.film(self.struck.len());
         let at = format!("{}, {}: {fault:?}", case.name, self.policy);
         case.record(scene, &film);
-        let stranger = self.stranger(&film);
+        let (stranger, rest) = self.at_target(&film);
         let films = std::slice::from_ref(&film);
         scene.guard(films);
         let from = scene.obs.requests().len();
@@ -213,21 +236,28 @@ impl Sweep {
             film,
             at,
             stranger,
+            rest,
             misled,
         });
     }
 
-    /// Has somebody else's object stand at the target where the policy says what to do with it.
-    fn stranger(&self, film: &Film) -> Option<Place> {
-        if self.policy == "fail" || self.case.kind != Kind::Objects {
-            return None;
+    /// Has somebody else's object stand at the target where the policy says what to do with it,
+    /// and answers it if it has to stay; or another recording, and what has to go of that.
+    fn at_target(&self, film: &Film) -> (Option<Place>, Vec<Place>) {
+        let Self { case, scene, .. } = self;
+        if self.policy == "overwrite" && film.is_set() {
+            return (None, case.replaced(scene, film));
+        }
+        if self.policy == "fail" || case.kind != Kind::Objects {
+            return (None, Vec::new());
         }
         let there = place(
             self.case.to,
             &format!("kept/{}/{}", film.room, film.at.name()),
         );
         self.scene.put(&there, "a stranger's");
-        (self.policy == "keep_both").then_some(there)
+        let stays = self.policy == "keep_both";
+        (stays.then_some(there), Vec::new())
     }
 
     /// What is wrong in the end: everything has to be done, each film where the rule wants it,
@@ -248,7 +278,7 @@ impl Sweep {
             }
             others.extend(one.stranger.clone());
             if one.misled {
-                let source = film.objects().into_keys();
+                let source = film.objects().into_keys().chain(one.rest.clone());
                 others.extend(
                     places
                         .iter()

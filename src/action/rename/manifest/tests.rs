@@ -50,6 +50,7 @@ struct Case {
     members: Vec<Member>,
     there: Vec<(Place, ObjectMeta)>,
     trails: Vec<(Place, Trail)>,
+    refused: Vec<&'static str>,
     on_conflict: OnConflict,
     /// Where the playlist is by an earlier task.
     old: Option<&'static str>,
@@ -62,6 +63,7 @@ impl Case {
             members: ["r/ts/1.ts", "r/a.m3u8"].map(|key| member(key, key)).into(),
             there: vec![],
             trails: vec![],
+            refused: vec![],
             on_conflict: OnConflict::Fail,
             old: None,
         }
@@ -75,6 +77,11 @@ impl Case {
             trails: &self.trails.iter().cloned().collect(),
             twins: &BTreeSet::new(),
             holds: Some(true),
+            refused: &self
+                .refused
+                .iter()
+                .map(|key| (place(key), "not its own".to_owned()))
+                .collect(),
         };
         let route = Route {
             from: &from,
@@ -141,6 +148,10 @@ fn target_that_stands_is_a_conflict_unless_it_may_be_overwritten_or_is_an_earlie
     case.trails.clear();
     case.on_conflict = OnConflict::Overwrite;
     assert_eq!(case.moves().unwrap(), replaced);
+    case.refused = vec!["x/ts/1.ts"];
+    assert_eq!(case.moves(), Err(FailureKind::Conflict));
+    case.trails = vec![trail("r/ts/1.ts", "x/ts/1.ts")];
+    assert_eq!(case.moves().unwrap(), replaced, "it is its own");
 }
 
 #[test]

@@ -1,0 +1,221 @@
+//! What `on_conflict: overwrite` may replace where a set moves to: the playlist that is at its
+//! target, and what belongs to that playlist alone.
+//!
+//! Recorders give the segments of every recording the same names. An object in the way of a member
+//! that is no part of the recording which is replaced is another recording's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::find::find;
+use super::manifest::Draft;
+use super::others::{self, Others};
+use super::pages::PAGE;
+use super::{relative, set};
+use crate::action::{Progress, Reach, Stopped};
+use crate::model::failure::{Disposition, Failure, FailureKind};
+use crate::model::moves::{Part, Source};
+use crate::model::recording::Place;
+use crate::object::ObjectMeta;
+
+/// The recording at the target of a set.
+pub(super) struct Replaced<'a> {
+    reach: &'a Reach,
+    /// Where its playlist is.
+    to: &'a Place,
+    /// The ETag of what is there, if anything is.
+    etag: Option<String>,
+    /// What that names, by key, or why this is not known.
+    parts: Result<BTreeMap<String, Part>, String>,
+    /// Copies that an earlier try of the same step has left.
+    kept: &'a [Place],
+    others: Others,
+    /// Whether it may be an earlier state of the recording that moves.
+    is_own: bool,
+}
+
+impl<'a> Replaced<'a> {
+    /// Reads the playlist at the target. `own` are the playlists of the recording that moves.
+    pub(super) async fn read(
+        reach: &'a Reach,
+        to: &'a Place,
+        own: impl Iterator<Item = Place>,
+        kept: &'a [Place],
+    ) -> Result<Self, Failure> {
+        let bucket = reach.bucket(to)?;
+        let there = bucket.store.head(&to.key).await?;
+        let mut own: Vec<Place> = own.chain([to.clone()]).collect();
+        let parts = match &there {
+            None => Err("there is none".to_owned()),
+            Some(there) => match set::members(bucket, to).await {
+                Ok(set) if set.playlists.get(&to.key) != Some(&there.etag) => {
+                    return Err(changed(to));
+                }
+                Ok(set) => {
+                    own.extend(set.playlists.keys().map(|key| beside(to, key)));
+                    let parts = set.objects.into_iter().map(|one| (one.key, one.part));
+                    Ok(parts.filter(|(key, _)| *key != to.key).collect())
+                }
+                Err(failure) if failure.kind.disposition() == Disposition::Final => {
+                    Err(format!("what it names is not known ({})", failure.reason))
+                }
+                Err(failure) => return Err(failure),
+            },
+        };
+        Ok(Self {
+            reach,
+            to,
+            etag: there.map(|there| there.etag),
+            parts,
+            kept,
+            others: Others::than(&own),
+            is_own: false,
+        })
+    }
+
+    /// It may be an earlier state of the recording that moves.
+    pub(super) fn be_own(&mut self) {
+        self.is_own = true;
+    }
+
+    /// Fails when a later look has found something else at the target of the playlist.
+    pub(super) fn check(&self, found: Option<&ObjectMeta>) -> Result<(), Failure> {
+        if self.etag.as_ref() == found.map(|found| &found.etag) {
+            return Ok(());
+        }
+        Err(changed(self.to))
+    }
+
+    /// The same with a look of its own: what another task has just put there is not what
+    /// was read.
+    pub(super) async fn look_again(&self) -> Result<(), Failure> {
+        let store = &self.reach.bucket(self.to)?.store;
+        self.check(store.head(&self.to.key).await?.as_ref())
+    }
+
+    /// Of these targets, at which something is, those where it may not be replaced, and why.
+    pub(super) async fn refused(
+        &mut self,
+        occupied: &[Place],
+    ) -> Result<BTreeMap<Place, String>, Failure> {
+        let mut refused = BTreeMap::new();
+        for place in occupied {
+            if let Some(why) = self.why_not(place).await? {
+                let reason = format!(
+                    "{place} exists already, and on_conflict: overwrite replaces nothing but the playlist at {} \
+                     and its parts: {why}. Move each recording to a folder of its own, such as one named {{{{ job_id }}}}",
+                    self.to
+                );
+                refused.insert(place.clone(), reason);
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn why_not(&mut self, place: &Place) -> Result<Option<String>, Failure> {
+        let is_main = place == self.to;
+        if self.kept.contains(place) || (is_main && self.is_own) {
+            return Ok(None);
+        }
+        let why = match &self.parts {
+            Err(why) if !is_main => why.clone(),
+            Ok(parts) if !is_main && !parts.contains_key(&place.key) => {
+                "it does not name this object".to_owned()
+            }
+            _ if !self.is_inside(place) => {
+                "this object is outside its folder, where others may name it, too".to_owned()
+            }
+            _ => {
+                let is_shared = self.is_shared(place).await?;
+                return Ok(is_shared.then(|| "another playlist names this object, too".to_owned()));
+            }
+        };
+        Ok(Some(why))
+    }
+
+    /// Whether an object is in the folder of the playlist, or below it: others that name it
+    /// are looked for there.
+    fn is_inside(&self, place: &Place) -> bool {
+        place.bucket == self.to.bucket && place.key.starts_with(relative::folder(&self.to.key))
+    }
+
+    async fn is_shared(&mut self, place: &Place) -> Result<bool, Failure> {
+        for folder in others::folders(self.to, place) {
+            self.others.look(self.reach, folder).await?;
+        }
+        Ok(self.others.name(place))
+    }
+
+    /// Drafts the deletion of what the replaced playlist names and no object of the recording
+    /// replaces: nobody would know any more whose it is. What others may name stays, and so does
+    /// what may be of the recording itself.
+    pub(super) async fn drop_rest(
+        &mut self,
+        draft: &mut Draft<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
+        let Ok(parts) = &mut self.parts else {
+            return Ok(());
+        };
+        let rest = std::mem::take(parts).into_iter();
+        let mut rest: Vec<(Place, Part)> = rest
+            .map(|(key, part)| (beside(self.to, &key), part))
+            .filter(|(place, _)| self.reach.bucket(place).is_ok())
+            .collect();
+        draft.keep_untouched(&mut rest);
+        let is_known = self.look_around(&rest).await?;
+        for page in rest.chunks(PAGE as usize) {
+            let found = find(self.reach, page.iter().map(|(place, _)| place)).await?;
+            for (place, part) in page {
+                let Some(meta) = found.get(place) else {
+                    continue;
+                };
+                if draft.is_full() {
+                    progress.draft(draft.page()).await?;
+                    progress.checkpoint()?;
+                }
+                draft.let_go(place, &meta.etag, *part, self.source(place, is_known));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for other playlists that may name these objects; whether that was possible.
+    async fn look_around(&mut self, rest: &[(Place, Part)]) -> Result<bool, Failure> {
+        let inside = rest.iter().filter(|(place, _)| self.is_inside(place));
+        let folders: BTreeSet<Place> = inside
+            .flat_map(|(place, _)| others::folders(self.to, place))
+            .collect();
+        for folder in folders {
+            match self.others.look(self.reach, folder).await {
+                Err(failure) if failure.kind.disposition() == Disposition::Final => {
+                    return Ok(false);
+                }
+                looked => looked?,
+            }
+        }
+        Ok(true)
+    }
+
+    /// What becomes of an object that nothing replaces.
+    fn source(&self, place: &Place, is_known: bool) -> Source {
+        if self.is_own || !is_known || !self.is_inside(place) {
+            Source::Stays
+        } else if self.others.name(place) {
+            Source::Shared
+        } else {
+            Source::Goes
+        }
+    }
+}
+
+fn changed(to: &Place) -> Failure {
+    let reason = format!("{to} changed while it was read");
+    Failure::new(FailureKind::SourceChanged, reason)
+}
+
+fn beside(place: &Place, key: &str) -> Place {
+    Place {
+        bucket: place.bucket.clone(),
+        key: key.to_owned(),
+    }
+}
