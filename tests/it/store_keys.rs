@@ -178,13 +178,35 @@ async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believ
         moved.await.unwrap();
     }
     tasks.end(0, Transition::Finish).await;
-    assert_eq!(tasks.wants(0, from_to("b", "x")).await, Some(by));
+    for wanted in [from_to("b", "x"), replaces("b", "x")] {
+        assert_eq!(tasks.wants(0, wanted).await, Some(by));
+    }
     assert_eq!(tasks.wants(1, from_to("c", "y")).await, None, "another key");
     tasks.end(0, waits_for(by)).await;
     let second = one(&tasks.store, bucket(), NOW).await;
     assert_eq!(second.task().tries, 1, "it spends no try");
     let looked_anew = taken(&tasks.store, &second, from_to("b", "x"), PRESENT).await;
     assert_eq!(looked_anew, None);
+}
+
+/// The playlists beside it were read before that of the one which shares it was there.
+#[tokio::test]
+async fn look_that_is_older_than_what_another_task_has_come_to_share_is_not_believed() {
+    let tasks = Tasks::of(&["a", "b"]).await;
+    let by = TakenBy::Move(tasks.id(0));
+    let shares = Move {
+        target: Target::Present,
+        target_etag: Some("e".into()),
+        phase: MovePhase::Copied,
+        ..from_to("a", "x")
+    };
+    assert_eq!(tasks.wants(0, shares).await, None);
+    assert_eq!(tasks.wants(1, replaces("b", "x")).await, Some(by));
+    let commit = JournalEntry::Commit(place("x"));
+    let committed = tasks.store.journal(&tasks.claims[0], commit, PRESENT);
+    committed.await.unwrap();
+    assert_eq!(tasks.wants(1, replaces("b", "x")).await, Some(by));
+    assert_eq!(tasks.wants(1, replaces("b", "y")).await, None);
 }
 
 #[tokio::test]
@@ -362,6 +384,21 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
     );
 }
 
+/// The same task's next claim, which knows of all that has ended.
+async fn anew(store: &SqliteStore, asks: Claim) -> Claim {
+    let id = asks.task().id;
+    end(store, asks, Transition::HandBack).await;
+    let mut again = None;
+    for claim in claim(store, bucket(), NOW).await {
+        if claim.task().id == id {
+            again = Some(claim);
+        } else {
+            end(store, claim, Transition::HandBack).await;
+        }
+    }
+    again.unwrap()
+}
+
 #[tokio::test]
 async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
@@ -393,6 +430,7 @@ async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
         store.journal(&mover, entry, PRESENT).await.unwrap();
     }
     end(&store, mover, Transition::Finish).await;
+    let asks = anew(&store, asks).await;
     let wants = async |to| taken(&store, &asks, replaces("a", to), PRESENT).await;
     assert_eq!(wants("x").await, Some(TakenBy::Wanted(tag)));
     assert_eq!(wants("b").await, None);
@@ -432,7 +470,6 @@ async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
     let rules = [("archive", bucket(), Turn::Needed)];
     store.record(arrival("a", 1, &rules), vec![]).await.unwrap();
     let asks = one(&store, bucket(), NOW).await;
-    let wants = async |to| taken(&store, &asks, replaces("a", to), PRESENT).await;
 
     // The first one's second rename waits for a time while the second one is moved.
     record_of_job(&store, "1", 2, &["archive", "again"]).await;
@@ -459,6 +496,8 @@ async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
             record_of_job(&store, "2", 3, &["archive"]).await;
         }
     }
+    let asks = anew(&store, asks).await;
+    let wants = async |to| taken(&store, &asks, replaces("a", to), PRESENT).await;
     assert_eq!(wants("x").await, again.map(TakenBy::Wanted));
     assert_eq!(wants("y").await, None);
     assert_eq!(wants("b").await, None);
