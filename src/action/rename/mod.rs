@@ -368,7 +368,9 @@ impl Run<'_> {
         let left = left::of_replaced(outline, progress).await?;
         let mut done = done(self.reach, &outline.main.to, outline.objects, outline.bytes)?;
         let told = [(WARNING, warning), (LEFT, left)];
-        let told = told.into_iter().filter_map(|(name, what)| Some((name, what?)));
+        let told = told
+            .into_iter()
+            .filter_map(|(name, what)| Some((name, what?)));
         done.output
             .extend(told.map(|(name, what)| (name.to_owned(), json!(what))));
         Ok(done)
