@@ -5,6 +5,7 @@
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use crate::Options;
 use crate::accept::mute;
@@ -16,7 +17,7 @@ use crate::service::{Deployment, Service, binary};
 const FEW: f64 = 200.0;
 
 /// What a person does to everything, in this order: each finds what the one before has left.
-const COMMANDS: [(&str, &[&str]); 5] = [
+const COMMANDS: [(&str, &[&str]); 4] = [
     (
         "events replay --all",
         &[
@@ -34,8 +35,10 @@ const COMMANDS: [(&str, &[&str]); 5] = [
         &["tasks", "retry", "--state", "cancelled", "--yes"],
     ),
     ("tasks list --room", &["tasks", "list", "--room", "nobody"]),
-    ("backup", &["backup", COPY]),
 ];
+
+/// Between two looks at how large the log is.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What the backup is written to.
 const COPY: &str = "copy.db";
@@ -62,33 +65,28 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     run(&deployment, COMMANDS[1].1).wait().expect("it ends");
     let most = Until::Elapsed(options.time());
     let most = drive(service.callbacks, options.connections, &next, most).await;
-    for (rate, name) in [
-        (FEW, "at 200/s"),
-        (most.per_second() / 2.0, "at half the rate"),
-    ] {
-        let load = Load {
-            options,
-            deployment: &deployment,
-            service: &service,
-            rate,
-            next: &next,
-        };
-        let mut rounds: Vec<Rounds> = COMMANDS.iter().map(|_| Rounds::default()).collect();
-        let mut three = Rounds::default();
-        for _ in 0..options.rounds {
-            for (rounds, (_, command)) in rounds.iter_mut().zip(COMMANDS) {
-                load.round(rounds, &[command]).await;
-            }
-            load.round(&mut three, &[COMMANDS[1].1, COMMANDS[2].1, COMMANDS[0].1])
-                .await;
-        }
-        let told = COMMANDS.iter().map(|(command, _)| *command).zip(rounds);
-        for (command, rounds) in told.chain([("three commands", three)]) {
-            rounds.tell(report, command, name);
-        }
+    let half = most.per_second() / 2.0;
+    let half_named = format!("at half the rate, {half:.0}/s");
+    let rates = [(FEW, "at 200/s"), (half, half_named.as_str())];
+    let load = |rate| Load {
+        options,
+        deployment: &deployment,
+        service: &service,
+        rate,
+        next: &next,
+    };
+    // Before the load at half the rate has made the store several times as large.
+    for (rate, name) in rates {
+        load(rate).backups(report, name).await;
+    }
+    for (rate, name) in rates {
+        load(rate).commands(report, name).await;
     }
     drop((service, mute));
-    sweep(options, report, &deployment, &next).await;
+    run(&deployment, COMMANDS[1].1).wait().expect("it ends");
+    for rate in rates {
+        sweep(options, report, &deployment, &next, rate).await;
+    }
 }
 
 /// What is measured beside a command.
@@ -101,6 +99,22 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
+    async fn commands(&self, report: &mut Report, name: &str) {
+        let mut rounds: Vec<Rounds> = COMMANDS.iter().map(|_| Rounds::default()).collect();
+        let mut three = Rounds::default();
+        for _ in 0..self.options.rounds {
+            for (rounds, (_, command)) in rounds.iter_mut().zip(COMMANDS) {
+                self.round(rounds, &[command]).await;
+            }
+            self.round(&mut three, &[COMMANDS[1].1, COMMANDS[2].1, COMMANDS[0].1])
+                .await;
+        }
+        let told = COMMANDS.iter().map(|(command, _)| *command).zip(rounds);
+        for (command, rounds) in told.chain([("three commands", three)]) {
+            rounds.tell(report, command, name);
+        }
+    }
+
     async fn round(&self, rounds: &mut Rounds, commands: &[&[&str]]) {
         let alone = self.press().await;
         rounds.alone.push(alone.slowest_of_hundred());
@@ -108,27 +122,70 @@ impl Load<'_> {
             .iter()
             .map(|one| run(self.deployment, one))
             .collect();
-        let beside = self.press().await;
-        rounds.beside.push(beside.slowest_of_hundred());
-        rounds.refused += beside.refused;
-        rounds.asked += beside.refused + beside.latencies.len() as u64;
-        rounds.log = rounds.log.max(self.deployment.log_bytes());
+        rounds.add(&self.press().await);
         // What it has not done by then is left to the next round.
         for command in &mut running {
             let _ = command.kill();
             let _ = command.wait();
         }
-        // The next backup writes to no file that is there.
-        let _ = std::fs::remove_file(self.deployment.path().join(COPY));
+    }
+
+    /// A backup is measured to its end: there the copy is looked through and the log brought in.
+    async fn backups(&self, report: &mut Report, name: &str) {
+        let mut rounds = Rounds::default();
+        let mut copied = Vec::new();
+        let copy = self.deployment.path().join(COPY);
+        for _ in 0..self.options.rounds {
+            let alone = self.press().await;
+            rounds.alone.push(alone.slowest_of_hundred());
+            let mut running = run(self.deployment, &["backup", COPY]);
+            let backup = tokio::task::spawn_blocking(move || {
+                let begun = Instant::now();
+                let status = running.wait();
+                assert!(status.is_ok_and(|status| status.success()), "a backup");
+                begun.elapsed()
+            });
+            let mut beside = Pressed::default();
+            while !backup.is_finished() {
+                beside.add(self.press().await);
+            }
+            rounds.add(&beside);
+            let took = backup.await.expect("it ends").as_secs_f64();
+            let size = std::fs::metadata(&copy).map_or(0, |copy| copy.len());
+            copied.push(format!("{} in {took:.1} s", megabytes(size)));
+            // The next backup writes to no file that is there.
+            let _ = std::fs::remove_file(&copy);
+        }
+        rounds.tell(report, "backup", name);
+        let (last, others) = copied.split_last().expect("a round");
+        report.row(&format!("backup, {name}"), last.clone(), others.join(", "));
     }
 
     async fn press(&self) -> Pressed {
         let (to, connections) = (self.service.callbacks, self.options.connections);
-        press(to, connections, self.rate, self.options.time(), self.next).await
+        let load = press(to, connections, self.rate, self.options.time(), self.next);
+        tokio::pin!(load);
+        let mut log = 0;
+        loop {
+            tokio::select! {
+                mut pressed = &mut load => {
+                    pressed.log = log;
+                    return pressed;
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => log = log.max(self.deployment.log_bytes()),
+            }
+        }
     }
 }
 
 impl Rounds {
+    fn add(&mut self, beside: &Pressed) {
+        self.beside.push(beside.slowest_of_hundred());
+        self.refused += beside.refused;
+        self.asked += beside.refused + beside.latencies.len() as u64;
+        self.log = self.log.max(beside.log);
+    }
+
     fn tell(self, report: &mut Report, command: &str, rate: &str) {
         report.ratio(
             &format!("p99 beside {command} : alone, {rate}"),
@@ -137,7 +194,10 @@ impl Rounds {
             &self.alone,
         );
         let (refused, asked) = (self.refused, self.asked);
-        let detail = format!("of {asked} callbacks; the log was {}", megabytes(self.log));
+        let detail = format!(
+            "of {asked} callbacks; the log was {} at the most",
+            megabytes(self.log)
+        );
         report.row(
             &format!("refused beside {command}, {rate}"),
             refused.to_string(),
@@ -152,39 +212,45 @@ async fn sweep(
     report: &mut Report,
     deployment: &Deployment,
     next: &Arc<AtomicU64>,
+    (rate, name): (f64, &str),
 ) {
-    run(deployment, COMMANDS[1].1).wait().expect("it ends");
     let mut rounds = Rounds::default();
-    let keeping = deployment.serve().await;
-    for _ in 0..options.rounds {
-        let alone = few(options, deployment, &keeping, next).press().await;
+    for alone in served(options, deployment, next, rate, &[]).await {
         rounds.alone.push(alone.slowest_of_hundred());
     }
-    drop(keeping);
-    let sweeping = deployment
-        .serve_with(&["--retention", "1s", "--dedup-horizon", "1s"])
-        .await;
-    let beside = few(options, deployment, &sweeping, next).press().await;
-    rounds.beside.push(beside.slowest_of_hundred());
-    rounds.refused = beside.refused;
-    rounds.asked = beside.refused + beside.latencies.len() as u64;
-    rounds.log = deployment.log_bytes();
-    rounds.tell(report, "the sweep", "at 200/s");
+    let flags = ["--retention", "1s", "--dedup-horizon", "1s"];
+    for beside in served(options, deployment, next, rate, &flags).await {
+        rounds.add(&beside);
+    }
+    rounds.tell(report, "the sweep", name);
+    let removed = deployment.swept_events().unwrap_or_default();
+    let detail = "events, until the service was stopped".to_owned();
+    let row = format!("removed by the sweep, {name}");
+    report.row(&row, removed.to_string(), detail);
 }
 
-fn few<'a>(
-    options: &'a Options,
-    deployment: &'a Deployment,
-    service: &'a Service,
-    next: &'a Arc<AtomicU64>,
-) -> Load<'a> {
-    Load {
-        options,
-        deployment,
-        service,
-        rate: FEW,
-        next,
+/// Rounds of load on a service with these flags, which then comes to an orderly end.
+async fn served(
+    options: &Options,
+    deployment: &Deployment,
+    next: &Arc<AtomicU64>,
+    rate: f64,
+    flags: &[&str],
+) -> Vec<Pressed> {
+    let service = deployment.serve_with(flags).await;
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds {
+        let load = Load {
+            options,
+            deployment,
+            service: &service,
+            rate,
+            next,
+        };
+        rounds.push(load.press().await);
     }
+    service.stop();
+    rounds
 }
 
 fn run(deployment: &Deployment, command: &[&str]) -> Child {

@@ -90,9 +90,19 @@ pub(crate) struct Pressed {
     pub(crate) latencies: Vec<Duration>,
     /// Callbacks that got 503.
     pub(crate) refused: u64,
+    /// Bytes of the database's log at the most.
+    pub(crate) log: u64,
 }
 
 impl Pressed {
+    /// Takes in what came after it.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.latencies.extend(later.latencies);
+        self.latencies.sort_unstable();
+        self.refused += later.refused;
+        self.log = self.log.max(later.log);
+    }
+
     /// What 99 of 100 callbacks are answered within, in microseconds.
     pub(crate) fn slowest_of_hundred(&self) -> f64 {
         let last = self.latencies.len().saturating_sub(1);

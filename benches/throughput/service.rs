@@ -61,6 +61,16 @@ impl Deployment {
         std::fs::metadata(path).map_or(0, |file| file.len())
     }
 
+    /// Events that the last sweep had removed when it, or the service, ended.
+    pub(crate) fn swept_events(&self) -> Option<u64> {
+        let log = std::fs::read_to_string(self.folder.path().join("serve.log")).ok()?;
+        let of = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            (line["message"] == "pruned old history").then(|| line["events"].as_u64())?
+        };
+        log.lines().filter_map(of).next_back()
+    }
+
     pub(crate) async fn serve(&self) -> Service {
         self.serve_with(&[]).await
     }

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::args::StoreFlag;
+use super::bulk::Pace;
 use super::exit::{Exit, Stop};
 use super::out::{Answer, OutFlags};
 use super::store;
 use crate::store::Unavailable;
 
 /// Copy the store to a new file, also while it is served
+///
+/// It rests two thirds of the time, so that a service beside it has the disk and the processor.
+/// The log of the store keeps meanwhile what the service writes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  aftertake backup /var/backups/aftertake.db")]
 pub(super) struct Backup {
@@ -38,7 +42,8 @@ impl Backup {
             let sentence = format!("{file} exists already; name a file that does not");
             return Err(Stop::say(Exit::Failed, sentence));
         }
-        desk.backup(&self.file)
+        let mut pace = Pace::start();
+        desk.backup(&self.file, move || pace.rest())
             .map_err(|error| failed(&file, error))?;
         self.out.print(&Copied {
             store: self.store.store.to_string(),

@@ -23,8 +23,8 @@ pub(super) const SAMPLE: usize = 5;
 /// Reasons that a text tells; a document tells all.
 const REASONS: usize = 10;
 
-/// How long a command rests after a transaction, in times of what that took: its part of the
-/// disk and of the store's lock is a third, however slow they are.
+/// How long a command rests after a piece of its work, in times of what that took: its part of
+/// the disk and of the store's lock is a third, however slow they are.
 const REST: u32 = 2;
 
 /// How a command goes about much at once.
@@ -82,15 +82,32 @@ pub(super) fn in_steps<T, C>(
     mut heard: impl FnMut(&[T], C),
 ) -> Result<(), Unavailable> {
     for few in all.chunks(STEP) {
-        let watch = Stopwatch::start();
+        let mut pace = Pace::start();
         heard(few, work(few)?);
         if let Run::Real(_) = run
             && all.len() > STEP
         {
-            std::thread::sleep(watch.elapsed().saturating_mul(REST));
+            pace.rest();
         }
     }
     Ok(())
+}
+
+/// Lets a service beside a command have the disk and the processor in between.
+#[derive(Debug)]
+pub(super) struct Pace(Stopwatch);
+
+impl Pace {
+    /// Work begins.
+    pub(super) fn start() -> Self {
+        Self(Stopwatch::start())
+    }
+
+    /// Rests after a piece of the work, before the next one.
+    pub(super) fn rest(&mut self) {
+        std::thread::sleep(self.0.elapsed().saturating_mul(REST));
+        *self = Self::start();
+    }
 }
 
 /// Why some could not be changed: how many for each reason, and one of them.

@@ -46,6 +46,7 @@ mod service;
 mod sets;
 mod simulation;
 mod store_ages;
+mod store_backup;
 mod store_beside;
 mod store_by_hand;
 mod store_clock;

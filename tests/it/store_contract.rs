@@ -973,9 +973,9 @@ async fn backup_of_a_served_store_holds_what_it_held() {
     let store = open(&path);
     store.record(notify("k", 1), vec![]).await.unwrap();
     let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    desk.backup(&copy).unwrap();
+    desk.backup(&copy, || ()).unwrap();
     assert!(
-        desk.backup(&copy).is_err(),
+        desk.backup(&copy, || ()).is_err(),
         "an existing file is not overwritten"
     );
     assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);

@@ -177,7 +177,7 @@ async fn failed_backup_leaves_no_file() {
     bytes[pages * 3 / 4 * 4096..].fill(0xff);
     fs::write(&path, bytes).unwrap();
     let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    let failed = desk.backup(&copies.join("copy.db")).unwrap_err();
+    let failed = desk.backup(&copies.join("copy.db"), || ()).unwrap_err();
     assert!(failed.to_string().contains("malformed"), "{failed}");
     assert!(files(&copies).is_empty());
 }
@@ -192,6 +192,6 @@ async fn backup_over_an_existing_file_leaves_it_as_it_was() {
     fs::write(copies.join("copy.db"), "precious").unwrap();
     let before = files(&copies);
     let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    assert!(desk.backup(&copies.join("copy.db")).is_err());
+    assert!(desk.backup(&copies.join("copy.db"), || ()).is_err());
     assert_eq!(files(&copies), before);
 }

@@ -139,7 +139,7 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     let beside = fs::read_dir(link.parent().unwrap()).unwrap();
     assert_eq!(beside.count(), 1, "nothing is made beside the link");
     let desk = Desk::open(&link, sparkrtc::decode).unwrap();
-    desk.backup(&dir.path().join("copy.db")).unwrap();
+    desk.backup(&dir.path().join("copy.db"), || ()).unwrap();
 }
 
 #[test]

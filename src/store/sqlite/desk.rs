@@ -12,7 +12,7 @@ use super::error::{self, OpenError};
 use super::lock::{self, Outside};
 use super::order::{self, Order};
 use super::row::{self, TASK_BITS, recording};
-use super::{blocked, file, intervene, journal, lineage, prune, read, record, schema, turn};
+use super::{blocked, file, intervene, journal, prune, read, record, schema, turn};
 use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By, Intervention};
@@ -24,7 +24,7 @@ use crate::store::{Arrival, Decode, Recorded, Unavailable};
 /// A connection for a person's commands.
 pub struct Desk {
     pub(super) core: Core,
-    path: std::path::PathBuf,
+    pub(super) path: std::path::PathBuf,
 }
 
 impl std::fmt::Debug for Desk {
@@ -197,39 +197,6 @@ impl Desk {
         };
         self.look(|txn| ids.iter().map(|id| outcome(txn, *id)).collect())
     }
-
-    /// Copies the whole store, as it is at one moment, to a file that is not there yet. It
-    /// gets its name once it is whole and synced.
-    ///
-    /// `VACUUM INTO` reads one state and locks nobody out. The log keeps meanwhile what is written
-    /// beside it, and is given back afterwards. SQLite's backup in steps begins anew
-    /// with every commit of the service, and never ends beside a busy one.
-    pub fn backup(&self, to: &Path) -> Result<(), Unavailable> {
-        let failed = |error: std::io::Error| Unavailable::new(to, error.to_string());
-        let copy = tempfile::Builder::new()
-            .prefix(".aftertake-backup-")
-            .tempfile_in(file::folder(to))
-            .map_err(failed)?;
-        file::close_to_others(copy.as_file()).map_err(failed)?;
-        let name = copy.path().to_str();
-        let name = name.ok_or_else(|| Unavailable::new(to, "the folder's name is not UTF-8"))?;
-        self.conn()
-            .execute("VACUUM INTO ?1", [name])
-            .map_err(self.unavailable())?;
-        set_apart(copy.path()).map_err(|error| Unavailable::new(to, error.to_string()))?;
-        copy.as_file().sync_all().map_err(failed)?;
-        copy.persist_noclobber(to)
-            .map_err(|error| failed(error.error))?;
-        file::sync_folder(to).map_err(failed)
-    }
-}
-
-/// Names the state of a copy anew: what comes after it is not what comes after the store, and
-/// no log of the store belongs to it.
-pub(super) fn set_apart(copy: &Path) -> rusqlite::Result<()> {
-    let conn = Connection::open(copy)?;
-    conn.pragma_update(None, "journal_mode", "memory")?;
-    lineage::stamp(&conn)
 }
 
 pub(super) fn keep_revision(txn: &Txn<'_>, id: RevisionId, text: &str) -> rusqlite::Result<()> {

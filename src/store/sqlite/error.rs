@@ -93,8 +93,7 @@ impl OpenError {
     pub(super) fn malformed(path: &Path, reason: impl fmt::Display) -> Self {
         Self::Malformed {
             path: path.to_owned(),
-            // What SQLite finds is told in lines.
-            reason: format!("{reason}").trim().replace('\n', ", "),
+            reason: in_one_line(&reason.to_string()),
         }
     }
 
@@ -130,6 +129,18 @@ pub(super) fn moved(file: &Path) -> rusqlite::Error {
     );
     let code = ffi::Error::new(ffi::SQLITE_READONLY_DBMOVED);
     rusqlite::Error::SqliteFailure(code, Some(reason))
+}
+
+/// This is wrong in a database.
+pub(super) fn malformed(fault: &str) -> rusqlite::Error {
+    let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
+    let told = format!("it is malformed ({})", in_one_line(fault));
+    rusqlite::Error::SqliteFailure(code, Some(told))
+}
+
+/// What SQLite finds is told in lines.
+fn in_one_line(told: &str) -> String {
+    told.trim().replace('\n', ", ")
 }
 
 /// What is wrong, and the way out where there is one.

@@ -5,6 +5,7 @@
 //! the whole durability.
 
 mod apply;
+mod backup;
 mod blocked;
 mod certain;
 mod claim;

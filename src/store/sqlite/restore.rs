@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tempfile::NamedTempFile;
 
-use super::desk::set_apart;
+use super::backup::set_apart;
 use super::error::OpenError;
 use super::file::{self, INDEX, JOURNAL, LOG};
 use super::lock::{self, Lock, Outside};

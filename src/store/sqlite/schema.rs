@@ -141,16 +141,18 @@ fn open_found(path: &Path, flags: OpenFlags, look: bool) -> Result<Connection, O
     Ok(conn)
 }
 
-/// Refuses a database in which anything is wrong, indexes that lack a row included.
+/// Refuses a database in which anything is wrong.
 pub(super) fn look_through(conn: &Connection, path: &Path) -> Result<(), OpenError> {
-    let said: String = conn
-        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(OpenError::of(path))?;
-    if said == "ok" {
-        Ok(())
-    } else {
-        Err(OpenError::malformed(path, said))
+    match fault(conn).map_err(OpenError::of(path))? {
+        None => Ok(()),
+        Some(fault) => Err(OpenError::malformed(path, fault)),
     }
+}
+
+/// What is wrong in the whole database, indexes that lack a row included.
+pub(super) fn fault(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    let said: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    Ok((said != "ok").then_some(said))
 }
 
 /// Brings the database up to this version; whether there was anything to do. `path` is what it

@@ -1,0 +1,169 @@
+//! Copies of a store that is written to meanwhile, and on a disk without room for them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use aftertake::callback::sparkrtc;
+use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter, restore};
+use aftertake::store::{Recorded, Store};
+use futures_util::FutureExt;
+use rusqlite::Connection;
+
+use crate::store_contract::{NOW, notify, open};
+
+/// Callbacks that are stored before a backup: their store is copied in several pieces.
+const BEFORE: usize = 12;
+
+/// Callbacks that a test stores at the most beside a backup: one that begins anew with each
+/// of them never ends.
+const BESIDE: usize = 1000;
+
+fn long(number: usize) -> String {
+    format!("{number}{}", "x".repeat(400_000))
+}
+
+/// What a person sees of a store, and what SQLite finds in it.
+fn seen(path: &Path) -> (Vec<String>, Vec<String>, String) {
+    let desk = Desk::open(path, sparkrtc::decode).unwrap();
+    let events = EventFilter {
+        limit: usize::MAX >> 1,
+        ..EventFilter::default()
+    };
+    let tasks = TaskFilter {
+        limit: usize::MAX >> 1,
+        ..TaskFilter::default()
+    };
+    let conn = Connection::open(path).unwrap();
+    let check = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0));
+    let events = desk.events(&events).unwrap();
+    let tasks = desk.tasks(&tasks).unwrap();
+    (
+        events.iter().map(|row| row.id.to_string()).collect(),
+        tasks.iter().map(|row| format!("{row:?}")).collect(),
+        check.unwrap(),
+    )
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    entries.map(|entry| name(entry.unwrap())).collect()
+}
+
+/// Stores a callback each time that a backup rests.
+struct Beside {
+    store: SqliteStore,
+    stored: usize,
+    copies: PathBuf,
+}
+
+impl Beside {
+    fn rest(&mut self) {
+        self.stored += 1;
+        assert!(self.stored < BESIDE, "the backup begins anew and anew");
+        let arrival = notify(&format!("beside {}", long(self.stored)), 1);
+        // Without a thread of its own: a call is done when it was polled.
+        let recorded = self.store.record(arrival, vec![]).now_or_never();
+        assert!(
+            matches!(recorded, Some(Ok(Recorded::New { .. }))),
+            "{recorded:?}"
+        );
+        // A copy has no name before it is whole, and nobody else may read what there is of it.
+        let names = names(&self.copies);
+        assert!(!names.contains(&"copy.db".to_owned()), "{names:?}");
+        for name in names {
+            let mode = fs::metadata(self.copies.join(&name)).unwrap().permissions();
+            assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn backup_holds_one_state_of_a_store_that_is_written_to_and_gives_its_log_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copies) = (dir.path().join("a.db"), dir.path().join("copies"));
+    fs::create_dir(&copies).unwrap();
+    let store = SqliteStore::open_here(&path, sparkrtc::decode).unwrap();
+    for number in 0..BEFORE {
+        store
+            .record(notify(&long(number), 1), vec![])
+            .await
+            .unwrap();
+    }
+    let before = seen(&path);
+    assert_eq!(before.0.len(), BEFORE);
+
+    let beside = Arc::new(Mutex::new(Beside {
+        store,
+        stored: 0,
+        copies: copies.clone(),
+    }));
+    let resting = Arc::clone(&beside);
+    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    desk.backup(&copies.join("copy.db"), move || {
+        resting.lock().unwrap().rest();
+    })
+    .unwrap();
+    drop(desk);
+
+    assert_eq!(names(&copies), ["copy.db"]);
+    assert_eq!(seen(&copies.join("copy.db")), before);
+    let beside = Arc::into_inner(beside).unwrap().into_inner().unwrap();
+    assert!(beside.stored > 4, "{}", beside.stored);
+    let stored = BEFORE + beside.stored;
+    assert_eq!(seen(&path).0.len(), stored);
+    for number in 0..3 {
+        let after = notify(&format!("after {number}"), 1);
+        beside.store.record(after, vec![]).await.unwrap();
+    }
+    let log = fs::metadata(dir.path().join("a.db-wal")).unwrap().len();
+    assert!(log <= 17_000_000, "{log} bytes");
+
+    // It is put back as any other.
+    drop(beside);
+    restore(&copies.join("copy.db"), &path, NOW).unwrap();
+    assert_eq!(seen(&path), before);
+}
+
+#[tokio::test]
+async fn backup_without_room_says_which_disk_is_full_and_leaves_nothing() {
+    // Mounts of its own, where the system lets a test make some.
+    let tried = Command::new("unshare").args(["-rm", "true"]).status();
+    if !tried.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("small")).unwrap();
+    let store = open(&dir.path().join("aftertake.db"));
+    for number in 0..BEFORE {
+        store
+            .record(notify(&long(number), 1), vec![])
+            .await
+            .unwrap();
+    }
+    for (room, ends) in [("2m", 1), ("64m", 0)] {
+        let script = format!(
+            "mount -t tmpfs -o size={room} tmpfs small; code=0; \"$0\" backup small/copy.db || code=$?; echo $code; ls -A small"
+        );
+        let ran = Command::new("unshare")
+            .args(["-rm", "sh", "-ec", &script, env!("CARGO_BIN_EXE_aftertake")])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let (out, told) = (
+            String::from_utf8(ran.stdout).unwrap(),
+            String::from_utf8(ran.stderr).unwrap(),
+        );
+        let out: Vec<&str> = out.lines().collect();
+        if ends == 0 {
+            assert_eq!(out[1..], ["0", "copy.db"], "{told}");
+        } else {
+            assert_eq!(out, ["1"], "{told}");
+            let full = "error: copy the store to small/copy.db: store small/copy.db: database or disk is full\n";
+            assert_eq!(told, full);
+        }
+    }
+}
