@@ -19,7 +19,7 @@ const BEFORE: usize = 12;
 
 /// Callbacks that a test stores at the most beside a backup: one that begins anew with each
 /// of them never ends.
-const BESIDE: usize = 1000;
+const BESIDE: usize = 100;
 
 fn long(number: usize) -> String {
     format!("{number}{}", "x".repeat(400_000))
