@@ -366,6 +366,9 @@ pub struct Pruned {
     pub events: usize,
     /// Whether there was more than one call may remove.
     pub more: bool,
+    /// Whether it stopped at an event that came later than the clock says, which is behind the
+    /// time that has come for certain.
+    pub awaits_clock: bool,
 }
 
 /// The queue in numbers.

@@ -17,11 +17,28 @@ const LEAST_REST: Duration = Duration::from_millis(10);
 const REST: u32 = 2;
 
 pub(super) async fn sweep_loop(workers: Workers) {
+    let mut awaited_clock = false;
     loop {
         match sweep_once(&workers).await {
-            Ok(()) => tokio::time::sleep(SWEEP_EVERY).await,
+            Ok(awaits_clock) => {
+                tell_of_clock(awaited_clock, awaits_clock);
+                awaited_clock = awaits_clock;
+                tokio::time::sleep(SWEEP_EVERY).await;
+            }
             Err(_) => tokio::time::sleep(STORE_PAUSE).await,
         }
+    }
+}
+
+/// Says when the clock begins to hold the sweep up, and when it does so no more.
+fn tell_of_clock(before: bool, now: bool) {
+    match (before, now) {
+        (false, true) => tracing::warn!(
+            "old history is not pruned past callbacks that came later than the clock says: it is more than 10 minutes behind; \
+             set it right"
+        ),
+        (true, false) => tracing::info!("old history is pruned again: the clock is right"),
+        (false, false) | (true, true) => {}
     }
 }
 
@@ -51,8 +68,8 @@ impl Drop for Swept {
     }
 }
 
-/// Removes all that is due.
-async fn sweep_once(workers: &Workers) -> Result<(), Unavailable> {
+/// Removes all that is due; whether more may be due, and the clock has to be set right first.
+async fn sweep_once(workers: &Workers) -> Result<bool, Unavailable> {
     let (keep, clock) = (workers.parts.retention, &workers.parts.clock);
     let mut swept = Swept::default();
     loop {
@@ -60,7 +77,7 @@ async fn sweep_once(workers: &Workers) -> Result<(), Unavailable> {
         let pruned = workers.parts.store.prune(keep, begun).await?;
         swept.add(pruned);
         if !pruned.more {
-            return Ok(());
+            return Ok(pruned.awaits_clock);
         }
         let took = clock.moment().since(begun.moment);
         tokio::time::sleep(LEAST_REST.max(took.saturating_mul(REST))).await;

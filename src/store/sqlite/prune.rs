@@ -151,6 +151,7 @@ impl Step<'_, '_> {
                     break;
                 }
             } else if self.ages.is_behind {
+                self.pruned.awaits_clock = true;
                 break;
             }
             if self.is_spent() || !self.event(what, event, received)? {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
 use aftertake::clock;
+use aftertake::model::time::Timestamp;
+use aftertake::rules::file::RulesFile;
 use aftertake::store::sqlite::Desk;
 use serde_json::Value;
 
@@ -23,12 +25,15 @@ fn store(path: &Path, objects: std::ops::Range<usize>, days: u64) {
     let rules = parse(RULES, &Env::new());
     let mut desk = Desk::open(path, sparkrtc::decode).unwrap();
     for number in objects {
-        let mut arrival = arrival(&rules, &callback(&format!("{days}/{number}.mp4")));
-        let event = Arc::make_mut(&mut arrival.event);
-        let ago = Duration::from_hours(24 * days);
-        event.received = clock::now().minus(ago);
-        desk.record(&arrival, &rules.rules.text).unwrap();
+        let at = clock::now().minus(Duration::from_hours(24 * days));
+        put(&mut desk, &rules, &format!("{days}/{number}.mp4"), at);
     }
+}
+
+fn put(desk: &mut Desk, rules: &RulesFile, object: &str, at: Timestamp) {
+    let mut arrival = arrival(rules, &callback(object));
+    Arc::make_mut(&mut arrival.event).received = at;
+    desk.record(&arrival, &rules.rules.text).unwrap();
 }
 
 /// Serves until the sweep has told of so many bodies that are gone, and to its end; all it told.
@@ -70,4 +75,28 @@ fn sweep_tells_of_what_it_has_forgotten_and_of_nothing_else() {
     assert_eq!((told, bodies(&path)), (vec![501], 2), "it is said once");
     assert_eq!(swept(folder.path(), "30d", 1), [1]);
     assert_eq!(bodies(&path), 1);
+}
+
+#[test]
+fn sweep_that_waits_for_a_clock_which_is_behind_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
+    let path = folder.path().join("aftertake.db");
+    drop(open(&path));
+    let rules = parse(RULES, &Env::new());
+    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let ahead = clock::now().plus(Duration::from_hours(1));
+    for object in ["1.mp4", "2.mp4"] {
+        put(&mut desk, &rules, object, ahead);
+    }
+    drop(desk);
+    let (mut served, log) = heard(&mut serving(folder.path()));
+    loop {
+        let line: Value = serde_json::from_str(&log.recv_timeout(TOO_LONG).unwrap()).unwrap();
+        let told = line["message"].as_str().unwrap_or_default();
+        if told.contains("behind; set it right") {
+            break;
+        }
+    }
+    stop(&mut served);
 }
