@@ -16,7 +16,8 @@ pub(super) enum Escapes {
 /// written as it is in the form `\u001b`: JSON means the same by it.
 pub(super) fn clean(line: &str, escapes: Escapes) -> Cow<'_, str> {
     let body = line.strip_suffix('\n').unwrap_or(line);
-    if body.len() < line.len() && !body.chars().any(|c| acts(c, escapes)) {
+    let is_plain = || body.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if body.len() < line.len() && (is_plain() || !body.chars().any(|c| acts(c, escapes))) {
         return Cow::Borrowed(line);
     }
     let mut text = String::with_capacity(line.len() + 16);

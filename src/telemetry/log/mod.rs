@@ -7,6 +7,7 @@
 //! writes the lines; those that nobody takes are counted.
 
 mod filter;
+mod json;
 mod line;
 mod queue;
 
@@ -61,12 +62,10 @@ pub fn json(filter: &str) -> Result<Log, LogError> {
     let filter = parsed(filter)?;
     let (log, lines) = queue::start(standard_error(), Escapes::All).map_err(LogError::NoThread)?;
     tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_span_list(false)
+        .log_internal_errors(false)
+        .event_format(json::Json)
         .with_env_filter(filter)
         .with_writer(lines)
-        .log_internal_errors(false)
         .try_init()?;
     log_crashes();
     Ok(log)
