@@ -12,6 +12,7 @@ mod accept;
 mod apart;
 mod beside;
 mod claim;
+mod cost;
 mod counterpart;
 mod deliver;
 mod footprint;
@@ -57,6 +58,9 @@ pub(crate) struct Options {
     /// Connections that callbacks come in on, and senders that deliver.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// Another build of the program, to compare what a callback costs with.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<std::path::PathBuf>,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -78,6 +82,8 @@ enum Measure {
     Accept,
     /// Callbacks to delivered requests, against forwarding without a store.
     Deliver,
+    /// Processor time and disk of a callback.
+    Cost,
     /// A filled queue sent out, against a bare client; memory, disk and start with it.
     Drain,
     /// Claiming from a filled store, against an almost empty one.
@@ -114,6 +120,9 @@ async fn main() {
     }
     if options.measures(Measure::Deliver) {
         deliver::measure(&options, &mut report).await;
+    }
+    if options.measures(Measure::Cost) {
+        cost::measure(&options, &mut report).await;
     }
     if options.measures(Measure::Drain) {
         footprint::measure(&options, &mut report).await;

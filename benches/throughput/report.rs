@@ -29,6 +29,12 @@ impl Report {
         self.row(name, figure, detail);
     }
 
+    /// A figure, from rounds.
+    pub(crate) fn figure(&mut self, name: &str, unit: &str, rounds: &[f64]) {
+        let figure = format!("{:.0} {unit}", median(rounds));
+        self.row(name, figure, spread(rounds));
+    }
+
     /// The median and the hundredth part that took longest.
     pub(crate) fn percentiles(&mut self, name: &str, mut times: Vec<Duration>) {
         times.sort_unstable();

@@ -10,6 +10,7 @@ use crate::load::KEY;
 /// A folder with a rules file, a store and a log.
 pub(crate) struct Deployment {
     folder: tempfile::TempDir,
+    program: PathBuf,
 }
 
 /// A running service, killed when it goes out of scope.
@@ -24,8 +25,14 @@ pub(crate) struct Service {
 
 impl Deployment {
     pub(crate) fn new() -> Self {
+        Self::of(binary())
+    }
+
+    /// For this build of the program.
+    pub(crate) fn of(program: PathBuf) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
+            program,
         }
     }
 
@@ -80,7 +87,7 @@ impl Deployment {
         let path = self.folder.path().join("serve.log");
         let log = std::fs::File::create(&path).expect("a log file");
         let begun = Instant::now();
-        let child = Command::new(binary())
+        let child = Command::new(&self.program)
             .args([
                 "serve",
                 "--listen",
@@ -149,6 +156,20 @@ impl Service {
         let line = status.lines().find(|line| line.starts_with(figure))?;
         let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kilobytes * 1024)
+    }
+
+    /// Seconds of processor time that the service has taken
+    /// (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>, at 100 ticks a second).
+    pub(crate) fn processor(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("the service runs");
+        // The name before the last parenthesis may hold anything.
+        let (_, fields) = stat.rsplit_once(')').expect("a process's figures");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        ticks
+            .filter_map(|ticks| ticks.parse::<f64>().ok())
+            .sum::<f64>()
+            / 100.0
     }
 
     /// Stops the service in order and waits for its end.
