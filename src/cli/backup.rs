@@ -36,14 +36,15 @@ struct Copied {
 
 impl Backup {
     pub(super) fn run(&self) -> Result<Exit, Stop> {
-        let desk = store::desk(&self.store.store)?;
+        let operator = store::operator(&self.store.store)?;
         let file = self.file.display().to_string();
         if self.file.exists() {
             let sentence = format!("{file} exists already; name a file that does not");
             return Err(Stop::say(Exit::Failed, sentence));
         }
         let mut pace = Pace::start();
-        desk.backup(&self.file, move || pace.rest())
+        operator
+            .backup(&self.file, move || pace.rest())
             .map_err(|error| failed(&file, error))?;
         self.out.print(&Copied {
             store: self.store.store.to_string(),

@@ -17,7 +17,7 @@ use crate::clock::{self, Stopwatch};
 use crate::model::breaker::LaneState;
 use crate::model::task::Lane;
 use crate::model::time::Timestamp;
-use crate::store::sqlite::{Desk, LaneOutcome, LaneRow};
+use crate::store::sqlite::{LaneOutcome, LaneRow, SqliteOperator};
 
 /// How long a pause waits for the service, which looks every second for what others wrote.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ impl Destinations {
     pub(super) fn run(self) -> Result<Exit, Stop> {
         match self {
             Self::List { store, out } => {
-                let rows = store::desk(&store.store)?.lanes();
+                let rows = store::operator(&store.store)?.lanes();
                 let rows = rows.map_err(store::unavailable)?.into_iter();
                 let rows = rows.filter(is_listed).collect();
                 let now = clock::now();
@@ -79,10 +79,10 @@ impl Destinations {
                 Ok(Exit::Fine)
             }
             Self::Pause(which) => {
-                let mut desk = store::desk(&which.store.store)?;
-                let outcome = desk.pause(&which.lane, "a person paused it", clock::now());
+                let mut operator = store::operator(&which.store.store)?;
+                let outcome = operator.pause(&which.lane, "a person paused it", clock::now());
                 let outcome = outcome.map_err(store::unavailable)?;
-                if outcome == LaneOutcome::Changed && !hears(&desk, &which.lane)? {
+                if outcome == LaneOutcome::Changed && !hears(&operator, &which.lane)? {
                     out::tell(&format!(
                         "the service has not taken notice within {} s: it may still send to {}; \
                          is its store too slow, or the service?",
@@ -93,8 +93,8 @@ impl Destinations {
                 which.told(outcome, "paused", "paused")
             }
             Self::Resume(which) => {
-                let mut desk = store::desk(&which.store.store)?;
-                let outcome = desk.resume(&which.lane);
+                let mut operator = store::operator(&which.store.store)?;
+                let outcome = operator.resume(&which.lane);
                 which.told(outcome.map_err(store::unavailable)?, "resumed", "closed")
             }
         }
@@ -102,9 +102,9 @@ impl Destinations {
 }
 
 /// Waits until the pause holds; whether it does.
-fn hears(desk: &Desk, lane: &Lane) -> Result<bool, Stop> {
+fn hears(operator: &SqliteOperator, lane: &Lane) -> Result<bool, Stop> {
     let waits = Stopwatch::start();
-    while !desk.holds(lane).map_err(store::unavailable)? {
+    while !operator.holds(lane).map_err(store::unavailable)? {
         if waits.elapsed() > HEARD_WITHIN {
             return Ok(false);
         }

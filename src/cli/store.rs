@@ -4,11 +4,11 @@ use super::exit::{Exit, Stop};
 use crate::callback::sparkrtc;
 use crate::config::StoreUrl;
 use crate::store::Unavailable;
-use crate::store::sqlite::{Desk, OpenError};
+use crate::store::sqlite::{OpenError, SqliteOperator};
 
-pub(super) fn desk(url: &StoreUrl) -> Result<Desk, Stop> {
+pub(super) fn operator(url: &StoreUrl) -> Result<SqliteOperator, Stop> {
     let StoreUrl::Sqlite(path) = url;
-    Desk::open(path, sparkrtc::decode).map_err(|error| Stop::new(exit_of(&error), error))
+    SqliteOperator::open(path, sparkrtc::decode).map_err(|error| Stop::new(exit_of(&error), error))
 }
 
 pub(super) fn unavailable(error: Unavailable) -> Stop {

@@ -16,7 +16,7 @@ use aftertake::model::step::Notify;
 use aftertake::model::time::Timestamp;
 use aftertake::outbound::Guarded;
 use aftertake::rules::file::{self, Lookup};
-use aftertake::store::sqlite::{Desk, SqliteStore, TaskDetail, TaskFilter};
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore, TaskDetail, TaskFilter};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -46,9 +46,10 @@ async fn run(sink: &Sink, rules: &str, requests: usize) -> (Vec<Received>, TaskD
         .unwrap_or_else(|error| panic!("{error}"));
     let path = folder.path().join("a.db");
     drop(SqliteStore::open(&path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap());
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"class-7"}"#;
-    desk.record(&arrival(&rules, body), &rules.rules.text)
+    operator
+        .record(&arrival(&rules, body), &rules.rules.text)
         .unwrap();
 
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env);
@@ -61,8 +62,8 @@ async fn run(sink: &Sink, rules: &str, requests: usize) -> (Vec<Received>, TaskD
         limit: 10,
         ..TaskFilter::default()
     };
-    let task = desk.tasks(&filter).unwrap()[0].id;
-    (received, desk.task(task).unwrap().unwrap())
+    let task = operator.tasks(&filter).unwrap()[0].id;
+    (received, operator.task(task).unwrap().unwrap())
 }
 
 /// HMAC-SHA256 in base64, as RFC 2104 writes it down.

@@ -12,7 +12,7 @@ use aftertake::model::attempt::Outcome;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::outbound::{ANSWER_LIMIT, Guarded, Outbound, Request};
 use aftertake::rules::file::{self, Lookup, RulesFile};
-use aftertake::store::sqlite::{Desk, SqliteStore, TaskFilter};
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore, TaskFilter};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -60,9 +60,10 @@ async fn failures(destinations: &[(&str, String)]) -> BTreeMap<String, Failure> 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     drop(SqliteStore::open(&path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap());
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"class-7"}"#;
-    desk.record(&arrival(&rules, body), &rules.rules.text)
+    operator
+        .record(&arrival(&rules, body), &rules.rules.text)
         .unwrap();
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(BTreeMap::<&str, &str>::new());
     let service = Service::start(&settings(folder.path(), PATIENT), rules, lookup)
@@ -75,9 +76,9 @@ async fn failures(destinations: &[(&str, String)]) -> BTreeMap<String, Failure> 
         ..TaskFilter::default()
     };
     let mut failures = BTreeMap::new();
-    for task in desk.tasks(&filter).unwrap() {
+    for task in operator.tasks(&filter).unwrap() {
         assert_eq!(task.state, "done", "{task:?}");
-        let attempts = desk.task(task.id).unwrap().unwrap().attempts;
+        let attempts = operator.task(task.id).unwrap().unwrap().attempts;
         let Outcome::Failed(failure) = &attempts[0].outcome else {
             panic!("{}: {:?}", task.rule, attempts[0]);
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::callback::sparkrtc;
-use aftertake::store::sqlite::{Desk, TaskFilter};
+use aftertake::store::sqlite::{SqliteOperator, TaskFilter};
 use serde_json::{Value, json};
 
 use crate::support::served::{Served, serve};
@@ -131,8 +131,9 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     let sink = Sink::start([]).await;
     rules(folder.path(), &sink, "");
     let accepted = flooded(folder.path(), &sink, Served::stop).await;
-    let desk = Desk::open(&folder.path().join("aftertake.db"), sparkrtc::decode).unwrap();
-    let tasks = desk
+    let operator =
+        SqliteOperator::open(&folder.path().join("aftertake.db"), sparkrtc::decode).unwrap();
+    let tasks = operator
         .tasks(&TaskFilter {
             limit: 1_000_000,
             ..TaskFilter::default()
@@ -142,7 +143,7 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
         let stands = (task.state, task.tries);
         assert!([("done", 1), ("ready", 0)].contains(&stands), "{stands:?}");
     }
-    drop(desk);
+    drop(operator);
     assert_announced(folder.path(), &sink, &accepted).await;
     let announced = sink.requests();
     let ids: BTreeSet<&str> = announced

@@ -10,7 +10,7 @@ use aftertake::model::id::EventId;
 use aftertake::rules::file::{Lookup, RulesFile};
 use aftertake::rules::plan::plan;
 use aftertake::store::Arrival;
-use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter};
+use aftertake::store::sqlite::{EventFilter, SqliteOperator, SqliteStore, TaskFilter};
 use bytes::Bytes;
 
 use crate::support::premises::{Env, PATIENT, Premises, announcing, parse, settings};
@@ -42,12 +42,14 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
     let old = rules(&sink, "/${TOKEN}/{{ stream_name }}", &env);
     let path = folder.path().join("a.db");
     drop(SqliteStore::open(&path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap());
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     for body in [
         r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"nameless"}"#,
         r#"{"event_type":"RECORD_FILE_COMPLETE","stream_name":"s"}"#,
     ] {
-        desk.record(&arrival(&old, body), &old.rules.text).unwrap();
+        operator
+            .record(&arrival(&old, body), &old.rules.text)
+            .unwrap();
     }
 
     let new = rules(&sink, "/new", &Env::new());
@@ -59,7 +61,7 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
     service.drain().await;
 
     assert_eq!(received[0].target, "/hidden-token-7/s");
-    let tasks = desk
+    let tasks = operator
         .tasks(&TaskFilter {
             limit: 10,
             ..TaskFilter::default()
@@ -78,7 +80,8 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
         .collect();
     let shown = format!(
         "{:?}",
-        desk.task(tasks.iter().find(|task| task.event == done[0]).unwrap().id)
+        operator
+            .task(tasks.iter().find(|task| task.event == done[0]).unwrap().id)
             .unwrap()
     );
     assert!(!shown.contains("hidden-token-7"), "{shown}");
@@ -110,8 +113,8 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
     sink.received(8).await;
     service.drain().await;
 
-    let desk = Desk::open(&folder.path().join("a.db"), sparkrtc::decode).unwrap();
-    let events = desk
+    let operator = SqliteOperator::open(&folder.path().join("a.db"), sparkrtc::decode).unwrap();
+    let events = operator
         .events(&EventFilter {
             limit: 100,
             ..EventFilter::default()
@@ -119,7 +122,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
         .unwrap();
     assert_eq!((events.len(), posted), (13, 13));
     for event in events {
-        let detail = desk.event(event.id).unwrap().unwrap();
+        let detail = operator.event(event.id).unwrap().unwrap();
         let complete = event.event_type == "RECORD_FILE_COMPLETE";
         let states: Vec<_> = detail.tasks.iter().map(|task| task.state).collect();
         let reasons: Vec<_> = detail

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use aftertake::callback::sparkrtc;
-use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter, restore};
+use aftertake::store::sqlite::{EventFilter, SqliteOperator, SqliteStore, TaskFilter, restore};
 use aftertake::store::{Recorded, Store};
 use futures_util::FutureExt;
 use rusqlite::Connection;
@@ -27,7 +27,7 @@ fn long(number: usize) -> String {
 
 /// What a person sees of a store, and what SQLite finds in it.
 fn seen(path: &Path) -> (Vec<String>, Vec<String>, String) {
-    let desk = Desk::open(path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
     let events = EventFilter {
         limit: usize::MAX >> 1,
         ..EventFilter::default()
@@ -38,8 +38,8 @@ fn seen(path: &Path) -> (Vec<String>, Vec<String>, String) {
     };
     let conn = Connection::open(path).unwrap();
     let check = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0));
-    let events = desk.events(&events).unwrap();
-    let tasks = desk.tasks(&tasks).unwrap();
+    let events = operator.events(&events).unwrap();
+    let tasks = operator.tasks(&tasks).unwrap();
     (
         events.iter().map(|row| row.id.to_string()).collect(),
         tasks.iter().map(|row| format!("{row:?}")).collect(),
@@ -102,12 +102,13 @@ async fn backup_holds_one_state_of_a_store_that_is_written_to_and_gives_its_log_
         copies: copies.clone(),
     }));
     let resting = Arc::clone(&beside);
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    desk.backup(&copies.join("copy.db"), move || {
-        resting.lock().unwrap().rest();
-    })
-    .unwrap();
-    drop(desk);
+    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    operator
+        .backup(&copies.join("copy.db"), move || {
+            resting.lock().unwrap().rest();
+        })
+        .unwrap();
+    drop(operator);
 
     assert_eq!(names(&copies), ["copy.db"]);
     assert_eq!(seen(&copies.join("copy.db")), before);

@@ -11,7 +11,8 @@ use aftertake::model::intervention::By;
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::transition::Transition;
 use aftertake::store::sqlite::{
-    CHUNK, Desk, EventFilter, Replay, ReplayOutcome, Replayed, Scope, SqliteStore, TaskFilter,
+    CHUNK, EventFilter, Replay, ReplayOutcome, Replayed, Scope, SqliteOperator, SqliteStore,
+    TaskFilter,
 };
 use aftertake::store::{Recorded, Store};
 use futures_util::FutureExt;
@@ -19,8 +20,8 @@ use rusqlite::Connection;
 
 use crate::store_contract::{NOW, arrival, claim, end, lane, notify, open};
 
-fn desk(path: &Path) -> Desk {
-    Desk::open(path, sparkrtc::decode).unwrap()
+fn operator(path: &Path) -> SqliteOperator {
+    SqliteOperator::open(path, sparkrtc::decode).unwrap()
 }
 
 /// Plans one task that notifies.
@@ -71,7 +72,7 @@ async fn service_writes_while_a_replay_plans() {
         announcing(event, generation)
     };
     let event = notify("k", 1).event.id;
-    let made = desk(&path).replay(&[event], &everything(&plan), &By::default(), NOW);
+    let made = operator(&path).replay(&[event], &everything(&plan), &By::default(), NOW);
     assert_eq!(generations(&made.unwrap()), [[1]]);
     assert_eq!(*stored.borrow(), 1);
 }
@@ -86,7 +87,7 @@ async fn replay_looks_again_at_an_event_that_changed_while_it_was_planned() {
         end(&store, claim, Transition::Finish).await;
     }
     let event = notify("k", 1).event.id;
-    let other = RefCell::new(Some(desk(&path)));
+    let other = RefCell::new(Some(operator(&path)));
     let plan = |event: &Event, generation| {
         // Another person is a little quicker, once.
         if let Some(mut other) = other.borrow_mut().take() {
@@ -97,7 +98,7 @@ async fn replay_looks_again_at_an_event_that_changed_while_it_was_planned() {
         }
         announcing(event, generation)
     };
-    let made = desk(&path).replay(&[event], &everything(&plan), &By::default(), NOW);
+    let made = operator(&path).replay(&[event], &everything(&plan), &By::default(), NOW);
     assert_eq!(generations(&made.unwrap()), [[0; 0]]);
     assert_eq!(claim(&store, lane(), NOW).await.len(), 1);
 }
@@ -125,25 +126,25 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
     let rules = [("announce", lane(), Turn::NotNeeded)];
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     multiply(&path, 18_000);
-    let desk = desk(&path);
+    let operator = operator(&path);
     let rare = Some("rare".to_owned());
     let of_room = |limit| TaskFilter {
         room: rare.clone(),
         limit,
         ..TaskFilter::default()
     };
-    let newest = desk.tasks(&of_room(10)).unwrap();
+    let newest = operator.tasks(&of_room(10)).unwrap();
     assert_eq!(newest.len(), 2);
-    assert_eq!(desk.tasks(&of_room(1)).unwrap(), newest[..1]);
+    assert_eq!(operator.tasks(&of_room(1)).unwrap(), newest[..1]);
     let in_state = TaskFilter {
         state: Some("ready".into()),
         ..of_room(10)
     };
-    assert_eq!(desk.tasks(&in_state).unwrap(), newest);
+    assert_eq!(operator.tasks(&in_state).unwrap(), newest);
     for states in [&["ready"][..], &["ready", "dead"]] {
-        let mut walk = desk.walk_tasks(of_room(0), states).unwrap();
-        let mut oldest = desk.next_tasks(&mut walk).unwrap();
-        assert!(desk.next_tasks(&mut walk).unwrap().is_empty());
+        let mut walk = operator.walk_tasks(of_room(0), states).unwrap();
+        let mut oldest = operator.next_tasks(&mut walk).unwrap();
+        assert!(operator.next_tasks(&mut walk).unwrap().is_empty());
         oldest.reverse();
         assert_eq!(oldest, newest);
     }
@@ -152,7 +153,7 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
         limit: 10,
         ..EventFilter::default()
     };
-    let shown = desk.events(&events).unwrap();
+    let shown = operator.events(&events).unwrap();
     let ids = |rows: &[_]| {
         rows.iter()
             .map(|row: &aftertake::store::sqlite::EventRow| row.id)
@@ -162,16 +163,18 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
         ids(&shown),
         newest.iter().map(|row| row.event).collect::<Vec<_>>()
     );
-    let mut walk = desk.walk_events(events).unwrap();
-    let mut oldest = desk.next_events(&mut walk).unwrap();
+    let mut walk = operator.walk_events(events).unwrap();
+    let mut oldest = operator.next_events(&mut walk).unwrap();
     oldest.reverse();
     assert_eq!(oldest, shown);
 
     // A walk through all comes to each once, in whole chunks.
-    let mut walk = desk.walk_tasks(TaskFilter::default(), &["ready"]).unwrap();
+    let mut walk = operator
+        .walk_tasks(TaskFilter::default(), &["ready"])
+        .unwrap();
     let mut met = 0;
     loop {
-        match desk.next_tasks(&mut walk).unwrap().len() {
+        match operator.next_tasks(&mut walk).unwrap().len() {
             0 => break,
             CHUNK => met += CHUNK,
             rest => {

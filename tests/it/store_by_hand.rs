@@ -15,8 +15,8 @@ use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::store::sqlite::{
-    CHUNK, CancelOutcome, Desk, EventFilter, Replay, ReplayOutcome, Replayed, RetryOutcome, Scope,
-    SqliteStore, StoppedTask, TaskFilter, TaskRow, Under,
+    CHUNK, CancelOutcome, EventFilter, Replay, ReplayOutcome, Replayed, RetryOutcome, Scope,
+    SqliteOperator, SqliteStore, StoppedTask, TaskFilter, TaskRow, Under,
 };
 use aftertake::store::{Arrival, JournalEntry, Retention, Store};
 
@@ -26,10 +26,10 @@ use crate::store_contract::{
 
 const LATER: Timestamp = Timestamp::from_millis(NOW.millis() + 3_600_000);
 
-/// A store and a desk beside it.
+/// A store and a operator beside it.
 struct Office {
     store: SqliteStore,
-    desk: Desk,
+    operator: SqliteOperator,
     path: PathBuf,
     _dir: tempfile::TempDir,
 }
@@ -40,7 +40,7 @@ impl Office {
         let path = dir.path().join("a.db");
         Self {
             store: open(&path),
-            desk: desk(&path),
+            operator: operator(&path),
             path,
             _dir: dir,
         }
@@ -82,8 +82,8 @@ impl Office {
             limit: 10_000,
             ..TaskFilter::default()
         };
-        let tasks = self.desk.tasks(&filter).unwrap();
-        let detail = |task: &TaskRow| format!("{:?}\n", self.desk.task(task.id).unwrap());
+        let tasks = self.operator.tasks(&filter).unwrap();
+        let detail = |task: &TaskRow| format!("{:?}\n", self.operator.task(task.id).unwrap());
         tasks.iter().map(detail).collect()
     }
 
@@ -96,8 +96,8 @@ impl Office {
     }
 }
 
-fn desk(path: &Path) -> Desk {
-    Desk::open(path, sparkrtc::decode).unwrap()
+fn operator(path: &Path) -> SqliteOperator {
+    SqliteOperator::open(path, sparkrtc::decode).unwrap()
 }
 
 fn bury(kind: FailureKind) -> Transition {
@@ -168,11 +168,11 @@ async fn rehearsal_says_what_a_retry_does_and_changes_nothing() {
     let nobody = TaskId::from_bytes([0; 16]);
     let ids = [dead, waits, nobody, dead];
     let before = office.everything();
-    let rehearsed = office.desk.rehearse_retry(&ids, None, LATER).unwrap();
+    let rehearsed = office.operator.rehearse_retry(&ids, None, LATER).unwrap();
     assert_eq!(office.everything(), before);
 
     let by = ada();
-    let done = office.desk.retry_all(&ids, None, &by, LATER).unwrap();
+    let done = office.operator.retry_all(&ids, None, &by, LATER).unwrap();
     let ready = RetryOutcome::InState("ready");
     let expected = [RetryOutcome::Requeued, ready.clone(), RetryOutcome::Unknown];
     assert_eq!(rehearsed[..3], expected);
@@ -193,13 +193,19 @@ async fn task_that_waits_for_a_time_is_made_due_and_its_tries_go_on() {
     };
     let waits = office.end(lane(), again).await;
     let ids = [waits];
-    let rehearsed = office.desk.rehearse_retry(&ids, None, LATER).unwrap();
-    let done = office.desk.retry_all(&ids, None, &ada(), LATER).unwrap();
+    let rehearsed = office.operator.rehearse_retry(&ids, None, LATER).unwrap();
+    let done = office
+        .operator
+        .retry_all(&ids, None, &ada(), LATER)
+        .unwrap();
     assert_eq!(rehearsed, [RetryOutcome::DueNow]);
     assert_eq!(done, rehearsed);
-    let again = office.desk.retry_all(&ids, None, &ada(), LATER).unwrap();
+    let again = office
+        .operator
+        .retry_all(&ids, None, &ada(), LATER)
+        .unwrap();
     assert_eq!(again, [RetryOutcome::InState("ready")], "it is due already");
-    let detail = office.desk.task(waits).unwrap().unwrap();
+    let detail = office.operator.task(waits).unwrap().unwrap();
     let [retried] = &detail.interventions[..] else {
         panic!("{:?}", detail.interventions)
     };
@@ -219,12 +225,12 @@ async fn what_a_person_does_is_part_of_the_history_and_forgotten_with_it() {
     let id = office.dead("k", FailureKind::Refused).await;
     office.store(notify("newest", 2)).await;
     let by = ada();
-    office.desk.retry_all(&[id], None, &by, NOW).unwrap();
-    office.desk.cancel_all(&[id], &by, LATER).unwrap();
-    let refused = office.desk.cancel_all(&[id], &by, LATER).unwrap();
+    office.operator.retry_all(&[id], None, &by, NOW).unwrap();
+    office.operator.cancel_all(&[id], &by, LATER).unwrap();
+    let refused = office.operator.cancel_all(&[id], &by, LATER).unwrap();
     assert_eq!(refused, [CancelOutcome::InState("cancelled")]);
 
-    let detail = office.desk.task(id).unwrap().unwrap();
+    let detail = office.operator.task(id).unwrap().unwrap();
     let [retried, cancelled] = &detail.interventions[..] else {
         panic!("{:?}", detail.interventions)
     };
@@ -235,11 +241,11 @@ async fn what_a_person_does_is_part_of_the_history_and_forgotten_with_it() {
     assert_eq!(cancelled.was.as_deref(), Some("ready"));
     let told = (cancelled.by.as_deref(), cancelled.why.as_deref());
     assert_eq!(told, (Some("ada"), Some("ticket 7")));
-    let event = office.desk.event(detail.row.event).unwrap().unwrap();
+    let event = office.operator.event(detail.row.event).unwrap().unwrap();
     assert_eq!(event.interventions[0], (id, retried.clone()));
 
     office.forget(Duration::from_hours(24)).await;
-    let detail = office.desk.task(id).unwrap().unwrap();
+    let detail = office.operator.task(id).unwrap().unwrap();
     assert!(detail.interventions.is_empty());
 }
 
@@ -262,7 +268,7 @@ async fn task_under_other_rules_goes_on_where_they_say() {
     };
     let by = ada();
     let done = office
-        .desk
+        .operator
         .retry_all(&[id], Some(&under(&restart)), &by, NOW)
         .unwrap();
     assert_eq!(done, [RetryOutcome::Requeued]);
@@ -272,7 +278,7 @@ async fn task_under_other_rules_goes_on_where_they_say() {
     assert_eq!(task.revision, RevisionId::of("today"));
     let kept = office.store.revision(task.revision).await.unwrap();
     assert_eq!(kept.as_deref(), Some("today"));
-    let detail = office.desk.task(id).unwrap().unwrap();
+    let detail = office.operator.task(id).unwrap().unwrap();
     let rules = detail.interventions[0].rules.clone();
     assert_eq!(rules, Some(RevisionId::of("today").to_string()));
 }
@@ -285,7 +291,7 @@ async fn task_that_other_rules_refuse_stays_as_it_is() {
     let before = office.everything();
     let by = ada();
     let done = office
-        .desk
+        .operator
         .retry_all(&[id], Some(&under(&restart)), &by, NOW)
         .unwrap();
     assert_eq!(done, [RetryOutcome::Refused("no such rule".into())]);
@@ -312,16 +318,16 @@ async fn what_own_rules_moved_is_not_left_to_other_rules() {
         };
         let under = under(&restart);
         let by = ada();
-        let rehearsed = office.desk.rehearse_retry(&[id], Some(&under), NOW);
+        let rehearsed = office.operator.rehearse_retry(&[id], Some(&under), NOW);
         let rehearsed = rehearsed.unwrap();
-        let done = office.desk.retry_all(&[id], Some(&under), &by, NOW);
+        let done = office.operator.retry_all(&[id], Some(&under), &by, NOW);
         let done = done.unwrap();
         assert_eq!(rehearsed, done);
         match &done[0] {
             RetryOutcome::Requeued => assert_eq!(phase, MovePhase::Undone),
             RetryOutcome::Refused(why) => {
                 assert!(!word.is_empty() && why.contains(word), "{phase:?}: {why}");
-                let own = office.desk.retry_all(&[id], None, &by, NOW).unwrap();
+                let own = office.operator.retry_all(&[id], None, &by, NOW).unwrap();
                 assert_eq!(own, [RetryOutcome::Requeued]);
             }
             other => panic!("{other:?}"),
@@ -342,7 +348,7 @@ async fn rename_that_was_passed_hinders_no_later_step_under_other_rules() {
         })
     };
     let done = office
-        .desk
+        .operator
         .retry_all(&[id], Some(&under(&restart)), &ada(), NOW);
     assert_eq!(done.unwrap(), [RetryOutcome::Requeued]);
 }
@@ -353,8 +359,8 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
     let id = office.dead("k", FailureKind::Refused).await;
     office.store(notify("newest", 2)).await;
     let ids = [id];
-    let rehearsed = office.desk.rehearse_cancel(&ids).unwrap();
-    let done = office.desk.cancel_all(&ids, &ada(), NOW).unwrap();
+    let rehearsed = office.operator.rehearse_cancel(&ids).unwrap();
+    let done = office.operator.cancel_all(&ids, &ada(), NOW).unwrap();
     assert_eq!(
         (rehearsed, &done[..]),
         (done.clone(), &[CancelOutcome::Cancelled][..])
@@ -379,11 +385,11 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
 async fn dead_task_with_copies_left_is_cancelled_by_the_service_which_removes_them() {
     let mut office = Office::new();
     let (_, id) = office.half_moved(MovePhase::Copied).await;
-    let done = office.desk.cancel_all(&[id], &ada(), NOW).unwrap();
+    let done = office.operator.cancel_all(&[id], &ada(), NOW).unwrap();
     assert_eq!(done, [CancelOutcome::Requested]);
-    let again = office.desk.cancel_all(&[id], &ada(), NOW).unwrap();
+    let again = office.operator.cancel_all(&[id], &ada(), NOW).unwrap();
     assert_eq!(again, [CancelOutcome::Requested]);
-    let detail = office.desk.task(id).unwrap().unwrap();
+    let detail = office.operator.task(id).unwrap().unwrap();
     assert_eq!(detail.interventions.len(), 1, "it was asked for once");
     let claim = one(&office.store, bucket(), NOW).await;
     assert!(claim.cancel_requested());
@@ -436,11 +442,11 @@ async fn list_and_walk_mean_the_same_tasks() {
                 state: state.map(str::to_owned),
                 ..filter.clone()
             };
-            let mut listed = office.desk.tasks(&filter).unwrap();
+            let mut listed = office.operator.tasks(&filter).unwrap();
             listed.reverse();
             let states = state.map_or(vec!["ready", "dead"], |state| vec![state]);
-            let mut walk = office.desk.walk_tasks(filter.clone(), &states).unwrap();
-            let walked = office.desk.next_tasks(&mut walk).unwrap();
+            let mut walk = office.operator.walk_tasks(filter.clone(), &states).unwrap();
+            let walked = office.operator.next_tasks(&mut walk).unwrap();
             assert_eq!(listed, walked, "{filter:?}");
             assert!(listed.len() <= count);
             if state.is_none() {
@@ -448,11 +454,14 @@ async fn list_and_walk_mean_the_same_tasks() {
             }
         }
     }
-    let mut walk = office.desk.walk_tasks(all.clone(), &["dead"]).unwrap();
-    let dead = office.desk.next_tasks(&mut walk).unwrap();
+    let mut walk = office.operator.walk_tasks(all.clone(), &["dead"]).unwrap();
+    let dead = office.operator.next_tasks(&mut walk).unwrap();
     assert_eq!((dead.len(), dead[0].id), (2, first));
-    let mut walk = office.desk.walk_tasks(all, &["done", "running"]).unwrap();
-    assert!(office.desk.next_tasks(&mut walk).unwrap().is_empty());
+    let mut walk = office
+        .operator
+        .walk_tasks(all, &["done", "running"])
+        .unwrap();
+    assert!(office.operator.next_tasks(&mut walk).unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -463,15 +472,15 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
         office.store(notify(&format!("{number}"), 1)).await;
     }
     let states = ["ready", "dead"];
-    let mut walk = office.desk.walk_tasks(TaskFilter::default(), &states);
+    let mut walk = office.operator.walk_tasks(TaskFilter::default(), &states);
     let walk = walk.as_mut().unwrap();
-    let mut events = office.desk.walk_events(EventFilter::default());
+    let mut events = office.operator.walk_events(EventFilter::default());
     let events = events.as_mut().unwrap();
     office.store(notify("came later", 1)).await;
     let mut met: Vec<TaskId> = Vec::new();
     loop {
         let ids: Vec<TaskId> = office
-            .desk
+            .operator
             .next_tasks(walk)
             .unwrap()
             .iter()
@@ -481,8 +490,8 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
             break;
         }
         assert!(ids.len() <= CHUNK);
-        office.desk.cancel_all(&ids, &ada(), NOW).unwrap();
-        office.desk.retry_all(&ids, None, &ada(), NOW).unwrap();
+        office.operator.cancel_all(&ids, &ada(), NOW).unwrap();
+        office.operator.retry_all(&ids, None, &ada(), NOW).unwrap();
         met.extend(ids);
     }
     assert_eq!(met.len(), count);
@@ -491,7 +500,7 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
     assert_eq!(met.len(), count);
     let mut chunks = Vec::new();
     loop {
-        let chunk = office.desk.next_events(events).unwrap().len();
+        let chunk = office.operator.next_events(events).unwrap().len();
         if chunk == 0 {
             break;
         }
@@ -541,9 +550,9 @@ async fn events_are_met_by_room_and_time_of_arrival() {
             limit: 10,
             ..filter.clone()
         };
-        let listed = office.desk.events(&listed).unwrap();
-        let mut walk = office.desk.walk_events(filter.clone()).unwrap();
-        assert_eq!(office.desk.next_events(&mut walk).unwrap(), listed);
+        let listed = office.operator.events(&listed).unwrap();
+        let mut walk = office.operator.walk_events(filter.clone()).unwrap();
+        assert_eq!(office.operator.next_events(&mut walk).unwrap(), listed);
         assert_eq!(listed.len(), expected, "{filter:?}");
     }
 }
@@ -561,13 +570,19 @@ async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
     let plan = planning(&["announce", "added"]);
     let missing = replay(Scope::Missing, &plan);
     let before = office.everything();
-    let rehearsed = office.desk.rehearse_replay(&[event], &missing).unwrap();
+    let rehearsed = office.operator.rehearse_replay(&[event], &missing).unwrap();
     assert_eq!(office.everything(), before);
     let by = ada();
-    let done = office.desk.replay(&[event], &missing, &by, LATER).unwrap();
+    let done = office
+        .operator
+        .replay(&[event], &missing, &by, LATER)
+        .unwrap();
     assert_eq!(rehearsed, done);
     assert_eq!(made(&done[0]), (vec!["added"], 2, 0));
-    let again = office.desk.replay(&[event], &missing, &by, LATER).unwrap();
+    let again = office
+        .operator
+        .replay(&[event], &missing, &by, LATER)
+        .unwrap();
     assert_eq!(made(&again[0]), (vec![], 2, 0));
 
     assert!(claim(&office.store, lane(), NOW).await.is_empty());
@@ -579,7 +594,7 @@ async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
     assert_eq!(claim.event().received, NOW);
     let kept = office.store.revision(task.revision).await.unwrap();
     assert_eq!(kept.as_deref(), Some("today"));
-    let detail = office.desk.task(task.id).unwrap().unwrap();
+    let detail = office.operator.task(task.id).unwrap().unwrap();
     let [replayed] = &detail.interventions[..] else {
         panic!("{:?}", detail.interventions)
     };
@@ -595,14 +610,14 @@ async fn full_replay_is_a_generation_of_its_own_except_where_work_still_waits() 
     let plan = planning(&["announce", "added"]);
     let all = replay(Scope::All, &plan);
     let by = ada();
-    let first = office.desk.replay(&[event], &all, &by, NOW).unwrap();
+    let first = office.operator.replay(&[event], &all, &by, NOW).unwrap();
     assert_eq!(made(&first[0]), (vec!["added"], 2, 1));
-    let twice = office.desk.replay(&[event], &all, &by, NOW).unwrap();
+    let twice = office.operator.replay(&[event], &all, &by, NOW).unwrap();
     assert_eq!(made(&twice[0]), (vec![], 2, 2));
     for claim in claim(&office.store, lane(), NOW).await {
         end(&office.store, claim, Transition::Finish).await;
     }
-    let third = office.desk.replay(&[event], &all, &by, NOW).unwrap();
+    let third = office.operator.replay(&[event], &all, &by, NOW).unwrap();
     assert_eq!(made(&third[0]), (vec!["announce", "added"], 2, 0));
     let mut again = claim(&office.store, lane(), NOW).await;
     again.sort_by_key(|claim| claim.task().rule.clone());
@@ -620,15 +635,20 @@ async fn event_that_no_rule_matched_gets_its_first_tasks_by_a_replay() {
     let event = notify("k", 1).event.id;
     for scope in [Scope::Missing, Scope::All] {
         let plan = planning(&["other"]);
-        let rehearsed = office.desk.rehearse_replay(&[event], &replay(scope, &plan));
+        let rehearsed = office
+            .operator
+            .rehearse_replay(&[event], &replay(scope, &plan));
         assert_eq!(made(&rehearsed.unwrap()[0]), (vec!["other"], 1, 0));
     }
     let plan = planning(&["other"]);
     let missing = replay(Scope::Missing, &plan);
-    office.desk.replay(&[event], &missing, &ada(), NOW).unwrap();
+    office
+        .operator
+        .replay(&[event], &missing, &ada(), NOW)
+        .unwrap();
     let claim = one(&office.store, lane(), NOW).await;
     assert_eq!(claim.task().id, TaskId::derive(event, "other", 0));
-    let shown = office.desk.event(event).unwrap().unwrap();
+    let shown = office.operator.event(event).unwrap().unwrap();
     assert!(shown.skipped.is_empty(), "it matches by now: {shown:?}");
     assert_eq!(shown.interventions[0].0, claim.task().id);
 }
@@ -646,7 +666,10 @@ async fn replayed_task_waits_for_the_turn_of_its_recording() {
     };
     let missing = replay(Scope::Missing, &plan);
     let event = first.event().id;
-    office.desk.replay(&[event], &missing, &ada(), NOW).unwrap();
+    office
+        .operator
+        .replay(&[event], &missing, &ada(), NOW)
+        .unwrap();
     assert!(claim(&office.store, bucket(), NOW).await.is_empty());
     end(&office.store, first, Transition::Finish).await;
     let second = one(&office.store, bucket(), NOW).await;
@@ -660,7 +683,7 @@ async fn event_is_not_replayed_over_objects_that_were_left_half_moved() {
     let plan = planning(&["move", "added"]);
     for scope in [Scope::Missing, Scope::All] {
         let replay = replay(scope, &plan);
-        let done = office.desk.replay(&[event], &replay, &ada(), NOW);
+        let done = office.operator.replay(&[event], &replay, &ada(), NOW);
         assert_eq!(done.unwrap(), [ReplayOutcome::HalfMoved(task)]);
     }
     assert_eq!(office.store.figures(NOW).await.unwrap().ready, 0);
@@ -676,11 +699,14 @@ async fn event_without_its_body_or_unknown_is_not_replayed() {
     let plan = planning(&["added"]);
     let replay = replay(Scope::Missing, &plan);
     let events = [notify("k", 1).event.id, EventId::from_bytes([0; 16])];
-    let done = office.desk.replay(&events, &replay, &ada(), NOW).unwrap();
+    let done = office
+        .operator
+        .replay(&events, &replay, &ada(), NOW)
+        .unwrap();
     let expected = [ReplayOutcome::Forgotten, ReplayOutcome::Unknown];
     assert_eq!(done, expected);
     assert_eq!(
-        desk(&office.path)
+        operator(&office.path)
             .rehearse_replay(&events, &replay)
             .unwrap(),
         done
@@ -697,7 +723,7 @@ async fn event_has_no_more_tasks_than_it_can_name() {
     for (count, is_full) in [(65_535, false), (65_536, true)] {
         let plan = planning(&rules[..count]);
         let replay = replay(Scope::Missing, &plan);
-        let done = office.desk.rehearse_replay(&[event], &replay).unwrap();
+        let done = office.operator.rehearse_replay(&[event], &replay).unwrap();
         if is_full {
             assert_eq!(done, [ReplayOutcome::Full]);
         } else {
@@ -718,8 +744,11 @@ async fn doomed_task_of_a_replay_is_dead_with_its_reason() {
         plan
     };
     let missing = replay(Scope::Missing, &plan);
-    office.desk.replay(&[event], &missing, &ada(), NOW).unwrap();
-    let task = &office.desk.event(event).unwrap().unwrap().tasks[0];
+    office
+        .operator
+        .replay(&[event], &missing, &ada(), NOW)
+        .unwrap();
+    let task = &office.operator.event(event).unwrap().unwrap().tasks[0];
     assert_eq!(task.state, "dead");
     assert_eq!(task.failure.as_ref().unwrap().reason, "no bucket");
 }

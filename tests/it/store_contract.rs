@@ -18,7 +18,7 @@ use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::sqlite::{
-    AroundCommit, CancelOutcome, Desk, LaneOutcome, OpenError, RetryOutcome, SqliteStore,
+    AroundCommit, CancelOutcome, LaneOutcome, OpenError, RetryOutcome, SqliteOperator, SqliteStore,
     TaskFilter,
 };
 use aftertake::store::{
@@ -318,12 +318,12 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
     let figures = store.figures(later).await.unwrap();
     assert_eq!((figures.ready, figures.oldest_due), (3, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let filter = TaskFilter {
         limit: 10,
         ..TaskFilter::default()
     };
-    let listed = desk.tasks(&filter).unwrap();
+    let listed = operator.tasks(&filter).unwrap();
     for row in &listed {
         assert_eq!((row.state, row.tries, row.due), ("ready", 0, None));
         assert_eq!(row.note.as_deref(), Some("w"));
@@ -342,9 +342,12 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
 
     // A person need not wait for it.
     let last = listed.last().unwrap().id;
-    assert_eq!(desk.cancel(last, NOW).unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(
+        operator.cancel(last, NOW).unwrap(),
+        CancelOutcome::Cancelled
+    );
     assert_eq!(store.waits().await.unwrap(), []);
-    assert_eq!(desk.retry(last, NOW).unwrap(), RetryOutcome::Requeued);
+    assert_eq!(operator.retry(last, NOW).unwrap(), RetryOutcome::Requeued);
     assert_eq!(one(&store, lane(), NOW).await.task().tries, 1);
 }
 
@@ -360,8 +363,8 @@ async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it
     let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]);
     store.journal(&first, entry, PRESENT).await.unwrap();
     end(&store, first, waiting(Outside::Lane(lane()))).await;
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    assert_eq!(desk.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    assert_eq!(operator.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
     let again = one(&store, bucket(), NOW).await;
     assert!(again.cancel_requested());
 }
@@ -388,8 +391,8 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     let figures = store.figures(later).await.unwrap();
     assert_eq!((figures.ready, figures.oldest_due), (1, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    let row = desk.task(waiter).unwrap().unwrap().row;
+    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let row = operator.task(waiter).unwrap().unwrap().row;
     assert_eq!((row.due, row.note), (None, Some("w".into())));
 
     let whole = JournalEntry::Progress(vec![moved(0, MovePhase::Moved)]);
@@ -692,8 +695,8 @@ async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
         dedup_horizon: day * 10,
     };
     prune_after(&store, keep, day * 2).await;
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::Forgotten);
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    assert_eq!(operator.retry(id, NOW).unwrap(), RetryOutcome::Forgotten);
     assert_eq!(store.figures(NOW).await.unwrap().cancelled, 1);
 }
 
@@ -770,8 +773,8 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     let drafts = store.drafts(&first, 1..4).await.unwrap();
     assert_eq!(numbers(drafts), [1, 2, 3]);
     let id = first.task().id;
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    assert!(desk.task(id).unwrap().unwrap().moves.is_empty());
+    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    assert!(operator.task(id).unwrap().unwrap().moves.is_empty());
     // Nothing is half moved, so the recording is free.
     end(&store, first, waiting(WaitsFor::ItsLane)).await;
     let second = one(&store, bucket(), NOW).await;
@@ -875,8 +878,8 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
     )
     .await;
 
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    let listed = desk
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let listed = operator
         .tasks(&TaskFilter {
             state: Some("dead".into()),
             limit: 10,
@@ -884,19 +887,19 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
         })
         .unwrap();
     assert_eq!(listed[0].failure.as_ref().unwrap().reason, "no");
-    assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::Requeued);
+    assert_eq!(operator.retry(id, NOW).unwrap(), RetryOutcome::Requeued);
     store.changed().await;
     let again = one(&store, lane(), NOW).await;
     assert_eq!(again.task().tries, 1);
-    assert_eq!(desk.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
+    assert_eq!(operator.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
     assert_eq!(store.cancel_requests(vec![id]).await.unwrap(), [id]);
     end(&store, again, Transition::Cancel).await;
     assert_eq!(
-        desk.cancel(id, NOW).unwrap(),
+        operator.cancel(id, NOW).unwrap(),
         CancelOutcome::InState("cancelled")
     );
     assert_eq!(
-        desk.event(listed[0].event).unwrap().unwrap().skipped[0].reason,
+        operator.event(listed[0].event).unwrap().unwrap().skipped[0].reason,
         "no field app_id"
     );
 }
@@ -909,12 +912,15 @@ async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it() {
     let rules = ["first", "second", "third"].map(|rule| (rule, bucket(), Turn::Needed));
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let second = TaskId::derive(first.event().id, "second", 0);
-    assert_eq!(desk.cancel(second, NOW).unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(
+        operator.cancel(second, NOW).unwrap(),
+        CancelOutcome::Cancelled
+    );
     end(&store, first, Transition::Finish).await;
     assert_eq!(one(&store, bucket(), NOW).await.task().rule, "third");
-    assert_eq!(desk.retry(second, NOW).unwrap(), RetryOutcome::Requeued);
+    assert_eq!(operator.retry(second, NOW).unwrap(), RetryOutcome::Requeued);
     assert!(claim(&store, bucket(), NOW).await.is_empty());
 }
 
@@ -972,10 +978,10 @@ async fn backup_of_a_served_store_holds_what_it_held() {
     let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
     let store = open(&path);
     store.record(notify("k", 1), vec![]).await.unwrap();
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    desk.backup(&copy, || ()).unwrap();
+    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    operator.backup(&copy, || ()).unwrap();
     assert!(
-        desk.backup(&copy, || ()).is_err(),
+        operator.backup(&copy, || ()).is_err(),
         "an existing file is not overwritten"
     );
     assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
@@ -1009,7 +1015,7 @@ async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile(
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     store.mark_unknown_lanes(vec![lane()]).await.unwrap();
-    let mut desk = Desk::open(&dir.path().join("a.db"), sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&dir.path().join("a.db"), sparkrtc::decode).unwrap();
     let opening = Opening {
         since: NOW,
         why: "slow".into(),
@@ -1022,7 +1028,7 @@ async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile(
         why: why.into(),
     };
     assert_eq!(
-        desk.pause(&lane(), "first", NOW).unwrap(),
+        operator.pause(&lane(), "first", NOW).unwrap(),
         LaneOutcome::Changed
     );
     let changes = [
@@ -1042,11 +1048,11 @@ async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile(
         assert_eq!(store.lane_states().await.unwrap(), [(lane(), state)]);
     }
     assert_eq!(
-        desk.pause(&lane(), "third", NOW).unwrap(),
+        operator.pause(&lane(), "third", NOW).unwrap(),
         LaneOutcome::Unchanged
     );
-    assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Changed);
+    assert_eq!(operator.resume(&lane()).unwrap(), LaneOutcome::Changed);
     assert_eq!(store.lane_states().await.unwrap(), []);
-    assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Unchanged);
-    assert_eq!(desk.resume(&bucket()).unwrap(), LaneOutcome::Unknown);
+    assert_eq!(operator.resume(&lane()).unwrap(), LaneOutcome::Unchanged);
+    assert_eq!(operator.resume(&bucket()).unwrap(), LaneOutcome::Unknown);
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use aftertake::callback::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::store::Store;
-use aftertake::store::sqlite::{Desk, EventFilter};
+use aftertake::store::sqlite::{EventFilter, SqliteOperator};
 use serde_json::{Value, json};
 
 use crate::store_contract::{NOW, notify, open};
@@ -62,12 +62,12 @@ impl Stage {
     }
 
     fn events(&self) -> usize {
-        let desk = Desk::open(&self.path(STORE), sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&self.path(STORE), sparkrtc::decode).unwrap();
         let all = EventFilter {
             limit: usize::MAX,
             ..EventFilter::default()
         };
-        desk.events(&all).unwrap().len()
+        operator.events(&all).unwrap().len()
     }
 
     /// A command finds other files under the names, or none, and neither reads nor makes any.
@@ -159,15 +159,15 @@ async fn command_writes_to_no_store_that_was_put_away() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     open(&path).record(notify("k", 1), vec![]).await.unwrap();
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    let tasks = desk.tasks(&aftertake::store::sqlite::TaskFilter {
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let tasks = operator.tasks(&aftertake::store::sqlite::TaskFilter {
         limit: 1,
         ..Default::default()
     });
     let id: TaskId = tasks.unwrap()[0].id;
     let away: &Path = &dir.path().join("away.db");
     fs::rename(&path, away).unwrap();
-    let refused = desk.cancel(id, NOW).unwrap_err();
+    let refused = operator.cancel(id, NOW).unwrap_err();
     assert!(
         refused
             .reason
@@ -175,5 +175,5 @@ async fn command_writes_to_no_store_that_was_put_away() {
         "{refused}"
     );
     fs::rename(away, &path).unwrap();
-    desk.cancel(id, NOW).unwrap();
+    operator.cancel(id, NOW).unwrap();
 }

@@ -11,7 +11,7 @@ use aftertake::model::moves::{Move, MovePhase};
 use aftertake::model::plan::Turn;
 use aftertake::model::task::{Lane, TaskState};
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{Desk, SqliteStore, TaskFilter, TaskRow};
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore, TaskFilter, TaskRow};
 use aftertake::store::{Applied, Hold, JournalEntry, LaneRoom, NextStep, Pruned, Retention, Store};
 use futures_util::future::join_all;
 
@@ -23,8 +23,8 @@ use crate::store_contract::{
 const DAY: Duration = Duration::from_hours(24);
 
 fn listed(path: &Path, filter: &TaskFilter) -> Vec<TaskRow> {
-    let desk = Desk::open(path, sparkrtc::decode).unwrap();
-    desk.tasks(filter).unwrap()
+    let operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
+    operator.tasks(filter).unwrap()
 }
 
 fn everything(path: &Path) -> Vec<TaskRow> {
@@ -322,9 +322,9 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     assert_eq!(looked(&store, 3).await, (0, 0, false));
 
     // One is cancelled, another done at last: a day later their history goes.
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    desk.cancel(dead[0], NOW.plus(DAY * 3)).unwrap();
-    desk.retry(dead[1], NOW.plus(DAY * 3)).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    operator.cancel(dead[0], NOW.plus(DAY * 3)).unwrap();
+    operator.retry(dead[1], NOW.plus(DAY * 3)).unwrap();
     let again = claim(&store, lane(), NOW.plus(DAY * 3)).await;
     let again = again.into_iter().find(|claim| claim.task().id == dead[1]);
     let settlement = ending(Transition::Finish);
@@ -339,7 +339,7 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     assert_eq!(looked(&store, 11).await, (600, 0, true));
     assert_eq!(looked(&store, 12).await, (0, 0, false));
     assert_eq!(rows(&path, "events"), 600 - 202 + 1);
-    desk.cancel(dead[2], NOW.plus(DAY * 12)).unwrap();
+    operator.cancel(dead[2], NOW.plus(DAY * 12)).unwrap();
     assert_eq!(looked(&store, 14).await, (1, 1, false));
     assert_eq!(rows(&path, "events"), 600 - 203 + 1);
 }

@@ -12,7 +12,7 @@ use aftertake::model::moves::{Move, MovePhase, SameJob};
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::WaitsFor;
-use aftertake::store::sqlite::{Desk, Replay, Scope, SqliteStore};
+use aftertake::store::sqlite::{Replay, Scope, SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, Claim, JournalEntry, Store};
 
 use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open, place, waiting};
@@ -61,8 +61,8 @@ async fn task_that_runs_again_no_longer_says_why_it_waited() {
     store.record(of_job(1, None), vec![]).await.unwrap();
     let claim = one(&store, bucket(), NOW).await;
     let id = claim.task().id;
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    let note = || desk.task(id).unwrap().unwrap().row.note;
+    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let note = || operator.task(id).unwrap().unwrap().row.note;
     let why = "the disk of the bucket is away".to_owned();
     end(
         &store,
@@ -137,8 +137,10 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
         plan: &plan,
         rules: "rules",
     };
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    desk.replay(&[event], &replay, &By::default(), NOW).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    operator
+        .replay(&[event], &replay, &By::default(), NOW)
+        .unwrap();
     let replayed = one(&store, bucket(), NOW).await;
     assert_eq!(replayed.task().generation, 1);
     assert_eq!(seen(&replayed), ("new", Some((false, false))));
@@ -186,8 +188,8 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&second), ("k", None));
     let moved_second = second.task().id;
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
-    let shown = |id| desk.task(id).unwrap().unwrap().place;
+    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let shown = |id| operator.task(id).unwrap().unwrap().place;
     assert_eq!(shown(moved_second), None, "it is where it was recorded");
     move_to(&store, second, "of-b").await;
 

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use aftertake::callback::sparkrtc;
 use aftertake::store::Store;
-use aftertake::store::sqlite::{Desk, OpenError, SqliteStore};
+use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 
 use crate::store_contract::{NOW, notify, open, plain};
 use crate::support::served::{Served, serve, serving};
@@ -108,7 +108,7 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     let (real, link) = linked(dir.path());
     for result in [
         SqliteStore::open(&link, sparkrtc::decode, plain()).map(drop),
-        Desk::open(&link, sparkrtc::decode).map(drop),
+        SqliteOperator::open(&link, sparkrtc::decode).map(drop),
     ] {
         let told = result.unwrap_err().to_string();
         assert!(
@@ -138,8 +138,8 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     assert_eq!(open(&link).figures(NOW).await.unwrap().ready, 1);
     let beside = fs::read_dir(link.parent().unwrap()).unwrap();
     assert_eq!(beside.count(), 1, "nothing is made beside the link");
-    let desk = Desk::open(&link, sparkrtc::decode).unwrap();
-    desk.backup(&dir.path().join("copy.db"), || ()).unwrap();
+    let operator = SqliteOperator::open(&link, sparkrtc::decode).unwrap();
+    operator.backup(&dir.path().join("copy.db"), || ()).unwrap();
 }
 
 #[test]

@@ -165,7 +165,7 @@ rules:
 async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
     let wait = async {
         loop {
-            let rows = store::desk(url)?.tasks(&TaskFilter {
+            let rows = store::operator(url)?.tasks(&TaskFilter {
                 limit: 100,
                 ..TaskFilter::default()
             });
@@ -185,7 +185,7 @@ async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
 }
 
 fn account(url: &StoreUrl, receiver: &Receiver, folder: &Path) -> Result<String, Stop> {
-    let mut rows = store::desk(url)?
+    let mut rows = store::operator(url)?
         .tasks(&TaskFilter {
             limit: 100,
             ..TaskFilter::default()

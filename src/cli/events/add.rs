@@ -16,18 +16,18 @@ use crate::store::{Arrival, Recorded};
 pub(super) fn run(path: &Path, rules: &Path, url: &StoreUrl, out: OutFlags) -> Result<(), Stop> {
     let file = load::rules(rules)?;
     let event = load::event(path)?;
-    let mut desk = store::desk(url)?;
+    let mut operator = store::operator(url)?;
     let arrival = Arrival {
         plan: plan(&file.rules, &event, 0).masked(&file.mask),
         event: Arc::new(event),
     };
-    let recorded = desk.record(&arrival, &file.rules.text);
+    let recorded = operator.record(&arrival, &file.rules.text);
     let recorded = recorded.map_err(store::unavailable)?;
     let (new, id) = match recorded {
         Recorded::New { .. } => (true, arrival.event.id),
         Recorded::Duplicate { of } => (false, of),
     };
-    let detail = desk.event(id).map_err(store::unavailable)?;
+    let detail = operator.event(id).map_err(store::unavailable)?;
     let detail = detail.ok_or_else(|| {
         let sentence = format!("{id} was removed from {url} at once; is --retention very short?");
         Stop::say(Exit::Failed, sentence)

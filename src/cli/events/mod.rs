@@ -115,12 +115,12 @@ impl Events {
                     until,
                     limit: limit.saturating_add(1),
                 };
-                let rows = store::desk(&store.store)?.events(&filter);
+                let rows = store::operator(&store.store)?.events(&filter);
                 let rows = at_most(limit, rows.map_err(store::unavailable)?);
                 out.print(&Listed(rows.iter().map(EventLine::of).collect()))?;
             }
             Self::Show { id, store, out } => {
-                let detail = store::desk(&store.store)?.event(id);
+                let detail = store::operator(&store.store)?.event(id);
                 let detail = detail.map_err(store::unavailable)?.ok_or_else(|| {
                     let url = &store.store;
                     let sentence = format!(

@@ -15,7 +15,9 @@ use crate::model::time::Timestamp;
 use crate::rules::file::RulesFile;
 use crate::rules::plan::plan;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CHUNK, Desk, EventFilter, EventRow, EventWalk, Replay, Scope};
+use crate::store::sqlite::{
+    CHUNK, EventFilter, EventRow, EventWalk, Replay, Scope, SqliteOperator,
+};
 
 const FLAGS: &str = "--room, --rule, --since or --until";
 
@@ -50,11 +52,11 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Stop> {
     let file = load::rules(&flags.rules.rules)?;
     flags.refuse_unknown_rule(&file)?;
     let filter = flags.filter()?;
-    let mut desk = store::desk(&flags.store.store)?;
+    let mut operator = store::operator(&flags.store.store)?;
     let planned = |event: &Event, generation| flags.plan(&file, event, generation);
     let by = flags.bulk.by();
     let mut replaying = Replaying {
-        desk: &mut desk,
+        operator: &mut operator,
         replay: Replay {
             scope: if flags.all {
                 Scope::All
@@ -126,7 +128,7 @@ impl Flags {
 
 /// A replay on its way.
 struct Replaying<'a> {
-    desk: &'a mut Desk,
+    operator: &'a mut SqliteOperator,
     replay: Replay<'a>,
     run: Run<'a>,
     tally: Tally,
@@ -139,7 +141,7 @@ impl Replaying<'_> {
     }
 
     fn matching(&mut self, filter: EventFilter) -> Result<(), Unavailable> {
-        let mut walk = self.desk.walk_events(filter)?;
+        let mut walk = self.operator.walk_events(filter)?;
         while let Some(events) = self.next(&mut walk)? {
             let known = |event: &EventRow| (event.id, Some(event.received));
             self.all(&events.iter().map(known).collect::<Vec<_>>())?;
@@ -151,18 +153,18 @@ impl Replaying<'_> {
     }
 
     fn next(&self, walk: &mut EventWalk) -> Result<Option<Vec<EventRow>>, Unavailable> {
-        let events = self.desk.next_events(walk)?;
+        let events = self.operator.next_events(walk)?;
         Ok((!events.is_empty()).then_some(events))
     }
 
     fn all(&mut self, events: &[(EventId, Option<Timestamp>)]) -> Result<(), Unavailable> {
         let (run, tally) = (self.run, &mut self.tally);
-        let (desk, replay) = (&mut *self.desk, &self.replay);
+        let (operator, replay) = (&mut *self.operator, &self.replay);
         let few = |events: &[(EventId, Option<Timestamp>)]| {
             let ids: Vec<EventId> = events.iter().map(|(id, _)| *id).collect();
             match run {
-                Run::Rehearsal => desk.rehearse_replay(&ids, replay),
-                Run::Real(by) => desk.replay(&ids, replay, by, clock::now()),
+                Run::Rehearsal => operator.rehearse_replay(&ids, replay),
+                Run::Real(by) => operator.replay(&ids, replay, by, clock::now()),
             }
         };
         bulk::in_steps(events, run, few, |events, outcomes| {

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::model::id::TaskId;
 use crate::model::task::TaskState;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CancelOutcome, Desk, Ending, RetryOutcome, Under};
+use crate::store::sqlite::{CancelOutcome, Ending, RetryOutcome, SqliteOperator, Under};
 
 /// What is done to tasks.
 pub(super) enum Act {
@@ -63,21 +63,21 @@ impl Act {
     /// Does it to these tasks in one transaction.
     pub(super) fn run(
         &self,
-        desk: &mut Desk,
+        operator: &mut SqliteOperator,
         ids: &[TaskId],
         run: Run<'_>,
     ) -> Result<Vec<Change>, Unavailable> {
         let ids_of = ids.iter().copied();
         Ok(match self {
             Self::Retry(rules) => {
-                let outcomes = retry(desk, ids, rules.as_deref(), run)?;
+                let outcomes = retry(operator, ids, rules.as_deref(), run)?;
                 let changes = ids_of.zip(outcomes).map(|(id, one)| retried(id, one));
                 changes.collect()
             }
             Self::Cancel => {
                 let outcomes = match run {
-                    Run::Rehearsal => desk.rehearse_cancel(ids)?,
-                    Run::Real(by) => desk.cancel_all(ids, by, clock::now())?,
+                    Run::Rehearsal => operator.rehearse_cancel(ids)?,
+                    Run::Real(by) => operator.cancel_all(ids, by, clock::now())?,
                 };
                 let changes = ids_of.zip(outcomes).map(|(id, one)| cancelled(id, one));
                 changes.collect()
@@ -87,14 +87,14 @@ impl Act {
 }
 
 fn retry(
-    desk: &mut Desk,
+    operator: &mut SqliteOperator,
     ids: &[TaskId],
     rules: Option<&CurrentRules>,
     run: Run<'_>,
 ) -> Result<Vec<RetryOutcome>, Unavailable> {
     let mut retry = |under: Option<&Under<'_>>| match run {
-        Run::Rehearsal => desk.rehearse_retry(ids, under, clock::now()),
-        Run::Real(by) => desk.retry_all(ids, under, by, clock::now()),
+        Run::Rehearsal => operator.rehearse_retry(ids, under, clock::now()),
+        Run::Real(by) => operator.retry_all(ids, under, by, clock::now()),
     };
     match rules {
         None => retry(None),
@@ -188,14 +188,14 @@ fn unknown(id: TaskId) -> Change {
 
 /// Changes the named tasks. What was done before the store failed is told, too.
 pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
-    let mut desk = store::desk(&which.store.store)?;
+    let mut operator = store::operator(&which.store.store)?;
     let by = which.bulk.by();
     let run = which.bulk.run(&by);
     let mut changes = Vec::new();
     let gone_through = bulk::in_steps(
         &bulk::unique(&which.ids),
         run,
-        |ids| act.run(&mut desk, ids, run),
+        |ids| act.run(&mut operator, ids, run),
         |_, few| changes.extend(few),
     );
     let failed = gone_through.err().map(|error| {
@@ -203,7 +203,7 @@ pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
         bulk::stopped(&done, "the same command goes on with the others", error)
     });
     if which.bulk.dry_run {
-        let tally = rehearsed(&desk, act, &changes).map_err(store::unavailable)?;
+        let tally = rehearsed(&operator, act, &changes).map_err(store::unavailable)?;
         which.out.print(&tally)?;
         return failed.map_or(Ok(tally.exit()), Err);
     }
@@ -215,10 +215,14 @@ pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
     }
 }
 
-fn rehearsed(desk: &Desk, act: &Act, changes: &[Change]) -> Result<Tally, Unavailable> {
+fn rehearsed(
+    operator: &SqliteOperator,
+    act: &Act,
+    changes: &[Change],
+) -> Result<Tally, Unavailable> {
     let mut tally = Tally::of(act, Run::Rehearsal);
     for change in changes {
-        let task = desk.task(change.id)?;
+        let task = operator.task(change.id)?;
         tally.add(task.map(|task| task.row).as_ref(), change);
     }
     Ok(tally)

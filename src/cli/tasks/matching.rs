@@ -10,22 +10,22 @@ use crate::cli::out::tell;
 use crate::cli::store;
 use crate::model::id::TaskId;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CHUNK, Desk, TaskRow, TaskWalk};
+use crate::store::sqlite::{CHUNK, SqliteOperator, TaskRow, TaskWalk};
 
 /// Changes the tasks in `state`, or in those that the act means, that the filter means.
 pub(super) fn matching(act: &Act, which: &Which, state: Option<&str>) -> Result<Exit, Stop> {
     let filter = which.pick.filter()?;
-    let mut desk = store::desk(&which.store.store)?;
+    let mut operator = store::operator(&which.store.store)?;
     let states = state.as_slice();
     let states = if states.is_empty() {
         act.states()
     } else {
         states
     };
-    let walk = |desk: &Desk| desk.walk_tasks(filter.clone(), states);
+    let walk = |operator: &SqliteOperator| operator.walk_tasks(filter.clone(), states);
     if which.pick.is_empty() && which.bulk.needs_yes() {
-        let mut walk = walk(&desk).map_err(store::unavailable)?;
-        let count = count(&desk, &mut walk).map_err(store::unavailable)?;
+        let mut walk = walk(&operator).map_err(store::unavailable)?;
+        let count = count(&operator, &mut walk).map_err(store::unavailable)?;
         let states = states.join(" or ");
         let would = format!(
             "{} every {states} task, {} now",
@@ -37,7 +37,8 @@ pub(super) fn matching(act: &Act, which: &Which, state: Option<&str>) -> Result<
     let by = which.bulk.by();
     let run = which.bulk.run(&by);
     let mut tally = Tally::of(act, run);
-    let walked = walk(&desk).and_then(|mut walk| go(&mut desk, act, &mut walk, run, &mut tally));
+    let walked =
+        walk(&operator).and_then(|mut walk| go(&mut operator, act, &mut walk, run, &mut tally));
     which.out.print(&tally)?;
     walked.map_err(|error| {
         let done = counted(tally.matched(), "task");
@@ -46,10 +47,10 @@ pub(super) fn matching(act: &Act, which: &Which, state: Option<&str>) -> Result<
     Ok(tally.exit())
 }
 
-fn count(desk: &Desk, walk: &mut TaskWalk) -> Result<usize, Unavailable> {
+fn count(operator: &SqliteOperator, walk: &mut TaskWalk) -> Result<usize, Unavailable> {
     let mut count = 0;
     loop {
-        let tasks = desk.next_tasks(walk)?;
+        let tasks = operator.next_tasks(walk)?;
         if tasks.is_empty() {
             return Ok(count);
         }
@@ -59,20 +60,20 @@ fn count(desk: &Desk, walk: &mut TaskWalk) -> Result<usize, Unavailable> {
 
 /// A task that is in another state by the time it is reached is not meant any more.
 fn go(
-    desk: &mut Desk,
+    operator: &mut SqliteOperator,
     act: &Act,
     walk: &mut TaskWalk,
     run: Run<'_>,
     tally: &mut Tally,
 ) -> Result<(), Unavailable> {
     loop {
-        let tasks = desk.next_tasks(walk)?;
+        let tasks = operator.next_tasks(walk)?;
         let Some(last) = tasks.last() else {
             return Ok(());
         };
         let few = |tasks: &[TaskRow]| {
             let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-            act.run(desk, &ids, run)
+            act.run(operator, &ids, run)
         };
         bulk::in_steps(&tasks, run, few, |tasks, changes| {
             let changes = tasks.iter().zip(&changes);

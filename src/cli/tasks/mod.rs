@@ -182,7 +182,7 @@ impl Tasks {
                     limit: limit.saturating_add(1),
                     ..pick.filter()?
                 };
-                let rows = store::desk(&store.store)?.tasks(&filter);
+                let rows = store::operator(&store.store)?.tasks(&filter);
                 let rows = at_most(limit, rows.map_err(store::unavailable)?);
                 out.print(&Listed(rows))?;
                 Ok(Exit::Fine)

@@ -20,11 +20,11 @@ use crate::model::moves::Move;
 use crate::model::recording::Place;
 use crate::model::task::{Outputs, StepNo};
 use crate::model::time::Timestamp;
-use crate::store::sqlite::{Desk, EventDetail, TaskDetail};
+use crate::store::sqlite::{EventDetail, SqliteOperator, TaskDetail};
 
 pub(super) fn run(id: TaskId, url: &StoreUrl, out: OutFlags) -> Result<Exit, Stop> {
-    let desk = store::desk(url)?;
-    let found = find(&desk, id).map_err(store::unavailable)?;
+    let operator = store::operator(url)?;
+    let found = find(&operator, id).map_err(store::unavailable)?;
     let (task, event) = found.ok_or_else(|| {
         let sentence = format!("{id} is not in {url}; `aftertake tasks list` shows those that are");
         Stop::say(Exit::Failed, sentence)
@@ -35,11 +35,11 @@ pub(super) fn run(id: TaskId, url: &StoreUrl, out: OutFlags) -> Result<Exit, Sto
 
 type Found = Option<(TaskDetail, Option<EventDetail>)>;
 
-fn find(desk: &Desk, id: TaskId) -> Result<Found, crate::store::Unavailable> {
-    let Some(task) = desk.task(id)? else {
+fn find(operator: &SqliteOperator, id: TaskId) -> Result<Found, crate::store::Unavailable> {
+    let Some(task) = operator.task(id)? else {
         return Ok(None);
     };
-    let event = desk.event(task.row.event)?;
+    let event = operator.event(task.row.event)?;
     Ok(Some((task, event)))
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
-use super::desk::Desk;
+use super::operator::SqliteOperator;
 use super::{error, file, lineage, schema};
 use crate::store::Unavailable;
 
@@ -32,7 +32,7 @@ const LOOKS: c_int = 500;
 const LOGGED_AT: u64 = 18;
 const NOT_LOGGED: [u8; 2] = [1, 1];
 
-impl Desk {
+impl SqliteOperator {
     /// Copies the whole store, as it is at one moment, to a file that is not there yet. It
     /// gets its name once it is whole, looked through and synced. Calls `rest` after each
     /// piece of the work.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::core::Txn;
-use super::desk::Desk;
+use super::operator::SqliteOperator;
 use super::read;
 use super::row::json;
 use crate::model::breaker::{LaneChange, LaneState, Pause};
@@ -91,7 +91,7 @@ pub(super) fn states(conn: &Connection) -> rusqlite::Result<Vec<(Lane, LaneState
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
-impl Desk {
+impl SqliteOperator {
     /// Every lane of the rules file that was last served, and every other one that tasks wait
     /// in or that does not let everything through, in order of their names.
     pub fn lanes(&self) -> Result<Vec<LaneRow>, Unavailable> {

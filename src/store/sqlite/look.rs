@@ -3,8 +3,8 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::core::DEAD;
-use super::desk::Desk;
 use super::intervene;
+use super::operator::SqliteOperator;
 use super::row::{self, TASK_BITS, move_columns, read_move};
 use super::span::Span;
 use super::turn;
@@ -209,7 +209,7 @@ pub(super) fn state_number(name: &str) -> Option<usize> {
     TaskState::NAMES.iter().position(|known| *known == name)
 }
 
-impl Desk {
+impl SqliteOperator {
     /// Tasks, the newest first.
     pub fn tasks(&self, filter: &TaskFilter) -> Result<Vec<TaskRow>, Unavailable> {
         let state = filter.state.as_deref().and_then(state_number);

@@ -10,7 +10,6 @@ mod blocked;
 mod certain;
 mod claim;
 mod core;
-mod desk;
 mod due;
 mod error;
 mod file;
@@ -23,6 +22,7 @@ mod lineage;
 mod lock;
 mod look;
 mod notice;
+mod operator;
 mod order;
 #[cfg(test)]
 mod plans;
@@ -72,11 +72,11 @@ use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
 use crate::model::wait::Outside;
 
-pub use self::desk::{CancelOutcome, Desk, Ending, RetryOutcome};
 pub use self::error::OpenError;
 pub use self::lanes::{LaneOutcome, LaneRow};
 pub use self::lock::has_crashed;
 pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
+pub use self::operator::{CancelOutcome, Ending, RetryOutcome, SqliteOperator};
 pub use self::replay::{Replay, ReplayOutcome, Replayed, Scope};
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::retry::{StoppedTask, Under};
@@ -223,7 +223,7 @@ fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
 impl Store for SqliteStore {
     async fn keep_revision(&self, id: RevisionId, text: String) -> Result<(), Unavailable> {
         self.writer
-            .run(move |txn| desk::keep_revision(txn, id, &text))
+            .run(move |txn| operator::keep_revision(txn, id, &text))
             .await
     }
 
@@ -360,7 +360,7 @@ impl Store for SqliteStore {
 
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
         self.writer
-            .run(move |txn| desk::mark_unknown_lanes(txn, &known))
+            .run(move |txn| operator::mark_unknown_lanes(txn, &known))
             .await
     }
 

@@ -13,11 +13,11 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::apply::{self, Written};
 use super::core::{Core, Txn};
-use super::desk::{self, Desk, RetryOutcome};
 use super::journal::Entered;
 use super::lanes::{self, LaneOutcome};
 use super::lock::Lock;
 use super::look::{EventFilter, TaskFilter};
+use super::operator::{self, RetryOutcome, SqliteOperator};
 use super::replay::{Replay, Scope};
 use super::retry::{StoppedTask, Under};
 use super::{claim, due, journal, keys, prune, read, record, recover, schema, wait};
@@ -65,7 +65,7 @@ const SOURCES: &[&str] = &[
     include_str!("certain.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
-    include_str!("desk.rs"),
+    include_str!("operator.rs"),
     include_str!("due.rs"),
     include_str!("intervene.rs"),
     include_str!("journal.rs"),
@@ -89,7 +89,7 @@ const SOURCES: &[&str] = &[
 fn every_statement_finds_its_rows_by_a_key() {
     let ran = Ran::everything();
     for sql in &ran.statements {
-        let faults = faults(&ran.desk.core.conn, sql);
+        let faults = faults(&ran.operator.core.conn, sql);
         assert!(faults.is_empty(), "{sql}\n{faults:#?}");
     }
     let stand = SOURCES.iter().flat_map(|source| statements_in(source));
@@ -104,7 +104,7 @@ fn every_statement_finds_its_rows_by_a_key() {
 #[test]
 fn every_index_is_needed_by_a_statement() {
     let ran = Ran::everything();
-    let conn = &ran.desk.core.conn;
+    let conn = &ran.operator.core.conn;
     let indexes: Vec<String> = conn
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
         .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
@@ -135,7 +135,7 @@ fn task_is_written_without_a_temporary_table() {
     assert!(writes.len() > 10, "{writes:#?}");
     for sql in writes {
         let mut explain = ran
-            .desk
+            .operator
             .core
             .conn
             .prepare(&format!("EXPLAIN {sql}"))
@@ -190,7 +190,7 @@ fn statements_in(source: &str) -> Vec<String> {
 
 /// A store on which everything has run that a store does.
 struct Ran {
-    desk: Desk,
+    operator: SqliteOperator,
     statements: BTreeSet<String>,
     _dir: tempfile::TempDir,
 }
@@ -200,7 +200,7 @@ impl Ran {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         schema::open_serving(&path, &Lock::take(&path).unwrap()).unwrap();
-        let mut desk = Desk::open(&path, decode).unwrap();
+        let mut operator = SqliteOperator::open(&path, decode).unwrap();
         let statements = Arc::new(Mutex::new(BTreeSet::new()));
         let heard = Arc::clone(&statements);
         let hear = move |event: TraceEvent<'_>| {
@@ -209,11 +209,11 @@ impl Ran {
             }
         };
         let codes = TraceEventCodes::SQLITE_TRACE_STMT;
-        desk.core.conn.trace_v2(codes, Some(hear)).unwrap();
-        service(&mut desk.core);
-        line(&mut desk.core);
-        person(&mut desk);
-        history(&mut desk.core);
+        operator.core.conn.trace_v2(codes, Some(hear)).unwrap();
+        service(&mut operator.core);
+        line(&mut operator.core);
+        person(&mut operator);
+        history(&mut operator.core);
         let mut statements = statements.lock().unwrap().clone();
         let rows = |sql: &String| {
             !["BEGIN", "COMMIT", "PRAGMA"]
@@ -222,7 +222,7 @@ impl Ran {
         };
         statements.retain(rows);
         Self {
-            desk,
+            operator,
             statements,
             _dir: dir,
         }
@@ -232,9 +232,9 @@ impl Ran {
 /// What the workers and the intake do.
 fn service(core: &mut Core) {
     let revision = RevisionId::of("rules");
-    run(core, |txn| desk::keep_revision(txn, revision, "rules"));
+    run(core, |txn| operator::keep_revision(txn, revision, "rules"));
     run(core, |txn| {
-        desk::mark_unknown_lanes(txn, &[bucket(), lane()])
+        operator::mark_unknown_lanes(txn, &[bucket(), lane()])
     });
     assert!(read::revision(&core.conn, revision).unwrap().is_some());
     let why = || Failure::new(FailureKind::Timeout, "r");
@@ -381,17 +381,19 @@ fn line(core: &mut Core) {
 }
 
 /// What is done from the command line.
-fn person(desk: &mut Desk) {
+fn person(operator: &mut SqliteOperator) {
     let alone = arrival("alone", &[("a", lane(), Turn::Needed)]);
     let (id, event) = (alone.plan.tasks[0].id, alone.event.id);
-    store(&mut desk.core, &alone, &[id]);
-    desk.cancel(id, NOW).unwrap();
-    run(&mut desk.core, recover);
-    desk.cancel(id, NOW).unwrap();
-    desk.retry(id, NOW.plus(Duration::from_hours(1))).unwrap();
-    assert_eq!(desk.retry(id, NOW).unwrap(), RetryOutcome::DueNow);
-    assert!(desk.holds(&lane()).unwrap());
-    assert_eq!(desk.resume(&lane()).unwrap(), LaneOutcome::Changed);
+    store(&mut operator.core, &alone, &[id]);
+    operator.cancel(id, NOW).unwrap();
+    run(&mut operator.core, recover);
+    operator.cancel(id, NOW).unwrap();
+    operator
+        .retry(id, NOW.plus(Duration::from_hours(1)))
+        .unwrap();
+    assert_eq!(operator.retry(id, NOW).unwrap(), RetryOutcome::DueNow);
+    assert!(operator.holds(&lane()).unwrap());
+    assert_eq!(operator.resume(&lane()).unwrap(), LaneOutcome::Changed);
     for (state, leaves) in [
         (None, false),
         (Some("done".to_owned()), false),
@@ -403,29 +405,30 @@ fn person(desk: &mut Desk) {
             limit: 1,
             ..TaskFilter::default()
         };
-        desk.tasks(&filter).unwrap();
+        operator.tasks(&filter).unwrap();
     }
-    desk.events(&EventFilter {
-        limit: 1,
-        ..EventFilter::default()
-    })
-    .unwrap();
-    in_bulk(desk, id, event);
-    assert!(desk.task(id).unwrap().is_some());
-    assert!(desk.event(event).unwrap().is_some());
+    operator
+        .events(&EventFilter {
+            limit: 1,
+            ..EventFilter::default()
+        })
+        .unwrap();
+    in_bulk(operator, id, event);
+    assert!(operator.task(id).unwrap().is_some());
+    assert!(operator.event(event).unwrap().is_some());
 }
 
 /// What is done from the command line to many tasks or events.
-fn in_bulk(desk: &mut Desk, id: TaskId, event: EventId) {
+fn in_bulk(operator: &mut SqliteOperator, id: TaskId, event: EventId) {
     for states in [&["dead"][..], &["ready", "running"]] {
-        let mut walk = desk.walk_tasks(TaskFilter::default(), states).unwrap();
-        desk.next_tasks(&mut walk).unwrap();
+        let mut walk = operator.walk_tasks(TaskFilter::default(), states).unwrap();
+        operator.next_tasks(&mut walk).unwrap();
     }
-    let mut walk = desk.walk_events(EventFilter::default()).unwrap();
-    assert!(!desk.next_events(&mut walk).unwrap().is_empty());
+    let mut walk = operator.walk_events(EventFilter::default()).unwrap();
+    assert!(!operator.next_events(&mut walk).unwrap().is_empty());
 
     let by = By::default();
-    desk.cancel_all(&[id], &by, NOW).unwrap();
+    operator.cancel_all(&[id], &by, NOW).unwrap();
     let restart = |_: &StoppedTask| {
         Ok(Restart {
             step: 0,
@@ -439,7 +442,7 @@ fn in_bulk(desk: &mut Desk, id: TaskId, event: EventId) {
         text: "today",
         restart: &restart,
     };
-    let retried = desk.retry_all(&[id], Some(&under), &by, NOW).unwrap();
+    let retried = operator.retry_all(&[id], Some(&under), &by, NOW).unwrap();
     assert_eq!(retried, [RetryOutcome::Requeued]);
 
     let plan = |_: &Event, generation| {
@@ -452,7 +455,7 @@ fn in_bulk(desk: &mut Desk, id: TaskId, event: EventId) {
         plan: &plan,
         rules: "rules",
     };
-    desk.replay(&[event], &replay, &by, NOW).unwrap();
+    operator.replay(&[event], &replay, &by, NOW).unwrap();
 }
 
 /// What retention does.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension;
 
 use super::core::{READY, RUNNING, Txn};
-use super::desk::{self, Desk};
+use super::operator::{self, SqliteOperator};
 use super::row::{self, TASK_BITS};
 use super::{intervene, record};
 use crate::model::event::Event;
@@ -92,7 +92,7 @@ struct Earlier {
     is_settled: bool,
 }
 
-impl Desk {
+impl SqliteOperator {
     /// Plans these events again in one transaction; what came of each.
     pub fn replay(
         &mut self,
@@ -120,7 +120,7 @@ impl Desk {
         })
     }
 
-    /// What [`Desk::replay`] would answer; changes nothing.
+    /// What [`SqliteOperator::replay`] would answer; changes nothing.
     pub fn rehearse_replay(
         &mut self,
         events: &[EventId],
@@ -146,7 +146,7 @@ fn still(
         return Ok(judged);
     };
     let event_seq = planned.event_seq;
-    let is_unchanged = desk::has_body(txn, event_seq)?
+    let is_unchanged = operator::has_body(txn, event_seq)?
         && half_moved(txn, event_seq)?.is_none()
         && earlier(txn, event_seq)? == planned.earlier;
     if is_unchanged {
@@ -276,7 +276,7 @@ fn store(
         return Ok(planned.outcome());
     }
     let revision = planned.plan.revision;
-    desk::keep_revision(txn, revision, replay.rules)?;
+    operator::keep_revision(txn, revision, replay.rules)?;
     // To its new tasks the event arrives now: `give_up_after` counts from here.
     let arrival = Arrival {
         event: Arc::new(Event {

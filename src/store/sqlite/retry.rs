@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::core::Txn;
-use super::desk::{self, Desk, Found, RetryOutcome};
+use super::operator::{self, Found, RetryOutcome, SqliteOperator};
 use super::row::{self, TaskRow, task_columns};
 use super::{intervene, read, turn};
 use crate::model::event::Event;
@@ -63,7 +63,7 @@ impl Retried {
     }
 }
 
-impl Desk {
+impl SqliteOperator {
     /// Makes a dead or cancelled task ready at the step where it stopped, or one that waits for
     /// a time due.
     pub fn retry(&mut self, id: TaskId, now: Timestamp) -> Result<RetryOutcome, Unavailable> {
@@ -82,14 +82,14 @@ impl Desk {
     ) -> Result<Vec<RetryOutcome>, Unavailable> {
         self.write(|txn| {
             if let Some(under) = under {
-                desk::keep_revision(txn, under.revision, under.text)?;
+                operator::keep_revision(txn, under.revision, under.text)?;
             }
             let retry = |id: &TaskId| retry(txn, *id, under, by, now);
             ids.iter().map(retry).collect()
         })
     }
 
-    /// What [`Desk::retry_all`] would answer; changes nothing.
+    /// What [`SqliteOperator::retry_all`] would answer; changes nothing.
     pub fn rehearse_retry(
         &mut self,
         ids: &[TaskId],
@@ -118,13 +118,13 @@ fn retry(
     let (Retried::Hastened(found) | Retried::Requeued(found, _)) = &judged;
     let mut intervention = found.intervention(Act::Retried, by, now);
     match &judged {
-        Retried::Hastened(found) => desk::hasten(txn, found, now)?,
+        Retried::Hastened(found) => operator::hasten(txn, found, now)?,
         Retried::Requeued(found, restart) => {
             if let Some((under, restart)) = under.zip(restart.as_ref()) {
                 put_under(txn, found.seq, under.revision, restart)?;
                 intervention = intervention.under(under.revision);
             }
-            desk::requeue(txn, found, now)?;
+            operator::requeue(txn, found, now)?;
         }
     }
     intervene::log(txn, found.seq, &intervention)?;
@@ -141,7 +141,7 @@ fn judge(
     let Some(under) = under else {
         return on_its_own_rules(txn, id, now);
     };
-    let found = match desk::retriable(txn, id)? {
+    let found = match operator::retriable(txn, id)? {
         Ok(found) => found,
         Err(outcome) => return Ok(Err(outcome)),
     };
@@ -156,10 +156,10 @@ fn on_its_own_rules(
     id: TaskId,
     now: Timestamp,
 ) -> rusqlite::Result<Result<Retried, RetryOutcome>> {
-    if let Some(found) = desk::find(txn, id)?.filter(|found| found.waits(now)) {
+    if let Some(found) = operator::find(txn, id)?.filter(|found| found.waits(now)) {
         return Ok(Ok(Retried::Hastened(found)));
     }
-    let retriable = desk::retriable(txn, id)?;
+    let retriable = operator::retriable(txn, id)?;
     Ok(retriable.map(|found| Retried::Requeued(found, None)))
 }
 

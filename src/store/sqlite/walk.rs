@@ -5,9 +5,9 @@
 
 use rusqlite::Row;
 
-use super::desk::Desk;
 use super::look::{EventFilter, EventRow, TaskFilter, TaskRow, event_row, list, meant};
 use super::look::{state_number, task_row};
+use super::operator::SqliteOperator;
 use super::span::Span;
 use crate::store::Unavailable;
 
@@ -48,7 +48,7 @@ const EVENTS: &str = "SELECT seq, id, received, event_type, room FROM events \
                       WHERE seq > ?5 AND seq <= ?6 AND (?1 IS NULL OR room = ?1) \
                       AND received >= ?2 AND received < ?3 ORDER BY seq LIMIT ?4";
 
-impl Desk {
+impl SqliteOperator {
     /// Begins a walk through the tasks in these states that `filter` means besides; its state
     /// and limit do not count.
     pub fn walk_tasks(&self, filter: TaskFilter, states: &[&str]) -> Result<TaskWalk, Unavailable> {

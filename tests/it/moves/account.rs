@@ -89,9 +89,9 @@ impl Scene {
     fn untold_marks(&self) -> Vec<String> {
         let mut marks = self.obs.world(|world| marked(world));
         if !marks.is_empty() {
-            let (desk, tasks) = (self.premises.desk(), self.premises.tasks());
+            let (operator, tasks) = (self.premises.operator(), self.premises.tasks());
             let told = tasks.iter().map(|task| {
-                let task = desk.task(task.id).unwrap().unwrap();
+                let task = operator.task(task.id).unwrap().unwrap();
                 serde_json::Value::from(task.outputs).to_string()
             });
             let told: String = told.collect();
@@ -132,7 +132,10 @@ impl Scene {
         let mut tasks = self.premises.tasks();
         tasks.retain(|task| task.state == "dead");
         for task in &tasks {
-            self.premises.desk().retry(task.id, clock::now()).unwrap();
+            self.premises
+                .operator()
+                .retry(task.id, clock::now())
+                .unwrap();
         }
         tasks.len()
     }

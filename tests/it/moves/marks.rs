@@ -52,7 +52,7 @@ fn marked(scene: &Scene) -> Vec<String> {
 
 fn warning(scene: &Scene, film: &Film) -> Option<String> {
     let id = scene.task(film).id;
-    let task = scene.premises.desk().task(id).unwrap().unwrap();
+    let task = scene.premises.operator().task(id).unwrap().unwrap();
     let output = task.outputs.get("rename")?;
     output
         .get("warning")

@@ -41,7 +41,7 @@ async fn cancelled(film: &Film, encrypted: bool, fault: impl FnOnce(Gate) -> Fau
     life.kill().await;
     scene.obs.calm();
     let id = scene.task(film).id;
-    scene.premises.desk().cancel(id, clock::now()).unwrap();
+    scene.premises.operator().cancel(id, clock::now()).unwrap();
     let life = scene.serve().await;
     life.rest("cancelled").await;
     life.stop().await;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::callback::sparkrtc;
 use aftertake::clock;
-use aftertake::store::sqlite::Desk;
+use aftertake::store::sqlite::SqliteOperator;
 
 use super::TAKES;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
@@ -26,8 +26,8 @@ async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
 /// Mends what was broken, and lets a person retry.
 async fn retried(stage: &Stage) {
     stage.obs.calm();
-    let mut desk = Desk::open(&stage.store(), sparkrtc::decode).unwrap();
-    desk.retry(stage.task().row.id, clock::now()).unwrap();
+    let mut operator = SqliteOperator::open(&stage.store(), sparkrtc::decode).unwrap();
+    operator.retry(stage.task().row.id, clock::now()).unwrap();
     let service = stage.serve().await;
     stage.told(1, "retried").await;
     service.drain().await;
@@ -179,8 +179,8 @@ async fn cancelled_copy_leaves_nothing() {
     stage.announce(service.service()).await;
     third.reached().await;
     service.kill().await;
-    let mut desk = Desk::open(&stage.store(), sparkrtc::decode).unwrap();
-    desk.cancel(stage.task().row.id, clock::now()).unwrap();
+    let mut operator = SqliteOperator::open(&stage.store(), sparkrtc::decode).unwrap();
+    operator.cancel(stage.task().row.id, clock::now()).unwrap();
 
     let ends = |request: &Recorded| request.method == "DELETE" && request.has("uploadId");
     stage

@@ -69,7 +69,7 @@ async fn rotated_secrets_are_in_force_after_a_reload_and_the_old_ones_stay_hidde
     let tokens: Vec<_> = tokens.iter().map(|one| one.header("x-token")).collect();
     assert_eq!(tokens, ["old-token-77", "new-token-88"]);
     let dead = premises
-        .desk()
+        .operator()
         .task(premises.tasks()[1].id)
         .unwrap()
         .unwrap();

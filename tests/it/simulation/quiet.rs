@@ -69,7 +69,7 @@ impl Story {
             // What dies in the last round of all is told of by a notice that dies for the first time.
             let notices = round >= ROUNDS;
             for id in self.stopped(notices) {
-                let outcome = self.desk.retry(id, self.sim.now()).unwrap();
+                let outcome = self.operator.retry(id, self.sim.now()).unwrap();
                 if outcome == RetryOutcome::Requeued {
                     self.sim.tell(format!("last retry {id}"));
                     self.sim.ledger().requeued(id);
@@ -104,8 +104,13 @@ impl Story {
             limit: 10_000,
             ..TaskFilter::default()
         };
-        let rows = self.desk.tasks(&filter).unwrap();
-        let detail = |id| self.desk.task(id).unwrap().expect("a task that is listed");
+        let rows = self.operator.tasks(&filter).unwrap();
+        let detail = |id| {
+            self.operator
+                .task(id)
+                .unwrap()
+                .expect("a task that is listed")
+        };
         rows.into_iter().map(|row| detail(row.id)).collect()
     }
 

@@ -14,7 +14,9 @@ use aftertake::model::recording::Place;
 use aftertake::model::task::Lane;
 use aftertake::model::time::Timestamp;
 use aftertake::rules::plan::plan;
-use aftertake::store::sqlite::{CancelOutcome, Desk, Replay, ReplayOutcome, RetryOutcome, Scope};
+use aftertake::store::sqlite::{
+    CancelOutcome, Replay, ReplayOutcome, RetryOutcome, Scope, SqliteOperator,
+};
 use serde_json::json;
 
 use super::kept::Shelf;
@@ -39,7 +41,7 @@ const TEN_YEARS: i64 = 315_360_000;
 pub(super) struct Story {
     pub(super) sim: Arc<Sim>,
     pub(super) shelf: Arc<Shelf>,
-    pub(super) desk: Desk,
+    pub(super) operator: SqliteOperator,
     pub(super) life: Life,
     /// The rules file in force.
     rules: usize,
@@ -58,11 +60,11 @@ struct Callback {
 impl Story {
     pub(super) async fn begin(sim: Arc<Sim>, shelf: Arc<Shelf>) -> Self {
         let life = Life::start(&sim, &shelf, 0).await;
-        let desk = Desk::open(&shelf.path, sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&shelf.path, sparkrtc::decode).unwrap();
         Self {
             sim,
             shelf,
-            desk,
+            operator,
             life,
             rules: 0,
             callbacks: Vec::new(),
@@ -138,7 +140,7 @@ impl Story {
         self.sim.tell("started");
         let acknowledged = self.sim.ledger().acknowledged.clone();
         for (id, tasks) in acknowledged {
-            let event = self.desk.event(id).unwrap();
+            let event = self.operator.event(id).unwrap();
             let is_over = self.sim.ledger().are_settled(&tasks);
             if is_over && self.sim.forgets {
                 continue;
@@ -296,7 +298,7 @@ impl Story {
         let Some(id) = self.sim.any(&tasks) else {
             return;
         };
-        let outcome = self.desk.cancel(id, self.sim.now()).unwrap();
+        let outcome = self.operator.cancel(id, self.sim.now()).unwrap();
         self.sim.tell(format!("cancel {id}: {outcome:?}"));
         let mut ledger = self.sim.ledger();
         match (outcome, ledger.end(id)) {
@@ -311,7 +313,7 @@ impl Story {
     fn retry(&mut self) {
         let tasks = self.sim.ledger().settled(true);
         if let Some(id) = self.sim.any(&tasks) {
-            let outcome = self.desk.retry(id, self.sim.now()).unwrap();
+            let outcome = self.operator.retry(id, self.sim.now()).unwrap();
             self.sim.tell(format!("retry {id}: {outcome:?}"));
             if outcome == RetryOutcome::Requeued {
                 self.sim.ledger().requeued(id);
@@ -326,15 +328,17 @@ impl Story {
             1 => Lane::Destination("slow".into()),
             _ => Lane::Destination("lms".into()),
         };
-        let paused = self.desk.pause(&lane, "a person says so", self.sim.now());
+        let paused = self
+            .operator
+            .pause(&lane, "a person says so", self.sim.now());
         self.sim
             .tell(format!("pause {lane}: {:?}", paused.unwrap()));
         self.life.changed.notify_one();
     }
 
     pub(super) fn resume_all(&mut self) {
-        for row in self.desk.lanes().unwrap() {
-            let _ = self.desk.resume(&row.lane).unwrap();
+        for row in self.operator.lanes().unwrap() {
+            let _ = self.operator.resume(&row.lane).unwrap();
         }
         self.sim.tell("all lanes resumed");
         self.life.changed.notify_one();
@@ -375,7 +379,7 @@ impl Story {
             rules: &rules.text,
         };
         let replayed = self
-            .desk
+            .operator
             .replay(&[id], &replay, &By::default(), self.sim.now());
         for outcome in replayed.unwrap() {
             if let ReplayOutcome::Planned(replayed) = &outcome {

@@ -11,7 +11,7 @@ use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::{Outside, WaitsFor};
-use aftertake::store::sqlite::{CancelOutcome, Desk, RetryOutcome, SqliteStore};
+use aftertake::store::sqlite::{CancelOutcome, RetryOutcome, SqliteOperator, SqliteStore};
 use aftertake::store::{Applied, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Store};
 use proptest::prelude::*;
 
@@ -110,7 +110,7 @@ struct Stood {
 struct Model {
     folder: tempfile::TempDir,
     store: Option<SqliteStore>,
-    desk: Desk,
+    operator: SqliteOperator,
     /// In order of arrival.
     tasks: Vec<Stood>,
     heads: BTreeMap<(&'static str, u8), usize>,
@@ -131,7 +131,7 @@ impl Model {
         let path = folder.path().join("a.db");
         let store = open(&path);
         Self {
-            desk: Desk::open(&path, sparkrtc::decode).unwrap(),
+            operator: SqliteOperator::open(&path, sparkrtc::decode).unwrap(),
             folder,
             store: Some(store),
             tasks: Vec::new(),
@@ -310,7 +310,7 @@ impl Model {
     }
 
     fn retry(&mut self, at: usize) {
-        let outcome = self.desk.retry(self.tasks[at].id, self.now).unwrap();
+        let outcome = self.operator.retry(self.tasks[at].id, self.now).unwrap();
         if outcome == RetryOutcome::Requeued {
             self.tasks[at].dead = false;
             self.joins(at);
@@ -318,7 +318,7 @@ impl Model {
     }
 
     fn cancel(&mut self, at: usize) {
-        let outcome = self.desk.cancel(self.tasks[at].id, self.now).unwrap();
+        let outcome = self.operator.cancel(self.tasks[at].id, self.now).unwrap();
         if outcome == CancelOutcome::Cancelled {
             self.tasks[at].dead = false;
             self.leaves(at);

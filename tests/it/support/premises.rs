@@ -12,7 +12,7 @@ use aftertake::callback::sparkrtc;
 use aftertake::config::{Admin, LogFormat, Retention, Settings, StoreUrl};
 use aftertake::rules::file::{self, Lookup, RulesFile};
 use aftertake::store::Store;
-use aftertake::store::sqlite::{Desk, TaskDetail, TaskFilter, TaskRow};
+use aftertake::store::sqlite::{SqliteOperator, TaskDetail, TaskFilter, TaskRow};
 use serde_json::{Value, json};
 
 use super::sink::Sink;
@@ -154,8 +154,8 @@ impl Premises {
         }
     }
 
-    pub(crate) fn desk(&self) -> Desk {
-        Desk::open(&self.path(), sparkrtc::decode).unwrap()
+    pub(crate) fn operator(&self) -> SqliteOperator {
+        SqliteOperator::open(&self.path(), sparkrtc::decode).unwrap()
     }
 
     /// Runs a command on the store that must succeed; answers what it printed.
@@ -194,7 +194,7 @@ impl Premises {
             limit: 100_000,
             ..TaskFilter::default()
         };
-        let mut tasks = self.desk().tasks(&filter).unwrap();
+        let mut tasks = self.operator().tasks(&filter).unwrap();
         tasks.reverse();
         tasks
     }
@@ -210,7 +210,7 @@ impl Premises {
     pub(crate) fn only(&self) -> TaskDetail {
         let tasks = self.tasks();
         assert_eq!(tasks.len(), 1);
-        self.desk().task(tasks[0].id).unwrap().unwrap()
+        self.operator().task(tasks[0].id).unwrap().unwrap()
     }
 }
 

@@ -9,7 +9,7 @@ use aftertake::callback::sparkrtc;
 use aftertake::config::Settings;
 use aftertake::model::bucket::{BucketStore, Timeouts};
 use aftertake::rules::file::{Lookup, RulesFile};
-use aftertake::store::sqlite::{Desk, TaskDetail, TaskFilter};
+use aftertake::store::sqlite::{SqliteOperator, TaskDetail, TaskFilter};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -181,14 +181,14 @@ impl Stage {
 
     /// The only task.
     pub(crate) fn task(&self) -> TaskDetail {
-        let desk = Desk::open(&self.store(), sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&self.store(), sparkrtc::decode).unwrap();
         let filter = TaskFilter {
             limit: 2,
             ..TaskFilter::default()
         };
-        let tasks = desk.tasks(&filter).unwrap();
+        let tasks = operator.tasks(&filter).unwrap();
         assert_eq!(tasks.len(), 1);
-        desk.task(tasks[0].id).unwrap().unwrap()
+        operator.task(tasks[0].id).unwrap().unwrap()
     }
 
     /// The reason of the dead task.

@@ -37,7 +37,11 @@ impl Cancelled {
         world.gate.hold(operation);
         floor.workers.start();
         world.gate.held().await;
-        let asked = floor.premises.desk().cancel(task, clock::now()).unwrap();
+        let asked = floor
+            .premises
+            .operator()
+            .cancel(task, clock::now())
+            .unwrap();
         assert_eq!(asked, CancelOutcome::Requested);
         floor.store.cancels(1).await;
         Self { world, floor }
@@ -70,7 +74,7 @@ async fn waiting_task_is_cancelled_at_once_and_never_runs() {
     sink.received(1).await;
     running.front.announce("b.mp4").await;
     let waiting = premises.tasks()[1].id;
-    let asked = premises.desk().cancel(waiting, clock::now()).unwrap();
+    let asked = premises.operator().cancel(waiting, clock::now()).unwrap();
     assert_eq!(asked, CancelOutcome::Cancelled);
     sink.release(1);
     running.front.announce("c.mp4").await;
@@ -162,7 +166,11 @@ async fn cancel_reaches_a_task_that_was_claimed_again_before_its_last_run_was_go
     floor.store.applied.release();
     tokio::task::yield_now().await;
 
-    let asked = floor.premises.desk().cancel(task, clock::now()).unwrap();
+    let asked = floor
+        .premises
+        .operator()
+        .cancel(task, clock::now())
+        .unwrap();
     assert_eq!(asked, CancelOutcome::Requested);
     floor.store.cancels(1).await;
     sink.release(1);

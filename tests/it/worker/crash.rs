@@ -51,7 +51,7 @@ async fn step_that_panics_fails_that_try_and_nothing_else() {
 
     let states: Vec<_> = floor.premises.tasks().iter().map(|one| one.state).collect();
     assert_eq!(states, ["dead", "done", "dead", "done"]);
-    let dead = floor.premises.desk().task(tasks[0]).unwrap().unwrap();
+    let dead = floor.premises.operator().task(tasks[0]).unwrap().unwrap();
     assert_eq!(dead.attempts.len(), 2);
     for attempt in &dead.attempts {
         let Outcome::Failed(failure) = &attempt.outcome else {
@@ -103,8 +103,8 @@ async fn copies_are_kept_when_the_last_try_fails_after_its_commit() {
     assert!(world.is_whole(&recording, &to));
 
     world.gate.mend();
-    let desk = &mut floor.premises.desk();
-    desk.retry(task, clock::now()).unwrap();
+    let operator = &mut floor.premises.operator();
+    operator.retry(task, clock::now()).unwrap();
     floor.workers.lanes().waker().wake();
     floor.store.settled(2).await;
     floor.workers.drain(PATIENT).await;

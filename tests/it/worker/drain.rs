@@ -140,9 +140,9 @@ async fn tasks_whose_claim_comes_after_the_grace_are_handed_back_unbegun() {
     assert_eq!(floor.premises.states(), [("ready", 0, 0); 4]);
     let settled = floor.store.settled(3).await;
     assert!(settled.iter().all(|one| *one == Transition::HandBack));
-    let desk = floor.premises.desk();
+    let operator = floor.premises.operator();
     let tasks = floor.premises.tasks();
-    let tried = |task: &TaskRow| desk.task(task.id).unwrap().unwrap().attempts.len();
+    let tried = |task: &TaskRow| operator.task(task.id).unwrap().unwrap().attempts.len();
     let tried: Vec<_> = tasks.iter().map(tried).collect();
     assert_eq!(tried, [1, 0, 0, 0]);
 }

@@ -383,7 +383,7 @@ async fn bucket_that_refuses_our_credentials_is_left_alone_at_once_and_burns_no_
     let changes = floor.store.lane_changes(1).await;
     // A breaker that is open when the clock is judged at the start is stored once more.
     assert!(matches!(changes[..], [LaneChange::Opened(_), ..]));
-    let waits = floor.premises.desk().task(task).unwrap().unwrap();
+    let waits = floor.premises.operator().task(task).unwrap().unwrap();
     assert_eq!((waits.row.state, waits.row.tries), ("ready", 0));
     assert_eq!(waits.attempts.len(), 1);
     // Buckets are listed where something is amiss, and resumed under the names of their lanes.

@@ -86,11 +86,14 @@ async fn dead_task_that_blocks_holds_its_successors_across_a_restart_until_a_per
 
         let running = premises.start(&rules, PATIENT).await;
         let first = premises.tasks()[0].id;
-        let (desk, now) = (&mut premises.desk(), clock::now());
+        let (operator, now) = (&mut premises.operator(), clock::now());
         if cancels {
-            assert_eq!(desk.cancel(first, now).unwrap(), CancelOutcome::Cancelled);
+            assert_eq!(
+                operator.cancel(first, now).unwrap(),
+                CancelOutcome::Cancelled
+            );
         } else {
-            assert_eq!(desk.retry(first, now).unwrap(), RetryOutcome::Requeued);
+            assert_eq!(operator.retry(first, now).unwrap(), RetryOutcome::Requeued);
         }
         let after: &[&str] = if cancels {
             &["b", "c"]

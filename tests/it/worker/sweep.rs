@@ -8,7 +8,7 @@ use aftertake::callback::sparkrtc;
 use aftertake::clock;
 use aftertake::model::time::Timestamp;
 use aftertake::rules::file::RulesFile;
-use aftertake::store::sqlite::Desk;
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::Value;
 
 use crate::service::arrival;
@@ -23,17 +23,17 @@ const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ noti
 /// Stores events that no rule matches, so many days ago.
 fn store(path: &Path, objects: std::ops::Range<usize>, days: u64) {
     let rules = parse(RULES, &Env::new());
-    let mut desk = Desk::open(path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
     for number in objects {
         let at = clock::now().minus(Duration::from_hours(24 * days));
-        put(&mut desk, &rules, &format!("{days}/{number}.mp4"), at);
+        put(&mut operator, &rules, &format!("{days}/{number}.mp4"), at);
     }
 }
 
-fn put(desk: &mut Desk, rules: &RulesFile, object: &str, at: Timestamp) {
+fn put(operator: &mut SqliteOperator, rules: &RulesFile, object: &str, at: Timestamp) {
     let mut arrival = arrival(rules, &callback(object));
     Arc::make_mut(&mut arrival.event).received = at;
-    desk.record(&arrival, &rules.rules.text).unwrap();
+    operator.record(&arrival, &rules.rules.text).unwrap();
 }
 
 /// Serves until the sweep has told of so many bodies that are gone, and to its end; all it told.
@@ -84,12 +84,12 @@ fn sweep_that_waits_for_a_clock_which_is_behind_says_so() {
     let path = folder.path().join("aftertake.db");
     drop(open(&path));
     let rules = parse(RULES, &Env::new());
-    let mut desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let ahead = clock::now().plus(Duration::from_hours(1));
     for object in ["1.mp4", "2.mp4"] {
-        put(&mut desk, &rules, object, ahead);
+        put(&mut operator, &rules, object, ahead);
     }
-    drop(desk);
+    drop(operator);
     let (mut served, log) = heard(&mut serving(folder.path()));
     loop {
         let line: Value = serde_json::from_str(&log.recv_timeout(TOO_LONG).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
 use aftertake::clock;
-use aftertake::store::sqlite::{Desk, EventFilter};
+use aftertake::store::sqlite::{EventFilter, SqliteOperator};
 use serde_json::{Value, json};
 
 use crate::service::arrival;
@@ -56,12 +56,12 @@ async fn post(served: &Served, body: &str) {
 /// The objects whose events are there, and those whose callbacks are, oldest first.
 fn kept(folder: &Path) -> (usize, Vec<String>) {
     let path = folder.join("aftertake.db");
-    let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let all = EventFilter {
         limit: usize::MAX,
         ..EventFilter::default()
     };
-    let events = desk.events(&all).unwrap().len();
+    let events = operator.events(&all).unwrap().len();
     let conn = rusqlite::Connection::open(&path).unwrap();
     let mut bodies = conn
         .prepare("SELECT body FROM bodies ORDER BY event")
@@ -86,9 +86,10 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     let rules = parse(RULES, &Env::new());
     let mut old = arrival(&rules, &body("old", DAY * 60));
     Arc::make_mut(&mut old.event).received = clock::now().minus(DAY * 35);
-    let mut desk = Desk::open(&folder.join("aftertake.db"), sparkrtc::decode).unwrap();
-    desk.record(&old, &rules.rules.text).unwrap();
-    drop(desk);
+    let mut operator =
+        SqliteOperator::open(&folder.join("aftertake.db"), sparkrtc::decode).unwrap();
+    operator.record(&old, &rules.rules.text).unwrap();
+    drop(operator);
     let mut served = Served::start(&mut right);
     let callbacks = ["a", "b", "c"].map(|object| body(object, Duration::ZERO));
     for callback in &callbacks {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aftertake::callback::sparkrtc;
 use aftertake::model::id::EventId;
-use aftertake::store::sqlite::{Desk, EventFilter, SqliteStore, TaskFilter};
+use aftertake::store::sqlite::{EventFilter, SqliteOperator, SqliteStore, TaskFilter};
 
 use super::platter::Platter;
 use super::trace::{Record, What};
@@ -113,15 +113,16 @@ fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<Ev
     let opened = SqliteStore::open(&path, sparkrtc::decode, plain());
     drop(opened.map_err(|error| error.to_string())?);
     sound(&path)?;
-    let desk = Desk::open(&path, sparkrtc::decode).map_err(|error| error.to_string())?;
+    let operator =
+        SqliteOperator::open(&path, sparkrtc::decode).map_err(|error| error.to_string())?;
     let all = EventFilter {
         limit: usize::MAX,
         ..EventFilter::default()
     };
-    let rows = desk.events(&all).unwrap();
+    let rows = operator.events(&all).unwrap();
     let stored: BTreeSet<EventId> = rows.iter().map(|row| row.id).collect();
     let mut due: BTreeMap<EventId, usize> = rows.iter().map(|row| (row.id, 0)).collect();
-    for task in desk
+    for task in operator
         .tasks(&TaskFilter {
             limit: usize::MAX,
             ..TaskFilter::default()

@@ -6,7 +6,7 @@ use aftertake::callback::sparkrtc;
 use aftertake::model::id::{EventId, TaskId};
 use aftertake::model::recording::Place;
 use aftertake::object::{ObjectStore, TagSupport};
-use aftertake::store::sqlite::{Desk, EventDetail, EventFilter};
+use aftertake::store::sqlite::{EventDetail, EventFilter, SqliteOperator};
 use serde_json::Value;
 
 use super::recordings::{RULES, Recordings, recording, room, source, tags, target};
@@ -60,14 +60,14 @@ impl<'a> Account<'a> {
     ) -> Self {
         let path = recordings.folder().join("aftertake.db");
         sound(&path).unwrap();
-        let desk = Desk::open(&path, sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
         let all = EventFilter {
             limit: usize::MAX,
             ..EventFilter::default()
         };
-        let rows = desk.events(&all).unwrap().into_iter();
+        let rows = operator.events(&all).unwrap().into_iter();
         let stored: BTreeMap<_, _> = rows
-            .map(|row| (row.id, desk.event(row.id).unwrap().unwrap()))
+            .map(|row| (row.id, operator.event(row.id).unwrap().unwrap()))
             .collect();
         let mut seen = BTreeSet::new();
         let received = sink.requests().into_iter();

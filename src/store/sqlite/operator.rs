@@ -22,14 +22,14 @@ use crate::model::time::Timestamp;
 use crate::store::{Arrival, Decode, Recorded, Unavailable};
 
 /// A connection for a person's commands.
-pub struct Desk {
+pub struct SqliteOperator {
     pub(super) core: Core,
     pub(super) path: std::path::PathBuf,
 }
 
-impl std::fmt::Debug for Desk {
+impl std::fmt::Debug for SqliteOperator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk")
+        f.debug_struct("SqliteOperator")
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
@@ -122,7 +122,7 @@ impl Found {
     }
 }
 
-impl Desk {
+impl SqliteOperator {
     /// Opens the store at `path`, which must be there and of this version.
     pub fn open(path: &Path, decode: Decode) -> Result<Self, OpenError> {
         let path = file::real(path)?;
@@ -189,7 +189,7 @@ impl Desk {
         self.write(|txn| ids.iter().map(|id| cancel(txn, *id, by, now)).collect())
     }
 
-    /// What [`Desk::cancel_all`] would answer; changes nothing.
+    /// What [`SqliteOperator::cancel_all`] would answer; changes nothing.
     pub fn rehearse_cancel(&mut self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, Unavailable> {
         let outcome = |txn: &Txn<'_>, id| match cancellable(txn, id)? {
             Ok(found) => cancel_outcome(txn, &found),
