@@ -36,7 +36,7 @@ struct Copied {
 
 impl Backup {
     pub(super) fn run(&self) -> Result<Exit, Stop> {
-        let operator = store::operator(&self.store.store)?;
+        let operator = store::sqlite(&self.store.store)?;
         let file = self.file.display().to_string();
         if self.file.exists() {
             let sentence = format!("{file} exists already; name a file that does not");

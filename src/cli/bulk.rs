@@ -13,9 +13,9 @@ use super::store;
 use super::table::one_line;
 use crate::clock::Stopwatch;
 use crate::config::Environment;
-use crate::model::intervention::By;
+use crate::model::intervention::{By, Mode};
 use crate::store::Unavailable;
-use crate::store::sqlite::STEP;
+use crate::store::operator::STEP;
 
 /// Shown of what a dry run would change.
 pub(super) const SAMPLE: usize = 5;
@@ -41,13 +41,6 @@ pub(super) struct BulkFlags {
     pub why: Option<String>,
 }
 
-/// Whether it counts.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Run<'a> {
-    Rehearsal,
-    Real(&'a By),
-}
-
 impl BulkFlags {
     /// Who acts: under `sudo` the person who called it.
     pub(super) fn by(&self) -> By {
@@ -59,11 +52,11 @@ impl BulkFlags {
         }
     }
 
-    pub(super) fn run<'a>(&self, by: &'a By) -> Run<'a> {
+    pub(super) fn mode<'a>(&self, by: &'a By) -> Mode<'a> {
         if self.dry_run {
-            Run::Rehearsal
+            Mode::DryRun
         } else {
-            Run::Real(by)
+            Mode::Real(by)
         }
     }
 
@@ -77,14 +70,14 @@ impl BulkFlags {
 /// beside it commits what came meanwhile. Calls `heard` for each few once they are done.
 pub(super) fn in_steps<T, C>(
     all: &[T],
-    run: Run<'_>,
+    mode: Mode<'_>,
     mut work: impl FnMut(&[T]) -> Result<C, Unavailable>,
     mut heard: impl FnMut(&[T], C),
 ) -> Result<(), Unavailable> {
     for few in all.chunks(STEP) {
         let mut pace = Pace::start();
         heard(few, work(few)?);
-        if let Run::Real(_) = run
+        if let Mode::Real(_) = mode
             && all.len() > STEP
         {
             pace.rest();
@@ -267,7 +260,7 @@ mod tests {
         let take = |few: &[usize], done: Vec<usize>| {
             heard.extend(few.iter().copied().zip(done));
         };
-        assert!(in_steps(&all, Run::Real(&By::default()), work, take).is_err());
+        assert!(in_steps(&all, Mode::Real(&By::default()), work, take).is_err());
         assert_eq!(steps, [STEP, STEP, 1]);
         let expected: Vec<_> = (0..STEP * 2).map(|number| (number, number * 2)).collect();
         assert_eq!(heard, expected);

@@ -17,7 +17,8 @@ use crate::clock::{self, Stopwatch};
 use crate::model::breaker::LaneState;
 use crate::model::task::Lane;
 use crate::model::time::Timestamp;
-use crate::store::sqlite::{LaneOutcome, LaneRow, SqliteOperator};
+use crate::store::lists::LaneRow;
+use crate::store::operator::{LaneOutcome, Operator};
 
 /// How long a pause waits for the service, which looks every second for what others wrote.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -82,7 +83,7 @@ impl Destinations {
                 let mut operator = store::operator(&which.store.store)?;
                 let outcome = operator.pause(&which.lane, "a person paused it", clock::now());
                 let outcome = outcome.map_err(store::unavailable)?;
-                if outcome == LaneOutcome::Changed && !hears(&operator, &which.lane)? {
+                if outcome == LaneOutcome::Changed && !hears(&*operator, &which.lane)? {
                     out::tell(&format!(
                         "the service has not taken notice within {} s: it may still send to {}; \
                          is its store too slow, or the service?",
@@ -102,7 +103,7 @@ impl Destinations {
 }
 
 /// Waits until the pause holds; whether it does.
-fn hears(operator: &SqliteOperator, lane: &Lane) -> Result<bool, Stop> {
+fn hears(operator: &dyn Operator, lane: &Lane) -> Result<bool, Stop> {
     let waits = Stopwatch::start();
     while !operator.holds(lane).map_err(store::unavailable)? {
         if waits.elapsed() > HEARD_WITHIN {

@@ -4,9 +4,15 @@ use super::exit::{Exit, Stop};
 use crate::callback::sparkrtc;
 use crate::config::StoreUrl;
 use crate::store::Unavailable;
+use crate::store::operator::Operator;
 use crate::store::sqlite::{OpenError, SqliteOperator};
 
-pub(super) fn operator(url: &StoreUrl) -> Result<SqliteOperator, Stop> {
+/// The store for what people ask and do.
+pub(super) fn operator(url: &StoreUrl) -> Result<Box<dyn Operator>, Stop> {
+    Ok(Box::new(sqlite(url)?))
+}
+
+pub(super) fn sqlite(url: &StoreUrl) -> Result<SqliteOperator, Stop> {
     let StoreUrl::Sqlite(path) = url;
     SqliteOperator::open(path, sparkrtc::decode).map_err(|error| Stop::new(exit_of(&error), error))
 }

@@ -15,6 +15,13 @@ pub struct By {
     pub why: Option<String>,
 }
 
+/// Whether something is done, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub enum Mode<'a> {
+    DryRun,
+    Real(&'a By),
+}
+
 /// One thing that a person did to a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intervention {

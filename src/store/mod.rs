@@ -1,9 +1,12 @@
 //! The durable queue: what survives whatever happens to the process.
 //!
 //! [`Store`] is what the service needs; its documentation is the crash contract, and
-//! one contract suite runs against every implementation. [`sqlite`] is the default.
+//! one contract suite runs against every implementation. [`operator::Operator`] is what people
+//! need. [`sqlite`] is the default.
 //! Knows nothing of YAML, HTTP or buckets: it writes what it is told, fenced.
 
+pub mod lists;
+pub mod operator;
 pub mod sqlite;
 
 use std::ops::Range;

@@ -16,7 +16,9 @@ use aftertake::model::step::Notify;
 use aftertake::model::time::Timestamp;
 use aftertake::outbound::Guarded;
 use aftertake::rules::file::{self, Lookup};
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore, TaskDetail, TaskFilter};
+use aftertake::store::lists::{Page, TaskDetail, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -58,11 +60,10 @@ async fn run(sink: &Sink, rules: &str, requests: usize) -> (Vec<Received>, TaskD
         .unwrap();
     let received = sink.received(requests).await;
     service.drain().await;
-    let filter = TaskFilter {
-        limit: 10,
-        ..TaskFilter::default()
-    };
-    let task = operator.tasks(&filter).unwrap()[0].id;
+    let task = operator
+        .tasks(&TaskFilter::default(), Page::newest(10))
+        .unwrap()[0]
+        .id;
     (received, operator.task(task).unwrap().unwrap())
 }
 

@@ -12,7 +12,9 @@ use aftertake::model::attempt::Outcome;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::outbound::{ANSWER_LIMIT, Guarded, Outbound, Request};
 use aftertake::rules::file::{self, Lookup, RulesFile};
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore, TaskFilter};
+use aftertake::store::lists::{Page, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -71,12 +73,11 @@ async fn failures(destinations: &[(&str, String)]) -> BTreeMap<String, Failure> 
         .unwrap();
     sink.received(destinations.len()).await;
     service.drain().await;
-    let filter = TaskFilter {
-        limit: 100,
-        ..TaskFilter::default()
-    };
     let mut failures = BTreeMap::new();
-    for task in operator.tasks(&filter).unwrap() {
+    for task in operator
+        .tasks(&TaskFilter::default(), Page::newest(100))
+        .unwrap()
+    {
         assert_eq!(task.state, "done", "{task:?}");
         let attempts = operator.task(task.id).unwrap().unwrap().attempts;
         let Outcome::Failed(failure) = &attempts[0].outcome else {

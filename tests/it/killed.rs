@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::callback::sparkrtc;
-use aftertake::store::sqlite::{SqliteOperator, TaskFilter};
+use aftertake::store::lists::{Page, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
 use crate::support::served::{Served, serve};
@@ -134,10 +136,7 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     let operator =
         SqliteOperator::open(&folder.path().join("aftertake.db"), sparkrtc::decode).unwrap();
     let tasks = operator
-        .tasks(&TaskFilter {
-            limit: 1_000_000,
-            ..TaskFilter::default()
-        })
+        .tasks(&TaskFilter::default(), Page::newest(1_000_000))
         .unwrap();
     for task in tasks {
         let stands = (task.state, task.tries);

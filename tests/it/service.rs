@@ -10,7 +10,9 @@ use aftertake::model::id::EventId;
 use aftertake::rules::file::{Lookup, RulesFile};
 use aftertake::rules::plan::plan;
 use aftertake::store::Arrival;
-use aftertake::store::sqlite::{EventFilter, SqliteOperator, SqliteStore, TaskFilter};
+use aftertake::store::lists::{EventFilter, Page, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use bytes::Bytes;
 
 use crate::support::premises::{Env, PATIENT, Premises, announcing, parse, settings};
@@ -62,10 +64,7 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
 
     assert_eq!(received[0].target, "/hidden-token-7/s");
     let tasks = operator
-        .tasks(&TaskFilter {
-            limit: 10,
-            ..TaskFilter::default()
-        })
+        .tasks(&TaskFilter::default(), Page::newest(10))
         .unwrap();
     let dead = tasks.iter().find(|task| task.state == "dead").unwrap();
     let reason = &dead.failure.as_ref().unwrap().reason;
@@ -115,10 +114,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
 
     let operator = SqliteOperator::open(&folder.path().join("a.db"), sparkrtc::decode).unwrap();
     let events = operator
-        .events(&EventFilter {
-            limit: 100,
-            ..EventFilter::default()
-        })
+        .events(&EventFilter::default(), Page::newest(100))
         .unwrap();
     assert_eq!((events.len(), posted), (13, 13));
     for event in events {

@@ -7,7 +7,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use aftertake::callback::sparkrtc;
-use aftertake::store::sqlite::{EventFilter, SqliteOperator, SqliteStore, TaskFilter, restore};
+use aftertake::store::lists::{EventFilter, Page, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore, restore};
 use aftertake::store::{Recorded, Store};
 use futures_util::FutureExt;
 use rusqlite::Connection;
@@ -28,18 +30,14 @@ fn long(number: usize) -> String {
 /// What a person sees of a store, and what SQLite finds in it.
 fn seen(path: &Path) -> (Vec<String>, Vec<String>, String) {
     let operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
-    let events = EventFilter {
-        limit: usize::MAX >> 1,
-        ..EventFilter::default()
-    };
-    let tasks = TaskFilter {
-        limit: usize::MAX >> 1,
-        ..TaskFilter::default()
-    };
     let conn = Connection::open(path).unwrap();
     let check = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0));
-    let events = operator.events(&events).unwrap();
-    let tasks = operator.tasks(&tasks).unwrap();
+    let events = operator
+        .events(&EventFilter::default(), Page::newest(usize::MAX))
+        .unwrap();
+    let tasks = operator
+        .tasks(&TaskFilter::default(), Page::newest(usize::MAX))
+        .unwrap();
     (
         events.iter().map(|row| row.id.to_string()).collect(),
         tasks.iter().map(|row| format!("{row:?}")).collect(),

@@ -7,13 +7,12 @@ use std::path::Path;
 use aftertake::callback::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
-use aftertake::model::intervention::By;
+use aftertake::model::intervention::{By, Mode};
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{
-    CHUNK, EventFilter, Replay, ReplayOutcome, Replayed, Scope, SqliteOperator, SqliteStore,
-    TaskFilter,
-};
+use aftertake::store::lists::{EventFilter, Page, TaskFilter};
+use aftertake::store::operator::{CHUNK, Operator, Replay, ReplayOutcome, Replayed, Scope};
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Recorded, Store};
 use futures_util::FutureExt;
 use rusqlite::Connection;
@@ -72,7 +71,12 @@ async fn service_writes_while_a_replay_plans() {
         announcing(event, generation)
     };
     let event = notify("k", 1).event.id;
-    let made = operator(&path).replay(&[event], &everything(&plan), &By::default(), NOW);
+    let made = operator(&path).replay(
+        &[event],
+        &everything(&plan),
+        Mode::Real(&By::default()),
+        NOW,
+    );
     assert_eq!(generations(&made.unwrap()), [[1]]);
     assert_eq!(*stored.borrow(), 1);
 }
@@ -93,12 +97,17 @@ async fn replay_looks_again_at_an_event_that_changed_while_it_was_planned() {
         if let Some(mut other) = other.borrow_mut().take() {
             let plan = everything(&announcing);
             other
-                .replay(&[event.id], &plan, &By::default(), NOW)
+                .replay(&[event.id], &plan, Mode::Real(&By::default()), NOW)
                 .unwrap();
         }
         announcing(event, generation)
     };
-    let made = operator(&path).replay(&[event], &everything(&plan), &By::default(), NOW);
+    let made = operator(&path).replay(
+        &[event],
+        &everything(&plan),
+        Mode::Real(&By::default()),
+        NOW,
+    );
     assert_eq!(generations(&made.unwrap()), [[0; 0]]);
     assert_eq!(claim(&store, lane(), NOW).await.len(), 1);
 }
@@ -128,21 +137,27 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
     multiply(&path, 18_000);
     let operator = operator(&path);
     let rare = Some("rare".to_owned());
-    let of_room = |limit| TaskFilter {
+    let of_room = TaskFilter {
         room: rare.clone(),
-        limit,
         ..TaskFilter::default()
     };
-    let newest = operator.tasks(&of_room(10)).unwrap();
+    let newest = operator.tasks(&of_room, Page::newest(10)).unwrap();
     assert_eq!(newest.len(), 2);
-    assert_eq!(operator.tasks(&of_room(1)).unwrap(), newest[..1]);
+    assert_eq!(
+        operator.tasks(&of_room, Page::newest(1)).unwrap(),
+        newest[..1]
+    );
     let in_state = TaskFilter {
-        state: Some("ready".into()),
-        ..of_room(10)
+        states: vec!["ready".into()],
+        ..of_room.clone()
     };
-    assert_eq!(operator.tasks(&in_state).unwrap(), newest);
+    assert_eq!(operator.tasks(&in_state, Page::newest(10)).unwrap(), newest);
     for states in [&["ready"][..], &["ready", "dead"]] {
-        let mut walk = operator.walk_tasks(of_room(0), states).unwrap();
+        let filter = TaskFilter {
+            states: states.iter().copied().map(str::to_owned).collect(),
+            ..of_room.clone()
+        };
+        let mut walk = operator.walk_tasks(filter).unwrap();
         let mut oldest = operator.next_tasks(&mut walk).unwrap();
         assert!(operator.next_tasks(&mut walk).unwrap().is_empty());
         oldest.reverse();
@@ -150,13 +165,12 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
     }
     let events = EventFilter {
         room: rare.clone(),
-        limit: 10,
         ..EventFilter::default()
     };
-    let shown = operator.events(&events).unwrap();
+    let shown = operator.events(&events, Page::newest(10)).unwrap();
     let ids = |rows: &[_]| {
         rows.iter()
-            .map(|row: &aftertake::store::sqlite::EventRow| row.id)
+            .map(|row: &aftertake::store::lists::EventRow| row.id)
             .collect::<Vec<_>>()
     };
     assert_eq!(
@@ -169,9 +183,7 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
     assert_eq!(oldest, shown);
 
     // A walk through all comes to each once, in whole chunks.
-    let mut walk = operator
-        .walk_tasks(TaskFilter::default(), &["ready"])
-        .unwrap();
+    let mut walk = operator.walk_tasks(TaskFilter::default()).unwrap();
     let mut met = 0;
     loop {
         match operator.next_tasks(&mut walk).unwrap().len() {

@@ -7,17 +7,19 @@ use aftertake::callback::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
-use aftertake::model::intervention::{Act, By};
+use aftertake::model::intervention::{Act, By, Mode};
 use aftertake::model::moves::MovePhase;
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::restart::Restart;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{
-    CHUNK, CancelOutcome, EventFilter, Replay, ReplayOutcome, Replayed, RetryOutcome, Scope,
-    SqliteOperator, SqliteStore, StoppedTask, TaskFilter, TaskRow, Under,
+use aftertake::store::lists::{EventFilter, Page, TaskFilter, TaskRow};
+use aftertake::store::operator::{
+    CHUNK, CancelOutcome, Operator, Replay, ReplayOutcome, Replayed, RetryOutcome, Scope,
+    StoppedTask, Under,
 };
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, JournalEntry, Retention, Store};
 
 use crate::store_contract::{
@@ -78,11 +80,10 @@ impl Office {
 
     /// Everything that is known of all tasks.
     fn everything(&self) -> String {
-        let filter = TaskFilter {
-            limit: 10_000,
-            ..TaskFilter::default()
-        };
-        let tasks = self.operator.tasks(&filter).unwrap();
+        let tasks = self
+            .operator
+            .tasks(&TaskFilter::default(), Page::newest(10_000))
+            .unwrap();
         let detail = |task: &TaskRow| format!("{:?}\n", self.operator.task(task.id).unwrap());
         tasks.iter().map(detail).collect()
     }
@@ -160,7 +161,7 @@ fn made(outcome: &ReplayOutcome) -> (Vec<&str>, usize, usize) {
 }
 
 #[tokio::test]
-async fn rehearsal_says_what_a_retry_does_and_changes_nothing() {
+async fn dry_run_answers_what_a_retry_does_and_changes_nothing() {
     let mut office = Office::new();
     let dead = office.dead("dead", FailureKind::Refused).await;
     office.store(notify("waits", 2)).await;
@@ -168,14 +169,20 @@ async fn rehearsal_says_what_a_retry_does_and_changes_nothing() {
     let nobody = TaskId::from_bytes([0; 16]);
     let ids = [dead, waits, nobody, dead];
     let before = office.everything();
-    let rehearsed = office.operator.rehearse_retry(&ids, None, LATER).unwrap();
+    let dry = office
+        .operator
+        .retry(&ids, None, Mode::DryRun, LATER)
+        .unwrap();
     assert_eq!(office.everything(), before);
 
     let by = ada();
-    let done = office.operator.retry_all(&ids, None, &by, LATER).unwrap();
+    let done = office
+        .operator
+        .retry(&ids, None, Mode::Real(&by), LATER)
+        .unwrap();
     let ready = RetryOutcome::InState("ready");
     let expected = [RetryOutcome::Requeued, ready.clone(), RetryOutcome::Unknown];
-    assert_eq!(rehearsed[..3], expected);
+    assert_eq!(dry[..3], expected);
     assert_eq!((&done[..3], &done[3]), (&expected[..], &ready));
     let again = one(&office.store, lane(), NOW).await;
     assert_eq!(again.task().id, waits, "the other one is due later");
@@ -193,16 +200,19 @@ async fn task_that_waits_for_a_time_is_made_due_and_its_tries_go_on() {
     };
     let waits = office.end(lane(), again).await;
     let ids = [waits];
-    let rehearsed = office.operator.rehearse_retry(&ids, None, LATER).unwrap();
+    let dry = office
+        .operator
+        .retry(&ids, None, Mode::DryRun, LATER)
+        .unwrap();
     let done = office
         .operator
-        .retry_all(&ids, None, &ada(), LATER)
+        .retry(&ids, None, Mode::Real(&ada()), LATER)
         .unwrap();
-    assert_eq!(rehearsed, [RetryOutcome::DueNow]);
-    assert_eq!(done, rehearsed);
+    assert_eq!(dry, [RetryOutcome::DueNow]);
+    assert_eq!(done, dry);
     let again = office
         .operator
-        .retry_all(&ids, None, &ada(), LATER)
+        .retry(&ids, None, Mode::Real(&ada()), LATER)
         .unwrap();
     assert_eq!(again, [RetryOutcome::InState("ready")], "it is due already");
     let detail = office.operator.task(waits).unwrap().unwrap();
@@ -225,9 +235,18 @@ async fn what_a_person_does_is_part_of_the_history_and_forgotten_with_it() {
     let id = office.dead("k", FailureKind::Refused).await;
     office.store(notify("newest", 2)).await;
     let by = ada();
-    office.operator.retry_all(&[id], None, &by, NOW).unwrap();
-    office.operator.cancel_all(&[id], &by, LATER).unwrap();
-    let refused = office.operator.cancel_all(&[id], &by, LATER).unwrap();
+    office
+        .operator
+        .retry(&[id], None, Mode::Real(&by), NOW)
+        .unwrap();
+    office
+        .operator
+        .cancel(&[id], Mode::Real(&by), LATER)
+        .unwrap();
+    let refused = office
+        .operator
+        .cancel(&[id], Mode::Real(&by), LATER)
+        .unwrap();
     assert_eq!(refused, [CancelOutcome::InState("cancelled")]);
 
     let detail = office.operator.task(id).unwrap().unwrap();
@@ -269,7 +288,7 @@ async fn task_under_other_rules_goes_on_where_they_say() {
     let by = ada();
     let done = office
         .operator
-        .retry_all(&[id], Some(&under(&restart)), &by, NOW)
+        .retry(&[id], Some(&under(&restart)), Mode::Real(&by), NOW)
         .unwrap();
     assert_eq!(done, [RetryOutcome::Requeued]);
     let again = one(&office.store, crm, NOW).await;
@@ -292,7 +311,7 @@ async fn task_that_other_rules_refuse_stays_as_it_is() {
     let by = ada();
     let done = office
         .operator
-        .retry_all(&[id], Some(&under(&restart)), &by, NOW)
+        .retry(&[id], Some(&under(&restart)), Mode::Real(&by), NOW)
         .unwrap();
     assert_eq!(done, [RetryOutcome::Refused("no such rule".into())]);
     assert_eq!(office.everything(), before);
@@ -318,16 +337,23 @@ async fn what_own_rules_moved_is_not_left_to_other_rules() {
         };
         let under = under(&restart);
         let by = ada();
-        let rehearsed = office.operator.rehearse_retry(&[id], Some(&under), NOW);
-        let rehearsed = rehearsed.unwrap();
-        let done = office.operator.retry_all(&[id], Some(&under), &by, NOW);
+        let dry = office
+            .operator
+            .retry(&[id], Some(&under), Mode::DryRun, NOW);
+        let dry = dry.unwrap();
+        let done = office
+            .operator
+            .retry(&[id], Some(&under), Mode::Real(&by), NOW);
         let done = done.unwrap();
-        assert_eq!(rehearsed, done);
+        assert_eq!(dry, done);
         match &done[0] {
             RetryOutcome::Requeued => assert_eq!(phase, MovePhase::Undone),
             RetryOutcome::Refused(why) => {
                 assert!(!word.is_empty() && why.contains(word), "{phase:?}: {why}");
-                let own = office.operator.retry_all(&[id], None, &by, NOW).unwrap();
+                let own = office
+                    .operator
+                    .retry(&[id], None, Mode::Real(&by), NOW)
+                    .unwrap();
                 assert_eq!(own, [RetryOutcome::Requeued]);
             }
             other => panic!("{other:?}"),
@@ -349,7 +375,7 @@ async fn rename_that_was_passed_hinders_no_later_step_under_other_rules() {
     };
     let done = office
         .operator
-        .retry_all(&[id], Some(&under(&restart)), &ada(), NOW);
+        .retry(&[id], Some(&under(&restart)), Mode::Real(&ada()), NOW);
     assert_eq!(done.unwrap(), [RetryOutcome::Requeued]);
 }
 
@@ -359,10 +385,13 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
     let id = office.dead("k", FailureKind::Refused).await;
     office.store(notify("newest", 2)).await;
     let ids = [id];
-    let rehearsed = office.operator.rehearse_cancel(&ids).unwrap();
-    let done = office.operator.cancel_all(&ids, &ada(), NOW).unwrap();
+    let dry = office.operator.cancel(&ids, Mode::DryRun, NOW).unwrap();
+    let done = office
+        .operator
+        .cancel(&ids, Mode::Real(&ada()), NOW)
+        .unwrap();
     assert_eq!(
-        (rehearsed, &done[..]),
+        (dry, &done[..]),
         (done.clone(), &[CancelOutcome::Cancelled][..])
     );
     let figures = office.store.figures(NOW).await.unwrap();
@@ -385,9 +414,15 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
 async fn dead_task_with_copies_left_is_cancelled_by_the_service_which_removes_them() {
     let mut office = Office::new();
     let (_, id) = office.half_moved(MovePhase::Copied).await;
-    let done = office.operator.cancel_all(&[id], &ada(), NOW).unwrap();
+    let done = office
+        .operator
+        .cancel(&[id], Mode::Real(&ada()), NOW)
+        .unwrap();
     assert_eq!(done, [CancelOutcome::Requested]);
-    let again = office.operator.cancel_all(&[id], &ada(), NOW).unwrap();
+    let again = office
+        .operator
+        .cancel(&[id], Mode::Real(&ada()), NOW)
+        .unwrap();
     assert_eq!(again, [CancelOutcome::Requested]);
     let detail = office.operator.task(id).unwrap().unwrap();
     assert_eq!(detail.interventions.len(), 1, "it was asked for once");
@@ -416,14 +451,20 @@ async fn list_and_walk_mean_the_same_tasks() {
     let rules = [("other", bucket(), Turn::Needed)];
     office.store(arrival("waits", 1, &rules)).await;
 
-    let all = TaskFilter {
-        limit: 10,
-        ..TaskFilter::default()
-    };
     let some = |change: &dyn Fn(&mut TaskFilter)| {
-        let mut filter = all.clone();
+        let mut filter = TaskFilter::default();
         change(&mut filter);
         filter
+    };
+    let listed = |filter: &TaskFilter| {
+        let page = Page::newest(10);
+        let mut listed = office.operator.tasks(filter, page).unwrap();
+        listed.reverse();
+        let mut walk = office.operator.walk_tasks(filter.clone()).unwrap();
+        let walked = office.operator.next_tasks(&mut walk).unwrap();
+        assert_eq!(listed, walked, "{filter:?}");
+        assert!(office.operator.next_tasks(&mut walk).unwrap().is_empty());
+        listed
     };
     for (filter, expected) in [
         (some(&|_| ()), 3),
@@ -436,32 +477,52 @@ async fn list_and_walk_mean_the_same_tasks() {
         (some(&|one| one.failure = Some(FailureKind::Timeout)), 1),
         (some(&|one| one.destination = Some("lms".into())), 2),
         (some(&|one| one.destination = Some("b".into())), 0),
+        (some(&|one| one.leaves = true), 0),
     ] {
-        for (state, count) in [(None, 3), (Some("dead"), 2)] {
-            let filter = TaskFilter {
-                state: state.map(str::to_owned),
-                ..filter.clone()
-            };
-            let mut listed = office.operator.tasks(&filter).unwrap();
-            listed.reverse();
-            let states = state.map_or(vec!["ready", "dead"], |state| vec![state]);
-            let mut walk = office.operator.walk_tasks(filter.clone(), &states).unwrap();
-            let walked = office.operator.next_tasks(&mut walk).unwrap();
-            assert_eq!(listed, walked, "{filter:?}");
-            assert!(listed.len() <= count);
-            if state.is_none() {
-                assert_eq!(listed.len(), expected, "{filter:?}");
-            }
-        }
+        assert_eq!(listed(&filter).len(), expected, "{filter:?}");
+        let states = vec!["dead".to_owned()];
+        let dead = listed(&TaskFilter { states, ..filter });
+        assert!(dead.iter().all(|row| row.state == "dead"));
+        assert!(dead.len() <= expected.min(2));
     }
-    let mut walk = office.operator.walk_tasks(all.clone(), &["dead"]).unwrap();
-    let dead = office.operator.next_tasks(&mut walk).unwrap();
+    let of = |states: &[&str]| {
+        let states = states.iter().copied().map(str::to_owned).collect();
+        listed(&some(&|one| one.states = Vec::clone(&states)))
+    };
+    let dead = of(&["dead"]);
     assert_eq!((dead.len(), dead[0].id), (2, first));
-    let mut walk = office
-        .operator
-        .walk_tasks(all, &["done", "running"])
-        .unwrap();
-    assert!(office.operator.next_tasks(&mut walk).unwrap().is_empty());
+    assert_eq!(of(&["ready", "dead"]).len(), 3);
+    assert_eq!(of(&["done", "running"]), []);
+}
+
+#[tokio::test]
+async fn list_goes_on_after_the_last_row_that_was_shown() {
+    let office = Office::new();
+    for number in 0..5 {
+        office.store(notify(&format!("{number}"), 1)).await;
+    }
+    let tasks = TaskFilter::default();
+    let all = office.operator.tasks(&tasks, Page::newest(10)).unwrap();
+    let events = EventFilter::default();
+    let all_events = office.operator.events(&events, Page::newest(10)).unwrap();
+    assert_eq!((all.len(), all_events.len()), (5, 5));
+    office.store(notify("came later", 1)).await;
+    for (number, (task, event)) in all.iter().zip(&all_events).enumerate() {
+        let rest = number + 1..all.len().min(number + 3);
+        let page = |before| Page { limit: 2, before };
+        let before = office.operator.task_cursor(task.id).unwrap();
+        assert!(before.is_some());
+        let next = office.operator.tasks(&tasks, page(before)).unwrap();
+        assert_eq!(next, all[rest.clone()]);
+        let before = office.operator.event_cursor(event.id).unwrap();
+        assert!(before.is_some());
+        let next = office.operator.events(&events, page(before)).unwrap();
+        assert_eq!(next, all_events[rest]);
+    }
+    let nobody = TaskId::from_bytes([0; 16]);
+    assert_eq!(office.operator.task_cursor(nobody).unwrap(), None);
+    let none = EventId::from_bytes([0; 16]);
+    assert_eq!(office.operator.event_cursor(none).unwrap(), None);
 }
 
 #[tokio::test]
@@ -471,8 +532,7 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
     for number in 0..count {
         office.store(notify(&format!("{number}"), 1)).await;
     }
-    let states = ["ready", "dead"];
-    let mut walk = office.operator.walk_tasks(TaskFilter::default(), &states);
+    let mut walk = office.operator.walk_tasks(TaskFilter::default());
     let walk = walk.as_mut().unwrap();
     let mut events = office.operator.walk_events(EventFilter::default());
     let events = events.as_mut().unwrap();
@@ -490,8 +550,14 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
             break;
         }
         assert!(ids.len() <= CHUNK);
-        office.operator.cancel_all(&ids, &ada(), NOW).unwrap();
-        office.operator.retry_all(&ids, None, &ada(), NOW).unwrap();
+        office
+            .operator
+            .cancel(&ids, Mode::Real(&ada()), NOW)
+            .unwrap();
+        office
+            .operator
+            .retry(&ids, None, Mode::Real(&ada()), NOW)
+            .unwrap();
         met.extend(ids);
     }
     assert_eq!(met.len(), count);
@@ -520,7 +586,6 @@ async fn events_are_met_by_room_and_time_of_arrival() {
                 room: Some("class-7".into()),
                 since: Some(NOW),
                 until: Some(LATER),
-                limit: 0,
             },
             1,
         ),
@@ -546,11 +611,7 @@ async fn events_are_met_by_room_and_time_of_arrival() {
             0,
         ),
     ] {
-        let listed = EventFilter {
-            limit: 10,
-            ..filter.clone()
-        };
-        let listed = office.operator.events(&listed).unwrap();
+        let listed = office.operator.events(&filter, Page::newest(10)).unwrap();
         let mut walk = office.operator.walk_events(filter.clone()).unwrap();
         assert_eq!(office.operator.next_events(&mut walk).unwrap(), listed);
         assert_eq!(listed.len(), expected, "{filter:?}");
@@ -570,18 +631,21 @@ async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
     let plan = planning(&["announce", "added"]);
     let missing = replay(Scope::Missing, &plan);
     let before = office.everything();
-    let rehearsed = office.operator.rehearse_replay(&[event], &missing).unwrap();
+    let dry = office
+        .operator
+        .replay(&[event], &missing, Mode::DryRun, NOW)
+        .unwrap();
     assert_eq!(office.everything(), before);
     let by = ada();
     let done = office
         .operator
-        .replay(&[event], &missing, &by, LATER)
+        .replay(&[event], &missing, Mode::Real(&by), LATER)
         .unwrap();
-    assert_eq!(rehearsed, done);
+    assert_eq!(dry, done);
     assert_eq!(made(&done[0]), (vec!["added"], 2, 0));
     let again = office
         .operator
-        .replay(&[event], &missing, &by, LATER)
+        .replay(&[event], &missing, Mode::Real(&by), LATER)
         .unwrap();
     assert_eq!(made(&again[0]), (vec![], 2, 0));
 
@@ -610,14 +674,23 @@ async fn full_replay_is_a_generation_of_its_own_except_where_work_still_waits() 
     let plan = planning(&["announce", "added"]);
     let all = replay(Scope::All, &plan);
     let by = ada();
-    let first = office.operator.replay(&[event], &all, &by, NOW).unwrap();
+    let first = office
+        .operator
+        .replay(&[event], &all, Mode::Real(&by), NOW)
+        .unwrap();
     assert_eq!(made(&first[0]), (vec!["added"], 2, 1));
-    let twice = office.operator.replay(&[event], &all, &by, NOW).unwrap();
+    let twice = office
+        .operator
+        .replay(&[event], &all, Mode::Real(&by), NOW)
+        .unwrap();
     assert_eq!(made(&twice[0]), (vec![], 2, 2));
     for claim in claim(&office.store, lane(), NOW).await {
         end(&office.store, claim, Transition::Finish).await;
     }
-    let third = office.operator.replay(&[event], &all, &by, NOW).unwrap();
+    let third = office
+        .operator
+        .replay(&[event], &all, Mode::Real(&by), NOW)
+        .unwrap();
     assert_eq!(made(&third[0]), (vec!["announce", "added"], 2, 0));
     let mut again = claim(&office.store, lane(), NOW).await;
     again.sort_by_key(|claim| claim.task().rule.clone());
@@ -635,16 +708,16 @@ async fn event_that_no_rule_matched_gets_its_first_tasks_by_a_replay() {
     let event = notify("k", 1).event.id;
     for scope in [Scope::Missing, Scope::All] {
         let plan = planning(&["other"]);
-        let rehearsed = office
+        let dry = office
             .operator
-            .rehearse_replay(&[event], &replay(scope, &plan));
-        assert_eq!(made(&rehearsed.unwrap()[0]), (vec!["other"], 1, 0));
+            .replay(&[event], &replay(scope, &plan), Mode::DryRun, NOW);
+        assert_eq!(made(&dry.unwrap()[0]), (vec!["other"], 1, 0));
     }
     let plan = planning(&["other"]);
     let missing = replay(Scope::Missing, &plan);
     office
         .operator
-        .replay(&[event], &missing, &ada(), NOW)
+        .replay(&[event], &missing, Mode::Real(&ada()), NOW)
         .unwrap();
     let claim = one(&office.store, lane(), NOW).await;
     assert_eq!(claim.task().id, TaskId::derive(event, "other", 0));
@@ -668,7 +741,7 @@ async fn replayed_task_waits_for_the_turn_of_its_recording() {
     let event = first.event().id;
     office
         .operator
-        .replay(&[event], &missing, &ada(), NOW)
+        .replay(&[event], &missing, Mode::Real(&ada()), NOW)
         .unwrap();
     assert!(claim(&office.store, bucket(), NOW).await.is_empty());
     end(&office.store, first, Transition::Finish).await;
@@ -683,7 +756,9 @@ async fn event_is_not_replayed_over_objects_that_were_left_half_moved() {
     let plan = planning(&["move", "added"]);
     for scope in [Scope::Missing, Scope::All] {
         let replay = replay(scope, &plan);
-        let done = office.operator.replay(&[event], &replay, &ada(), NOW);
+        let done = office
+            .operator
+            .replay(&[event], &replay, Mode::Real(&ada()), NOW);
         assert_eq!(done.unwrap(), [ReplayOutcome::HalfMoved(task)]);
     }
     assert_eq!(office.store.figures(NOW).await.unwrap().ready, 0);
@@ -701,13 +776,13 @@ async fn event_without_its_body_or_unknown_is_not_replayed() {
     let events = [notify("k", 1).event.id, EventId::from_bytes([0; 16])];
     let done = office
         .operator
-        .replay(&events, &replay, &ada(), NOW)
+        .replay(&events, &replay, Mode::Real(&ada()), NOW)
         .unwrap();
     let expected = [ReplayOutcome::Forgotten, ReplayOutcome::Unknown];
     assert_eq!(done, expected);
     assert_eq!(
         operator(&office.path)
-            .rehearse_replay(&events, &replay)
+            .replay(&events, &replay, Mode::DryRun, NOW)
             .unwrap(),
         done
     );
@@ -723,7 +798,10 @@ async fn event_has_no_more_tasks_than_it_can_name() {
     for (count, is_full) in [(65_535, false), (65_536, true)] {
         let plan = planning(&rules[..count]);
         let replay = replay(Scope::Missing, &plan);
-        let done = office.operator.rehearse_replay(&[event], &replay).unwrap();
+        let done = office
+            .operator
+            .replay(&[event], &replay, Mode::DryRun, NOW)
+            .unwrap();
         if is_full {
             assert_eq!(done, [ReplayOutcome::Full]);
         } else {
@@ -746,7 +824,7 @@ async fn doomed_task_of_a_replay_is_dead_with_its_reason() {
     let missing = replay(Scope::Missing, &plan);
     office
         .operator
-        .replay(&[event], &missing, &ada(), NOW)
+        .replay(&[event], &missing, Mode::Real(&ada()), NOW)
         .unwrap();
     let task = &office.operator.event(event).unwrap().unwrap().tasks[0];
     assert_eq!(task.state, "dead");

@@ -1,4 +1,5 @@
 //! What every store promises, shown on the SQLite store through its public interface.
+use crate::support::operator::OneTask;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +18,9 @@ use aftertake::model::task::{Lane, Outputs, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::{Outside, WaitsFor};
-use aftertake::store::sqlite::{
-    AroundCommit, CancelOutcome, LaneOutcome, OpenError, RetryOutcome, SqliteOperator, SqliteStore,
-    TaskFilter,
-};
+use aftertake::store::lists::{Page, TaskFilter};
+use aftertake::store::operator::{CancelOutcome, LaneOutcome, Operator, RetryOutcome};
+use aftertake::store::sqlite::{AroundCommit, OpenError, SqliteOperator, SqliteStore};
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, JournalError, LaneRoom, NextStep,
     Pruned, Recorded, Retention, Settlement, Store,
@@ -319,11 +319,9 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
     assert_eq!((figures.ready, figures.oldest_due), (3, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    let filter = TaskFilter {
-        limit: 10,
-        ..TaskFilter::default()
-    };
-    let listed = operator.tasks(&filter).unwrap();
+    let listed = operator
+        .tasks(&TaskFilter::default(), Page::newest(10))
+        .unwrap();
     for row in &listed {
         assert_eq!((row.state, row.tries, row.due), ("ready", 0, None));
         assert_eq!(row.note.as_deref(), Some("w"));
@@ -343,11 +341,14 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
     // A person need not wait for it.
     let last = listed.last().unwrap().id;
     assert_eq!(
-        operator.cancel(last, NOW).unwrap(),
+        operator.cancel_one(last, NOW).unwrap(),
         CancelOutcome::Cancelled
     );
     assert_eq!(store.waits().await.unwrap(), []);
-    assert_eq!(operator.retry(last, NOW).unwrap(), RetryOutcome::Requeued);
+    assert_eq!(
+        operator.retry_one(last, NOW).unwrap(),
+        RetryOutcome::Requeued
+    );
     assert_eq!(one(&store, lane(), NOW).await.task().tries, 1);
 }
 
@@ -364,7 +365,10 @@ async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it
     store.journal(&first, entry, PRESENT).await.unwrap();
     end(&store, first, waiting(Outside::Lane(lane()))).await;
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    assert_eq!(operator.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
+    assert_eq!(
+        operator.cancel_one(id, NOW).unwrap(),
+        CancelOutcome::Requested
+    );
     let again = one(&store, bucket(), NOW).await;
     assert!(again.cancel_requested());
 }
@@ -696,7 +700,10 @@ async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
     };
     prune_after(&store, keep, day * 2).await;
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    assert_eq!(operator.retry(id, NOW).unwrap(), RetryOutcome::Forgotten);
+    assert_eq!(
+        operator.retry_one(id, NOW).unwrap(),
+        RetryOutcome::Forgotten
+    );
     assert_eq!(store.figures(NOW).await.unwrap().cancelled, 1);
 }
 
@@ -880,22 +887,27 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
 
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let listed = operator
-        .tasks(&TaskFilter {
-            state: Some("dead".into()),
-            limit: 10,
-            ..TaskFilter::default()
-        })
+        .tasks(
+            &TaskFilter {
+                states: vec!["dead".into()],
+                ..TaskFilter::default()
+            },
+            Page::newest(10),
+        )
         .unwrap();
     assert_eq!(listed[0].failure.as_ref().unwrap().reason, "no");
-    assert_eq!(operator.retry(id, NOW).unwrap(), RetryOutcome::Requeued);
+    assert_eq!(operator.retry_one(id, NOW).unwrap(), RetryOutcome::Requeued);
     store.changed().await;
     let again = one(&store, lane(), NOW).await;
     assert_eq!(again.task().tries, 1);
-    assert_eq!(operator.cancel(id, NOW).unwrap(), CancelOutcome::Requested);
+    assert_eq!(
+        operator.cancel_one(id, NOW).unwrap(),
+        CancelOutcome::Requested
+    );
     assert_eq!(store.cancel_requests(vec![id]).await.unwrap(), [id]);
     end(&store, again, Transition::Cancel).await;
     assert_eq!(
-        operator.cancel(id, NOW).unwrap(),
+        operator.cancel_one(id, NOW).unwrap(),
         CancelOutcome::InState("cancelled")
     );
     assert_eq!(
@@ -915,12 +927,15 @@ async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it() {
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     let second = TaskId::derive(first.event().id, "second", 0);
     assert_eq!(
-        operator.cancel(second, NOW).unwrap(),
+        operator.cancel_one(second, NOW).unwrap(),
         CancelOutcome::Cancelled
     );
     end(&store, first, Transition::Finish).await;
     assert_eq!(one(&store, bucket(), NOW).await.task().rule, "third");
-    assert_eq!(operator.retry(second, NOW).unwrap(), RetryOutcome::Requeued);
+    assert_eq!(
+        operator.retry_one(second, NOW).unwrap(),
+        RetryOutcome::Requeued
+    );
     assert!(claim(&store, bucket(), NOW).await.is_empty());
 }
 

@@ -8,10 +8,13 @@ use std::process::Command;
 use aftertake::callback::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::store::Store;
-use aftertake::store::sqlite::{EventFilter, SqliteOperator};
+use aftertake::store::lists::{EventFilter, Page, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
 use crate::store_contract::{NOW, notify, open};
+use crate::support::operator::OneTask;
 use crate::support::served::{Served, serving};
 
 const STORE: &str = "aftertake.db";
@@ -63,11 +66,10 @@ impl Stage {
 
     fn events(&self) -> usize {
         let operator = SqliteOperator::open(&self.path(STORE), sparkrtc::decode).unwrap();
-        let all = EventFilter {
-            limit: usize::MAX,
-            ..EventFilter::default()
-        };
-        operator.events(&all).unwrap().len()
+        operator
+            .events(&EventFilter::default(), Page::newest(usize::MAX))
+            .unwrap()
+            .len()
     }
 
     /// A command finds other files under the names, or none, and neither reads nor makes any.
@@ -160,14 +162,11 @@ async fn command_writes_to_no_store_that_was_put_away() {
     let path = dir.path().join("a.db");
     open(&path).record(notify("k", 1), vec![]).await.unwrap();
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    let tasks = operator.tasks(&aftertake::store::sqlite::TaskFilter {
-        limit: 1,
-        ..Default::default()
-    });
+    let tasks = operator.tasks(&TaskFilter::default(), Page::newest(1));
     let id: TaskId = tasks.unwrap()[0].id;
     let away: &Path = &dir.path().join("away.db");
     fs::rename(&path, away).unwrap();
-    let refused = operator.cancel(id, NOW).unwrap_err();
+    let refused = operator.cancel_one(id, NOW).unwrap_err();
     assert!(
         refused
             .reason
@@ -175,5 +174,5 @@ async fn command_writes_to_no_store_that_was_put_away() {
         "{refused}"
     );
     fs::rename(away, &path).unwrap();
-    operator.cancel(id, NOW).unwrap();
+    operator.cancel_one(id, NOW).unwrap();
 }

@@ -11,7 +11,9 @@ use aftertake::model::moves::{Move, MovePhase};
 use aftertake::model::plan::Turn;
 use aftertake::model::task::{Lane, TaskState};
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore, TaskFilter, TaskRow};
+use aftertake::store::lists::{Page, TaskFilter, TaskRow};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Applied, Hold, JournalEntry, LaneRoom, NextStep, Pruned, Retention, Store};
 use futures_util::future::join_all;
 
@@ -19,20 +21,17 @@ use crate::store_contract::{
     NOW, PRESENT, arrival, bucket, claim, end, ending, lane, moved, notify, one, open, place,
     prune_after, ran,
 };
+use crate::support::operator::OneTask;
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn listed(path: &Path, filter: &TaskFilter) -> Vec<TaskRow> {
+fn listed(path: &Path, filter: &TaskFilter, limit: usize) -> Vec<TaskRow> {
     let operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
-    operator.tasks(filter).unwrap()
+    operator.tasks(filter, Page::newest(limit)).unwrap()
 }
 
 fn everything(path: &Path) -> Vec<TaskRow> {
-    let filter = TaskFilter {
-        limit: 100,
-        ..TaskFilter::default()
-    };
-    listed(path, &filter)
+    listed(path, &TaskFilter::default(), 100)
 }
 
 /// Prunes what is older than a day until all of it is gone; what each call did.
@@ -93,14 +92,13 @@ async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit() {
     }
     let names = |rows: Vec<TaskRow>| rows.into_iter().map(|row| row.rule).collect::<Vec<_>>();
     let some = |state: Option<&str>| TaskFilter {
-        state: state.map(str::to_owned),
-        limit: 2,
+        states: state.into_iter().map(str::to_owned).collect(),
         ..TaskFilter::default()
     };
-    assert_eq!(names(listed(&path, &some(None))), ["24", "23"]);
+    assert_eq!(names(listed(&path, &some(None), 2)), ["24", "23"]);
     for (state, number) in TaskState::NAMES.into_iter().zip([4, 3, 0, 1, 2]) {
         let newest = [format!("2{number}"), format!("1{number}")];
-        let rows = listed(&path, &some(Some(state)));
+        let rows = listed(&path, &some(Some(state)), 2);
         assert!(rows.iter().all(|row| row.state == state));
         assert_eq!(names(rows), newest, "{state}");
     }
@@ -108,7 +106,7 @@ async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit() {
         rule: Some("01".into()),
         ..some(Some("dead"))
     };
-    assert_eq!(names(listed(&path, &of_rule)), ["01"]);
+    assert_eq!(names(listed(&path, &of_rule, 2)), ["01"]);
     assert_eq!(held.len(), 3);
 }
 
@@ -323,8 +321,8 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
 
     // One is cancelled, another done at last: a day later their history goes.
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    operator.cancel(dead[0], NOW.plus(DAY * 3)).unwrap();
-    operator.retry(dead[1], NOW.plus(DAY * 3)).unwrap();
+    operator.cancel_one(dead[0], NOW.plus(DAY * 3)).unwrap();
+    operator.retry_one(dead[1], NOW.plus(DAY * 3)).unwrap();
     let again = claim(&store, lane(), NOW.plus(DAY * 3)).await;
     let again = again.into_iter().find(|claim| claim.task().id == dead[1]);
     let settlement = ending(Transition::Finish);
@@ -339,7 +337,7 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     assert_eq!(looked(&store, 11).await, (600, 0, true));
     assert_eq!(looked(&store, 12).await, (0, 0, false));
     assert_eq!(rows(&path, "events"), 600 - 202 + 1);
-    operator.cancel(dead[2], NOW.plus(DAY * 12)).unwrap();
+    operator.cancel_one(dead[2], NOW.plus(DAY * 12)).unwrap();
     assert_eq!(looked(&store, 14).await, (1, 1, false));
     assert_eq!(rows(&path, "events"), 600 - 203 + 1);
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
-use aftertake::model::intervention::By;
+use aftertake::model::intervention::{By, Mode};
 use aftertake::model::moves::{Move, MovePhase, SameJob};
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::WaitsFor;
-use aftertake::store::sqlite::{Replay, Scope, SqliteOperator, SqliteStore};
+use aftertake::store::operator::{Operator, Replay, Scope};
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, Claim, JournalEntry, Store};
 
 use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open, place, waiting};
@@ -139,7 +140,7 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
     };
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
     operator
-        .replay(&[event], &replay, &By::default(), NOW)
+        .replay(&[event], &replay, Mode::Real(&By::default()), NOW)
         .unwrap();
     let replayed = one(&store, bucket(), NOW).await;
     assert_eq!(replayed.task().generation, 1);

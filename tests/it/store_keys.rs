@@ -12,12 +12,15 @@ use aftertake::model::moves::{Move, MovePhase, Source, Target};
 use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore, TaskFilter};
+use aftertake::store::lists::{Page, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Claim, JournalEntry, JournalError, Retention, Store};
 
 use crate::store_contract::{
     NOW, PRESENT, arrival, bucket, claim, end, moved, one, open, place, ran,
 };
+use crate::support::operator::OneTask;
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
@@ -365,11 +368,11 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
     let later = NOW.plus(Duration::from_hours(24));
     assert!(claim(&tasks.store, bucket(), later).await.is_empty());
     let operator = SqliteOperator::open(&tasks.dir.path().join("a.db"), sparkrtc::decode).unwrap();
-    let all = TaskFilter {
-        limit: 10,
-        ..TaskFilter::default()
-    };
-    let waits = operator.tasks(&all).unwrap().pop().unwrap();
+    let waits = operator
+        .tasks(&TaskFilter::default(), Page::newest(10))
+        .unwrap()
+        .pop()
+        .unwrap();
     assert_eq!(waits.note.as_deref(), Some("w"), "as the step said it");
     // The other way round it is a circle: one of them has to fail.
     let circle = tasks.wants(0, replaces("b", "a")).await;
@@ -555,7 +558,7 @@ async fn cancel_of_a_waiting_task_lets_those_that_wait_for_it_look_anew() {
     tasks.end(0, waits_for(by)).await;
     let path = tasks.dir.path().join("a.db");
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    operator.cancel(second, NOW).unwrap();
+    operator.cancel_one(second, NOW).unwrap();
     assert_eq!(one(&tasks.store, bucket(), NOW).await.task().id, first);
 }
 
@@ -599,7 +602,7 @@ async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
         }
     }
     let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    operator.retry(later.unwrap(), NOW).unwrap();
+    operator.retry_one(later.unwrap(), NOW).unwrap();
     let again = one(&store, bucket(), NOW).await;
     let located = again.located().unwrap();
     assert_eq!((&located.place, &located.moved_by), (&place("a"), &None));

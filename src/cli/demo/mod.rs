@@ -22,7 +22,7 @@ use super::out::print;
 use super::{load, serve, store, tasks};
 use crate::app::Service;
 use crate::config::{Admin, Environment, ListenAddr, LogFormat, Retention, Settings, StoreUrl};
-use crate::store::sqlite::TaskFilter;
+use crate::store::lists::{Page, TaskFilter};
 
 /// See it work: recordings, callbacks and a receiver are made up on the spot
 #[derive(Debug, clap::Args)]
@@ -165,10 +165,7 @@ rules:
 async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
     let wait = async {
         loop {
-            let rows = store::operator(url)?.tasks(&TaskFilter {
-                limit: 100,
-                ..TaskFilter::default()
-            });
+            let rows = store::operator(url)?.tasks(&TaskFilter::default(), Page::newest(100));
             let rows = rows.map_err(store::unavailable)?;
             if rows
                 .iter()
@@ -186,10 +183,7 @@ async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
 
 fn account(url: &StoreUrl, receiver: &Receiver, folder: &Path) -> Result<String, Stop> {
     let mut rows = store::operator(url)?
-        .tasks(&TaskFilter {
-            limit: 100,
-            ..TaskFilter::default()
-        })
+        .tasks(&TaskFilter::default(), Page::newest(100))
         .map_err(store::unavailable)?;
     rows.reverse();
     let mut text = format!("\nwhat became of them:\n{}", tasks::rows_text(&rows, None));

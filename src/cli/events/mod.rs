@@ -19,7 +19,7 @@ use super::table::Table;
 use crate::clock;
 use crate::model::id::EventId;
 use crate::model::time::Timestamp;
-use crate::store::sqlite::{EventFilter, EventRow};
+use crate::store::lists::{EventFilter, EventRow, Page};
 
 /// List, show, add and replay events
 #[derive(Debug, clap::Subcommand)]
@@ -109,13 +109,9 @@ impl Events {
                 out,
             } => {
                 let (since, until) = time.bounds(clock::now())?;
-                let filter = EventFilter {
-                    room,
-                    since,
-                    until,
-                    limit: limit.saturating_add(1),
-                };
-                let rows = store::operator(&store.store)?.events(&filter);
+                let filter = EventFilter { room, since, until };
+                let page = Page::newest(limit.saturating_add(1));
+                let rows = store::operator(&store.store)?.events(&filter, page);
                 let rows = at_most(limit, rows.map_err(store::unavailable)?);
                 out.print(&Listed(rows.iter().map(EventLine::of).collect()))?;
             }

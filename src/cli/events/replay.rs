@@ -2,7 +2,7 @@
 
 use super::replayed::Tally;
 use crate::cli::args::{Parsed, RulesFlag, StoreFlag, filled};
-use crate::cli::bulk::{self, BulkFlags, Run, counted};
+use crate::cli::bulk::{self, BulkFlags, counted};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::moment::TimeFlags;
 use crate::cli::out::{OutFlags, tell};
@@ -10,14 +10,14 @@ use crate::cli::{load, store};
 use crate::clock;
 use crate::model::event::Event;
 use crate::model::id::EventId;
+use crate::model::intervention::Mode;
 use crate::model::plan::Plan;
 use crate::model::time::Timestamp;
 use crate::rules::file::RulesFile;
 use crate::rules::plan::plan;
 use crate::store::Unavailable;
-use crate::store::sqlite::{
-    CHUNK, EventFilter, EventRow, EventWalk, Replay, Scope, SqliteOperator,
-};
+use crate::store::lists::{EventFilter, EventRow, Walk};
+use crate::store::operator::{CHUNK, Operator, Replay, Scope};
 
 const FLAGS: &str = "--room, --rule, --since or --until";
 
@@ -56,7 +56,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Stop> {
     let planned = |event: &Event, generation| flags.plan(&file, event, generation);
     let by = flags.bulk.by();
     let mut replaying = Replaying {
-        operator: &mut operator,
+        operator: &mut *operator,
         replay: Replay {
             scope: if flags.all {
                 Scope::All
@@ -66,7 +66,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Stop> {
             plan: &planned,
             rules: &file.rules.text,
         },
-        run: flags.bulk.run(&by),
+        mode: flags.bulk.mode(&by),
         tally: Tally::new(flags.bulk.dry_run),
     };
     if flags.ids.is_empty() && flags.is_unfiltered() && flags.bulk.needs_yes() {
@@ -95,7 +95,6 @@ impl Flags {
             room: self.room.clone(),
             since,
             until,
-            ..EventFilter::default()
         })
     }
 
@@ -128,9 +127,9 @@ impl Flags {
 
 /// A replay on its way.
 struct Replaying<'a> {
-    operator: &'a mut SqliteOperator,
+    operator: &'a mut dyn Operator,
     replay: Replay<'a>,
-    run: Run<'a>,
+    mode: Mode<'a>,
     tally: Tally,
 }
 
@@ -152,22 +151,19 @@ impl Replaying<'_> {
         Ok(())
     }
 
-    fn next(&self, walk: &mut EventWalk) -> Result<Option<Vec<EventRow>>, Unavailable> {
+    fn next(&self, walk: &mut Walk<EventFilter>) -> Result<Option<Vec<EventRow>>, Unavailable> {
         let events = self.operator.next_events(walk)?;
         Ok((!events.is_empty()).then_some(events))
     }
 
     fn all(&mut self, events: &[(EventId, Option<Timestamp>)]) -> Result<(), Unavailable> {
-        let (run, tally) = (self.run, &mut self.tally);
+        let (mode, tally) = (self.mode, &mut self.tally);
         let (operator, replay) = (&mut *self.operator, &self.replay);
         let few = |events: &[(EventId, Option<Timestamp>)]| {
             let ids: Vec<EventId> = events.iter().map(|(id, _)| *id).collect();
-            match run {
-                Run::Rehearsal => operator.rehearse_replay(&ids, replay),
-                Run::Real(by) => operator.replay(&ids, replay, by, clock::now()),
-            }
+            operator.replay(&ids, replay, mode, clock::now())
         };
-        bulk::in_steps(events, run, few, |events, outcomes| {
+        bulk::in_steps(events, mode, few, |events, outcomes| {
             for ((id, received), outcome) in events.iter().zip(outcomes) {
                 tally.add(*id, *received, &outcome);
             }
@@ -175,7 +171,7 @@ impl Replaying<'_> {
     }
 
     fn refuse_everything(&mut self, filter: EventFilter) -> Stop {
-        self.run = Run::Rehearsal;
+        self.mode = Mode::DryRun;
         if let Err(error) = self.matching(filter) {
             return store::unavailable(error);
         }

@@ -11,7 +11,7 @@ use crate::cli::out::Answer;
 use crate::cli::table::Table;
 use crate::model::id::{EventId, TaskId};
 use crate::model::time::Timestamp;
-use crate::store::sqlite::{ReplayOutcome, Replayed};
+use crate::store::operator::{ReplayOutcome, Replayed};
 
 /// Events that were planned again, or would be.
 #[derive(Debug, Serialize)]

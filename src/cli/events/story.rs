@@ -5,7 +5,6 @@ use std::fmt::Write;
 use serde::{Serialize, Serializer};
 
 use super::EventLine;
-use crate::callback::sparkrtc;
 use crate::cli::fields::FieldList;
 use crate::cli::out::Answer;
 use crate::cli::table::one_line;
@@ -13,7 +12,7 @@ use crate::cli::tasks::{TaskLine, intervention_text, rows_text};
 use crate::model::id::TaskId;
 use crate::model::intervention::Intervention;
 use crate::model::plan::Skipped;
-use crate::store::sqlite::{EventDetail, TaskRow};
+use crate::store::lists::{EventDetail, TaskRow};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Story<'a> {
@@ -45,15 +44,11 @@ fn task_lines<S: Serializer>(tasks: &[TaskRow], serializer: S) -> Result<S::Ok, 
 impl<'a> Story<'a> {
     pub(super) fn of(detail: &'a EventDetail) -> Self {
         let row = &detail.row;
-        let fields = detail.body.clone().map(|body| {
-            let event = sparkrtc::decode(row.id, row.received, body.into());
-            FieldList(event.fields)
-        });
-        let body = detail.body.as_deref();
+        let event = detail.event.as_deref();
         Self {
             event: EventLine::of(row),
-            fields,
-            body: body.map(|body| String::from_utf8_lossy(body).into_owned()),
+            fields: event.map(|event| FieldList(event.fields.clone())),
+            body: event.map(|event| String::from_utf8_lossy(&event.body).into_owned()),
             tasks: &detail.tasks,
             skipped: &detail.skipped,
             interventions: detail.interventions.iter().map(by_hand).collect(),

@@ -6,15 +6,16 @@ use serde::Serialize;
 use super::Which;
 use super::current::CurrentRules;
 use super::tally::Tally;
-use crate::cli::bulk::{self, Run};
+use crate::cli::bulk;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::Answer;
 use crate::cli::store;
 use crate::clock;
 use crate::model::id::TaskId;
+use crate::model::intervention::Mode;
 use crate::model::task::TaskState;
 use crate::store::Unavailable;
-use crate::store::sqlite::{CancelOutcome, Ending, RetryOutcome, SqliteOperator, Under};
+use crate::store::operator::{CancelOutcome, Ending, Operator, RetryOutcome, Under};
 
 /// What is done to tasks.
 pub(super) enum Act {
@@ -63,22 +64,19 @@ impl Act {
     /// Does it to these tasks in one transaction.
     pub(super) fn run(
         &self,
-        operator: &mut SqliteOperator,
+        operator: &mut dyn Operator,
         ids: &[TaskId],
-        run: Run<'_>,
+        mode: Mode<'_>,
     ) -> Result<Vec<Change>, Unavailable> {
         let ids_of = ids.iter().copied();
         Ok(match self {
             Self::Retry(rules) => {
-                let outcomes = retry(operator, ids, rules.as_deref(), run)?;
+                let outcomes = retry(operator, ids, rules.as_deref(), mode)?;
                 let changes = ids_of.zip(outcomes).map(|(id, one)| retried(id, one));
                 changes.collect()
             }
             Self::Cancel => {
-                let outcomes = match run {
-                    Run::Rehearsal => operator.rehearse_cancel(ids)?,
-                    Run::Real(by) => operator.cancel_all(ids, by, clock::now())?,
-                };
+                let outcomes = operator.cancel(ids, mode, clock::now())?;
                 let changes = ids_of.zip(outcomes).map(|(id, one)| cancelled(id, one));
                 changes.collect()
             }
@@ -87,15 +85,12 @@ impl Act {
 }
 
 fn retry(
-    operator: &mut SqliteOperator,
+    operator: &mut dyn Operator,
     ids: &[TaskId],
     rules: Option<&CurrentRules>,
-    run: Run<'_>,
+    mode: Mode<'_>,
 ) -> Result<Vec<RetryOutcome>, Unavailable> {
-    let mut retry = |under: Option<&Under<'_>>| match run {
-        Run::Rehearsal => operator.rehearse_retry(ids, under, clock::now()),
-        Run::Real(by) => operator.retry_all(ids, under, by, clock::now()),
-    };
+    let mut retry = |under: Option<&Under<'_>>| operator.retry(ids, under, mode, clock::now());
     match rules {
         None => retry(None),
         Some(rules) => rules.with(|under| retry(Some(under))),
@@ -190,12 +185,12 @@ fn unknown(id: TaskId) -> Change {
 pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
     let mut operator = store::operator(&which.store.store)?;
     let by = which.bulk.by();
-    let run = which.bulk.run(&by);
+    let mode = which.bulk.mode(&by);
     let mut changes = Vec::new();
     let gone_through = bulk::in_steps(
         &bulk::unique(&which.ids),
-        run,
-        |ids| act.run(&mut operator, ids, run),
+        mode,
+        |ids| act.run(&mut *operator, ids, mode),
         |_, few| changes.extend(few),
     );
     let failed = gone_through.err().map(|error| {
@@ -203,7 +198,7 @@ pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
         bulk::stopped(&done, "the same command goes on with the others", error)
     });
     if which.bulk.dry_run {
-        let tally = rehearsed(&operator, act, &changes).map_err(store::unavailable)?;
+        let tally = dry_run(&*operator, act, &changes).map_err(store::unavailable)?;
         which.out.print(&tally)?;
         return failed.map_or(Ok(tally.exit()), Err);
     }
@@ -215,12 +210,8 @@ pub(super) fn named(act: &Act, which: &Which) -> Result<Exit, Stop> {
     }
 }
 
-fn rehearsed(
-    operator: &SqliteOperator,
-    act: &Act,
-    changes: &[Change],
-) -> Result<Tally, Unavailable> {
-    let mut tally = Tally::of(act, Run::Rehearsal);
+fn dry_run(operator: &dyn Operator, act: &Act, changes: &[Change]) -> Result<Tally, Unavailable> {
+    let mut tally = Tally::of(act, Mode::DryRun);
     for change in changes {
         let task = operator.task(change.id)?;
         tally.add(task.map(|task| task.row).as_ref(), change);

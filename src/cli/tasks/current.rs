@@ -12,7 +12,7 @@ use crate::model::restart::Restart;
 use crate::model::task::RevisionId;
 use crate::rules::file::{Revision, RulesFile, parse_revision};
 use crate::rules::restart::restart;
-use crate::store::sqlite::{StoppedTask, Under};
+use crate::store::operator::{StoppedTask, Under};
 
 /// The rules of the file.
 pub(super) struct CurrentRules {

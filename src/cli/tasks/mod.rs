@@ -27,7 +27,7 @@ use super::out::{Answer, OutFlags, at_most};
 use super::store;
 use crate::model::id::TaskId;
 use crate::model::task::TaskState;
-use crate::store::sqlite::{TaskFilter, TaskRow};
+use crate::store::lists::{Page, TaskFilter, TaskRow};
 
 pub(super) use self::by_hand::intervention_text;
 pub(super) use self::row::{TaskLine, rows_text};
@@ -177,12 +177,12 @@ impl Tasks {
                 out,
             } => {
                 let filter = TaskFilter {
-                    state,
+                    states: state.into_iter().collect(),
                     leaves,
-                    limit: limit.saturating_add(1),
                     ..pick.filter()?
                 };
-                let rows = store::operator(&store.store)?.tasks(&filter);
+                let page = Page::newest(limit.saturating_add(1));
+                let rows = store::operator(&store.store)?.tasks(&filter, page);
                 let rows = at_most(limit, rows.map_err(store::unavailable)?);
                 out.print(&Listed(rows))?;
                 Ok(Exit::Fine)

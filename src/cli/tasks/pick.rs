@@ -7,7 +7,7 @@ use crate::cli::exit::Stop;
 use crate::cli::moment::TimeFlags;
 use crate::clock;
 use crate::model::failure::FailureKind;
-use crate::store::sqlite::TaskFilter;
+use crate::store::lists::TaskFilter;
 
 /// The flags, as a refusal names them.
 pub(super) const FLAGS: &str = "--rule, --room, --since, --until, --failure or --destination";

@@ -9,7 +9,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::task::StepNo;
 use crate::model::time::Timestamp;
-use crate::store::sqlite::TaskRow;
+use crate::store::lists::TaskRow;
 
 /// A task in a document.
 #[derive(Debug, Serialize)]

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::by_hand::intervention_text;
 use super::moves;
 use super::row::{FailureLine, TaskLine};
-use crate::callback::sparkrtc;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{Answer, OutFlags};
 use crate::cli::store;
@@ -20,11 +19,12 @@ use crate::model::moves::Move;
 use crate::model::recording::Place;
 use crate::model::task::{Outputs, StepNo};
 use crate::model::time::Timestamp;
-use crate::store::sqlite::{EventDetail, SqliteOperator, TaskDetail};
+use crate::store::lists::{EventDetail, TaskDetail};
+use crate::store::operator::Operator;
 
 pub(super) fn run(id: TaskId, url: &StoreUrl, out: OutFlags) -> Result<Exit, Stop> {
     let operator = store::operator(url)?;
-    let found = find(&operator, id).map_err(store::unavailable)?;
+    let found = find(&*operator, id).map_err(store::unavailable)?;
     let (task, event) = found.ok_or_else(|| {
         let sentence = format!("{id} is not in {url}; `aftertake tasks list` shows those that are");
         Stop::say(Exit::Failed, sentence)
@@ -35,7 +35,7 @@ pub(super) fn run(id: TaskId, url: &StoreUrl, out: OutFlags) -> Result<Exit, Sto
 
 type Found = Option<(TaskDetail, Option<EventDetail>)>;
 
-fn find(operator: &SqliteOperator, id: TaskId) -> Result<Found, crate::store::Unavailable> {
+fn find(operator: &dyn Operator, id: TaskId) -> Result<Found, crate::store::Unavailable> {
     let Some(task) = operator.task(id)? else {
         return Ok(None);
     };
@@ -117,10 +117,7 @@ impl<'a> Story<'a> {
 
 /// The place that the callback named.
 fn named(event: &EventDetail) -> Option<Place> {
-    let body = event.body.clone()?.into();
-    sparkrtc::decode(event.row.id, event.row.received, body)
-        .fields
-        .place()
+    event.event.as_ref()?.fields.place()
 }
 
 impl<'a> AttemptLine<'a> {

@@ -7,13 +7,14 @@ use serde::{Serialize, Serializer};
 
 use super::change::{Act, Change};
 use super::row::{TaskLine, rows_text};
-use crate::cli::bulk::{Refusals, Run, SAMPLE, counted};
+use crate::cli::bulk::{Refusals, SAMPLE, counted};
 use crate::cli::exit::Exit;
 use crate::cli::out::Answer;
 use crate::cli::table::Table;
 use crate::model::failure::FailureKind;
 use crate::model::id::TaskId;
-use crate::store::sqlite::TaskRow;
+use crate::model::intervention::Mode;
+use crate::store::lists::TaskRow;
 
 /// Tasks that were changed, or would be.
 #[derive(Debug, Serialize)]
@@ -57,9 +58,9 @@ fn lines<S: Serializer>(rows: &[TaskRow], serializer: S) -> Result<S::Ok, S::Err
 }
 
 impl Tally {
-    pub(super) fn of(act: &Act, run: Run<'_>) -> Self {
+    pub(super) fn of(act: &Act, mode: Mode<'_>) -> Self {
         Self {
-            dry_run: matches!(run, Run::Rehearsal),
+            dry_run: matches!(mode, Mode::DryRun),
             verb: act.verb(),
             done: act.done(),
             matched: 0,

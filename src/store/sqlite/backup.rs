@@ -67,7 +67,7 @@ impl SqliteOperator {
 
     /// Copies the pages of one state.
     fn copy_to(&self, path: &Path, rest: &mut dyn FnMut()) -> rusqlite::Result<()> {
-        let state = self.conn().unchecked_transaction()?;
+        let state = self.core.conn.unchecked_transaction()?;
         // The transaction has its state from the first read on.
         state.pragma_query(None, "schema_version", |_| Ok(()))?;
         let mut copy = Connection::open(path)?;
@@ -86,7 +86,7 @@ impl SqliteOperator {
     /// it in. Without success, such a commit does.
     fn bring_log_in(&self) {
         let passive = "PRAGMA wal_checkpoint(PASSIVE)";
-        let _ = self.conn().query_row(passive, [], |_| Ok(()));
+        let _ = self.core.conn.query_row(passive, [], |_| Ok(()));
     }
 
     /// A disk that is full is that of the copy: of the store, nothing but its log is written.

@@ -3,38 +3,17 @@
 //! The service writes what changed and nothing else, so that it never undoes a pause that it
 //! has not heard of yet.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::core::Txn;
-use super::operator::SqliteOperator;
 use super::read;
 use super::row::json;
 use crate::model::breaker::{LaneChange, LaneState, Pause};
 use crate::model::task::Lane;
-use crate::model::time::Timestamp;
-use crate::store::Unavailable;
-
-/// A lane in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LaneRow {
-    pub lane: Lane,
-    pub state: LaneState,
-    /// Tasks that wait for it, or for a time; not those that wait for a turn, or for something
-    /// else outside them.
-    pub waiting: u64,
-}
-
-/// What came of pausing or resuming a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaneOutcome {
-    Changed,
-    /// It was so already.
-    Unchanged,
-    /// Neither a rules file in force nor a task names it.
-    Unknown,
-}
+use crate::store::lists::LaneRow;
+use crate::store::operator::LaneOutcome;
 
 pub(super) fn change(txn: &Txn<'_>, lane: &Lane, change: &LaneChange) -> rusqlite::Result<()> {
     match change {
@@ -91,102 +70,83 @@ pub(super) fn states(conn: &Connection) -> rusqlite::Result<Vec<(Lane, LaneState
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
-impl SqliteOperator {
-    /// Every lane of the rules file that was last served, and every other one that tasks wait
-    /// in or that does not let everything through, in order of their names.
-    pub fn lanes(&self) -> Result<Vec<LaneRow>, Unavailable> {
-        self.lane_rows().map_err(self.unavailable())
+/// Keeps which lanes there are; answers those that tasks wait in and that are not there.
+/// Whoever shows a task says so: marking the tasks would touch a whole backlog.
+pub(super) fn mark_unknown(txn: &Txn<'_>, known: &[Lane]) -> rusqlite::Result<Vec<Lane>> {
+    txn.conn.prepare_cached("DELETE FROM lanes")?.execute([])?;
+    let mut insert = txn
+        .conn
+        .prepare_cached("INSERT INTO lanes (name) VALUES (?1)")?;
+    for lane in known {
+        insert.execute([lane.to_string()])?;
     }
+    let waiting = read::lanes(txn.conn)?.into_iter();
+    Ok(waiting
+        .filter_map(|lane| lane.parse().ok())
+        .filter(|lane| !known.contains(lane))
+        .collect())
+}
 
-    /// Lets nothing of the lane through until it is resumed.
-    pub fn pause(
-        &mut self,
-        lane: &Lane,
-        why: &str,
-        now: Timestamp,
-    ) -> Result<LaneOutcome, Unavailable> {
-        let (lanes, why) = (self.lanes()?, why.to_owned());
-        let pause = Pause { since: now, why };
-        self.decide(
-            &lanes,
+pub(super) fn rows(conn: &Connection) -> rusqlite::Result<Vec<LaneRow>> {
+    let row = |(lane, state)| {
+        Ok(LaneRow {
+            waiting: waiting(conn, &lane)?,
+            state,
             lane,
-            |state| state.paused.is_none(),
-            |txn| set_paused(txn, lane, &pause),
-        )
-    }
+        })
+    };
+    listed(conn)?.into_iter().map(row).collect()
+}
 
-    /// Whether the lane's pause holds: the service has heard of it, or there is none.
-    pub fn holds(&self, lane: &Lane) -> Result<bool, Unavailable> {
-        let heard = self
-            .conn()
-            .prepare_cached("SELECT heard FROM lane_states WHERE lane = ?1")
-            .and_then(|mut select| {
-                let row = select.query_row([lane.to_string()], |row| row.get(0));
-                row.optional()
-            });
-        // Somebody else may have resumed it meanwhile.
-        let heard = heard.map_err(self.unavailable())?.unwrap_or(true);
-        Ok(heard || !self.is_served())
-    }
+/// Every lane of the rules file that was last served, and every other one that tasks wait in or
+/// that has a row.
+fn listed(conn: &Connection) -> rusqlite::Result<BTreeMap<Lane, LaneState>> {
+    let served: Vec<String> = conn
+        .prepare_cached("SELECT name FROM lanes")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let names = served.into_iter().chain(read::lanes(conn)?);
+    let names = names.filter_map(|name| name.parse().ok());
+    let mut listed: BTreeMap<Lane, LaneState> =
+        names.map(|lane| (lane, LaneState::default())).collect();
+    listed.extend(states(conn)?);
+    Ok(listed)
+}
 
-    /// Ends the lane's pause, and closes its breaker: whoever resumes a lane wants it tried.
-    pub fn resume(&mut self, lane: &Lane) -> Result<LaneOutcome, Unavailable> {
-        let lanes = self.lanes()?;
-        self.decide(
-            &lanes,
-            lane,
-            |state| *state != LaneState::default(),
-            |txn| {
-                txn.conn
-                    .prepare_cached("DELETE FROM lane_states WHERE lane = ?1")?
-                    .execute([lane.to_string()])
-                    .map(drop)
-            },
-        )
-    }
+fn waiting(conn: &Connection, lane: &Lane) -> rusqlite::Result<u64> {
+    conn.prepare_cached(
+        "SELECT count(*) FROM tasks INDEXED BY tasks_due \
+         WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL",
+    )?
+    .query_row([lane.to_string()], |row| row.get(0))
+}
 
-    fn decide(
-        &mut self,
-        lanes: &[LaneRow],
-        lane: &Lane,
-        changes: impl FnOnce(&LaneState) -> bool,
-        write: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<()>,
-    ) -> Result<LaneOutcome, Unavailable> {
-        match lanes.iter().find(|row| row.lane == *lane) {
-            None => Ok(LaneOutcome::Unknown),
-            Some(row) if !changes(&row.state) => Ok(LaneOutcome::Unchanged),
-            Some(_) => self.write(write).map(|()| LaneOutcome::Changed),
+pub(super) fn pause(txn: &Txn<'_>, lane: &Lane, pause: &Pause) -> rusqlite::Result<LaneOutcome> {
+    match listed(txn.conn)?.get(lane) {
+        None => Ok(LaneOutcome::Unknown),
+        Some(state) if state.paused.is_some() => Ok(LaneOutcome::Unchanged),
+        Some(_) => set_paused(txn, lane, pause).map(|()| LaneOutcome::Changed),
+    }
+}
+
+/// Whether the service knows the lane's pause; `None` when there is none: somebody else may have
+/// resumed it meanwhile.
+pub(super) fn is_heard(conn: &Connection, lane: &Lane) -> rusqlite::Result<Option<bool>> {
+    conn.prepare_cached("SELECT heard FROM lane_states WHERE lane = ?1")?
+        .query_row([lane.to_string()], |row| row.get(0))
+        .optional()
+}
+
+/// Ends the lane's pause, and closes its breaker.
+pub(super) fn resume(txn: &Txn<'_>, lane: &Lane) -> rusqlite::Result<LaneOutcome> {
+    match listed(txn.conn)?.get(lane) {
+        None => Ok(LaneOutcome::Unknown),
+        Some(state) if *state == LaneState::default() => Ok(LaneOutcome::Unchanged),
+        Some(_) => {
+            txn.conn
+                .prepare_cached("DELETE FROM lane_states WHERE lane = ?1")?
+                .execute([lane.to_string()])?;
+            Ok(LaneOutcome::Changed)
         }
-    }
-
-    fn lane_rows(&self) -> rusqlite::Result<Vec<LaneRow>> {
-        let states = states(self.conn())?;
-        let served: Vec<String> = self
-            .conn()
-            .prepare_cached("SELECT name FROM lanes")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        let names = served.into_iter().chain(read::lanes(self.conn())?);
-        let names = names.filter_map(|name| name.parse().ok());
-        let names = names.chain(states.iter().map(|(lane, _)| lane.clone()));
-        let names: BTreeSet<Lane> = names.collect();
-        let row = |lane: Lane| {
-            let state = states.iter().find(|(name, _)| *name == lane);
-            Ok(LaneRow {
-                waiting: self.waiting(&lane)?,
-                state: state.map(|(_, state)| state.clone()).unwrap_or_default(),
-                lane,
-            })
-        };
-        names.into_iter().map(row).collect()
-    }
-
-    fn waiting(&self, lane: &Lane) -> rusqlite::Result<u64> {
-        self.conn()
-            .prepare_cached(
-                "SELECT count(*) FROM tasks INDEXED BY tasks_due \
-                 WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL",
-            )?
-            .query_row([lane.to_string()], |row| row.get(0))
     }
 }

@@ -7,20 +7,22 @@
 mod apply;
 mod backup;
 mod blocked;
+mod cancel;
 mod certain;
 mod claim;
 mod core;
 mod due;
 mod error;
 mod file;
+mod found;
 mod health;
 mod intervene;
 mod journal;
 mod keys;
 mod lanes;
 mod lineage;
+mod lists;
 mod lock;
-mod look;
 mod notice;
 mod operator;
 mod order;
@@ -39,7 +41,6 @@ mod span;
 mod turn;
 mod wait;
 mod wal;
-mod walk;
 mod writer;
 
 use std::ops::Range;
@@ -73,14 +74,9 @@ use crate::model::time::Timestamp;
 use crate::model::wait::Outside;
 
 pub use self::error::OpenError;
-pub use self::lanes::{LaneOutcome, LaneRow};
 pub use self::lock::has_crashed;
-pub use self::look::{EventDetail, EventFilter, EventRow, TaskDetail, TaskFilter, TaskRow};
-pub use self::operator::{CancelOutcome, Ending, RetryOutcome, SqliteOperator};
-pub use self::replay::{Replay, ReplayOutcome, Replayed, Scope};
+pub use self::operator::SqliteOperator;
 pub use self::restore::{RestoreError, Restored, restore};
-pub use self::retry::{StoppedTask, Under};
-pub use self::walk::{CHUNK, EventWalk, STEP, TaskWalk};
 pub use self::writer::AroundCommit;
 
 /// The reading connection's cache in kilobytes, as SQLite takes it. Every commit makes it
@@ -223,7 +219,7 @@ fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
 impl Store for SqliteStore {
     async fn keep_revision(&self, id: RevisionId, text: String) -> Result<(), Unavailable> {
         self.writer
-            .run(move |txn| operator::keep_revision(txn, id, &text))
+            .run(move |txn| record::keep_revision(txn, id, &text))
             .await
     }
 
@@ -360,7 +356,7 @@ impl Store for SqliteStore {
 
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable> {
         self.writer
-            .run(move |txn| operator::mark_unknown_lanes(txn, &known))
+            .run(move |txn| lanes::mark_unknown(txn, &known))
             .await
     }
 

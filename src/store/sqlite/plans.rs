@@ -14,19 +14,15 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use super::apply::{self, Written};
 use super::core::{Core, Txn};
 use super::journal::Entered;
-use super::lanes::{self, LaneOutcome};
 use super::lock::Lock;
-use super::look::{EventFilter, TaskFilter};
-use super::operator::{self, RetryOutcome, SqliteOperator};
-use super::replay::{Replay, Scope};
-use super::retry::{StoppedTask, Under};
-use super::{claim, due, journal, keys, prune, read, record, recover, schema, wait};
+use super::operator::SqliteOperator;
+use super::{claim, due, journal, keys, lanes, prune, read, record, recover, schema, wait};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause, Whom};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
-use crate::model::intervention::By;
+use crate::model::intervention::{By, Mode};
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::{OrderKey, Plan, PlannedTask, Turn};
@@ -36,6 +32,10 @@ use crate::model::task::{Lane, Outputs, RevisionId};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::model::wait::{Outside, WaitsFor};
+use crate::store::lists::{EventFilter, Page, TaskFilter};
+use crate::store::operator::{
+    LaneOutcome, Operator, Replay, RetryOutcome, Scope, StoppedTask, Under,
+};
 use crate::store::{
     Arrival, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Retention, Settlement,
 };
@@ -62,15 +62,17 @@ const SMALL: [&str; 8] = [
 const SOURCES: &[&str] = &[
     include_str!("apply.rs"),
     include_str!("blocked.rs"),
+    include_str!("cancel.rs"),
     include_str!("certain.rs"),
     include_str!("claim.rs"),
     include_str!("core.rs"),
     include_str!("operator.rs"),
     include_str!("due.rs"),
+    include_str!("found.rs"),
     include_str!("intervene.rs"),
     include_str!("journal.rs"),
     include_str!("lanes.rs"),
-    include_str!("look.rs"),
+    include_str!("lists.rs"),
     include_str!("mod.rs"),
     include_str!("notice.rs"),
     include_str!("order.rs"),
@@ -82,7 +84,6 @@ const SOURCES: &[&str] = &[
     include_str!("span.rs"),
     include_str!("turn.rs"),
     include_str!("wait.rs"),
-    include_str!("walk.rs"),
 ];
 
 #[test]
@@ -232,10 +233,8 @@ impl Ran {
 /// What the workers and the intake do.
 fn service(core: &mut Core) {
     let revision = RevisionId::of("rules");
-    run(core, |txn| operator::keep_revision(txn, revision, "rules"));
-    run(core, |txn| {
-        operator::mark_unknown_lanes(txn, &[bucket(), lane()])
-    });
+    run(core, |txn| record::keep_revision(txn, revision, "rules"));
+    run(core, |txn| lanes::mark_unknown(txn, &[bucket(), lane()]));
     assert!(read::revision(&core.conn, revision).unwrap().is_some());
     let why = || Failure::new(FailureKind::Timeout, "r");
     let renames = [("a", bucket(), Turn::Needed), ("b", bucket(), Turn::Needed)];
@@ -385,34 +384,32 @@ fn person(operator: &mut SqliteOperator) {
     let alone = arrival("alone", &[("a", lane(), Turn::Needed)]);
     let (id, event) = (alone.plan.tasks[0].id, alone.event.id);
     store(&mut operator.core, &alone, &[id]);
-    operator.cancel(id, NOW).unwrap();
+    let by = By::default();
+    let real = Mode::Real(&by);
+    operator.cancel(&[id], real, NOW).unwrap();
     run(&mut operator.core, recover);
-    operator.cancel(id, NOW).unwrap();
-    operator
-        .retry(id, NOW.plus(Duration::from_hours(1)))
-        .unwrap();
-    assert_eq!(operator.retry(id, NOW).unwrap(), RetryOutcome::DueNow);
+    operator.cancel(&[id], real, NOW).unwrap();
+    let later = NOW.plus(Duration::from_hours(1));
+    operator.retry(&[id], None, real, later).unwrap();
+    let hastened = operator.retry(&[id], None, real, NOW).unwrap();
+    assert_eq!(hastened, [RetryOutcome::DueNow]);
     assert!(operator.holds(&lane()).unwrap());
     assert_eq!(operator.resume(&lane()).unwrap(), LaneOutcome::Changed);
-    for (state, leaves) in [
-        (None, false),
-        (Some("done".to_owned()), false),
-        (None, true),
-    ] {
+    for (states, leaves) in [(&[][..], false), (&["done"], false), (&[], true)] {
         let filter = TaskFilter {
-            state,
+            states: states.iter().copied().map(str::to_owned).collect(),
             leaves,
-            limit: 1,
             ..TaskFilter::default()
         };
-        operator.tasks(&filter).unwrap();
+        let before = operator.task_cursor(id).unwrap();
+        let page = Page { limit: 1, before };
+        operator.tasks(&filter, page).unwrap();
+        let mut walk = operator.walk_tasks(filter).unwrap();
+        operator.next_tasks(&mut walk).unwrap();
     }
-    operator
-        .events(&EventFilter {
-            limit: 1,
-            ..EventFilter::default()
-        })
-        .unwrap();
+    let events = EventFilter::default();
+    operator.events(&events, Page::newest(1)).unwrap();
+    assert!(operator.event_cursor(event).unwrap().is_some());
     in_bulk(operator, id, event);
     assert!(operator.task(id).unwrap().is_some());
     assert!(operator.event(event).unwrap().is_some());
@@ -420,15 +417,12 @@ fn person(operator: &mut SqliteOperator) {
 
 /// What is done from the command line to many tasks or events.
 fn in_bulk(operator: &mut SqliteOperator, id: TaskId, event: EventId) {
-    for states in [&["dead"][..], &["ready", "running"]] {
-        let mut walk = operator.walk_tasks(TaskFilter::default(), states).unwrap();
-        operator.next_tasks(&mut walk).unwrap();
-    }
     let mut walk = operator.walk_events(EventFilter::default()).unwrap();
     assert!(!operator.next_events(&mut walk).unwrap().is_empty());
 
     let by = By::default();
-    operator.cancel_all(&[id], &by, NOW).unwrap();
+    let real = Mode::Real(&by);
+    operator.cancel(&[id], real, NOW).unwrap();
     let restart = |_: &StoppedTask| {
         Ok(Restart {
             step: 0,
@@ -442,7 +436,7 @@ fn in_bulk(operator: &mut SqliteOperator, id: TaskId, event: EventId) {
         text: "today",
         restart: &restart,
     };
-    let retried = operator.retry_all(&[id], Some(&under), &by, NOW).unwrap();
+    let retried = operator.retry(&[id], Some(&under), real, NOW).unwrap();
     assert_eq!(retried, [RetryOutcome::Requeued]);
 
     let plan = |_: &Event, generation| {
@@ -455,7 +449,7 @@ fn in_bulk(operator: &mut SqliteOperator, id: TaskId, event: EventId) {
         plan: &plan,
         rules: "rules",
     };
-    operator.replay(&[event], &replay, &by, NOW).unwrap();
+    operator.replay(&[event], &replay, real, NOW).unwrap();
 }
 
 /// What retention does.

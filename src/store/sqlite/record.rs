@@ -12,7 +12,7 @@ use crate::model::id::{EventId, TaskId};
 use crate::model::identity;
 use crate::model::plan::{OrderKey, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
-use crate::model::task::{Lane, Outputs, Task};
+use crate::model::task::{Lane, Outputs, RevisionId, Task};
 use crate::model::time::Timestamp;
 use crate::store::{Arrival, Claim, Located, Recorded};
 
@@ -210,5 +210,13 @@ fn insert(
             planned.doomed.as_ref().map(json),
         ])?;
     txn.enters(state);
+    Ok(())
+}
+
+/// Keeps the text of a revision. Storing a revision again changes nothing.
+pub(super) fn keep_revision(txn: &Txn<'_>, id: RevisionId, text: &str) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached("INSERT INTO revisions (id, text) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute((id.number(), text))?;
     Ok(())
 }

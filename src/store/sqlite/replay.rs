@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension;
 
 use super::core::{READY, RUNNING, Txn};
-use super::operator::{self, SqliteOperator};
+use super::found::has_body;
+use super::lists::event_key;
 use super::row::{self, TASK_BITS};
 use super::{intervene, record};
 use crate::model::event::Event;
@@ -13,65 +14,14 @@ use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::{Act, By, Intervention};
 use crate::model::plan::{Plan, PlannedTask};
 use crate::model::time::Timestamp;
-use crate::store::{Arrival, Unavailable};
+use crate::store::Arrival;
+use crate::store::operator::{Replay, ReplayOutcome, Replayed, Scope};
 
 /// Tasks that an event can have.
 const MOST: i64 = 1 << TASK_BITS;
 
-/// How events are planned again.
-pub struct Replay<'a> {
-    pub scope: Scope,
-    /// Plans an event in a generation under the rules of today.
-    pub plan: &'a dyn Fn(&Event, u32) -> Plan,
-    /// The text of those rules.
-    pub rules: &'a str,
-}
-
-impl std::fmt::Debug for Replay<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replay")
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Which tasks of an event are planned again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Those of rules that have none yet.
-    Missing,
-    /// Those of every rule that matches, as a generation of their own. A rule whose task of
-    /// an earlier generation is not settled gets none: it would do the same work twice.
-    All,
-}
-
-/// What came of replaying an event.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ReplayOutcome {
-    Planned(Replayed),
-    /// This task is settled and has objects half moved: it has to be retried or cancelled
-    /// first, which ends that.
-    HalfMoved(TaskId),
-    /// Retention has removed the callback's body.
-    Forgotten,
-    /// It has as many tasks as an event can have.
-    Full,
-    Unknown,
-}
-
-/// An event that was planned again.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Replayed {
-    /// Its new tasks.
-    pub tasks: Vec<PlannedTask>,
-    /// Rules that match it.
-    pub matches: usize,
-    /// Those of them that got none with [`Scope::All`], as an earlier one is not settled.
-    pub unfinished: usize,
-}
-
 /// An event that can be planned again.
-struct Planned {
+pub(super) struct Planned {
     event_seq: i64,
     /// The tasks that it had when it was planned.
     earlier: Vec<Earlier>,
@@ -92,45 +42,32 @@ struct Earlier {
     is_settled: bool,
 }
 
-impl SqliteOperator {
-    /// Plans these events again in one transaction; what came of each.
-    pub fn replay(
-        &mut self,
-        events: &[EventId],
-        replay: &Replay<'_>,
-        by: &By,
-        now: Timestamp,
-    ) -> Result<Vec<ReplayOutcome>, Unavailable> {
-        // Reading and planning is most of the work, and nobody has to wait for it.
-        let judged = self.look(|txn| {
-            let judge = |id: &EventId| judge(txn, *id, replay);
-            events
-                .iter()
-                .map(judge)
-                .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
-        self.write(|txn| {
-            let one = |(id, judged): (&EventId, Result<Planned, ReplayOutcome>)| match still(
-                txn, *id, judged, replay,
-            )? {
-                Ok(planned) => store(txn, planned, replay, by, now),
-                Err(outcome) => Ok(outcome),
-            };
-            events.iter().zip(judged).map(one).collect()
-        })
-    }
+/// What an event becomes, or why it cannot be planned again.
+pub(super) type Judged = Result<Planned, ReplayOutcome>;
 
-    /// What [`SqliteOperator::replay`] would answer; changes nothing.
-    pub fn rehearse_replay(
-        &mut self,
-        events: &[EventId],
-        replay: &Replay<'_>,
-    ) -> Result<Vec<ReplayOutcome>, Unavailable> {
-        let outcome = |txn: &Txn<'_>, id| {
-            let judged = judge(txn, id, replay)?;
-            Ok(judged.map_or_else(|outcome| outcome, Planned::outcome))
-        };
-        self.look(|txn| events.iter().map(|id| outcome(txn, *id)).collect())
+/// What [`replay`] would answer.
+pub(super) fn dry_run(
+    txn: &Txn<'_>,
+    id: EventId,
+    replay: &Replay<'_>,
+) -> rusqlite::Result<ReplayOutcome> {
+    let judged = judge(txn, id, replay)?;
+    Ok(judged.map_or_else(|outcome| outcome, Planned::outcome))
+}
+
+/// Plans an event again that was judged before this transaction began: reading and planning is
+/// most of the work, and nobody has to wait for it.
+pub(super) fn replay(
+    txn: &mut Txn<'_>,
+    id: EventId,
+    judged: Judged,
+    replay: &Replay<'_>,
+    by: &By,
+    now: Timestamp,
+) -> rusqlite::Result<ReplayOutcome> {
+    match still(txn, id, judged, replay)? {
+        Ok(planned) => store(txn, planned, replay, by, now),
+        Err(outcome) => Ok(outcome),
     }
 }
 
@@ -139,14 +76,14 @@ impl SqliteOperator {
 fn still(
     txn: &Txn<'_>,
     id: EventId,
-    judged: Result<Planned, ReplayOutcome>,
+    judged: Judged,
     replay: &Replay<'_>,
-) -> rusqlite::Result<Result<Planned, ReplayOutcome>> {
+) -> rusqlite::Result<Judged> {
     let Ok(planned) = &judged else {
         return Ok(judged);
     };
     let event_seq = planned.event_seq;
-    let is_unchanged = operator::has_body(txn, event_seq)?
+    let is_unchanged = has_body(txn, event_seq)?
         && half_moved(txn, event_seq)?.is_none()
         && earlier(txn, event_seq)? == planned.earlier;
     if is_unchanged {
@@ -156,17 +93,8 @@ fn still(
     }
 }
 
-fn judge(
-    txn: &Txn<'_>,
-    id: EventId,
-    replay: &Replay<'_>,
-) -> rusqlite::Result<Result<Planned, ReplayOutcome>> {
-    let event_seq: Option<i64> = txn
-        .conn
-        .prepare_cached("SELECT seq FROM events WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| row.get(0))
-        .optional()?;
-    let Some(event_seq) = event_seq else {
+pub(super) fn judge(txn: &Txn<'_>, id: EventId, replay: &Replay<'_>) -> rusqlite::Result<Judged> {
+    let Some(event_seq) = event_key(txn.conn, id)? else {
         return Ok(Err(ReplayOutcome::Unknown));
     };
     let Some(event) = row::event(txn, event_seq)? else {
@@ -276,7 +204,7 @@ fn store(
         return Ok(planned.outcome());
     }
     let revision = planned.plan.revision;
-    operator::keep_revision(txn, revision, replay.rules)?;
+    record::keep_revision(txn, revision, replay.rules)?;
     // To its new tasks the event arrives now: `give_up_after` counts from here.
     let arrival = Arrival {
         event: Arc::new(Event {

@@ -11,7 +11,6 @@ use super::backup::set_apart;
 use super::error::OpenError;
 use super::file::{self, INDEX, JOURNAL, LOG};
 use super::lock::{self, Lock, Outside};
-use super::operator::set_apart;
 use super::schema;
 use crate::model::time::Timestamp;
 

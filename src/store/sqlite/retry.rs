@@ -1,48 +1,17 @@
 //! Makes stopped tasks ready again, on their own rules or under others.
 
-use std::sync::Arc;
-
-use super::core::Txn;
-use super::operator::{self, Found, RetryOutcome, SqliteOperator};
-use super::row::{self, TaskRow, task_columns};
-use super::{intervene, read, turn};
-use crate::model::event::Event;
+use super::core::{CANCELLED, DEAD, READY, Txn};
+use super::found::{Found, find, has_body};
+use super::order::{self, Order};
+use super::row::{self, TASK_BITS, TaskRow, task_columns};
+use super::{blocked, intervene, read, turn};
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By};
 use crate::model::plan::Turn;
-use crate::model::recording::Place;
 use crate::model::restart::Restart;
-use crate::model::task::{RevisionId, StepNo, Task};
+use crate::model::task::{RevisionId, StepNo};
 use crate::model::time::Timestamp;
-use crate::store::Unavailable;
-
-/// Rules that tasks are to go on under instead of their own.
-pub struct Under<'a> {
-    pub revision: RevisionId,
-    /// The revision's text.
-    pub text: &'a str,
-    /// Where a task goes on under them, or why it cannot.
-    pub restart: &'a dyn Fn(&StoppedTask) -> Result<Restart, String>,
-}
-
-impl std::fmt::Debug for Under<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Under")
-            .field("revision", &self.revision)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A task that stopped, with what tells where it can go on.
-#[derive(Debug, Clone)]
-pub struct StoppedTask {
-    pub task: Task,
-    pub event: Arc<Event>,
-    /// Where its recording is.
-    pub place: Option<Place>,
-    /// The text of the rules that it was planned under.
-    pub rules: Option<String>,
-}
+use crate::store::operator::{RetryOutcome, StoppedTask, Under};
 
 /// How a task is retried.
 enum Retried {
@@ -63,48 +32,18 @@ impl Retried {
     }
 }
 
-impl SqliteOperator {
-    /// Makes a dead or cancelled task ready at the step where it stopped, or one that waits for
-    /// a time due.
-    pub fn retry(&mut self, id: TaskId, now: Timestamp) -> Result<RetryOutcome, Unavailable> {
-        self.write(|txn| retry(txn, id, None, &By::default(), now))
-    }
-
-    /// Makes these dead or cancelled tasks ready in one transaction, each at the step where it
-    /// stopped, on its own rules or `under` others, and those that wait for a time due; what came
-    /// of each.
-    pub fn retry_all(
-        &mut self,
-        ids: &[TaskId],
-        under: Option<&Under<'_>>,
-        by: &By,
-        now: Timestamp,
-    ) -> Result<Vec<RetryOutcome>, Unavailable> {
-        self.write(|txn| {
-            if let Some(under) = under {
-                operator::keep_revision(txn, under.revision, under.text)?;
-            }
-            let retry = |id: &TaskId| retry(txn, *id, under, by, now);
-            ids.iter().map(retry).collect()
-        })
-    }
-
-    /// What [`SqliteOperator::retry_all`] would answer; changes nothing.
-    pub fn rehearse_retry(
-        &mut self,
-        ids: &[TaskId],
-        under: Option<&Under<'_>>,
-        now: Timestamp,
-    ) -> Result<Vec<RetryOutcome>, Unavailable> {
-        let outcome = |txn: &Txn<'_>, id| {
-            let judged = judge(txn, id, under, now)?;
-            Ok(judged.map_or_else(|outcome| outcome, |act| act.outcome()))
-        };
-        self.look(|txn| ids.iter().map(|id| outcome(txn, *id)).collect())
-    }
+/// What [`retry`] would answer.
+pub(super) fn dry_run(
+    txn: &Txn<'_>,
+    id: TaskId,
+    under: Option<&Under<'_>>,
+    now: Timestamp,
+) -> rusqlite::Result<RetryOutcome> {
+    let judged = judge(txn, id, under, now)?;
+    Ok(judged.map_or_else(|outcome| outcome, |retried| retried.outcome()))
 }
 
-fn retry(
+pub(super) fn retry(
     txn: &mut Txn<'_>,
     id: TaskId,
     under: Option<&Under<'_>>,
@@ -118,13 +57,13 @@ fn retry(
     let (Retried::Hastened(found) | Retried::Requeued(found, _)) = &judged;
     let mut intervention = found.intervention(Act::Retried, by, now);
     match &judged {
-        Retried::Hastened(found) => operator::hasten(txn, found, now)?,
+        Retried::Hastened(found) => hasten(txn, found, now)?,
         Retried::Requeued(found, restart) => {
             if let Some((under, restart)) = under.zip(restart.as_ref()) {
                 put_under(txn, found.seq, under.revision, restart)?;
                 intervention = intervention.under(under.revision);
             }
-            operator::requeue(txn, found, now)?;
+            requeue(txn, found, now)?;
         }
     }
     intervene::log(txn, found.seq, &intervention)?;
@@ -141,7 +80,7 @@ fn judge(
     let Some(under) = under else {
         return on_its_own_rules(txn, id, now);
     };
-    let found = match operator::retriable(txn, id)? {
+    let found = match retriable(txn, id)? {
         Ok(found) => found,
         Err(outcome) => return Ok(Err(outcome)),
     };
@@ -156,11 +95,52 @@ fn on_its_own_rules(
     id: TaskId,
     now: Timestamp,
 ) -> rusqlite::Result<Result<Retried, RetryOutcome>> {
-    if let Some(found) = operator::find(txn, id)?.filter(|found| found.waits(now)) {
+    if let Some(found) = find(txn, id)?.filter(|found| found.waits(now)) {
         return Ok(Ok(Retried::Hastened(found)));
     }
-    let retriable = operator::retriable(txn, id)?;
+    let retriable = retriable(txn, id)?;
     Ok(retriable.map(|found| Retried::Requeued(found, None)))
+}
+
+/// The task, when it stopped and can be made ready again.
+fn retriable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, RetryOutcome>> {
+    let Some(found) = find(txn, id)? else {
+        return Ok(Err(RetryOutcome::Unknown));
+    };
+    if found.state != DEAD && found.state != CANCELLED {
+        let state = RetryOutcome::InState(found.state_name());
+        return Ok(Err(found.ending(false).map_or(state, RetryOutcome::Ending)));
+    }
+    if !has_body(txn, found.seq >> TASK_BITS)? {
+        return Ok(Err(RetryOutcome::Forgotten));
+    }
+    Ok(Ok(found))
+}
+
+/// Makes a dead or cancelled task ready, its tries and its time counted anew.
+pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET state = 0, tries = 0, since = ?2, due = ?2, wait = 0, waits_for = NULL, cancel = 0, \
+             at = NULL, failure = NULL, note = NULL, given_up = NULL WHERE seq = ?1",
+        )?
+        .execute((found.seq, now.millis()))?;
+    if let Some(Order { key, .. }) = &found.order
+        && !order::join(txn, found.seq, key)?
+    {
+        blocked::wait(txn, found.seq, key)?;
+    }
+    txn.leaves(found.state);
+    txn.enters(READY);
+    Ok(())
+}
+
+/// Makes a task due that waits for a time.
+fn hasten(txn: &Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached("UPDATE tasks SET due = ?2, wait = 0 WHERE seq = ?1")?
+        .execute((found.seq, now.millis()))?;
+    Ok(())
 }
 
 /// Where the task goes on. What its own rules began to move, only they know how to end.

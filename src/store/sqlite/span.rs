@@ -7,7 +7,8 @@
 use rusqlite::Connection;
 
 use super::row::TASK_BITS;
-use super::walk::CHUNK;
+use crate::store::lists::{Cursor, EventFilter, TaskFilter, Walk};
+use crate::store::operator::CHUNK;
 
 /// Events, or the tasks of so many, that one statement looks at.
 const WINDOW: i64 = 4_000;
@@ -30,6 +31,38 @@ impl Span {
     pub(super) fn of_events(conn: &Connection) -> rusqlite::Result<Self> {
         let ends = "SELECT coalesce(min(seq), 0) FROM events UNION ALL SELECT coalesce(max(seq), 0) FROM events";
         Self::between(conn, ends, WINDOW)
+    }
+
+    /// What a walk has still to meet.
+    pub(super) fn tasks_left(walk: &Walk<TaskFilter>) -> Self {
+        Self::left(walk, WINDOW << TASK_BITS)
+    }
+
+    pub(super) fn events_left(walk: &Walk<EventFilter>) -> Self {
+        Self::left(walk, WINDOW)
+    }
+
+    fn left<Filter>(walk: &Walk<Filter>, window: i64) -> Self {
+        Self {
+            after: walk.after.0,
+            last: walk.last.0,
+            window,
+        }
+    }
+
+    /// A walk through all of it.
+    pub(super) fn walk<Filter>(self, filter: Filter) -> Walk<Filter> {
+        Walk {
+            filter,
+            after: Cursor(self.after),
+            last: Cursor(self.last),
+        }
+    }
+
+    /// The keys before this one.
+    pub(super) fn before(self, cursor: Option<Cursor>) -> Self {
+        let last = cursor.map_or(self.last, |Cursor(key)| self.last.min(key - 1));
+        Self { last, ..self }
     }
 
     fn between(conn: &Connection, ends: &str, window: i64) -> rusqlite::Result<Self> {
@@ -72,7 +105,7 @@ impl Span {
     pub(super) fn newest<T>(
         mut self,
         limit: usize,
-        read: impl Fn(&Self, usize) -> rusqlite::Result<Vec<T>>,
+        read: impl Fn(&Self, usize) -> rusqlite::Result<Vec<(i64, T)>>,
     ) -> rusqlite::Result<Vec<T>> {
         // The database counts no further.
         let limit = limit.min(usize::try_from(i64::MAX).unwrap_or(limit));
@@ -82,7 +115,8 @@ impl Span {
                 after: self.after.max(self.last.saturating_sub(self.window)),
                 ..self
             };
-            all.extend(read(&window, limit - all.len())?);
+            let rows = read(&window, limit - all.len())?;
+            all.extend(rows.into_iter().map(|(_, row)| row));
             self.last = window.after;
         }
         Ok(all)

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use aftertake::clock;
 use aftertake::model::recording::Place;
-use aftertake::store::sqlite::TaskRow;
+use aftertake::store::lists::TaskRow;
 
 use super::film::{Film, Objects, Whole, members};
 use super::scene::Scene;
 use crate::support::fake_obs::{Content, World};
+use crate::support::operator::OneTask;
 use crate::support::recording::place;
 
 /// Tasks that are told, if they are done.
@@ -134,7 +135,7 @@ impl Scene {
         for task in &tasks {
             self.premises
                 .operator()
-                .retry(task.id, clock::now())
+                .retry_one(task.id, clock::now())
                 .unwrap();
         }
         tasks.len()

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aftertake::store::sqlite::TaskRow;
+use aftertake::store::lists::TaskRow;
 use fastrand::Rng;
 
 use super::film::Film;

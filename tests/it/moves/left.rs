@@ -11,6 +11,7 @@ use super::film::Film;
 use super::life::is_settled;
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Recorded, World};
+use crate::support::operator::OneTask;
 use crate::support::take::{ARCHIVE, RECORDED};
 
 const RULES: &str = "[{ name: keep, steps: [{ rename: { to: 'kept/', bucket: archive } }] }]";
@@ -71,7 +72,11 @@ async fn copies_of_a_task_that_is_cancelled_while_their_bucket_is_gone_are_told_
     scene.record(&film);
     scene.guard(std::slice::from_ref(&film));
     let id = killed_amid_copies(&scene, &film).await;
-    scene.premises.operator().cancel(id, clock::now()).unwrap();
+    scene
+        .premises
+        .operator()
+        .cancel_one(id, clock::now())
+        .unwrap();
 
     let rules = std::mem::replace(
         &mut scene.rules,
@@ -150,7 +155,11 @@ async fn copies_that_are_waited_for_before_they_are_removed_are_all_told() {
     };
     scene.record(&film);
     let id = killed_amid_copies(&scene, &film).await;
-    scene.premises.operator().cancel(id, clock::now()).unwrap();
+    scene
+        .premises
+        .operator()
+        .cancel_one(id, clock::now())
+        .unwrap();
     let life = scene.serve().await;
     life.rest_or_wait("cancelled").await;
     assert!(!is_gone(&scene));
@@ -170,7 +179,11 @@ async fn copies_that_may_not_be_deleted_are_all_told() {
     scene
         .obs
         .strike_every(deletes, Fault::Refuse(403, "AccessDenied"));
-    scene.premises.operator().cancel(id, clock::now()).unwrap();
+    scene
+        .premises
+        .operator()
+        .cancel_one(id, clock::now())
+        .unwrap();
     let life = scene.serve().await;
     life.rest_or_wait("cancelled").await;
     assert_told(&scene, &film, &COPIES, &life.front().ask("/metrics").await);
@@ -191,7 +204,11 @@ async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
         assert!(scene.obs.world(removed).is_some(), "{key}");
     };
     remove(RECORDED, "r/x/1.ts");
-    scene.premises.operator().cancel(id, clock::now()).unwrap();
+    scene
+        .premises
+        .operator()
+        .cancel_one(id, clock::now())
+        .unwrap();
     let life = scene.serve().await;
     life.rest("cancelled").await;
     assert_eq!(scene.task(&film).state, "cancelled");
@@ -202,7 +219,11 @@ async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
         &life.front().ask("/metrics").await,
     );
     // A person retries it all the same.
-    scene.premises.operator().retry(id, clock::now()).unwrap();
+    scene
+        .premises
+        .operator()
+        .retry_one(id, clock::now())
+        .unwrap();
     life.rest("retried").await;
     assert_eq!(scene.task(&film).state, "dead");
     assert_told(
@@ -213,7 +234,11 @@ async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
     );
 
     remove(ARCHIVE, "kept/1.ts");
-    scene.premises.operator().cancel(id, clock::now()).unwrap();
+    scene
+        .premises
+        .operator()
+        .cancel_one(id, clock::now())
+        .unwrap();
     life.until("looked at again", |tasks| {
         tasks.iter().all(is_settled) && tasks[0].leaves.is_none()
     })

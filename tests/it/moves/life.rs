@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::rules::file::{Lookup, RulesFile};
-use aftertake::store::sqlite::TaskRow;
+use aftertake::store::lists::TaskRow;
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 

@@ -6,6 +6,7 @@ use aftertake::clock;
 use super::film::Film;
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Object, Recorded};
+use crate::support::operator::OneTask;
 use crate::support::recording::place;
 use crate::support::take::RECORDED;
 
@@ -41,7 +42,11 @@ async fn cancelled(film: &Film, encrypted: bool, fault: impl FnOnce(Gate) -> Fau
     life.kill().await;
     scene.obs.calm();
     let id = scene.task(film).id;
-    scene.premises.operator().cancel(id, clock::now()).unwrap();
+    scene
+        .premises
+        .operator()
+        .cancel_one(id, clock::now())
+        .unwrap();
     let life = scene.serve().await;
     life.rest("cancelled").await;
     life.stop().await;

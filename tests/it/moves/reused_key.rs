@@ -1,6 +1,6 @@
 //! A key that a recorder uses again, for another recording.
 
-use aftertake::store::sqlite::TaskRow;
+use aftertake::store::lists::TaskRow;
 
 use super::film::Film;
 use super::scene::Scene;

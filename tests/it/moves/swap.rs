@@ -1,6 +1,6 @@
 //! Recordings that lead to each other's keys at the same time.
 
-use aftertake::store::sqlite::TaskRow;
+use aftertake::store::lists::TaskRow;
 
 use super::film::Film;
 use super::scene::{Scene, rule};

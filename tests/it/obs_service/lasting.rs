@@ -8,6 +8,7 @@ use aftertake::store::sqlite::SqliteOperator;
 
 use super::TAKES;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::operator::OneTask;
 use crate::support::stage::Stage;
 
 /// A stage on which these requests are refused for good.
@@ -27,7 +28,9 @@ async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
 async fn retried(stage: &Stage) {
     stage.obs.calm();
     let mut operator = SqliteOperator::open(&stage.store(), sparkrtc::decode).unwrap();
-    operator.retry(stage.task().row.id, clock::now()).unwrap();
+    operator
+        .retry_one(stage.task().row.id, clock::now())
+        .unwrap();
     let service = stage.serve().await;
     stage.told(1, "retried").await;
     service.drain().await;
@@ -180,7 +183,9 @@ async fn cancelled_copy_leaves_nothing() {
     third.reached().await;
     service.kill().await;
     let mut operator = SqliteOperator::open(&stage.store(), sparkrtc::decode).unwrap();
-    operator.cancel(stage.task().row.id, clock::now()).unwrap();
+    operator
+        .cancel_one(stage.task().row.id, clock::now())
+        .unwrap();
 
     let ends = |request: &Recorded| request.method == "DELETE" && request.has("uploadId");
     stage

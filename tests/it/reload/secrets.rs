@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aftertake::callback::signature::{RAND, SIGNATURE, TIMESTAMP, sign};
 use aftertake::rules::file::{self, Lookup};
+use aftertake::store::operator::Operator;
 
 use crate::support::premises::{PATIENT, Premises, Running, callback};
 use crate::support::sink::{Reply, Sink};

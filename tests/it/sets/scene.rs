@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aftertake::store::sqlite::TaskRow;
+use aftertake::store::lists::TaskRow;
 use bytes::Bytes;
 use serde_json::json;
 

@@ -1,4 +1,5 @@
 //! What must be true once everything has come to rest.
+use crate::support::operator::OneTask;
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use aftertake::model::moves::MovePhase;
 use aftertake::model::notice::NOTICE;
 use aftertake::model::recording::Place;
 use aftertake::model::transition::OnFailure;
-use aftertake::store::sqlite::{RetryOutcome, TaskDetail, TaskFilter};
+use aftertake::store::lists::{Page, TaskDetail, TaskFilter};
+use aftertake::store::operator::{Operator, RetryOutcome};
 use aftertake::store::{Figures, Store};
 use rusqlite::Connection;
 
@@ -69,7 +71,7 @@ impl Story {
             // What dies in the last round of all is told of by a notice that dies for the first time.
             let notices = round >= ROUNDS;
             for id in self.stopped(notices) {
-                let outcome = self.operator.retry(id, self.sim.now()).unwrap();
+                let outcome = self.operator.retry_one(id, self.sim.now()).unwrap();
                 if outcome == RetryOutcome::Requeued {
                     self.sim.tell(format!("last retry {id}"));
                     self.sim.ledger().requeued(id);
@@ -100,11 +102,10 @@ impl Story {
     }
 
     fn tasks(&self) -> Vec<TaskDetail> {
-        let filter = TaskFilter {
-            limit: 10_000,
-            ..TaskFilter::default()
-        };
-        let rows = self.operator.tasks(&filter).unwrap();
+        let rows = self
+            .operator
+            .tasks(&TaskFilter::default(), Page::newest(10_000))
+            .unwrap();
         let detail = |id| {
             self.operator
                 .task(id)

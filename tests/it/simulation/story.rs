@@ -1,5 +1,6 @@
 //! One run from its beginning to its end: what recorders, persons and accidents do, one after
 //! the other, as chance has it.
+use crate::support::operator::OneTask;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +10,15 @@ use std::time::Duration;
 use aftertake::callback::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::event::Event;
-use aftertake::model::intervention::By;
+use aftertake::model::intervention::{By, Mode};
 use aftertake::model::recording::Place;
 use aftertake::model::task::Lane;
 use aftertake::model::time::Timestamp;
 use aftertake::rules::plan::plan;
-use aftertake::store::sqlite::{
-    CancelOutcome, Replay, ReplayOutcome, RetryOutcome, Scope, SqliteOperator,
+use aftertake::store::operator::{
+    CancelOutcome, Operator, Replay, ReplayOutcome, RetryOutcome, Scope,
 };
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::json;
 
 use super::kept::Shelf;
@@ -298,7 +300,7 @@ impl Story {
         let Some(id) = self.sim.any(&tasks) else {
             return;
         };
-        let outcome = self.operator.cancel(id, self.sim.now()).unwrap();
+        let outcome = self.operator.cancel_one(id, self.sim.now()).unwrap();
         self.sim.tell(format!("cancel {id}: {outcome:?}"));
         let mut ledger = self.sim.ledger();
         match (outcome, ledger.end(id)) {
@@ -313,7 +315,7 @@ impl Story {
     fn retry(&mut self) {
         let tasks = self.sim.ledger().settled(true);
         if let Some(id) = self.sim.any(&tasks) {
-            let outcome = self.operator.retry(id, self.sim.now()).unwrap();
+            let outcome = self.operator.retry_one(id, self.sim.now()).unwrap();
             self.sim.tell(format!("retry {id}: {outcome:?}"));
             if outcome == RetryOutcome::Requeued {
                 self.sim.ledger().requeued(id);
@@ -378,9 +380,9 @@ impl Story {
             plan: &|event: &Event, generation| plan(rules, event, generation),
             rules: &rules.text,
         };
-        let replayed = self
-            .operator
-            .replay(&[id], &replay, &By::default(), self.sim.now());
+        let replayed =
+            self.operator
+                .replay(&[id], &replay, Mode::Real(&By::default()), self.sim.now());
         for outcome in replayed.unwrap() {
             if let ReplayOutcome::Planned(replayed) = &outcome {
                 self.sim.ledger().planned(&replayed.tasks, true);

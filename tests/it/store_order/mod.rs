@@ -11,10 +11,12 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::{CancelOutcome, RetryOutcome, SqliteOperator, SqliteStore};
+use aftertake::store::operator::{CancelOutcome, Operator, RetryOutcome};
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, Claim, Recorded, Store};
 
 use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, notify, one, open};
+use crate::support::operator::OneTask;
 
 /// The only task of a rule that says `order_by`, and `order_blocks` if it `blocks`.
 fn ordered(number: i64, blocks: bool) -> Arrival {
@@ -140,7 +142,7 @@ async fn dead_task_lets_its_successors_pass_and_is_retried_behind_what_runs() {
     let line = Line::new(false).await;
     line.buries(1).await;
     let second = line.claims(2).await;
-    let retried = line.operator().retry(line.tasks[0], NOW).unwrap();
+    let retried = line.operator().retry_one(line.tasks[0], NOW).unwrap();
     assert_eq!(retried, RetryOutcome::Requeued);
     line.claims_none().await;
     end(&line.store, second, Transition::Finish).await;
@@ -155,7 +157,7 @@ async fn dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done
     let line = Line::new(true).await;
     line.buries(1).await;
     line.claims_none().await;
-    let retried = line.operator().retry(line.tasks[0], NOW).unwrap();
+    let retried = line.operator().retry_one(line.tasks[0], NOW).unwrap();
     assert_eq!(retried, RetryOutcome::Requeued);
     let first = line.claims(1).await;
     line.claims_none().await;
@@ -167,7 +169,7 @@ async fn dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done
 async fn dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass() {
     let line = Line::new(true).await;
     line.buries(1).await;
-    let cancelled = line.operator().cancel(line.tasks[0], NOW).unwrap();
+    let cancelled = line.operator().cancel_one(line.tasks[0], NOW).unwrap();
     assert_eq!(cancelled, CancelOutcome::Cancelled);
     let figures = line.store.figures(NOW).await.unwrap();
     assert_eq!((figures.dead, figures.cancelled), (0, 1));
@@ -179,7 +181,7 @@ async fn dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass() {
 async fn dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it_is() {
     let line = Line::new(false).await;
     line.buries(1).await;
-    let cancelled = line.operator().cancel(line.tasks[0], NOW).unwrap();
+    let cancelled = line.operator().cancel_one(line.tasks[0], NOW).unwrap();
     assert_eq!(cancelled, CancelOutcome::Cancelled);
     line.buries(2).await;
     line.buries(3).await;
@@ -203,7 +205,7 @@ async fn task_that_is_born_dead_stands_in_line_if_it_blocks() {
         }
         if blocks {
             line.claims_none().await;
-            let cancelled = line.operator().cancel(id, NOW).unwrap();
+            let cancelled = line.operator().cancel_one(id, NOW).unwrap();
             assert_eq!(cancelled, CancelOutcome::Cancelled);
         }
         assert_eq!(one(&line.store, lane(), NOW).await.task().id, after);
@@ -213,7 +215,11 @@ async fn task_that_is_born_dead_stands_in_line_if_it_blocks() {
 #[tokio::test]
 async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands() {
     let line = Line::new(false).await;
-    let cancel = |number: usize| line.operator().cancel(line.tasks[number - 1], NOW).unwrap();
+    let cancel = |number: usize| {
+        line.operator()
+            .cancel_one(line.tasks[number - 1], NOW)
+            .unwrap()
+    };
     assert_eq!(cancel(2), CancelOutcome::Cancelled);
     let first = line.claims(1).await;
     assert_eq!(cancel(1), CancelOutcome::Requested);
@@ -223,7 +229,7 @@ async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands() {
     line.claims_none().await;
     for number in [3, 2] {
         let id = line.tasks[number - 1];
-        let retried = line.operator().retry(id, NOW).unwrap();
+        let retried = line.operator().retry_one(id, NOW).unwrap();
         assert_eq!(retried, RetryOutcome::Requeued);
     }
     // The third came back first and runs first; the second is behind it, but not lost.
@@ -249,7 +255,7 @@ async fn task_says_whom_it_waits_for() {
     let said = format!("waits for {head}, which is dead: retry it or cancel it");
     assert_eq!(note(2), (None, Some(said)));
     assert_eq!(note(1), (None, None));
-    line.operator().retry(head, NOW).unwrap();
+    line.operator().retry_one(head, NOW).unwrap();
     assert_eq!(note(3).1, Some(format!("waits for {head}")));
 }
 

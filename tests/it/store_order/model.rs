@@ -11,12 +11,14 @@ use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::{Outside, WaitsFor};
-use aftertake::store::sqlite::{CancelOutcome, RetryOutcome, SqliteOperator, SqliteStore};
+use aftertake::store::operator::{CancelOutcome, RetryOutcome};
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Applied, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Store};
 use proptest::prelude::*;
 
 use super::why;
 use crate::store_contract::{NOW, PRESENT, arrival, bucket, ending, lane, moved, open};
+use crate::support::operator::OneTask;
 
 /// What a person, a worker or an accident does.
 #[derive(Debug, Clone)]
@@ -310,7 +312,10 @@ impl Model {
     }
 
     fn retry(&mut self, at: usize) {
-        let outcome = self.operator.retry(self.tasks[at].id, self.now).unwrap();
+        let outcome = self
+            .operator
+            .retry_one(self.tasks[at].id, self.now)
+            .unwrap();
         if outcome == RetryOutcome::Requeued {
             self.tasks[at].dead = false;
             self.joins(at);
@@ -318,7 +323,10 @@ impl Model {
     }
 
     fn cancel(&mut self, at: usize) {
-        let outcome = self.operator.cancel(self.tasks[at].id, self.now).unwrap();
+        let outcome = self
+            .operator
+            .cancel_one(self.tasks[at].id, self.now)
+            .unwrap();
         if outcome == CancelOutcome::Cancelled {
             self.tasks[at].dead = false;
             self.leaves(at);

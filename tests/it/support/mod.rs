@@ -5,6 +5,7 @@ pub(crate) mod fake_obs;
 pub(crate) mod floor;
 pub(crate) mod gate;
 pub(crate) mod journal;
+pub(crate) mod operator;
 pub(crate) mod premises;
 pub(crate) mod raw;
 pub(crate) mod recording;

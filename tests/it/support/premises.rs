@@ -12,7 +12,9 @@ use aftertake::callback::sparkrtc;
 use aftertake::config::{Admin, LogFormat, Retention, Settings, StoreUrl};
 use aftertake::rules::file::{self, Lookup, RulesFile};
 use aftertake::store::Store;
-use aftertake::store::sqlite::{SqliteOperator, TaskDetail, TaskFilter, TaskRow};
+use aftertake::store::lists::{Page, TaskDetail, TaskFilter, TaskRow};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
 use super::sink::Sink;
@@ -190,11 +192,10 @@ impl Premises {
 
     /// Every task, the oldest first.
     pub(crate) fn tasks(&self) -> Vec<TaskRow> {
-        let filter = TaskFilter {
-            limit: 100_000,
-            ..TaskFilter::default()
-        };
-        let mut tasks = self.operator().tasks(&filter).unwrap();
+        let mut tasks = self
+            .operator()
+            .tasks(&TaskFilter::default(), Page::newest(100_000))
+            .unwrap();
         tasks.reverse();
         tasks
     }

@@ -9,7 +9,9 @@ use aftertake::callback::sparkrtc;
 use aftertake::config::Settings;
 use aftertake::model::bucket::{BucketStore, Timeouts};
 use aftertake::rules::file::{Lookup, RulesFile};
-use aftertake::store::sqlite::{SqliteOperator, TaskDetail, TaskFilter};
+use aftertake::store::lists::{Page, TaskDetail, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -182,11 +184,9 @@ impl Stage {
     /// The only task.
     pub(crate) fn task(&self) -> TaskDetail {
         let operator = SqliteOperator::open(&self.store(), sparkrtc::decode).unwrap();
-        let filter = TaskFilter {
-            limit: 2,
-            ..TaskFilter::default()
-        };
-        let tasks = operator.tasks(&filter).unwrap();
+        let tasks = operator
+            .tasks(&TaskFilter::default(), Page::newest(2))
+            .unwrap();
         assert_eq!(tasks.len(), 1);
         operator.task(tasks[0].id).unwrap().unwrap()
     }

@@ -5,10 +5,11 @@ use aftertake::model::failure::FailureKind;
 use aftertake::model::moves::MovePhase;
 use aftertake::model::recording::Place;
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::CancelOutcome;
+use aftertake::store::operator::CancelOutcome;
 
 use crate::support::floor::Floor;
 use crate::support::gate::{How, Which};
+use crate::support::operator::OneTask;
 use crate::support::premises::{PATIENT, Premises, announcing};
 use crate::support::recording::{Recording, place};
 use crate::support::sink::{Reply, Sink};
@@ -40,7 +41,7 @@ impl Cancelled {
         let asked = floor
             .premises
             .operator()
-            .cancel(task, clock::now())
+            .cancel_one(task, clock::now())
             .unwrap();
         assert_eq!(asked, CancelOutcome::Requested);
         floor.store.cancels(1).await;
@@ -74,7 +75,10 @@ async fn waiting_task_is_cancelled_at_once_and_never_runs() {
     sink.received(1).await;
     running.front.announce("b.mp4").await;
     let waiting = premises.tasks()[1].id;
-    let asked = premises.operator().cancel(waiting, clock::now()).unwrap();
+    let asked = premises
+        .operator()
+        .cancel_one(waiting, clock::now())
+        .unwrap();
     assert_eq!(asked, CancelOutcome::Cancelled);
     sink.release(1);
     running.front.announce("c.mp4").await;
@@ -169,7 +173,7 @@ async fn cancel_reaches_a_task_that_was_claimed_again_before_its_last_run_was_go
     let asked = floor
         .premises
         .operator()
-        .cancel(task, clock::now())
+        .cancel_one(task, clock::now())
         .unwrap();
     assert_eq!(asked, CancelOutcome::Requested);
     floor.store.cancels(1).await;

@@ -8,11 +8,13 @@ use aftertake::model::destination::Destination;
 use aftertake::model::failure::FailureKind;
 use aftertake::model::transition::Transition;
 use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
+use aftertake::store::operator::Operator;
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
 
 use crate::support::floor::{Floor, reach};
 use crate::support::gate::{How, Which};
+use crate::support::operator::OneTask;
 use crate::support::premises::PATIENT;
 use crate::support::recording::{Recording, place};
 use crate::support::world::{RENAMING, World};
@@ -104,7 +106,7 @@ async fn copies_are_kept_when_the_last_try_fails_after_its_commit() {
 
     world.gate.mend();
     let operator = &mut floor.premises.operator();
-    operator.retry(task, clock::now()).unwrap();
+    operator.retry_one(task, clock::now()).unwrap();
     floor.workers.lanes().waker().wake();
     floor.store.settled(2).await;
     floor.workers.drain(PATIENT).await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use aftertake::clock;
 use aftertake::model::attempt::Outcome;
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::TaskRow;
+use aftertake::store::lists::TaskRow;
+use aftertake::store::operator::Operator;
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
 

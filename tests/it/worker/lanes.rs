@@ -7,6 +7,7 @@ use aftertake::model::breaker::LaneChange;
 use aftertake::model::task::Lane;
 use aftertake::model::transition::Transition;
 use aftertake::store::Store;
+use aftertake::store::operator::Operator;
 use serde_json::{Value, json};
 
 use crate::support::floor::Floor;

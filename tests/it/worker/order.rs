@@ -1,9 +1,10 @@
 //! Order through the front door: what a receiver sees of a rule that says `order_by`.
 
 use aftertake::clock;
-use aftertake::store::sqlite::{CancelOutcome, RetryOutcome};
+use aftertake::store::operator::{CancelOutcome, RetryOutcome};
 use serde_json::Value;
 
+use crate::support::operator::OneTask;
 use crate::support::premises::{PATIENT, Premises, Running, announcing};
 use crate::support::sink::{Reply, Sink};
 
@@ -89,11 +90,14 @@ async fn dead_task_that_blocks_holds_its_successors_across_a_restart_until_a_per
         let (operator, now) = (&mut premises.operator(), clock::now());
         if cancels {
             assert_eq!(
-                operator.cancel(first, now).unwrap(),
+                operator.cancel_one(first, now).unwrap(),
                 CancelOutcome::Cancelled
             );
         } else {
-            assert_eq!(operator.retry(first, now).unwrap(), RetryOutcome::Requeued);
+            assert_eq!(
+                operator.retry_one(first, now).unwrap(),
+                RetryOutcome::Requeued
+            );
         }
         let after: &[&str] = if cancels {
             &["b", "c"]

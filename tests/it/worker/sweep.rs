@@ -8,6 +8,7 @@ use aftertake::callback::sparkrtc;
 use aftertake::clock;
 use aftertake::model::time::Timestamp;
 use aftertake::rules::file::RulesFile;
+use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::SqliteOperator;
 use serde_json::Value;
 

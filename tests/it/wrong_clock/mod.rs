@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use aftertake::callback::sparkrtc;
 use aftertake::clock;
-use aftertake::store::sqlite::{EventFilter, SqliteOperator};
+use aftertake::store::lists::{EventFilter, Page};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
 use crate::service::arrival;
@@ -57,11 +59,10 @@ async fn post(served: &Served, body: &str) {
 fn kept(folder: &Path) -> (usize, Vec<String>) {
     let path = folder.join("aftertake.db");
     let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-    let all = EventFilter {
-        limit: usize::MAX,
-        ..EventFilter::default()
-    };
-    let events = operator.events(&all).unwrap().len();
+    let events = operator
+        .events(&EventFilter::default(), Page::newest(usize::MAX))
+        .unwrap()
+        .len();
     let conn = rusqlite::Connection::open(&path).unwrap();
     let mut bodies = conn
         .prepare("SELECT body FROM bodies ORDER BY event")

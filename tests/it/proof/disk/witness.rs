@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aftertake::callback::sparkrtc;
 use aftertake::model::id::EventId;
-use aftertake::store::sqlite::{EventFilter, SqliteOperator, SqliteStore, TaskFilter};
+use aftertake::store::lists::{EventFilter, Page, TaskFilter};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 
 use super::platter::Platter;
 use super::trace::{Record, What};
@@ -115,18 +117,13 @@ fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<Ev
     sound(&path)?;
     let operator =
         SqliteOperator::open(&path, sparkrtc::decode).map_err(|error| error.to_string())?;
-    let all = EventFilter {
-        limit: usize::MAX,
-        ..EventFilter::default()
-    };
-    let rows = operator.events(&all).unwrap();
+    let rows = operator
+        .events(&EventFilter::default(), Page::newest(usize::MAX))
+        .unwrap();
     let stored: BTreeSet<EventId> = rows.iter().map(|row| row.id).collect();
     let mut due: BTreeMap<EventId, usize> = rows.iter().map(|row| (row.id, 0)).collect();
     for task in operator
-        .tasks(&TaskFilter {
-            limit: usize::MAX,
-            ..TaskFilter::default()
-        })
+        .tasks(&TaskFilter::default(), Page::newest(usize::MAX))
         .unwrap()
     {
         *due.get_mut(&task.event).expect("a task has an event") += 1;

@@ -6,7 +6,9 @@ use aftertake::callback::sparkrtc;
 use aftertake::model::id::{EventId, TaskId};
 use aftertake::model::recording::Place;
 use aftertake::object::{ObjectStore, TagSupport};
-use aftertake::store::sqlite::{EventDetail, EventFilter, SqliteOperator};
+use aftertake::store::lists::{EventDetail, EventFilter, Page};
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::SqliteOperator;
 use serde_json::Value;
 
 use super::recordings::{RULES, Recordings, recording, room, source, tags, target};
@@ -61,11 +63,10 @@ impl<'a> Account<'a> {
         let path = recordings.folder().join("aftertake.db");
         sound(&path).unwrap();
         let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
-        let all = EventFilter {
-            limit: usize::MAX,
-            ..EventFilter::default()
-        };
-        let rows = operator.events(&all).unwrap().into_iter();
+        let rows = operator
+            .events(&EventFilter::default(), Page::newest(usize::MAX))
+            .unwrap()
+            .into_iter();
         let stored: BTreeMap<_, _> = rows
             .map(|row| (row.id, operator.event(row.id).unwrap().unwrap()))
             .collect();
@@ -186,6 +187,6 @@ fn assert_done(event: &EventDetail) {
         .collect();
     tasks.sort_unstable();
     assert_eq!(tasks, RULES.map(|(rule, _)| (rule, "done")), "{event:?}");
-    let body: Value = serde_json::from_slice(event.body.as_ref().unwrap()).unwrap();
+    let body: Value = serde_json::from_slice(&event.event.as_ref().unwrap().body).unwrap();
     assert_eq!(event.row.room.as_deref(), body["room_id"].as_str());
 }

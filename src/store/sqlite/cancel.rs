@@ -1,0 +1,118 @@
+//! Ends tasks, at once or, where something is half done, through the service.
+
+use super::core::{CANCELLED, DEAD, DONE, RUNNING, Txn};
+use super::found::{Found, find};
+use super::retry::requeue;
+use super::{intervene, journal, order, prune, turn};
+use crate::model::id::TaskId;
+use crate::model::intervention::{Act, By};
+use crate::model::recording::RecordingId;
+use crate::model::time::Timestamp;
+use crate::store::operator::CancelOutcome;
+
+/// What [`cancel`] would answer.
+pub(super) fn dry_run(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<CancelOutcome> {
+    match cancellable(txn, id)? {
+        Ok(found) => cancel_outcome(txn, &found),
+        Err(outcome) => Ok(outcome),
+    }
+}
+
+/// The task, when it can be cancelled.
+fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, CancelOutcome>> {
+    Ok(match find(txn, id)? {
+        None => Err(CancelOutcome::Unknown),
+        Some(found) if found.state == DONE || (found.state == CANCELLED && !found.leaves) => {
+            Err(CancelOutcome::InState(found.state_name()))
+        }
+        Some(found) => Ok(found),
+    })
+}
+
+fn cancel_outcome(txn: &Txn<'_>, found: &Found) -> rusqlite::Result<CancelOutcome> {
+    let is_half_done =
+        found.state == RUNNING || found.leaves || turn::is_unfinished(txn, found.seq)?;
+    Ok(if is_half_done {
+        CancelOutcome::Requested
+    } else {
+        CancelOutcome::Cancelled
+    })
+}
+
+pub(super) fn cancel(
+    txn: &mut Txn<'_>,
+    id: TaskId,
+    by: &By,
+    now: Timestamp,
+) -> rusqlite::Result<CancelOutcome> {
+    let found = match cancellable(txn, id)? {
+        Ok(found) => found,
+        Err(outcome) => return Ok(outcome),
+    };
+    let outcome = cancel_outcome(txn, &found)?;
+    if outcome == CancelOutcome::Requested {
+        request_end(txn, &found, now)?;
+    } else {
+        end(txn, &found, now)?;
+    }
+    if found.end != Some(CANCELLED) {
+        let intervention = found.intervention(Act::Cancelled, by, now);
+        intervene::log(txn, found.seq, &intervention)?;
+    }
+    Ok(outcome)
+}
+
+/// Lets the service bring the task to a safe end, whatever it waits for: perhaps that needs
+/// less than going on. One that has ended has left copies behind: it runs once more, to remove
+/// them or to see that they are gone.
+fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
+    if found.state == DEAD || found.state == CANCELLED {
+        requeue(txn, found, now)?;
+    }
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET cancel = 1, due = ?2, wait = 0, waits_for = NULL WHERE seq = ?1",
+        )?
+        .execute((found.seq, now.millis()))?;
+    Ok(())
+}
+
+fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
+    txn.conn
+        .prepare_cached(
+            "UPDATE tasks SET state = 4, at = ?2, blocked_by = NULL, waits_for = NULL, failure = NULL, \
+             note = NULL \
+             WHERE seq = ?1",
+        )?
+        .execute((found.seq, now.millis()))?;
+    prune::settled(txn, found.seq, now)?;
+    if found.turn.is_some() {
+        journal::release(txn, found.seq, now)?;
+    }
+    if let Some(recording) = found.turn {
+        give_up(txn, found.seq, recording, now)?;
+    }
+    if let Some(order) = &found.order {
+        order::leave(txn, found.seq, &order.key, now)?;
+    }
+    txn.leaves(found.state);
+    txn.enters(CANCELLED);
+    Ok(())
+}
+
+/// A task that waits for its turn holds none to pass on.
+fn give_up(
+    txn: &Txn<'_>,
+    seq: i64,
+    recording: RecordingId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let holds = txn
+        .conn
+        .prepare_cached("SELECT 1 FROM recordings WHERE id = ?1 AND turn = ?2")?
+        .exists((recording.as_bytes(), seq))?;
+    if holds {
+        turn::pass_on(txn, seq, recording, false, now)?;
+    }
+    Ok(())
+}

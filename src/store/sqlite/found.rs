@@ -1,0 +1,89 @@
+//! The task that a person names, as it is before anything is done to it.
+
+use rusqlite::OptionalExtension;
+
+use super::core::{CANCELLED, READY, Txn};
+use super::order::Order;
+use super::row::{self, recording};
+use crate::model::failure::Failure;
+use crate::model::id::TaskId;
+use crate::model::intervention::{Act, By, Intervention};
+use crate::model::recording::RecordingId;
+use crate::model::task::TaskState;
+use crate::model::time::Timestamp;
+use crate::store::operator::Ending;
+
+/// A task that a person names.
+pub(super) struct Found {
+    pub(super) seq: i64,
+    pub(super) state: usize,
+    /// The recording whose turn its step needs.
+    pub(super) turn: Option<RecordingId>,
+    pub(super) order: Option<Order>,
+    failure: Option<Failure>,
+    /// The state that the service brings it to: a person has asked for that, or it has failed
+    /// for good, and something of its move was left.
+    pub(super) end: Option<usize>,
+    /// Whether its step's move is past the commit point.
+    is_committed: bool,
+    /// Whether it has left something behind in buckets.
+    pub(super) leaves: bool,
+    /// When it is due, unless it waits for another task.
+    due: Option<Timestamp>,
+}
+
+impl Found {
+    /// Whether it is ready and waits for a time.
+    pub(super) fn waits(&self, now: Timestamp) -> bool {
+        self.state == READY && self.due.is_some_and(|due| due > now)
+    }
+
+    pub(super) fn state_name(&self) -> &'static str {
+        TaskState::NAMES[self.state]
+    }
+
+    /// How it is to end, where it is ready for nothing else.
+    pub(super) fn ending(&self, due_now: bool) -> Option<Ending> {
+        let end = self.end.filter(|_| self.state == READY)?;
+        Some(Ending {
+            state: TaskState::NAMES[end],
+            goes_forward: self.is_committed,
+            due_now,
+        })
+    }
+
+    /// What a person does to the task as it is.
+    pub(super) fn intervention(&self, act: Act, by: &By, now: Timestamp) -> Intervention {
+        Intervention::new(act, by, now).on(self.state_name(), self.failure.clone())
+    }
+}
+
+pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
+    txn.conn
+        .prepare_cached(
+            "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
+             CASE WHEN cancel = 1 THEN 4 WHEN given_up IS NOT NULL THEN 3 END AS ends_as, leaves IS NOT NULL AS leaves, \
+             EXISTS (SELECT 1 FROM manifests m WHERE m.task = seq AND m.step = tasks.step AND m.committed = 1) AS is_committed, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
+        )?
+        .query_row([id.as_bytes()], |row| {
+            Ok(Found {
+                seq: row.get("seq")?,
+                state: row.get::<_, usize>("state")?.min(CANCELLED),
+                turn: recording(row.get("turn")?),
+                order: Order::read(row)?,
+                failure: row::failure(row.get("failure")?),
+                end: row.get("ends_as")?,
+                is_committed: row.get("is_committed")?,
+                leaves: row.get("leaves")?,
+                due: row.get::<_, Option<i64>>("due")?.map(Timestamp::from_millis),
+            })
+        })
+        .optional()
+}
+
+/// Whether the event can still be worked on: retention has not removed its callback's body.
+pub(super) fn has_body(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<bool> {
+    txn.conn
+        .prepare_cached("SELECT 1 FROM bodies WHERE event = ?1")?
+        .exists([event_seq])
+}

@@ -1,0 +1,375 @@
+//! Lists of tasks and events, and all that is known of one.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::core::{DEAD, Txn};
+use super::intervene;
+use super::row::{self, TASK_BITS, move_columns, read_move};
+use super::span::Span;
+use super::turn;
+use crate::model::attempt::AttemptRecord;
+use crate::model::failure::FailureKind;
+use crate::model::id::{EventId, TaskId};
+use crate::model::intervention::Intervention;
+use crate::model::moves::Move;
+use crate::model::plan::Skipped;
+use crate::model::recording::Place;
+use crate::model::task::{Lane, TaskState};
+use crate::model::time::Timestamp;
+use crate::store::lists::{
+    Cursor, EventDetail, EventFilter, EventRow, Page, TaskDetail, TaskFilter, TaskRow, Walk,
+};
+
+/// The statement that lists the tasks with `$which`. 16 is [`TASK_BITS`].
+macro_rules! list {
+    ($which:literal) => {
+        concat!(
+            "SELECT t.seq, t.id, t.rule, t.state, t.step, t.tries, coalesce(t.given_up, t.failure) AS failure, t.leaves, t.waits_for, e.id AS event, e.room, \
+             CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.waits_for IS NULL THEN t.due END AS due, \
+             CASE WHEN t.state = 0 AND t.waits_for IS NOT NULL THEN t.note \
+             WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
+             THEN t.lane || ' is not in the rules file' \
+             WHEN t.state = 0 AND t.blocked_by IS NULL THEN coalesce(( \
+             SELECT t.lane || iif(l.paused IS NULL, ' failed and is left alone for a while', ' is paused') \
+             FROM lane_states l WHERE l.lane = t.lane AND coalesce(l.paused, l.open) IS NOT NULL), t.note) \
+             ELSE t.note END AS note, \
+             before.id AS before, before.state AS before_state \
+             FROM tasks t JOIN events e ON e.seq = t.seq >> 16 LEFT JOIN tasks before ON t.state = 0 AND before.seq = \
+             coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by), \
+             iif(t.waits_for GLOB 'keys/*', CAST(substr(t.waits_for, 6) AS INTEGER), NULL)) \
+             WHERE ",
+            $which
+        )
+    };
+}
+
+/// The statement that lists the tasks with `$which` that a filter means, of a span.
+macro_rules! tasks {
+    ($which:literal, $order:literal) => {
+        concat!(
+            list!("t.seq > ?8 AND t.seq <= ?9 AND "),
+            $which,
+            " AND (?1 IS NULL OR t.rule = ?1) AND (?2 IS NULL OR e.room = ?2) AND (?3 IS NULL OR t.failure ->> 'kind' = ?3) \
+             AND (?4 IS NULL OR t.lane = ?4) AND e.received >= ?5 AND e.received < ?6 ORDER BY t.seq ",
+            $order,
+            " LIMIT ?7"
+        )
+    };
+}
+
+macro_rules! events {
+    ($order:literal) => {
+        concat!(
+            "SELECT seq, id, received, event_type, room FROM events \
+             WHERE seq > ?5 AND seq <= ?6 AND (?1 IS NULL OR room = ?1) \
+             AND received >= ?2 AND received < ?3 ORDER BY seq ",
+            $order,
+            " LIMIT ?4"
+        )
+    };
+}
+
+/// A list begins with the newest, a walk with the oldest.
+#[derive(Clone, Copy)]
+enum Order {
+    Newest,
+    Oldest,
+}
+
+/// The statement, and its `?10`: the number of the one state, or a bit for each. One state is
+/// found by its index, and so are the few tasks that leave something; several states are picked
+/// out on the way.
+fn statement(filter: &TaskFilter, order: Order) -> (&'static str, usize) {
+    let number = |name: &String| TaskState::NAMES.iter().position(|known| known == name);
+    let numbers: Vec<usize> = filter.states.iter().filter_map(number).collect();
+    if let ([one], false) = (numbers.as_slice(), filter.leaves) {
+        let sql = match order {
+            Order::Newest => tasks!("t.state = ?10", "DESC"),
+            Order::Oldest => tasks!("t.state = ?10", "ASC"),
+        };
+        return (sql, *one);
+    }
+    let bits = if filter.states.is_empty() {
+        (1 << TaskState::NAMES.len()) - 1
+    } else {
+        numbers.iter().fold(0, |all, number| all | 1 << number)
+    };
+    let sql = match (filter.leaves, order) {
+        (true, Order::Newest) => tasks!("t.leaves IS NOT NULL AND (1 << t.state & ?10)", "DESC"),
+        (true, Order::Oldest) => tasks!("t.leaves IS NOT NULL AND (1 << t.state & ?10)", "ASC"),
+        (false, Order::Newest) => tasks!("(1 << t.state & ?10)", "DESC"),
+        (false, Order::Oldest) => tasks!("(1 << t.state & ?10)", "ASC"),
+    };
+    (sql, bits)
+}
+
+/// The tasks of a span, each with its key.
+fn tasks_in(
+    conn: &Connection,
+    filter: &TaskFilter,
+    order: Order,
+    span: &Span,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, TaskRow)>> {
+    let (sql, states) = statement(filter, order);
+    let lane = filter.destination.clone().map(Lane::Destination);
+    let which = rusqlite::params![
+        filter.rule,
+        filter.room,
+        filter.failure.map(FailureKind::name),
+        lane.map(String::from),
+        filter.since.map_or(i64::MIN, Timestamp::millis),
+        filter.until.map_or(i64::MAX, Timestamp::millis),
+        limit,
+        span.after,
+        span.last,
+        states,
+    ];
+    conn.prepare_cached(sql)?
+        .query_map(which, |row| Ok((row.get("seq")?, task_row(row)?)))?
+        .collect()
+}
+
+/// The events of a span, each with its key.
+fn events_in(
+    conn: &Connection,
+    filter: &EventFilter,
+    order: Order,
+    span: &Span,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, EventRow)>> {
+    let which = (
+        &filter.room,
+        filter.since.map_or(i64::MIN, Timestamp::millis),
+        filter.until.map_or(i64::MAX, Timestamp::millis),
+        limit,
+        span.after,
+        span.last,
+    );
+    let sql = match order {
+        Order::Newest => events!("DESC"),
+        Order::Oldest => events!("ASC"),
+    };
+    conn.prepare_cached(sql)?
+        .query_map(which, |row| Ok((row.get("seq")?, event_row(row)?)))?
+        .collect()
+}
+
+pub(super) fn tasks(
+    conn: &Connection,
+    filter: &TaskFilter,
+    page: Page,
+) -> rusqlite::Result<Vec<TaskRow>> {
+    let window = |span: &Span, limit| tasks_in(conn, filter, Order::Newest, span, limit);
+    Span::of_tasks(conn)?
+        .before(page.before)
+        .newest(page.limit, window)
+}
+
+pub(super) fn events(
+    conn: &Connection,
+    filter: &EventFilter,
+    page: Page,
+) -> rusqlite::Result<Vec<EventRow>> {
+    let window = |span: &Span, limit| events_in(conn, filter, Order::Newest, span, limit);
+    Span::of_events(conn)?
+        .before(page.before)
+        .newest(page.limit, window)
+}
+
+pub(super) fn next_tasks(
+    conn: &Connection,
+    walk: &mut Walk<TaskFilter>,
+) -> rusqlite::Result<Vec<TaskRow>> {
+    let (filter, mut span) = (&walk.filter, Span::tasks_left(walk));
+    let rows = span.next(|span, limit| tasks_in(conn, filter, Order::Oldest, span, limit))?;
+    walk.after = Cursor(span.after);
+    Ok(rows)
+}
+
+pub(super) fn next_events(
+    conn: &Connection,
+    walk: &mut Walk<EventFilter>,
+) -> rusqlite::Result<Vec<EventRow>> {
+    let (filter, mut span) = (&walk.filter, Span::events_left(walk));
+    let rows = span.next(|span, limit| events_in(conn, filter, Order::Oldest, span, limit))?;
+    walk.after = Cursor(span.after);
+    Ok(rows)
+}
+
+pub(super) fn task_key(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT seq FROM tasks WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn event_key(conn: &Connection, id: EventId) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT seq FROM events WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()
+}
+
+/// One task with all that happened.
+pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDetail>> {
+    let read = |row: &Row<'_>| {
+        let lane: String = row.get("lane")?;
+        let outputs = row::outputs(row.get("outputs")?);
+        let recording: Option<[u8; 16]> = row.get("recording")?;
+        let planned = (row.get("generation")?, recording);
+        Ok((row.get("seq")?, lane, outputs, planned))
+    };
+    let found = txn
+        .conn
+        .prepare_cached(
+            "SELECT seq, generation, lane, outputs, recording FROM tasks WHERE id = ?1",
+        )?
+        .query_row([id.as_bytes()], read)
+        .optional()?;
+    let Some((seq, lane, outputs, (generation, recording))) = found else {
+        return Ok(None);
+    };
+    let Some(row) = tasks_of(txn.conn, seq, seq + 1)?.pop() else {
+        return Ok(None);
+    };
+    Ok(Some(TaskDetail {
+        row,
+        lane,
+        outputs,
+        attempts: attempts(txn.conn, seq)?,
+        moves: moves(txn.conn, seq)?,
+        interventions: interventions(txn.conn, seq)?,
+        place: place(txn, seq, generation, recording)?,
+    }))
+}
+
+/// One event with its tasks, and why other rules did not match.
+pub(super) fn event(txn: &Txn<'_>, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
+    let found = txn
+        .conn
+        .prepare_cached("SELECT seq, id, received, event_type, room FROM events WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| {
+            Ok((row.get::<_, i64>(0)?, event_row(row)?))
+        });
+    let Some((seq, row)) = found.optional()? else {
+        return Ok(None);
+    };
+    let skipped: Option<Option<String>> = txn
+        .conn
+        .prepare_cached("SELECT skipped FROM bodies WHERE event = ?1")?
+        .query_row([seq], |row| row.get(0))
+        .optional()?;
+    let (first, end) = (seq << TASK_BITS, (seq + 1) << TASK_BITS);
+    let tasks = tasks_of(txn.conn, first, end)?;
+    let mut skipped: Vec<Skipped> = skipped
+        .flatten()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    skipped.retain(|one| tasks.iter().all(|task| task.rule != one.rule));
+    Ok(Some(EventDetail {
+        row,
+        event: row::event(txn, seq)?,
+        skipped,
+        tasks,
+        interventions: intervene::of(txn.conn, first, end)?,
+    }))
+}
+
+fn interventions(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Intervention>> {
+    let interventions = intervene::of(conn, seq, seq + 1)?.into_iter();
+    Ok(interventions.map(|(_, one)| one).collect())
+}
+
+fn tasks_of(conn: &Connection, first: i64, end: i64) -> rusqlite::Result<Vec<TaskRow>> {
+    conn.prepare_cached(list!("t.seq >= ?1 AND t.seq < ?2 ORDER BY t.seq"))?
+        .query_map((first, end), task_row)?
+        .collect()
+}
+
+fn attempts(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<AttemptRecord>> {
+    let texts: Vec<String> = conn
+        .prepare_cached("SELECT record FROM attempts WHERE task = ?1 ORDER BY attempt")?
+        .query_map([seq], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(texts
+        .iter()
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .collect())
+}
+
+fn moves(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Move>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        move_columns!(),
+        " FROM moves WHERE task = ?1 AND phase < 4 ORDER BY step, number"
+    ))?
+    .query_map([seq], read_move)?
+    .collect()
+}
+
+/// Where the recording of the task was moved, seen from its event: another job's recording,
+/// or what has grown since, may have been moved from the same key.
+fn place(
+    txn: &Txn<'_>,
+    seq: i64,
+    generation: u32,
+    recording: Option<[u8; 16]>,
+) -> rusqlite::Result<Option<Place>> {
+    let event_seq = seq >> TASK_BITS;
+    let Some(event) = row::event(txn, event_seq)? else {
+        return Ok(None);
+    };
+    let recording = row::recording(recording);
+    let located = turn::located(txn, &event, event_seq, generation, recording)?;
+    let moved = located.filter(|located| located.moved_by.is_some());
+    Ok(moved.map(|located| located.place))
+}
+
+fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    let state: usize = row.get("state")?;
+    let due: Option<i64> = row.get("due")?;
+    Ok(TaskRow {
+        id: TaskId::from_bytes(row.get("id")?),
+        event: EventId::from_bytes(row.get("event")?),
+        rule: row.get("rule")?,
+        room: row.get("room")?,
+        state: TaskState::NAMES[state.min(TaskState::NAMES.len() - 1)],
+        step: row.get("step")?,
+        tries: row.get("tries")?,
+        due: due.map(Timestamp::from_millis),
+        failure: row::failure(row.get("failure")?),
+        note: before(row)?.or(row.get("note")?),
+        leaves: row.get("leaves")?,
+    })
+}
+
+/// Which task it waits for. One that waits for another one's keys has noted whose, and why.
+fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    let Some(id) = row.get("before")? else {
+        return Ok(None);
+    };
+    let is_dead = row.get::<_, usize>("before_state")? == DEAD;
+    if row.get::<_, Option<String>>("waits_for")?.is_some() {
+        let note: Option<String> = row.get("note")?;
+        let dead = if is_dead {
+            ", and is dead: retry it or cancel it"
+        } else {
+            ""
+        };
+        return Ok(note.map(|note| format!("{note}{dead}")));
+    }
+    let id = TaskId::from_bytes(id);
+    Ok(Some(if is_dead {
+        format!("waits for {id}, which is dead: retry it or cancel it")
+    } else {
+        format!("waits for {id}")
+    }))
+}
+
+fn event_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    Ok(EventRow {
+        id: EventId::from_bytes(row.get("id")?),
+        received: Timestamp::from_millis(row.get("received")?),
+        event_type: row.get("event_type")?,
+        room: row.get("room")?,
+    })
+}
