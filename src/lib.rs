@@ -20,6 +20,9 @@
 //!                     store.apply(Claim, Settlement)                     fenced; consumes the claim
 //! ```
 //!
+//! People come in by the other door: `cli` reads flags, calls one function of `operate`, and prints
+//! its answer. `operate` uses the store's other half, `store::operator::Operator`, beside the service.
+//!
 //! # Invariants
 //!
 //! 1. A callback gets its 200 only after its event and tasks are committed and synced.
@@ -139,5 +142,7 @@ pub mod supervision;
 pub mod config;
 
 pub mod app;
+
+pub mod operate;
 
 pub mod cli;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::args::StoreFlag;
-use super::bulk::Pace;
 use super::exit::{Exit, Stop};
 use super::out::{Answer, OutFlags};
 use super::store;
+use crate::operate::bulk::Pace;
 use crate::store::Unavailable;
 
 /// Copy the store to a new file, also while it is served

@@ -4,32 +4,24 @@
 //! a second; a pause waits for that. Buckets have the same states; they are listed where something is amiss, and
 //! named `bucket/NAME`.
 
-use std::time::Duration;
-
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::args::{Parsed, StoreFlag};
+use super::bulk;
 use super::exit::{Exit, Stop};
 use super::out::{self, Answer, OutFlags};
 use super::store;
 use super::table::Table;
-use crate::clock::{self, Stopwatch};
-use crate::model::breaker::LaneState;
+use crate::clock;
 use crate::model::task::Lane;
 use crate::model::time::Timestamp;
-use crate::store::lists::LaneRow;
-use crate::store::operator::{LaneOutcome, Operator};
-
-/// How long a pause waits for the service, which looks every second for what others wrote.
-const HEARD_WITHIN: Duration = Duration::from_secs(5);
-
-/// Between two looks whether it has.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+use crate::operate::lanes::{self, KNOWN_WITHIN, LaneChange, LaneLine};
+use crate::store::Unavailable;
 
 /// List, pause and resume destinations
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Destinations {
-    /// List destinations and how they stand
+    /// List destinations and their states
     ///
     /// closed: everything that is due is sent. open: it failed several times in a row and is
     /// left alone until its next probe. probing: one request finds out whether it is well
@@ -70,131 +62,65 @@ pub(super) struct Which {
 
 impl Destinations {
     pub(super) fn run(self) -> Result<Exit, Stop> {
+        let now = clock::now();
         match self {
             Self::List { store, out } => {
-                let rows = store::operator(&store.store)?.lanes();
-                let rows = rows.map_err(store::unavailable)?.into_iter();
-                let rows = rows.filter(is_listed).collect();
-                let now = clock::now();
-                out.print(&Listed { rows, now })?;
+                let lanes = lanes::list(&*store::operator(&store.store)?, now);
+                let lanes = lanes.map_err(store::unavailable)?;
+                out.print(&Listed { lanes, now })?;
                 Ok(Exit::Fine)
             }
             Self::Pause(which) => {
-                let mut operator = store::operator(&which.store.store)?;
-                let outcome = operator.pause(&which.lane, "a person paused it", clock::now());
-                let outcome = outcome.map_err(store::unavailable)?;
-                if outcome == LaneOutcome::Changed && !hears(&*operator, &which.lane)? {
-                    out::tell(&format!(
-                        "the service has not taken notice within {} s: it may still send to {}; \
-                         is its store too slow, or the service?",
-                        HEARD_WITHIN.as_secs(),
-                        which.lane,
-                    ));
-                }
-                which.told(outcome, "paused", "paused")
+                let mut store = store::operator(&which.store.store)?;
+                which.print(lanes::pause(&mut *store, &which.lane, &bulk::by(None), now))
             }
             Self::Resume(which) => {
-                let mut operator = store::operator(&which.store.store)?;
-                let outcome = operator.resume(&which.lane);
-                which.told(outcome.map_err(store::unavailable)?, "resumed", "closed")
+                let mut store = store::operator(&which.store.store)?;
+                which.print(lanes::resume(&mut *store, &which.lane))
             }
         }
     }
-}
-
-/// Waits until the pause holds; whether it does.
-fn hears(operator: &dyn Operator, lane: &Lane) -> Result<bool, Stop> {
-    let waits = Stopwatch::start();
-    while !operator.holds(lane).map_err(store::unavailable)? {
-        if waits.elapsed() > HEARD_WITHIN {
-            return Ok(false);
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-    Ok(true)
 }
 
 impl Which {
-    fn told(
-        &self,
-        outcome: LaneOutcome,
-        done: &'static str,
-        state: &'static str,
-    ) -> Result<Exit, Stop> {
-        let name = name(&self.lane);
-        if outcome == LaneOutcome::Unknown {
+    fn print(&self, change: Result<Option<LaneChange>, Unavailable>) -> Result<Exit, Stop> {
+        let Some(change) = change.map_err(store::unavailable)? else {
             let sentence = format!(
                 "{} is not in the store; `aftertake destinations list` shows those that are",
                 self.lane
             );
             return Err(Stop::say(Exit::Failed, sentence));
+        };
+        if !change.is_known {
+            out::tell(&format!(
+                "the service has not taken notice within {} s: it may still send to {}; \
+                 is its store too slow, or the service?",
+                KNOWN_WITHIN.as_secs(),
+                self.lane,
+            ));
         }
-        let changed = outcome == LaneOutcome::Changed;
-        self.out.print(&Change {
-            name,
-            changed,
-            state,
-            told: if changed { done } else { state },
-        })?;
+        self.out.print(&change)?;
         Ok(Exit::Fine)
     }
 }
 
-/// What became of a destination.
-#[derive(Debug, Serialize)]
-struct Change {
-    name: String,
-    changed: bool,
-    state: &'static str,
-    #[serde(skip)]
-    told: &'static str,
-}
-
-impl Answer for Change {
+impl Answer for LaneChange {
     fn text(&self, _: Option<usize>) -> String {
-        let already = if self.changed { "" } else { " already" };
-        format!("{} is {}{already}\n", self.name, self.told)
+        let state = match (self.changed, self.state) {
+            (true, "closed") => "resumed".to_owned(),
+            (true, state) => state.to_owned(),
+            (false, state) => format!("{state} already"),
+        };
+        format!("{} is {state}\n", self.name)
     }
 }
 
+#[derive(Serialize)]
+#[serde(transparent)]
 struct Listed {
-    rows: Vec<LaneRow>,
+    lanes: Vec<LaneLine>,
+    #[serde(skip)]
     now: Timestamp,
-}
-
-/// A destination in a document. Keys may be added to it, never renamed or removed.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    name: String,
-    state: &'static str,
-    since: Option<Timestamp>,
-    why: Option<&'a str>,
-    waiting: u64,
-    next_probe: Option<Timestamp>,
-}
-
-impl<'a> Line<'a> {
-    fn of(row: &'a LaneRow, now: Timestamp) -> Self {
-        let LaneState { paused, open } = &row.state;
-        let paused = paused.as_ref().map(|one| (one.since, one.why.as_str()));
-        let opened = open.as_ref().map(|one| (one.since, one.why.as_str()));
-        let (since, why) = paused.or(opened).unzip();
-        let probe = open.as_ref().filter(|_| paused.is_none());
-        Self {
-            name: name(&row.lane),
-            state: row.state.name(now),
-            since,
-            why,
-            waiting: row.waiting,
-            next_probe: probe.map(|open| open.probe_at),
-        }
-    }
-}
-
-impl Serialize for Listed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.rows.iter().map(|row| Line::of(row, self.now)))
-    }
 }
 
 impl Answer for Listed {
@@ -207,30 +133,17 @@ impl Answer for Listed {
             Some(at) if at <= self.now => "now".to_owned(),
             at => time(at),
         };
-        for row in &self.rows {
-            let line = Line::of(row, self.now);
+        for lane in &self.lanes {
             table.row([
-                line.name.clone(),
-                line.state.to_owned(),
-                line.waiting.to_string(),
-                time(line.since),
-                probe(line.next_probe),
-                line.why.unwrap_or_default().to_owned(),
+                lane.name.clone(),
+                lane.state.to_owned(),
+                lane.waiting.to_string(),
+                time(lane.since),
+                probe(lane.next_probe),
+                lane.why.clone().unwrap_or_default(),
             ]);
         }
         table.text(width)
-    }
-}
-
-fn is_listed(row: &LaneRow) -> bool {
-    matches!(row.lane, Lane::Destination(_)) || row.state != LaneState::default()
-}
-
-/// Destinations are called by their names, buckets by those of their lanes.
-fn name(lane: &Lane) -> String {
-    match lane {
-        Lane::Destination(name) => name.clone(),
-        Lane::Bucket(_) => lane.to_string(),
     }
 }
 
@@ -242,32 +155,27 @@ fn lane(text: &str) -> Result<Lane, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::model::breaker::Opening;
 
     #[test]
-    fn probe_that_is_due_is_not_told_by_a_time_of_the_past() {
+    fn probe_that_is_due_is_shown_as_now() {
         let now = Timestamp::from_millis(1_772_413_200_000);
-        let row = |probe_at| LaneRow {
-            lane: Lane::Destination("lms".to_owned()),
-            state: LaneState {
-                paused: None,
-                open: Some(Opening {
-                    since: now,
-                    why: "w".to_owned(),
-                    waits: 1,
-                    probe_at,
-                    wait: Duration::from_secs(1),
-                }),
-            },
+        let lane = |probe_at| LaneLine {
+            name: "lms".to_owned(),
+            state: "open",
+            since: Some(now),
+            why: Some("w".to_owned()),
             waiting: 1,
+            next_probe: Some(probe_at),
         };
         let (past, later) = (
             now.minus(Duration::from_secs(5)),
             now.plus(Duration::from_secs(5)),
         );
-        let rows = vec![row(past), row(now), row(later)];
-        let text = Listed { rows, now }.text(None);
+        let lanes = vec![lane(past), lane(now), lane(later)];
+        let text = Listed { lanes, now }.text(None);
         let shown: Vec<&str> = text
             .lines()
             .skip(1)

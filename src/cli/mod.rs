@@ -1,7 +1,7 @@
-//! The command line: reads arguments, runs one command, says how it ended.
+//! The command line: flags in, one call of [`operate`](crate::operate), its answer printed.
 //!
-//! Each command answers with one value that `out` prints, as text or as JSON. Errors
-//! are one clear message on standard error, and every way to end has its exit code.
+//! `out` prints an answer as text or as JSON. Errors are one clear message on standard error,
+//! and every way to end has its exit code.
 
 mod args;
 mod backup;
@@ -13,7 +13,6 @@ mod events;
 mod exit;
 mod fields;
 mod load;
-mod moment;
 mod out;
 mod restore;
 mod rules;
@@ -21,6 +20,7 @@ mod serve;
 mod store;
 mod table;
 mod tasks;
+mod time_flags;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

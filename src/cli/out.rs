@@ -3,6 +3,7 @@
 //! A command answers with one value, which is a document for programs and a text for
 //! people. A reader that went away, as in `aftertake tasks list | head -1`, is no error.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -12,6 +13,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::exit::{Exit, Stop};
+use crate::operate::List;
 
 /// What a command answers.
 pub(super) trait Answer: Serialize {
@@ -37,21 +39,34 @@ impl OutFlags {
             print(&answer.text(terminal_width()))
         }
     }
+
+    /// Prints a list, and says so on standard error where it goes on.
+    pub(super) fn print_list<Row, Id: Display>(
+        self,
+        list: List<Row>,
+        id: impl Fn(&Row) -> Id,
+    ) -> Result<Exit, Stop>
+    where
+        Vec<Row>: Answer,
+    {
+        let List { rows, more } = list;
+        if more {
+            let count = rows.len();
+            let on = rows
+                .last()
+                .map(|last| format!(", --before {} older ones", id(last)));
+            let on = on.unwrap_or_default();
+            tell(&format!("{count} are shown; --limit shows more{on}"));
+        }
+        self.print(&rows)?;
+        Ok(Exit::Fine)
+    }
 }
 
 /// Prints one JSON document on standard output.
 pub(super) fn document(document: &impl Serialize) -> Result<(), Stop> {
     let text = serde_json::to_string_pretty(document);
     print(&(text.context("write JSON").map_err(failed)? + "\n"))
-}
-
-/// The first `limit` rows; says so where there are more.
-pub(super) fn at_most<T>(limit: usize, mut rows: Vec<T>) -> Vec<T> {
-    if rows.len() > limit {
-        rows.truncate(limit);
-        tell(&format!("the newest {limit} are shown; --limit shows more"));
-    }
-    rows
 }
 
 /// Prints a text on standard output.

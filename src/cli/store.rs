@@ -1,8 +1,11 @@
 //! Opens the store beside the service, and says what its errors mean for a script.
 
+use std::fmt::Display;
+
 use super::exit::{Exit, Stop};
 use crate::callback::sparkrtc;
 use crate::config::StoreUrl;
+use crate::operate::ListError;
 use crate::store::Unavailable;
 use crate::store::operator::Operator;
 use crate::store::sqlite::{OpenError, SqliteOperator};
@@ -19,6 +22,14 @@ pub(super) fn sqlite(url: &StoreUrl) -> Result<SqliteOperator, Stop> {
 
 pub(super) fn unavailable(error: Unavailable) -> Stop {
     Stop::new(exit_of_use(&error), error)
+}
+
+/// Why a list cannot go on.
+pub(super) fn not_listed<Id: Display>(error: ListError<Id>) -> Stop {
+    match error {
+        ListError::Unavailable(error) => unavailable(error),
+        ListError::Unknown(_) => Stop::say(Exit::Failed, error.to_string()),
+    }
 }
 
 pub(super) const fn exit_of_use(error: &Unavailable) -> Exit {

@@ -5,9 +5,11 @@
 //! characters are two wide.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::model::event::Fields;
 use crate::model::task::StepNo;
 
 /// The last column is not cut below this, even on a narrow terminal.
@@ -85,6 +87,15 @@ impl Table {
         };
         (0..columns).filter_map(widest).collect()
     }
+}
+
+/// One line for each field of an event.
+pub(super) fn fields_text(fields: &Fields) -> String {
+    let mut text = String::new();
+    for (name, value) in fields.entries() {
+        let _ = writeln!(text, "  {name:<16} {}", one_line(&value.to_string()));
+    }
+    text
 }
 
 /// A step as it is called everywhere: its number, and its id where that is known, with

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::id::EventId;
 use super::recording::{Extent, Place, names_playlist};
@@ -58,6 +58,13 @@ impl EventType {
             "CLOUD_RECORD_SERVER_OVER" | "CLOUD_RECORD_OVER" => Self::CloudRecordServerOver,
             other => Self::Other(other.to_owned()),
         }
+    }
+}
+
+/// A map of the fields that the event has.
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.entries())
     }
 }
 

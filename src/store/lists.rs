@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::model::attempt::AttemptRecord;
 use crate::model::breaker::LaneState;
 use crate::model::event::Event;
@@ -42,6 +44,25 @@ pub struct EventFilter {
     pub since: Option<Timestamp>,
     /// Those that arrived before this time.
     pub until: Option<Timestamp>,
+}
+
+impl TaskFilter {
+    /// Whether nothing but the states narrows the choice.
+    pub fn is_everything(&self) -> bool {
+        let states = self.states.clone();
+        *self
+            == Self {
+                states,
+                ..Self::default()
+            }
+    }
+}
+
+impl EventFilter {
+    /// Whether nothing narrows the choice.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a task or an event is in the order of acceptance.
@@ -112,8 +133,8 @@ pub struct TaskDetail {
     pub place: Option<Place>,
 }
 
-/// An event in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An event in a list, and in a document: keys may be added to it, never renamed or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventRow {
     pub id: EventId,
     pub received: Timestamp,

@@ -60,10 +60,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
+    ("operate", &["model", "clock", "rules", "store"]),
     (
         "cli",
         &[
-            "app", "clock", "config", "rules", "callback", "store", "object", "outbound", "model",
+            "app", "operate", "clock", "config", "rules", "callback", "store", "object",
+            "outbound", "model",
         ],
     ),
     ("main", &["cli"]),

@@ -22,7 +22,8 @@ use super::out::print;
 use super::{load, serve, store, tasks};
 use crate::app::Service;
 use crate::config::{Admin, Environment, ListenAddr, LogFormat, Retention, Settings, StoreUrl};
-use crate::store::lists::{Page, TaskFilter};
+use crate::operate::{self, tasks::TaskLine};
+use crate::store::lists::TaskFilter;
 
 /// See it work: recordings, callbacks and a receiver are made up on the spot
 #[derive(Debug, clap::Args)]
@@ -165,8 +166,7 @@ rules:
 async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
     let wait = async {
         loop {
-            let rows = store::operator(url)?.tasks(&TaskFilter::default(), Page::newest(100));
-            let rows = rows.map_err(store::unavailable)?;
+            let rows = all(url)?;
             if rows
                 .iter()
                 .all(|row| row.state != "ready" && row.state != "running")
@@ -181,10 +181,15 @@ async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
         .unwrap_or(Ok(false))
 }
 
+/// Every task, the newest first.
+fn all(url: &StoreUrl) -> Result<Vec<TaskLine>, Stop> {
+    let store = store::operator(url)?;
+    let list = operate::tasks::list(&*store, &TaskFilter::default(), 100, None);
+    Ok(list.map_err(store::not_listed)?.rows)
+}
+
 fn account(url: &StoreUrl, receiver: &Receiver, folder: &Path) -> Result<String, Stop> {
-    let mut rows = store::operator(url)?
-        .tasks(&TaskFilter::default(), Page::newest(100))
-        .map_err(store::unavailable)?;
+    let mut rows = all(url)?;
     rows.reverse();
     let mut text = format!("\nwhat became of them:\n{}", tasks::rows_text(&rows, None));
     text.push_str("\nwhat the receiver got:\n");

@@ -2,24 +2,21 @@
 
 mod add;
 mod replay;
-mod replayed;
+mod replay_counts;
 mod story;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-
-use self::story::Story;
 use super::args::{Parsed, RulesFlag, StoreFlag, filled};
 use super::exit::{Exit, Stop};
-use super::moment::TimeFlags;
-use super::out::{Answer, OutFlags, at_most};
+use super::out::{Answer, OutFlags};
 use super::store;
 use super::table::Table;
+use super::time_flags::TimeFlags;
 use crate::clock;
 use crate::model::id::EventId;
-use crate::model::time::Timestamp;
-use crate::store::lists::{EventFilter, EventRow, Page};
+use crate::operate::events;
+use crate::store::lists::{EventFilter, EventRow};
 
 /// List, show, add and replay events
 #[derive(Debug, clap::Subcommand)]
@@ -34,9 +31,12 @@ pub(super) enum Events {
         room: Option<String>,
         #[command(flatten)]
         time: TimeFlags,
-        /// Events at the most
+        /// Maximum number of events
         #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         limit: usize,
+        /// Only events that are older than this one: goes on where a list ended
+        #[arg(long, value_name = "ID", value_parser = Parsed::of::<EventId>())]
+        before: Option<EventId>,
         #[command(flatten)]
         store: StoreFlag,
         #[command(flatten)]
@@ -105,26 +105,25 @@ impl Events {
                 room,
                 time,
                 limit,
+                before,
                 store,
                 out,
             } => {
                 let (since, until) = time.bounds(clock::now())?;
                 let filter = EventFilter { room, since, until };
-                let page = Page::newest(limit.saturating_add(1));
-                let rows = store::operator(&store.store)?.events(&filter, page);
-                let rows = at_most(limit, rows.map_err(store::unavailable)?);
-                out.print(&Listed(rows.iter().map(EventLine::of).collect()))?;
+                let list = events::list(&*store::operator(&store.store)?, &filter, limit, before);
+                return out.print_list(list.map_err(store::not_listed)?, |event| event.id);
             }
             Self::Show { id, store, out } => {
-                let detail = store::operator(&store.store)?.event(id);
-                let detail = detail.map_err(store::unavailable)?.ok_or_else(|| {
-                    let url = &store.store;
+                let url = &store.store;
+                let found =
+                    events::show(&*store::operator(url)?, id).map_err(store::unavailable)?;
+                out.print(&found.ok_or_else(|| {
                     let sentence = format!(
                         "{id} is not in {url}; `aftertake events list` shows those that are"
                     );
                     Stop::say(Exit::Failed, sentence)
-                })?;
-                out.print(&Story::of(&detail))?;
+                })?)?;
             }
             Self::Add {
                 file,
@@ -138,38 +137,15 @@ impl Events {
     }
 }
 
-/// An event in a document. Keys may be added, never renamed or removed.
-#[derive(Debug, Serialize)]
-struct EventLine<'a> {
-    id: EventId,
-    received: Timestamp,
-    event_type: &'a str,
-    room: Option<&'a str>,
-}
-
-impl<'a> EventLine<'a> {
-    fn of(row: &'a EventRow) -> Self {
-        Self {
-            id: row.id,
-            received: row.received,
-            event_type: &row.event_type,
-            room: row.room.as_deref(),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Listed<'a>(Vec<EventLine<'a>>);
-
-impl Answer for Listed<'_> {
+impl Answer for Vec<EventRow> {
     fn text(&self, width: Option<usize>) -> String {
         let mut table = Table::new(&["EVENT", "RECEIVED", "ROOM", "TYPE"]);
-        for row in &self.0 {
+        for row in self {
             table.row([
                 row.id.to_string(),
                 row.received.to_string(),
-                row.room.unwrap_or_default().to_owned(),
-                row.event_type.to_owned(),
+                row.room.clone().unwrap_or_default(),
+                row.event_type.clone(),
             ]);
         }
         table.text(width)

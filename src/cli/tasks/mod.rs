@@ -3,44 +3,44 @@
 //! Reads and writes through a connection of its own, beside the service, which notices
 //! within a second.
 
-mod by_hand;
 mod change;
-mod current;
-mod matching;
+mod counts;
+mod filter_flags;
+mod history;
 mod moves;
-mod pick;
 mod row;
 mod show;
-mod tally;
 
 use std::path::PathBuf;
 
-use serde::{Serialize, Serializer};
-
-use self::change::Act;
-use self::current::CurrentRules;
-use self::pick::Pick;
+use self::filter_flags::FilterFlags;
 use super::args::{Parsed, StoreFlag};
 use super::bulk::{self, BulkFlags};
 use super::exit::{Exit, Stop};
-use super::out::{Answer, OutFlags, at_most};
+use super::load;
+use super::out::{Answer, OutFlags};
 use super::store;
+use crate::config::Environment;
 use crate::model::id::TaskId;
 use crate::model::task::TaskState;
-use crate::store::lists::{Page, TaskFilter, TaskRow};
+use crate::operate::tasks::change::TaskAct;
+use crate::operate::tasks::other_rules::OtherRules;
+use crate::operate::tasks::{self, TaskLine};
+use crate::store::lists::TaskFilter;
 
-pub(super) use self::by_hand::intervention_text;
-pub(super) use self::row::{TaskLine, rows_text};
+pub(super) use self::history::intervention_text;
+pub(super) use self::row::rows_text;
 
 /// List, show, retry and cancel tasks
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Tasks {
     /// List tasks, the newest first
     ///
-    /// With --json, an array of objects with `id`, `event_id`, `rule`, `state`, `step` (the
+    /// With --json, an array of objects with `id`, `event_id`, `rule`, `room`, `state`, `step` (the
     /// number of the step that is next, from 0), `tries` (spent on that step), `due` (null
-    /// unless the task waits for a time) and `failure` (the last one's `kind` and `reason`,
-    /// or null). `leaves` says what the task has left in buckets, if anything.
+    /// unless the task waits for a time), `waits` (why it waits, for a reason outside the task, or
+    /// null) and `failure` (the last one's `kind` and `reason`, or null). `leaves` says what the
+    /// task has left in buckets, if anything.
     #[command(after_help = "Examples:\n  aftertake tasks list --state dead\n  \
                       aftertake tasks list --state dead --failure timeout --since 1d\n  \
                       aftertake tasks list --json | jq -r '.[] | select(.state == \"dead\") | .id'")]
@@ -52,10 +52,13 @@ pub(super) enum Tasks {
         #[arg(long)]
         leaves: bool,
         #[command(flatten)]
-        pick: Pick,
-        /// Tasks at the most
+        filter: FilterFlags,
+        /// Maximum number of tasks
         #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         limit: usize,
+        /// Only tasks that are older than this one: goes on where a list ended
+        #[arg(long, value_name = "ID", value_parser = Parsed::of::<TaskId>())]
+        before: Option<TaskId>,
         #[command(flatten)]
         store: StoreFlag,
         #[command(flatten)]
@@ -119,8 +122,8 @@ pub(super) enum Tasks {
     ///
     /// Name tasks, or give a filter, which means tasks that wait or run unless --state says
     /// otherwise. A dead task that is cancelled does not wait for a person any more, holds
-    /// nobody back by `order_blocks`, and is forgotten in time. A cancelled task can be retried. --dry-run, steps and --json are
-    /// those of `tasks retry`.
+    /// nobody back by `order_blocks`, and is pruned after --retention. A cancelled task can be retried.
+    /// --dry-run, steps and --json are those of `tasks retry`.
     ///
     /// The exit code is 1 when a task is done or cancelled already, or not in the store.
     #[command(
@@ -144,7 +147,7 @@ pub(super) struct Which {
     #[arg(value_name = "ID", value_parser = Parsed::of::<TaskId>())]
     ids: Vec<TaskId>,
     #[command(flatten)]
-    pick: Pick,
+    filter: FilterFlags,
     #[command(flatten)]
     bulk: BulkFlags,
     #[command(flatten)]
@@ -154,10 +157,10 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn change(&self, act: &Act, state: Option<&str>) -> Result<Exit, Stop> {
+    fn change(&self, act: TaskAct<'_>, state: Option<String>) -> Result<Exit, Stop> {
         if self.ids.is_empty() {
-            matching::matching(act, self, state)
-        } else if self.pick.is_empty() && state.is_none() {
+            change::matching(act, self, state)
+        } else if self.filter.filter()?.is_everything() && state.is_none() {
             change::named(act, self)
         } else {
             Err(bulk::refuse_both("tasks"))
@@ -171,21 +174,19 @@ impl Tasks {
             Self::List {
                 state,
                 leaves,
-                pick,
+                filter,
                 limit,
+                before,
                 store,
                 out,
             } => {
                 let filter = TaskFilter {
                     states: state.into_iter().collect(),
                     leaves,
-                    ..pick.filter()?
+                    ..filter.filter()?
                 };
-                let page = Page::newest(limit.saturating_add(1));
-                let rows = store::operator(&store.store)?.tasks(&filter, page);
-                let rows = at_most(limit, rows.map_err(store::unavailable)?);
-                out.print(&Listed(rows))?;
-                Ok(Exit::Fine)
+                let list = tasks::list(&*store::operator(&store.store)?, &filter, limit, before);
+                out.print_list(list.map_err(store::not_listed)?, |task| task.id)
             }
             Self::Show { id, store, out } => show::run(id, &store.store, out),
             Self::Retry {
@@ -193,25 +194,19 @@ impl Tasks {
                 current_rules,
                 which,
             } => {
-                let rules = current_rules.as_deref().map(CurrentRules::load);
-                let act = Act::Retry(rules.transpose()?.map(Box::new));
-                which.change(&act, state.as_deref())
+                let file = current_rules.as_deref().map(load::rules).transpose()?;
+                let rules = file
+                    .as_ref()
+                    .map(|file| OtherRules::new(file, &Environment));
+                which.change(TaskAct::Retry(rules.as_ref()), state)
             }
-            Self::Cancel { state, which } => which.change(&Act::Cancel, state.as_deref()),
+            Self::Cancel { state, which } => which.change(TaskAct::Cancel, state),
         }
     }
 }
 
-struct Listed(Vec<TaskRow>);
-
-impl Serialize for Listed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(TaskLine::of))
-    }
-}
-
-impl Answer for Listed {
+impl Answer for Vec<TaskLine> {
     fn text(&self, width: Option<usize>) -> String {
-        rows_text(&self.0, width)
+        rows_text(self, width)
     }
 }

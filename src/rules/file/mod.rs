@@ -47,10 +47,13 @@ use self::rules::{Names, PlacedRule};
 use self::shape::{Later, Table};
 use self::tree::{NoTree, Tree};
 use super::error::RulesError;
+use super::plan::plan;
 use super::rule::{RoomEntry, Rule, RuleSet};
 use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
+use crate::model::event::Event;
 use crate::model::notice::NOTICE;
+use crate::model::plan::Plan;
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
@@ -66,6 +69,18 @@ pub struct RulesFile {
     pub mask: Mask,
     /// What is accepted and probably not meant.
     pub warnings: Vec<Warning>,
+}
+
+impl RulesFile {
+    /// Plans an event as the service does. Reasons show no secret of the file.
+    pub fn plan(&self, event: &Event, generation: u32) -> Plan {
+        plan(&self.rules, event, generation).masked(&self.mask)
+    }
+
+    /// The names of the rules, in the order of the file.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.rules.iter().map(|rule| rule.name.as_str())
+    }
 }
 
 /// Rules that tasks were planned under, loaded again from their text.

@@ -8,8 +8,9 @@ use aftertake::model::attempt::{AttemptRecord, Exchange, Outcome};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::{Move, MovePhase, Part, Source, Target};
+use aftertake::model::plan::Plan;
 use aftertake::model::recording::Place;
-use aftertake::model::task::{Lane, Outputs};
+use aftertake::model::task::{Lane, Outputs, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::rules::file::parse;
@@ -127,8 +128,8 @@ async fn tasks_are_listed_as_a_table_and_as_a_document() {
     let folder = stored().await;
     insta::assert_snapshot!(folder.fine(&["tasks", "list"]));
     let task = json!({
-        "id": TASK, "event_id": EVENT, "rule": "archive", "state": "ready", "step": 0, "tries": 0,
-        "due": "2026-03-02T01:00:00Z", "failure": null,
+        "id": TASK, "event_id": EVENT, "rule": "archive", "room": "room01", "state": "ready", "step": 0,
+        "tries": 0, "due": "2026-03-02T01:00:00Z", "waits": null, "failure": null,
     });
     assert_eq!(folder.json(&["tasks", "list"]), json!([task]));
     for (filter, found) in [
@@ -150,8 +151,45 @@ async fn list_that_was_cut_says_so() {
     let folder = stored().await;
     let ran = folder.run(&["tasks", "list", "--limit", "0", "--json"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "[]\n"));
-    assert_eq!(ran.err, "the newest 0 are shown; --limit shows more\n");
+    assert_eq!(ran.err, "0 shown; --limit shows more\n");
     assert_eq!(folder.run(&["tasks", "list", "--limit", "1"]).err, "");
+}
+
+#[tokio::test]
+async fn list_goes_on_before_the_last_one_that_was_shown() {
+    let folder = stored().await;
+    let store = served(&folder);
+    for object in ["a.mp4", "b.mp4"] {
+        let body = format!(
+            r#"{{"event_type":"RECORD_FILE_COMPLETE","obs_bucket":"b","obs_object":"{object}","end_time":"1"}}"#
+        );
+        let event = Arc::new(sparkrtc::parse(body.into(), NOW).unwrap());
+        let plan = Plan {
+            revision: RevisionId::of("none"),
+            tasks: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let arrival = Arrival { event, plan };
+        store.record(arrival, Vec::new()).await.unwrap();
+    }
+    drop(store);
+    let all = folder.json(&["events", "list"]);
+    let id = |number: usize| all[number]["id"].as_str().unwrap();
+    let ran = folder.run(&["events", "list", "--limit", "1", "--json"]);
+    let shown = format!(
+        "1 shown; --limit shows more, --before {} older ones\n",
+        id(0)
+    );
+    assert_eq!(ran.err, shown);
+    let rest = folder.json(&["events", "list", "--before", id(0)]);
+    assert_eq!(rest, json!([all[1], all[2]]));
+    assert_eq!(
+        folder.json(&["events", "list", "--before", id(2)]),
+        json!([])
+    );
+    assert_eq!(folder.json(&["tasks", "list", "--before", TASK]), json!([]));
+    let unknown = format!("error: {NOBODY} is not in the store\n");
+    folder.refused(&["tasks", "list", "--before", NOBODY], 1, &unknown);
 }
 
 #[tokio::test]
@@ -305,7 +343,7 @@ async fn backup_is_a_store_of_its_own_and_never_overwrites() {
 
 #[tokio::test]
 async fn destination_that_nothing_names_is_neither_paused_nor_resumed() {
-    let folder = stored().await;
+    let folder = stored().await.with_env("USER", "ada");
     for command in ["pause", "resume"] {
         let refusal = "error: destination/nobody is not in the store; `aftertake destinations list` shows those that are\n";
         folder.refused(&["destinations", command, "nobody"], 1, refusal);
@@ -317,4 +355,5 @@ async fn destination_that_nothing_names_is_neither_paused_nor_resumed() {
     let listed = folder.json(&["destinations", "list"]);
     assert_eq!(listed[0]["name"], "bucket/abc-rtc-bucket2");
     assert_eq!(listed[0]["waiting"], 1);
+    assert_eq!(listed[0]["why"], "ada paused it");
 }

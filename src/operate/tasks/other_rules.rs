@@ -1,33 +1,32 @@
-//! `--current-rules FILE`: the rules that stopped tasks go on under instead of their own.
+//! The rules that stopped tasks go on under instead of their own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::fmt;
 use std::rc::Rc;
 
-use crate::cli::exit::Stop;
-use crate::cli::load;
-use crate::config::Environment;
 use crate::model::restart::Restart;
 use crate::model::task::RevisionId;
-use crate::rules::file::{Revision, RulesFile, parse_revision};
+use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
 use crate::rules::restart::restart;
 use crate::store::operator::{StoppedTask, Under};
 
-/// The rules of the file.
-pub(super) struct CurrentRules {
-    file: RulesFile,
+/// The rules of a file.
+pub struct OtherRules<'a> {
+    file: &'a RulesFile,
+    lookup: &'a dyn Lookup,
     /// The tasks' own rules, each read once.
     own: RefCell<HashMap<RevisionId, Result<Rc<Revision>, String>>>,
 }
 
-impl CurrentRules {
-    pub(super) fn load(path: &Path) -> Result<Self, Stop> {
-        let file = load::rules(path)?;
-        Ok(Self {
+impl<'a> OtherRules<'a> {
+    /// The rules of `file`. `lookup` fills in the variables of the tasks' own rules.
+    pub fn new(file: &'a RulesFile, lookup: &'a dyn Lookup) -> Self {
+        Self {
             file,
+            lookup,
             own: RefCell::default(),
-        })
+        }
     }
 
     pub(super) fn with<T>(&self, run: impl FnOnce(&Under<'_>) -> T) -> T {
@@ -49,7 +48,7 @@ impl CurrentRules {
         restart.map_err(|reason| self.file.mask.apply(&reason).into_owned())
     }
 
-    /// The id of the step that the task stopped at, which only its own rules tell.
+    /// The id of the step that the task stopped at, which only its own rules know.
     fn stopped_at(&self, stopped: &StoppedTask) -> Result<String, String> {
         let (rule, number) = (&stopped.task.rule, stopped.task.step);
         let own = self.own(stopped)?;
@@ -63,7 +62,7 @@ impl CurrentRules {
         let mut own = self.own.borrow_mut();
         let read = || {
             let text = stopped.rules.as_deref().unwrap_or_default();
-            let rules = parse_revision(text, &self.file.rules.buckets, &Environment);
+            let rules = parse_revision(text, &self.file.rules.buckets, self.lookup);
             rules.map(Rc::new).map_err(|error| {
                 let first = error.problems().first();
                 let message = first.map_or("", |problem| problem.message.as_str());
@@ -71,5 +70,13 @@ impl CurrentRules {
             })
         };
         own.entry(revision).or_insert_with(read).clone()
+    }
+}
+
+impl fmt::Debug for OtherRules<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtherRules")
+            .field("revision", &self.file.rules.revision)
+            .finish_non_exhaustive()
     }
 }

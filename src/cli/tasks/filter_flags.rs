@@ -1,10 +1,10 @@
-//! Which tasks a command means: a filter, told by flags.
+//! Which tasks a command means: the flags of a filter.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::cli::args::{Parsed, filled};
 use crate::cli::exit::Stop;
-use crate::cli::moment::TimeFlags;
+use crate::cli::time_flags::TimeFlags;
 use crate::clock;
 use crate::model::failure::FailureKind;
 use crate::store::lists::TaskFilter;
@@ -14,7 +14,7 @@ pub(super) const FLAGS: &str = "--rule, --room, --since, --until, --failure or -
 
 /// What the tasks have in common, beside their state.
 #[derive(Debug, Clone, clap::Args)]
-pub(in crate::cli) struct Pick {
+pub(in crate::cli) struct FilterFlags {
     /// Only tasks of this rule
     #[arg(long, value_parser = Parsed::by(filled))]
     rule: Option<String>,
@@ -39,16 +39,7 @@ fn failure_kind() -> impl TypedValueParser<Value = FailureKind> {
     })
 }
 
-impl Pick {
-    /// Whether it means every task.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rule.is_none()
-            && self.room.is_none()
-            && self.time.is_empty()
-            && self.failure.is_none()
-            && self.destination.is_none()
-    }
-
+impl FilterFlags {
     /// The filter, for tasks in any state.
     pub(super) fn filter(&self) -> Result<TaskFilter, Stop> {
         let (since, until) = self.time.bounds(clock::now())?;

@@ -1,0 +1,47 @@
+//! Enters a callback that was lost on its way.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::EventStory;
+use crate::model::event::Event;
+use crate::model::id::EventId;
+use crate::rules::file::RulesFile;
+use crate::store::operator::Operator;
+use crate::store::{Arrival, Recorded, Unavailable};
+
+/// What became of the callback: the event as it is stored now.
+#[derive(Debug, Serialize)]
+pub struct Added {
+    /// Whether it was stored now, and not before.
+    pub new: bool,
+    #[serde(flatten)]
+    pub event: EventStory,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// Retention is so short that the event was removed at once.
+    #[error("{0} was removed at once")]
+    Removed(EventId),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Plans the event under the rules of the file as the service would, and stores it with its
+/// tasks.
+pub fn add(store: &mut dyn Operator, file: &RulesFile, event: Event) -> Result<Added, AddError> {
+    let arrival = Arrival {
+        plan: file.plan(&event, 0),
+        event: Arc::new(event),
+    };
+    let (new, id) = match store.record(&arrival, &file.rules.text)? {
+        Recorded::New { .. } => (true, arrival.event.id),
+        Recorded::Duplicate { of } => (false, of),
+    };
+    let detail = store.event(id)?.ok_or(AddError::Removed(id))?;
+    let event = detail.into();
+    Ok(Added { new, event })
+}

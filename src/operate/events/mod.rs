@@ -1,0 +1,31 @@
+//! Events: what was announced, what came of it, and what was lost on its way.
+
+mod add;
+pub mod replay;
+pub mod replay_counts;
+mod story;
+
+pub use self::add::{AddError, Added, add};
+pub use self::story::{EventStory, TaskIntervention};
+
+use super::{List, ListError, cursor};
+use crate::model::id::EventId;
+use crate::store::Unavailable;
+use crate::store::lists::{EventFilter, EventRow};
+use crate::store::operator::Operator;
+
+/// Events that the filter means, older than `before`.
+pub fn list(
+    store: &dyn Operator,
+    filter: &EventFilter,
+    limit: usize,
+    before: Option<EventId>,
+) -> Result<List<EventRow>, ListError<EventId>> {
+    let before = cursor(before, |id| store.event_cursor(id))?;
+    Ok(List::of(limit, before, |page| store.events(filter, page))?)
+}
+
+/// Everything about the event; `None` when it is not in the store.
+pub fn show(store: &dyn Operator, id: EventId) -> Result<Option<EventStory>, Unavailable> {
+    Ok(store.event(id)?.map(EventStory::from))
+}

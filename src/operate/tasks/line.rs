@@ -1,0 +1,126 @@
+//! A task in a document.
+//!
+//! Scripts read it: keys may be added, never renamed or removed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::id::{EventId, TaskId};
+use crate::model::task::StepNo;
+use crate::model::time::Timestamp;
+use crate::store::lists::TaskRow;
+
+/// A task in a document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TaskLine {
+    pub id: TaskId,
+    pub event_id: EventId,
+    pub rule: String,
+    pub room: Option<String>,
+    pub state: &'static str,
+    /// The number of the step that is next, from 0.
+    pub step: StepNo,
+    pub tries: u32,
+    pub due: Option<Timestamp>,
+    /// Why it waits, for a reason outside the task.
+    pub waits: Option<String>,
+    pub failure: Option<FailureLine>,
+    /// What it has left behind in buckets, and where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<String>,
+}
+
+/// A failure in a document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FailureLine {
+    pub kind: FailureKind,
+    pub reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u128>,
+}
+
+impl From<TaskRow> for TaskLine {
+    fn from(row: TaskRow) -> Self {
+        Self {
+            id: row.id,
+            event_id: row.event,
+            rule: row.rule,
+            room: row.room,
+            state: row.state,
+            step: row.step,
+            tries: row.tries,
+            due: row.due,
+            waits: row.note,
+            failure: row.failure.map(FailureLine::from),
+            leaves: row.leaves,
+        }
+    }
+}
+
+impl From<Failure> for FailureLine {
+    fn from(failure: Failure) -> Self {
+        Self {
+            kind: failure.kind,
+            reason: failure.reason,
+            retry_after_ms: failure.retry_after.map(|wait| wait.as_millis()),
+        }
+    }
+}
+
+impl fmt::Display for FailureLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.name(), self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn document_has_exactly_the_keys_that_scripts_read() {
+        let event = EventId::derive(None, &[b"x"]);
+        let row = TaskRow {
+            id: TaskId::derive(event, "r", 0),
+            event,
+            rule: "r".into(),
+            room: Some("class-7".into()),
+            state: "ready",
+            step: 1,
+            tries: 2,
+            due: Some(Timestamp::from_millis(0)),
+            failure: None,
+            note: None,
+            leaves: None,
+        };
+        assert_eq!(
+            serde_json::to_value(TaskLine::from(row.clone())).unwrap(),
+            json!({
+                "id": row.id, "event_id": event, "rule": "r", "room": "class-7", "state": "ready", "step": 1,
+                "tries": 2, "due": "1970-01-01T00:00:00Z", "waits": null, "failure": null,
+            })
+        );
+    }
+
+    #[test]
+    fn failure_says_its_wish_in_milliseconds() {
+        let failure = Failure {
+            retry_after: Some(Duration::from_secs(3)),
+            ..Failure::new(FailureKind::Throttled, "429")
+        };
+        assert_eq!(
+            FailureLine::from(failure.clone()).to_string(),
+            failure.to_string()
+        );
+        assert_eq!(
+            serde_json::to_value(FailureLine::from(failure)).unwrap(),
+            json!({ "kind": "throttled", "reason": "429", "retry_after_ms": 3000 })
+        );
+    }
+}

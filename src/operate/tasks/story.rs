@@ -1,0 +1,118 @@
+//! Everything that happened to one task.
+
+use serde::Serialize;
+
+use super::{FailureLine, TaskLine};
+use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
+use crate::model::intervention::Intervention;
+use crate::model::moves::{Move, Source};
+use crate::model::recording::Place;
+use crate::model::task::{Outputs, StepNo};
+use crate::model::time::Timestamp;
+use crate::store::lists::{EventDetail, TaskDetail};
+
+/// All that is known of a task.
+#[derive(Debug, Serialize)]
+pub struct TaskStory {
+    #[serde(flatten)]
+    pub task: TaskLine,
+    pub event_type: Option<String>,
+    pub received: Option<Timestamp>,
+    /// The bucket or destination that its next step needs.
+    pub lane: String,
+    /// Where the callback said that the recording is; `null` when it named none, or when
+    /// retention removed the callback.
+    pub named: Option<Place>,
+    /// Where it is now.
+    pub place: Option<Place>,
+    pub outputs: Outputs,
+    pub attempts: Vec<AttemptLine>,
+    pub moves: Vec<MoveLine>,
+    /// What people did to it.
+    pub interventions: Vec<Intervention>,
+}
+
+/// An attempt in a document.
+#[derive(Debug, Serialize)]
+pub struct AttemptLine {
+    pub step: StepNo,
+    pub step_id: String,
+    pub action: String,
+    pub started: Timestamp,
+    pub took_ms: u128,
+    pub outcome: &'static str,
+    /// Why it was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+}
+
+/// The move of an object in a document.
+#[derive(Debug, Serialize)]
+pub struct MoveLine {
+    pub from: Place,
+    pub to: Place,
+    pub size: u64,
+    pub phase: &'static str,
+    /// What becomes of a source that needs no copy.
+    #[serde(skip)]
+    pub without_copy: Option<Source>,
+}
+
+impl TaskStory {
+    pub(super) fn new(task: TaskDetail, event: Option<EventDetail>) -> Self {
+        let named = event
+            .as_ref()
+            .and_then(|detail| detail.event.as_ref()?.fields.place());
+        let row = event.map(|detail| detail.row);
+        Self {
+            received: row.as_ref().map(|row| row.received),
+            event_type: row.map(|row| row.event_type),
+            task: task.row.into(),
+            lane: task.lane,
+            place: task.place.or_else(|| named.clone()),
+            named,
+            outputs: task.outputs,
+            attempts: task.attempts.into_iter().map(AttemptLine::from).collect(),
+            moves: task.moves.into_iter().map(MoveLine::from).collect(),
+            interventions: task.interventions,
+        }
+    }
+}
+
+impl From<AttemptRecord> for AttemptLine {
+    fn from(attempt: AttemptRecord) -> Self {
+        let outcome = attempt.outcome.name();
+        let (reason, failure) = match attempt.outcome {
+            Outcome::Skipped(reason) => (Some(reason), None),
+            Outcome::Failed(failure) => (None, Some(failure.into())),
+            Outcome::Succeeded | Outcome::Interrupted => (None, None),
+        };
+        Self {
+            step: attempt.step,
+            step_id: attempt.step_id,
+            action: attempt.action,
+            started: attempt.started,
+            took_ms: attempt.took.as_millis(),
+            outcome,
+            reason,
+            failure,
+            exchange: attempt.exchange,
+        }
+    }
+}
+
+impl From<Move> for MoveLine {
+    fn from(one: Move) -> Self {
+        Self {
+            without_copy: one.only_goes().then_some(one.source),
+            from: one.from,
+            to: one.to,
+            size: one.size,
+            phase: one.phase.name(),
+        }
+    }
+}
