@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::attempt::Exchange;
-use crate::model::bucket::Bucket;
+use crate::model::bucket::{self, Bucket};
 use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::Taken;
@@ -192,29 +192,9 @@ pub trait Progress: Send {
 impl Reach {
     /// The bucket of this name, as long as its configuration lets `place` be touched.
     fn bucket(&self, place: &Place) -> Result<&OpenBucket, Failure> {
-        let bucket = self.buckets.get(&place.bucket).ok_or_else(|| {
-            let reason = format!("bucket {:?} is not in the rules file", place.bucket);
-            Failure::new(FailureKind::Forbidden, reason)
-        })?;
-        bucket.check(&place.key)?;
+        let bucket = bucket::named(&self.buckets, &place.bucket)?;
+        bucket.config.permit(&place.key)?;
         Ok(bucket)
-    }
-}
-
-impl OpenBucket {
-    /// Refuses a key that the configuration does not let be touched.
-    fn check(&self, key: &str) -> Result<(), Failure> {
-        let Bucket {
-            name, only_under, ..
-        } = &*self.config;
-        if self.config.allows(key) {
-            return Ok(());
-        }
-        let reason = format!(
-            "{name}/{key} is outside only_under of bucket {name:?} ({})",
-            only_under.join(", "),
-        );
-        Err(Failure::new(FailureKind::Forbidden, reason))
     }
 }
 

@@ -96,7 +96,7 @@ async fn others(
     let mut objects = set::members(bucket, place).await?.objects;
     objects.retain(|object| object.key != place.key);
     for object in &objects {
-        bucket.check(&object.key)?;
+        bucket.config.permit(&object.key)?;
     }
     Ok(objects)
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::action::{OpenBucket, Reach};
-use crate::model::bucket::{Bucket, BucketStore};
+use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
 use crate::model::task::Lane;
-use crate::object::obs::ObsStore;
-use crate::object::{ObjectStore, folder};
+use crate::object;
 use crate::outbound::Guarded;
 use crate::worker::lane::Limits;
 
@@ -33,18 +32,11 @@ pub(super) fn reach(
     buckets: BTreeMap<String, Bucket>,
     destinations: BTreeMap<String, Destination>,
 ) -> Result<Reach, Failure> {
-    let folders = buckets.values().filter_map(|bucket| match &bucket.store {
-        BucketStore::Folder { path } => Some((bucket.name.clone(), path.clone())),
-        BucketStore::Obs(_) => None,
-    });
-    let folders = folder::open(folders.collect());
-    let open = buckets.into_iter().map(|(name, config)| {
-        let store: Arc<dyn ObjectStore> = match &config.store {
-            BucketStore::Obs(obs) => Arc::new(ObsStore::new(&config, obs)?),
-            BucketStore::Folder { .. } => Arc::new(folders[&name].clone()),
-        };
+    let mut stores = object::open(buckets.values());
+    let open = buckets.into_iter().filter_map(|(name, config)| {
+        let store = stores.remove(&name)?;
         let config = Arc::new(config);
-        Ok((name, OpenBucket { config, store }))
+        Some(store.map(|store| (name, OpenBucket { config, store })))
     });
     Ok(Reach {
         buckets: open.collect::<Result<_, Failure>>()?,

@@ -11,7 +11,6 @@ mod destinations;
 mod doctor;
 mod events;
 mod exit;
-mod fields;
 mod load;
 mod out;
 mod restore;

@@ -52,11 +52,11 @@ impl OutFlags {
         let List { rows, more } = list;
         if more {
             let count = rows.len();
-            let on = rows
+            let older = rows
                 .last()
                 .map(|last| format!(", --before {} older ones", id(last)));
-            let on = on.unwrap_or_default();
-            tell(&format!("{count} are shown; --limit shows more{on}"));
+            let older = older.unwrap_or_default();
+            tell(&format!("{count} shown; --limit shows more{older}"));
         }
         self.print(&rows)?;
         Ok(Exit::Fine)

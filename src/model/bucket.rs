@@ -1,10 +1,13 @@
 //! A configured bucket: the only places that are ever touched.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
+
+use super::failure::{Failure, FailureKind};
 
 /// A bucket of the rules file.
 #[derive(Debug, Clone)]
@@ -176,6 +179,29 @@ impl Bucket {
     pub fn allows(&self, key: &str) -> bool {
         self.only_under.is_empty() || self.only_under.iter().any(|prefix| key.starts_with(prefix))
     }
+
+    /// Refuses a key that `only_under` does not let be read or written.
+    pub fn permit(&self, key: &str) -> Result<(), Failure> {
+        let Self {
+            name, only_under, ..
+        } = self;
+        if self.allows(key) {
+            return Ok(());
+        }
+        let reason = format!(
+            "{name}/{key} is outside only_under of bucket {name:?} ({})",
+            only_under.join(", "),
+        );
+        Err(Failure::new(FailureKind::Forbidden, reason))
+    }
+}
+
+/// The bucket of this name, of those of the rules file.
+pub fn named<'a, B>(buckets: &'a BTreeMap<String, B>, name: &str) -> Result<&'a B, Failure> {
+    buckets.get(name).ok_or_else(|| {
+        let reason = format!("bucket {name:?} is not in the rules file");
+        Failure::new(FailureKind::Forbidden, reason)
+    })
 }
 
 #[cfg(test)]

@@ -7,14 +7,44 @@ pub mod folder;
 pub mod obs;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Place;
 use crate::model::time::Timestamp;
+
+/// Opens the buckets of one rules file, and asks none of them anything yet. Objects can be copied
+/// between folders that were opened together. A failure says why a bucket cannot work as it is
+/// configured.
+pub fn open<'a>(
+    buckets: impl IntoIterator<Item = &'a Bucket>,
+) -> BTreeMap<String, Result<Arc<dyn ObjectStore>, Failure>> {
+    let (mut stores, mut folders) = (BTreeMap::new(), BTreeMap::new());
+    for bucket in buckets {
+        let name = bucket.name.clone();
+        match &bucket.store {
+            BucketStore::Folder { path } => {
+                folders.insert(name, path.clone());
+            }
+            BucketStore::Obs(obs) => {
+                let store = obs::ObsStore::new(bucket, obs);
+                stores.insert(
+                    name,
+                    store.map(|store| Arc::new(store) as Arc<dyn ObjectStore>),
+                );
+            }
+        }
+    }
+    for (name, store) in folder::open(folders) {
+        stores.insert(name, Ok(Arc::new(store)));
+    }
+    stores
+}
 
 /// One bucket.
 ///
@@ -146,6 +176,11 @@ pub trait ObjectStore: Send + Sync {
 
     /// A link that works without credentials until `lifetime` after `now`.
     fn signed_url(&self, key: &str, lifetime: Duration, now: Timestamp) -> String;
+
+    /// By how much the store's clock is ahead of this machine's, where that is known.
+    fn clock_ahead(&self) -> Option<chrono::Duration> {
+        None
+    }
 
     /// Names what is behind the bucket, so that two buckets between which objects can
     /// be copied inside the store have the same one.

@@ -5,8 +5,11 @@
 //! arguments.
 
 pub mod bulk;
+pub mod doctor;
+pub mod dry_run;
 pub mod events;
 pub mod lanes;
+pub mod status;
 pub mod tasks;
 
 use std::fmt::Display;

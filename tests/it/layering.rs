@@ -60,12 +60,16 @@ const LAYERS: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
-    ("operate", &["model", "clock", "rules", "store"]),
+    (
+        "operate",
+        &[
+            "model", "clock", "rules", "store", "object", "outbound", "action",
+        ],
+    ),
     (
         "cli",
         &[
-            "app", "operate", "clock", "config", "rules", "callback", "store", "object",
-            "outbound", "model",
+            "app", "operate", "clock", "config", "rules", "callback", "store", "model",
         ],
     ),
     ("main", &["cli"]),

@@ -54,7 +54,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Outline;
 use crate::model::moves::keys::Taken;
 use crate::model::moves::stage::{Committed, Forward, Open, Stage};
-use crate::model::recording::{Extent, Place};
+use crate::model::recording::{Extent, MovedBy, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::model::task::Outputs;
 use crate::object::Belongings;
@@ -203,7 +203,7 @@ impl Run<'_> {
         if let Some(done) = self.nothing_left()? {
             return Ok(done);
         }
-        refuse_second_move(self.subject)?;
+        refuse_second_move(&self.subject.rule, self.subject.moved_by.as_ref())?;
         let again = Again {
             is_taken: self.is_taken,
             kept,
@@ -414,9 +414,9 @@ impl Run<'_> {
 
 /// One planning moves a recording once. A step's own earlier commit never gets here: its
 /// moves are stored.
-fn refuse_second_move(subject: &Subject) -> Result<(), Failure> {
-    match &subject.moved_by {
-        Some(by) if by.same_planning && by.rule != subject.rule => {
+pub fn refuse_second_move(rule: &str, moved_by: Option<&MovedBy>) -> Result<(), Failure> {
+    match moved_by {
+        Some(by) if by.same_planning && by.rule != rule => {
             let reason = format!("rule {:?} moved the recording already", by.rule);
             Err(Failure::new(FailureKind::AlreadyMoved, reason))
         }

@@ -129,7 +129,7 @@ impl Walk<'_> {
     /// Reads a playlist; `None` when it is not there and need not be.
     async fn follow(&mut self, key: &str, needed: bool) -> Result<Option<Step>, Failure> {
         let store = &self.bucket.store;
-        self.bucket.check(key)?;
+        self.bucket.config.permit(key)?;
         // Looked at before it is read: when the recorder appends in between, the copy, which
         // is conditional on this ETag, fails, and no segment is missed.
         let Some(there) = store.head(key).await? else {

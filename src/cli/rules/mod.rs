@@ -2,11 +2,9 @@
 //! rules a running service goes by.
 
 mod check;
+mod dry_run;
 mod schema;
 mod status;
-mod told;
-mod trial;
-mod tried;
 
 use std::path::PathBuf;
 
@@ -74,7 +72,7 @@ impl Rules {
                 event,
                 expect,
                 out,
-            } => trial::run(&rules, &event, expect.as_deref(), out),
+            } => dry_run::run(&rules, &event, expect.as_deref(), out),
             Self::Status { service, out } => status::run(&service, out),
             Self::Schema => schema::run(),
         }

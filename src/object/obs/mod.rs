@@ -79,14 +79,6 @@ impl ObsStore {
     }
 }
 
-impl ObsStore {
-    /// By how much OBS's clock is ahead of this machine's; `None` as long as OBS has not
-    /// refused a request for its time.
-    pub fn clock_ahead(&self) -> Option<chrono::Duration> {
-        self.client.clock_ahead()
-    }
-}
-
 /// For a copy that nobody resumes.
 struct NoLog;
 
@@ -109,6 +101,11 @@ impl UploadLog for NoLog {
 
 #[async_trait]
 impl ObjectStore for ObsStore {
+    /// Known once OBS has refused a request for its time.
+    fn clock_ahead(&self) -> Option<chrono::Duration> {
+        self.client.clock_ahead()
+    }
+
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure> {
         let head = self.look(&self.bucket, key).await?;
         Ok(head.map(|head| head.meta))

@@ -39,8 +39,8 @@ fn secrets() -> Folder {
     folder
 }
 
-fn rule<'a>(tried: &'a Value, name: &str) -> &'a Value {
-    let rules = tried["rules"].as_array().unwrap();
+fn rule<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let rules = report["rules"].as_array().unwrap();
     rules.iter().find(|rule| rule["rule"] == name).unwrap()
 }
 
@@ -91,11 +91,11 @@ rules:
 }
 
 #[test]
-fn trial_as_document_has_every_rule_and_step() {
+fn dry_run_as_document_has_every_rule_and_step() {
     let folder = Folder::new();
-    let tried = folder.json(&["rules", "try", "rules.yaml", "callback.json"]);
-    assert_eq!(tried["event"]["fields"]["room_id"], "room01");
-    let archive = rule(&tried, "archive");
+    let report = folder.json(&["rules", "try", "rules.yaml", "callback.json"]);
+    assert_eq!(report["event"]["fields"]["room_id"], "room01");
+    let archive = rule(&report, "archive");
     assert_eq!(archive["matched"], true);
     let steps: Vec<_> = archive["steps"].as_array().unwrap().iter().collect();
     let outcomes: Vec<_> = steps
@@ -116,7 +116,7 @@ fn trial_as_document_has_every_rule_and_step() {
         json!({ "department": "other", "room": "room01" })
     );
     assert_eq!(steps[2]["body"]["seconds"], 65);
-    let skipped = rule(&tried, "job-over");
+    let skipped = rule(&report, "job-over");
     assert_eq!(
         skipped["reason"],
         "event RECORD_FILE_COMPLETE is not CLOUD_RECORD_SERVER_OVER"
@@ -124,7 +124,7 @@ fn trial_as_document_has_every_rule_and_step() {
 }
 
 #[test]
-fn trial_is_fine_without_a_match_unless_one_is_expected() {
+fn dry_run_is_fine_without_a_match_unless_one_is_expected() {
     let folder = Folder::new();
     let body = super::SAMPLE.replace("room01", "test-1");
     folder.write("callback.json", &body);
@@ -179,8 +179,8 @@ fn values_of_the_environment_are_never_shown() {
         }
     }
     let ran = folder.run(&["rules", "try", "secrets.yaml", "callback.json", "--json"]);
-    let tried: Value = serde_json::from_str(&ran.out).unwrap();
-    let step = &rule(&tried, "tell")["steps"][0];
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let step = &rule(&report, "tell")["steps"][0];
     assert_eq!(step["url"], "https://lms.example.com/hooks/***");
     assert_eq!(
         step["body"],
@@ -198,8 +198,8 @@ fn step_that_would_fail_is_found_before_it_runs() {
     let ran = folder.run(&["rules", "try", "secrets.yaml", "callback.json", "--json"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.err, "error: steps would fail, of: leave, second\n");
-    let tried: Value = serde_json::from_str(&ran.out).unwrap();
-    let step = |name: &str, number: usize| rule(&tried, name)["steps"][number].clone();
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let step = |name: &str, number: usize| rule(&report, name)["steps"][number].clone();
     let left = step("leave", 0)["reason"].as_str().unwrap().to_owned();
     assert!(
         left.starts_with("forbidden: abc-rtc-bucket2/classes/"),
@@ -209,7 +209,7 @@ fn step_that_would_fail_is_found_before_it_runs() {
     assert_eq!(step("first", 1)["tags"], json!({ "at": "Record/first" }));
     assert_eq!(
         step("second", 0)["reason"],
-        "already_moved: rule \"first\" moves the recording already"
+        "already_moved: rule \"first\" moved the recording already"
     );
     assert_eq!(step("second", 1)["tags"], json!({ "at": "Record/first" }));
 }

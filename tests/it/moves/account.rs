@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aftertake::clock;
 use aftertake::model::recording::Place;
 use aftertake::store::lists::TaskRow;
+use aftertake::store::operator::Operator;
 
 use super::film::{Film, Objects, Whole, members};
 use super::scene::Scene;

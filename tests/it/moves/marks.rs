@@ -1,5 +1,6 @@
 //! The metadata that marks a copy until its move is complete, where it may not be removed.
 
+use aftertake::store::operator::Operator;
 use serde_json::Value;
 
 use super::film::Film;

@@ -1,4 +1,4 @@
-//! What `rules try` answers: every rule, and every step of the matching ones.
+//! What a dry run answers: every rule, and every step of the matching ones.
 //!
 //! Values pass the mask on their way in, so nothing here can show a secret.
 
@@ -8,9 +8,8 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::fields::FieldList;
 use crate::model::destination::{Destination, Signing};
-use crate::model::event::Event;
+use crate::model::event::{Event, Fields};
 use crate::model::id::{EventId, TaskId};
 use crate::model::recording::Place;
 use crate::model::secret::Mask;
@@ -25,51 +24,51 @@ const LATER: &str = "<known when it runs>";
 
 /// What a rules file makes of a callback.
 #[derive(Debug, Serialize)]
-pub(super) struct Tried {
-    pub(super) event: TriedEvent,
+pub struct Report {
+    pub event: EventReport,
     /// In the order of the file.
-    pub(super) rules: Vec<TriedRule>,
+    pub rules: Vec<RuleReport>,
 }
 
 /// The callback, as rules see it.
 #[derive(Debug, Serialize)]
-pub(super) struct TriedEvent {
-    pub(super) id: EventId,
-    pub(super) fields: FieldList,
-    pub(super) place: Option<Place>,
+pub struct EventReport {
+    pub id: EventId,
+    pub fields: Fields,
+    pub place: Option<Place>,
 }
 
 /// What becomes of one rule.
 #[derive(Debug, Serialize)]
-pub(super) struct TriedRule {
-    pub(super) rule: String,
-    pub(super) matched: bool,
+pub struct RuleReport {
+    pub rule: String,
+    pub matched: bool,
     /// Why it does not match, or why its task is dead at once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
+    pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) task_id: Option<TaskId>,
-    pub(super) steps: Vec<TriedStep>,
+    pub task_id: Option<TaskId>,
+    pub steps: Vec<StepReport>,
 }
 
 /// One step of a matching rule.
 #[derive(Debug, Serialize)]
-pub(super) struct TriedStep {
+pub struct StepReport {
     /// Its number, from 0.
-    pub(super) step: StepNo,
-    pub(super) id: String,
-    pub(super) action: &'static str,
+    pub step: StepNo,
+    pub id: String,
+    pub action: &'static str,
     /// An `if` that asks what earlier steps produced: the step is shown as if it held.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
-    pub(super) condition: Option<String>,
+    pub condition: Option<String>,
     #[serde(flatten)]
-    pub(super) outcome: Outcome,
+    pub outcome: Outcome,
 }
 
 /// What becomes of a step.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub(super) enum Outcome {
+pub enum Outcome {
     Runs(Work),
     /// Its `if` does not hold.
     Skipped {
@@ -85,7 +84,7 @@ pub(super) enum Outcome {
 /// What a step would do.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Work {
+pub enum Work {
     Rename {
         to: Place,
         on_conflict: OnConflict,
@@ -111,32 +110,32 @@ pub(super) enum Work {
     },
 }
 
-impl Tried {
+impl Report {
     /// Whether this rule matches.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         self.rules
             .iter()
             .any(|rule| rule.matched && rule.rule == name)
     }
 
     /// The rules of which a step would fail, whatever the network does.
-    pub(super) fn failing(&self) -> Vec<&str> {
+    pub fn failing(&self) -> Vec<&str> {
         let failing = self.rules.iter().filter(|rule| rule.fails());
         failing.map(|rule| rule.rule.as_str()).collect()
     }
 }
 
-impl TriedEvent {
+impl EventReport {
     pub(super) fn new(event: &Event) -> Self {
         Self {
             id: event.id,
-            fields: FieldList(event.fields.clone()),
+            fields: event.fields.clone(),
             place: event.fields.place(),
         }
     }
 }
 
-impl TriedRule {
+impl RuleReport {
     fn fails(&self) -> bool {
         let dead = self.matched && self.reason.is_some();
         let mut steps = self.steps.iter();
@@ -153,7 +152,7 @@ impl TriedRule {
         }
     }
 
-    pub(super) fn matched(rule: &str, task: TaskId, steps: Vec<TriedStep>) -> Self {
+    pub(super) fn matched(rule: &str, task: TaskId, steps: Vec<StepReport>) -> Self {
         Self {
             rule: rule.to_owned(),
             matched: true,
@@ -172,7 +171,7 @@ impl TriedRule {
     }
 }
 
-impl TriedStep {
+impl StepReport {
     pub(super) fn new(number: StepNo, step: &Step, outcome: Outcome) -> Self {
         let unknown = step
             .condition

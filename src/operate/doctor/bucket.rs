@@ -1,43 +1,39 @@
 //! Whether a bucket can be used as the rules file says: real requests, one after another.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
-use super::{Check, Outcome};
+use super::{Check, Depth, Outcome};
 use crate::clock;
 use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::failure::Failure;
-use crate::object::obs::ObsStore;
-use crate::object::{Attributes, Copy, Layout, ObjectMeta, ObjectStore, TagSupport, folder};
+use crate::object::{self, Attributes, Copy, Layout, ObjectMeta, ObjectStore, TagSupport};
 
-/// A clock that is further off than this is told: OBS refuses 15 minutes
+/// A clock that is further off than this is a finding: OBS refuses 15 minutes
 /// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0010.html>).
 const CLOCK_OFF: Duration = Duration::from_secs(5);
 
-/// Looks at the bucket; with `write`, also makes, tags, copies and deletes a small object.
-pub(super) async fn examine(bucket: &Bucket, write: bool) -> Vec<Check> {
-    match &bucket.store {
-        BucketStore::Folder { path } => {
-            let stores = folder::open([(bucket.name.clone(), path.clone())].into());
-            let mut checks = Vec::from_iter(absence(path));
-            checks.extend(examine_store(bucket, &stores[&bucket.name], write).await);
-            checks
-        }
-        BucketStore::Obs(obs) => match ObsStore::new(bucket, obs) {
+/// Looks at the bucket, as far as `depth` says.
+pub(super) async fn examine(bucket: &Bucket, depth: Depth) -> Vec<Check> {
+    let mut checks = Vec::from_iter(absence(bucket));
+    for store in object::open([bucket]).into_values() {
+        match store {
             Ok(store) => {
-                let mut checks = examine_store(bucket, &store, write).await;
+                checks.extend(examine_store(bucket, &*store, depth).await);
                 checks.extend(clock_check(store.clock_ahead()));
-                checks
             }
-            Err(failure) => vec![Check::failed("settings", &failure)],
-        },
+            Err(failure) => checks.push(Check::failed("settings", &failure)),
+        }
     }
+    checks
 }
 
 /// A folder that is not there is an empty bucket; one with another path or a disk that is not
 /// mounted looks the same.
-fn absence(path: &Path) -> Option<Check> {
+fn absence(bucket: &Bucket) -> Option<Check> {
+    let BucketStore::Folder { path } = &bucket.store else {
+        return None;
+    };
     let Ok(false) = path.try_exists() else {
         return None;
     };
@@ -64,11 +60,11 @@ fn clock_check(ahead: Option<chrono::Duration>) -> Option<Check> {
     })
 }
 
-async fn examine_store(bucket: &Bucket, store: &dyn ObjectStore, write: bool) -> Vec<Check> {
+async fn examine_store(bucket: &Bucket, store: &dyn ObjectStore, depth: Depth) -> Vec<Check> {
     let folder = bucket.only_under.first().map_or("", String::as_str);
     let first = match store.list(folder, None).await {
         Ok(page) => page.objects.into_iter().next(),
-        // What a listing cannot be had of answers nothing else better.
+        // If listing fails, no other check succeeds.
         Err(failure) => return vec![Check::failed("list", &failure)],
     };
     let found = match &first {
@@ -79,7 +75,7 @@ async fn examine_store(bucket: &Bucket, store: &dyn ObjectStore, write: bool) ->
     if let Some(object) = &first {
         checks.push(tags(store, &object.key).await);
     }
-    if write {
+    if depth == Depth::Write {
         // A name that no other probe has.
         let key = format!("{folder}aftertake-doctor-{}", clock::now().millis());
         checks.extend(Probe { bucket, store, key }.run().await);
@@ -123,7 +119,7 @@ impl Probe<'_> {
             .store
             .put(&self.key, "aftertake doctor".into(), &Attributes::default())
             .await;
-        let put = Check::of("put", told(&written, &self.key));
+        let put = Check::of("put", answered(&written, &self.key));
         let Ok(object) = written else {
             return vec![put];
         };
@@ -139,7 +135,7 @@ impl Probe<'_> {
         };
         checks.push(Check::of(
             "copy",
-            told(&self.store.copy(copy).await, &copied),
+            answered(&self.store.copy(copy).await, &copied),
         ));
         if matches!(self.bucket.store, BucketStore::Obs(_)) {
             checks.push(self.unmark(&copied).await);
@@ -152,7 +148,7 @@ impl Probe<'_> {
                 ..copy
             };
             let answer = self.store.rename(rename).await;
-            checks.push(Check::of("rename", told(&answer, &renamed)));
+            checks.push(Check::of("rename", answered(&answer, &renamed)));
             keys.push(renamed);
         }
         checks.push(self.delete(&keys).await);
@@ -203,7 +199,7 @@ impl Probe<'_> {
     }
 }
 
-fn told(answer: &Result<ObjectMeta, Failure>, key: &str) -> Result<String, Failure> {
+fn answered(answer: &Result<ObjectMeta, Failure>, key: &str) -> Result<String, Failure> {
     match answer {
         Ok(_) => Ok(key.to_owned()),
         Err(failure) => Err(failure.clone()),

@@ -1,79 +1,40 @@
-//! `aftertake rules try`: what a rules file would do with a callback.
+//! What a rules file would do with a callback.
 //!
-//! Plans and renders with the very functions of the service and carries nothing out.
+//! Plans, renders and refuses with the very functions of the service, and carries nothing out.
 //! Tasks of one recording take their turns in the order of the rules, so a later rule
 //! sees the place that an earlier one moved it to.
 
+mod report;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::tried::{Outcome, Tried, TriedEvent, TriedRule, TriedStep, Work};
-use crate::cli::exit::{Exit, Stop};
-use crate::cli::load;
-use crate::cli::out::OutFlags;
-use crate::model::bucket::BucketStore;
+use crate::action::rename::refuse_second_move;
+use crate::model::bucket;
 use crate::model::destination::Destination;
 use crate::model::event::Event;
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::Failure;
 use crate::model::plan::{Plan, PlannedTask};
-use crate::model::recording::Place;
+use crate::model::recording::{MovedBy, Place};
 use crate::model::step::Rendered;
 use crate::model::task::StepNo;
 use crate::model::transition::OnFailure;
-use crate::object::obs::ObsStore;
-use crate::object::{ObjectStore, folder};
+use crate::object;
 use crate::rules::context::Context;
 use crate::rules::file::RulesFile;
-use crate::rules::plan::plan;
 use crate::rules::render::{Rendering, render};
 use crate::rules::rule::{Action, Rule};
 
-pub(super) fn run(
-    rules: &Path,
-    event: &Path,
-    expect: Option<&str>,
-    out: OutFlags,
-) -> Result<Exit, Stop> {
-    let file = load::rules(rules)?;
-    if let Some(name) = expect {
-        known(&file, rules, name)?;
-    }
-    let event = load::event(event)?;
-    let tried = attempt(&file, &event);
-    out.print(&tried)?;
-    let failing = tried.failing();
-    let sentence = match expect {
-        Some(name) if !tried.matches(name) => format!("rule {name:?} does not match this event"),
-        _ if failing.is_empty() => return Ok(Exit::Fine),
-        _ => format!("steps would fail, of: {}", failing.join(", ")),
-    };
-    Err(Stop::say(Exit::Failed, sentence))
-}
-
-fn known(file: &RulesFile, path: &Path, name: &str) -> Result<(), Stop> {
-    let names: Vec<&str> = file
-        .rules
-        .rules
-        .iter()
-        .map(|rule| rule.name.as_str())
-        .collect();
-    if names.contains(&name) {
-        return Ok(());
-    }
-    let (path, names) = (path.display(), names.join(", "));
-    let sentence = format!("--expect {name:?}: {path} has no such rule, only {names}");
-    Err(Stop::say(Exit::Usage, sentence))
-}
+pub use self::report::{EventReport, Outcome, Report, RuleReport, StepReport, Work};
 
 /// What `file` makes of `event`.
-fn attempt(file: &RulesFile, event: &Event) -> Tried {
-    let plan = plan(&file.rules, event, 0);
+pub fn dry_run(file: &RulesFile, event: &Event) -> Report {
+    let plan = file.plan(event, 0);
     let destinations = file
         .destinations
         .iter()
         .map(|(name, to)| (name.clone(), Arc::new(to.clone())));
-    let mut trial = Trial {
+    let mut dry_run = DryRun {
         file,
         destinations: destinations.collect(),
         event,
@@ -83,39 +44,31 @@ fn attempt(file: &RulesFile, event: &Event) -> Tried {
     let rules = file.rules.rules.iter().map(|rule| {
         let mut tasks = plan.tasks.iter();
         match tasks.find(|task| task.rule == rule.name) {
-            Some(task) => trial.rule(rule, task),
-            None => TriedRule::skipped(&rule.name, trial.reason(&plan, rule)),
+            Some(task) => dry_run.rule(rule, task),
+            None => RuleReport::skipped(&rule.name, reason(&plan, rule)),
         }
     });
-    Tried {
+    Report {
         rules: rules.collect(),
-        event: TriedEvent::new(event),
+        event: EventReport::new(event),
     }
 }
 
-/// A trial in progress.
-struct Trial<'a> {
+/// A dry run in progress.
+struct DryRun<'a> {
     file: &'a RulesFile,
     destinations: BTreeMap<String, Arc<Destination>>,
     event: &'a Event,
     /// Where the recording is after the rules so far.
     place: Option<Place>,
     /// The rule that moves it.
-    moved_by: Option<String>,
+    moved_by: Option<MovedBy>,
 }
 
-impl Trial<'_> {
-    /// Why a rule is skipped.
-    fn reason(&self, plan: &Plan, rule: &Rule) -> String {
-        let mut skipped = plan.skipped.iter();
-        let skipped = skipped.find(|skipped| skipped.rule == rule.name);
-        let reason = skipped.map(|skipped| self.file.mask.apply(&skipped.reason));
-        reason.unwrap_or_default().into_owned()
-    }
-
-    fn rule(&mut self, rule: &Rule, task: &PlannedTask) -> TriedRule {
+impl DryRun<'_> {
+    fn rule(&mut self, rule: &Rule, task: &PlannedTask) -> RuleReport {
         if let Some(failure) = &task.doomed {
-            return TriedRule::dead(&rule.name, task.id, failure.to_string());
+            return RuleReport::dead(&rule.name, task.id, failure.to_string());
         }
         let place = self.place.clone();
         let only_notifies = rule
@@ -130,10 +83,10 @@ impl Trial<'_> {
         if only_notifies {
             self.place = place;
         }
-        TriedRule::matched(&rule.name, task.id, steps)
+        RuleReport::matched(&rule.name, task.id, steps)
     }
 
-    fn steps(&mut self, rule: &Rule, task: &PlannedTask) -> Vec<TriedStep> {
+    fn steps(&mut self, rule: &Rule, task: &PlannedTask) -> Vec<StepReport> {
         let mut steps = Vec::new();
         let mut stopped = false;
         for (number, step) in (0..).zip(&rule.steps) {
@@ -144,7 +97,7 @@ impl Trial<'_> {
             };
             let failed = matches!(outcome, Outcome::Fails { .. });
             stopped |= failed && step.on_failure == OnFailure::Stop;
-            steps.push(TriedStep::new(number, step, outcome));
+            steps.push(StepReport::new(number, step, outcome));
         }
         steps
     }
@@ -174,39 +127,19 @@ impl Trial<'_> {
         }
         if let Rendering::Run(Rendered::Rename(rename)) = &rendering {
             self.permit(&rename.to)?;
-            self.moves(rule, &rename.to)?;
+            refuse_second_move(&rule.name, self.moved_by.as_ref())?;
+            self.place = Some(rename.to.clone());
+            self.moved_by = Some(MovedBy {
+                rule: rule.name.clone(),
+                same_planning: true,
+                took_it_whole: false,
+            });
         }
         Ok(rendering)
     }
 
-    /// Whether the configuration lets an object be touched.
     fn permit(&self, place: &Place) -> Result<(), Failure> {
-        let forbidden = |reason| Failure::new(FailureKind::Forbidden, reason);
-        let bucket = self.file.buckets.get(&place.bucket).ok_or_else(|| {
-            forbidden(format!(
-                "bucket {:?} is not in the rules file",
-                place.bucket
-            ))
-        })?;
-        if bucket.allows(&place.key) {
-            return Ok(());
-        }
-        let prefixes = bucket.only_under.join(", ");
-        Err(forbidden(format!(
-            "{place} is outside only_under of the bucket ({prefixes})"
-        )))
-    }
-
-    /// One planning moves a recording once.
-    fn moves(&mut self, rule: &Rule, to: &Place) -> Result<(), Failure> {
-        let other = self.moved_by.as_ref().filter(|other| **other != rule.name);
-        if let Some(other) = other {
-            let reason = format!("rule {other:?} moves the recording already");
-            return Err(Failure::new(FailureKind::AlreadyMoved, reason));
-        }
-        self.place = Some(to.clone());
-        self.moved_by = Some(rule.name.clone());
-        Ok(())
+        bucket::named(&self.file.buckets, &place.bucket)?.permit(&place.key)
     }
 
     fn work(&self, rendered: Rendered) -> Work {
@@ -224,12 +157,14 @@ impl Trial<'_> {
     /// The plain link that the service gives for an object.
     fn url(&self, place: &Place) -> Option<String> {
         let bucket = self.file.buckets.get(&place.bucket)?;
-        match &bucket.store {
-            BucketStore::Obs(obs) => Some(ObsStore::new(bucket, obs).ok()?.url(&place.key)),
-            BucketStore::Folder { path } => {
-                let paths = [(bucket.name.clone(), path.clone())].into();
-                Some(folder::open(paths).get(&bucket.name)?.url(&place.key))
-            }
-        }
+        let store = object::open([bucket]).remove(&bucket.name)?.ok()?;
+        Some(store.url(&place.key))
     }
+}
+
+/// Why a rule is skipped.
+fn reason(plan: &Plan, rule: &Rule) -> String {
+    let mut skipped = plan.skipped.iter();
+    let skipped = skipped.find(|skipped| skipped.rule == rule.name);
+    skipped.map_or_else(String::new, |skipped| skipped.reason.clone())
 }

@@ -1,14 +1,53 @@
-//! The answer of `rules try` for people: rules as headings, steps below them.
+//! `aftertake rules try`: what a rules file would do with a callback, rules as headings, steps
+//! below them.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::tried::{Outcome, Tried, TriedEvent, TriedRule, TriedStep, Work};
-use crate::cli::out::Answer;
-use crate::cli::table::{indented, lines, one_line, step_name};
+use crate::cli::exit::{Exit, Stop};
+use crate::cli::load;
+use crate::cli::out::{Answer, OutFlags};
+use crate::cli::table::{fields_text, indented, lines, one_line, step_name};
+use crate::operate::dry_run::{
+    EventReport, Outcome, Report, RuleReport, StepReport, Work, dry_run,
+};
+use crate::rules::file::RulesFile;
 
-impl Answer for Tried {
+pub(super) fn run(
+    rules: &Path,
+    event: &Path,
+    expect: Option<&str>,
+    out: OutFlags,
+) -> Result<Exit, Stop> {
+    let file = load::rules(rules)?;
+    if let Some(name) = expect {
+        known(&file, rules, name)?;
+    }
+    let event = load::event(event)?;
+    let report = dry_run(&file, &event);
+    out.print(&report)?;
+    let failing = report.failing();
+    let sentence = match expect {
+        Some(name) if !report.matches(name) => format!("rule {name:?} does not match this event"),
+        _ if failing.is_empty() => return Ok(Exit::Fine),
+        _ => format!("steps would fail, of: {}", failing.join(", ")),
+    };
+    Err(Stop::say(Exit::Failed, sentence))
+}
+
+fn known(file: &RulesFile, path: &Path, name: &str) -> Result<(), Stop> {
+    let names: Vec<&str> = file.rule_names().collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    let (path, names) = (path.display(), names.join(", "));
+    let sentence = format!("--expect {name:?}: {path} has no such rule, only {names}");
+    Err(Stop::say(Exit::Usage, sentence))
+}
+
+impl Answer for Report {
     fn text(&self, _: Option<usize>) -> String {
         let mut text = event(&self.event);
         for rule in &self.rules {
@@ -23,15 +62,15 @@ impl Answer for Tried {
     }
 }
 
-fn event(event: &TriedEvent) -> String {
-    let mut text = format!("event {}\n{}", event.id, event.fields.text());
+fn event(event: &EventReport) -> String {
+    let mut text = format!("event {}\n{}", event.id, fields_text(&event.fields));
     if event.place.is_none() {
         text.push_str("  it names no object\n");
     }
     text
 }
 
-fn heading(rule: &TriedRule) -> String {
+fn heading(rule: &RuleReport) -> String {
     let name = &rule.rule;
     match (&rule.task_id, &rule.reason) {
         (Some(task), None) => format!("{name}: matches, as {task}"),
@@ -45,7 +84,7 @@ fn heading(rule: &TriedRule) -> String {
     }
 }
 
-fn described(step: &TriedStep) -> String {
+fn described(step: &StepReport) -> String {
     let name = step_name(step.step, &step.id, step.action);
     let mut text = match &step.outcome {
         Outcome::Runs(work) => format!("{name}{}", work_text(work)),
