@@ -117,6 +117,8 @@
 
 pub mod model;
 
+pub mod yaml;
+
 pub mod rules;
 
 pub mod callback;

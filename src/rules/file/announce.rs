@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::load::Loading;
-use super::revision;
 use super::rules::PlacedRule;
 use crate::model::destination::{Destination, Format};
 use crate::rules::rule::{Action, BodyTemplate, NotifyStep, Rule};
 use crate::rules::template::Template;
+use crate::yaml::json;
 
 impl Loading<'_> {
     pub(super) fn warn_of_early_announcements(
@@ -19,7 +19,7 @@ impl Loading<'_> {
         destinations: &BTreeMap<String, Destination>,
     ) {
         let tree = self.tree;
-        let when = |rule: &PlacedRule| rule.when.as_ref().map(|when| revision::node(tree, when.at));
+        let when = |rule: &PlacedRule| rule.when.as_ref().map(|when| json::node(tree, when.at));
         for announcing in rules
             .iter()
             .filter(|rule| only_announces(&rule.rule, destinations))

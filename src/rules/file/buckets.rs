@@ -11,9 +11,9 @@ use url::{Host, Url};
 
 use super::load::Loading;
 use super::scalar::{Count, Prefix, Size, Span, WebUrl};
-use super::shape::{At, Later, Table};
 use crate::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits, Timeouts};
 use crate::model::secret::MASKED_FROM;
+use crate::yaml::shape::{At, Later, Table};
 
 const CONCURRENCY: u32 = 8;
 const SOURCE_GRACE: Duration = Duration::from_mins(15);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::load::Loading;
 use super::scalar::Timeout;
-use super::shape::{At, Later, OneOrMany};
+use crate::yaml::shape::{At, Later, OneOrMany};
 
 /// How many characters the console's "Private Key" has
 /// (<https://support.huaweicloud.com/intl/en-us/usermanual-rtc/rtc_04_0007.html>).

@@ -5,11 +5,11 @@ use std::ops::Range;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::load::Loading;
-use super::shape::At;
 use super::target::{TEMPLATE, without_templates};
-use super::tree::NodeId;
 use crate::rules::rule::Glob;
 use crate::rules::template::{Address, Expression, Scope, Template, TemplateError};
+use crate::yaml::shape::At;
+use crate::yaml::tree::NodeId;
 
 /// The most characters of a glob.
 const LONGEST_GLOB: usize = 1000;

@@ -10,11 +10,11 @@ use url::Host;
 
 use super::load::Loading;
 use super::scalar::{Count, HeaderName, Plain, RateText, Status, Timeout, WebUrl};
-use super::shape::{At, Later, OneOrMany, Table};
 use crate::model::address::special_host;
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::secret::of_url;
 use crate::rules::template::Scope;
+use crate::yaml::shape::{At, Later, OneOrMany, Table};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONCURRENCY: u32 = 16;

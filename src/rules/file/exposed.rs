@@ -9,10 +9,10 @@ use url::{Host, Url};
 
 use super::load::Loading;
 use super::scalar::WebUrl;
-use super::shape::At;
 use crate::model::address::special_host;
 use crate::model::destination::Format;
 use crate::model::secret::{of_header, tokens_of_url};
+use crate::yaml::shape::At;
 
 impl Loading<'_> {
     /// A destination's URL, and what is sent there with every request.

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::Warning;
-use super::expand::Lookup;
-use super::read::read;
-use super::shape::{At, Later};
-use super::tree::{Content, NodeId, Tree};
 use crate::model::bucket::{Overlap, Whereabouts};
-use crate::rules::error::{Problem, did_you_mean, position};
+use crate::yaml::problem::{Problem, did_you_mean, position};
+use crate::yaml::read::read;
+use crate::yaml::shape::{At, Later};
+use crate::yaml::tree::{Content, NodeId, Tree};
+use crate::yaml::variables::Lookup;
 
 pub(super) struct Loading<'a> {
     pub(super) tree: &'a Tree,

@@ -6,17 +6,12 @@
 
 mod announce;
 mod buckets;
-mod build;
 mod callbacks;
 mod compile;
 mod destinations;
-mod expand;
 mod exposed;
-mod fault;
 mod load;
 mod notify;
-mod place;
-mod read;
 mod rename;
 mod retry;
 mod revision;
@@ -24,12 +19,9 @@ mod rooms;
 mod rules;
 mod scalar;
 mod secrets;
-mod shape;
-mod shield;
 mod steps;
 mod tag;
 mod target;
-mod tree;
 mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,12 +32,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::callbacks::{Callbacks, Unsigned};
-pub use self::expand::Lookup;
+pub use crate::yaml::variables::Lookup;
 
 use self::load::Loading;
 use self::rules::{Names, PlacedRule};
-use self::shape::{Later, Table};
-use self::tree::{NoTree, Tree};
 use super::error::RulesError;
 use super::plan::plan;
 use super::rule::{RoomEntry, Rule, RuleSet};
@@ -57,6 +47,8 @@ use crate::model::plan::Plan;
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
+use crate::yaml::shape::{Later, Table};
+use crate::yaml::tree::{NoTree, Tree};
 
 /// A rules file in force.
 #[derive(Debug)]

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use super::load::Loading;
 use super::rules::Names;
 use super::scalar::Plain;
-use super::shape::{Anything, At, Brief, Later, Table};
 use super::steps::Surroundings;
-use super::tree::{Content, NodeId};
 use crate::model::destination::Format;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
 use crate::rules::template::{Address, Scope, Template};
+use crate::yaml::shape::{Anything, At, Brief, Later, Table};
+use crate::yaml::tree::{Content, NodeId};
 
 /// Send one request to a destination.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -5,12 +5,12 @@ use serde::Deserialize;
 
 use super::load::Loading;
 use super::rules::Names;
-use super::shape::{At, Later};
 use super::steps::Surroundings;
 use super::target::refuse_literal_segments;
 use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::step::OnConflict;
 use crate::rules::rule::{Condition, Matcher, RenameStep};
+use crate::yaml::shape::{At, Later};
 
 /// Move the recording to another key.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::compile::GlobStyle;
 use super::load::Loading;
 use super::scalar::Plain;
-use super::shape::{Anything, At, Later, OneOrMany, Table};
-use super::tree::{Content, NodeId};
 use crate::rules::rule::RoomEntry;
+use crate::yaml::shape::{Anything, At, Later, OneOrMany, Table};
+use crate::yaml::tree::{Content, NodeId};
 
 /// Tags and variables of the rooms that match.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -6,16 +6,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::load::Loading;
-use super::shape::{At, Later};
-use super::tree::NodeId;
 use super::{Unreadable, retry, steps, when};
 use crate::model::bucket::Bucket;
 use crate::model::destination::{Destination, Format};
 use crate::model::event::Fields;
 use crate::model::notice::NOTICE;
 use crate::model::retry::RetryPolicy;
-use crate::rules::error::{Problem, did_you_mean};
 use crate::rules::rule::Rule;
+use crate::yaml::problem::{Problem, did_you_mean};
+use crate::yaml::shape::{At, Later};
+use crate::yaml::tree::NodeId;
 
 /// What to do with which recording.
 #[derive(Debug, Deserialize, JsonSchema)]

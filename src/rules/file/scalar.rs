@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 use url::Url;
 
-use super::shape::At;
 use crate::model::destination::Rate;
+use crate::yaml::shape::At;
 
 /// No duration of a rules file is longer: sums of several stay within every clock's range.
 const LONGEST: Duration = Duration::from_hours(24 * 36_500);

@@ -10,10 +10,10 @@ use secrecy::SecretString;
 use url::{Position, Url};
 
 use super::load::Loading;
-use super::shape::At;
 use super::target::{TEMPLATE, without_templates};
 use crate::model::destination::{Format, Signing};
 use crate::model::secret::{MASKED_FROM, Mask, of_header, of_url, tokens_of_url};
+use crate::yaml::shape::At;
 
 impl Loading<'_> {
     /// The secrets that `format` signs with. All are masked, also those that are refused.

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use super::load::Loading;
 use super::rules::Names;
 use super::scalar::Timeout;
-use super::shape::{At, Brief, Later};
-use super::tree::NodeId;
 use super::{notify, rename, tag};
 use crate::model::transition;
 use crate::rules::rule::{Action, Condition, Step};
 use crate::rules::template::Scope;
+use crate::yaml::shape::{At, Brief, Later};
+use crate::yaml::tree::NodeId;
 
 /// One step: one action, and when and how long it runs.
 #[derive(Debug, Deserialize, JsonSchema)]

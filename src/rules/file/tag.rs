@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::load::Loading;
 use super::scalar::Plain;
-use super::shape::{At, Brief, Later, Table};
 use crate::model::step::{OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::rules::rule::{TagSource, TagStep};
 use crate::rules::template::Scope;
+use crate::yaml::shape::{At, Brief, Later, Table};
 
 /// Put tags on the recording.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::load::Loading;
-use super::shape::At;
+use crate::yaml::shape::At;
 
 /// Refuses empty, `.` and `..` segments and control characters that stand in the file;
 /// those that a template makes are refused when it is rendered.

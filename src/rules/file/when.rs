@@ -6,12 +6,12 @@ use serde::Deserialize;
 use super::compile::GlobStyle;
 use super::load::Loading;
 use super::scalar::{Size, Span};
-use super::shape::{At, Later, OneOrMany};
-use super::tree::NodeId;
 use crate::model::event::EventType;
-use crate::rules::error::did_you_mean;
 use crate::rules::rule::{Condition, Matcher};
 use crate::rules::template::Scope;
+use crate::yaml::problem::did_you_mean;
+use crate::yaml::shape::{At, Later, OneOrMany};
+use crate::yaml::tree::NodeId;
 
 /// Which events: everything given must hold; a list holds when one of its members does.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::de;
 
+use super::problem::{Problem, did_you_mean};
 use super::tree::{Content, NodeId, Tree};
-use crate::rules::error::{Problem, did_you_mean};
 
 /// Why a node cannot be read; gets its place where it passes through the reader.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::fault::Fault;
+use super::problem::Problem;
 use super::tree::{Content, NodeId, Tree};
-use crate::rules::error::Problem;
 
 /// Names by which the types of `shape` ask for their special treatment.
 pub(super) const AT: &str = "$at";
@@ -24,7 +24,7 @@ pub(super) const BRIEF: &str = "$brief";
 pub(super) const BY_STORE: &str = "$by_store";
 
 /// Reads the node `id` as a `T`.
-pub(super) fn read<'t, T: de::Deserialize<'t>>(tree: &'t Tree, id: NodeId) -> Result<T, Problem> {
+pub(crate) fn read<'t, T: de::Deserialize<'t>>(tree: &'t Tree, id: NodeId) -> Result<T, Problem> {
     let reader = Reader { tree, id };
     T::deserialize(reader).map_err(|fault| fault.into_problem(tree, id))
 }

@@ -11,10 +11,11 @@ use serde_saphyr::granit_parser::ScalarStyle;
 use url::Url;
 
 use super::build::Builder;
-use super::expand::{Lookup, Text};
 use super::place::Written;
+use super::problem::Problem;
+use super::variables::{Lookup, Text};
 use crate::model::secret::{of_header, tokens_of_url};
-use crate::rules::error::{Problem, SECRET_KEYS};
+use crate::rules::error::SECRET_KEYS;
 
 /// Names a node of a [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,7 +24,7 @@ pub(crate) struct NodeId(pub(crate) usize);
 /// A file, taken apart.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    pub(super) source: String,
+    pub(crate) source: String,
     pub(super) nodes: Vec<Node>,
     pub(crate) root: NodeId,
     /// What is wrong and left the rest readable, each with its node.

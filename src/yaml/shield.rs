@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::expand::is_name;
+use super::variables::is_name;
 
 const PAIRS: [(char, char); 5] = [
     ('{', '\u{e07b}'),

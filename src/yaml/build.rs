@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
-use super::expand::{Lookup, Text};
+use super::problem::Problem;
 use super::shield::{shield, unshield};
 use super::tree::{Content, NoTree, Node, NodeId, Scalar, Tree};
-use crate::rules::error::Problem;
+use super::variables::{Lookup, Text};
 
 /// Nodes that a file may have with its aliases written out; far beyond any real one.
 const LARGEST: usize = 250_000;
@@ -317,7 +317,7 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
-    use crate::rules::file::revision;
+    use crate::yaml::json;
 
     fn problems(source: &str) -> Vec<(Range<usize>, String)> {
         let wrong = Tree::parse(source, &BTreeMap::from([("K", "a")])).unwrap_err();
@@ -361,7 +361,7 @@ mod tests {
     fn key_that_could_not_be_read_back_is_refused() {
         let file = |length| format!("rules:\n  ? \"{}\"\n  : 1\n", "\\u0001".repeat(length));
         let longest = Tree::parse(&file(LONGEST_KEY), &BTreeMap::new()).unwrap();
-        let kept = revision::text(&longest);
+        let kept = json::node(&longest, longest.root);
         assert!(Tree::parse(&kept, &BTreeMap::new()).is_ok(), "{kept}");
         let found = problems(&file(LONGEST_KEY + 1));
         assert_eq!(found[0].1, "a key of 161 characters; it may have 160");
