@@ -1,4 +1,4 @@
-//! Lets rules files take values from the process's environment.
+//! Rules files take values from the process's environment.
 
 use std::path::Path;
 
@@ -6,8 +6,9 @@ use crate::config::Environment;
 use crate::model::bucket::Whereabouts;
 use crate::object::folder;
 use crate::rules::file::Lookup;
+use crate::yaml::variables::Variables;
 
-impl Lookup for Environment {
+impl Variables for Environment {
     fn get(&self, name: &str) -> Option<String> {
         Self::get(self, name)
     }
@@ -19,7 +20,9 @@ impl Lookup for Environment {
     fn exposed(&self, path: &str) -> Option<String> {
         Self::exposed(self, path)
     }
+}
 
+impl Lookup for Environment {
     fn locate(&self, path: &Path) -> Whereabouts {
         folder::locate(path)
     }

@@ -1,7 +1,7 @@
 //! Builds the tree from the YAML parser's events: the only file that drives the parser.
 //!
-//! Takes events rather than the parser's serde side, which guesses types before variables
-//! are filled in and loses places inside unions.
+//! The parser's serde side would guess types before variables are filled in, and loses
+//! places inside unions.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -10,27 +10,27 @@ use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 use super::problem::Problem;
 use super::shield::{shield, unshield};
-use super::tree::{Content, NoTree, Node, NodeId, Scalar, Tree};
-use super::variables::{Lookup, Text};
+use super::tree::{Content, Node, NodeId, Scalar, Tree};
+use super::variables::{Text, Variables};
 
 /// Nodes that a file may have with its aliases written out; far beyond any real one.
 const LARGEST: usize = 250_000;
 
-/// Characters of a key. The rules are kept as JSON and read back as YAML, which takes a key for one
-/// only within 1,024 characters (<https://yaml.org/spec/1.2.2/#742-flow-mappings>); in JSON a
-/// character takes up to six.
+/// Characters of a key. A tree written as JSON is read back as YAML, where a key must end within
+/// 1,024 characters (<https://yaml.org/spec/1.2.2/#742-flow-mappings>); in JSON a character
+/// takes up to six.
 const LONGEST_KEY: usize = 160;
 
 pub(super) struct Builder<'a> {
     source: &'a str,
     /// The byte at which each character of the source begins.
     bytes: Vec<usize>,
-    env: &'a dyn Lookup,
+    variables: &'a dyn Variables,
     nodes: Vec<Node>,
     open: Vec<Open>,
     anchors: HashMap<usize, NodeId>,
     root: Option<NodeId>,
-    /// What is wrong and does not keep the rest from being read, and with which node.
+    /// Problems that leave the rest readable, each with its node.
     wrong: Vec<(NodeId, Problem)>,
 }
 
@@ -50,11 +50,11 @@ enum Members {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(source: &'a str, env: &'a dyn Lookup) -> Self {
+    pub(super) fn new(source: &'a str, variables: &'a dyn Variables) -> Self {
         Self {
             source,
             bytes: source.char_indices().map(|(at, _)| at).collect(),
-            env,
+            variables,
             nodes: Vec::new(),
             open: Vec::new(),
             anchors: HashMap::new(),
@@ -63,9 +63,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The whole tree with what is wrong in it, or everything that is wrong with a text that is
-    /// no tree.
-    pub(super) fn build(mut self) -> Result<Tree, NoTree> {
+    /// The tree, or all problems of a text that is no YAML.
+    pub(super) fn build(mut self) -> Result<Tree, Vec<Problem>> {
         let shielded = shield(self.source);
         for event in Parser::new_from_str(&shielded) {
             let taken = match event {
@@ -80,17 +79,11 @@ impl<'a> Builder<'a> {
             };
             if let Err(problem) = taken {
                 let wrong = self.wrong.into_iter().map(|(_, problem)| problem);
-                return Err(NoTree {
-                    problems: wrong.chain([problem]).collect(),
-                    secrets: None,
-                });
+                return Err(wrong.chain([problem]).collect());
             }
         }
         let Some(root) = self.root else {
-            return Err(NoTree {
-                problems: vec![Problem::new(0..0, "the file is empty")],
-                secrets: None,
-            });
+            return Err(vec![Problem::new(0..0, "the file is empty")]);
         };
         Ok(Tree {
             source: self.source.to_owned(),
@@ -133,7 +126,7 @@ impl<'a> Builder<'a> {
             },
             Event::DocumentStart(..) if self.root.is_some() => Err(Problem::new(
                 start..end,
-                "a second document begins here; a rules file is one",
+                "a second document begins here; only one is allowed",
             )),
             _ => Ok(()),
         }
@@ -154,7 +147,7 @@ impl<'a> Builder<'a> {
             text: Text::default(),
             style,
         };
-        match Text::expand(value, self.env) {
+        match Text::expand(value, self.variables) {
             Ok(text) => scalar.text = text,
             Err(wrong) => {
                 let problem = Problem {
@@ -320,9 +313,9 @@ mod tests {
     use crate::yaml::json;
 
     fn problems(source: &str) -> Vec<(Range<usize>, String)> {
-        let wrong = Tree::parse(source, &BTreeMap::from([("K", "a")])).unwrap_err();
-        wrong
-            .problems
+        let tree = Tree::parse(source, &BTreeMap::from([("K", "a")]));
+        let problems = tree.map_or_else(|problems| problems, |tree| tree.wrong());
+        problems
             .into_iter()
             .map(|problem| (problem.span, problem.message))
             .collect()
@@ -336,7 +329,7 @@ mod tests {
             (
                 "a: 1\n---\nb: 2\n",
                 5..8,
-                "a second document begins here; a rules file is one",
+                "a second document begins here; only one is allowed",
             ),
             (
                 "a: !!str 5\n",
@@ -362,7 +355,7 @@ mod tests {
         let file = |length| format!("rules:\n  ? \"{}\"\n  : 1\n", "\\u0001".repeat(length));
         let longest = Tree::parse(&file(LONGEST_KEY), &BTreeMap::new()).unwrap();
         let kept = json::node(&longest, longest.root);
-        assert!(Tree::parse(&kept, &BTreeMap::new()).is_ok(), "{kept}");
+        assert_eq!(problems(&kept), [], "{kept}");
         let found = problems(&file(LONGEST_KEY + 1));
         assert_eq!(found[0].1, "a key of 161 characters; it may have 160");
     }

@@ -1,19 +1,20 @@
 //! Why a node of the tree cannot be read, as serde's error type.
 //!
-//! Says what was expected and never what was found: the reader adds that from the tree,
-//! where it knows which values came from the environment.
+//! Says what was expected, not what was found: the reader adds that from the tree, which
+//! knows which values came from the environment.
 
 use std::fmt;
 
 use serde::de;
 
-use super::problem::{Problem, did_you_mean};
+use super::problem::Problem;
+use super::spelling::did_you_mean;
 use super::tree::{Content, NodeId, Tree};
 
-/// Why a node cannot be read; gets its place where it passes through the reader.
+/// Why a node cannot be read. The reader adds the place.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// What should stand there.
+    /// What the node should be.
     Expected(String),
     UnknownKey(&'static [&'static str]),
     UnknownWord(&'static [&'static str]),
@@ -24,7 +25,7 @@ pub(super) enum Fault {
 impl Fault {
     /// The problem that this is at `id`.
     pub(super) fn into_problem(self, tree: &Tree, id: NodeId) -> Problem {
-        // A suggestion would tell what the environment says.
+        // A suggestion would show the environment's value.
         let word = tree.value(id).filter(|_| tree.is_public(id));
         let meant = |known: &'static [&'static str]| {
             let close = word.and_then(|word| did_you_mean(word, known.iter().copied()));

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::yaml::tree::{Content, NodeId, Tree};
+use super::tree::{Content, NodeId, Tree};
 
 /// One node as JSON, variables not filled in.
 pub(crate) fn node(tree: &Tree, id: NodeId) -> String {

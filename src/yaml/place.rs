@@ -1,7 +1,7 @@
-//! Where a part of a scalar's text stands in the file.
+//! The place of a part of a scalar's text in the file.
 //!
-//! The text of a scalar is not what the file says: quotes, escapes, folded lines and
-//! indentation are gone. This follows the text through the file, character by character.
+//! The text of a scalar has no quotes, escapes, folded lines and indentation any more, so
+//! this follows the text through the file, character by character.
 
 use std::ops::Range;
 

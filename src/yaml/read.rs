@@ -1,7 +1,7 @@
 //! Reads a node of the tree into a wire type, by serde.
 //!
-//! An own deserializer, so that every error has its place, numbers are parsed after
-//! variables are filled in, and "one or a list", "short or long" and "by store" keep the
+//! A deserializer of its own, so that every error has its place, numbers are parsed after
+//! variables are filled in, and "one or a list", "short or long" and "by a key" keep the
 //! places of what is in them, which serde's untagged and tagged enums lose.
 
 use std::str::FromStr;
@@ -17,11 +17,13 @@ use super::fault::Fault;
 use super::problem::Problem;
 use super::tree::{Content, NodeId, Tree};
 
-/// Names by which the types of `shape` ask for their special treatment.
+/// Names by which types ask for special treatment. serde tells a deserializer nothing else
+/// of a type.
 pub(super) const AT: &str = "$at";
 pub(super) const ONE_OR_MANY: &str = "$one_or_many";
-pub(super) const BRIEF: &str = "$brief";
-pub(super) const BY_STORE: &str = "$by_store";
+pub(super) const SHORT_OR_LONG: &str = "$short_or_long";
+/// Before the key whose word chooses the variant of an enum.
+const BY: &str = "$by:";
 
 /// Reads the node `id` as a `T`.
 pub(crate) fn read<'t, T: de::Deserialize<'t>>(tree: &'t Tree, id: NodeId) -> Result<T, Problem> {
@@ -47,7 +49,18 @@ impl<'t> Reader<'t> {
         parsed.ok_or_else(|| Fault::Expected(expected.to_string()))
     }
 
-    /// Reads `self` by `seed`; whatever goes wrong in it without a place happened here.
+    /// The word that `key` has in this map, one of `known`.
+    fn word_of(self, key: &'static str, known: &'static [&'static str]) -> Result<&'t str, Fault> {
+        let found = self.tree.get(self.id, key).ok_or(Fault::Missing(key))?;
+        let word = self.tree.value(found).unwrap_or_default();
+        if known.contains(&word) {
+            Ok(word)
+        } else {
+            Err(Fault::UnknownWord(known).at(self.tree, found))
+        }
+    }
+
+    /// Reads `self` by `seed`; a fault without a place gets this one.
     fn seed<S: DeserializeSeed<'t>>(self, seed: S) -> Result<S::Value, Fault> {
         seed.deserialize(self)
             .map_err(|fault| fault.at(self.tree, self.id))
@@ -90,7 +103,7 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         visitor.visit_u64(self.parsed("a whole number")?)
     }
 
-    /// A key without a value is no value: whoever wrote it meant to give one.
+    /// A key without a value is refused: somebody meant to give one.
     fn deserialize_option<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_some(self)
     }
@@ -133,7 +146,7 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         match (name, &self.tree.node(self.id).content) {
             (AT, _) => visitor.visit_seq(Placed {
                 reader: self,
-                told: 0,
+                given: 0,
             }),
             (ONE_OR_MANY, Content::List(_)) => self.deserialize_seq(visitor),
             (ONE_OR_MANY, _) => visitor.visit_seq(Items {
@@ -150,33 +163,18 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        match name {
-            BRIEF => {
-                let long = matches!(self.tree.node(self.id).content, Content::Map(_));
-                visitor.visit_enum(Union {
-                    name: variants[usize::from(long)],
-                    content: self,
-                })
-            }
-            BY_STORE => {
-                let store = self
-                    .tree
-                    .get(self.id, "store")
-                    .ok_or(Fault::Missing("store"))?;
-                let name = self.tree.value(store).unwrap_or_default();
-                if !variants.contains(&name) {
-                    return Err(Fault::UnknownWord(variants).at(self.tree, store));
-                }
-                visitor.visit_enum(Union {
-                    name,
-                    content: self,
-                })
-            }
-            _ => visitor.visit_enum(Union {
-                name: self.text()?,
-                content: self,
-            }),
-        }
+        let name = if name == SHORT_OR_LONG {
+            let long = matches!(self.tree.node(self.id).content, Content::Map(_));
+            variants[usize::from(long)]
+        } else if let Some(key) = name.strip_prefix(BY) {
+            self.word_of(key, variants)?
+        } else {
+            self.text()?
+        };
+        visitor.visit_enum(Union {
+            name,
+            content: self,
+        })
     }
 
     forward_to_deserialize_any! {
@@ -254,7 +252,7 @@ impl<'t> MapAccess<'t> for Entries<'t> {
 /// A value and the number of its node.
 struct Placed<'t> {
     reader: Reader<'t>,
-    told: u8,
+    given: u8,
 }
 
 impl<'t> SeqAccess<'t> for Placed<'t> {
@@ -264,8 +262,8 @@ impl<'t> SeqAccess<'t> for Placed<'t> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Fault> {
-        self.told += 1;
-        match self.told {
+        self.given += 1;
+        match self.given {
             1 => seed
                 .deserialize((self.reader.id.0 as u64).into_deserializer())
                 .map(Some),

@@ -1,6 +1,6 @@
-//! The shapes that values of the file come in: placed, later, one or many, short or long.
+//! The shapes of values: with a place, deferred, one or many, short or long.
 //!
-//! Each is a wire type that the reader treats specially and the JSON schema sees through.
+//! The reader treats each of these types specially; the JSON schema sees what is in them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,20 +9,19 @@ use std::marker::PhantomData;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::read::{AT, BRIEF, ONE_OR_MANY};
+use super::read::{AT, ONE_OR_MANY, SHORT_OR_LONG};
 use super::tree::NodeId;
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
     pub(crate) at: NodeId,
     pub(crate) value: T,
 }
 
-/// A part that is read on its own, so that what is wrong in it does not hide what is
-/// wrong elsewhere.
+/// A part that is read on its own, so that a problem in it does not hide those elsewhere.
 #[derive(Debug)]
-pub(crate) struct Later<T> {
+pub(crate) struct Deferred<T> {
     pub(crate) at: NodeId,
     content: PhantomData<fn() -> T>,
 }
@@ -39,14 +38,14 @@ impl<T> Default for OneOrMany<T> {
 
 /// A single word that stands for the long form, or the long form.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
-#[serde(rename = "$brief", rename_all = "lowercase")]
+#[serde(rename = "$short_or_long", rename_all = "lowercase")]
 #[schemars(untagged, inline)]
-pub(crate) enum Brief<T> {
+pub(crate) enum ShortOrLong<T> {
     Short(At<String>),
     Long(T),
 }
 
-/// Names of the file's own and what they stand for, in the order of the file.
+/// Names that the file chooses and what they stand for, in the order of the file.
 #[derive(Debug)]
 pub(crate) struct Table<T>(pub(crate) Vec<(At<String>, T)>);
 
@@ -67,7 +66,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     }
 }
 
-impl<'de, T> Deserialize<'de> for Later<T> {
+impl<'de, T> Deserialize<'de> for Deferred<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let At { at, .. } = At::<IgnoredAny>::deserialize(deserializer)?;
         let content = PhantomData;
@@ -164,7 +163,7 @@ macro_rules! transparent {
     )*};
 }
 
-transparent!(At, Later);
+transparent!(At, Deferred);
 
 impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     fn inline_schema() -> bool {
@@ -210,5 +209,5 @@ impl JsonSchema for Anything {
     }
 }
 
-// The derive takes a literal; the reader goes by the constant.
-const _: () = assert!(matches!(BRIEF.as_bytes(), b"$brief"));
+// The derive takes a literal; the reader compares with the constant.
+const _: () = assert!(matches!(SHORT_OR_LONG.as_bytes(), b"$short_or_long"));

@@ -17,7 +17,7 @@ const PAIRS: [(char, char); 5] = [
     (',', '\u{e02c}'),
 ];
 
-/// `source` with its variables shielded; as it is when it uses the private characters itself.
+/// `source` with its variables shielded; unchanged when it uses the private characters itself.
 pub(super) fn shield(source: &str) -> Cow<'_, str> {
     if !source.contains("${") || source.contains(PAIRS.map(|(_, private)| private)) {
         return Cow::Borrowed(source);
@@ -38,7 +38,7 @@ pub(super) fn shield(source: &str) -> Cow<'_, str> {
     Cow::Owned(shielded)
 }
 
-/// A scalar of a shielded source as the source has it.
+/// Undoes [`shield`] in one scalar.
 pub(super) fn unshield(value: &str) -> String {
     let pairs = PAIRS.map(|(plain, private)| (private, plain));
     value

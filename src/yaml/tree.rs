@@ -1,21 +1,18 @@
 //! A YAML text as a tree whose every node knows its place in the text.
 //!
-//! Plain `true`, `false`, `null` and JSON numbers are literals, everything else is text;
-//! what a number or a duration is, is decided by whoever reads the node, after variables
-//! are filled in. So the tree can be written as JSON and read back as the same tree.
+//! Plain `true`, `false`, `null` and JSON numbers are literals, everything else is text.
+//! The reader of a node decides what a number or a duration is, after variables are filled
+//! in. So the tree can be written as JSON and read back as the same tree.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use serde_saphyr::granit_parser::ScalarStyle;
-use url::Url;
 
 use super::build::Builder;
 use super::place::Written;
-use super::problem::Problem;
-use super::variables::{Lookup, Text};
-use crate::model::secret::{of_header, tokens_of_url};
-use crate::rules::error::SECRET_KEYS;
+use super::problem::{Problem, position};
+use super::variables::{Text, Variables};
 
 /// Names a node of a [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,19 +21,11 @@ pub(crate) struct NodeId(pub(crate) usize);
 /// A file, taken apart.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    pub(crate) source: String,
+    pub(super) source: String,
     pub(super) nodes: Vec<Node>,
     pub(crate) root: NodeId,
-    /// What is wrong and left the rest readable, each with its node.
+    /// Problems that leave the rest readable, each with its node.
     pub(super) wrong: Vec<(NodeId, Problem)>,
-}
-
-/// Why there is no tree.
-#[derive(Debug)]
-pub(crate) struct NoTree {
-    pub(crate) problems: Vec<Problem>,
-    /// The places of literal secrets; `None` when the text could not be taken apart.
-    pub(crate) secrets: Option<Vec<Range<usize>>>,
 }
 
 /// A node and where it stands. A list or map stands at its key or its first member.
@@ -69,23 +58,20 @@ pub(crate) struct Scalar {
 }
 
 impl Tree {
-    /// Takes `source` apart and fills in its variables.
-    pub(crate) fn parse(source: &str, env: &dyn Lookup) -> Result<Self, NoTree> {
-        let tree = Self::parse_apart(source, env)?;
-        if tree.wrong.is_empty() {
-            return Ok(tree);
-        }
-        let secrets = Some(tree.secrets());
-        let problems = tree.wrong.into_iter().map(|(_, problem)| problem).collect();
-        Err(NoTree { problems, secrets })
+    /// Parses `source` and fills in its variables. Fails with all problems of a text that is
+    /// no YAML; smaller ones, such as a variable that is not set, are [wrong in](Tree::wrong_in)
+    /// the tree.
+    pub(crate) fn parse(source: &str, variables: &dyn Variables) -> Result<Self, Vec<Problem>> {
+        Builder::new(source, variables).build()
     }
 
-    /// The same, for a reader who asks of each part what is [wrong in it](Tree::wrong_in).
-    pub(crate) fn parse_apart(source: &str, env: &dyn Lookup) -> Result<Self, NoTree> {
-        Builder::new(source, env).build()
+    /// All problems in the tree.
+    pub(crate) fn wrong(&self) -> Vec<Problem> {
+        let wrong = self.wrong.iter();
+        wrong.map(|(_, problem)| problem.clone()).collect()
     }
 
-    /// What is wrong in a node and all that is in it.
+    /// The problems of a node and of all that is in it.
     pub(crate) fn wrong_in(&self, id: NodeId) -> Vec<Problem> {
         if self.wrong.is_empty() {
             return Vec::new();
@@ -106,6 +92,11 @@ impl Tree {
         }
         let wrong = self.wrong.iter().filter(|(at, _)| inside.contains(at));
         wrong.map(|(_, problem)| problem.clone()).collect()
+    }
+
+    /// Every node of the file, those without a place in the tree included.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        (0..).map(NodeId).zip(&self.nodes)
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -150,23 +141,21 @@ impl Tree {
         self.environment_of(id).next().is_none()
     }
 
-    /// Every scalar that something of came from the environment, with its value.
+    /// Every scalar with a part from the environment, and its value.
     pub(crate) fn with_environment(&self) -> impl Iterator<Item = (NodeId, &str)> {
-        let ids = (0..self.nodes.len()).map(NodeId);
-        let secret = ids.filter(|id| !self.is_public(*id));
-        secret.filter_map(|id| Some((id, self.value(id)?)))
+        let secret = self.nodes().filter(|(id, _)| !self.is_public(*id));
+        secret.filter_map(|(id, _)| Some((id, self.value(id)?)))
     }
 
-    /// Every variable that came from a file which others can read, too, with who can.
+    /// Every variable that came from a file which other users can read, and which users.
     pub(crate) fn exposed(&self) -> impl Iterator<Item = (NodeId, &str, &str)> {
-        let nodes = self.nodes.iter().enumerate();
-        nodes.flat_map(|(number, node)| {
+        self.nodes().flat_map(|(id, node)| {
             let text = match &node.content {
                 Content::Text(scalar) => Some(&scalar.text),
                 _ => None,
             };
             let exposed = text.into_iter().flat_map(Text::exposed);
-            exposed.map(move |(name, who)| (NodeId(number), name, who))
+            exposed.map(move |(name, who)| (id, name, who))
         })
     }
 
@@ -189,74 +178,21 @@ impl Tree {
         }
     }
 
-    fn locate_raw(&self, id: NodeId, scalar: &Scalar, range: &Range<usize>) -> Range<usize> {
+    /// The same of `range` of its text before variables are filled in.
+    pub(crate) fn locate_raw(
+        &self,
+        id: NodeId,
+        scalar: &Scalar,
+        range: &Range<usize>,
+    ) -> Range<usize> {
         scalar
             .written(&self.source, &self.node(id).span)
             .place(range)
     }
 
-    /// The places of literal secrets: values of the keys in [`SECRET_KEYS`], credentials in
-    /// headers, and tokens in URLs.
-    pub(crate) fn secrets(&self) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
-        for node in &self.nodes {
-            let Content::Map(entries) = &node.content else {
-                continue;
-            };
-            for (key, value) in entries {
-                match self.value(*key) {
-                    Some(key) if SECRET_KEYS.contains(&key) => {
-                        self.collect_literals(*value, &mut found);
-                    }
-                    Some("url" | "proxy") => self.collect_tokens(*value, &mut found),
-                    Some("headers") => self.collect_headers(*value, &mut found),
-                    _ => {}
-                }
-            }
-        }
-        found
-    }
-
-    fn collect_headers(&self, id: NodeId, found: &mut Vec<Range<usize>>) {
-        let Content::Map(entries) = &self.node(id).content else {
-            return;
-        };
-        for (name, value) in entries {
-            let secret = self.value(*name).zip(self.value(*value));
-            if secret.is_some_and(|(name, value)| !of_header(name, value).is_empty()) {
-                self.collect_literals(*value, found);
-            }
-        }
-    }
-
-    fn collect_tokens(&self, id: NodeId, found: &mut Vec<Range<usize>>) {
-        let Content::Text(scalar) = &self.node(id).content else {
-            return;
-        };
-        let Ok(url) = Url::parse(&scalar.text.value) else {
-            return;
-        };
-        let password = url.password().map(str::to_owned);
-        for token in tokens_of_url(&url).into_iter().chain(password) {
-            let stands = scalar.raw.match_indices(&token);
-            found
-                .extend(stands.map(|(at, _)| self.locate_raw(id, scalar, &(at..at + token.len()))));
-        }
-    }
-
-    fn collect_literals(&self, id: NodeId, found: &mut Vec<Range<usize>>) {
-        match &self.node(id).content {
-            Content::List(items) => {
-                for item in items {
-                    self.collect_literals(*item, found);
-                }
-            }
-            Content::Text(scalar) if !scalar.raw.contains("${") => {
-                found.push(self.locate_raw(id, scalar, &(0..scalar.raw.len())));
-            }
-            Content::Literal(_) => found.push(self.node(id).span.clone()),
-            Content::Text(_) | Content::Null | Content::Map(_) => {}
-        }
+    /// The line and column at which a node begins, both from 1.
+    pub(crate) fn position(&self, id: NodeId) -> (usize, usize) {
+        position(&self.source, self.node(id).span.start)
     }
 }
 
@@ -304,7 +240,7 @@ mod tests {
             "k: {é: ${X:-,}TARGET}\n",
         ] {
             let tree = tree(source);
-            let found = (0..tree.nodes.len()).map(NodeId).find_map(|id| {
+            let found = tree.nodes().find_map(|(id, _)| {
                 let start = tree.value(id)?.find("TARGET")?;
                 Some(tree.locate(id, &(start..start + 6)))
             });
@@ -354,16 +290,5 @@ mod tests {
                 "text env"
             ]
         );
-    }
-
-    #[test]
-    fn literal_secrets_are_found_and_variables_are_not() {
-        let source = "a: { keys: [abc, \"${X}\"], secret: 'def' }\n";
-        let found: Vec<_> = tree(source)
-            .secrets()
-            .into_iter()
-            .map(|at| &source[at])
-            .collect();
-        assert_eq!(found, ["abc", "def"]);
     }
 }

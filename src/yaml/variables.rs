@@ -1,17 +1,14 @@
 //! `${NAME}`, `${NAME:-default}` and `$$` in one scalar.
 //!
 //! Works on scalars that are already parsed, so a value can never add structure to the
-//! file; the file's own text stays unexpanded for messages and for the revision.
+//! file. The text before expansion is kept, for messages and for writing it as JSON.
 
 use std::ops::Range;
-use std::path::Path;
 
-use crate::model::bucket::Whereabouts;
 use crate::model::secret::SHOWN;
 
-/// What a rules file asks of the machine: where `${NAME}` takes its value from, and where a
-/// directory is. The process's environment is one; a test has its own.
-pub trait Lookup {
+/// Where `${NAME}` takes its value from.
+pub trait Variables {
     /// The value of the variable `name`.
     fn get(&self, name: &str) -> Option<String>;
 
@@ -19,20 +16,15 @@ pub trait Lookup {
     /// what went wrong without naming the path.
     fn file(&self, path: &str) -> Result<String, String>;
 
-    /// Who can read that file beside this process, and what ends that; `None` where nobody can,
-    /// and by default. Does not name the path, either.
+    /// Which other users can read that file, and how to stop that; `None` when none can.
+    /// Does not name the path, either.
     fn exposed(&self, _path: &str) -> Option<String> {
         None
     }
-
-    /// Where the directory at `path` is. By default the name is all that is known.
-    fn locate(&self, path: &Path) -> Whereabouts {
-        Whereabouts::by_name(path)
-    }
 }
 
-/// An environment without files, for tests and for checking a file by itself.
-impl Lookup for std::collections::BTreeMap<&str, &str> {
+/// Variables without files, for tests.
+impl Variables for std::collections::BTreeMap<&str, &str> {
     fn get(&self, name: &str) -> Option<String> {
         Self::get(self, name).map(|value| (*value).to_owned())
     }
@@ -42,7 +34,7 @@ impl Lookup for std::collections::BTreeMap<&str, &str> {
     }
 }
 
-/// Bytes of a variable's value, which is searched for in all that is stored and logged.
+/// Maximum bytes of a value: masking searches all that is stored and logged for it.
 const LONGEST: usize = 64 * 1024;
 
 /// A scalar's text with its variables filled in.
@@ -68,7 +60,7 @@ enum Origin {
     Default,
     Environment {
         name: String,
-        /// Who else can read the file that it came from.
+        /// Which other users can read the file that it came from.
         exposed: Option<String>,
     },
 }
@@ -80,7 +72,7 @@ struct Value {
 }
 
 impl Part {
-    /// Where `offset` of the value stands in the unexpanded text; `edge` when it has no place there.
+    /// The offset in the unexpanded text; `edge` for a value from a variable.
     fn raw_offset(&self, offset: usize, edge: usize) -> usize {
         if self.origin == Origin::Literal && self.raw.len() == self.value.len() {
             self.raw.start + offset.min(self.value.end) - self.value.start
@@ -106,7 +98,7 @@ impl std::fmt::Debug for Text {
 
 impl Text {
     /// Fills in the variables of `raw`.
-    pub(crate) fn expand(raw: &str, env: &dyn Lookup) -> Result<Self, Unexpandable> {
+    pub(crate) fn expand(raw: &str, variables: &dyn Variables) -> Result<Self, Unexpandable> {
         let mut text = Self::default();
         let mut at = 0;
         while let Some(found) = raw[at..].find('$') {
@@ -116,7 +108,7 @@ impl Text {
                 text.push(dollar..dollar + 2, "$", Origin::Literal);
                 dollar + 2
             } else if raw[dollar..].starts_with("${") {
-                text.variable(raw, dollar, env)?
+                text.variable(raw, dollar, variables)?
             } else {
                 text.push(dollar..dollar + 1, "$", Origin::Literal);
                 dollar + 1
@@ -134,7 +126,7 @@ impl Text {
         })
     }
 
-    /// The variables that came from files which others can read, too, with who can.
+    /// The variables that came from files which other users can read, and which users.
     pub(crate) fn exposed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.parts.iter().filter_map(|part| match &part.origin {
             Origin::Environment { name, exposed } => Some((name.as_str(), exposed.as_deref()?)),
@@ -142,8 +134,8 @@ impl Text {
         })
     }
 
-    /// The range of the unexpanded text that `range` of the value came from. A place inside
-    /// a variable's value has none of its own: the whole `${…}` stands for it.
+    /// The range of the unexpanded text that `range` of the value came from: the whole `${…}`
+    /// for a part of a variable's value.
     pub(crate) fn to_raw(&self, range: &Range<usize>) -> Range<usize> {
         let part_at = |offset: usize| {
             let found = self.parts.iter().find(|part| part.value.contains(&offset));
@@ -175,7 +167,7 @@ impl Text {
         &mut self,
         raw: &str,
         dollar: usize,
-        env: &dyn Lookup,
+        variables: &dyn Variables,
     ) -> Result<usize, Unexpandable> {
         let inner = &raw[dollar + 2..];
         let end = inner.find('}').unwrap_or(inner.len());
@@ -191,7 +183,7 @@ impl Text {
                 help: "write `${NAME}` or `${NAME:-default}`; `$$` is a dollar sign".to_owned(),
             });
         }
-        match (value_of(name, env), default) {
+        match (value_of(name, variables), default) {
             (Ok(Some(Value { text, .. })), _) if text.len() > LONGEST => {
                 return Err(too_long(name, range, text.len()));
             }
@@ -217,19 +209,19 @@ pub(super) fn is_name(name: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
-fn value_of(name: &str, env: &dyn Lookup) -> Result<Option<Value>, String> {
-    if let Some(text) = env.get(name) {
+fn value_of(name: &str, variables: &dyn Variables) -> Result<Option<Value>, String> {
+    if let Some(text) = variables.get(name) {
         let exposed = None;
         return Ok(Some(Value { text, exposed }));
     }
-    let Some(path) = env.get(&format!("{name}_FILE")) else {
+    let Some(path) = variables.get(&format!("{name}_FILE")) else {
         return Ok(None);
     };
-    let content = env.file(&path)?;
+    let content = variables.file(&path)?;
     let content = content.strip_suffix('\n').unwrap_or(&content);
     Ok(Some(Value {
         text: content.strip_suffix('\r').unwrap_or(content).to_owned(),
-        exposed: env.exposed(&path),
+        exposed: variables.exposed(&path),
     }))
 }
 
@@ -265,7 +257,7 @@ mod tests {
 
     struct Files;
 
-    impl Lookup for Files {
+    impl Variables for Files {
         fn get(&self, name: &str) -> Option<String> {
             let value = match name {
                 "SET" => "value",

@@ -13,6 +13,7 @@ use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision};
 use aftertake::rules::rule::{Action, BodyTemplate, NotifyStep as Notify, RuleSet, TagSource};
 use aftertake::rules::schema::schema;
 use aftertake::rules::template::{Expression, Template};
+use aftertake::yaml::variables::Variables;
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -21,7 +22,9 @@ use crate::json_schema::mistakes;
 /// Values that must never be shown; each begins with `s3cr3t`.
 struct Environment;
 
-impl Lookup for Environment {
+impl Lookup for Environment {}
+
+impl Variables for Environment {
     fn get(&self, name: &str) -> Option<String> {
         let value = match name {
             "EMPTY" => "",

@@ -13,7 +13,7 @@ use super::load::Loading;
 use super::scalar::{Count, Prefix, Size, Span, WebUrl};
 use crate::model::bucket::{Addressing, Bucket, BucketStore, ObsBucket, TagLimits, Timeouts};
 use crate::model::secret::MASKED_FROM;
-use crate::yaml::shape::{At, Later, Table};
+use crate::yaml::shape::{At, Deferred, Table};
 
 const CONCURRENCY: u32 = 8;
 const SOURCE_GRACE: Duration = Duration::from_mins(15);
@@ -27,7 +27,7 @@ const LARGEST_PART: u64 = 5 * GIB;
 
 /// A bucket: its key in the table is its name at the store.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename = "$by_store", rename_all = "lowercase")]
+#[serde(rename = "$by:store", rename_all = "lowercase")]
 #[schemars(rename = "Bucket", tag = "store")]
 pub(crate) enum Raw {
     /// A bucket at Huawei Cloud OBS or a server that speaks its protocol.
@@ -127,7 +127,7 @@ impl Loading<'_> {
     /// The buckets that are right in themselves.
     pub(super) fn buckets(
         &mut self,
-        section: Option<&Later<Table<Later<Raw>>>>,
+        section: Option<&Deferred<Table<Deferred<Raw>>>>,
     ) -> BTreeMap<String, Bucket> {
         let rows = self.read_or_default(section).unwrap_or_default().0;
         let mut buckets = BTreeMap::new();
@@ -138,7 +138,7 @@ impl Loading<'_> {
         buckets
     }
 
-    fn bucket(&mut self, name: &At<String>, bucket: &Later<Raw>) -> Option<Bucket> {
+    fn bucket(&mut self, name: &At<String>, bucket: &Deferred<Raw>) -> Option<Bucket> {
         self.filled(name, "the bucket's name")?;
         match self.read(bucket)? {
             Raw::Obs(raw) => self.obs(name, *raw),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::load::Loading;
 use super::scalar::Timeout;
-use crate::yaml::shape::{At, Later, OneOrMany};
+use crate::yaml::shape::{At, Deferred, OneOrMany};
 
 /// How many characters the console's "Private Key" has
 /// (<https://support.huaweicloud.com/intl/en-us/usermanual-rtc/rtc_04_0007.html>).
@@ -41,7 +41,7 @@ pub enum Unsigned {
 #[schemars(rename = "Callbacks")]
 pub(crate) struct Raw {
     /// Callbacks of Huawei Cloud SparkRTC.
-    sparkrtc: Option<Later<RawSparkRtc>>,
+    sparkrtc: Option<Deferred<RawSparkRtc>>,
 }
 
 /// Callbacks of Huawei Cloud SparkRTC.
@@ -58,7 +58,7 @@ pub(crate) struct RawSparkRtc {
 }
 
 impl Loading<'_> {
-    pub(super) fn callbacks(&mut self, section: Option<&Later<Raw>>) -> Option<Callbacks> {
+    pub(super) fn callbacks(&mut self, section: Option<&Deferred<Raw>>) -> Option<Callbacks> {
         let raw = self.read_or_default(section)?;
         let sparkrtc = self.read_or_default(raw.sparkrtc.as_ref())?;
         let texts = sparkrtc.keys.unwrap_or_default().0;

@@ -14,7 +14,7 @@ use crate::model::address::special_host;
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::secret::of_url;
 use crate::rules::template::Scope;
-use crate::yaml::shape::{At, Later, OneOrMany, Table};
+use crate::yaml::shape::{At, Deferred, OneOrMany, Table};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONCURRENCY: u32 = 16;
@@ -90,7 +90,7 @@ impl Loading<'_> {
     /// The destinations that are right in themselves.
     pub(super) fn destinations(
         &mut self,
-        section: Option<&Later<Table<Later<Raw>>>>,
+        section: Option<&Deferred<Table<Deferred<Raw>>>>,
     ) -> BTreeMap<String, Destination> {
         let rows = self.read_or_default(section).unwrap_or_default().0;
         let mut destinations = BTreeMap::new();
@@ -101,7 +101,11 @@ impl Loading<'_> {
         destinations
     }
 
-    fn destination(&mut self, name: &At<String>, destination: &Later<Raw>) -> Option<Destination> {
+    fn destination(
+        &mut self,
+        name: &At<String>,
+        destination: &Deferred<Raw>,
+    ) -> Option<Destination> {
         self.filled(name, "the destination's name")?;
         let raw = self.read(destination)?;
         let before = self.problems.len();

@@ -1,20 +1,21 @@
 //! Loading in progress: reads parts of the tree and collects what is wrong with them.
 //!
-//! Every part is read on its own and answers `None` when it is wrong, so that one run
-//! reports all independent mistakes. What is wrong is kept here, not in results.
+//! Every part is read on its own and is `None` when it is wrong, so that one run reports
+//! all independent problems. They are collected here, not in results.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::Warning;
+use super::{Lookup, Warning, blot};
 use crate::model::bucket::{Overlap, Whereabouts};
-use crate::yaml::problem::{Problem, did_you_mean, position};
+use crate::rules::error::RulesError;
+use crate::yaml::problem::Problem;
 use crate::yaml::read::read;
-use crate::yaml::shape::{At, Later};
+use crate::yaml::shape::{At, Deferred};
+use crate::yaml::spelling::did_you_mean;
 use crate::yaml::tree::{Content, NodeId, Tree};
-use crate::yaml::variables::Lookup;
 
 pub(super) struct Loading<'a> {
     pub(super) tree: &'a Tree,
@@ -25,26 +26,40 @@ pub(super) struct Loading<'a> {
     folders: Vec<(String, Whereabouts)>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
-    /// Secrets that are masked however short they are.
+    /// Masked even when they are short.
     pub(super) secrets: Vec<String>,
 }
 
-impl<'a> Loading<'a> {
-    pub(super) fn new(tree: &'a Tree, base: &'a Path, env: &'a dyn Lookup) -> Self {
-        Self {
-            tree,
-            base,
-            env,
-            folders: Vec::new(),
-            problems: Vec::new(),
-            warnings: Vec::new(),
-            secrets: Vec::new(),
-        }
-    }
+/// Loads a file by `read`, which leaves what is wrong with it in the [`Loading`].
+pub(super) fn load<T>(
+    name: &str,
+    text: &str,
+    base: &Path,
+    env: &dyn Lookup,
+    read: impl FnOnce(&mut Loading<'_>) -> Option<T>,
+) -> Result<T, RulesError> {
+    let tree = Tree::parse(text, env)
+        .map_err(|problems| RulesError::new(name, blot::by_name(text), problems))?;
+    let mut loading = Loading {
+        tree: &tree,
+        base,
+        env,
+        folders: Vec::new(),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        secrets: Vec::new(),
+    };
+    let loaded = read(&mut loading);
+    let problems = loading.problems;
+    loaded
+        .filter(|_| problems.is_empty())
+        .ok_or_else(|| RulesError::new(name, blot::literals(&tree, text), problems))
+}
 
+impl Loading<'_> {
     /// Reads a part.
-    pub(super) fn read<T: DeserializeOwned>(&mut self, later: &Later<T>) -> Option<T> {
-        self.read_node(later.at)
+    pub(super) fn read<T: DeserializeOwned>(&mut self, part: &Deferred<T>) -> Option<T> {
+        self.read_node(part.at)
     }
 
     pub(super) fn read_node<T: DeserializeOwned>(&mut self, id: NodeId) -> Option<T> {
@@ -56,12 +71,12 @@ impl<'a> Loading<'a> {
     /// Reads an optional part; absent ones are the default, wrong ones are `None`.
     pub(super) fn read_or_default<T: DeserializeOwned + Default>(
         &mut self,
-        later: Option<&Later<T>>,
+        part: Option<&Deferred<T>>,
     ) -> Option<T> {
-        later.map_or_else(|| Some(T::default()), |later| self.read(later))
+        part.map_or_else(|| Some(T::default()), |part| self.read(part))
     }
 
-    /// Notes that a node is wrong.
+    /// Records that a node is wrong.
     pub(super) fn refuse(
         &mut self,
         at: NodeId,
@@ -85,7 +100,7 @@ impl<'a> Loading<'a> {
         });
     }
 
-    /// Notes that part of a scalar is wrong; `range` is of its value.
+    /// Records that part of a scalar is wrong; `range` is of its value.
     pub(super) fn refuse_part(
         &mut self,
         at: NodeId,
@@ -96,9 +111,9 @@ impl<'a> Loading<'a> {
         self.refuse_range(self.tree.locate(at, range), message, Some(help.into()));
     }
 
-    /// Notes something that is accepted and probably not meant.
+    /// Records something that is accepted and probably not meant.
     pub(super) fn warn(&mut self, at: NodeId, message: impl Into<String>) {
-        let (line, column) = position(&self.tree.source, self.tree.node(at).span.start);
+        let (line, column) = self.tree.position(at);
         let message = message.into();
         self.warnings.push(Warning {
             line,
@@ -113,7 +128,7 @@ impl<'a> Loading<'a> {
     }
 
     /// The names that a section defines, whether or not their content is right.
-    pub(super) fn names<T>(&self, section: Option<&Later<T>>) -> Vec<At<String>> {
+    pub(super) fn names<T>(&self, section: Option<&Deferred<T>>) -> Vec<At<String>> {
         let Some(Content::Map(entries)) =
             section.map(|section| &self.tree.node(section.at).content)
         else {
@@ -126,7 +141,7 @@ impl<'a> Loading<'a> {
         entries.iter().filter_map(named).collect()
     }
 
-    /// `name`, when it is one of `known`; otherwise notes that it is an unknown `kind`.
+    /// `name`, when it is one of `known`; otherwise it is refused as an unknown `kind`.
     pub(super) fn known(
         &mut self,
         name: &At<String>,

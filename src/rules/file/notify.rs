@@ -10,7 +10,7 @@ use super::steps::Surroundings;
 use crate::model::destination::Format;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
 use crate::rules::template::{Address, Scope, Template};
-use crate::yaml::shape::{Anything, At, Brief, Later, Table};
+use crate::yaml::shape::{Anything, At, Deferred, ShortOrLong, Table};
 use crate::yaml::tree::{Content, NodeId};
 
 /// Send one request to a destination.
@@ -28,7 +28,7 @@ pub(crate) struct Raw {
     /// Headers, their values templates.
     headers: Option<Table<At<Plain>>>,
     /// Any YAML; its texts are templates, and one that is a single `{{ }}` keeps its type.
-    body: Option<Later<Anything>>,
+    body: Option<Deferred<Anything>>,
     /// What the body looks like; the destination's format when left out.
     format: Option<At<Format>>,
     /// The message of the chat formats, a template; the destination's when left out.
@@ -75,13 +75,13 @@ impl Raw {
 impl Loading<'_> {
     pub(super) fn notify(
         &mut self,
-        notify: &Later<Brief<Raw>>,
+        notify: &Deferred<ShortOrLong<Raw>>,
         surroundings: Surroundings<'_>,
     ) -> Option<NotifyStep> {
         let scope = surroundings.scope(true);
         let raw = match self.read(notify)? {
-            Brief::Short(destination) => Raw::to(destination),
-            Brief::Long(raw) => raw,
+            ShortOrLong::Short(destination) => Raw::to(destination),
+            ShortOrLong::Long(raw) => raw,
         };
         let before = self.problems.len();
         if let Some(names) = surroundings.names {

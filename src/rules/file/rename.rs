@@ -10,7 +10,7 @@ use super::target::refuse_literal_segments;
 use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::step::OnConflict;
 use crate::rules::rule::{Condition, Matcher, RenameStep};
-use crate::yaml::shape::{At, Later};
+use crate::yaml::shape::{At, Deferred};
 
 /// Move the recording to another key.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub(crate) struct Raw {
 impl Loading<'_> {
     pub(super) fn rename(
         &mut self,
-        rename: &Later<Raw>,
+        rename: &Deferred<Raw>,
         surroundings: Surroundings<'_>,
     ) -> Option<RenameStep> {
         let raw = self.read(rename)?;

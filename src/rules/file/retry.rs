@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::load::Loading;
 use super::scalar::{Count, Factor, Span};
 use crate::model::retry::{JitterMode, RetryPolicy};
+use crate::yaml::shape::Deferred;
 
 /// When a failed step is tried again; keys that are left out keep their default.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -23,6 +25,13 @@ pub(crate) struct Raw {
     tries: Option<Count>,
     /// No retry later than this after the event's arrival; 72h by default.
     give_up_after: Option<Span>,
+}
+
+impl Loading<'_> {
+    pub(super) fn policy(&mut self, section: Option<&Deferred<Raw>>) -> RetryPolicy {
+        let raw = self.read_or_default(section).unwrap_or_default();
+        raw.over(RetryPolicy::default())
+    }
 }
 
 impl Raw {

@@ -1,26 +1,135 @@
-//! The text of a revision: `rooms`, `retry` and `rules` as JSON, variables not filled in.
+//! A revision: the rules that tasks were planned under, kept as text and loaded again.
 //!
-//! Changes of layout, comments and the other sections change no revision.
+//! Its text is `rooms`, `retry` and `rules` as JSON, variables not filled in, so changes of
+//! layout, comments and other sections change no revision.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::load::{self, Loading};
+use super::{Lookup, retry, rooms, rules};
+use crate::model::notice::NOTICE;
+use crate::model::secret::Mask;
+use crate::model::task::RevisionId;
+use crate::rules::error::RulesError;
+use crate::rules::rule::{Rule, RuleSet};
 use crate::yaml::json;
+use crate::yaml::shape::Deferred;
 use crate::yaml::tree::Tree;
 
 /// The sections that a revision consists of.
 const SECTIONS: [&str; 3] = ["rooms", "retry", "rules"];
 
-/// The revision's text of a whole file.
-pub(super) fn text(tree: &Tree) -> String {
-    let mut text = String::from("{");
-    for section in SECTIONS {
-        if let Some(id) = tree.get(tree.root, section) {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push_str(&format!("\"{section}\":{}", json::node(tree, id)));
+/// Rules that tasks were planned under, loaded again from their text.
+#[derive(Debug)]
+pub struct Revision {
+    /// Those that can be read.
+    pub rules: RuleSet,
+    /// Those that cannot be read today, though they could when they were in force.
+    pub unreadable: Vec<Unreadable>,
+    /// Hides what came from the environment into them.
+    pub mask: Mask,
+}
+
+/// A rule that cannot be read today.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// `None` when the name is what cannot be read.
+    pub name: Option<String>,
+    pub why: String,
+}
+
+impl Revision {
+    /// The rules in force, which can be read.
+    pub fn in_force(rules: RuleSet, mask: Mask) -> Self {
+        Self {
+            rules,
+            unreadable: Vec::new(),
+            mask,
         }
     }
-    text.push('}');
-    text
+
+    /// The rule or notice of this name. Fails with the reason why it cannot be used.
+    pub fn rule(&self, name: &str) -> Result<&Rule, String> {
+        self.rules.rule(name).ok_or_else(|| {
+            let revision = self.rules.revision;
+            match self.why_not(name) {
+                Some(why) => format!(
+                    "rule {name:?} of {revision}, which is no longer in force, cannot be read: {why}"
+                ),
+                None => format!("{revision} has no rule {name:?}"),
+            }
+        })
+    }
+
+    /// The notices of a rule are read with it.
+    fn why_not(&self, name: &str) -> Option<&str> {
+        let name = name.strip_prefix(NOTICE).unwrap_or(name);
+        let named = |known: Option<&str>| {
+            let mut all = self.unreadable.iter();
+            all.find(|one| one.name.as_deref() == known)
+        };
+        let found = named(Some(name)).or_else(|| named(None))?;
+        Some(&found.why)
+    }
+}
+
+/// The sections of a revision.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRevision {
+    rooms: Option<Deferred<Vec<Deferred<rooms::Raw>>>>,
+    retry: Option<Deferred<retry::Raw>>,
+    rules: Deferred<Vec<Deferred<rules::Raw>>>,
+}
+
+/// Loads the rules of a revision from its text. `buckets` are the names in the file in force.
+/// Names that are gone are accepted: tasks that need one wait until it is back. A rule that
+/// cannot be read is left out; what all rules share, `rooms` and `retry`, must be readable.
+pub fn parse_revision(
+    text: &str,
+    buckets: &BTreeSet<String>,
+    env: &dyn Lookup,
+) -> Result<Revision, RulesError> {
+    let name = RevisionId::of(text).to_string();
+    // A revision has no paths.
+    load::load(&name, text, Path::new(""), env, |loading| {
+        loading.revision(buckets)
+    })
+}
+
+impl Loading<'_> {
+    fn revision(&mut self, buckets: &BTreeSet<String>) -> Option<Revision> {
+        let raw: RawRevision = self.read_node(self.tree.root)?;
+        let rooms = raw.rooms.as_ref().map(|rooms| rooms.at);
+        let retry = raw.retry.as_ref().map(|retry| retry.at);
+        for shared in [rooms, retry].into_iter().flatten() {
+            self.problems.extend(self.tree.wrong_in(shared));
+        }
+        let rooms = self.rooms(raw.rooms.as_ref());
+        let policy = self.policy(raw.retry.as_ref());
+        let (rules, mut unreadable) = self.rules_apart(&raw.rules, policy);
+        let mask = self.mask();
+        for one in &mut unreadable {
+            mask.hide(&mut one.why);
+        }
+        Some(Revision {
+            rules: self.rule_set(rules, rooms, policy, buckets.clone()),
+            unreadable,
+            mask,
+        })
+    }
+}
+
+/// The revision's text of a whole file.
+pub(super) fn text(tree: &Tree) -> String {
+    let sections = SECTIONS.iter().filter_map(|section| {
+        let id = tree.get(tree.root, section)?;
+        Some(format!("\"{section}\":{}", json::node(tree, id)))
+    });
+    format!("{{{}}}", sections.collect::<Vec<_>>().join(","))
 }
 
 #[cfg(test)]

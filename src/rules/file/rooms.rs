@@ -10,7 +10,7 @@ use super::compile::GlobStyle;
 use super::load::Loading;
 use super::scalar::Plain;
 use crate::rules::rule::RoomEntry;
-use crate::yaml::shape::{Anything, At, Later, OneOrMany, Table};
+use crate::yaml::shape::{Anything, At, Deferred, OneOrMany, Table};
 use crate::yaml::tree::{Content, NodeId};
 
 /// Tags and variables of the rooms that match.
@@ -23,11 +23,14 @@ pub(crate) struct Raw {
     /// What `tag: by_room` puts on a recording, and `room.tags.…` in templates.
     tags: Option<Table<Plain>>,
     /// Values of your own: `room.vars.…` in templates.
-    vars: Option<Table<Later<Anything>>>,
+    vars: Option<Table<Deferred<Anything>>>,
 }
 
 impl Loading<'_> {
-    pub(super) fn rooms(&mut self, section: Option<&Later<Vec<Later<Raw>>>>) -> Vec<RoomEntry> {
+    pub(super) fn rooms(
+        &mut self,
+        section: Option<&Deferred<Vec<Deferred<Raw>>>>,
+    ) -> Vec<RoomEntry> {
         let entries = self.read_or_default(section).unwrap_or_default();
         entries
             .iter()
@@ -35,7 +38,7 @@ impl Loading<'_> {
             .collect()
     }
 
-    fn room(&mut self, entry: &Later<Raw>) -> Option<RoomEntry> {
+    fn room(&mut self, entry: &Deferred<Raw>) -> Option<RoomEntry> {
         let raw = self.read(entry)?;
         let vars = raw.vars.unwrap_or_default().0;
         Some(RoomEntry {

@@ -13,8 +13,9 @@ use crate::model::event::Fields;
 use crate::model::notice::NOTICE;
 use crate::model::retry::RetryPolicy;
 use crate::rules::rule::Rule;
-use crate::yaml::problem::{Problem, did_you_mean};
-use crate::yaml::shape::{At, Later};
+use crate::yaml::problem::Problem;
+use crate::yaml::shape::{At, Deferred};
+use crate::yaml::spelling::did_you_mean;
 use crate::yaml::tree::NodeId;
 
 /// What to do with which recording.
@@ -25,7 +26,7 @@ pub(crate) struct Raw {
     /// The rule's name; unique in the file.
     name: At<String>,
     /// Which events it is for: every `RECORD_FILE_COMPLETE` when left out.
-    pub(super) when: Option<Later<when::Raw>>,
+    pub(super) when: Option<Deferred<when::Raw>>,
     /// A field such as `room_id`: tasks with one value run one at a time, in order of arrival.
     order_by: Option<At<String>>,
     /// Whether a dead task holds its successors back; `false` by default.
@@ -35,7 +36,7 @@ pub(crate) struct Raw {
     /// Single keys that differ from the file's `retry`.
     retry: Option<retry::Raw>,
     /// What is done, in this order.
-    steps: Later<Vec<Later<steps::Raw>>>,
+    steps: Deferred<Vec<Deferred<steps::Raw>>>,
 }
 
 /// The names that rules may use.
@@ -52,7 +53,7 @@ pub(super) struct Names<'n> {
 #[derive(Debug)]
 pub(super) struct PlacedRule {
     pub(super) name: At<String>,
-    pub(super) when: Option<Later<when::Raw>>,
+    pub(super) when: Option<Deferred<when::Raw>>,
     pub(super) rule: Rule,
 }
 
@@ -61,7 +62,7 @@ impl Loading<'_> {
     /// may be gone, and its tasks wait until they are back.
     pub(super) fn rules(
         &mut self,
-        section: &Later<Vec<Later<Raw>>>,
+        section: &Deferred<Vec<Deferred<Raw>>>,
         policy: RetryPolicy,
         names: Option<&Names<'_>>,
     ) -> Vec<PlacedRule> {
@@ -78,7 +79,7 @@ impl Loading<'_> {
     /// with one is no matter of the others.
     pub(super) fn rules_apart(
         &mut self,
-        section: &Later<Vec<Later<Raw>>>,
+        section: &Deferred<Vec<Deferred<Raw>>>,
         policy: RetryPolicy,
     ) -> (Vec<PlacedRule>, Vec<Unreadable>) {
         let entries = self.read(section).unwrap_or_default();
@@ -119,7 +120,7 @@ impl Loading<'_> {
 
     fn rule(
         &mut self,
-        entry: &Later<Raw>,
+        entry: &Deferred<Raw>,
         taken: &mut HashSet<String>,
         policy: RetryPolicy,
         names: Option<&Names<'_>>,

@@ -10,7 +10,7 @@ use super::{notify, rename, tag};
 use crate::model::transition;
 use crate::rules::rule::{Action, Condition, Step};
 use crate::rules::template::Scope;
-use crate::yaml::shape::{At, Brief, Later};
+use crate::yaml::shape::{At, Deferred, ShortOrLong};
 use crate::yaml::tree::NodeId;
 
 /// One step: one action, and when and how long it runs.
@@ -18,7 +18,7 @@ use crate::yaml::tree::NodeId;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Step")]
 pub(crate) struct Raw {
-    /// Unique in its rule; the action's name when left out. Later steps read `steps.<id>.…`.
+    /// Unique in its rule; the action's name when left out. Deferred steps read `steps.<id>.…`.
     id: Option<At<String>>,
     /// An expression of the template language; the step is skipped when it does not hold.
     #[serde(rename = "if")]
@@ -28,11 +28,11 @@ pub(crate) struct Raw {
     /// What the end of its tries means: `stop` (default) or `continue`.
     on_failure: Option<OnFailure>,
     /// Move the recording to another key.
-    rename: Option<Later<rename::Raw>>,
+    rename: Option<Deferred<rename::Raw>>,
     /// Put tags on the recording; `by_room` for the tags of the rooms table.
-    tag: Option<Later<Brief<tag::Raw>>>,
+    tag: Option<Deferred<ShortOrLong<tag::Raw>>>,
     /// Send a request to a destination; its name alone sends the default document.
-    notify: Option<Later<Brief<notify::Raw>>>,
+    notify: Option<Deferred<ShortOrLong<notify::Raw>>>,
 }
 
 /// What the end of a step's tries means for its task.
@@ -70,7 +70,7 @@ impl<'s> Surroundings<'s> {
 impl Loading<'_> {
     pub(super) fn steps(
         &mut self,
-        section: &Later<Vec<Later<Raw>>>,
+        section: &Deferred<Vec<Deferred<Raw>>>,
         names: Option<&Names<'_>>,
         condition: Option<&Condition>,
     ) -> Option<Vec<Step>> {

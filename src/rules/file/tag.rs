@@ -10,7 +10,7 @@ use super::scalar::Plain;
 use crate::model::step::{OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::rules::rule::{TagSource, TagStep};
 use crate::rules::template::Scope;
-use crate::yaml::shape::{At, Brief, Later, Table};
+use crate::yaml::shape::{At, Deferred, ShortOrLong, Table};
 
 /// Put tags on the recording.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -18,7 +18,7 @@ use crate::yaml::shape::{At, Brief, Later, Table};
 #[schemars(rename = "Tag")]
 pub(crate) struct Raw {
     /// Names and templates of values; or `by_room`.
-    tags: Brief<Table<At<Plain>>>,
+    tags: ShortOrLong<Table<At<Plain>>>,
     /// What happens to other tags that are there; `merge` by default.
     mode: Option<TagMode>,
     /// Where tags are kept; `auto` by default.
@@ -31,10 +31,14 @@ pub(crate) struct Raw {
 }
 
 impl Loading<'_> {
-    pub(super) fn tag(&mut self, tag: &Later<Brief<Raw>>, scope: Scope<'_>) -> Option<TagStep> {
+    pub(super) fn tag(
+        &mut self,
+        tag: &Deferred<ShortOrLong<Raw>>,
+        scope: Scope<'_>,
+    ) -> Option<TagStep> {
         let raw = match self.read(tag)? {
-            Brief::Short(word) => {
-                let tags = Brief::Short(word);
+            ShortOrLong::Short(word) => {
+                let tags = ShortOrLong::Short(word);
                 Raw {
                     tags,
                     mode: None,
@@ -43,7 +47,7 @@ impl Loading<'_> {
                     objects: None,
                 }
             }
-            Brief::Long(raw) => raw,
+            ShortOrLong::Long(raw) => raw,
         };
         Some(TagStep {
             tags: self.tag_source(raw.tags, scope)?,
@@ -54,10 +58,14 @@ impl Loading<'_> {
         })
     }
 
-    fn tag_source(&mut self, tags: Brief<Table<At<Plain>>>, scope: Scope<'_>) -> Option<TagSource> {
+    fn tag_source(
+        &mut self,
+        tags: ShortOrLong<Table<At<Plain>>>,
+        scope: Scope<'_>,
+    ) -> Option<TagSource> {
         let rows = match tags {
-            Brief::Short(word) if word.value == "by_room" => return Some(TagSource::ByRoom),
-            Brief::Short(word) => {
+            ShortOrLong::Short(word) if word.value == "by_room" => return Some(TagSource::ByRoom),
+            ShortOrLong::Short(word) => {
                 let message = format!("{} is no set of tags", self.shown(word.at));
                 self.refuse(
                     word.at,
@@ -66,7 +74,7 @@ impl Loading<'_> {
                 );
                 return None;
             }
-            Brief::Long(Table(rows)) => rows,
+            ShortOrLong::Long(Table(rows)) => rows,
         };
         let count = rows.len();
         let mut given = BTreeMap::new();

@@ -9,8 +9,8 @@ use super::scalar::{Size, Span};
 use crate::model::event::EventType;
 use crate::rules::rule::{Condition, Matcher};
 use crate::rules::template::Scope;
-use crate::yaml::problem::did_you_mean;
-use crate::yaml::shape::{At, Later, OneOrMany};
+use crate::yaml::shape::{At, Deferred, OneOrMany};
+use crate::yaml::spelling::did_you_mean;
 use crate::yaml::tree::NodeId;
 
 /// Which events: everything given must hold; a list holds when one of its members does.
@@ -43,7 +43,7 @@ pub(crate) struct Raw {
     /// Bounds of `height` in pixels.
     height: Option<At<Bounds<u64>>>,
     /// None of these hold.
-    not: Option<Later<Raw>>,
+    not: Option<Deferred<Raw>>,
     /// An expression of the template language.
     #[serde(rename = "if")]
     expression: Option<At<String>>,
@@ -68,7 +68,7 @@ impl<T> Bounds<T> {
 }
 
 impl Loading<'_> {
-    pub(super) fn condition(&mut self, when: Option<&Later<Raw>>) -> Option<Condition> {
+    pub(super) fn condition(&mut self, when: Option<&Deferred<Raw>>) -> Option<Condition> {
         let mut raw = self.read_or_default(when)?;
         let at = when.map_or(self.tree.root, |when| when.at);
         let before = self.problems.len();
@@ -90,7 +90,7 @@ impl Loading<'_> {
         })
     }
 
-    fn not(&mut self, not: &Later<Raw>) -> Option<Matcher> {
+    fn not(&mut self, not: &Deferred<Raw>) -> Option<Matcher> {
         let raw = self.read(not)?;
         let misplaced = [
             ("event", raw.event.is_some()),

@@ -11,9 +11,7 @@ use super::language::{FILTERS, FUNCTIONS, TESTS, check_format, parse_lifetime, p
 use super::scan::{Kind, Token};
 use super::{Scope, TemplateError};
 use crate::model::event::Fields;
-
-/// Nobody mistypes a longer word.
-const LONGEST_WORD: usize = 200;
+use crate::yaml::spelling;
 
 /// Names beside the event's fields.
 const ROOTS: &[&str] = &[
@@ -272,16 +270,6 @@ fn find(tokens: &[Token<'_>], name: &str) -> Option<Range<usize>> {
 
 /// `; did you mean "…"?` with the closest of `known`, or nothing when none is close.
 pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let length = name.chars().count();
-    if length > LONGEST_WORD {
-        return String::new();
-    }
-    let allowed = (length / 3).max(1);
-    known
-        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map_or_else(String::new, |(_, candidate)| {
-            format!("; did you mean {candidate:?}?")
-        })
+    spelling::closest(name, known)
+        .map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"))
 }

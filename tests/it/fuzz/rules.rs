@@ -6,6 +6,7 @@ use std::path::Path;
 use aftertake::rules::error::RulesError;
 use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision};
 use aftertake::rules::rule::RuleSet;
+use aftertake::yaml::variables::Variables;
 
 use super::{Target, Verdict};
 
@@ -115,7 +116,9 @@ const SECRET: &str = "kept-from-everyone";
 
 struct Environment;
 
-impl Lookup for Environment {
+impl Lookup for Environment {}
+
+impl Variables for Environment {
     fn get(&self, name: &str) -> Option<String> {
         match name {
             "SECRET" | "OBS_ACCESS_KEY" | "SPARKRTC_CALLBACK_KEY" | "TOKEN" => Some(SECRET.into()),

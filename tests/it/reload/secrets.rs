@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aftertake::callback::signature::{RAND, SIGNATURE, TIMESTAMP, sign};
 use aftertake::rules::file::{self, Lookup};
 use aftertake::store::operator::Operator;
+use aftertake::yaml::variables::Variables;
 
 use crate::support::premises::{PATIENT, Premises, Running, callback};
 use crate::support::sink::{Reply, Sink};
@@ -13,7 +14,9 @@ use crate::support::sink::{Reply, Sink};
 /// Every variable is the content of the file of its name.
 pub(super) struct Files(pub(super) PathBuf);
 
-impl Lookup for Files {
+impl Lookup for Files {}
+
+impl Variables for Files {
     fn get(&self, name: &str) -> Option<String> {
         name.strip_suffix("_FILE").map(str::to_owned)
     }
