@@ -119,6 +119,8 @@ pub mod model;
 
 pub mod yaml;
 
+pub mod chat;
+
 pub mod rules;
 
 pub mod callback;

@@ -17,8 +17,8 @@ pub struct Destination {
     /// Its key in the file.
     pub name: String,
     pub url: Url,
-    /// What requests are signed with, in the way of `format`: Standard Webhooks carries one
-    /// signature for each, a bot has one.
+    /// What requests are signed with: Standard Webhooks has one signature for each, a bot of a
+    /// chat has one secret.
     pub secrets: Vec<SecretString>,
     /// Total time for one request, from connecting to the end of the answer.
     pub timeout: Duration,
@@ -122,19 +122,6 @@ pub enum Format {
     WeCom,
 }
 
-/// How a receiver wants to be shown that a request is genuine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signing {
-    /// Headers over id, time and body, for each secret.
-    StandardWebhooks,
-    /// Fields `timestamp` and `sign` of the body.
-    Feishu,
-    /// Parameters `timestamp` and `sign` of the query.
-    DingTalk,
-    /// Not at all: its URL is the secret.
-    Nothing,
-}
-
 impl Format {
     /// Every format.
     pub const ALL: [Self; 7] = [
@@ -158,24 +145,6 @@ impl Format {
             Self::DingTalk => "dingtalk",
             Self::WeCom => "wecom",
         }
-    }
-
-    /// How requests of this format are signed.
-    pub const fn signing(self) -> Signing {
-        match self {
-            Self::Aftertake | Self::Callback | Self::CloudEvents => Signing::StandardWebhooks,
-            Self::Feishu => Signing::Feishu,
-            Self::DingTalk => Signing::DingTalk,
-            Self::Slack | Self::WeCom => Signing::Nothing,
-        }
-    }
-
-    /// Whether it is a chat message, made from a `text` template.
-    pub const fn is_chat(self) -> bool {
-        matches!(
-            self,
-            Self::Slack | Self::Feishu | Self::DingTalk | Self::WeCom
-        )
     }
 }
 

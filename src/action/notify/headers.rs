@@ -9,7 +9,8 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT}
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::model::destination::{Destination, Signing};
+use crate::chat;
+use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::step::Notify;
 use crate::model::time::Timestamp;
@@ -61,7 +62,7 @@ pub(super) fn build(
     headers.insert("webhook-id", value("webhook-id", &notify.webhook_id)?);
     headers.insert("webhook-timestamp", HeaderValue::from(seconds));
     headers.remove("webhook-signature");
-    let signs = notify.format.signing() == Signing::StandardWebhooks;
+    let signs = chat::of(notify.format).is_none();
     if signs && !destination.secrets.is_empty() {
         let signatures = signatures(destination, notify, seconds)?;
         let signatures = value("webhook-signature", &signatures)?;

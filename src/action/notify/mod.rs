@@ -4,16 +4,19 @@
 //! has the same `webhook-id`, by which a receiver knows it again. Knows nothing of how
 //! the body was made.
 
-mod chat;
 mod headers;
 mod retry_after;
 mod verdict;
 
+use bytes::Bytes;
 use http::HeaderMap;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::{Done, Stopped};
+use crate::chat;
 use crate::model::attempt::Exchange;
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
@@ -43,7 +46,7 @@ pub async fn notify(
     notify: &Notify,
     now: Timestamp,
 ) -> Result<Done, Stopped> {
-    let (url, body) = chat::signed(destination, notify, now)?;
+    let (url, body) = signed(destination, notify, now)?;
     let request = Request {
         method: notify.method.clone(),
         url,
@@ -73,7 +76,20 @@ pub async fn notify(
     }
 }
 
-/// The URL is kept as it was before it was signed: a signature is not worth keeping.
+/// URL and body, signed where a chat service signs there.
+fn signed(
+    destination: &Destination,
+    notify: &Notify,
+    now: Timestamp,
+) -> Result<(Url, Bytes), Failure> {
+    let request = (notify.url.clone(), notify.body.clone());
+    match (chat::of(notify.format), destination.secrets.first()) {
+        (Some(chat), Some(secret)) => chat.signed(request, secret.expose_secret(), now),
+        (None, _) | (_, None) => Ok(request),
+    }
+}
+
+/// With the URL as it was before it was signed: a signature is not worth keeping.
 fn sent(notify: &Notify, body: &[u8]) -> Exchange {
     Exchange {
         method: notify.method.to_string(),

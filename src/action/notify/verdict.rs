@@ -4,7 +4,8 @@ use http::StatusCode;
 use http::header::{LOCATION, RETRY_AFTER};
 use url::Url;
 
-use super::{chat, retry_after};
+use super::retry_after;
+use crate::chat;
 use crate::model::destination::Destination;
 use crate::model::failure::{Disposition, Failure, FailureKind};
 use crate::model::step::Notify;
@@ -82,7 +83,8 @@ fn coded(destination: &Destination, notify: &Notify, answer: &Answer) -> Option<
     let listed = lists
         .iter()
         .any(|list| list.contains(&answer.status.as_u16()));
-    (!listed).then(|| chat::refusal(notify.format, answer))?
+    let chat = chat::of(notify.format).filter(|_| !listed)?;
+    chat.refusal(answer.status, &answer.body)
 }
 
 /// What a status means for this destination; `None` is success. The destination's own

@@ -8,7 +8,8 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::destination::{Destination, Signing};
+use crate::chat::{self, SignedPart};
+use crate::model::destination::{Destination, Format};
 use crate::model::event::{Event, Fields};
 use crate::model::id::{EventId, TaskId};
 use crate::model::recording::Place;
@@ -221,7 +222,7 @@ impl Work {
             body: body(&notify.body, mask),
         };
         if destination.is_some_and(|destination| !destination.secrets.is_empty()) {
-            sent.sign(notify.format.signing());
+            sent.sign(notify.format);
         }
         Self::Notify {
             destination: notify.destination.clone(),
@@ -242,23 +243,25 @@ struct Sent {
 
 impl Sent {
     /// Shows where the signature will be.
-    fn sign(&mut self, signing: Signing) {
-        match signing {
-            Signing::StandardWebhooks => {
-                let name = "webhook-signature".to_owned();
-                self.headers.insert(name, LATER.to_owned());
-            }
-            Signing::Feishu => {
-                let fields = ["timestamp", "sign"].map(|name| (name.to_owned(), LATER.into()));
+    fn sign(&mut self, format: Format) {
+        let Some(chat) = chat::of(format) else {
+            let name = "webhook-signature".to_owned();
+            self.headers.insert(name, LATER.to_owned());
+            return;
+        };
+        match chat.signature.as_ref().map(|signature| signature.part) {
+            Some(SignedPart::Body) => {
+                let fields = chat::SIGNED.map(|name| (name.to_owned(), LATER.into()));
                 if let Value::Object(body) = &mut self.body {
                     body.extend(fields);
                 }
             }
-            Signing::DingTalk => {
+            Some(SignedPart::Query) => {
                 let joint = if self.url.contains('?') { '&' } else { '?' };
-                self.url = format!("{}{joint}timestamp={LATER}&sign={LATER}", self.url);
+                let values = chat::SIGNED.map(|name| format!("{name}={LATER}"));
+                self.url = format!("{}{joint}{}", self.url, values.join("&"));
             }
-            Signing::Nothing => {}
+            None => {}
         }
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::load::Loading;
 use super::rules::PlacedRule;
-use crate::model::destination::{Destination, Format};
+use crate::chat::Kind;
+use crate::model::destination::Destination;
 use crate::rules::rule::{Action, BodyTemplate, NotifyStep, Rule};
 use crate::rules::template::Template;
 use crate::yaml::json;
@@ -66,10 +67,10 @@ fn tells_place(step: &NotifyStep, destination: &Destination) -> bool {
     if let Some(body) = &step.body {
         return body_has(body, &named);
     }
-    match step.format.unwrap_or(destination.format) {
-        Format::Aftertake | Format::CloudEvents => true,
-        Format::Callback => false,
-        Format::Slack | Format::Feishu | Format::DingTalk | Format::WeCom => {
+    match step.format.unwrap_or(destination.format).into() {
+        Kind::Document | Kind::CloudEvent => true,
+        Kind::Callback => false,
+        Kind::Message(_) => {
             let own = step.text.as_ref().map(Template::source);
             own.or(destination.text.as_deref()).is_some_and(named)
         }

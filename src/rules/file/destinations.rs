@@ -10,6 +10,7 @@ use url::Host;
 
 use super::load::Loading;
 use super::scalar::{Count, HeaderName, Plain, RateText, Status, Timeout, WebUrl};
+use crate::chat;
 use crate::model::address::special_host;
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::secret::of_url;
@@ -116,7 +117,7 @@ impl Loading<'_> {
         }
         let format = raw.format.unwrap_or_default();
         let secrets = self.signing_secrets(format, &raw.secret.unwrap_or_default().0);
-        if format.is_chat() {
+        if chat::of(format).is_some() {
             self.hide_token(&raw.url.value.0);
         }
         if let Some(WebUrl(proxy)) = &raw.proxy {

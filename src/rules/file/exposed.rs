@@ -9,6 +9,7 @@ use url::{Host, Url};
 
 use super::load::Loading;
 use super::scalar::WebUrl;
+use crate::chat;
 use crate::model::address::special_host;
 use crate::model::destination::Format;
 use crate::model::secret::{of_header, tokens_of_url};
@@ -28,7 +29,7 @@ impl Loading<'_> {
         };
         let what = if headers.iter().any(has_secret) {
             "the secret in `headers`"
-        } else if format.is_chat() || !tokens_of_url(to).is_empty() {
+        } else if chat::of(format).is_some() || !tokens_of_url(to).is_empty() {
             "the secret in this URL"
         } else {
             return;

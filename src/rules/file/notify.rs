@@ -7,6 +7,7 @@ use super::load::Loading;
 use super::rules::Names;
 use super::scalar::Plain;
 use super::steps::Surroundings;
+use crate::chat;
 use crate::model::destination::Format;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
 use crate::rules::template::{Address, Scope, Template};
@@ -120,7 +121,8 @@ impl Loading<'_> {
             .format
             .as_ref()
             .map_or(destination.format, |format| format.value);
-        if !destination.secrets.is_empty() && format.signing() != destination.format.signing() {
+        let shared = chat::share_secrets(format, destination.format);
+        if !destination.secrets.is_empty() && !shared {
             let at = raw
                 .format
                 .as_ref()
@@ -132,8 +134,8 @@ impl Loading<'_> {
             );
             self.refuse(at, message, "give this step a destination of its own");
         }
-        let chat = format.is_chat() && raw.body.is_none();
-        if chat && raw.text.is_none() && destination.text.is_none() {
+        let is_message = chat::of(format).is_some() && raw.body.is_none();
+        if is_message && raw.text.is_none() && destination.text.is_none() {
             let at = raw
                 .format
                 .as_ref()
@@ -144,7 +146,7 @@ impl Loading<'_> {
             );
             self.refuse(at, message, "add `text: \"{{ room_id }}: {{ rule }}\"`");
         }
-        if let Some(text) = raw.text.as_ref().filter(|_| !chat) {
+        if let Some(text) = raw.text.as_ref().filter(|_| !is_message) {
             self.refuse(
                 text.at,
                 "`text` is for the chat formats only",

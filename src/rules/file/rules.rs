@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::load::Loading;
 use super::{Unreadable, retry, steps, when};
+use crate::chat;
 use crate::model::bucket::Bucket;
 use crate::model::destination::{Destination, Format};
 use crate::model::event::Fields;
@@ -193,7 +194,7 @@ impl Loading<'_> {
                 let help = "use a destination with another `format`";
                 self.refuse(name.at, "a callback does not tell that a task died", help);
             }
-            Some(to) if to.format.is_chat() && to.text.is_none() => {
+            Some(to) if chat::of(to.format).is_some() && to.text.is_none() => {
                 let message = format!(
                     "the format {} needs a `text`, and the destination has none",
                     to.format.name()

@@ -11,7 +11,8 @@ use url::{Position, Url};
 
 use super::load::Loading;
 use super::target::{TEMPLATE, without_templates};
-use crate::model::destination::{Format, Signing};
+use crate::chat;
+use crate::model::destination::Format;
 use crate::model::secret::{MASKED_FROM, Mask, of_header, of_url, tokens_of_url};
 use crate::yaml::shape::At;
 
@@ -125,8 +126,8 @@ fn web_url(text: &str) -> Option<Url> {
 /// What is wrong with a secret, and the way out.
 fn check(format: Format, secret: &str, number: usize) -> Result<(), (String, String)> {
     let name = format.name();
-    match format.signing() {
-        Signing::StandardWebhooks => {
+    match chat::of(format) {
+        None => {
             let key = secret
                 .strip_prefix("whsec_")
                 .map(|key| STANDARD.decode(key));
@@ -139,15 +140,15 @@ fn check(format: Format, secret: &str, number: usize) -> Result<(), (String, Str
                 help.to_owned(),
             ))
         }
-        Signing::Nothing => Err((
+        Some(chat) if chat.signature.is_none() => Err((
             format!("the format {name} signs nothing: its URL is the secret"),
             "remove `secret`, and take `url` from the environment".to_owned(),
         )),
-        Signing::Feishu | Signing::DingTalk if number > 0 => Err((
+        Some(_) if number > 0 => Err((
             format!("a bot of {name} has one secret, not a list"),
             "keep the one that its settings show".to_owned(),
         )),
-        Signing::Feishu | Signing::DingTalk => {
+        Some(_) => {
             if !secret.starts_with("whsec_") && secret.chars().all(|c| c.is_ascii_graphic()) {
                 return Ok(());
             }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Scene, chat, invalid, unfilled};
-use crate::model::destination::{Destination, Format};
+use super::{Scene, invalid, unfilled};
+use crate::chat::{Chat, Kind};
+use crate::model::destination::Destination;
 use crate::model::failure::Failure;
 use crate::rules::document::document;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
@@ -34,11 +35,11 @@ pub(super) fn body(
         };
     }
     let document = || document(scene.context, scene.rule, scene.earlier, scene.room);
-    match step.format.unwrap_or(destination.format) {
-        Format::Aftertake => Ok((JSON, written(&document())?)),
-        Format::Callback => Ok((JSON, scene.context.event.body.clone())),
-        Format::CloudEvents => Ok((CLOUD_EVENT, written(&document().cloud_event(id))?)),
-        chat => Ok((JSON_UTF_8, message(scene, step, destination, chat)?)),
+    match step.format.unwrap_or(destination.format).into() {
+        Kind::Document => Ok((JSON, written(&document())?)),
+        Kind::Callback => Ok((JSON, scene.context.event.body.clone())),
+        Kind::CloudEvent => Ok((CLOUD_EVENT, written(&document().cloud_event(id))?)),
+        Kind::Message(chat) => Ok((JSON_UTF_8, message(scene, step, destination, chat)?)),
     }
 }
 
@@ -52,7 +53,7 @@ fn message(
     scene: &Scene<'_>,
     step: &NotifyStep,
     destination: &Destination,
-    chat: Format,
+    chat: &Chat,
 ) -> Result<Bytes, Failure> {
     let own = step.text.as_ref().map(Template::source);
     let Some(source) = own.or(destination.text.as_deref()) else {
@@ -68,7 +69,7 @@ fn message(
             "the message is empty, which no chat accepts".to_owned(),
         ));
     }
-    Ok(chat::message(chat, &text).to_string().into())
+    Ok(chat.message(&text).to_string().into())
 }
 
 fn fill(scene: &Scene<'_>, template: &BodyTemplate) -> Result<Value, Failure> {
@@ -92,6 +93,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::destination::Format;
     use crate::model::event::Event;
     use crate::model::step::{Notify, Rendered};
     use crate::rules::fixtures::{self, event, notify_with, rule, rules, template};

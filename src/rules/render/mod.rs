@@ -19,7 +19,6 @@ use crate::model::task::StepNo;
 
 mod address;
 mod body;
-mod chat;
 mod notify;
 mod rename;
 

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::{Scene, address, body, invalid};
+use crate::chat;
 use crate::model::destination::{Destination, Format};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::step::Notify;
@@ -44,11 +45,11 @@ pub(super) fn notify(
     })
 }
 
-/// In whose way the request is signed and answered. A secret is of one kind, so a step may
-/// not choose another than the destination's; rules kept from an earlier file can.
+/// The format that the request is signed and answered by. A step may not choose one that the
+/// destination's secrets are not for; rules kept from an earlier file can.
 fn format(step: &NotifyStep, destination: &Destination) -> Result<Format, Failure> {
     let format = step.format.unwrap_or(destination.format);
-    if destination.secrets.is_empty() || format.signing() == destination.format.signing() {
+    if destination.secrets.is_empty() || chat::share_secrets(format, destination.format) {
         return Ok(format);
     }
     let (own, name) = (destination.format.name(), &destination.name);

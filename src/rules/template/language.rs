@@ -21,7 +21,7 @@ use minijinja::{
 use sha2::{Digest, Sha256};
 
 use super::check::closest;
-use crate::model::destination::Format;
+use crate::chat;
 
 /// Instructions, or 64 bytes of data each, that one rendering may take. A body of the
 /// largest callback (64 KiB) written out as JSON takes 16,000.
@@ -107,25 +107,11 @@ fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<
     }
 }
 
-/// The value as it has to be in a chat message, when that differs from what it is.
-///
-/// With `<…>` these chats call people to the room: a room's name must not. Slack reads
-/// entities in its stead (<https://docs.slack.dev/messaging/formatting-message-text>); Feishu
-/// and WeCom read none, so there the wide form of the character stands for it. The
-/// operator's own text, and what passed `| safe`, is left alone.
+/// The value as a chat message has it, when that differs from what it is. The operator's own
+/// text, and what passed `| safe`, is left alone.
 fn in_chat(template: &str, value: &Value) -> Option<String> {
-    let plain = |value: &Value| (!value.is_safe()).then(|| value.to_string());
-    if template == Format::Slack.name() {
-        let text = plain(value)?.replace('&', "&amp;");
-        return Some(text.replace('<', "&lt;").replace('>', "&gt;"));
-    }
-    if [Format::Feishu, Format::WeCom]
-        .map(Format::name)
-        .contains(&template)
-    {
-        return Some(plain(value)?.replace('<', "＜"));
-    }
-    None
+    let chat = chat::named(template).filter(|_| !value.is_safe())?;
+    chat.escaped(&value.to_string())
 }
 
 /// The value as it has to be in a URL, when that differs from what it is. Whatever an event

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use minijinja::Environment;
 use serde_json::Value;
 
-use crate::model::destination::Format;
+use crate::chat::Chat;
 
 mod check;
 mod language;
@@ -156,9 +156,9 @@ impl Template {
         }
     }
 
-    /// Fills in the message of a chat format. The text was checked when its file was loaded;
-    /// in what way a value is written depends on the chat, which is known only here.
-    pub(super) fn message(source: &str, chat: Format, names: &Names) -> Result<String, Fault> {
+    /// Fills in a message for `chat`, which decides how values are written. The text was
+    /// checked when its file was loaded.
+    pub(super) fn message(source: &str, chat: &Chat, names: &Names) -> Result<String, Fault> {
         names.run(|| {
             let values = names.values.clone();
             language::ENVIRONMENT.render_named_str(chat.name(), source, values)
