@@ -5,9 +5,10 @@ use std::ops::Range;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::load::Loading;
-use super::target::{TEMPLATE, without_templates};
 use crate::rules::rule::Glob;
-use crate::rules::template::{Address, Expression, Scope, Template, TemplateError};
+use crate::rules::template::{
+    Address, Expression, Scope, TEMPLATE, Template, TemplateError, without_templates,
+};
 use crate::yaml::shape::At;
 use crate::yaml::tree::NodeId;
 

@@ -12,8 +12,6 @@ mod compile;
 mod destinations;
 mod exposed;
 mod load;
-mod notify;
-mod rename;
 mod retry;
 mod revision;
 mod rooms;
@@ -21,8 +19,6 @@ mod rules;
 mod scalar;
 mod secrets;
 mod steps;
-mod tag;
-mod target;
 mod when;
 
 use std::collections::{BTreeMap, BTreeSet};

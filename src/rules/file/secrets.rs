@@ -10,10 +10,10 @@ use secrecy::SecretString;
 use url::{Position, Url};
 
 use super::load::Loading;
-use super::target::{TEMPLATE, without_templates};
 use crate::chat;
 use crate::model::destination::Format;
 use crate::model::secret::{MASKED_FROM, Mask, of_header, of_url, tokens_of_url};
+use crate::rules::template::{TEMPLATE, without_templates};
 use crate::yaml::shape::At;
 
 impl Loading<'_> {

@@ -1,12 +1,15 @@
 //! `steps:` what a rule does: one action each, and when and how long it runs.
 
+mod notify;
+mod rename;
+mod tag;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::load::Loading;
 use super::rules::Names;
 use super::scalar::Timeout;
-use super::{notify, rename, tag};
 use crate::model::transition;
 use crate::rules::rule::{Action, Condition, Step};
 use crate::rules::template::Scope;

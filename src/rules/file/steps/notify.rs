@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::load::Loading;
-use super::rules::Names;
-use super::scalar::Plain;
-use super::steps::Surroundings;
+use super::Surroundings;
 use crate::chat;
 use crate::model::destination::Format;
+use crate::rules::file::load::Loading;
+use crate::rules::file::rules::Names;
+use crate::rules::file::scalar::Plain;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
 use crate::rules::template::{Address, Scope, Template};
 use crate::yaml::shape::{Anything, At, Deferred, ShortOrLong, Table};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::load::Loading;
-use super::scalar::Plain;
 use crate::model::step::{OnInvalid, TagMode, TagObjects, TagStorage};
+use crate::rules::file::load::Loading;
+use crate::rules::file::scalar::Plain;
 use crate::rules::rule::{TagSource, TagStep};
 use crate::rules::template::Scope;
 use crate::yaml::shape::{At, Deferred, ShortOrLong, Table};

@@ -1,15 +1,17 @@
 //! `rename:` the recording's new key.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::load::Loading;
-use super::rules::Names;
-use super::steps::Surroundings;
-use super::target::refuse_literal_segments;
+use super::Surroundings;
 use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::step::OnConflict;
+use crate::rules::file::load::Loading;
+use crate::rules::file::rules::Names;
 use crate::rules::rule::{Condition, Matcher, RenameStep};
+use crate::rules::template::{TEMPLATE, without_templates};
 use crate::yaml::shape::{At, Deferred};
 
 /// Move the recording to another key.
@@ -35,7 +37,7 @@ impl Loading<'_> {
         let before = self.problems.len();
         self.filled(&raw.to, "the target")?;
         let to = self.template(&raw.to, surroundings.scope(false));
-        refuse_literal_segments(self, &raw.to);
+        self.refuse_literal_segments(&raw.to);
         if let (Some(bucket), Some(names)) = (&raw.bucket, surroundings.names) {
             self.known(bucket, "bucket", &names.buckets);
             self.refuse_other_store(bucket, surroundings.condition, names);
@@ -46,6 +48,16 @@ impl Loading<'_> {
             on_conflict: raw.on_conflict.unwrap_or_default(),
         };
         (self.problems.len() == before).then_some(step)
+    }
+
+    /// Refuses empty, `.` and `..` segments and control characters that are in the file; those
+    /// that a template makes are refused when it is rendered.
+    fn refuse_literal_segments(&mut self, to: &At<String>) {
+        if let Some((range, what)) = wrong_segment(&to.value) {
+            let help =
+                "a key is names with a slash between them; ending in a slash it names a folder";
+            self.refuse_part(to.at, &range, format!("the target has {what}"), help);
+        }
     }
 
     /// Refuses a bucket when none that the rule can meet is at the same store: objects are
@@ -94,5 +106,69 @@ fn same_site(one: &Bucket, other: &Bucket) -> bool {
             one.endpoint.origin() == other.endpoint.origin()
         }
         _ => false,
+    }
+}
+
+fn wrong_segment(target: &str) -> Option<(Range<usize>, &'static str)> {
+    let literal = without_templates(target);
+    // A block scalar ends in a line break, which rendering takes off.
+    let literal = literal.strip_suffix('\n').unwrap_or(&literal);
+    if let Some(at) =
+        literal.find(|character: char| character.is_control() && character != TEMPLATE)
+    {
+        return Some((at..at + 1, "a control character"));
+    }
+    let mut start = 0;
+    for segment in literal.split('/') {
+        let end = start + segment.len();
+        let last = end == literal.len();
+        match segment {
+            "" if !last || start == 0 => {
+                return Some((start..(end + 1).min(literal.len()), "an empty segment"));
+            }
+            "." | ".." => return Some((start..end, "a `.` or `..` segment")),
+            _ => start = end + 1,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literal_segments_are_checked_around_templates() {
+        for good in [
+            "a/b.mp4",
+            "a/",
+            "{{ a }}/{{ b | date('%Y/%m', '}}/../') }}/",
+            "{% if a %}x/{% endif %}y",
+            "..{{ a }}/x",
+            "a/{# /../ ' #}b",
+            "a/b\n",
+            "{{ 'a}}//' }}b",
+            "录制/{{ 房 }}",
+        ] {
+            assert_eq!(wrong_segment(good), None, "{good}");
+        }
+        for (bad, range) in [
+            ("/a", 0..1),
+            ("a//b", 2..3),
+            ("/", 0..1),
+            ("{{ a }}//", 8..9),
+            ("{% if a %}b//{% endif %}", 12..13),
+            ("{# it's #}//b", 11..12),
+            ("a/../b", 2..4),
+            ("a/{{ b }}/.", 10..11),
+            ("a\tb", 1..2),
+            ("a\n\n", 1..2),
+        ] {
+            assert_eq!(
+                wrong_segment(bad).map(|(range, _)| range),
+                Some(range),
+                "{bad}"
+            );
+        }
     }
 }
