@@ -12,7 +12,7 @@ use super::rule::{
     Action, Condition, Glob, Matcher, NotifyStep, RenameStep, RoomEntry, Rule, RuleSet, Step,
     TagSource, TagStep,
 };
-use super::template::{Address, Expression, Scope, Template};
+use super::template::{Address, Expression, PartOf, Scope, Template};
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::{EventId, TaskId};
@@ -60,8 +60,7 @@ pub(super) fn context(event: &Event) -> Context<'_> {
 fn scope(earlier_steps: &[String]) -> Scope<'_> {
     Scope {
         earlier_steps,
-        signed_url: true,
-        failure: true,
+        part_of: PartOf::Message,
     }
 }
 

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 
 use super::condition::{self, FieldValues};
 use super::context::{Context, lacking};
-use super::rule::{Action, BodyTemplate, NotifyStep, RoomEntry, Rule, RuleSet, Step};
-use super::template::{Address, Template};
+use super::rule::{LaneOf, RoomEntry, Rule, RuleSet, Step};
 use crate::model::event::Event;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::TaskId;
@@ -46,15 +45,16 @@ pub fn plan(rules: &RuleSet, event: &Event, generation: u32) -> Plan {
 /// The lane that a step needs, and whether it needs the recording's turn. `None` for a
 /// step that touches the object when there is none; no planned task has such a step.
 pub fn lane_and_turn(step: &Step, place: Option<&Place>) -> Option<(Lane, Turn)> {
-    match &step.action {
-        Action::Rename(_) | Action::Tag(_) => {
-            Some((Lane::Bucket(place?.bucket.clone()), Turn::Needed))
-        }
-        Action::Notify(notify) => Some((
-            Lane::Destination(notify.destination.clone()),
-            Turn::NotNeeded,
-        )),
-    }
+    let turn = if step.action.changes_object() {
+        Turn::Needed
+    } else {
+        Turn::NotNeeded
+    };
+    let lane = match step.action.needs().lane {
+        LaneOf::RecordingsBucket => Lane::Bucket(place?.bucket.clone()),
+        LaneOf::Destination(name) => Lane::Destination(name.to_owned()),
+    };
+    Some((lane, turn))
 }
 
 /// What every rule of one planning looks at.
@@ -76,7 +76,7 @@ impl Subject<'_> {
             Context::before_running(self.event, id).names(&rule.name, self.room)
         })?;
         let place = self.place.as_ref();
-        if place.is_none() && rule.steps.iter().any(needs_object) {
+        if place.is_none() && rule.steps.iter().any(|step| step.action.needs_object()) {
             return Err(format!("no field {}", lacking(&self.event.fields)));
         }
         let (lane, turn) = rule
@@ -106,7 +106,7 @@ impl Subject<'_> {
     /// An event may name any bucket; only configured ones are touched.
     fn doom(&self, rule: &Rule) -> Option<Failure> {
         let bucket = &self.place.as_ref()?.bucket;
-        if self.buckets.contains(bucket) || !rule.steps.iter().any(touches_object) {
+        if self.buckets.contains(bucket) || !rule.changes_object() {
             return None;
         }
         Some(Failure::new(
@@ -118,38 +118,6 @@ impl Subject<'_> {
     }
 }
 
-fn touches_object(step: &Step) -> bool {
-    matches!(step.action, Action::Rename(_) | Action::Tag(_))
-}
-
-fn needs_object(step: &Step) -> bool {
-    match &step.action {
-        Action::Rename(_) | Action::Tag(_) => true,
-        Action::Notify(notify) => notify_names_object(notify),
-    }
-}
-
-fn notify_names_object(notify: &NotifyStep) -> bool {
-    let headers = notify.headers.iter().map(|(_, template)| template);
-    let texts = notify
-        .path
-        .iter()
-        .map(Address::template)
-        .chain(&notify.text)
-        .chain(headers);
-    let mut texts = texts.map(Template::names_object);
-    texts.any(|names| names) || notify.body.as_ref().is_some_and(body_names_object)
-}
-
-fn body_names_object(body: &BodyTemplate) -> bool {
-    match body {
-        BodyTemplate::Literal(_) => false,
-        BodyTemplate::Text(template) => template.names_object(),
-        BodyTemplate::List(items) => items.iter().any(body_names_object),
-        BodyTemplate::Map(entries) => entries.iter().any(|(_, value)| body_names_object(value)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +126,7 @@ mod tests {
         address, event, expression, glob, notify_step, notify_with, rename_step, rule, rules,
         tag_step, template,
     };
+    use crate::rules::rule::BodyTemplate;
 
     fn named(name: &str, mut rule: Rule) -> Rule {
         rule.name = name.to_owned();

@@ -5,7 +5,7 @@
 //! whole.
 
 use super::plan::{lane_and_turn, plan};
-use super::rule::{Action, Rule, RuleSet};
+use super::rule::{Rule, RuleSet};
 use crate::model::event::Event;
 use crate::model::recording::Place;
 use crate::model::restart::Restart;
@@ -34,10 +34,9 @@ pub fn restart(
         .get(usize::from(step))
         .and_then(|step| lane_and_turn(step, place))
         .ok_or_else(|| format!("rule {name:?} needs a recording, and the event names none"))?;
-    let renames = (0..).zip(&rule.steps).filter_map(|(number, one)| {
-        let is_rename = matches!(one.action, Action::Rename(_));
-        (number >= step && is_rename).then_some(number)
-    });
+    let renames = (0..)
+        .zip(&rule.steps)
+        .filter_map(|(number, one)| (number >= step && one.action.moves()).then_some(number));
     Ok(Restart {
         step,
         lane,

@@ -56,6 +56,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether a step of it changes the recording's object.
+    pub fn changes_object(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| step.action.changes_object())
+    }
+
     /// The rule of notices about dead tasks of this one, with the file's own retry policy.
     pub(super) fn notices(&self, retry: RetryPolicy) -> Option<Self> {
         let notify = NotifyStep {
@@ -155,7 +161,45 @@ pub enum Action {
     Notify(NotifyStep),
 }
 
+/// What an action needs, for callers that treat all actions alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs<'a> {
+    pub lane: LaneOf<'a>,
+    /// A bucket beside the recording's own.
+    pub other_bucket: Option<&'a str>,
+    pub object: ObjectUse,
+    pub timed_by: TimedBy,
+}
+
+/// The lane that an action runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneOf<'a> {
+    RecordingsBucket,
+    Destination(&'a str),
+}
+
+/// What an action does with the recording's object; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectUse {
+    /// At most its templates name it.
+    Named,
+    Changed,
+    /// Changed in several requests that are completed or undone together.
+    Moved,
+}
+
+/// Who ends a try that takes longer than its step's `timeout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimedBy {
+    Worker,
+    /// The request itself, so that the failure says which part of the exchange took too long.
+    Request,
+}
+
 impl Action {
+    /// The names of all actions, as they are in the rules file.
+    pub const NAMES: [&str; 3] = ["rename", "tag", "notify"];
+
     /// The action's name: YAML key, metric label and row.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -163,6 +207,48 @@ impl Action {
             Self::Tag(_) => "tag",
             Self::Notify(_) => "notify",
         }
+    }
+
+    /// What it needs.
+    pub fn needs(&self) -> Needs<'_> {
+        let of_object = Needs {
+            lane: LaneOf::RecordingsBucket,
+            other_bucket: None,
+            object: ObjectUse::Changed,
+            timed_by: TimedBy::Worker,
+        };
+        match self {
+            Self::Rename(rename) => Needs {
+                other_bucket: rename.bucket.as_deref(),
+                object: ObjectUse::Moved,
+                ..of_object
+            },
+            Self::Tag(_) => of_object,
+            Self::Notify(notify) => Needs {
+                lane: LaneOf::Destination(&notify.destination),
+                other_bucket: None,
+                object: ObjectUse::Named,
+                timed_by: TimedBy::Request,
+            },
+        }
+    }
+
+    /// Whether it cannot run for an event without an object.
+    pub fn needs_object(&self) -> bool {
+        match self {
+            Self::Rename(_) | Self::Tag(_) => true,
+            Self::Notify(notify) => notify.names_object(),
+        }
+    }
+
+    /// Whether it changes the recording's object.
+    pub fn changes_object(&self) -> bool {
+        self.needs().object >= ObjectUse::Changed
+    }
+
+    /// Whether it moves the recording.
+    pub fn moves(&self) -> bool {
+        self.needs().object == ObjectUse::Moved
     }
 }
 
@@ -208,6 +294,16 @@ pub struct NotifyStep {
     pub text: Option<Template>,
 }
 
+impl NotifyStep {
+    fn names_object(&self) -> bool {
+        let path = self.path.iter().map(Address::template);
+        let headers = self.headers.iter().map(|(_, template)| template);
+        let mut texts = path.chain(&self.text).chain(headers);
+        let body = self.body.as_ref();
+        texts.any(Template::names_object) || body.is_some_and(BodyTemplate::names_object)
+    }
+}
+
 /// A body of the operator's own: any YAML, its strings templates.
 #[derive(Debug)]
 pub enum BodyTemplate {
@@ -216,4 +312,16 @@ pub enum BodyTemplate {
     Text(Template),
     List(Vec<BodyTemplate>),
     Map(Vec<(String, BodyTemplate)>),
+}
+
+impl BodyTemplate {
+    /// Whether one of its texts names the recording's object.
+    pub fn names_object(&self) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Text(text) => text.names_object(),
+            Self::List(parts) => parts.iter().any(Self::names_object),
+            Self::Map(parts) => parts.iter().any(|(_, part)| part.names_object()),
+        }
+    }
 }

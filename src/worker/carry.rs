@@ -28,7 +28,7 @@ use crate::model::transition::Ran;
 use crate::model::wait::{Outside, WaitsFor};
 use crate::rules::context::{Context, SignUrl};
 use crate::rules::render::{Rendering, render};
-use crate::rules::rule::Action;
+use crate::rules::rule::TimedBy;
 
 /// The shortest value in a signed link's query that is worth hiding, in bytes.
 const SIGNATURE: usize = 16;
@@ -96,9 +96,9 @@ impl Runner {
         if !self.cancel.is_cancelled() {
             return Ok(self.cancel.child_token());
         }
-        let Action::Rename(_) = work.step.action else {
+        if !work.step.action.moves() {
             return Err(Ran::Cancelled);
-        };
+        }
         let outline = match self.parts.store.outline(work.claim).await {
             Ok(outline) => outline,
             Err(error) => {
@@ -119,11 +119,9 @@ impl Runner {
         rendered: &Rendered,
         stop: &CancellationToken,
     ) -> Result<Ended, Dropped> {
-        let limit = match work.step.action {
-            // The request carries the step's timeout itself, so that the failure says
-            // which part of the exchange took too long.
-            Action::Notify(_) => None,
-            Action::Rename(_) | Action::Tag(_) => work.step.timeout,
+        let limit = match work.step.action.needs().timed_by {
+            TimedBy::Worker => work.step.timeout,
+            TimedBy::Request => None,
         };
         let halt = self.halt(work, rendered, stop, limit).await;
         match halt.returned {
@@ -257,10 +255,7 @@ fn lacking(work: &Work<'_>) -> Option<(WaitsFor, String)> {
     if let Some(why) = gone(own, work.in_force) {
         return Some((WaitsFor::ItsLane, why));
     }
-    let target = match &work.step.action {
-        Action::Rename(rename) => Lane::Bucket(rename.bucket.clone()?),
-        Action::Tag(_) | Action::Notify(_) => return None,
-    };
+    let target = Lane::Bucket(work.step.action.needs().other_bucket?.to_owned());
     let why = gone(&target, work.in_force)?;
     Some((Outside::Lane(target).into(), why))
 }

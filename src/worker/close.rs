@@ -18,7 +18,6 @@ use crate::action::rename::{self, Undo};
 use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::moves::keys::TakenBy;
 use crate::model::transition::{OnFailure, Ran, Standing, Transition, settle};
-use crate::rules::rule::Action;
 
 /// How a claim ends, once what its step has left behind is known.
 pub(super) struct Closed {
@@ -52,8 +51,7 @@ impl Runner {
         } else {
             settled.clone()
         };
-        let is_rename = matches!(work.step.action, Action::Rename(_));
-        if !is_rename || !leaves_step(&decided) || *ran == Ran::Passed {
+        if !work.step.action.moves() || !leaves_step(&decided) || *ran == Ran::Passed {
             return Ok(decided.into());
         }
         Ok(match self.undo(work).await {

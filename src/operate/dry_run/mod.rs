@@ -23,7 +23,7 @@ use crate::object;
 use crate::rules::context::Context;
 use crate::rules::file::RulesFile;
 use crate::rules::render::{Rendering, render};
-use crate::rules::rule::{Action, Rule};
+use crate::rules::rule::Rule;
 
 pub use self::report::{EventReport, Outcome, Report, RuleReport, StepReport, Work};
 
@@ -71,16 +71,12 @@ impl DryRun<'_> {
             return RuleReport::dead(&rule.name, task.id, failure.to_string());
         }
         let place = self.place.clone();
-        let only_notifies = rule
-            .steps
-            .iter()
-            .all(|step| matches!(step.action, Action::Notify(_)));
-        if only_notifies {
+        if !rule.changes_object() {
             // Its task waits for no turn, so it runs before any rename has ended.
             self.place = self.event.fields.place();
         }
         let steps = self.steps(rule, task);
-        if only_notifies {
+        if !rule.changes_object() {
             self.place = place;
         }
         RuleReport::matched(&rule.name, task.id, steps)
@@ -113,7 +109,10 @@ impl DryRun<'_> {
             Ok(Rendering::Skip(reason)) => Outcome::Skipped {
                 reason: self.file.mask.apply(&reason).into_owned(),
             },
-            Ok(Rendering::Run(rendered)) => Outcome::Runs(self.work(rendered)),
+            Ok(Rendering::Run(rendered)) => {
+                let (destinations, mask) = (&self.file.destinations, &self.file.mask);
+                Outcome::Runs(Work::of(&rendered, destinations, mask))
+            }
             Err(failure) => Outcome::Fails {
                 reason: self.file.mask.apply(&failure.to_string()).into_owned(),
             },
@@ -140,18 +139,6 @@ impl DryRun<'_> {
 
     fn permit(&self, place: &Place) -> Result<(), Failure> {
         bucket::named(&self.file.buckets, &place.bucket)?.permit(&place.key)
-    }
-
-    fn work(&self, rendered: Rendered) -> Work {
-        let mask = &self.file.mask;
-        match rendered {
-            Rendered::Rename(rename) => Work::rename(&rename, mask),
-            Rendered::Tag(tag) => Work::tag(&tag, mask),
-            Rendered::Notify(notify) => {
-                let destination = self.file.destinations.get(&notify.destination);
-                Work::notify(&notify, destination, mask)
-            }
-        }
     }
 
     /// The plain link that the service gives for an object.

@@ -15,7 +15,7 @@ use crate::model::id::{EventId, TaskId};
 use crate::model::recording::Place;
 use crate::model::secret::Mask;
 use crate::model::step::{
-    Notify, OnConflict, OnInvalid, Rename, Tag, TagMode, TagObjects, TagStorage,
+    Notify, OnConflict, OnInvalid, Rename, Rendered, Tag, TagMode, TagObjects, TagStorage,
 };
 use crate::model::task::StepNo;
 use crate::rules::rule::Step;
@@ -189,7 +189,21 @@ impl StepReport {
 }
 
 impl Work {
-    pub(super) fn rename(rename: &Rename, mask: &Mask) -> Self {
+    pub(super) fn of(
+        rendered: &Rendered,
+        destinations: &BTreeMap<String, Destination>,
+        mask: &Mask,
+    ) -> Self {
+        match rendered {
+            Rendered::Rename(rename) => Self::rename(rename, mask),
+            Rendered::Tag(tag) => Self::tag(tag, mask),
+            Rendered::Notify(notify) => {
+                Self::notify(notify, destinations.get(&notify.destination), mask)
+            }
+        }
+    }
+
+    fn rename(rename: &Rename, mask: &Mask) -> Self {
         let keeps_both = rename.on_conflict == OnConflict::KeepBoth;
         Self::Rename {
             to: Place {
@@ -201,7 +215,7 @@ impl Work {
         }
     }
 
-    pub(super) fn tag(tag: &Tag, mask: &Mask) -> Self {
+    fn tag(tag: &Tag, mask: &Mask) -> Self {
         let tags = tag
             .tags
             .iter()
@@ -215,7 +229,7 @@ impl Work {
         }
     }
 
-    pub(super) fn notify(notify: &Notify, destination: Option<&Destination>, mask: &Mask) -> Self {
+    fn notify(notify: &Notify, destination: Option<&Destination>, mask: &Mask) -> Self {
         let mut sent = Sent {
             url: masked(mask, notify.url.as_str()),
             headers: headers(notify, destination, mask),

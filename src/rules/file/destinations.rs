@@ -113,7 +113,7 @@ impl Loading<'_> {
         self.refuse_credentials(&raw.url);
         let allow_private = raw.allow_private.unwrap_or(false);
         if !allow_private {
-            self.warn_of_private(&raw.url, raw.proxy.is_some());
+            self.warn_of_private(&raw.url, raw.proxy.as_ref());
         }
         let format = raw.format.unwrap_or_default();
         let secrets = self.signing_secrets(format, &raw.secret.unwrap_or_default().0);
@@ -165,11 +165,11 @@ impl Loading<'_> {
     }
 
     /// Only a warning: the address is often the environment's, and another where it is served.
-    fn warn_of_private(&mut self, url: &At<WebUrl>, by_proxy: bool) {
+    fn warn_of_private(&mut self, url: &At<WebUrl>, proxy: Option<&WebUrl>) {
         let what = match url.value.0.host() {
             // By definition (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>); a proxy
             // looks names up itself.
-            Some(Host::Domain("localhost")) if !by_proxy => Some("loopback"),
+            Some(Host::Domain("localhost")) if proxy.is_none() => Some("loopback"),
             _ => special_host(&url.value.0).map(|(_, what)| what),
         };
         if let Some(what) = what {
@@ -213,12 +213,7 @@ impl Loading<'_> {
 
     /// The chat message: checked here, rendered with each notification.
     fn message(&mut self, text: &At<String>) -> String {
-        let scope = Scope {
-            earlier_steps: &[],
-            signed_url: true,
-            failure: true,
-        };
-        self.template(text, scope);
+        self.template(text, Scope::MESSAGE);
         text.value.clone()
     }
 

@@ -65,18 +65,18 @@ impl Loading<'_> {
     pub(super) fn mask(&self) -> Mask {
         let scalars = self.tree.with_environment();
         let environment = scalars.flat_map(|(id, text)| {
-            let (origin, in_url) = (origin_of(text), web_url(text).is_some());
+            let (origin, whole) = (origin_of(text), web_url(text));
             let parts = self.tree.environment_of(id);
             let parts = parts.filter(move |(_, range)| range.end > origin);
-            parts.flat_map(move |(_, range)| of_environment(&text[range], in_url))
+            parts.flat_map(move |(_, range)| of_environment(&text[range], whole.as_ref()))
         });
         Mask::new(environment.chain(self.secrets.iter().cloned()))
     }
 }
 
-/// What is hidden of a value from the environment, alone or `in_url`. One that is a URL comes
-/// back as the parser spells it, and so do the pieces of one.
-fn of_environment(value: &str, in_url: bool) -> Vec<String> {
+/// What is hidden of a value from the environment; `whole` is the URL that it is a part of.
+/// A URL, and each piece of one, is hidden as the parser spells it.
+fn of_environment(value: &str, whole: Option<&Url>) -> Vec<String> {
     let mut hidden = vec![value.to_owned()];
     match web_url(value) {
         Some(url) if is_origin(&url) => return Vec::new(),
@@ -88,7 +88,7 @@ fn of_environment(value: &str, in_url: bool) -> Vec<String> {
             ]);
             hidden.extend(of_url(&url));
         }
-        None if in_url => {
+        None if whole.is_some() => {
             let kept = value.replace(['\t', '\r', '\n'], "");
             hidden.extend(kept.split(['/', '?', '&', '=', '#']).map(str::to_owned));
         }

@@ -73,13 +73,8 @@ impl Loading<'_> {
         let at = when.map_or(self.tree.root, |when| when.at);
         let before = self.problems.len();
         let events = self.events(at, raw.event.take());
-        let scope = Scope {
-            earlier_steps: &[],
-            signed_url: false,
-            failure: false,
-        };
         let expression = raw.expression.take();
-        let expression = expression.and_then(|expression| self.expression(&expression, scope));
+        let expression = expression.and_then(|text| self.expression(&text, Scope::WHEN));
         let not = raw.not.take();
         let mut matchers = self.matchers(at, raw);
         matchers.extend(not.and_then(|not| self.not(&not)));

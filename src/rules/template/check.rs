@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::language::{FILTERS, FUNCTIONS, TESTS, check_format, parse_lifetime, parse_zone};
 use super::scan::{Kind, Token};
-use super::{Scope, TemplateError};
+use super::{PartOf, Scope, TemplateError};
 use crate::model::event::Fields;
 use crate::yaml::spelling;
 
@@ -112,7 +112,7 @@ fn name_fault(name: &str, scope: Scope<'_>) -> Option<String> {
     let member = parts.next();
     let deeper = parts.next();
     match (root, member) {
-        ("failure", _) if !scope.failure => Some(
+        ("failure", _) if scope.part_of < PartOf::Message => Some(
             "failure can be named in a destination's text only, which tells of dead tasks, too"
                 .to_owned(),
         ),
@@ -123,7 +123,7 @@ fn name_fault(name: &str, scope: Scope<'_>) -> Option<String> {
         {
             None
         }
-        ("signed_url", _) if !scope.signed_url => {
+        ("signed_url", _) if scope.part_of < PartOf::Notify => {
             Some("signed_url can be called in notify only".to_owned())
         }
         ("signed_url", None) => None,

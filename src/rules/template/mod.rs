@@ -33,15 +33,37 @@ pub struct TemplateError {
     pub range: Option<Range<usize>>,
 }
 
-/// Where a template stands, and thus which names it may use.
+/// Which names a template may use beside those of the event.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     /// Ids of the steps before it in its rule: `steps.<id>` may be named.
     pub earlier_steps: &'a [String],
-    /// Whether `signed_url` may be called: in `notify` only.
-    pub signed_url: bool,
-    /// Whether `failure` may be named: in a message that may tell of a dead task.
-    pub failure: bool,
+    pub part_of: PartOf,
+}
+
+/// What a template is part of. Each may use more names than those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartOf {
+    /// Of `when`, or of a step that sends nothing.
+    Rule,
+    /// Of a request, which may call `signed_url`.
+    Notify,
+    /// Of a destination's message, which may tell of a dead task: `failure` may be named.
+    Message,
+}
+
+impl Scope<'_> {
+    /// The scope of `when`.
+    pub const WHEN: Self = Self {
+        earlier_steps: &[],
+        part_of: PartOf::Rule,
+    };
+
+    /// The scope of a destination's message.
+    pub const MESSAGE: Self = Self {
+        earlier_steps: &[],
+        part_of: PartOf::Message,
+    };
 }
 
 /// Why a template gave nothing for an event.

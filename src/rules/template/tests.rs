@@ -6,11 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::fixtures::{context, event};
 
-fn scope(earlier_steps: &[String], signed_url: bool) -> Scope<'_> {
+fn scope(earlier_steps: &[String], part_of: PartOf) -> Scope<'_> {
     Scope {
         earlier_steps,
-        signed_url,
-        failure: signed_url,
+        part_of,
     }
 }
 
@@ -20,7 +19,7 @@ fn names() -> Names {
 
 fn refusal(source: &str) -> Option<(String, String)> {
     let earlier = ["rename".to_owned(), "tell".to_owned()];
-    let error = Template::parse(source, scope(&earlier, false)).err()?;
+    let error = Template::parse(source, scope(&earlier, PartOf::Rule)).err()?;
     let place = error.range.map_or("", |range| &source[range]);
     Some((error.message, place.to_owned()))
 }
@@ -130,7 +129,7 @@ fn unknown_word_is_refused_with_the_closest_known_one_and_its_place() {
 
 #[test]
 fn unknown_name_is_shown_where_it_is_not_a_member() {
-    let error = Template::parse("{{ event.zzz }}{{ zzz }}", scope(&[], false)).unwrap_err();
+    let error = Template::parse("{{ event.zzz }}{{ zzz }}", Scope::WHEN).unwrap_err();
     assert_eq!(error.range, Some(18..21));
 }
 
@@ -148,7 +147,7 @@ fn expression_is_refused_like_a_template() {
             10..14,
         ),
     ] {
-        let error = Expression::parse(source, scope(&[], false)).unwrap_err();
+        let error = Expression::parse(source, Scope::WHEN).unwrap_err();
         assert_eq!(
             (error.message.as_str(), error.range),
             (message, Some(range)),
@@ -169,7 +168,7 @@ fn member_may_be_called_like_a_word_of_the_language() {
 
 #[test]
 fn lifetime_of_a_link_is_checked_where_it_is_written() {
-    let parse = |source| Template::parse(source, scope(&[], true));
+    let parse = |source| Template::parse(source, Scope::MESSAGE);
     assert!(parse("{{ signed_url('24h') }}").is_ok());
     let error = parse("{{ signed_url('soon') }}").unwrap_err();
     assert_eq!(error.message, "\"soon\" is not a duration like 24h");
@@ -228,12 +227,12 @@ fn runaway_template_fails() {
         "{{ [1] | slice(99999999) }}",
         "{{ range(99999) | list | sort | map('string') | join }}",
     ] {
-        let template = Template::parse(source, scope(&[], false)).unwrap();
+        let template = Template::parse(source, Scope::WHEN).unwrap();
         let broken = Fault::Broken("the template does too much work".to_owned());
         assert_eq!(template.render(&names()), Err(broken.clone()), "{source}");
     }
     let endless = "range(99999) | map('string') | join | length > range(99999) | list | length";
-    let expression = Expression::parse(endless, scope(&[], false)).unwrap();
+    let expression = Expression::parse(endless, Scope::WHEN).unwrap();
     assert!(matches!(expression.holds(&names()), Err(Fault::Broken(_))));
 }
 
@@ -241,7 +240,7 @@ fn runaway_template_fails() {
 fn too_many_nested_blocks_fail() {
     let nested = |depth: usize| "{% with %}".repeat(depth) + &"{% endwith %}".repeat(depth);
     let render = |depth| {
-        let template = Template::parse(&nested(depth), scope(&[], false)).unwrap();
+        let template = Template::parse(&nested(depth), Scope::WHEN).unwrap();
         template.render(&names())
     };
     assert_eq!(render(40), Ok(String::new()));
@@ -270,7 +269,7 @@ fn absent_name_is_said_in_the_words_of_rules() {
         ),
         ("{% if stream_name %}{% endif %}", "no field stream_name"),
     ] {
-        let template = Template::parse(source, scope(&["first".into()], false)).unwrap();
+        let template = Template::parse(source, scope(&["first".into()], PartOf::Rule)).unwrap();
         let absent = Err(Fault::Absent(expected.to_owned()));
         assert_eq!(template.render(&names()), absent, "{source}");
         assert_eq!(template.value(&names()).map(|_| String::new()), absent);
@@ -287,7 +286,7 @@ fn object_that_an_event_has_not_is_said_by_the_field_that_lacks() {
         ("{{ signed_url('1h') }}", "no field obs_object"),
         ("{{ stream_name }}", "no field stream_name"),
     ] {
-        let template = Template::parse(source, scope(&[], true)).unwrap();
+        let template = Template::parse(source, Scope::MESSAGE).unwrap();
         let absent = Err(Fault::Absent(expected.to_owned()));
         assert_eq!(template.render(&names), absent, "{source}");
     }
@@ -295,7 +294,7 @@ fn object_that_an_event_has_not_is_said_by_the_field_that_lacks() {
 
 #[test]
 fn nothing_is_escaped() {
-    let template = Template::parse("{{ '<&\"/' }}", scope(&[], false)).unwrap();
+    let template = Template::parse("{{ '<&\"/' }}", Scope::WHEN).unwrap();
     assert_eq!(template.render(&names()), Ok("<&\"/".to_owned()));
 }
 
@@ -308,7 +307,7 @@ fn template_knows_whether_it_needs_an_object() {
         ("{{ obs_object }}", false),
         ("object", false),
     ] {
-        let template = Template::parse(source, scope(&[], true)).unwrap();
+        let template = Template::parse(source, Scope::MESSAGE).unwrap();
         assert_eq!(template.names_object(), expected, "{source}");
     }
 }
@@ -320,7 +319,7 @@ fn expression_knows_whether_it_asks_what_steps_produced() {
         ("height > 1 or steps['first']", true),
         ("event.steps == 'steps'", false),
     ] {
-        let expression = Expression::parse(source, scope(&["first".into()], false)).unwrap();
+        let expression = Expression::parse(source, scope(&["first".into()], PartOf::Rule)).unwrap();
         assert_eq!(expression.names_steps(), expected, "{source}");
     }
 }
@@ -402,7 +401,7 @@ proptest! {
     fn no_text_is_more_than_refused(source in source()) {
         let earlier = ["a".to_owned()];
         let names = names();
-        match Template::parse(&source, scope(&earlier, true)) {
+        match Template::parse(&source, scope(&earlier, PartOf::Message)) {
             Ok(template) => {
                 let _ = template.render(&names);
                 let _ = template.value(&names);
@@ -413,11 +412,11 @@ proptest! {
                 }
             }
         }
-        if let Ok(expression) = Expression::parse(&source, scope(&earlier, true)) {
+        if let Ok(expression) = Expression::parse(&source, scope(&earlier, PartOf::Message)) {
             let _ = expression.holds(&names);
         }
         for inside in [format!("{{{{ {source} }}}}"), format!("{{{{ 7 | {source} }}}}")] {
-            if let Ok(template) = Template::parse(&inside, scope(&earlier, true)) {
+            if let Ok(template) = Template::parse(&inside, scope(&earlier, PartOf::Message)) {
                 let _ = template.value(&names);
             }
         }
@@ -426,7 +425,7 @@ proptest! {
     #[test]
     fn any_number_is_a_date_or_refused(seconds: i64, zone in prop::sample::select(vec!["UTC", "Asia/Shanghai", "America/New_York"])) {
         let source = format!("{{{{ '{seconds}' | date('%F %T %z', '{zone}') }}}}");
-        let template = Template::parse(&source, scope(&[], false)).unwrap();
+        let template = Template::parse(&source, Scope::WHEN).unwrap();
         let _ = template.render(&names());
     }
 }
@@ -439,11 +438,11 @@ fn value_that_the_engine_crashes_on_is_a_fault() {
         "{{ range(0, -9223372036854775808, -9223372036854775808) | list }}",
     ] {
         // Where sums may overflow there is a value; what counts is that there is an end.
-        let template = Template::parse(source, scope(&[], false)).unwrap();
+        let template = Template::parse(source, Scope::WHEN).unwrap();
         let _ = (template.value(&names()), template.render(&names()));
     }
     for source in ["{{ [1] * 99999999 }}", "a {{ [[1]] * 99999999 }}"] {
-        let template = Template::parse(source, scope(&[], false)).unwrap();
+        let template = Template::parse(source, Scope::WHEN).unwrap();
         let broken = Fault::Broken("the template does too much work".into());
         assert_eq!(template.value(&names()), Err(broken.clone()), "{source}");
         assert_eq!(template.render(&names()), Err(broken), "{source}");
@@ -453,15 +452,15 @@ fn value_that_the_engine_crashes_on_is_a_fault() {
 #[test]
 fn chain_that_would_overflow_the_stack_is_refused_where_it_becomes_too_long() {
     let most = |links: usize| format!("{{{{ 1{} }}}}", " + 1".repeat(links));
-    assert!(Template::parse(&most(400), scope(&[], false)).is_ok());
-    let error = Template::parse(&most(401), scope(&[], false)).unwrap_err();
+    assert!(Template::parse(&most(400), Scope::WHEN).is_ok());
+    let error = Template::parse(&most(401), Scope::WHEN).unwrap_err();
     assert!(
         error.message.starts_with("more than 400 words and signs"),
         "{error}"
     );
     assert_eq!(error.range, Some(1605..1606));
     let list = format!("room_id in [{}]", "'a', 7, ".repeat(5_000));
-    assert!(Expression::parse(&list, scope(&[], false)).is_ok());
+    assert!(Expression::parse(&list, Scope::WHEN).is_ok());
     let texts = "{{ room_id }} ".repeat(5_000);
-    assert!(Template::parse(&texts, scope(&[], false)).is_ok());
+    assert!(Template::parse(&texts, Scope::WHEN).is_ok());
 }

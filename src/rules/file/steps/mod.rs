@@ -12,7 +12,7 @@ use super::rules::Names;
 use super::scalar::Timeout;
 use crate::model::transition;
 use crate::rules::rule::{Action, Condition, Step};
-use crate::rules::template::Scope;
+use crate::rules::template::{PartOf, Scope};
 use crate::yaml::shape::{At, Deferred, ShortOrLong};
 use crate::yaml::tree::NodeId;
 
@@ -50,22 +50,20 @@ pub(crate) enum OnFailure {
 
 /// What a step may refer to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'s> {
+struct Surroundings<'s> {
     /// The file's names; `None` when names are not checked.
-    pub(super) names: Option<&'s Names<'s>>,
+    names: Option<&'s Names<'s>>,
     /// The rule's `when`; `None` when it is wrong.
-    pub(super) condition: Option<&'s Condition>,
+    condition: Option<&'s Condition>,
     /// Ids of the steps before it.
-    pub(super) earlier: &'s [String],
+    earlier: &'s [String],
 }
 
 impl<'s> Surroundings<'s> {
-    /// What a template of the step may name; `signed_url` in `notify` only.
-    pub(super) fn scope(self, signed_url: bool) -> Scope<'s> {
+    fn scope(self, part_of: PartOf) -> Scope<'s> {
         Scope {
             earlier_steps: self.earlier,
-            signed_url,
-            failure: false,
+            part_of,
         }
     }
 }
@@ -79,7 +77,7 @@ impl Loading<'_> {
     ) -> Option<Vec<Step>> {
         let entries = self.read(section)?;
         if entries.is_empty() {
-            let help = "give it a step: `rename`, `tag` or `notify`";
+            let help = format!("give it a step: {}", listed("or"));
             self.refuse(section.at, "the rule has no steps", help);
         }
         let mut ids: Vec<String> = Vec::new();
@@ -102,16 +100,25 @@ impl Loading<'_> {
 
     fn step(&mut self, at: NodeId, raw: Raw, surroundings: Surroundings<'_>) -> Option<Step> {
         let condition = raw.condition.as_ref();
-        let condition = condition.map(|text| self.expression(text, surroundings.scope(false)));
-        let action = match (raw.rename, raw.tag, raw.notify) {
-            (Some(rename), None, None) => self.rename(&rename, surroundings).map(Action::Rename),
-            (None, Some(tag), None) => self.tag(&tag, surroundings.scope(false)).map(Action::Tag),
-            (None, None, Some(notify)) => self.notify(&notify, surroundings).map(Action::Notify),
-            _ => {
-                let help = "a step is one of `rename`, `tag` and `notify`, beside `id`, `if`, `timeout` and `on_failure`";
-                self.refuse(at, "a step has exactly one action", help);
-                return None;
-            }
+        let condition =
+            condition.map(|text| self.expression(text, surroundings.scope(PartOf::Rule)));
+        let given = Action::NAMES.into_iter();
+        let given = given.filter(|name| self.tree.get(at, name).is_some());
+        if given.count() != 1 {
+            let help = format!(
+                "a step is one of {}, beside `id`, `if`, `timeout` and `on_failure`",
+                listed("and")
+            );
+            self.refuse(at, "a step has exactly one action", help);
+            return None;
+        }
+        let action = if let Some(rename) = &raw.rename {
+            self.rename(rename, surroundings).map(Action::Rename)
+        } else if let Some(tag) = &raw.tag {
+            self.tag(tag, surroundings).map(Action::Tag)
+        } else {
+            let notify = raw.notify.as_ref()?;
+            self.notify(notify, surroundings).map(Action::Notify)
         };
         let id = self.step_id(at, raw.id.as_ref(), surroundings.earlier);
         Some(Step {
@@ -131,7 +138,7 @@ impl Loading<'_> {
         if let Some(id) = self.tree.get(step, "id") {
             return self.tree.value(id).map(str::to_owned);
         }
-        let mut actions = ["rename", "tag", "notify"].into_iter();
+        let mut actions = Action::NAMES.into_iter();
         let action = actions.find(|action| self.tree.get(step, action).is_some());
         action.map(str::to_owned)
     }
@@ -163,4 +170,10 @@ impl Loading<'_> {
         }
         Some(id)
     }
+}
+
+/// All actions: `` `rename`, `tag` or `notify` ``.
+fn listed(before_last: &str) -> String {
+    let [first @ .., last] = Action::NAMES.map(|name| format!("`{name}`"));
+    format!("{} {before_last} {last}", first.join(", "))
 }

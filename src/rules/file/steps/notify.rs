@@ -10,7 +10,7 @@ use crate::rules::file::load::Loading;
 use crate::rules::file::rules::Names;
 use crate::rules::file::scalar::Plain;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
-use crate::rules::template::{Address, Scope, Template};
+use crate::rules::template::{Address, PartOf, Scope, Template};
 use crate::yaml::shape::{Anything, At, Deferred, ShortOrLong, Table};
 use crate::yaml::tree::{Content, NodeId};
 
@@ -79,7 +79,7 @@ impl Loading<'_> {
         notify: &Deferred<ShortOrLong<Raw>>,
         surroundings: Surroundings<'_>,
     ) -> Option<NotifyStep> {
-        let scope = surroundings.scope(true);
+        let scope = surroundings.scope(PartOf::Notify);
         let raw = match self.read(notify)? {
             ShortOrLong::Short(destination) => Raw::to(destination),
             ShortOrLong::Long(raw) => raw,

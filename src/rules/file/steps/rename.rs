@@ -11,7 +11,7 @@ use crate::model::step::OnConflict;
 use crate::rules::file::load::Loading;
 use crate::rules::file::rules::Names;
 use crate::rules::rule::{Condition, Matcher, RenameStep};
-use crate::rules::template::{TEMPLATE, without_templates};
+use crate::rules::template::{PartOf, TEMPLATE, without_templates};
 use crate::yaml::shape::{At, Deferred};
 
 /// Move the recording to another key.
@@ -36,7 +36,7 @@ impl Loading<'_> {
         let raw = self.read(rename)?;
         let before = self.problems.len();
         self.filled(&raw.to, "the target")?;
-        let to = self.template(&raw.to, surroundings.scope(false));
+        let to = self.template(&raw.to, surroundings.scope(PartOf::Rule));
         self.refuse_literal_segments(&raw.to);
         if let (Some(bucket), Some(names)) = (&raw.bucket, surroundings.names) {
             self.known(bucket, "bucket", &names.buckets);

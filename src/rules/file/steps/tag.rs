@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Surroundings;
 use crate::model::step::{OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::rules::file::load::Loading;
 use crate::rules::file::scalar::Plain;
 use crate::rules::rule::{TagSource, TagStep};
-use crate::rules::template::Scope;
+use crate::rules::template::{PartOf, Scope};
 use crate::yaml::shape::{At, Deferred, ShortOrLong, Table};
 
 /// Put tags on the recording.
@@ -34,7 +35,7 @@ impl Loading<'_> {
     pub(super) fn tag(
         &mut self,
         tag: &Deferred<ShortOrLong<Raw>>,
-        scope: Scope<'_>,
+        surroundings: Surroundings<'_>,
     ) -> Option<TagStep> {
         let raw = match self.read(tag)? {
             ShortOrLong::Short(word) => {
@@ -50,7 +51,7 @@ impl Loading<'_> {
             ShortOrLong::Long(raw) => raw,
         };
         Some(TagStep {
-            tags: self.tag_source(raw.tags, scope)?,
+            tags: self.tag_source(raw.tags, surroundings.scope(PartOf::Rule))?,
             mode: raw.mode.unwrap_or_default(),
             storage: raw.storage.unwrap_or_default(),
             on_invalid: raw.on_invalid.unwrap_or_default(),
