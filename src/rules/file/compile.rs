@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::load::Loading;
 use crate::rules::rule::Glob;
 use crate::rules::template::{
-    Address, Expression, Scope, TEMPLATE, Template, TemplateError, without_templates,
+    Address, CODE, Expression, Scope, Template, TemplateError, without_code,
 };
 use crate::yaml::shape::At;
 use crate::yaml::tree::NodeId;
@@ -134,9 +134,9 @@ impl Loading<'_> {
         error: TemplateError,
         code: Code,
     ) -> Option<T> {
-        let literal = without_templates(&text.value);
+        let literal = without_code(&text.value);
         let is_code =
-            |range: &Range<usize>| code == Code::All || literal[range.clone()].contains(TEMPLATE);
+            |range: &Range<usize>| code == Code::All || literal[range.clone()].contains(CODE);
         let secret = self
             .tree
             .environment_of(text.at)

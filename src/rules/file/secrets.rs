@@ -13,7 +13,7 @@ use super::load::Loading;
 use crate::chat;
 use crate::model::destination::Format;
 use crate::model::secret::{MASKED_FROM, Mask, of_header, of_url, tokens_of_url};
-use crate::rules::template::{TEMPLATE, without_templates};
+use crate::rules::template::{CODE, without_code};
 use crate::yaml::shape::At;
 
 impl Loading<'_> {
@@ -51,9 +51,9 @@ impl Loading<'_> {
 
     /// Masks what is secret in the value of a header; `text` may have templates in it.
     pub(super) fn hide_header(&mut self, name: &str, text: &str) {
-        let literal = without_templates(text);
-        let pieces = literal.split(TEMPLATE).map(str::trim);
-        let whole = !literal.contains(TEMPLATE);
+        let literal = without_code(text);
+        let pieces = literal.split(CODE).map(str::trim);
+        let whole = !literal.contains(CODE);
         // Beside a template stands what belongs to its words, too.
         let piece = pieces.filter(|piece| whole || piece.chars().count() >= MASKED_FROM);
         for piece in piece {

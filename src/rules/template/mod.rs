@@ -18,11 +18,10 @@ use crate::chat::Chat;
 
 mod check;
 mod language;
-mod literal;
 mod scan;
 
 pub(super) use language::parse_lifetime;
-pub(super) use literal::{TEMPLATE, without_templates};
+pub(super) use scan::{CODE, without_code};
 
 /// A template or expression that cannot be accepted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -1,7 +1,8 @@
-//! Finds the words of a template, so that a fault can be shown where it stands.
+//! The words of a template and their places, and what in it is no code.
 //!
 //! minijinja says which names a template uses but not where, and nothing of its filters.
-//! Also counts them before minijinja reads a source, so any text may come here.
+//! Its own lexer is not public but as an unstable feature. Any text may come here: words are
+//! counted before minijinja reads them.
 
 use std::ops::Range;
 
@@ -30,16 +31,22 @@ pub(super) enum Kind {
 
 /// The tokens of a template.
 pub(super) fn of_template(source: &str) -> Vec<Token<'_>> {
-    let mut scan = Scan::new(source);
-    while let Some(start) = scan.next_marker() {
-        match source.as_bytes()[start + 1] {
-            b'#' => scan.skip_past("#}"),
-            b'%' if is_tag(&source[start + 2..], "raw") => scan.skip_raw(),
-            b'%' => scan.block(start),
-            _ => scan.code("}}"),
-        }
+    Scan::of_template(source).tokens
+}
+
+/// Replaces each byte of a template's code and comments.
+pub(in crate::rules) const CODE: char = '\u{1}';
+
+/// `source` with every `{{ … }}`, `{% … %}` and `{# … #}` replaced, byte for byte.
+pub(in crate::rules) fn without_code(source: &str) -> String {
+    let mut literal = String::with_capacity(source.len());
+    let mut end = 0;
+    for code in Scan::of_template(source).code {
+        literal.push_str(&source[end..code.start]);
+        literal.extend(std::iter::repeat_n(CODE, code.len()));
+        end = code.end;
     }
-    scan.tokens
+    literal + &source[end..]
 }
 
 /// The tokens of an expression.
@@ -69,6 +76,8 @@ struct Scan<'a> {
     at: usize,
     part: usize,
     tokens: Vec<Token<'a>>,
+    /// Code and comments, without what a raw block holds.
+    code: Vec<Range<usize>>,
 }
 
 impl<'a> Scan<'a> {
@@ -78,14 +87,32 @@ impl<'a> Scan<'a> {
             at: 0,
             part: 0,
             tokens: Vec::new(),
+            code: Vec::new(),
         }
+    }
+
+    fn of_template(source: &'a str) -> Self {
+        let mut scan = Self::new(source);
+        while let Some(start) = scan.next_marker() {
+            match source.as_bytes()[start + 1] {
+                b'#' => scan.skip_past("#}"),
+                b'%' if is_tag(scan.rest(), "raw") => {
+                    scan.raw(start);
+                    continue;
+                }
+                b'%' => scan.block(start),
+                _ => scan.inside("}}"),
+            }
+            scan.code.push(start..scan.at);
+        }
+        scan
     }
 
     fn rest(&self) -> &'a str {
         &self.source[self.at..]
     }
 
-    /// Goes behind the next `{{`, `{%` or `{#` and answers where it began.
+    /// Goes behind the next `{{`, `{%` or `{#` and returns where it begins.
     fn next_marker(&mut self) -> Option<usize> {
         let bytes = self.rest().as_bytes();
         let found = bytes
@@ -102,22 +129,29 @@ impl<'a> Scan<'a> {
         self.at += skipped.unwrap_or(self.rest().len());
     }
 
-    fn skip_raw(&mut self) {
+    fn raw(&mut self, start: usize) {
+        self.skip_past("%}");
+        self.code.push(start..self.at);
         loop {
             self.skip_past("{%");
-            if self.rest().is_empty() || is_tag(self.rest(), "endraw") {
-                return self.skip_past("%}");
+            let tag = self.at - 2;
+            if self.rest().is_empty() {
+                return;
+            }
+            if is_tag(self.rest(), "endraw") {
+                self.skip_past("%}");
+                return self.code.push(tag..self.at);
             }
         }
     }
 
     fn block(&mut self, start: usize) {
         self.push(Kind::Block, start..self.at);
-        self.code("%}");
+        self.inside("%}");
     }
 
     /// Reads up to `end`, which does not count inside a text or inside brackets.
-    fn code(&mut self, end: &str) {
+    fn inside(&mut self, end: &str) {
         let mut open = 0_usize;
         while !self.rest().is_empty() {
             if open == 0 && self.rest().starts_with(end) {
@@ -212,9 +246,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn code_is_replaced_byte_for_byte_and_the_text_of_a_raw_block_stays() {
+        for (source, expected) in [
+            ("a {{ '}}' }} d", "a xxxxxxxxxx d"),
+            (
+                "{{ {'a': {'b': c}} }}/{# ' #}d",
+                "xxxxxxxxxxxxxxxxxxxxx/xxxxxxxd",
+            ),
+            (
+                "{%- raw %}{{ 录 }}{% endraw -%}d{{ e",
+                "xxxxxxxxxx{{ 录 }}xxxxxxxxxxxxxdxxxx",
+            ),
+        ] {
+            assert_eq!(
+                without_code(source).replace(CODE, "x"),
+                expected,
+                "{source}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_scanned_with_ranges_inside_it(source in r#"([{}%#'"\\a录 .|-]|raw|endraw){0,40}"#) {
+            prop_assert_eq!(without_code(&source).len(), source.len());
             for token in of_template(&source).into_iter().chain(of_expression(&source)) {
                 prop_assert!(source.get(token.range).is_some());
             }

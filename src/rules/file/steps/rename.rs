@@ -11,7 +11,7 @@ use crate::model::step::OnConflict;
 use crate::rules::file::load::Loading;
 use crate::rules::file::rules::Names;
 use crate::rules::rule::{Condition, Matcher, RenameStep};
-use crate::rules::template::{PartOf, TEMPLATE, without_templates};
+use crate::rules::template::{CODE, PartOf, without_code};
 use crate::yaml::shape::{At, Deferred};
 
 /// Move the recording to another key.
@@ -110,12 +110,10 @@ fn same_site(one: &Bucket, other: &Bucket) -> bool {
 }
 
 fn wrong_segment(target: &str) -> Option<(Range<usize>, &'static str)> {
-    let literal = without_templates(target);
+    let literal = without_code(target);
     // A block scalar ends in a line break, which rendering takes off.
     let literal = literal.strip_suffix('\n').unwrap_or(&literal);
-    if let Some(at) =
-        literal.find(|character: char| character.is_control() && character != TEMPLATE)
-    {
+    if let Some(at) = literal.find(|character: char| character.is_control() && character != CODE) {
         return Some((at..at + 1, "a control character"));
     }
     let mut start = 0;
