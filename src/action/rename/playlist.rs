@@ -43,10 +43,16 @@ pub struct Reference {
     /// The object it names.
     pub key: String,
     pub role: Role,
-    /// Whether the recording lacks something without it. A segment that is marked as a gap
-    /// need not be there, nor what is only a hint at what may come.
-    pub needed: bool,
+    pub need: Need,
     pub(super) form: Form,
+}
+
+/// Whether a recording lacks something without an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A segment that is marked as a gap, or a hint at what may come.
+    Optional,
+    Required,
 }
 
 /// What a reference names.
@@ -161,7 +167,10 @@ mod tests {
     fn keys(text: &str) -> Result<Vec<String>, Failure> {
         let name = |reference: Reference| {
             let key = reference.key.replacen("Record/live 1/", "", 1);
-            if reference.needed { key } else { key + "?" }
+            match reference.need {
+                Need::Required => key,
+                Need::Optional => key + "?",
+            }
         };
         Ok(all(text)?.into_iter().map(name).collect())
     }

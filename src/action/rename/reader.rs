@@ -3,22 +3,22 @@
 use std::ops::Range;
 
 use super::lines::{Line, Tag};
-use super::playlist::{Kind, Playlist, Reference, Role};
+use super::playlist::{Kind, Need, Playlist, Reference, Role};
 use super::uri::{self, Named};
 use super::{attributes, tags};
 
 /// Goes through a playlist line by line.
 pub(super) struct Reader<'a> {
     playlist: &'a Playlist<'a>,
-    /// Whether the next segment is marked as one that is not there.
-    is_gap: bool,
+    /// Of the next segment, which may be marked as a gap.
+    next: Need,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(playlist: &'a Playlist<'a>) -> Self {
         Self {
             playlist,
-            is_gap: false,
+            next: Need::Required,
         }
     }
 
@@ -38,9 +38,9 @@ impl<'a> Reader<'a> {
             Kind::Master => Role::Playlist,
             Kind::Media => Role::Segment,
         };
-        let needed = !std::mem::take(&mut self.is_gap);
+        let need = std::mem::replace(&mut self.next, Need::Required);
         let range = line.start..line.start + line.text.len();
-        Ok(Vec::from_iter(self.reference(range, role, needed)?))
+        Ok(Vec::from_iter(self.reference(range, role, need)?))
     }
 
     fn tag(&mut self, line: Line<'_>, tag: Tag<'_>) -> Result<Vec<Reference>, String> {
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
             // What follows the duration is a title: any text.
             "EXTINF" => Ok(Vec::new()),
             "GAP" => {
-                self.is_gap = true;
+                self.next = Need::Optional;
                 Ok(Vec::new())
             }
             "SKIP" => Err("it leaves out segments that only an earlier playlist names".into()),
@@ -59,7 +59,8 @@ impl<'a> Reader<'a> {
                 if value.is_empty() {
                     return Ok(Vec::new());
                 }
-                let reference = self.reference(end - value.len()..end, Role::Other, false)?;
+                let reference =
+                    self.reference(end - value.len()..end, Role::Other, Need::Optional)?;
                 Ok(Vec::from_iter(reference))
             }
             name if tags::must_name(name) || may_name(tag) => self.attributes(list, name, tag),
@@ -90,14 +91,15 @@ impl<'a> Reader<'a> {
                 continue;
             };
             if one.value.is_empty() {
-                if naming.needed && !is_none {
+                if naming.need == Need::Required && !is_none {
                     return Err(format!("{} has no value", one.name));
                 }
                 continue;
             }
             names = true;
             let range = start + one.value.start..start + one.value.end;
-            references.extend(self.reference(range, naming.role, naming.needed && !is_gap)?);
+            let need = if is_gap { Need::Optional } else { naming.need };
+            references.extend(self.reference(range, naming.role, need)?);
         }
         if !names && !is_none && tags::must_name(name) {
             return Err("it has no URI".into());
@@ -110,7 +112,7 @@ impl<'a> Reader<'a> {
         &self,
         range: Range<usize>,
         role: Role,
-        needed: bool,
+        need: Need,
     ) -> Result<Option<Reference>, String> {
         let playlist = self.playlist;
         let uri = &playlist.text[range.clone()];
@@ -122,18 +124,19 @@ impl<'a> Reader<'a> {
                 is_opaque,
             }) => (key, form, is_opaque),
             Ok(Named::Elsewhere) => return Ok(None),
-            Err(_) if !needed => return Ok(None),
+            Err(_) if need == Need::Optional => return Ok(None),
             Err(fault) => return Err(fault.to_owned()),
         };
         if key == playlist.key {
             return Err("it refers to the playlist itself".into());
         }
+        // `skd:1` is a key that a licence server knows by that name, or an object's name.
+        let is_vague = is_opaque && role == Role::Key;
         Ok(Some(Reference {
             range,
             key,
             role,
-            // `skd:1` is a key that a licence server knows by that name, or an object's name.
-            needed: needed && !(is_opaque && role == Role::Key),
+            need: if is_vague { Need::Optional } else { need },
             form,
         }))
     }

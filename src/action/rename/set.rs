@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::limits::{self, Taken};
-use super::playlist::{self, Role};
+use super::playlist::{self, Need, Role};
 use super::relative::extension;
 use crate::action::OpenBucket;
 use crate::model::failure::{Failure, FailureKind};
@@ -96,44 +96,44 @@ struct Walk<'a> {
     read: Vec<String>,
     referred: Referred,
     taken: Taken,
-    /// A playlist that is needed and not there.
+    /// A required playlist that is not there.
     missing: Option<String>,
 }
 
 /// A playlist on the way to where the walk is.
 struct Step {
     key: String,
-    /// The playlists that it names and that are yet to be walked, each with whether it is needed.
-    names: BTreeMap<String, bool>,
+    /// The playlists that it names and that are yet to be walked.
+    names: BTreeMap<String, Need>,
 }
 
 impl Walk<'_> {
     async fn go(&mut self, main: &str) -> Result<(), Failure> {
-        let mut way: Vec<Step> = Vec::from_iter(self.follow(main, true).await?);
+        let mut way: Vec<Step> = Vec::from_iter(self.follow(main, Need::Required).await?);
         while let Some(step) = way.last_mut() {
-            let Some((key, needed)) = step.names.pop_first() else {
+            let Some((key, need)) = step.names.pop_first() else {
                 self.read.extend(way.pop().map(|step| step.key));
                 continue;
             };
-            if needed && way.iter().any(|step| step.key == key) {
+            if need == Need::Required && way.iter().any(|step| step.key == key) {
                 let reason = format!("playlist {key:?} names one that names it in turn");
                 return Err(Failure::new(FailureKind::Invalid, reason));
             }
             if !self.seen.contains_key(&key) {
-                way.extend(self.follow(&key, needed).await?);
+                way.extend(self.follow(&key, need).await?);
             }
         }
         Ok(())
     }
 
-    /// Reads a playlist; `None` when it is not there and need not be.
-    async fn follow(&mut self, key: &str, needed: bool) -> Result<Option<Step>, Failure> {
+    /// Reads a playlist; `None` for an optional one that is not there.
+    async fn follow(&mut self, key: &str, need: Need) -> Result<Option<Step>, Failure> {
         let store = &self.bucket.store;
         self.bucket.config.permit(key)?;
         // Looked at before it is read: when the recorder appends in between, the copy, which
         // is conditional on this ETag, fails, and no segment is missed.
         let Some(there) = store.head(key).await? else {
-            if !needed {
+            if need == Need::Optional {
                 return Ok(None);
             }
             self.missing = Some(key.to_owned());
@@ -153,9 +153,9 @@ impl Walk<'_> {
         let mut names = BTreeMap::new();
         for reference in playlist.references() {
             let playlist::Reference {
-                key, role, needed, ..
+                key, role, need, ..
             } = reference?;
-            if !needed && !self.bucket.config.allows(&key) {
+            if need == Need::Optional && !self.bucket.config.allows(&key) {
                 continue;
             }
             let is_key = role == Role::Key;
@@ -163,9 +163,10 @@ impl Walk<'_> {
                 if !names.contains_key(&key) {
                     self.taken.object(&key)?;
                 }
-                *names.entry(key).or_default() |= needed;
+                let noted = names.entry(key).or_insert(need);
+                *noted = need.max(*noted);
             } else {
-                self.referred.add(key, role, needed, &mut self.taken)?;
+                self.referred.add(key, role, need, &mut self.taken)?;
             }
         }
         Taken::playlists(self.seen.len() + names.len())?;
@@ -205,7 +206,7 @@ struct Referred(BTreeMap<String, Use>);
 struct Use {
     /// Never by a tag.
     only_listed: bool,
-    needed: bool,
+    need: Need,
 }
 
 impl Referred {
@@ -213,7 +214,7 @@ impl Referred {
         &mut self,
         key: String,
         role: Role,
-        needed: bool,
+        need: Need,
         taken: &mut Taken,
     ) -> Result<(), Failure> {
         let is_listed = role == Role::Segment;
@@ -222,10 +223,10 @@ impl Referred {
         }
         let used = self.0.entry(key).or_insert(Use {
             only_listed: is_listed,
-            needed,
+            need,
         });
         used.only_listed &= is_listed;
-        used.needed |= needed;
+        used.need = used.need.max(need);
         Ok(())
     }
 
@@ -241,7 +242,7 @@ impl Referred {
         self.0.into_iter().map(move |(key, used)| {
             let is_alike = used.only_listed && most.as_deref() == Some(extension(&key));
             Object {
-                may_lack: !used.needed,
+                may_lack: used.need == Need::Optional,
                 part: if is_alike { Part::Segment } else { Part::Other },
                 key,
             }

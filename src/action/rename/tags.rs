@@ -2,40 +2,41 @@
 //! edition (draft-pantos-hls-rfc8216bis), and of the drafts that recorders follow, for images
 //! (EXT-X-IMAGE-STREAM-INF) and early segments (EXT-X-PREFETCH).
 
-use super::playlist::Role;
+use super::playlist::{Need, Role};
 
 /// What an attribute names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Naming {
     pub(super) role: Role,
-    /// Whether the recording lacks something without it.
-    pub(super) needed: bool,
+    pub(super) need: Need,
 }
 
-const NEEDED: fn(Role) -> Option<Naming> = |role| Some(Naming { role, needed: true });
-const HINT: fn(Role) -> Option<Naming> = |role| {
-    Some(Naming {
-        role,
-        needed: false,
-    })
-};
+const fn part(role: Role) -> Naming {
+    let need = Need::Required;
+    Naming { role, need }
+}
+
+const fn hint(role: Role) -> Naming {
+    let need = Need::Optional;
+    Naming { role, need }
+}
 
 /// What the attribute of this tag names; `None` for an attribute that names nothing. Both are
 /// in upper case, the tag without `EXT-X-`.
 pub(super) fn naming(tag: &str, attribute: &str) -> Option<Naming> {
-    match (tag, attribute) {
-        ("KEY" | "SESSION-KEY", "URI") => NEEDED(Role::Key),
+    Some(match (tag, attribute) {
+        ("KEY" | "SESSION-KEY", "URI") => part(Role::Key),
         ("STREAM-INF" | "I-FRAME-STREAM-INF" | "IMAGE-STREAM-INF" | "MEDIA", "URI") => {
-            NEEDED(Role::Playlist)
+            part(Role::Playlist)
         }
         // Another rendition. That of a recording is listed by its main playlist, too.
-        ("RENDITION-REPORT", "URI") => HINT(Role::Playlist),
-        ("PRELOAD-HINT", "URI") | ("DATERANGE", "X-URI") => HINT(Role::Other),
-        (_, "URI" | "SERVER-URI" | "X-ASSET-URI" | "X-ASSET-LIST") => NEEDED(Role::Other),
+        ("RENDITION-REPORT", "URI") => hint(Role::Playlist),
+        ("PRELOAD-HINT", "URI") | ("DATERANGE", "X-URI") => hint(Role::Other),
+        (_, "URI" | "SERVER-URI" | "X-ASSET-URI" | "X-ASSET-LIST") => part(Role::Other),
         // A vendor's own: what it means is not known.
-        (_, other) if other.split('-').any(|word| word == "URI") => HINT(Role::Other),
-        _ => None,
-    }
+        (_, other) if other.split('-').any(|word| word == "URI") => hint(Role::Other),
+        _ => return None,
+    })
 }
 
 /// Whether this tag of a playlist makes it one that lists playlists.

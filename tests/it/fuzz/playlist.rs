@@ -1,6 +1,6 @@
 //! An HLS playlist: what it refers to, and what a rewrite leaves alone.
 
-use aftertake::action::rename::playlist::{Playlist, Reference, Role, read};
+use aftertake::action::rename::playlist::{Playlist, Need, Reference, Role, read};
 use aftertake::model::failure::Failure;
 
 use super::{Target, Verdict};
@@ -137,10 +137,10 @@ fn says_the_same(playlist: &Playlist<'_>, references: &[Reference], text: &str, 
     assert_eq!(again.rewritten(|_| true).unwrap(), None, "{new}");
 }
 
-fn named(references: &[Reference]) -> Vec<(&str, Role, bool)> {
+fn named(references: &[Reference]) -> Vec<(&str, Role, Need)> {
     let named = references.iter();
     named
-        .map(|one| (one.key.as_str(), one.role, one.needed))
+        .map(|one| (one.key.as_str(), one.role, one.need))
         .collect()
 }
 
