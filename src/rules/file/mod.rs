@@ -35,7 +35,7 @@ use self::load::Loading;
 use self::rules::{Names, PlacedRule};
 use super::error::RulesError;
 use super::plan::plan;
-use super::rule::{RoomEntry, Rule, RuleSet};
+use super::rule::{RoomEntry, RuleSet};
 use crate::model::bucket::{Bucket, Whereabouts};
 use crate::model::destination::Destination;
 use crate::model::event::Event;
