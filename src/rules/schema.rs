@@ -1,7 +1,7 @@
 //! The JSON Schema of the rules file, for editors.
 //!
-//! Made from the types that read the file, so it cannot lag behind them. It is a little
-//! more lenient: what only the whole file can tell is told by `rules check`.
+//! Made from the types that read the file, so it always fits them. It is more lenient than
+//! `rules check`, which sees the whole file.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};

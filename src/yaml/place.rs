@@ -21,7 +21,7 @@ pub(crate) struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// The bytes of the file that stand for the bytes `range` of the text.
+    /// The bytes of the file for the bytes `range` of the text.
     pub(crate) fn place(&self, range: &Range<usize>) -> Range<usize> {
         let mut places = Vec::new();
         let mut at = self.content_start();
@@ -61,7 +61,7 @@ impl Written<'_> {
         }
     }
 
-    /// How many bytes of the file stand for `character`.
+    /// How many bytes `character` takes in the file.
     fn width(&self, at: usize, character: char) -> usize {
         let rest = self.rest(at);
         match self.style {

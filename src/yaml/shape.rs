@@ -36,7 +36,7 @@ impl<T> Default for OneOrMany<T> {
     }
 }
 
-/// A single word that stands for the long form, or the long form.
+/// A single word in place of the long form, or the long form.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(rename = "$short_or_long", rename_all = "lowercase")]
 #[schemars(untagged, inline)]
@@ -45,7 +45,7 @@ pub(crate) enum ShortOrLong<T> {
     Long(T),
 }
 
-/// Names that the file chooses and what they stand for, in the order of the file.
+/// Names that the file chooses and their values, in the order of the file.
 #[derive(Debug)]
 pub(crate) struct Table<T>(pub(crate) Vec<(At<String>, T)>);
 

@@ -1,4 +1,4 @@
-//! Lets `${NAME}` stand unquoted inside `[…]` and `{…}`.
+//! Allows `${NAME}` without quotes inside `[…]` and `{…}`.
 //!
 //! YAML ends a plain scalar there at the brace, so `[${A}, ${B}]` would be refused. Before
 //! parsing, the flow characters of every variable are replaced, one for one, by characters

@@ -28,7 +28,7 @@ pub(crate) struct Tree {
     pub(super) wrong: Vec<(NodeId, Problem)>,
 }
 
-/// A node and where it stands. A list or map stands at its key or its first member.
+/// A node and its place. That of a list or map is its key or its first member.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) span: Range<usize>,

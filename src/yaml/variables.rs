@@ -162,7 +162,7 @@ impl Text {
         self.parts.push(Part { raw, value, origin });
     }
 
-    /// Fills in the variable whose `$` is at `dollar`; answers where the text goes on.
+    /// Fills in the variable whose `$` is at `dollar`; returns the end of it.
     fn variable(
         &mut self,
         raw: &str,

@@ -21,7 +21,7 @@ const GIB: u64 = 1 << 30;
 /// OBS copies an object of up to 5 GB in one request (its SDKs count 5 × 2^30 bytes).
 const COPY_PART_ABOVE: u64 = 5 * GIB;
 const PART_SIZE: u64 = 512 << 20;
-/// A part of OBS has 100 KB to 5 GB; of both readings of "KB" the one that is always accepted.
+/// A part of OBS has 100 KB to 5 GB; of both meanings of "KB" the one that is always accepted.
 const SMALLEST_PART: u64 = 100 << 10;
 const LARGEST_PART: u64 = 5 * GIB;
 
@@ -50,7 +50,7 @@ pub(crate) struct RawObs {
     secret_key: At<String>,
     /// Of temporary credentials; empty means none.
     security_token: Option<At<String>>,
-    /// Where the bucket stands in a URL: `virtual` (default) or `path`, for test servers and IP endpoints.
+    /// Where the bucket is in a URL: `virtual` (default) or `path`, for test servers and IP endpoints.
     addressing: Option<At<RawAddressing>>,
     /// Keys outside these prefixes are refused, as source and as target.
     only_under: Option<Vec<Prefix>>,
@@ -62,7 +62,7 @@ pub(crate) struct RawObs {
     part_size: Option<At<Size>>,
     /// How long after the event a missing source is waited for; 15m by default.
     source_grace: Option<Span>,
-    /// How long a request whose answer was lost may still have its effect; 15m by default.
+    /// How long a request whose answer was lost may still take effect; 15m by default.
     request_lifetime: Option<Span>,
     /// What the site accepts as object tags.
     tag_limits: Option<RawTagLimits>,
@@ -102,7 +102,7 @@ pub(crate) struct RawTagLimits {
     value: Option<Count>,
 }
 
-/// Where the bucket stands in a URL.
+/// Where the bucket is in a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Addressing")]
@@ -124,7 +124,7 @@ impl RawTagLimits {
 }
 
 impl Loading<'_> {
-    /// The buckets that are right in themselves.
+    /// The buckets without problems.
     pub(super) fn buckets(
         &mut self,
         section: Option<&Deferred<Table<Deferred<Raw>>>>,
@@ -196,7 +196,7 @@ impl Loading<'_> {
         })
     }
 
-    /// What OBS and host names demand of a bucket, its endpoint and the way both are joined.
+    /// Checks what OBS and host names demand of a bucket's name and endpoint.
     fn addressing(
         &mut self,
         name: &At<String>,

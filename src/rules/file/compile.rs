@@ -30,7 +30,7 @@ pub(super) enum GlobStyle {
 }
 
 impl Loading<'_> {
-    /// Globs of which one must match; `at` is what an empty list is shown at.
+    /// Globs, one of which must match. An empty list is refused at `at`.
     pub(super) fn globs(
         &mut self,
         at: NodeId,
@@ -80,7 +80,7 @@ impl Loading<'_> {
         }
     }
 
-    /// A template; what came from the environment into it stands for itself.
+    /// A template; values from the environment are literal text in it.
     pub(super) fn template(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Template> {
         self.refuse_foreign_syntax(text)?;
         match Template::parse(&text.value, scope) {
@@ -126,8 +126,8 @@ impl Loading<'_> {
         None
     }
 
-    /// The engine's message may quote what stands in the code: it is shown only when
-    /// nothing of the code came from the environment.
+    /// The engine's message may quote the code: it is shown only when nothing of the code came
+    /// from the environment.
     fn refuse_template<T>(
         &mut self,
         text: &At<String>,
@@ -157,12 +157,12 @@ impl Loading<'_> {
 enum Code {
     /// All of an expression.
     All,
-    /// What stands in the braces of a template.
+    /// What is in the braces of a template.
     InBraces,
 }
 
-/// What a pattern has too much of: the library compiles some of these without an end, and
-/// crashes on others.
+/// What a pattern has too much of: the library never ends to compile some of these, and crashes
+/// on others.
 fn too_much(pattern: &str) -> Option<String> {
     let length = pattern.chars().count();
     if length > LONGEST_GLOB {

@@ -45,11 +45,11 @@ pub(crate) struct Raw {
     format: Option<Format>,
     /// The message of the chat formats, a template; `failure.reason` is defined in notices of dead tasks.
     text: Option<At<String>>,
-    /// When it is left alone after failures in a row.
+    /// When it gets no requests for a while, after failures in a row.
     breaker: Option<RawBreaker>,
-    /// Statuses beside 2xx that are a success.
+    /// Statuses that are a success in addition to 2xx.
     success: Option<Vec<At<Status>>>,
-    /// Statuses that are tried again beside the usual ones.
+    /// Statuses that are tried again in addition to the usual ones.
     retry: Option<Vec<At<Status>>>,
     /// Statuses that are final although they are usually tried again.
     #[serde(rename = "final")]
@@ -60,11 +60,11 @@ pub(crate) struct Raw {
     client_cert: Option<At<String>>,
     /// The client certificate's key, PEM.
     client_key: Option<At<String>>,
-    /// An HTTP proxy; none by default, whatever the environment says.
+    /// An HTTP proxy; none by default: variables such as `HTTPS_PROXY` are ignored.
     proxy: Option<WebUrl>,
 }
 
-/// When a destination is left alone for a while.
+/// When a destination gets no requests for a while.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Breaker")]
@@ -88,7 +88,7 @@ impl From<RawBreaker> for Breaker {
 }
 
 impl Loading<'_> {
-    /// The destinations that are right in themselves.
+    /// The destinations without problems.
     pub(super) fn destinations(
         &mut self,
         section: Option<&Deferred<Table<Deferred<Raw>>>>,
@@ -164,7 +164,7 @@ impl Loading<'_> {
         }
     }
 
-    /// Only a warning: the address is often the environment's, and another where it is served.
+    /// Only a warning: the address often comes from the environment, and is another in service.
     fn warn_of_private(&mut self, url: &At<WebUrl>, proxy: Option<&WebUrl>) {
         let what = match url.value.0.host() {
             // By definition (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>); a proxy
@@ -198,7 +198,7 @@ impl Loading<'_> {
         headers
     }
 
-    /// A request has room for so many, and the library's table for 32,768.
+    /// The library's table has room for 32,768.
     pub(super) fn refuse_many_headers<T>(&mut self, rows: &[(At<String>, T)]) {
         if let Some((name, _)) = rows.get(HEADERS) {
             let message = format!("{} headers; there may be {HEADERS}", rows.len());

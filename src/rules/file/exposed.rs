@@ -1,4 +1,4 @@
-//! Warns of secrets that everybody on the way can read, and of those in files that others can.
+//! Warns of secrets that others can read: sent over plain http, or in files.
 //!
 //! Only a warning: a network may be trusted, and a proxy beside the service may encrypt.
 

@@ -22,7 +22,7 @@ pub(super) struct Loading<'a> {
     /// The folder that relative paths start from.
     base: &'a Path,
     env: &'a dyn Lookup,
-    /// The folder buckets so far: the name for a person, and where each is.
+    /// The folder buckets so far: the name as it is shown, and where each is.
     folders: Vec<(String, Whereabouts)>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
@@ -122,7 +122,7 @@ impl Loading<'_> {
         });
     }
 
-    /// A scalar for a person, in backquotes.
+    /// A scalar as it is shown, in backquotes.
     pub(super) fn shown(&self, at: NodeId) -> String {
         self.tree.shown(at)
     }

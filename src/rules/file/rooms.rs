@@ -63,7 +63,7 @@ impl Loading<'_> {
         (self.problems.len() == before).then(|| tags.collect())
     }
 
-    /// Any YAML as a value. Texts stay texts, whatever a variable put into them.
+    /// Any YAML as a value. A text from a variable stays a text.
     pub(super) fn any(&self, id: NodeId) -> Value {
         match &self.tree.node(id).content {
             Content::Null => Value::Null,

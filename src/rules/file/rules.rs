@@ -50,7 +50,7 @@ pub(super) struct Names<'n> {
     pub(super) right_destinations: &'n BTreeMap<String, Destination>,
 }
 
-/// A rule, and where it stands.
+/// A rule, and the places of its parts.
 #[derive(Debug)]
 pub(super) struct PlacedRule {
     pub(super) name: At<String>,
@@ -59,8 +59,8 @@ pub(super) struct PlacedRule {
 }
 
 impl Loading<'_> {
-    /// The rules of the file; `None` for names that are not checked: those of a revision
-    /// may be gone, and its tasks wait until they are back.
+    /// The rules of the file. Without `names` they are not checked: those of a revision may be
+    /// gone, and its tasks wait until they are back.
     pub(super) fn rules(
         &mut self,
         section: &Deferred<Vec<Deferred<Raw>>>,
@@ -76,8 +76,7 @@ impl Loading<'_> {
         rules
     }
 
-    /// The rules of a revision, each read by itself, and those that cannot be read: what is wrong
-    /// with one is no matter of the others.
+    /// The rules of a revision, each read by itself, and those that cannot be read.
     pub(super) fn rules_apart(
         &mut self,
         section: &Deferred<Vec<Deferred<Raw>>>,
@@ -186,7 +185,7 @@ impl Loading<'_> {
         }
     }
 
-    /// A destination that can tell that a task died.
+    /// A destination that can say that a task died.
     fn teller(&mut self, name: &At<String>, names: &Names<'_>) -> Option<String> {
         let known = self.known(name, "destination", &names.destinations)?;
         match names.right_destinations.get(&known) {

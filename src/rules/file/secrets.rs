@@ -1,8 +1,7 @@
 //! The secrets of the file: which kind of `secret:` a destination's format signs with, and
 //! what is hidden from everything that is stored, logged or shown.
 //!
-//! A secret of the wrong kind would be found out only when every receiver refuses, so its
-//! form is checked here.
+//! With a secret of the wrong kind every receiver would refuse, so we check its form here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,8 +38,7 @@ impl Loading<'_> {
     }
 
     /// Masks what makes a bot's URL a secret: the values of its query, else the end of its
-    /// path, and what looks like a token. Shorter ones are words, such as the `send` in the
-    /// path of WeCom.
+    /// path, and what looks like a token. Short ones are words, such as `send` in WeCom's path.
     pub(super) fn hide_token(&mut self, url: &Url) {
         let last = url.path().rsplit('/').next().map(str::to_owned);
         let last = last.filter(|_| url.query().is_none());
@@ -54,7 +52,7 @@ impl Loading<'_> {
         let literal = without_code(text);
         let pieces = literal.split(CODE).map(str::trim);
         let whole = !literal.contains(CODE);
-        // Beside a template stands what belongs to its words, too.
+        // Short pieces beside a template belong to its words.
         let piece = pieces.filter(|piece| whole || piece.chars().count() >= MASKED_FROM);
         for piece in piece {
             self.secrets.extend(of_header(name, piece));
@@ -98,7 +96,7 @@ fn of_environment(value: &str, whole: Option<&Url>) -> Vec<String> {
     hidden
 }
 
-/// Whether nothing but scheme, host and port is said, which reasons name.
+/// Whether it is scheme, host and port only, which reasons name.
 fn is_origin(url: &Url) -> bool {
     url.path() == "/" && url.query().is_none() && has_no_user(url)
 }
@@ -107,8 +105,7 @@ fn has_no_user(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }
 
-/// Up to where a text is the origin of a URL; 0 when it is no URL, or there are credentials
-/// in it.
+/// The end of the origin in a text that is a URL; 0 when it is no URL or has credentials.
 fn origin_of(text: &str) -> usize {
     let Some(begin) = web_url(text).filter(has_no_user).and(text.find("://")) else {
         return 0;

@@ -1,8 +1,7 @@
 //! Refuses names that do not exist, with the closest one that does.
 //!
-//! minijinja finds out such a thing only when it renders, and for an event that reaches
-//! the place. Here it is found when the file is loaded. So are a time zone, a date format
-//! or a duration that is written out.
+//! minijinja finds them only when it renders. Here they are found when the file is loaded,
+//! and so are a wrong time zone, date format or duration that is written out.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -13,7 +12,7 @@ use super::{PartOf, Scope, TemplateError};
 use crate::model::event::Fields;
 use crate::yaml::spelling;
 
-/// Names beside the event's fields.
+/// Names that are no fields of the event.
 const ROOTS: &[&str] = &[
     "event",
     "event_id",
@@ -55,8 +54,8 @@ const MOST_TOKENS: usize = 400;
 /// The most `elif` of a template, which are read as ifs within ifs.
 const MOST_ELIF: usize = 50;
 
-/// What a source has too much of, when reading it could overflow the stack. Texts, numbers and
-/// commas do not count: a list may be long.
+/// What a source has too much of, so that reading it could overflow the stack. Texts, numbers
+/// and commas do not count: a list may be long.
 pub(super) fn too_much(tokens: &[Token<'_>]) -> Option<TemplateError> {
     let (mut part, mut length, mut elifs) = (0, 0, 0);
     for token in tokens {
@@ -248,7 +247,7 @@ fn argument<'t, 'a>(tokens: &'t [Token<'a>], sign: &str) -> Option<&'t Token<'a>
     }
 }
 
-/// Where a dotted name first stands.
+/// The first place of a dotted name.
 fn find(tokens: &[Token<'_>], name: &str) -> Option<Range<usize>> {
     (0..tokens.len()).find_map(|at| {
         if follows(&tokens[..at], ".") {

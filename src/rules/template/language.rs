@@ -57,8 +57,8 @@ fn environment() -> Environment<'static> {
 /// The name of templates that make a part of a URL.
 pub(super) const ADDRESS: &str = "address";
 
-/// The environment of templates that make a part of a URL. What `urlencode` gives is fit to
-/// stand there as it is.
+/// The environment of templates that make a part of a URL. The output of `urlencode` is not
+/// encoded again there.
 pub(super) fn for_addresses() -> Environment<'static> {
     let mut environment = ENVIRONMENT.clone();
     environment.add_filter("urlencode", |value: &Value| {
@@ -67,8 +67,7 @@ pub(super) fn for_addresses() -> Environment<'static> {
     environment
 }
 
-/// Filters beside minijinja's own are `date`, `slug` and `hash`. The list is kept here as
-/// minijinja does not tell which filters it has.
+/// minijinja's filters, and `date`, `slug` and `hash`. minijinja has no such list.
 #[rustfmt::skip]
 pub(super) const FILTERS: &[&str] = &[
     "abs", "attr", "batch", "bool", "capitalize", "chain", "count", "d", "date", "default",
@@ -236,7 +235,7 @@ fn hash(text: Cow<'_, str>, digits: usize) -> String {
     all.filter_map(digit).take(digits).collect()
 }
 
-/// The error without minijinja's name and line of the template, which say nothing here.
+/// The error without minijinja's name and line of the template, which nobody knows.
 pub(super) fn text(error: &Error) -> String {
     match (error.kind(), error.detail()) {
         (ErrorKind::OutOfFuel, _) => "the template does too much work".to_owned(),

@@ -1,9 +1,8 @@
 //! Templates and expressions: the text of a rule that an event fills in.
 //!
-//! A template knows only [`Names`]: who puts which value there is the business of
-//! [`super::context`]. Both kinds are parsed when the file is loaded, with every name
-//! checked, so that a typing error is found by `rules check` and not by the first
-//! recording. What remains to fail is what an event lacks, and that is never a crash.
+//! A template knows only [`Names`]; [`super::context`] gives them values. Both kinds are
+//! parsed and every name is checked when the file is loaded, so that `rules check` finds a
+//! typing error. Later only a value that an event lacks can fail, which is no crash.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -80,7 +79,7 @@ pub enum Fault {
 #[derive(Debug, Clone)]
 pub struct Names {
     pub(super) values: minijinja::Value,
-    /// The field for want of which there is no `object`.
+    /// The field that is missing where there is no `object`.
     pub(super) object_lacks: Option<&'static str>,
 }
 
@@ -90,7 +89,7 @@ pub struct Template(Arc<CompiledTemplate>);
 
 struct CompiledTemplate {
     source: String,
-    /// What it is called in its environment, which decides how values are written.
+    /// Its name in the environment, which decides how values are written.
     name: &'static str,
     /// A copy of the shared environment that holds this one template: minijinja lends
     /// compiled templates out of an environment only.
@@ -100,7 +99,7 @@ struct CompiledTemplate {
     roots: BTreeSet<String>,
 }
 
-/// A path and query, a template: what is filled in is data in it, and changes neither.
+/// A path and query, a template. What is filled in is data and adds no part to them.
 #[derive(Debug, Clone)]
 pub struct Address(Template);
 
@@ -114,7 +113,6 @@ struct CompiledExpression {
     roots: BTreeSet<String>,
 }
 
-/// Why there is neither a result nor an error of the engine.
 const CRASHED: &str = "the template engine crashed on this; write it in another way";
 
 /// The one template of each copied environment. Its ending asks for no escaping.
@@ -249,15 +247,14 @@ impl Expression {
         Ok(!negated.is_true())
     }
 
-    /// Whether it asks what earlier steps produced, which only running can tell.
+    /// Whether it asks what earlier steps produced, which is known only when they ran.
     pub fn names_steps(&self) -> bool {
         self.0.roots.contains("steps")
     }
 }
 
 impl Names {
-    /// What the engine makes of these values. It crashes on some numbers, such as a slice whose
-    /// step is the smallest one; what a file says must not.
+    /// Runs the engine, which crashes on some numbers, such as a slice with the smallest step.
     fn run<T>(&self, render: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, Fault> {
         match catch_unwind(AssertUnwindSafe(render)) {
             Ok(rendered) => rendered.map_err(|error| self.fault(&error)),

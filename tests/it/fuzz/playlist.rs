@@ -1,6 +1,6 @@
 //! An HLS playlist: what it refers to, and what a rewrite leaves alone.
 
-use aftertake::action::rename::playlist::{Playlist, Need, Reference, Role, read};
+use aftertake::action::rename::playlist::{Need, Playlist, Reference, Role, read};
 use aftertake::model::failure::Failure;
 
 use super::{Target, Verdict};

@@ -21,7 +21,7 @@ use crate::yaml::tree::NodeId;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Step")]
 pub(crate) struct Raw {
-    /// Unique in its rule; the action's name when left out. Deferred steps read `steps.<id>.…`.
+    /// Unique in its rule; the action's name when left out. Later steps read `steps.<id>.…`.
     id: Option<At<String>>,
     /// An expression of the template language; the step is skipped when it does not hold.
     #[serde(rename = "if")]
