@@ -3,7 +3,6 @@
 //! Everything that can fail comes first: reading, parsing, opening, storing. What follows
 //! cannot fail, and puts the new file in force for the next callback and the next step.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
 
 use super::in_force::{Present, Ready};
-use super::load::{self, LoadError};
+use super::load;
 use crate::clock;
 use crate::http::ops::Standing;
 use crate::http::reload::{Refused, Reload, RulesInForce};
@@ -26,15 +25,15 @@ use crate::supervision::Supervisor;
 use crate::telemetry::Metrics;
 use crate::worker::lane::Lanes;
 
-/// Between two looks at a file that is watched. It is loaded when two looks in a row find
-/// the same: a file that is being written is left to be finished.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a watched file is read. It is loaded when it is the same twice in a row, so that
+/// a file is not loaded while it is written.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// Loads the rules file of a running service again.
 #[derive(Clone)]
 pub(super) struct Reloader {
     parts: Arc<Parts>,
-    /// What was loaded or refused last. Held while a file is loaded: one at a time.
+    /// What was loaded or refused last. Locked while a file is loaded: one at a time.
     last: Arc<Mutex<Option<Seen>>>,
 }
 
@@ -50,17 +49,16 @@ pub(super) struct Parts {
     pub(super) supervisor: Supervisor,
 }
 
-/// The content of a file, or why it cannot be had.
-type Content = Result<Vec<u8>, LoadError>;
+/// The content of the file, or the error that kept us from reading it.
+type Content = Result<Vec<u8>, String>;
 
-/// The digest of a content, so that a change can be told, or in words why there is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen(Result<[u8; 32], String>);
+/// The digest of a content: secrets may be in it, so it is not kept.
+pub(super) type Seen = Result<[u8; 32], String>;
 
-impl Seen {
-    pub(super) fn of(content: &Content) -> Self {
-        let digest = content.as_ref().map(|bytes| Sha256::digest(bytes).into());
-        Self(digest.map_err(ToString::to_string))
+pub(super) fn seen(content: &Result<Vec<u8>, impl ToString>) -> Seen {
+    match content {
+        Ok(bytes) => Ok(Sha256::digest(bytes).into()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -73,7 +71,7 @@ impl Reload for Reloader {
             let supervisor = &reloader.parts.supervisor;
             supervisor.watch("a reload", reloader.reload_once()).await
         });
-        let crashed = || Err(refused("loading crashed".to_owned(), true));
+        let crashed = || Err(refused_for_now("loading crashed".to_owned()));
         loading.await.ok().flatten().unwrap_or_else(crashed)
     }
 }
@@ -89,42 +87,39 @@ impl Reloader {
     async fn reload_once(&self) -> Result<RulesInForce, Refused> {
         let mut last = self.last.lock().await;
         let content = self.parts.read().await;
-        *last = Some(Seen::of(&content));
+        *last = Some(seen(&content));
         self.parts.load(content).await
     }
 
-    /// Loads the file again whenever its content is another than what was loaded or
-    /// refused last; at first that is `loaded`. Editors replace a file and Kubernetes the
-    /// link to it, so it is looked up by its path each time.
+    /// Loads the file again whenever its content differs from what was loaded or refused last;
+    /// at first that is `loaded`. Editors replace a file and Kubernetes the link to it, so it
+    /// is opened by its path each time.
     pub(super) async fn watch(self, loaded: Seen) {
         self.last.lock().await.get_or_insert(loaded);
-        let mut every = tokio::time::interval(LOOK_EVERY);
+        let mut every = tokio::time::interval(POLL_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = None;
         loop {
             every.tick().await;
-            self.look(&mut before).await;
+            self.poll(&mut before).await;
         }
     }
 
-    /// Looks at the file, which held `before` at the look before.
-    async fn look(&self, before: &mut Option<Seen>) {
+    /// Reads the file, which was `before` the last time.
+    async fn poll(&self, before: &mut Option<Seen>) {
         let content = self.parts.read().await;
-        let seen = Seen::of(&content);
-        if before.replace(seen.clone()).as_ref() == Some(&seen) {
-            self.load_new(content, &seen).await;
+        let seen = seen(&content);
+        if before.replace(seen.clone()).as_ref() != Some(&seen) {
+            return;
         }
-    }
-
-    async fn load_new(&self, content: Content, seen: &Seen) {
         let mut last = self.last.lock().await;
-        if last.as_ref() == Some(seen) {
+        if last.as_ref() == Some(&seen) {
             return;
         }
         let loaded = self.parts.load(content).await;
-        // What the store was away for is tried again at the next look.
+        // Where the store could not be used the next poll tries again.
         if !loaded.is_err_and(|refused| refused.passing) {
-            *last = Some(seen.clone());
+            *last = Some(seen);
         }
     }
 }
@@ -132,16 +127,13 @@ impl Reloader {
 impl Parts {
     async fn read(&self) -> Content {
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || load::read(&path)).await;
-        read.unwrap_or_else(|error| {
-            Err(LoadError::Unreadable {
-                path: self.path.clone(),
-                cause: io::Error::other(crashed(error)),
-            })
-        })
+        match tokio::task::spawn_blocking(move || load::read(&path)).await {
+            Ok(content) => content.map_err(|error| error.to_string()),
+            Err(ended) => Err(crashed(ended)),
+        }
     }
 
-    /// Puts what the file holds in force, or leaves everything as it is; tells either way.
+    /// Puts what the file holds in force, or leaves everything as it is; logs either way.
     async fn load(&self, content: Content) -> Result<RulesInForce, Refused> {
         let loaded = self.put_in_force(content).await;
         self.metrics.reload(loaded.is_err());
@@ -171,11 +163,11 @@ impl Parts {
     async fn put_in_force(&self, content: Content) -> Result<RulesInForce, Refused> {
         let file = self.parse(content).await?;
         let ready = Ready::new(file, Arc::clone(&self.lookup), self.present.get().mask())
-            .map_err(|failure| refused(failure.reason, false))?;
+            .map_err(|failure| refused(failure.reason))?;
         let stored = ready.store(&*self.store).await;
-        stored.map_err(|error| refused(error.to_string(), true))?;
+        stored.map_err(|error| refused_for_now(error.to_string()))?;
         let states = self.store.lane_states().await;
-        let states = states.map_err(|error| refused(error.to_string(), true))?;
+        let states = states.map_err(|error| refused_for_now(error.to_string()))?;
         let rules = ready.in_force.since(clock::now());
         // In this order: a task that is claimed from a new lane finds what it needs.
         self.present.replace(ready.in_force);
@@ -186,17 +178,15 @@ impl Parts {
         Ok(rules)
     }
 
-    /// Apart from the runtime's threads: a large file takes a while.
+    /// Not on the runtime's threads: a large file takes a while.
     async fn parse(&self, content: Content) -> Result<RulesFile, Refused> {
         let (path, lookup) = (self.path.clone(), Arc::clone(&self.lookup));
-        let parse = move || {
-            let loaded = content.and_then(|content| load::load(&path, content, &*lookup));
-            loaded.map_err(|error| error.to_string())
-        };
-        match tokio::task::spawn_blocking(parse).await {
-            Ok(parsed) => parsed.map_err(|reason| refused(reason, false)),
-            Err(ended) => Err(refused(crashed(ended), false)),
-        }
+        let parse =
+            move || load::load(&path, content?, &*lookup).map_err(|error| error.to_string());
+        let parsed = tokio::task::spawn_blocking(parse).await;
+        parsed
+            .unwrap_or_else(|ended| Err(crashed(ended)))
+            .map_err(refused)
     }
 }
 
@@ -208,12 +198,19 @@ fn crashed(ended: JoinError) -> String {
     }
 }
 
-fn refused(reason: String, passing: bool) -> Refused {
-    let at = clock::now();
+fn refused(reason: String) -> Refused {
     Refused {
-        at,
+        at: clock::now(),
         reason,
-        passing,
+        passing: false,
+    }
+}
+
+/// For a reason that has nothing to do with the file.
+fn refused_for_now(reason: String) -> Refused {
+    Refused {
+        passing: true,
+        ..refused(reason)
     }
 }
 
@@ -259,10 +256,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn watched_file_is_loaded_once_when_two_looks_find_the_same_change() {
+    async fn watched_file_is_loaded_once_when_two_polls_find_the_same_change() {
         let folder = tempfile::tempdir().unwrap();
         let reloader = reloader(folder.path());
-        *reloader.last.lock().await = Some(Seen::of(&reloader.parts.read().await));
+        *reloader.last.lock().await = Some(seen(&reloader.parts.read().await));
         let two = RULES.replace("one", "two");
         let mut before = None;
         for (content, loaded, refused) in [
@@ -279,7 +276,7 @@ mod tests {
             (&two, 2, 1),
         ] {
             std::fs::write(&reloader.parts.path, content).unwrap();
-            reloader.look(&mut before).await;
+            reloader.poll(&mut before).await;
             let metrics = reloader.parts.metrics.encode();
             for (result, count) in [("loaded", loaded), ("refused", refused)] {
                 let line = format!("aftertake_reloads_total{{result=\"{result}\"}} {count}\n");
@@ -294,9 +291,9 @@ mod tests {
         let reloader = reloader(folder.path());
         std::fs::write(&reloader.parts.path, RULES.replace("one", "two")).unwrap();
         let mut before = None;
-        reloader.look(&mut before).await;
+        reloader.poll(&mut before).await;
         reloader.reload().await.unwrap();
-        reloader.look(&mut before).await;
+        reloader.poll(&mut before).await;
         let metrics = reloader.parts.metrics.encode();
         let once = "aftertake_reloads_total{result=\"loaded\"} 1\n";
         assert!(metrics.contains(once), "{metrics}");

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::load::LoadError;
-use super::reload::{Reloader, Seen};
+use super::reload::{self, Reloader};
 use super::{ServeError, Service, StartError, load};
 use crate::config::{LogFormat, Settings};
 use crate::http::reload::Reload;
@@ -36,7 +36,7 @@ pub async fn serve(
         tracing::warn!("{remark}");
     }
     let content = load::read(&settings.rules);
-    let seen = Seen::of(&content);
+    let loaded = reload::seen(&content);
     let service = start(settings, content, lookup).await?;
     let mut stops = Stops::listen();
     tracing::info!(listen = %service.public, admin_listen = %service.admin, "aftertake serves");
@@ -57,7 +57,7 @@ pub async fn serve(
     if settings.watch {
         beside.spawn(
             "the watch of the rules file",
-            service.reloader.clone().watch(seen),
+            service.reloader.clone().watch(loaded),
         );
     }
     let served = service.run(async || stops.next().await).await;
