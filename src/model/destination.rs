@@ -11,6 +11,21 @@ use url::Url;
 
 use super::secret::SHOWN;
 
+/// Headers that frame a request or belong to its connection: nobody may set them. In lower case.
+pub const CONNECTION_HEADERS: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// A destination of the rules file.
 #[derive(Clone)]
 pub struct Destination {

@@ -10,27 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use crate::chat;
-use crate::model::destination::Destination;
+use crate::model::destination::{CONNECTION_HEADERS, Destination};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::step::Notify;
 use crate::model::time::Timestamp;
 
 const AGENT: &str = concat!("aftertake/", env!("CARGO_PKG_VERSION"));
-
-/// Fields that say where a request ends and whom the connection is with.
-const OF_THE_CONNECTION: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Secrets are copied by hand, and the padding gets lost.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -75,7 +60,7 @@ fn field(name: &str) -> Result<HeaderName, Failure> {
     let field: HeaderName = name
         .parse()
         .map_err(|_| invalid(format!("{name:?} is not the name of a header")))?;
-    if OF_THE_CONNECTION.contains(&field.as_str()) {
+    if CONNECTION_HEADERS.contains(&field.as_str()) {
         return Err(invalid(format!(
             "header {field} belongs to the connection and cannot be set"
         )));

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 use url::Url;
 
-use crate::model::destination::Rate;
+use crate::model::destination::{CONNECTION_HEADERS, Rate};
 use crate::yaml::shape::At;
 
 /// No duration of a rules file is longer: sums of several stay within every clock's range.
@@ -171,23 +171,9 @@ fn factor(text: &str) -> Result<f64, &'static str> {
     factor.ok_or("a number that is at least 1")
 }
 
-/// Headers that the connection, the framing and the signature belong to.
 fn header_name(text: &str) -> Result<String, &'static str> {
     let name = http::HeaderName::from_bytes(text.as_bytes()).map_err(|_| "a header's name")?;
-    let reserved = [
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-        "proxy-authorization",
-        "proxy-connection",
-    ];
-    if reserved.contains(&name.as_str()) || name.as_str().starts_with("webhook-") {
+    if CONNECTION_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("webhook-") {
         return Err("a header that is not the service's own (host, content-length, webhook-…)");
     }
     Ok(text.to_owned())
