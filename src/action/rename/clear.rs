@@ -38,7 +38,7 @@ pub(super) async fn verify(
             let there = copies.get(&one.to);
             let target = match there {
                 None => AtTarget::Nothing,
-                Some(there) if is_whole(&one, there, outline.is_set()) => AtTarget::Ours,
+                Some(there) if is_whole(&one, there, outline) => AtTarget::Ours,
                 // Made again by a run that could not store it.
                 Some(there) => {
                     copy::at_target(

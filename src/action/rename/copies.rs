@@ -75,13 +75,13 @@ pub(super) async fn verify(
         let mut changed = Vec::new();
         for mut one in page {
             let there = there.get(&one.to);
-            if stands(&one, there, outline.is_set()) {
+            if stands(&one, there, outline) {
                 continue;
             }
             let there = there.cloned();
             match at_target(reach, &one, &outline.mark, there).await? {
                 // It was asked for twice, and arrived twice.
-                (AtTarget::Ours, Some(there)) if is_whole_size(&one, &there, outline.is_set()) => {
+                (AtTarget::Ours, Some(there)) if is_whole_size(&one, &there, outline) => {
                     one.target_etag = Some(there.etag);
                     one.is_marked = true;
                 }
@@ -108,20 +108,20 @@ pub(super) async fn verify(
 }
 
 /// Whether the copy is made and there.
-fn stands(one: &Move, there: Option<&ObjectMeta>, is_set: bool) -> bool {
-    one.only_goes() || there.is_some_and(|there| is_whole(one, there, is_set))
+fn stands(one: &Move, there: Option<&ObjectMeta>, outline: &Outline) -> bool {
+    one.only_goes() || there.is_some_and(|there| is_whole(one, there, outline))
 }
 
 /// Whether what stands at the target is the copy, whole. A playlist of a set may have become
 /// shorter.
-pub(super) fn is_whole(one: &Move, there: &ObjectMeta, is_set: bool) -> bool {
+pub(super) fn is_whole(one: &Move, there: &ObjectMeta, outline: &Outline) -> bool {
     one.phase == MovePhase::Copied
         && one.at_target(Some(&found(there)), "") == AtTarget::Ours
-        && is_whole_size(one, there, is_set)
+        && is_whole_size(one, there, outline)
 }
 
-fn is_whole_size(one: &Move, there: &ObjectMeta, is_set: bool) -> bool {
-    let rewritten = is_set && one.part == Part::Playlist;
+fn is_whole_size(one: &Move, there: &ObjectMeta, outline: &Outline) -> bool {
+    let rewritten = outline.is_set() && one.part == Part::Playlist;
     rewritten || there.size == one.size
 }
 
