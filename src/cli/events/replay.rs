@@ -119,11 +119,14 @@ fn progress(counts: &ReplayCounts) {
     });
 }
 
-fn refused(refused: Refused<ReplayCounts>) -> Stop {
+fn refused(refused: Refused<Box<ReplayCounts>>) -> Stop {
     match refused {
         Refused::Unavailable(error) => store::unavailable(error),
-        Refused::Everything(ReplayCounts { events, tasks, .. }) => {
-            let (events, tasks) = (counted(events, "event"), counted(tasks, "task"));
+        Refused::Everything(counts) => {
+            let (events, tasks) = (
+                counted(counts.events, "event"),
+                counted(counts.tasks, "task"),
+            );
             let would = format!("look at every event, {events}, and make {tasks}");
             bulk::refuse_everything(&would, FLAGS)
         }

@@ -46,13 +46,13 @@ impl Replaying<'_> {
         filter: EventFilter,
         consent: Consent,
         progress: &mut dyn FnMut(&ReplayCounts),
-    ) -> Result<Bulk<ReplayCounts>, Refused<ReplayCounts>> {
+    ) -> Result<Bulk<ReplayCounts>, Refused<Box<ReplayCounts>>> {
         let is_everything = filter.is_everything() && self.rule.is_none();
         if let (true, Mode::Real(_), Consent::Missing) = (is_everything, self.mode, consent) {
             self.mode = Mode::DryRun;
             let mut counts = ReplayCounts::new(self.mode);
             self.walk(filter, &mut counts, progress)?;
-            return Err(Refused::Everything(counts));
+            return Err(Refused::Everything(Box::new(counts)));
         }
         let mut counts = ReplayCounts::new(self.mode);
         let stopped = self.walk(filter, &mut counts, progress).err();
