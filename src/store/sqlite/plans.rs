@@ -394,6 +394,7 @@ fn person(operator: &mut SqliteOperator) {
     let hastened = operator.retry(&[id], None, real, NOW).unwrap();
     assert_eq!(hastened, [RetryOutcome::DueNow]);
     assert!(operator.holds(&lane()).unwrap());
+    assert!(!operator.lanes().unwrap().is_empty());
     assert_eq!(operator.resume(&lane()).unwrap(), LaneOutcome::Changed);
     for (states, leaves) in [(&[][..], false), (&["done"], false), (&[], true)] {
         let filter = TaskFilter {
