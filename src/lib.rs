@@ -123,7 +123,7 @@ pub mod chat;
 
 pub mod rules;
 
-pub mod callback;
+pub mod recorder;
 
 pub mod store;
 

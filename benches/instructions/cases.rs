@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;

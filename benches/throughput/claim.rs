@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::model::plan::{Plan, PlannedTask, Turn};
 use aftertake::model::task::{Lane, Outputs, RevisionId};

@@ -28,7 +28,7 @@ use self::in_force::{Present, Ready};
 use self::load::LoadError;
 use self::reload::Reloader;
 pub use self::system::{serve, start_log};
-use crate::callback::sparkrtc;
+use crate::recorder::sparkrtc;
 use crate::clock::{self, Stopwatch};
 use crate::config::{Settings, StoreUrl};
 use crate::http::callback::{self, Intake};

@@ -227,7 +227,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::callback::sparkrtc;
+    use crate::recorder::sparkrtc;
     use crate::model::secret::Mask;
     use crate::store::sqlite::SqliteStore;
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::exit::{Exit, Stop};
 use crate::app::load::{self, LoadError};
-use crate::callback::sparkrtc;
+use crate::recorder::sparkrtc;
 use crate::clock;
 use crate::config::Environment;
 use crate::model::event::Event;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::exit::{Exit, Stop};
-use crate::callback::sparkrtc;
+use crate::recorder::sparkrtc;
 use crate::config::StoreUrl;
 use crate::operate::ListError;
 use crate::store::Unavailable;

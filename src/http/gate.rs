@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::callback::{Gate, Refusal};
-use crate::callback::sparkrtc::{self, NotAnEvent};
-use crate::callback::{CallbackHeaders, encoding, signature};
+use crate::recorder::sparkrtc::{self, NotAnEvent};
+use crate::recorder::{CallbackHeaders, encoding, signature};
 use crate::model::time::Timestamp;
 use crate::rules::file::{Callbacks, Revision, Unsigned};
 use crate::rules::plan::plan;

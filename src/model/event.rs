@@ -1,6 +1,6 @@
 //! What a recorder told us, in the words that rules use.
 //!
-//! Does not know how a recorder spells its callback: `crate::callback` translates.
+//! Does not know how a recorder spells its callback: `crate::recorder` translates.
 //! Every field may be missing, as the vendor documents none as mandatory.
 
 use std::fmt;

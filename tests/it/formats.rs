@@ -9,7 +9,7 @@ use std::time::Duration;
 use aftertake::action::Stopped;
 use aftertake::action::notify::notify;
 use aftertake::app::Service;
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::destination::{Destination, Format};
 use aftertake::model::failure::FailureKind;
 use aftertake::model::step::Notify;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::app::Service;
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::attempt::Outcome;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::outbound::{ANSWER_LIMIT, Guarded, Outbound, Request};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::SqliteOperator;

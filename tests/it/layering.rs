@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("yaml", &["model"]),
     ("chat", &["model"]),
     ("rules", &["model", "yaml", "chat"]),
-    ("callback", &["model"]),
+    ("recorder", &["model"]),
     ("store", &["model"]),
     ("telemetry", &["model"]),
     ("config", &["model"]),
@@ -37,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "model",
             "rules",
-            "callback",
+            "recorder",
             "store",
             "clock",
             "telemetry",
@@ -52,7 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "supervision",
             "yaml",
             "rules",
-            "callback",
+            "recorder",
             "store",
             "telemetry",
             "config",
@@ -72,7 +72,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "operate", "clock", "config", "rules", "callback", "store", "model",
+            "app", "operate", "clock", "config", "rules", "recorder", "store", "model",
         ],
     ),
     ("main", &["cli"]),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use aftertake::callback::signature;
+use aftertake::recorder::sparkrtc::signature;
 use aftertake::clock;
 use futures_util::future::join_all;
 use http::HeaderValue;

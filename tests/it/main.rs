@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
-mod callback;
+mod sparkrtc;
 mod cli;
 mod contrib;
 mod doctor;

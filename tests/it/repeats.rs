@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::callback::{signature, sparkrtc};
+use aftertake::recorder::sparkrtc::{self, signature};
 use aftertake::model::id::EventId;
 use aftertake::model::plan::Plan;
 use aftertake::model::task::RevisionId;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aftertake::app::Service;
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::clock;
 use aftertake::model::id::EventId;
 use aftertake::rules::file::{Lookup, RulesFile};

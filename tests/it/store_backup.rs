@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};
 use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::{SqliteOperator, SqliteStore, restore};

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause, Whom};
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::failure::{Failure, FailureKind};

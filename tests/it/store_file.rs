@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::store::Store;
 use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 use rusqlite::Connection;

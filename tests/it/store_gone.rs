@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::store::Store;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};

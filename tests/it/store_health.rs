@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::task::RevisionId;
 use aftertake::store::sqlite::{AroundCommit, SqliteStore};
 use aftertake::store::{Store, Unavailable};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moves::{Move, MovePhase};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::callback::signature;
+use crate::recorder::sparkrtc::signature;
 
 /// The callback key of the demo's service.
 pub(super) const KEY: &str = "0123456789abcdef0123456789abcdef";

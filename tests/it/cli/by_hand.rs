@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::{Lane, Outputs};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::attempt::{AttemptRecord, Exchange, Outcome};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moment::{Moment, Present};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::destination::Destination;
 use aftertake::model::event::{Event, Field};
 use aftertake::model::step::Rendered;

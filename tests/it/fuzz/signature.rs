@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use aftertake::callback::CallbackHeaders;
-use aftertake::callback::signature::{SignatureError, sign, verify};
+use aftertake::recorder::CallbackHeaders;
+use aftertake::recorder::sparkrtc::signature::{SignatureError, sign, verify};
 use aftertake::model::time::Timestamp;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::callback::signature;
+use aftertake::recorder::sparkrtc::signature;
 use aftertake::http::callback::{Gate, Refusal};
 use aftertake::http::gate::SparkRtcGate;
 use aftertake::model::event::Event;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aftertake::callback::signature::{RAND, SIGNATURE, TIMESTAMP, sign};
+use aftertake::recorder::sparkrtc::signature::{RAND, SIGNATURE, TIMESTAMP, sign};
 use aftertake::rules::file::{self, Lookup};
 use aftertake::store::operator::Operator;
 use aftertake::yaml::variables::Variables;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use aftertake::action::{OpenBucket, Reach};
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::task::Lane;
 use aftertake::rules::plan::plan;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::event::Event;
 use aftertake::model::intervention::{By, Mode};

@@ -6,7 +6,7 @@ mod model;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::plan::{OrderKey, Turn};

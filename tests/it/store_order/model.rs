@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::MovePhase;
 use aftertake::model::plan::{OrderKey, Turn};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::action::Reach;
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::clock::{self, Clock};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::Lane;

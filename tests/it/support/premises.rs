@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::app::Service;
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::config::{Admin, LogFormat, Retention, Settings, StoreUrl};
 use aftertake::rules::file::{self, Lookup, RulesFile};
 use aftertake::store::Store;

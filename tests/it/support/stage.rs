@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aftertake::app::Service;
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::config::Settings;
 use aftertake::model::bucket::{BucketStore, Timeouts};
 use aftertake::rules::file::{Lookup, RulesFile};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aftertake::action::Reach;
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::destination::Destination;
 use aftertake::model::moment::{Moment, Present};

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::clock;
 use aftertake::store::lists::{EventFilter, Page};
 use aftertake::store::operator::Operator;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::id::EventId;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};
 use aftertake::store::operator::Operator;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aftertake::callback::sparkrtc;
+use aftertake::recorder::sparkrtc;
 use aftertake::model::id::{EventId, TaskId};
 use aftertake::model::recording::Place;
 use aftertake::object::{ObjectStore, TagSupport};

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aftertake::callback::signature::{self, SignatureError};
-use aftertake::callback::{CallbackHeaders, sparkrtc};
+use aftertake::recorder::sparkrtc::signature::{self, SignatureError};
+use aftertake::recorder::{CallbackHeaders, sparkrtc};
 use aftertake::model::event::{Event, Field};
 use aftertake::model::id::EventId;
 use aftertake::model::time::Timestamp;

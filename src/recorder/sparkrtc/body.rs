@@ -14,8 +14,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::encoding::{self, Encoding};
-use super::lenient::Scalar;
+use crate::recorder::encoding::{self, Encoding};
+use crate::recorder::lenient::Scalar;
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::EventId;
 use crate::model::identity;

@@ -5,7 +5,6 @@
 
 pub mod encoding;
 mod lenient;
-pub mod signature;
 pub mod sparkrtc;
 
 use http::HeaderMap;
@@ -27,9 +26,9 @@ impl From<&HeaderMap> for CallbackHeaders {
             (!trimmed.is_empty()).then(|| trimmed.to_owned())
         };
         Self {
-            rand: text(signature::RAND),
-            timestamp: text(signature::TIMESTAMP),
-            signature: text(signature::SIGNATURE),
+            rand: text(sparkrtc::signature::RAND),
+            timestamp: text(sparkrtc::signature::TIMESTAMP),
+            signature: text(sparkrtc::signature::SIGNATURE),
         }
     }
 }

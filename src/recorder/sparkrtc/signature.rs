@@ -15,7 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use super::CallbackHeaders;
+use crate::recorder::CallbackHeaders;
 use crate::model::time::Timestamp;
 
 /// The header with the random text.

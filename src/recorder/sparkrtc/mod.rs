@@ -1,0 +1,6 @@
+//! Huawei Cloud SparkRTC.
+
+mod body;
+pub mod signature;
+
+pub use self::body::{NotAnEvent, decode, parse};
