@@ -8,7 +8,7 @@
 //! # The one-way flow
 //!
 //! ```text
-//!  SparkRTC ──POST──▶ http::callback ─▶ callback::{signature, sparkrtc} ─▶ model::Event
+//!  SparkRTC ──POST──▶ http::callback ─▶ recorder::{verify, parse} ─▶ model::Event
 //!                     rules::plan(&RuleSet, &Event) ─▶ Plan              pure
 //!                     store.record(arrival, start) ─▶ claims             one transaction, group commit
 //!  ═══════════════ durable line: the 200 leaves only below this line ═══════════════

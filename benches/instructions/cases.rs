@@ -5,15 +5,16 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
+use aftertake::model::recorder::Recorder;
 use aftertake::model::retry::{Jitter, RetryPolicy};
 use aftertake::model::step::Rendered;
 use aftertake::model::task::{Outputs, StepNo};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::{OnFailure, Position, Ran, Standing, settle};
+use aftertake::recorder;
 use aftertake::rules::context::Context;
 use aftertake::rules::file::{RulesFile, parse};
 use aftertake::rules::plan::plan;
@@ -80,7 +81,8 @@ pub(crate) fn call(case: &str, calls: u64) {
 }
 
 fn event(body: Bytes) -> Event {
-    sparkrtc::parse(body, NOW).expect("the sample is an event")
+    recorder::parse(Recorder::SparkRtc, &http::HeaderMap::new(), body, NOW)
+        .expect("the sample is an event")
 }
 
 fn parse_body() -> Call {

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::model::plan::{Plan, PlannedTask, Turn};
+use aftertake::model::recorder::Recorder;
 use aftertake::model::task::{Lane, Outputs, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
+use aftertake::recorder;
 use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{Arrival, Claim, LaneRoom, Recorded, Settlement, Store};
 use futures_util::StreamExt;
@@ -30,7 +31,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let open = |name: &str| {
         let around = Arc::new(|_operations, commit: &mut dyn FnMut()| commit());
-        SqliteStore::open(&folder.path().join(name), sparkrtc::decode, around).expect("a new store")
+        SqliteStore::open(&folder.path().join(name), around).expect("a new store")
     };
     let (small, large) = (open("small.db"), open("large.db"));
     fill(&small, 0..10_000, false).await;
@@ -109,7 +110,13 @@ fn lane() -> Lane {
 }
 
 fn arrival(number: u64) -> Arrival {
-    let event = sparkrtc::parse(body(number).into(), NOW).expect("a callback");
+    let event = recorder::parse(
+        Recorder::SparkRtc,
+        &http::HeaderMap::new(),
+        body(number).into(),
+        NOW,
+    )
+    .expect("a callback");
     let task = PlannedTask {
         id: TaskId::derive(event.id, "announce", 0),
         rule: "announce".to_owned(),

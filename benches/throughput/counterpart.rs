@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aftertake::recorder::sparkrtc;
+use aftertake::model::recorder::Recorder;
 use aftertake::model::time::Timestamp;
+use aftertake::recorder;
 use bytes::Bytes;
 use clap::ValueEnum;
 use tokio::sync::mpsc;
@@ -128,8 +129,13 @@ async fn serve(outbox: Outbox) {
         .and(warp::header::headers_cloned())
         .and(warp::body::bytes())
         .then(
-            async |outbox: Outbox, _headers: warp::http::HeaderMap, body: Bytes| {
-                let event = sparkrtc::parse(body.clone(), Timestamp::from_millis(0));
+            async |outbox: Outbox, headers: warp::http::HeaderMap, body: Bytes| {
+                let event = recorder::parse(
+                    Recorder::SparkRtc,
+                    &headers,
+                    body.clone(),
+                    Timestamp::from_millis(0),
+                );
                 event.expect("the load is made of callbacks");
                 outbox.take(body).await;
                 r#"{"status":1,"result":"success"}"#

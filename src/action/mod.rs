@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use crate::model::attempt::Exchange;
 use crate::model::bucket::{self, Bucket};
 use crate::model::destination::Destination;
+use crate::model::event::Fields;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::Taken;
 use crate::model::moves::{Earlier, MadeBy, Move, Outline};
@@ -202,7 +203,8 @@ impl Subject {
     /// The recording's place; a failure when the event names no object.
     fn place(&self) -> Result<&Place, Failure> {
         self.place.as_ref().ok_or_else(|| {
-            let reason = "the event names no object (obs_bucket and obs_object)";
+            let (bucket, object) = (Fields::BUCKET, Fields::OBJECT);
+            let reason = format!("the event names no object ({bucket} and {object})");
             Failure::new(FailureKind::Invalid, reason)
         })
     }

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::reach;
-use crate::http::callback::{Gate, Refusal};
-use crate::http::gate::SparkRtcGate;
+use crate::http::callback::Gate;
+use crate::http::gate::RulesGate;
 use crate::http::reload::RulesInForce;
 use crate::model::failure::Failure;
+use crate::model::recorder::Recorder;
 use crate::model::secret::Mask;
 use crate::model::task::Lane;
 use crate::model::time::Timestamp;
+use crate::recorder::Refusal;
 use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
 use crate::store::{Arrival, Store, Unavailable};
 use crate::worker::lane::Limits;
@@ -24,7 +26,7 @@ use crate::worker::{self, InForceNow, Parse, Revisions};
 
 /// What a rules file puts in force.
 pub(super) struct InForce {
-    gate: SparkRtcGate,
+    gate: RulesGate,
     steps: Arc<worker::InForce>,
 }
 
@@ -60,8 +62,8 @@ impl Ready {
             reach,
             revisions: Revisions::new(Arc::clone(&rules), parse),
         };
-        let gate = SparkRtcGate {
-            callers: file.callbacks,
+        let gate = RulesGate {
+            callers: file.callers,
             rules,
         };
         let in_force = InForce {
@@ -122,11 +124,12 @@ impl Present {
 impl Gate for Present {
     fn admit(
         &self,
+        from: Recorder,
         headers: &HeaderMap,
         body: Bytes,
         received: Timestamp,
     ) -> Result<Arrival, Refusal> {
-        self.get().gate.admit(headers, body, received)
+        self.get().gate.admit(from, headers, body, received)
     }
 }
 

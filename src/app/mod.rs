@@ -28,7 +28,6 @@ use self::in_force::{Present, Ready};
 use self::load::LoadError;
 use self::reload::Reloader;
 pub use self::system::{serve, start_log};
-use crate::recorder::sparkrtc;
 use crate::clock::{self, Stopwatch};
 use crate::config::{Settings, StoreUrl};
 use crate::http::callback::{self, Intake};
@@ -209,7 +208,7 @@ fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, O
         commit();
         told(operations, watch.elapsed());
     });
-    Ok(Arc::new(SqliteStore::open(path, sparkrtc::decode, around)?))
+    Ok(Arc::new(SqliteStore::open(path, around)?))
 }
 
 fn token(settings: &Settings) -> Option<Token> {

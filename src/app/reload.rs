@@ -227,7 +227,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::recorder::sparkrtc;
     use crate::model::secret::Mask;
     use crate::store::sqlite::SqliteStore;
 
@@ -242,7 +241,7 @@ mod tests {
         let file = load::parse(&path, RULES, &*lookup).unwrap();
         let ready = Ready::new(file, Arc::clone(&lookup), &Mask::default()).unwrap();
         let around = Arc::new(|_: usize, commit: &mut dyn FnMut()| commit());
-        let store = SqliteStore::open(&folder.join("a.db"), sparkrtc::decode, around).unwrap();
+        let store = SqliteStore::open(&folder.join("a.db"), around).unwrap();
         Reloader::new(Parts {
             path,
             lookup,

@@ -11,6 +11,7 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 
 use crate::config::StoreUrl;
+use crate::model::recorder::Recorder;
 
 /// Which rules file is in force.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +40,20 @@ pub(super) struct StoreFlag {
         value_parser = Parsed::of::<StoreUrl>()
     )]
     pub store: StoreUrl,
+}
+
+/// Whose callback a body is. Not worth a line of `--help` while there is one recorder.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct RecorderFlag {
+    /// The recorder that sends such a body
+    #[arg(
+        long,
+        value_name = "NAME",
+        hide = Recorder::ALL.len() == 1,
+        default_value_t = Recorder::default(),
+        value_parser = Parsed::of::<Recorder>()
+    )]
+    pub recorder: Recorder,
 }
 
 /// Reads a value and says what is wrong with it in the value's own words: clap's message

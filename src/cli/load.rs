@@ -6,13 +6,15 @@ use std::path::Path;
 
 use anyhow::Context;
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::exit::{Exit, Stop};
 use crate::app::load::{self, LoadError};
-use crate::recorder::sparkrtc;
 use crate::clock;
 use crate::config::Environment;
 use crate::model::event::Event;
+use crate::model::recorder::Recorder;
+use crate::recorder;
 use crate::rules::error::RulesError;
 use crate::rules::file::RulesFile;
 
@@ -42,12 +44,12 @@ pub(super) const fn exit_of(error: &LoadError) -> Exit {
 
 /// The callback whose body is in the file at `path`, or on standard input for `-`,
 /// as if it arrived now. Nobody signed it.
-pub(super) fn event(path: &Path) -> Result<Event, Stop> {
+pub(super) fn event(path: &Path, from: Recorder) -> Result<Event, Stop> {
     let shown = || format!("read event file {}", path.display());
     let body = body(path)
         .with_context(shown)
         .map_err(|error| Stop::new(Exit::NoInput, error))?;
-    sparkrtc::parse(Bytes::from(body), clock::now())
+    recorder::parse(from, &HeaderMap::new(), Bytes::from(body), clock::now())
         .with_context(shown)
         .map_err(|error| Stop::new(Exit::BadInput, error))
 }

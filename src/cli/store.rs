@@ -3,7 +3,6 @@
 use std::fmt::Display;
 
 use super::exit::{Exit, Stop};
-use crate::recorder::sparkrtc;
 use crate::config::StoreUrl;
 use crate::operate::ListError;
 use crate::store::Unavailable;
@@ -17,7 +16,7 @@ pub(super) fn operator(url: &StoreUrl) -> Result<Box<dyn Operator>, Stop> {
 
 pub(super) fn sqlite(url: &StoreUrl) -> Result<SqliteOperator, Stop> {
     let StoreUrl::Sqlite(path) = url;
-    SqliteOperator::open(path, sparkrtc::decode).map_err(|error| Stop::new(exit_of(&error), error))
+    SqliteOperator::open(path).map_err(|error| Stop::new(exit_of(&error), error))
 }
 
 pub(super) fn unavailable(error: Unavailable) -> Stop {

@@ -13,6 +13,8 @@ use warp::{Filter, Rejection};
 
 use super::reply;
 use super::seldom::Seldom;
+use crate::model::recorder::Recorder;
+use crate::recorder;
 use crate::telemetry::{CallbackResult, Metrics};
 
 /// Characters of a path that the log shows.
@@ -44,6 +46,7 @@ fn tell(path: &str, left_out: u64) {
         result = CallbackResult::WrongPath.name(),
         ?path,
         left_out,
-        "posted to a wrong path; callbacks go to /callbacks/sparkrtc"
+        "posted to a wrong path; callbacks go to {}",
+        Recorder::ALL.map(recorder::path).join(", ")
     );
 }

@@ -18,7 +18,9 @@ use crate::clock;
 use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::plan::Plan;
+use crate::model::recorder::Recorder;
 use crate::model::time::Timestamp;
+use crate::recorder::{self, Refusal};
 use crate::store::{Arrival, Claim, Recorded, Store};
 use crate::supervision::Supervisor;
 use crate::telemetry::{CallbackResult, Metrics};
@@ -29,10 +31,6 @@ use super::reply;
 use super::seldom::Seldom;
 use super::server::{Cut, Site};
 
-/// The answer that SparkRTC's guide shows. Nothing says that a 2xx other than 200 counts.
-/// <https://support.huaweicloud.com/usermanual-rtc/rtc_04_0007.html>
-const SUCCESS: &str = r#"{"status":1,"result":"success"}"#;
-
 /// Bytes of a refusal's reason that are logged: a stranger must not fill the log.
 const LOGGED: usize = 480;
 
@@ -41,22 +39,11 @@ pub trait Gate: Send + Sync {
     /// Judges the request with these headers and this body, which came at `received`.
     fn admit(
         &self,
+        from: Recorder,
         headers: &HeaderMap,
         body: Bytes,
         received: Timestamp,
     ) -> Result<Arrival, Refusal>;
-}
-
-/// Why a request is no event of ours. The text is for the log and names no key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// Its signature is missing or wrong. The text should give what the sender signed
-    /// beside the body, so that a misconfigured key can be told from an attack.
-    Signature(String),
-    /// Its body is not a JSON object.
-    NotAnEvent(String),
-    /// Its body is compressed, or in another charset than UTF-8.
-    Encoded(String),
 }
 
 /// Takes on the tasks that a stored event starts.
@@ -86,7 +73,7 @@ pub struct Intake {
     pub supervisor: Supervisor,
 }
 
-/// `POST /callbacks/sparkrtc`, and `/healthz`.
+/// `POST` to the path of each recorder, and `/healthz`.
 pub fn site(intake: Intake) -> Site {
     let metrics = Arc::clone(&intake.metrics);
     let elsewhere = astray(Arc::clone(&metrics));
@@ -94,7 +81,7 @@ pub fn site(intake: Intake) -> Site {
         intake,
         doomed: Seldom::default(),
     });
-    let callback = warp::path!("callbacks" / "sparkrtc")
+    let callback = warp::path!("callbacks" / Recorder)
         .and(warp::any().map(move || Arc::clone(&serving)))
         .and(warp::method())
         .and(warp::header::headers_cloned())
@@ -123,6 +110,7 @@ struct Serving {
 }
 
 async fn answer(
+    from: Recorder,
     serving: Arc<Serving>,
     method: Method,
     headers: HeaderMap,
@@ -135,21 +123,27 @@ async fn answer(
         _ => return reply::not_allowed("GET, HEAD, POST"),
     };
     let (result, response) = if probe {
-        (CallbackResult::Probe, success())
+        (CallbackResult::Probe, success(from))
     } else {
-        Arc::clone(&serving).take(&headers, body).await
+        Arc::clone(&serving).take(from, &headers, body).await
     };
     serving.intake.metrics.callback(result);
     response
 }
 
 impl Serving {
-    async fn take(self: Arc<Self>, headers: &HeaderMap, body: Bytes) -> (CallbackResult, Response) {
-        let admitted = self.intake.gate.admit(headers, body.clone(), clock::now());
+    async fn take(
+        self: Arc<Self>,
+        from: Recorder,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> (CallbackResult, Response) {
+        let gate = &self.intake.gate;
+        let admitted = gate.admit(from, headers, body.clone(), clock::now());
         match admitted {
             Ok(arrival) => {
                 let result = self.store_in_time(arrival).await;
-                (result, told(result))
+                (result, told(from, result))
             }
             Err(refusal) => refuse(&refusal, &body),
         }
@@ -230,16 +224,16 @@ fn doomed(plan: &Plan) -> Option<(TaskId, Failure)> {
 }
 
 /// What the sender of an event is told.
-fn told(result: CallbackResult) -> Response {
+fn told(from: Recorder, result: CallbackResult) -> Response {
     match result {
         CallbackResult::Unavailable => reply::come_again("cannot store the callback now"),
         CallbackResult::Overloaded => reply::come_again("too many callbacks at once"),
-        _ => success(),
+        _ => success(from),
     }
 }
 
-fn success() -> Response {
-    reply::json(StatusCode::OK, SUCCESS)
+fn success(from: Recorder) -> Response {
+    reply::json(StatusCode::OK, recorder::success(from))
 }
 
 fn refuse(refusal: &Refusal, body: &[u8]) -> (CallbackResult, Response) {

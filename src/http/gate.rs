@@ -1,79 +1,41 @@
-//! The gate that SparkRTC's callbacks go through: signature, then parsing, then planning.
+//! The gate that callbacks go through: signature, then parsing, then planning.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::callback::{Gate, Refusal};
-use crate::recorder::sparkrtc::{self, NotAnEvent};
-use crate::recorder::{CallbackHeaders, encoding, signature};
+use super::callback::Gate;
+use crate::model::recorder::Recorder;
 use crate::model::time::Timestamp;
-use crate::rules::file::{Callbacks, Revision, Unsigned};
+use crate::recorder::{self, Callers, Refusal};
+use crate::rules::file::Revision;
 use crate::rules::plan::plan;
 use crate::store::Arrival;
 
 /// Judges callbacks by the rules file in force.
 #[derive(Debug)]
-pub struct SparkRtcGate {
+pub struct RulesGate {
     /// Who may call.
-    pub callers: Callbacks,
+    pub callers: Callers,
     pub rules: Arc<Revision>,
 }
 
-impl Gate for SparkRtcGate {
+impl Gate for RulesGate {
     fn admit(
         &self,
+        from: Recorder,
         headers: &HeaderMap,
         body: Bytes,
         received: Timestamp,
     ) -> Result<Arrival, Refusal> {
-        self.check(headers, &body, received)?;
-        let event = sparkrtc::parse(body.clone(), received)
-            .map_err(|error| unread(&error, headers, &body))?;
+        recorder::verify(from, &self.callers, headers, &body, received)?;
+        let event = recorder::parse(from, headers, body, received)?;
         let plan = plan(&self.rules.rules, &event, 0).masked(&self.rules.mask);
         Ok(Arrival {
             event: Arc::new(event),
             plan,
         })
-    }
-}
-
-impl SparkRtcGate {
-    fn check(&self, all: &HeaderMap, body: &[u8], received: Timestamp) -> Result<(), Refusal> {
-        let headers = &CallbackHeaders::from(all);
-        let unsigned = headers.signature.is_none();
-        if self.callers.keys.is_empty() || (unsigned && self.callers.unsigned == Unsigned::Accept) {
-            return Ok(());
-        }
-        signature::verify(
-            &self.callers.keys,
-            headers,
-            body,
-            received,
-            self.callers.max_age,
-        )
-        .map_err(|error| {
-            let signed_with = |text: &Option<String>| match text {
-                // Quoted, as it is a stranger's, and no more of it than a recorder sends.
-                Some(text) => format!("{:?}", &text[..text.floor_char_boundary(64)]),
-                None => "none".to_owned(),
-            };
-            let encoding = encoding::of(all, body);
-            Refusal::Signature(format!(
-                "{error} (rand {}, timestamp {}){}",
-                signed_with(&headers.rand),
-                signed_with(&headers.timestamp),
-                encoding.map_or_else(String::new, |encoding| format!("; {encoding}")),
-            ))
-        })
-    }
-}
-
-fn unread(error: &NotAnEvent, headers: &HeaderMap, body: &[u8]) -> Refusal {
-    match encoding::of(headers, body) {
-        Some(encoding) => Refusal::Encoded(encoding.to_string()),
-        None => Refusal::NotAnEvent(error.to_string()),
     }
 }
 
@@ -91,13 +53,18 @@ mod tests {
                     rules: [{ name: r, when: { room: '${ROOM}' }, steps: [{ notify: d }] }]\n";
         let env = BTreeMap::from([("ROOM", "hidden-room-7")]);
         let file = file::parse("rules.yaml", text, Path::new(""), &env).unwrap();
-        let gate = SparkRtcGate {
-            callers: file.callbacks,
+        let gate = RulesGate {
+            callers: file.callers,
             rules: Arc::new(Revision::in_force(file.rules, file.mask)),
         };
         let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"other"}"#;
         let arrival = gate
-            .admit(&HeaderMap::new(), body.into(), Timestamp::from_millis(0))
+            .admit(
+                Recorder::SparkRtc,
+                &HeaderMap::new(),
+                body.into(),
+                Timestamp::from_millis(0),
+            )
             .unwrap();
         let reason = &arrival.plan.skipped[0].reason;
         assert!(

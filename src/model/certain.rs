@@ -84,6 +84,7 @@ mod tests {
     use super::*;
     use crate::model::event::{EventType, Fields};
     use crate::model::id::EventId;
+    use crate::model::recorder::Recorder;
 
     const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
     const HOUR: Duration = Duration::from_hours(1);
@@ -137,6 +138,7 @@ mod tests {
     fn only_an_event_that_ended_about_when_it_came_tells_the_time() {
         let event = |end_time| Event {
             id: EventId::derive(None, &[]),
+            recorder: Recorder::SparkRtc,
             received: NOW,
             body: bytes::Bytes::new(),
             fields: Fields {

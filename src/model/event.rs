@@ -1,7 +1,7 @@
-//! What a recorder told us, in the words that rules use.
+//! What a recorder announced, in words that fit every recorder.
 //!
 //! Does not know how a recorder spells its callback: `crate::recorder` translates.
-//! Every field may be missing, as the vendor documents none as mandatory.
+//! Every field may be missing: recorders document none as mandatory.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
 use super::id::EventId;
+use super::recorder::Recorder;
 use super::recording::{Extent, Place, names_playlist};
 use super::time::Timestamp;
 
@@ -17,6 +18,8 @@ use super::time::Timestamp;
 pub struct Event {
     /// Derived from the meaning, so that a repeated callback is the same event.
     pub id: EventId,
+    /// Who sent the callback.
+    pub recorder: Recorder,
     /// When the callback reached us.
     pub received: Timestamp,
     /// The request body as it came, but for a byte order mark.
@@ -97,27 +100,28 @@ impl fmt::Display for Field<'_> {
     }
 }
 
-/// The fields an event can have, typed. Sizes are bytes, durations seconds.
+/// The fields an event can have, typed. Sizes are bytes, durations seconds. Templates and
+/// documents call them by [`Fields::NAMES`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fields {
     pub event_type: EventType,
-    pub app_id: Option<String>,
-    pub room_id: Option<String>,
-    pub job_id: Option<String>,
-    pub stream_name: Option<String>,
+    pub app: Option<String>,
+    pub room: Option<String>,
+    pub job: Option<String>,
+    pub stream: Option<String>,
     /// Upper case: `HLS` or `MP4`.
-    pub record_format: Option<String>,
-    pub file_size: Option<u64>,
-    pub record_duration: Option<u64>,
+    pub format: Option<String>,
+    pub size: Option<u64>,
+    pub duration: Option<u64>,
     pub width: Option<u64>,
     pub height: Option<u64>,
     pub start_time: Option<Timestamp>,
     pub end_time: Option<Timestamp>,
     /// A region or an endpoint, as it came: never used to reach anything.
-    pub obs_location: Option<String>,
-    pub obs_bucket: Option<String>,
+    pub location: Option<String>,
+    pub bucket: Option<String>,
     /// The object's key without a leading slash.
-    pub obs_object: Option<String>,
+    pub object: Option<String>,
     pub download_url: Option<String>,
     pub detail_message: Option<String>,
 }
@@ -127,24 +131,28 @@ impl Fields {
     pub fn new(event_type: EventType) -> Self {
         Self {
             event_type,
-            app_id: None,
-            room_id: None,
-            job_id: None,
-            stream_name: None,
-            record_format: None,
-            file_size: None,
-            record_duration: None,
+            app: None,
+            room: None,
+            job: None,
+            stream: None,
+            format: None,
+            size: None,
+            duration: None,
             width: None,
             height: None,
             start_time: None,
             end_time: None,
-            obs_location: None,
-            obs_bucket: None,
-            obs_object: None,
+            location: None,
+            bucket: None,
+            object: None,
             download_url: None,
             detail_message: None,
         }
     }
+
+    /// What templates and documents call the bucket and the object.
+    pub const BUCKET: &'static str = "obs_bucket";
+    pub const OBJECT: &'static str = "obs_object";
 
     /// Every field's name, in the order of [`Fields::entries`]: what a rule may call.
     pub const NAMES: [&'static str; 17] = [
@@ -161,8 +169,8 @@ impl Fields {
         "start_time",
         "end_time",
         "obs_location",
-        "obs_bucket",
-        "obs_object",
+        Self::BUCKET,
+        Self::OBJECT,
         "download_url",
         "detail_message",
     ];
@@ -176,20 +184,20 @@ impl Fields {
         let time = |field: Option<Timestamp>| field.map(Field::Time);
         let values = [
             Some(Field::Text(self.event_type.name())),
-            text(self.app_id.as_ref()),
-            text(self.room_id.as_ref()),
-            text(self.job_id.as_ref()),
-            text(self.stream_name.as_ref()),
-            text(self.record_format.as_ref()),
-            number(self.file_size),
-            number(self.record_duration),
+            text(self.app.as_ref()),
+            text(self.room.as_ref()),
+            text(self.job.as_ref()),
+            text(self.stream.as_ref()),
+            text(self.format.as_ref()),
+            number(self.size),
+            number(self.duration),
             number(self.width),
             number(self.height),
             time(self.start_time),
             time(self.end_time),
-            text(self.obs_location.as_ref()),
-            text(self.obs_bucket.as_ref()),
-            text(self.obs_object.as_ref()),
+            text(self.location.as_ref()),
+            text(self.bucket.as_ref()),
+            text(self.object.as_ref()),
             text(self.download_url.as_ref()),
             text(self.detail_message.as_ref()),
         ];
@@ -201,7 +209,7 @@ impl Fields {
 
     /// The object the event names, when it names one.
     pub fn place(&self) -> Option<Place> {
-        match (&self.obs_bucket, &self.obs_object) {
+        match (&self.bucket, &self.object) {
             (Some(bucket), Some(key)) => Some(Place {
                 bucket: bucket.clone(),
                 key: key.clone(),
@@ -212,8 +220,8 @@ impl Fields {
 
     /// What the recording consists of that the event names.
     pub fn extent(&self) -> Extent {
-        let is_hls = self.record_format.as_deref() == Some("HLS");
-        if is_hls || self.obs_object.as_deref().is_some_and(names_playlist) {
+        let is_hls = self.format.as_deref() == Some("HLS");
+        if is_hls || self.object.as_deref().is_some_and(names_playlist) {
             Extent::Set
         } else {
             Extent::Object
@@ -242,9 +250,9 @@ mod tests {
     #[test]
     fn event_names_a_place_only_with_bucket_and_key() {
         let mut fields = Fields::new(EventType::RecordFileComplete);
-        fields.obs_bucket = Some("b".into());
+        fields.bucket = Some("b".into());
         assert_eq!(fields.place(), None);
-        fields.obs_object = Some("k".into());
+        fields.object = Some("k".into());
         assert_eq!(
             fields.place(),
             Some(Place {
@@ -264,8 +272,8 @@ mod tests {
             (None, "a/b.mp4", Extent::Object),
         ] {
             let mut fields = Fields::new(EventType::RecordFileComplete);
-            fields.record_format = format.map(str::to_owned);
-            fields.obs_object = Some(key.into());
+            fields.format = format.map(str::to_owned);
+            fields.object = Some(key.into());
             assert_eq!(fields.extent(), extent, "{format:?} {key}");
         }
     }

@@ -45,25 +45,25 @@ pub fn is_repeat(one: Timestamp, other: Timestamp) -> bool {
 /// Whether the fields say which content of which object they are about. HLS merge mode
 /// completes one object again and again: without the end, its size or length has to tell.
 fn is_dated(fields: &Fields) -> bool {
-    let measured = fields.file_size.is_some() || fields.record_duration.is_some();
+    let measured = fields.size.is_some() || fields.duration.is_some();
     let timed = fields.end_time.is_some() || (fields.start_time.is_some() && measured);
-    timed && fields.obs_object.is_some()
+    timed && fields.object.is_some()
 }
 
 fn dated(fields: &Fields) -> EventId {
     let (start, end) = (seconds(fields.start_time), seconds(fields.end_time));
     let meaning = [
         fields.event_type.name().as_bytes(),
-        bytes(fields.app_id.as_ref()),
-        bytes(fields.obs_bucket.as_ref()),
-        bytes(fields.obs_object.as_ref()),
+        bytes(fields.app.as_ref()),
+        bytes(fields.bucket.as_ref()),
+        bytes(fields.object.as_ref()),
         &start,
         &end,
     ];
     if fields.end_time.is_some() {
         return EventId::derive(fields.end_time, &meaning);
     }
-    let (size, length) = (number(fields.file_size), number(fields.record_duration));
+    let (size, length) = (number(fields.size), number(fields.duration));
     let measure: [&[u8]; 2] = [&size, &length];
     EventId::derive(fields.start_time, &[&meaning[..], &measure].concat())
 }
@@ -81,12 +81,7 @@ fn undated(fields: &Fields, body: &[u8], received: Timestamp) -> EventId {
 }
 
 fn is_understood(fields: &Fields) -> bool {
-    let names = [
-        &fields.job_id,
-        &fields.room_id,
-        &fields.stream_name,
-        &fields.obs_object,
-    ];
+    let names = [&fields.job, &fields.room, &fields.stream, &fields.object];
     !matches!(fields.event_type, EventType::Other(_)) && names.iter().any(|name| name.is_some())
 }
 

@@ -21,6 +21,7 @@ pub mod moves;
 pub mod notice;
 pub mod plan;
 pub mod rate;
+pub mod recorder;
 pub mod recording;
 pub mod restart;
 pub mod retry;

@@ -11,7 +11,7 @@ const SHOWN: usize = 40;
 
 /// How a body is written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Encoding {
+pub(super) enum Encoding {
     #[error("body is compressed ({0}); it has to come without compression")]
     Compressed(String),
     #[error("body is in the charset {0}; it has to be UTF-8")]
@@ -19,7 +19,7 @@ pub enum Encoding {
 }
 
 /// How a body that could not be read is written, when that is the reason.
-pub fn of(headers: &HeaderMap, body: &[u8]) -> Option<Encoding> {
+pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<Encoding> {
     let evident = evident(body);
     if evident.is_none() && std::str::from_utf8(body).is_ok() {
         return None;
@@ -37,7 +37,7 @@ fn declared(headers: &HeaderMap) -> Option<Encoding> {
 }
 
 /// What the first bytes give away.
-pub fn evident(body: &[u8]) -> Option<Encoding> {
+fn evident(body: &[u8]) -> Option<Encoding> {
     let compressed = |name: &str| Some(Encoding::Compressed(name.to_owned()));
     match body {
         [0x1f, 0x8b, ..] => compressed("gzip"),

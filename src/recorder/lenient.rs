@@ -2,7 +2,7 @@
 //!
 //! Recorders of one family send the same field as a number here and as a string
 //! there (<https://support.huaweicloud.com/api-isdp/api_01_0411.html> has widths as
-//! strings), and none of SparkRTC's fields is mandatory. A value that cannot be what
+//! strings), and document none as mandatory. A value that cannot be what
 //! its field needs is therefore an absent field and never a refused callback.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use crate::model::time::Timestamp;
 
 /// A JSON value, as far as a field can use it.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::recorder) enum Scalar<'a> {
+pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
     Whole(i128),
     Fraction(f64),
@@ -26,13 +26,13 @@ pub(in crate::recorder) enum Scalar<'a> {
 
 impl<'a> Scalar<'a> {
     /// What is written there, which is JSON.
-    pub(in crate::recorder) fn read(written: &'a RawValue) -> Self {
+    pub(super) fn read(written: &'a RawValue) -> Self {
         serde_json::from_str(written.get()).unwrap_or(Self::Odd)
     }
 
     /// A text that is not empty, or a whole number as it is written. A fraction is no
     /// text: whole numbers beyond 64 bits arrive as fractions, with digits lost.
-    pub(in crate::recorder) fn text(self) -> Option<String> {
+    pub(super) fn text(self) -> Option<String> {
         match self {
             Self::Text(text) => (!text.is_empty()).then(|| text.into_owned()),
             Self::Whole(number) => Some(number.to_string()),
@@ -41,7 +41,7 @@ impl<'a> Scalar<'a> {
     }
 
     /// A number that is not negative, rounded down, or a text that is one.
-    pub(in crate::recorder) fn number(self) -> Option<u64> {
+    pub(super) fn number(self) -> Option<u64> {
         match self {
             Self::Text(text) => {
                 let text = text.trim();
@@ -55,7 +55,7 @@ impl<'a> Scalar<'a> {
     }
 
     /// A text like `2026-03-02T01:00:01Z`, with or without a fraction, in any zone.
-    pub(in crate::recorder) fn time(self) -> Option<Timestamp> {
+    pub(super) fn time(self) -> Option<Timestamp> {
         match self {
             Self::Text(text) => text.trim().parse().ok(),
             Self::Whole(_) | Self::Fraction(_) | Self::Odd => None,

@@ -15,7 +15,7 @@ pub(super) type FieldValues<'a> = BTreeMap<&'static str, Field<'a>>;
 /// The entry of the rooms table for the event's room: the first that matches. An event
 /// without a room has none.
 pub(super) fn room<'a>(rules: &'a RuleSet, fields: &Fields) -> Option<&'a RoomEntry> {
-    let room = fields.room_id.as_deref()?;
+    let room = fields.room.as_deref()?;
     rules
         .rooms
         .iter()
@@ -333,7 +333,7 @@ mod tests {
             (Some("lab-1"), Some("other")),
             (None, None),
         ] {
-            fields.room_id = room_id.map(str::to_owned);
+            fields.room = room_id.map(str::to_owned);
             let department = room(&rules, &fields).map(|entry| entry.tags["department"].as_str());
             assert_eq!(department, expected);
         }

@@ -142,9 +142,9 @@ fn of_dead_task(death: Death) -> [(&'static str, Value); 3] {
 
 /// The field for want of which an event names no object.
 pub(super) fn lacking(fields: &Fields) -> &'static str {
-    match fields.obs_object {
-        None => "obs_object",
-        Some(_) => "obs_bucket",
+    match fields.object {
+        None => Fields::OBJECT,
+        Some(_) => Fields::BUCKET,
     }
 }
 

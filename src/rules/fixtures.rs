@@ -16,6 +16,7 @@ use super::template::{Address, Expression, PartOf, Scope, Template};
 use crate::model::destination::{Breaker, Destination, Format, TlsFiles};
 use crate::model::event::{Event, EventType, Fields};
 use crate::model::id::{EventId, TaskId};
+use crate::model::recorder::Recorder;
 use crate::model::retry::RetryPolicy;
 use crate::model::step::{OnConflict, OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::model::task::{Outputs, RevisionId};
@@ -27,17 +28,18 @@ const BODY: &str = r#"{"room_id":"class-7","extra":{"a":1},"null":null}"#;
 pub(super) fn event() -> Event {
     let start = "2026-03-01T23:59:57Z".parse().unwrap();
     let fields = Fields {
-        room_id: Some("class-7".into()),
-        record_format: Some("MP4".into()),
-        record_duration: Some(65),
+        room: Some("class-7".into()),
+        format: Some("MP4".into()),
+        duration: Some(65),
         height: Some(720),
         start_time: Some(start),
-        obs_bucket: Some("b1".into()),
-        obs_object: Some("Record/a.b.mp4".into()),
+        bucket: Some("b1".into()),
+        object: Some("Record/a.b.mp4".into()),
         ..Fields::new(EventType::RecordFileComplete)
     };
     Event {
         id: EventId::derive(Some(start), &[b"event"]),
+        recorder: Recorder::SparkRtc,
         received: "2026-03-02T01:01:04Z".parse().unwrap(),
         body: BODY.into(),
         fields,

@@ -211,9 +211,9 @@ mod tests {
                 let plan = plan(&rules, event, 0);
                 plan.skipped.into_iter().map(|one| one.reason).collect()
             };
-            event.fields.obs_bucket = None;
+            event.fields.bucket = None;
             assert_eq!(reasons(&event), expect("no field obs_bucket"), "{shown}");
-            event.fields.obs_object = None;
+            event.fields.object = None;
             assert_eq!(reasons(&event), expect("no field obs_object"), "{shown}");
         }
     }
@@ -225,7 +225,7 @@ mod tests {
             named("tells", rule(vec![notify_step("n", "lms")])),
         ]);
         let mut event = event();
-        event.fields.obs_bucket = Some("strange".to_owned());
+        event.fields.bucket = Some("strange".to_owned());
         let tasks = plan(&rules, &event, 0).tasks;
         assert_eq!(
             tasks[0].doomed.as_ref().map(ToString::to_string),

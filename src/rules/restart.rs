@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn task_is_refused_that_would_touch_a_bucket_that_is_not_configured() {
         let mut event = event();
-        event.fields.obs_bucket = Some("strange".to_owned());
+        event.fields.bucket = Some("strange".to_owned());
         let rule = rule(vec![rename_step("x/")]);
         let task = task(&event, &rule.name);
         let place = event.fields.place();

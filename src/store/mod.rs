@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::model::attempt::AttemptRecord;
 use crate::model::breaker::{LaneChange, LaneState, Pause, Whom};
@@ -31,10 +30,6 @@ use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::model::wait::Outside;
-
-/// Turns a stored callback body back into its event. Given to a store when it is
-/// opened, so that the store need not know any recorder's words.
-pub type Decode = fn(EventId, Timestamp, Bytes) -> Event;
 
 /// The queue that the service runs on.
 ///

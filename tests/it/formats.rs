@@ -9,7 +9,6 @@ use std::time::Duration;
 use aftertake::action::Stopped;
 use aftertake::action::notify::notify;
 use aftertake::app::Service;
-use aftertake::recorder::sparkrtc;
 use aftertake::model::destination::{Destination, Format};
 use aftertake::model::failure::FailureKind;
 use aftertake::model::step::Notify;
@@ -47,8 +46,8 @@ async fn run(sink: &Sink, rules: &str, requests: usize) -> (Vec<Received>, TaskD
     let rules = file::parse("rules.yaml", &text, Path::new(""), &env)
         .unwrap_or_else(|error| panic!("{error}"));
     let path = folder.path().join("a.db");
-    drop(SqliteStore::open(&path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap());
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    drop(SqliteStore::open(&path, Arc::new(|_, commit| commit())).unwrap());
+    let mut operator = SqliteOperator::open(&path).unwrap();
     let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"class-7"}"#;
     operator
         .record(&arrival(&rules, body), &rules.rules.text)

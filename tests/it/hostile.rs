@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::app::Service;
-use aftertake::recorder::sparkrtc;
 use aftertake::model::attempt::Outcome;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::outbound::{ANSWER_LIMIT, Guarded, Outbound, Request};
@@ -61,8 +60,8 @@ async fn failures(destinations: &[(&str, String)]) -> BTreeMap<String, Failure> 
     let rules = rules(destinations, &sink);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
-    drop(SqliteStore::open(&path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap());
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    drop(SqliteStore::open(&path, Arc::new(|_, commit| commit())).unwrap());
+    let mut operator = SqliteOperator::open(&path).unwrap();
     let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"class-7"}"#;
     operator
         .record(&arrival(&rules, body), &rules.rules.text)

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aftertake::recorder::sparkrtc;
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::SqliteOperator;
@@ -134,7 +133,7 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     rules(folder.path(), &sink, "");
     let accepted = flooded(folder.path(), &sink, Served::stop).await;
     let operator =
-        SqliteOperator::open(&folder.path().join("aftertake.db"), sparkrtc::decode).unwrap();
+        SqliteOperator::open(&folder.path().join("aftertake.db")).unwrap();
     let tasks = operator
         .tasks(&TaskFilter::default(), Page::newest(1_000_000))
         .unwrap();

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use aftertake::recorder::sparkrtc::signature;
 use aftertake::clock;
+use aftertake::recorder::sparkrtc::signature;
 use futures_util::future::join_all;
 use http::HeaderValue;
 use reqwest::Client;

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
-mod sparkrtc;
 mod cli;
 mod contrib;
 mod doctor;
@@ -45,6 +44,7 @@ mod secrets;
 mod service;
 mod sets;
 mod simulation;
+mod sparkrtc;
 mod store_ages;
 mod store_backup;
 mod store_beside;

@@ -5,17 +5,18 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc::{self, signature};
 use aftertake::model::id::EventId;
 use aftertake::model::plan::Plan;
 use aftertake::model::task::RevisionId;
 use aftertake::model::time::Timestamp;
+use aftertake::recorder::sparkrtc::signature;
 use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{Arrival, Recorded, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use crate::support::event;
 use crate::support::served::{Served, serving};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -95,14 +96,14 @@ impl Shelf {
     fn restart(&mut self) {
         self.store = None;
         let path = self.folder.path().join("a.db");
-        self.store = Some(SqliteStore::open_here(&path, sparkrtc::decode).unwrap());
+        self.store = Some(SqliteStore::open_here(&path).unwrap());
     }
 
     /// Stores a callback that comes `millis` after the beginning of the window; `None` when
     /// it is new, else the event that it repeats.
     async fn hear(&self, body: &str, millis: i64) -> (EventId, Option<EventId>) {
         let received = Timestamp::from_millis(WINDOW.millis() + millis);
-        let event = sparkrtc::parse(body.to_owned().into(), received).unwrap();
+        let event = event(body.to_owned(), received);
         let id = event.id;
         let plan = Plan {
             revision: RevisionId::of(""),

@@ -218,7 +218,7 @@ fn good_file_is_loaded_with_these_warnings() {
             "warnings\n{}\n\n{}\n{:#?}\n{:#?}\n{:#?}\n{}",
             warnings.join("\n"),
             rules(&file.rules),
-            file.callbacks,
+            file.callers,
             file.buckets,
             file.destinations,
             hidden(&file),

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aftertake::app::Service;
-use aftertake::recorder::sparkrtc;
 use aftertake::clock;
 use aftertake::model::id::EventId;
 use aftertake::rules::file::{Lookup, RulesFile};
@@ -15,6 +14,7 @@ use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use bytes::Bytes;
 
+use crate::support::event;
 use crate::support::premises::{Env, PATIENT, Premises, announcing, parse, settings};
 use crate::support::sink::{Reply, Sink};
 
@@ -29,7 +29,7 @@ fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
 
 pub(crate) fn arrival(rules: &RulesFile, body: &str) -> Arrival {
     let body = Bytes::from(body.to_owned());
-    let event = sparkrtc::parse(body, clock::now()).unwrap();
+    let event = event(body, clock::now());
     Arrival {
         plan: plan(&rules.rules, &event, 0),
         event: Arc::new(event),
@@ -43,8 +43,8 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
     let env = Env::from([("TOKEN", "hidden-token-7")]);
     let old = rules(&sink, "/${TOKEN}/{{ stream_name }}", &env);
     let path = folder.path().join("a.db");
-    drop(SqliteStore::open(&path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap());
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    drop(SqliteStore::open(&path, Arc::new(|_, commit| commit())).unwrap());
+    let mut operator = SqliteOperator::open(&path).unwrap();
     for body in [
         r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"nameless"}"#,
         r#"{"event_type":"RECORD_FILE_COMPLETE","stream_name":"s"}"#,
@@ -112,7 +112,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
     sink.received(8).await;
     service.drain().await;
 
-    let operator = SqliteOperator::open(&folder.path().join("a.db"), sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&folder.path().join("a.db")).unwrap();
     let events = operator
         .events(&EventFilter::default(), Page::newest(100))
         .unwrap();

@@ -3,22 +3,26 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc::signature::{self, SignatureError};
-use aftertake::recorder::{CallbackHeaders, sparkrtc};
 use aftertake::model::event::{Event, Field};
 use aftertake::model::id::EventId;
+use aftertake::model::recorder::Recorder;
 use aftertake::model::time::Timestamp;
+use aftertake::recorder;
+use aftertake::recorder::sparkrtc::signature::{self, Headers, SignatureError};
 use bytes::Bytes;
+use http::HeaderMap;
 use proptest::prelude::*;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use crate::support::event;
+
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const NOW: Timestamp = Timestamp::from_millis(1_619_600_300_000);
 
-fn headers(rand: &str, timestamp: &str, signature: &str) -> CallbackHeaders {
+fn headers(rand: &str, timestamp: &str, signature: &str) -> Headers {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    CallbackHeaders {
+    Headers {
         rand: text(rand),
         timestamp: text(timestamp),
         signature: text(signature),
@@ -26,7 +30,11 @@ fn headers(rand: &str, timestamp: &str, signature: &str) -> CallbackHeaders {
 }
 
 fn parse(body: impl Into<Bytes>) -> Event {
-    sparkrtc::parse(body.into(), NOW).unwrap()
+    event(body, NOW)
+}
+
+fn decode(id: EventId, body: Bytes) -> Event {
+    recorder::decode(Recorder::SparkRtc, id, NOW, body)
 }
 
 /// The sample bodies, by file name.
@@ -65,7 +73,7 @@ fn every_sample_body_becomes_the_event_it_means() {
 fn stored_body_decodes_to_the_event_it_was() {
     for (name, body) in samples() {
         let event = parse(body);
-        let decoded = sparkrtc::decode(event.id, event.received, event.body.clone());
+        let decoded = decode(event.id, event.body.clone());
         assert_eq!(decoded, event, "{name}");
     }
 }
@@ -108,12 +116,12 @@ fn id_follows_the_meaning_and_nothing_else() {
         ("end_time", "2021-04-28T16:58:02+08:00".into(), true),
         (
             "obs_object",
-            format!("/{}", original.fields.obs_object.as_deref().unwrap()).into(),
+            format!("/{}", original.fields.object.as_deref().unwrap()).into(),
             true,
         ),
         (
             "obs_object",
-            format!("//{}", original.fields.obs_object.as_deref().unwrap()).into(),
+            format!("//{}", original.fields.object.as_deref().unwrap()).into(),
             false,
         ),
         ("event_type", "RECORD_NEW_FILE_START".into(), false),
@@ -206,7 +214,7 @@ fn id_begins_with_a_time_of_the_event_or_else_with_that_of_its_arrival() {
 #[test]
 fn body_that_cannot_be_read_decodes_to_an_event_without_fields() {
     let id = EventId::from_bytes([7; 16]);
-    let event = sparkrtc::decode(id, NOW, Bytes::from_static(b"\xff{"));
+    let event = decode(id, Bytes::from_static(b"\xff{"));
     let entries: Vec<_> = event.fields.entries().collect();
     assert_eq!(entries, [("event_type", Field::Text(""))]);
     assert_eq!((event.id, event.received), (id, NOW));
@@ -252,15 +260,15 @@ proptest! {
     #[test]
     fn any_object_is_an_event_that_decodes_to_itself(entries in body()) {
         let event = parse(written(&entries, ""));
-        prop_assert_eq!(sparkrtc::decode(event.id, NOW, event.body.clone()), event);
+        prop_assert_eq!(decode(event.id, event.body.clone()), event);
     }
 
     #[test]
     fn any_bytes_are_an_event_or_refused(bytes: Vec<u8>, object: bool) {
         let body = if object { [b"{\"room_id\":", &bytes[..]].concat() } else { bytes };
         let body = Bytes::from(body);
-        let parsed = sparkrtc::parse(body.clone(), NOW);
-        let decoded = sparkrtc::decode(EventId::from_bytes([0; 16]), NOW, body);
+        let parsed = recorder::parse(Recorder::SparkRtc, &HeaderMap::new(), body.clone(), NOW);
+        let decoded = decode(EventId::from_bytes([0; 16]), body);
         if let Ok(event) = parsed {
             prop_assert_eq!(event.fields, decoded.fields);
         }
@@ -290,7 +298,7 @@ const CHINESE: &str = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"会议 
 const ASCII_SIGNATURE: &str = "b1d13d34c091c0994a4fa2b062518871c7421fed35190bb3ec125962f22e365a";
 const CHINESE_SIGNATURE: &str = "3d9f247d8b46fdad0f613b34fbb9b23d3ba41832b216d64577abe700df51556f";
 
-fn verify(headers: &CallbackHeaders, body: &str) -> Result<(), SignatureError> {
+fn verify(headers: &Headers, body: &str) -> Result<(), SignatureError> {
     let keys = ["retired key".into(), SecretString::from(KEY)];
     signature::verify(&keys, headers, body.as_bytes(), NOW, None)
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use aftertake::recorder::sparkrtc;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};
 use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::{SqliteOperator, SqliteStore, restore};
@@ -29,7 +28,7 @@ fn long(number: usize) -> String {
 
 /// What a person sees of a store, and what SQLite finds in it.
 fn seen(path: &Path) -> (Vec<String>, Vec<String>, String) {
-    let operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(path).unwrap();
     let conn = Connection::open(path).unwrap();
     let check = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0));
     let events = operator
@@ -84,7 +83,7 @@ async fn backup_holds_one_state_of_a_store_that_is_written_to_and_gives_its_log_
     let dir = tempfile::tempdir().unwrap();
     let (path, copies) = (dir.path().join("a.db"), dir.path().join("copies"));
     fs::create_dir(&copies).unwrap();
-    let store = SqliteStore::open_here(&path, sparkrtc::decode).unwrap();
+    let store = SqliteStore::open_here(&path).unwrap();
     for number in 0..BEFORE {
         store
             .record(notify(&long(number), 1), vec![])
@@ -100,7 +99,7 @@ async fn backup_holds_one_state_of_a_store_that_is_written_to_and_gives_its_log_
         copies: copies.clone(),
     }));
     let resting = Arc::clone(&beside);
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     operator
         .backup(&copies.join("copy.db"), move || {
             resting.lock().unwrap().rest();

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};
@@ -20,7 +19,7 @@ use rusqlite::Connection;
 use crate::store_contract::{NOW, arrival, claim, end, lane, notify, open};
 
 fn operator(path: &Path) -> SqliteOperator {
-    SqliteOperator::open(path, sparkrtc::decode).unwrap()
+    SqliteOperator::open(path).unwrap()
 }
 
 /// Plans one task that notifies.
@@ -54,7 +53,7 @@ async fn service_writes_while_a_replay_plans() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     // Without a thread of its own: a call is done when it was polled.
-    let store = SqliteStore::open_here(&path, sparkrtc::decode).unwrap();
+    let store = SqliteStore::open_here(&path).unwrap();
     store.record(notify("k", 1), vec![]).await.unwrap();
     for claim in claim(&store, lane(), NOW).await {
         end(&store, claim, Transition::Finish).await;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
@@ -98,7 +97,7 @@ impl Office {
 }
 
 fn operator(path: &Path) -> SqliteOperator {
-    SqliteOperator::open(path, sparkrtc::decode).unwrap()
+    SqliteOperator::open(path).unwrap()
 }
 
 fn bury(kind: FailureKind) -> Transition {
@@ -275,7 +274,7 @@ async fn task_under_other_rules_goes_on_where_they_say() {
     let crm = Lane::Destination("crm".into());
     let restart = |stopped: &StoppedTask| {
         assert_eq!((stopped.task.id, stopped.task.step), (id, 0));
-        assert_eq!(stopped.event.fields.room_id.as_deref(), Some("class-7"));
+        assert_eq!(stopped.event.fields.room.as_deref(), Some("class-7"));
         assert_eq!(stopped.place.as_ref().unwrap().key, "k");
         assert_eq!(stopped.rules, None, "the test stored none");
         Ok(Restart {
@@ -441,7 +440,7 @@ async fn list_and_walk_mean_the_same_tasks() {
     let first = office.dead("refused", FailureKind::Refused).await;
     let mut late = notify("timeout", 1);
     let mut event = Event::clone(&late.event);
-    (event.received, event.fields.room_id) = (LATER, Some("lab-1".into()));
+    (event.received, event.fields.room) = (LATER, Some("lab-1".into()));
     late.event = event.into();
     office.store(late).await;
     let claims = claim(&office.store, lane(), LATER).await;

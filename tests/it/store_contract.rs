@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState, Opening, Pause, Whom};
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::failure::{Failure, FailureKind};
@@ -13,6 +12,7 @@ use aftertake::model::id::{EventId, TaskId};
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::{Move, MovePhase, Part, Source, Target};
 use aftertake::model::plan::{Plan, PlannedTask, Skipped, Turn};
+use aftertake::model::recorder::Recorder;
 use aftertake::model::recording::{MovedBy, Place};
 use aftertake::model::task::{Lane, Outputs, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -33,7 +33,7 @@ pub(crate) fn plain() -> AroundCommit {
 }
 
 pub(crate) fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, sparkrtc::decode, plain()).unwrap()
+    SqliteStore::open(path, plain()).unwrap()
 }
 
 pub(crate) fn lane() -> Lane {
@@ -55,9 +55,9 @@ pub(crate) fn place(key: &str) -> Place {
 pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arrival {
     let id = EventId::derive(Some(Timestamp::from_millis(time * 1000)), &[key.as_bytes()]);
     let mut fields = Fields::new(EventType::RecordFileComplete);
-    fields.obs_bucket = Some("b".into());
-    fields.obs_object = Some(key.into());
-    fields.room_id = Some("class-7".into());
+    fields.bucket = Some("b".into());
+    fields.object = Some(key.into());
+    fields.room = Some("class-7".into());
     let body = serde_json::json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": key, "room_id": "class-7",
     });
@@ -83,6 +83,7 @@ pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arr
     };
     Arrival {
         event: Arc::new(Event {
+            recorder: Recorder::SparkRtc,
             id,
             received: NOW,
             body,
@@ -201,7 +202,7 @@ async fn started_task_is_running_with_its_first_try_spent_and_due_again_after_a_
     let store = open(&path);
     let again = one(&store, lane(), NOW).await;
     assert_eq!((again.task().tries, again.attempt()), (2, 2));
-    assert_eq!(again.event().fields.room_id.as_deref(), Some("class-7"));
+    assert_eq!(again.event().fields.room.as_deref(), Some("class-7"));
 }
 
 #[tokio::test]
@@ -318,7 +319,7 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
     let figures = store.figures(later).await.unwrap();
     assert_eq!((figures.ready, figures.oldest_due), (3, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     let listed = operator
         .tasks(&TaskFilter::default(), Page::newest(10))
         .unwrap();
@@ -364,7 +365,7 @@ async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it
     let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]);
     store.journal(&first, entry, PRESENT).await.unwrap();
     end(&store, first, waiting(Outside::Lane(lane()))).await;
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     assert_eq!(
         operator.cancel_one(id, NOW).unwrap(),
         CancelOutcome::Requested
@@ -395,7 +396,7 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     let figures = store.figures(later).await.unwrap();
     assert_eq!((figures.ready, figures.oldest_due), (1, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     let row = operator.task(waiter).unwrap().unwrap().row;
     assert_eq!((row.due, row.note), (None, Some("w".into())));
 
@@ -699,25 +700,12 @@ async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
         dedup_horizon: day * 10,
     };
     prune_after(&store, keep, day * 2).await;
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     assert_eq!(
         operator.retry_one(id, NOW).unwrap(),
         RetryOutcome::Forgotten
     );
     assert_eq!(store.figures(NOW).await.unwrap().cancelled, 1);
-}
-
-#[tokio::test]
-async fn crash_of_one_operation_refuses_its_batch_and_nothing_after_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let crash = |_id, _received, _body| panic!("a body that cannot be read");
-    let store = SqliteStore::open(&dir.path().join("a.db"), crash, plain()).unwrap();
-    store.record(notify("k", 1), vec![]).await.unwrap();
-    let room = vec![LaneRoom::new(lane(), 1)];
-    let refused = store.claim(room, NOW).await.unwrap_err().to_string();
-    assert!(refused.contains("crashed"), "{refused}");
-    store.record(notify("l", 2), vec![]).await.unwrap();
-    assert_eq!(store.figures(NOW).await.unwrap().ready, 2);
 }
 
 #[tokio::test]
@@ -780,7 +768,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     let drafts = store.drafts(&first, 1..4).await.unwrap();
     assert_eq!(numbers(drafts), [1, 2, 3]);
     let id = first.task().id;
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     assert!(operator.task(id).unwrap().unwrap().moves.is_empty());
     // Nothing is half moved, so the recording is free.
     end(&store, first, waiting(WaitsFor::ItsLane)).await;
@@ -885,7 +873,7 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
     )
     .await;
 
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     let listed = operator
         .tasks(
             &TaskFilter {
@@ -924,7 +912,7 @@ async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it() {
     let rules = ["first", "second", "third"].map(|rule| (rule, bucket(), Turn::Needed));
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     let second = TaskId::derive(first.event().id, "second", 0);
     assert_eq!(
         operator.cancel_one(second, NOW).unwrap(),
@@ -976,14 +964,14 @@ async fn store_is_served_once_and_never_by_an_older_version() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path);
-    let second = SqliteStore::open(&path, sparkrtc::decode, plain());
+    let second = SqliteStore::open(&path, plain());
     assert!(matches!(second, Err(OpenError::Served(_))));
     drop(store);
     rusqlite::Connection::open(&path)
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    let newer = SqliteStore::open(&path, sparkrtc::decode, plain());
+    let newer = SqliteStore::open(&path, plain());
     assert!(matches!(newer, Err(OpenError::Newer { found: 99, .. })));
 }
 
@@ -993,7 +981,7 @@ async fn backup_of_a_served_store_holds_what_it_held() {
     let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
     let store = open(&path);
     store.record(notify("k", 1), vec![]).await.unwrap();
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     operator.backup(&copy, || ()).unwrap();
     assert!(
         operator.backup(&copy, || ()).is_err(),
@@ -1030,7 +1018,7 @@ async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile(
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     store.mark_unknown_lanes(vec![lane()]).await.unwrap();
-    let mut operator = SqliteOperator::open(&dir.path().join("a.db"), sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&dir.path().join("a.db")).unwrap();
     let opening = Opening {
         since: NOW,
         why: "slow".into(),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::store::Store;
 use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 use rusqlite::Connection;
@@ -48,9 +47,9 @@ fn file_of_something_else_is_refused_and_not_touched() {
         let path = dir.path().join("a.db");
         make(&path);
         let before = files(dir.path());
-        let served = SqliteStore::open(&path, sparkrtc::decode, plain());
+        let served = SqliteStore::open(&path, plain());
         assert!(matches!(served, Err(OpenError::Foreign(_))), "{name}");
-        let beside = SqliteOperator::open(&path, sparkrtc::decode);
+        let beside = SqliteOperator::open(&path);
         assert!(matches!(beside, Err(OpenError::Foreign(_))), "{name}");
         assert!(files(dir.path()) == before, "{name}");
     }
@@ -156,7 +155,7 @@ async fn command_beside_the_service_leaves_a_store_of_another_version_alone() {
         let conn = Connection::open(&path).unwrap();
         conn.pragma_update(None, "user_version", version).unwrap();
         drop(conn);
-        SqliteOperator::open(&path, sparkrtc::decode)
+        SqliteOperator::open(&path)
     };
     assert!(matches!(of_version(0), Err(OpenError::Older(_))));
     assert!(matches!(of_version(99), Err(OpenError::Newer { .. })));
@@ -176,7 +175,7 @@ async fn failed_backup_leaves_no_file() {
     let pages = bytes.len() / 4096;
     bytes[pages * 3 / 4 * 4096..].fill(0xff);
     fs::write(&path, bytes).unwrap();
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     let failed = operator.backup(&copies.join("copy.db"), || ()).unwrap_err();
     assert!(failed.to_string().contains("malformed"), "{failed}");
     assert!(files(&copies).is_empty());
@@ -191,7 +190,7 @@ async fn backup_over_an_existing_file_leaves_it_as_it_was() {
     store.record(notify("k", 1), vec![]).await.unwrap();
     fs::write(copies.join("copy.db"), "precious").unwrap();
     let before = files(&copies);
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     assert!(operator.backup(&copies.join("copy.db"), || ()).is_err());
     assert_eq!(files(&copies), before);
 }

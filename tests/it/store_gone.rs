@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::store::Store;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};
@@ -65,7 +64,7 @@ impl Stage {
     }
 
     fn events(&self) -> usize {
-        let operator = SqliteOperator::open(&self.path(STORE), sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&self.path(STORE)).unwrap();
         operator
             .events(&EventFilter::default(), Page::newest(usize::MAX))
             .unwrap()
@@ -161,7 +160,7 @@ async fn command_writes_to_no_store_that_was_put_away() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     open(&path).record(notify("k", 1), vec![]).await.unwrap();
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     let tasks = operator.tasks(&TaskFilter::default(), Page::newest(1));
     let id: TaskId = tasks.unwrap()[0].id;
     let away: &Path = &dir.path().join("away.db");

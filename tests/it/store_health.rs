@@ -4,7 +4,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::task::RevisionId;
 use aftertake::store::sqlite::{AroundCommit, SqliteStore};
 use aftertake::store::{Store, Unavailable};
@@ -12,7 +11,7 @@ use aftertake::store::{Store, Unavailable};
 use crate::support::in_time;
 
 fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, sparkrtc::decode, Arc::new(|_, commit| commit())).unwrap()
+    SqliteStore::open(path, Arc::new(|_, commit| commit())).unwrap()
 }
 
 /// Writes a row as large as a callback.
@@ -69,7 +68,7 @@ async fn store_whose_writer_has_crashed_says_so_to_everybody() {
         commit();
         panic!("planted");
     });
-    let store = SqliteStore::open(&path, sparkrtc::decode, crashes).unwrap();
+    let store = SqliteStore::open(&path, crashes).unwrap();
     let refused = write(&store, "a").await.unwrap_err();
     let ended = in_time(store.ended()).await;
     let unready = store.ready().await.unwrap_err();

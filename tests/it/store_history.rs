@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moves::{Move, MovePhase};
@@ -26,7 +25,7 @@ use crate::support::operator::OneTask;
 const DAY: Duration = Duration::from_hours(24);
 
 fn listed(path: &Path, filter: &TaskFilter, limit: usize) -> Vec<TaskRow> {
-    let operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(path).unwrap();
     operator.tasks(filter, Page::newest(limit)).unwrap()
 }
 
@@ -320,7 +319,7 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     assert_eq!(looked(&store, 3).await, (0, 0, false));
 
     // One is cancelled, another done at last: a day later their history goes.
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     operator.cancel_one(dead[0], NOW.plus(DAY * 3)).unwrap();
     operator.retry_one(dead[1], NOW.plus(DAY * 3)).unwrap();
     let again = claim(&store, lane(), NOW.plus(DAY * 3)).await;
@@ -385,4 +384,28 @@ async fn event_of_a_clock_that_was_ahead_is_forgotten_once_its_time_is_old() {
         swept_with_one_ahead(20, &[2, 11, 20, 22, 29, 31]).await,
         [(2, 0), (0, 2), (0, 0), (1, 0), (0, 0), (0, 1)]
     );
+}
+
+#[tokio::test]
+async fn stored_body_is_read_in_the_words_of_the_recorder_that_sent_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let arrival = notify("k", 1);
+    let id = arrival.event.id;
+    store.record(arrival.clone(), vec![]).await.unwrap();
+    let desk = Desk::open(&path).unwrap();
+    let detail = desk.event(id).unwrap().unwrap();
+    let read = detail.event.unwrap();
+    assert_eq!(read.recorder, arrival.event.recorder);
+    assert_eq!(read.fields, arrival.event.fields);
+
+    // As a later version with a further recorder would have stored it.
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute("UPDATE events SET recorder = 7", []).unwrap();
+    let refused = desk.event(id).unwrap_err().to_string();
+    assert!(refused.contains("recorder 7 is not known"), "{refused}");
+    let room = vec![LaneRoom::new(lane(), 1)];
+    let refused = store.claim(room, NOW).await.unwrap_err().to_string();
+    assert!(refused.contains("recorder 7 is not known"), "{refused}");
 }

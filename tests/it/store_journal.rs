@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};
@@ -21,7 +20,7 @@ use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open
 /// An arrival of the recording `k` for this job of the recorder.
 fn of_job(time: i64, job: Option<&str>) -> Arrival {
     let mut arrival = arrival("k", time, &[("move", bucket(), Turn::Needed)]);
-    Arc::make_mut(&mut arrival.event).fields.job_id = job.map(str::to_owned);
+    Arc::make_mut(&mut arrival.event).fields.job = job.map(str::to_owned);
     let mut body: serde_json::Value = serde_json::from_slice(&arrival.event.body).unwrap();
     if let Some(job) = job {
         body["job_id"] = job.into();
@@ -62,7 +61,7 @@ async fn task_that_runs_again_no_longer_says_why_it_waited() {
     store.record(of_job(1, None), vec![]).await.unwrap();
     let claim = one(&store, bucket(), NOW).await;
     let id = claim.task().id;
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     let note = || operator.task(id).unwrap().unwrap().row.note;
     let why = "the disk of the bucket is away".to_owned();
     end(
@@ -138,7 +137,7 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
         plan: &plan,
         rules: "rules",
     };
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     operator
         .replay(&[event], &replay, Mode::Real(&By::default()), NOW)
         .unwrap();
@@ -189,7 +188,7 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&second), ("k", None));
     let moved_second = second.task().id;
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     let shown = |id| operator.task(id).unwrap().unwrap().place;
     assert_eq!(shown(moved_second), None, "it is where it was recorded");
     move_to(&store, second, "of-b").await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::event::Event;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
@@ -367,7 +366,7 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
     tasks.end(0, waits_for(by)).await;
     let later = NOW.plus(Duration::from_hours(24));
     assert!(claim(&tasks.store, bucket(), later).await.is_empty());
-    let operator = SqliteOperator::open(&tasks.dir.path().join("a.db"), sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&tasks.dir.path().join("a.db")).unwrap();
     let waits = operator
         .tasks(&TaskFilter::default(), Page::newest(10))
         .unwrap()
@@ -456,7 +455,7 @@ async fn record_of_job(store: &SqliteStore, job: &str, time: i64, rules: &[&str]
         .collect();
     let mut arrival = arrival("b", time, &rules);
     let mut event = Event::clone(&arrival.event);
-    event.fields.job_id = Some(job.to_owned());
+    event.fields.job = Some(job.to_owned());
     event.body = serde_json::json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": "b", "job_id": job,
     })
@@ -557,7 +556,7 @@ async fn cancel_of_a_waiting_task_lets_those_that_wait_for_it_look_anew() {
     tasks.end(1, Transition::HandBack).await;
     tasks.end(0, waits_for(by)).await;
     let path = tasks.dir.path().join("a.db");
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     operator.cancel_one(second, NOW).unwrap();
     assert_eq!(one(&tasks.store, bucket(), NOW).await.task().id, first);
 }
@@ -601,7 +600,7 @@ async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
             end(&store, again, bury()).await;
         }
     }
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     operator.retry_one(later.unwrap(), NOW).unwrap();
     let again = one(&store, bucket(), NOW).await;
     let located = again.located().unwrap();

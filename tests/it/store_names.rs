@@ -5,7 +5,6 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use aftertake::recorder::sparkrtc;
 use aftertake::store::Store;
 use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 
@@ -77,7 +76,7 @@ fn lock_that_a_stranger_can_hold_is_named_and_is_closed_to_strangers_at_a_start(
     held.set_permissions(fs::Permissions::from_mode(0o644))
         .unwrap();
     held.lock().unwrap();
-    let refused = SqliteStore::open(&path, sparkrtc::decode, plain()).unwrap_err();
+    let refused = SqliteStore::open(&path, plain()).unwrap_err();
     assert!(matches!(refused, OpenError::Held { mode: 0o644, .. }));
     let told = refused.to_string();
     assert!(
@@ -107,8 +106,8 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let (real, link) = linked(dir.path());
     for result in [
-        SqliteStore::open(&link, sparkrtc::decode, plain()).map(drop),
-        SqliteOperator::open(&link, sparkrtc::decode).map(drop),
+        SqliteStore::open(&link, plain()).map(drop),
+        SqliteOperator::open(&link).map(drop),
     ] {
         let told = result.unwrap_err().to_string();
         assert!(
@@ -123,7 +122,7 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     store.record(notify("k", 1), vec![]).await.unwrap();
     // One lock, whatever name is used.
     for path in [&real, &link] {
-        let second = SqliteStore::open(path, sparkrtc::decode, plain());
+        let second = SqliteStore::open(path, plain());
         assert!(matches!(second, Err(OpenError::Served(_))));
     }
     // What a crash leaves.
@@ -138,7 +137,7 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     assert_eq!(open(&link).figures(NOW).await.unwrap().ready, 1);
     let beside = fs::read_dir(link.parent().unwrap()).unwrap();
     assert_eq!(beside.count(), 1, "nothing is made beside the link");
-    let operator = SqliteOperator::open(&link, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&link).unwrap();
     operator.backup(&dir.path().join("copy.db"), || ()).unwrap();
 }
 

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::model::recorder::Recorder;
+use crate::recorder;
 use crate::recorder::sparkrtc::signature;
 
 /// The callback key of the demo's service.
@@ -80,9 +82,10 @@ pub(super) async fn post(to: SocketAddr, callback: &Callback) -> io::Result<Post
     let (rand, timestamp) = ("8f14e45fceea167a", "1772413262");
     let signature = signature::sign(&SecretString::from(KEY), rand, timestamp, body.as_bytes());
     let request = format!(
-        "POST /callbacks/sparkrtc HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "POST {} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Type: application/json\r\n\
          X-Rtc-Rand: {rand}\r\nX-Rtc-Timestamp: {timestamp}\r\nX-Rtc-Signature: {signature}\r\n\
          Content-Length: {}\r\n\r\n{body}",
+        recorder::path(Recorder::SparkRtc),
         body.len(),
     );
     let mut stream = TcpStream::connect(to).await?;

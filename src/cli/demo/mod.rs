@@ -22,7 +22,9 @@ use super::out::print;
 use super::{load, serve, store, tasks};
 use crate::app::Service;
 use crate::config::{Admin, Environment, ListenAddr, LogFormat, Retention, Settings, StoreUrl};
+use crate::model::recorder::Recorder;
 use crate::operate::{self, tasks::TaskLine};
+use crate::recorder;
 use crate::store::lists::TaskFilter;
 
 /// See it work: recordings, callbacks and a receiver are made up on the spot
@@ -65,10 +67,11 @@ impl Demo {
         let service = Service::start(&settings, load::rules(&rules)?, Arc::new(Environment));
         let service = service.await.map_err(serve::refused)?;
         print(&format!(
-            "aftertake demo in {}\n  callbacks come in on   http://{}/callbacks/sparkrtc\n  operators ask on       \
+            "aftertake demo in {}\n  callbacks come in on   http://{}{}\n  operators ask on       \
              http://{}/metrics\n  a receiver listens on  http://{to}\n\nposting callbacks, signed as SparkRTC signs them:\n",
             folder.display(),
             service.public,
+            recorder::path(Recorder::SparkRtc),
             service.admin,
         ))?;
         let mut posted = Vec::new();

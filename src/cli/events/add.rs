@@ -6,11 +6,17 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{Answer, OutFlags};
 use crate::cli::{load, store};
 use crate::config::StoreUrl;
+use crate::model::recorder::Recorder;
 use crate::operate::events::{self, AddError, Added};
 
-pub(super) fn run(path: &Path, rules: &Path, url: &StoreUrl, out: OutFlags) -> Result<(), Stop> {
+pub(super) fn run(
+    (event, from): (&Path, Recorder),
+    rules: &Path,
+    url: &StoreUrl,
+    out: OutFlags,
+) -> Result<(), Stop> {
     let file = load::rules(rules)?;
-    let event = load::event(path)?;
+    let event = load::event(event, from)?;
     let added = events::add(&mut *store::operator(url)?, &file, event);
     out.print(&added.map_err(|error| match error {
         AddError::Unavailable(error) => store::unavailable(error),

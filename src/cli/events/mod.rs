@@ -7,7 +7,7 @@ mod story;
 
 use std::path::PathBuf;
 
-use super::args::{Parsed, RulesFlag, StoreFlag, filled};
+use super::args::{Parsed, RecorderFlag, RulesFlag, StoreFlag, filled};
 use super::exit::{Exit, Stop};
 use super::out::{Answer, OutFlags};
 use super::store;
@@ -65,8 +65,10 @@ pub(super) enum Events {
                       curl … | aftertake events add - --rules rules.yaml"
     )]
     Add {
-        /// The callback's body as SparkRTC sends it; `-` for standard input
+        /// The callback's body as the recorder sends it; `-` for standard input
         file: PathBuf,
+        #[command(flatten)]
+        from: RecorderFlag,
         #[command(flatten)]
         rules: RulesFlag,
         #[command(flatten)]
@@ -127,10 +129,11 @@ impl Events {
             }
             Self::Add {
                 file,
+                from,
                 rules,
                 store,
                 out,
-            } => add::run(&file, &rules.rules, &store.store, out)?,
+            } => add::run((&file, from.recorder), &rules.rules, &store.store, out)?,
             Self::Replay(flags) => return replay::run(&flags),
         }
         Ok(Exit::Fine)

@@ -10,6 +10,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::load;
 use crate::cli::out::{Answer, OutFlags};
 use crate::cli::table::{fields_text, indented, lines, one_line, step_name};
+use crate::model::recorder::Recorder;
 use crate::operate::dry_run::{
     EventReport, Outcome, Report, RuleReport, StepReport, Work, dry_run,
 };
@@ -17,7 +18,7 @@ use crate::rules::file::RulesFile;
 
 pub(super) fn run(
     rules: &Path,
-    event: &Path,
+    (event, from): (&Path, Recorder),
     expect: Option<&str>,
     out: OutFlags,
 ) -> Result<Exit, Stop> {
@@ -25,7 +26,7 @@ pub(super) fn run(
     if let Some(name) = expect {
         known(&file, rules, name)?;
     }
-    let event = load::event(event)?;
+    let event = load::event(event, from)?;
     let report = dry_run(&file, &event);
     out.print(&report)?;
     let failing = report.failing();

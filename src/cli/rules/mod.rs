@@ -8,6 +8,7 @@ mod status;
 
 use std::path::PathBuf;
 
+use super::args::RecorderFlag;
 use super::exit::{Exit, Stop};
 use super::out::OutFlags;
 
@@ -39,8 +40,10 @@ pub(super) enum Rules {
     Try {
         /// The rules file
         rules: PathBuf,
-        /// The callback's body as SparkRTC sends it; `-` for standard input
+        /// The callback's body as the recorder sends it; `-` for standard input
         event: PathBuf,
+        #[command(flatten)]
+        from: RecorderFlag,
         /// Exit with 1 when this rule does not match
         #[arg(long, value_name = "RULE")]
         expect: Option<String>,
@@ -70,9 +73,10 @@ impl Rules {
             Self::Try {
                 rules,
                 event,
+                from,
                 expect,
                 out,
-            } => dry_run::run(&rules, &event, expect.as_deref(), out),
+            } => dry_run::run(&rules, (&event, from.recorder), expect.as_deref(), out),
             Self::Status { service, out } => status::run(&service, out),
             Self::Schema => schema::run(),
         }

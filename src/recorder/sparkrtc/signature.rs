@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::recorder::CallbackHeaders;
 use crate::model::time::Timestamp;
 
 /// The header with the random text.
@@ -24,6 +24,30 @@ pub const RAND: &str = "X-Rtc-Rand";
 pub const TIMESTAMP: &str = "X-Rtc-Timestamp";
 /// The header with the signature.
 pub const SIGNATURE: &str = "X-Rtc-Signature";
+
+/// The headers that SparkRTC signs a callback with: an unsigned one has none of them. Texts are
+/// trimmed; an empty one is an absent one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    pub rand: Option<String>,
+    pub timestamp: Option<String>,
+    pub signature: Option<String>,
+}
+
+impl From<&HeaderMap> for Headers {
+    fn from(headers: &HeaderMap) -> Self {
+        let text = |name| {
+            let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
+            let trimmed = value.trim();
+            (!trimmed.is_empty()).then(|| trimmed.to_owned())
+        };
+        Self {
+            rand: text(RAND),
+            timestamp: text(TIMESTAMP),
+            signature: text(SIGNATURE),
+        }
+    }
+}
 
 /// Why a callback is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +82,7 @@ pub enum SignatureError {
 /// With `max_age`, also that it was signed no longer ago than that.
 pub fn verify(
     keys: &[SecretString],
-    headers: &CallbackHeaders,
+    headers: &Headers,
     body: &[u8],
     now: Timestamp,
     max_age: Option<Duration>,
@@ -141,4 +165,25 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 
 fn words(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(duration.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn headers_are_found_in_any_case_and_trimmed() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-rtc-rand", HeaderValue::from_static(" r\t"));
+        headers.insert("x-rtc-timestamp", HeaderValue::from_static("  "));
+        assert_eq!(
+            Headers::from(&headers),
+            Headers {
+                rand: Some("r".into()),
+                ..Headers::default()
+            },
+        );
+    }
 }

@@ -28,7 +28,6 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use self::callbacks::{Callbacks, Unsigned};
 pub use self::revision::{Revision, Unreadable, parse_revision};
 
 use self::load::Loading;
@@ -43,6 +42,7 @@ use crate::model::plan::Plan;
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
+use crate::recorder::Callers;
 use crate::yaml::shape::{Deferred, Table};
 use crate::yaml::variables::Variables;
 
@@ -59,7 +59,8 @@ impl Lookup for BTreeMap<&str, &str> {}
 /// A rules file in force.
 #[derive(Debug)]
 pub struct RulesFile {
-    pub callbacks: Callbacks,
+    /// Who may call.
+    pub callers: Callers,
     pub buckets: BTreeMap<String, Bucket>,
     pub destinations: BTreeMap<String, Destination>,
     pub rules: RuleSet,
@@ -138,7 +139,7 @@ pub fn parse(
 impl Loading<'_> {
     fn whole(&mut self) -> Option<RulesFile> {
         let raw: Raw = self.read_node(self.tree.root)?;
-        let callbacks = self.callbacks(raw.callbacks.as_ref());
+        let callers = self.callbacks(raw.callbacks.as_ref());
         let buckets = self.buckets(raw.buckets.as_ref());
         let destinations = self.destinations(raw.destinations.as_ref());
         let rooms = self.rooms(raw.rooms.as_ref());
@@ -155,7 +156,7 @@ impl Loading<'_> {
         self.warnings
             .sort_by_key(|warning| (warning.line, warning.column));
         Some(RulesFile {
-            callbacks: callbacks?,
+            callers: callers?,
             rules: self.rule_set(rules, rooms, policy, buckets.keys().cloned().collect()),
             buckets,
             destinations,

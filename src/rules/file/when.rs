@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::compile::GlobStyle;
 use super::load::Loading;
 use super::scalar::{Size, Span};
-use crate::model::event::EventType;
+use crate::model::event::{EventType, Fields};
 use crate::rules::rule::{Condition, Matcher};
 use crate::rules::template::Scope;
 use crate::yaml::shape::{At, Deferred, OneOrMany};
@@ -153,8 +153,8 @@ impl Loading<'_> {
             ("app", "app_id", raw.app, GlobStyle::Name),
             ("stream", "stream_name", raw.stream, GlobStyle::Name),
             ("job", "job_id", raw.job, GlobStyle::Name),
-            ("bucket", "obs_bucket", raw.bucket, GlobStyle::Name),
-            ("object", "obs_object", raw.object, GlobStyle::Key),
+            ("bucket", Fields::BUCKET, raw.bucket, GlobStyle::Name),
+            ("object", Fields::OBJECT, raw.object, GlobStyle::Key),
             ("format", "record_format", raw.format, GlobStyle::Format),
         ];
         // The recorder counts whole seconds: both bounds round up to keep their meaning.

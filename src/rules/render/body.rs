@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn event_calls_nobody_to_a_chat() {
         let mut event = event();
-        event.fields.room_id = Some("<!channel> & \"co\"".into());
+        event.fields.room = Some("<!channel> & \"co\"".into());
         let source = "<!here> {{ room_id }} {{ room_id | safe }}";
         let safe = "<!channel> & \"co\"";
         for (format, value) in [

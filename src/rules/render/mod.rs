@@ -127,7 +127,7 @@ impl Scene<'_> {
     /// The tags of the room's entry, and the room itself unless the entry has its own
     /// word for it.
     fn room_tags(&self) -> Result<BTreeMap<String, String>, Failure> {
-        let Some(room_id) = &self.context.event.fields.room_id else {
+        let Some(room_id) = &self.context.event.fields.room else {
             let reason = "tag by_room: no field room_id";
             return Err(Failure::new(FailureKind::Template, reason));
         };

@@ -231,7 +231,7 @@ mod tests {
         let sent = |room: &str, path: &str| {
             let room = room.to_owned();
             sent_of(
-                |event| event.fields.room_id = Some(room),
+                |event| event.fields.room = Some(room),
                 |step| step.path = Some(fixtures::address(path)),
             )
             .map(|notify| notify.url.to_string())

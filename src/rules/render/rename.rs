@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn rename_without_an_object_names_the_missing_field() {
         let mut event = event();
-        event.fields.obs_object = None;
+        event.fields.object = None;
         let context = Context::before_running(&event, fixtures::context(&event).task);
         assert_eq!(
             renamed("x/", &context),
@@ -217,8 +217,8 @@ mod tests {
             ]),
         ) {
             let mut event = event();
-            event.fields.room_id = Some(room);
-            event.fields.obs_object = Some(object);
+            event.fields.room = Some(room);
+            event.fields.object = Some(object);
             let context = Context { url: None, ..fixtures::context(&event) };
             if let Ok(place) = renamed(to, &context) {
                 prop_assert!(place.key.len() <= LONGEST_KEY);

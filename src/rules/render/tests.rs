@@ -88,12 +88,12 @@ fn tags_by_room_are_those_of_its_entry_and_the_room() {
         tags(tag_step(), &event),
         Ok(json!({"department": "teaching", "room": "class-7"}))
     );
-    event.fields.room_id = Some("own".into());
+    event.fields.room = Some("own".into());
     assert_eq!(
         tags(tag_step(), &event),
         Ok(json!({"room": "entry's word"}))
     );
-    event.fields.room_id = None;
+    event.fields.room = None;
     assert_eq!(
         tags(tag_step(), &event),
         Err("template: tag by_room: no field room_id".to_owned())

@@ -279,7 +279,7 @@ fn absent_name_is_said_in_the_words_of_rules() {
 #[test]
 fn object_that_an_event_has_not_is_said_by_the_field_that_lacks() {
     let mut event = event();
-    event.fields.obs_object = None;
+    event.fields.object = None;
     let names = context(&event).names("archive", None);
     for (source, expected) in [
         ("{{ object.key }}", "no field obs_object"),

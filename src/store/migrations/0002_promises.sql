@@ -62,3 +62,6 @@ CREATE TABLE passed (
     since INTEGER
 );
 CREATE INDEX passed_since ON passed (since) WHERE since IS NOT NULL;
+
+-- Whose callback the body is: the number of a `Recorder`.
+ALTER TABLE events ADD COLUMN recorder INTEGER NOT NULL DEFAULT 0;

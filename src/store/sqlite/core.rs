@@ -12,7 +12,6 @@ use super::error::{self, OpenError};
 use super::file::Opened;
 use super::lineage;
 use super::settled::Settled;
-use crate::store::Decode;
 
 /// Positions in `TaskState::NAMES`, as stored.
 pub(super) const READY: usize = 0;
@@ -25,14 +24,12 @@ pub(super) const CANCELLED: usize = 4;
 pub(super) struct Core {
     pub(super) conn: Connection,
     pub(super) files: Opened,
-    decode: Decode,
     settled: RefCell<Settled>,
 }
 
 /// A transaction in the making.
 pub(super) struct Txn<'a> {
     pub(super) conn: &'a Connection,
-    pub(super) decode: Decode,
     /// What has ended in a transaction that is rolled back costs another one a look.
     pub(super) settled: &'a RefCell<Settled>,
     /// How the counts by state change, written once for the whole batch.
@@ -41,12 +38,11 @@ pub(super) struct Txn<'a> {
 
 impl Core {
     /// On a connection to the store at `path`.
-    pub(super) fn new(conn: Connection, path: &Path, decode: Decode) -> Result<Self, OpenError> {
+    pub(super) fn new(conn: Connection, path: &Path) -> Result<Self, OpenError> {
         let files = Opened::at(path).map_err(|error| OpenError::unusable(path, error))?;
         Ok(Self {
             conn,
             files,
-            decode,
             settled: RefCell::default(),
         })
     }
@@ -71,7 +67,6 @@ impl Core {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut txn = Txn {
             conn: &transaction,
-            decode: self.decode,
             settled: &self.settled,
             delta: [0; 5],
         };
@@ -97,7 +92,6 @@ impl Core {
     pub(super) fn reads(&self) -> Txn<'_> {
         Txn {
             conn: &self.conn,
-            decode: self.decode,
             settled: &self.settled,
             delta: [0; 5],
         }
@@ -111,7 +105,6 @@ impl Core {
         let transaction = self.conn.transaction()?;
         look(&Txn {
             conn: &transaction,
-            decode: self.decode,
             settled: &self.settled,
             delta: [0; 5],
         })
@@ -143,22 +136,15 @@ impl Txn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::Event;
-    use crate::model::id::EventId;
-    use crate::model::time::Timestamp;
     use crate::store::sqlite::{SqliteStore, schema};
-
-    fn no_event(_: EventId, _: Timestamp, _: bytes::Bytes) -> Event {
-        unreachable!("there is none")
-    }
 
     #[test]
     fn commit_to_a_file_that_has_lost_its_name_meanwhile_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();
         let (path, away) = (dir.path().join("a.db"), dir.path().join("away.db"));
-        drop(SqliteStore::open_here(&path, no_event).unwrap());
+        drop(SqliteStore::open_here(&path).unwrap());
         let conn = schema::open_beside(&path).unwrap();
-        let mut core = Core::new(conn, &path, no_event).unwrap();
+        let mut core = Core::new(conn, &path).unwrap();
         let moved = core.commit(|txn| {
             std::fs::rename(&path, &away).unwrap();
             txn.conn.execute("DELETE FROM lanes", [])

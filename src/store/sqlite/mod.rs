@@ -59,8 +59,8 @@ use self::journal::Entered;
 use self::lock::Lock;
 use self::writer::Writer;
 use super::{
-    Applied, ApplyError, Arrival, Claim, Claimed, Decode, Figures, JournalEntry, JournalError,
-    LaneRoom, Pruned, Recorded, Retention, Settlement, Store, Unavailable,
+    Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
+    Pruned, Recorded, Retention, Settlement, Store, Unavailable,
 };
 use crate::model::breaker::{LaneChange, LaneState, Pause};
 use crate::model::certain::Reckoning;
@@ -112,12 +112,8 @@ impl std::fmt::Debug for SqliteStore {
 impl SqliteStore {
     /// Opens the store at `path` for this process alone, and makes it if it is not there.
     /// Tasks that were running when the last process ended are due at once.
-    pub fn open(
-        path: &Path,
-        decode: Decode,
-        around_commit: AroundCommit,
-    ) -> Result<Self, OpenError> {
-        Self::open_with(path, decode, |core, health| {
+    pub fn open(path: &Path, around_commit: AroundCommit) -> Result<Self, OpenError> {
+        Self::open_with(path, |core, health| {
             Writer::start(core, health, around_commit)
                 .map_err(|error| OpenError::io(path, "cannot start its writer", &error))
         })
@@ -126,20 +122,19 @@ impl SqliteStore {
     /// [`SqliteStore::open`] without threads: a call does its work when it is first polled,
     /// on the thread that polls it, and is done with that. The same calls in the same order
     /// are the same history, which a simulation can repeat.
-    pub fn open_here(path: &Path, decode: Decode) -> Result<Self, OpenError> {
-        Self::open_with(path, decode, |core, health| Ok(Writer::here(core, health)))
+    pub fn open_here(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, |core, health| Ok(Writer::here(core, health)))
     }
 
     fn open_with(
         path: &Path,
-        decode: Decode,
         writer: impl FnOnce(Core, Health) -> Result<Writer, OpenError>,
     ) -> Result<Self, OpenError> {
         let path = &file::real(path)?;
         let failed = OpenError::of(path);
         schema::refuse_foreign(path)?;
         let mut lock = Lock::take(path)?;
-        let mut core = Core::new(schema::open_serving(path, &lock)?, path, decode)?;
+        let mut core = Core::new(schema::open_serving(path, &lock)?, path)?;
         core.commit(recover).map_err(failed)?;
         lock.serve(&core.files)
             .map_err(|error| OpenError::io(path, "cannot write its lock file", &error))?;
@@ -265,7 +260,7 @@ impl Store for SqliteStore {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
-        let job = claim.event.fields.job_id.clone();
+        let job = claim.event.fields.job.clone();
         self.read(move |conn| journal::earlier(conn, recording, job.as_deref(), &from))
             .await
     }
@@ -274,7 +269,7 @@ impl Store for SqliteStore {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
-        let job = claim.event.fields.job_id.clone();
+        let job = claim.event.fields.job.clone();
         self.read(move |conn| journal::made_from(conn, recording, job.as_deref(), &from))
             .await
     }
@@ -289,7 +284,7 @@ impl Store for SqliteStore {
             seq: claim.key,
             attempt: claim.attempt,
             task: claim.task.clone(),
-            job: claim.event.fields.job_id.clone(),
+            job: claim.event.fields.job.clone(),
             known: claim.known,
             settled: claim.settled,
         };

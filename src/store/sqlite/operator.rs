@@ -24,7 +24,7 @@ use crate::store::lists::{
 use crate::store::operator::{
     CancelOutcome, LaneOutcome, Operator, Replay, ReplayOutcome, RetryOutcome, Under,
 };
-use crate::store::{Arrival, Decode, Recorded, Unavailable};
+use crate::store::{Arrival, Recorded, Unavailable};
 
 /// A connection for what people ask and do.
 pub struct SqliteOperator {
@@ -34,10 +34,10 @@ pub struct SqliteOperator {
 
 impl SqliteOperator {
     /// Opens the store at `path`, which must be there and of this version.
-    pub fn open(path: &Path, decode: Decode) -> Result<Self, OpenError> {
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
         let path = file::real(path)?;
         Ok(Self {
-            core: Core::new(schema::open_beside(&path)?, &path, decode)?,
+            core: Core::new(schema::open_beside(&path)?, &path)?,
             path,
         })
     }

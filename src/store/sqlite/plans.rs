@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use serde_json::json;
 
 use super::apply::{self, Written};
 use super::core::{Core, Txn};
@@ -19,13 +20,14 @@ use super::operator::SqliteOperator;
 use super::{claim, due, journal, keys, lanes, prune, read, record, recover, schema, wait};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause, Whom};
-use crate::model::event::{Event, EventType, Fields};
+use crate::model::event::{Event, Fields};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::{By, Mode};
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::{OrderKey, Plan, PlannedTask, Turn};
+use crate::model::recorder::Recorder;
 use crate::model::recording::{Place, RecordingId};
 use crate::model::restart::Restart;
 use crate::model::task::{Lane, Outputs, RevisionId};
@@ -36,6 +38,7 @@ use crate::store::lists::{EventFilter, Page, TaskFilter};
 use crate::store::operator::{
     LaneOutcome, Operator, Replay, RetryOutcome, Scope, StoppedTask, Under,
 };
+use crate::recorder;
 use crate::store::{
     Arrival, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Retention, Settlement,
 };
@@ -201,7 +204,7 @@ impl Ran {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         schema::open_serving(&path, &Lock::take(&path).unwrap()).unwrap();
-        let mut operator = SqliteOperator::open(&path, decode).unwrap();
+        let mut operator = SqliteOperator::open(&path).unwrap();
         let statements = Arc::new(Mutex::new(BTreeSet::new()));
         let heard = Arc::clone(&statements);
         let hear = move |event: TraceEvent<'_>| {
@@ -535,18 +538,6 @@ fn end(core: &mut Core, claim: &Claim, transition: Transition, next: Option<Next
     })
 }
 
-fn decode(id: EventId, received: Timestamp, body: bytes::Bytes) -> Event {
-    let mut fields = Fields::new(EventType::RecordFileComplete);
-    fields.obs_bucket = Some("b".into());
-    fields.obs_object = String::from_utf8(body.to_vec()).ok();
-    Event {
-        id,
-        received,
-        body,
-        fields,
-    }
-}
-
 fn arrival(key: &str, rules: &[(&str, Lane, Turn)]) -> Arrival {
     let id = EventId::derive(None, &[key.as_bytes()]);
     let task = |(rule, lane, turn): &(&str, Lane, Turn)| PlannedTask {
@@ -564,8 +555,12 @@ fn arrival(key: &str, rules: &[(&str, Lane, Turn)]) -> Arrival {
         tasks: rules.iter().map(task).collect(),
         skipped: Vec::new(),
     };
-    let event = Arc::new(decode(id, NOW, key.to_owned().into()));
-    Arrival { event, plan }
+    let body = json!({ Fields::BUCKET: "b", Fields::OBJECT: key }).to_string();
+    let event = recorder::decode(Recorder::default(), id, NOW, body.into());
+    Arrival {
+        event: Arc::new(event),
+        plan,
+    }
 }
 
 fn lane() -> Lane {

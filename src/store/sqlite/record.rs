@@ -28,15 +28,17 @@ pub(super) fn record(
     let new = txn
         .conn
         .prepare_cached(
-            "INSERT INTO events (id, received, event_type, room, revision) VALUES (?1, ?2, ?3, ?4, ?5) \
+            "INSERT INTO events (id, received, event_type, room, revision, recorder) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
              ON CONFLICT DO NOTHING",
         )?
         .execute((
             event.id.as_bytes(),
             event.received.millis(),
             event.fields.event_type.name(),
-            &event.fields.room_id,
+            &event.fields.room,
             plan.revision.number(),
+            event.recorder.number(),
         ))?;
     if new == 0 {
         return Ok(Recorded::Duplicate { of: event.id });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row};
 
 use super::core::Txn;
@@ -11,9 +11,11 @@ use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::Turn;
+use crate::model::recorder::Recorder;
 use crate::model::recording::{Place, RecordingId, names_playlist};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
 use crate::model::time::Timestamp;
+use crate::recorder::decode;
 
 /// Tasks of one event have keys that begin with the event's. A rule causes at most one, and
 /// no rules file is long enough to have 65,536 rules.
@@ -99,18 +101,21 @@ impl TaskRow {
 pub(super) fn event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<Arc<Event>>> {
     txn.conn
         .prepare_cached(
-            "SELECT id, received, body FROM events JOIN bodies ON event = seq WHERE seq = ?1",
+            "SELECT recorder, id, received, body FROM events JOIN bodies ON event = seq WHERE seq = ?1",
         )?
         .query_row([seq], |row| {
-            let id = EventId::from_bytes(row.get(0)?);
-            let body: Vec<u8> = row.get(2)?;
-            Ok(Arc::new((txn.decode)(
-                id,
-                Timestamp::from_millis(row.get(1)?),
-                Bytes::from(body),
-            )))
+            let id = EventId::from_bytes(row.get(1)?);
+            let received = Timestamp::from_millis(row.get(2)?);
+            let body: Vec<u8> = row.get(3)?;
+            Ok(Arc::new(decode(recorder(row, 0)?, id, received, body.into())))
         })
         .optional()
+}
+
+fn recorder(row: &Row<'_>, column: usize) -> rusqlite::Result<Recorder> {
+    Recorder::from_number(row.get(column)?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error))
+    })
 }
 
 pub(super) fn recording(bytes: Option<[u8; 16]>) -> Option<RecordingId> {

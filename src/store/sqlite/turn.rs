@@ -82,11 +82,7 @@ pub(super) fn located(
             }),
         })
     };
-    let asks = (
-        recording.as_bytes(),
-        event_seq,
-        event.fields.job_id.as_deref(),
-    );
+    let asks = (recording.as_bytes(), event_seq, event.fields.job.as_deref());
     let of_job = txn
         .conn
         .prepare_cached(

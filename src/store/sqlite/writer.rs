@@ -229,3 +229,24 @@ fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<bool, Trouble> 
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::task::RevisionId;
+    use crate::store::Store;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn crash_of_one_operation_refuses_its_batch_and_nothing_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let around = Arc::new(|_: usize, commit: &mut dyn FnMut()| commit());
+        let store = SqliteStore::open(&dir.path().join("a.db"), around).unwrap();
+        let crash = |_: &mut Txn<'_>| -> rusqlite::Result<()> { panic!("planted") };
+        let refused = store.writer.run(crash).await.unwrap_err().to_string();
+        assert!(refused.contains("crashed"), "{refused}");
+        let (id, text) = (RevisionId::of("rules"), "rules".to_owned());
+        store.keep_revision(id, text.clone()).await.unwrap();
+        assert_eq!(store.revision(id).await.unwrap(), Some(text));
+    }
+}

@@ -19,7 +19,7 @@ const OTHERS: [&str; 5] = [
 const PARTS: [&str; 15] = [
     "model",
     "rules",
-    "callback",
+    "recorder",
     "store",
     "object",
     "outbound",

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::{Lane, Outputs};
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::endings::served;
 use super::{Folder, Ran};
+use crate::support::event;
 use crate::support::served::serve;
 use crate::support::sink::Sink;
 
@@ -50,8 +50,7 @@ async fn announce(folder: &Folder, rooms: &[&str]) {
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": format!("{number}.mp4"),
             "room_id": room, "end_time": "2026-03-02T01:01:02Z",
         });
-        let body = body.to_string().into();
-        let event = sparkrtc::parse(body, NOW).unwrap();
+        let event = event(body.to_string(), NOW);
         let arrival = Arrival {
             plan: plan(&rules, &event, 0),
             event: Arc::new(event),

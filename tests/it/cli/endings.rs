@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::store::sqlite::SqliteStore;
 
 use super::{Folder, Ran};
@@ -206,5 +205,5 @@ const SERVE: [&str; 5] = [
 /// The folder's default store, served by this process.
 pub(super) fn served(folder: &Folder) -> SqliteStore {
     let around = Arc::new(|_operations: usize, commit: &mut dyn FnMut()| commit());
-    SqliteStore::open(&folder.path("aftertake.db"), sparkrtc::decode, around).unwrap()
+    SqliteStore::open(&folder.path("aftertake.db"), around).unwrap()
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::attempt::{AttemptRecord, Exchange, Outcome};
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moment::{Moment, Present};
@@ -20,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::endings::served;
 use super::{Folder, SAMPLE};
+use crate::support::event;
 
 /// When everything happened: 2026-03-02T01:00:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
@@ -42,7 +42,7 @@ async fn record(folder: &Folder) {
     let rules = parse("rules.yaml", &text, &folder.path(""), &env)
         .unwrap()
         .rules;
-    let event = sparkrtc::parse(SAMPLE.into(), NOW).unwrap();
+    let event = event(SAMPLE, NOW);
     let arrival = Arrival {
         plan: plan(&rules, &event, 0),
         event: Arc::new(event),
@@ -163,7 +163,7 @@ async fn list_goes_on_before_the_last_one_that_was_shown() {
         let body = format!(
             r#"{{"event_type":"RECORD_FILE_COMPLETE","obs_bucket":"b","obs_object":"{object}","end_time":"1"}}"#
         );
-        let event = Arc::new(sparkrtc::parse(body.into(), NOW).unwrap());
+        let event = Arc::new(event(body, NOW));
         let plan = Plan {
             revision: RevisionId::of("none"),
             tasks: Vec::new(),

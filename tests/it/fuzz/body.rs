@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::destination::Destination;
 use aftertake::model::event::{Event, Field};
+use aftertake::model::recorder::Recorder;
 use aftertake::model::step::Rendered;
 use aftertake::model::time::Timestamp;
+use aftertake::recorder;
 use aftertake::rules::context::Context;
 use aftertake::rules::file::{RulesFile, parse};
 use aftertake::rules::plan::plan;
 use aftertake::rules::render::{Rendering, render};
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -121,7 +123,7 @@ fn any_json_object_is_an_event_and_leads_nowhere_else() {
     let destinations = file.destinations.iter().map(arcs).collect();
     TARGET.run(|input| {
         let body = Bytes::copy_from_slice(input);
-        match sparkrtc::parse(body.clone(), NOW) {
+        match recorder::parse(Recorder::SparkRtc, &HeaderMap::new(), body.clone(), NOW) {
             Err(error) => {
                 assert!(!is_object(input), "an object was refused: {error}");
                 let text = error.to_string();
@@ -133,7 +135,8 @@ fn any_json_object_is_an_event_and_leads_nowhere_else() {
                 let mark = "\u{feff}".as_bytes();
                 let body = body.slice_ref(body.strip_prefix(mark).unwrap_or(&body));
                 assert_eq!(event.body, body);
-                assert_eq!(sparkrtc::decode(event.id, NOW, body), event);
+                let decoded = recorder::decode(Recorder::SparkRtc, event.id, NOW, body);
+                assert_eq!(decoded, event);
                 reads_back(&event);
                 stays_within(&file, &destinations, &event);
                 Verdict::Accepted
@@ -158,8 +161,7 @@ fn reads_back(event: &Event) {
         _ => (name.to_owned(), json!(value)),
     };
     let printed = Value::Object(event.fields.entries().map(entry).collect::<Map<_, _>>());
-    let body = Bytes::from(printed.to_string());
-    let again = sparkrtc::parse(body, NOW).unwrap();
+    let again = crate::support::event(printed.to_string(), NOW);
     assert_eq!(again.fields, event.fields, "{printed}");
 }
 

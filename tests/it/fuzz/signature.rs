@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use aftertake::recorder::CallbackHeaders;
-use aftertake::recorder::sparkrtc::signature::{SignatureError, sign, verify};
 use aftertake::model::time::Timestamp;
+use aftertake::recorder::sparkrtc::signature::{Headers, SignatureError, sign, verify};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -63,9 +62,8 @@ fn accepted_signature_is_the_one_over_exactly_these_bytes() {
     TARGET.run(|input| {
         let (mut headers, body) = take_apart(input);
         fill_in(&keys, &mut headers, body);
-        let check = |headers: &CallbackHeaders, body: &[u8], max_age| {
-            verify(&keys, headers, body, NOW, max_age)
-        };
+        let check =
+            |headers: &Headers, body: &[u8], max_age| verify(&keys, headers, body, NOW, max_age);
         let verdict = check(&headers, body, None);
         assert_eq!(
             verdict.is_ok(),
@@ -88,7 +86,7 @@ fn accepted_signature_is_the_one_over_exactly_these_bytes() {
 }
 
 /// Header fields that no server would hand on are left out.
-fn take_apart(input: &[u8]) -> (CallbackHeaders, &[u8]) {
+fn take_apart(input: &[u8]) -> (Headers, &[u8]) {
     let end = input.windows(2).position(|pair| pair == b"\n\n");
     let (head, body) = end.map_or((input, &b""[..]), |end| (&input[..end], &input[end + 2..]));
     let mut headers = HeaderMap::new();
@@ -101,10 +99,10 @@ fn take_apart(input: &[u8]) -> (CallbackHeaders, &[u8]) {
             headers.append(name, value);
         }
     }
-    (CallbackHeaders::from(&headers), body)
+    (Headers::from(&headers), body)
 }
 
-fn fill_in(keys: &[SecretString; 2], headers: &mut CallbackHeaders, body: &[u8]) {
+fn fill_in(keys: &[SecretString; 2], headers: &mut Headers, body: &[u8]) {
     let stranger = SecretString::from("first-kez");
     let (Some(rand), Some(timestamp), Some(mark)) =
         (&headers.rand, &headers.timestamp, &headers.signature)
@@ -126,8 +124,8 @@ fn fill_in(keys: &[SecretString; 2], headers: &mut CallbackHeaders, body: &[u8])
 }
 
 /// As the vendor says it: the key over random text, timestamp and body, one after another.
-fn is_signed(keys: &[SecretString; 2], headers: &CallbackHeaders, body: &[u8]) -> bool {
-    let CallbackHeaders {
+fn is_signed(keys: &[SecretString; 2], headers: &Headers, body: &[u8]) -> bool {
+    let Headers {
         rand: Some(rand),
         timestamp: Some(timestamp),
         signature: Some(signature),
@@ -144,7 +142,7 @@ fn is_signed(keys: &[SecretString; 2], headers: &CallbackHeaders, body: &[u8]) -
     })
 }
 
-fn is_young(headers: &CallbackHeaders) -> bool {
+fn is_young(headers: &Headers) -> bool {
     let timestamp = headers.timestamp.as_deref().unwrap_or_default();
     let Ok(number) = timestamp.parse::<i128>() else {
         return false;
@@ -159,13 +157,13 @@ fn is_young(headers: &CallbackHeaders) -> bool {
 }
 
 /// The callback with a bit more or less in each of its parts.
-fn changed(headers: &CallbackHeaders, body: &[u8]) -> [(CallbackHeaders, Vec<u8>); 4] {
+fn changed(headers: &Headers, body: &[u8]) -> [(Headers, Vec<u8>); 4] {
     let grown = |text: &Option<String>| text.as_ref().map(|text| format!("{text}0"));
-    let rand = CallbackHeaders {
+    let rand = Headers {
         rand: grown(&headers.rand),
         ..headers.clone()
     };
-    let timestamp = CallbackHeaders {
+    let timestamp = Headers {
         timestamp: grown(&headers.timestamp),
         ..headers.clone()
     };

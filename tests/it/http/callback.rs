@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aftertake::http::callback::{self, Gate, Handoff, Intake, Refusal, Reservation};
+use aftertake::http::callback::{self, Gate, Handoff, Intake, Reservation};
 use aftertake::http::crowd::{Crowd, CrowdLimits};
 use aftertake::http::server::Limits;
 use aftertake::model::event::{Event, EventType, Fields};
 use aftertake::model::id::{EventId, TaskId};
 use aftertake::model::plan::Plan;
+use aftertake::model::recorder::Recorder;
 use aftertake::model::task::RevisionId;
 use aftertake::model::time::Timestamp;
+use aftertake::recorder::Refusal;
 use aftertake::store::{Arrival, Claim};
 use aftertake::supervision::{How, Supervisor};
 use aftertake::telemetry::Metrics;
@@ -30,6 +32,7 @@ struct Words;
 impl Gate for Words {
     fn admit(
         &self,
+        from: Recorder,
         _headers: &HeaderMap,
         body: Bytes,
         received: Timestamp,
@@ -41,6 +44,7 @@ impl Gate for Words {
             _ => Ok(Arrival {
                 event: Arc::new(Event {
                     id: EventId::derive(None, &[&body]),
+                    recorder: from,
                     received,
                     body,
                     fields: Fields::new(EventType::RecordFileComplete),

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use aftertake::recorder::sparkrtc::signature;
-use aftertake::http::callback::{Gate, Refusal};
-use aftertake::http::gate::SparkRtcGate;
 use aftertake::model::event::Event;
+use aftertake::model::recorder::Recorder;
 use aftertake::model::time::Timestamp;
-use aftertake::rules::file::{Revision, parse};
+use aftertake::recorder::sparkrtc::signature;
+use aftertake::recorder::{self, Refusal};
+use aftertake::rules::file::parse;
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 
@@ -17,19 +16,14 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 const BODY: &str = r#"{"event_type":"RECORD_FILE_COMPLETE","obs_object":"k","end_time":"2026-03-02T01:00:01Z","room_id":"会议"}"#;
 
-/// What the gate makes of this body with a right signature.
-fn admitted(body: &[u8], headers: &[(HeaderName, &str)]) -> Result<Arc<Event>, Refusal> {
+/// What is made of this body with a right signature.
+fn admitted(body: &[u8], headers: &[(HeaderName, &str)]) -> Result<Event, Refusal> {
     let text = format!(
         "callbacks: {{ sparkrtc: {{ keys: ['{KEY}'] }} }}\n\
-         destinations: {{ d: {{ url: 'https://d.example.com' }} }}\n\
-         rules: [{{ name: r, steps: [{{ notify: d }}] }}]\n"
+         rules: []\n"
     );
     let env = BTreeMap::<&str, &str>::new();
     let file = parse("rules.yaml", &text, Path::new(""), &env).unwrap();
-    let gate = SparkRtcGate {
-        callers: file.callbacks,
-        rules: Arc::new(Revision::in_force(file.rules, file.mask)),
-    };
     let signed = signature::sign(&KEY.into(), "r", "1", body);
     let mut all = HeaderMap::new();
     for (name, value) in [
@@ -45,9 +39,9 @@ fn admitted(body: &[u8], headers: &[(HeaderName, &str)]) -> Result<Arc<Event>, R
     for (name, value) in headers {
         all.insert(name, value.parse().unwrap());
     }
-    let body = body.to_vec().into();
-    let arrival = gate.admit(&all, body, Timestamp::from_millis(0))?;
-    Ok(arrival.event)
+    let (from, received) = (Recorder::SparkRtc, Timestamp::from_millis(0));
+    recorder::verify(from, &file.callers, &all, body, received)?;
+    recorder::parse(from, &all, body.to_vec().into(), received)
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aftertake::recorder::sparkrtc;
 use aftertake::clock;
 use aftertake::store::sqlite::SqliteOperator;
 
@@ -27,7 +26,7 @@ async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
 /// Mends what was broken, and lets a person retry.
 async fn retried(stage: &Stage) {
     stage.obs.calm();
-    let mut operator = SqliteOperator::open(&stage.store(), sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&stage.store()).unwrap();
     operator
         .retry_one(stage.task().row.id, clock::now())
         .unwrap();
@@ -182,7 +181,7 @@ async fn cancelled_copy_leaves_nothing() {
     stage.announce(service.service()).await;
     third.reached().await;
     service.kill().await;
-    let mut operator = SqliteOperator::open(&stage.store(), sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&stage.store()).unwrap();
     operator
         .cancel_one(stage.task().row.id, clock::now())
         .unwrap();

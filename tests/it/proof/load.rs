@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::clock;
 use aftertake::model::id::EventId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::event;
 use crate::support::in_time;
 use crate::support::served::Served;
 
@@ -146,8 +146,7 @@ impl Caller {
 }
 
 pub(crate) fn id_of(body: &str) -> EventId {
-    let body = body.to_owned().into();
-    sparkrtc::parse(body, clock::now()).unwrap().id
+    event(body.to_owned(), clock::now()).id
 }
 
 /// The request that sends this callback.

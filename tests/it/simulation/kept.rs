@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::{Moment, Present};
@@ -62,7 +61,7 @@ impl Shelf {
     pub(super) fn open(&self) {
         let mut store = self.store.lock().unwrap();
         drop(store.take());
-        *store = Some(SqliteStore::open_here(&self.path, sparkrtc::decode).unwrap());
+        *store = Some(SqliteStore::open_here(&self.path).unwrap());
     }
 
     pub(super) fn with<T>(&self, call: impl FnOnce(&SqliteStore) -> T) -> T {

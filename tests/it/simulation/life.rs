@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use aftertake::action::{OpenBucket, Reach};
-use aftertake::recorder::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::task::Lane;
 use aftertake::rules::plan::plan;
@@ -20,6 +19,7 @@ use super::pulse::Pulse;
 use super::receiver::Receivers;
 use super::rules::{self, Loaded};
 use super::sim::Sim;
+use crate::support::event;
 
 /// A running service.
 pub(super) struct Life {
@@ -106,7 +106,7 @@ impl Life {
 
     /// A callback comes in.
     pub(super) async fn hear(&self, body: String) -> Reply {
-        let event = sparkrtc::parse(body.into(), self.sim.now()).unwrap();
+        let event = event(body, self.sim.now());
         let plan = plan(&self.rules.revision.rules, &event, 0);
         let (lanes, now) = (self.workers.lanes(), self.sim.moment());
         let startable = plan.tasks.iter().filter(|task| task.doomed.is_none());

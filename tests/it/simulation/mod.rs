@@ -24,7 +24,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::store::sqlite::SqliteStore;
 
 use self::kept::Shelf;
@@ -48,7 +47,7 @@ const SHOWN: usize = 60;
 static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = folder_in_memory();
     let path = folder.path().join("a.db");
-    drop(SqliteStore::open_here(&path, sparkrtc::decode).unwrap());
+    drop(SqliteStore::open_here(&path).unwrap());
     std::fs::read(path).unwrap()
 });
 

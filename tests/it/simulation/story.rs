@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::event::Event;
 use aftertake::model::intervention::{By, Mode};
@@ -62,7 +61,7 @@ struct Callback {
 impl Story {
     pub(super) async fn begin(sim: Arc<Sim>, shelf: Arc<Shelf>) -> Self {
         let life = Life::start(&sim, &shelf, 0).await;
-        let operator = SqliteOperator::open(&shelf.path, sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&shelf.path).unwrap();
         Self {
             sim,
             shelf,

@@ -6,7 +6,6 @@ mod model;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::plan::{OrderKey, Turn};
@@ -59,7 +58,7 @@ impl Line {
     }
 
     fn operator(&self) -> SqliteOperator {
-        SqliteOperator::open(&self.path(), sparkrtc::decode).unwrap()
+        SqliteOperator::open(&self.path()).unwrap()
     }
 
     /// Claims the only task that can be; it is the line's task of this number.

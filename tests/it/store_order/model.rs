@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::MovePhase;
 use aftertake::model::plan::{OrderKey, Turn};
@@ -133,7 +132,7 @@ impl Model {
         let path = folder.path().join("a.db");
         let store = open(&path);
         Self {
-            operator: SqliteOperator::open(&path, sparkrtc::decode).unwrap(),
+            operator: SqliteOperator::open(&path).unwrap(),
             folder,
             store: Some(store),
             tasks: Vec::new(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::action::Reach;
-use aftertake::recorder::sparkrtc;
 use aftertake::clock::{self, Clock};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::Lane;
@@ -18,6 +17,7 @@ use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::{Lanes, Limits};
 use aftertake::worker::{InForce, Parts, Revisions, Workers};
 
+use super::event;
 use super::premises::{Env, Premises, callback, parse};
 use super::watched::Watched;
 
@@ -106,7 +106,7 @@ impl Floor {
 
     /// The same, and the workers are none the wiser.
     pub(crate) async fn store_only(&self, object: &str) -> Vec<TaskId> {
-        let event = sparkrtc::parse(callback(object).into(), self.clock.now()).unwrap();
+        let event = event(callback(object), self.clock.now());
         let plan = plan(&self.rules.rules, &event, 0);
         let tasks = plan.tasks.iter().map(|task| task.id).collect();
         let arrival = Arrival {

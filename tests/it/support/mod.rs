@@ -20,6 +20,12 @@ pub(crate) mod world;
 use std::path::Path;
 use std::time::Duration;
 
+use aftertake::model::event::Event;
+use aftertake::model::recorder::Recorder;
+use aftertake::model::time::Timestamp;
+use aftertake::recorder;
+use bytes::Bytes;
+use http::HeaderMap;
 use tempfile::TempDir;
 
 /// What no test takes: turns a hang into a failure.
@@ -30,6 +36,12 @@ pub(crate) async fn in_time<T>(signal: impl Future<Output = T>) -> T {
     tokio::time::timeout(TOO_LONG, signal)
         .await
         .expect("what the test waits for comes")
+}
+
+/// The event of a SparkRTC callback with this body.
+pub(crate) fn event(body: impl Into<Bytes>, received: Timestamp) -> Event {
+    let headers = HeaderMap::new();
+    recorder::parse(Recorder::SparkRtc, &headers, body.into(), received).unwrap()
 }
 
 /// A folder in memory where there is such a place: tests sync thousands of files.

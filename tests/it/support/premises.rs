@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::app::Service;
-use aftertake::recorder::sparkrtc;
 use aftertake::config::{Admin, LogFormat, Retention, Settings, StoreUrl};
 use aftertake::rules::file::{self, Lookup, RulesFile};
 use aftertake::store::Store;
@@ -157,7 +156,7 @@ impl Premises {
     }
 
     pub(crate) fn operator(&self) -> SqliteOperator {
-        SqliteOperator::open(&self.path(), sparkrtc::decode).unwrap()
+        SqliteOperator::open(&self.path()).unwrap()
     }
 
     /// Runs a command on the store that must succeed; answers what it printed.

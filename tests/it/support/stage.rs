@@ -5,7 +5,6 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aftertake::app::Service;
-use aftertake::recorder::sparkrtc;
 use aftertake::config::Settings;
 use aftertake::model::bucket::{BucketStore, Timeouts};
 use aftertake::rules::file::{Lookup, RulesFile};
@@ -183,7 +182,7 @@ impl Stage {
 
     /// The only task.
     pub(crate) fn task(&self) -> TaskDetail {
-        let operator = SqliteOperator::open(&self.store(), sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&self.store()).unwrap();
         let tasks = operator
             .tasks(&TaskFilter::default(), Page::newest(2))
             .unwrap();

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::Present;
@@ -97,7 +96,7 @@ impl Watched {
     /// The same, with commits that go through `around`.
     pub(crate) fn open_around(path: &Path, around: AroundCommit) -> Result<Arc<Self>, OpenError> {
         Ok(Arc::new(Self {
-            store: SqliteStore::open(path, sparkrtc::decode, around)?,
+            store: SqliteStore::open(path, around)?,
             applies: watch::Sender::default(),
             settled: watch::Sender::default(),
             refused: watch::Sender::default(),

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aftertake::action::Reach;
-use aftertake::recorder::sparkrtc;
 use aftertake::clock::Clock;
 use aftertake::model::destination::Destination;
 use aftertake::model::moment::{Moment, Present};
@@ -27,6 +26,7 @@ use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use crate::support::event;
 use crate::support::folder_in_memory;
 use crate::support::premises::{Env, callback, parse};
 
@@ -146,7 +146,7 @@ impl Stand {
         let began = Instant::now();
         let folder = folder_in_memory();
         let path = folder.path().join("a.db");
-        let store = Arc::new(SqliteStore::open_here(&path, sparkrtc::decode).unwrap());
+        let store = Arc::new(SqliteStore::open_here(&path).unwrap());
         let text = format!(
             "destinations: {{ lms: {{ url: 'https://lms.example.com/', concurrency: {at_a_time}, retry: [404] }} }}\n\
              retry: {retry}\nrules: [{{ name: announce, steps: [{{ notify: lms }}] }}]\n"
@@ -208,7 +208,7 @@ impl Stand {
 
     /// A callback comes in, as the service takes it.
     async fn hear(&self, object: &str) {
-        let event = sparkrtc::parse(callback(object).into(), self.clock.now()).unwrap();
+        let event = event(callback(object), self.clock.now());
         let plan = plan(&self.rules.rules, &event, 0);
         let (lanes, task) = (self.workers.lanes(), &plan.tasks[0]);
         let permit = lanes.permit_at(&task.lane, self.clock.moment());

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::clock;
 use aftertake::model::time::Timestamp;
 use aftertake::rules::file::RulesFile;
@@ -24,7 +23,7 @@ const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ noti
 /// Stores events that no rule matches, so many days ago.
 fn store(path: &Path, objects: std::ops::Range<usize>, days: u64) {
     let rules = parse(RULES, &Env::new());
-    let mut operator = SqliteOperator::open(path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(path).unwrap();
     for number in objects {
         let at = clock::now().minus(Duration::from_hours(24 * days));
         put(&mut operator, &rules, &format!("{days}/{number}.mp4"), at);
@@ -85,7 +84,7 @@ fn sweep_that_waits_for_a_clock_which_is_behind_says_so() {
     let path = folder.path().join("aftertake.db");
     drop(open(&path));
     let rules = parse(RULES, &Env::new());
-    let mut operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let mut operator = SqliteOperator::open(&path).unwrap();
     let ahead = clock::now().plus(Duration::from_hours(1));
     for object in ["1.mp4", "2.mp4"] {
         put(&mut operator, &rules, object, ahead);

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aftertake::recorder::sparkrtc;
 use aftertake::clock;
 use aftertake::store::lists::{EventFilter, Page};
 use aftertake::store::operator::Operator;
@@ -58,7 +57,7 @@ async fn post(served: &Served, body: &str) {
 /// The objects whose events are there, and those whose callbacks are, oldest first.
 fn kept(folder: &Path) -> (usize, Vec<String>) {
     let path = folder.join("aftertake.db");
-    let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+    let operator = SqliteOperator::open(&path).unwrap();
     let events = operator
         .events(&EventFilter::default(), Page::newest(usize::MAX))
         .unwrap()
@@ -88,7 +87,7 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     let mut old = arrival(&rules, &body("old", DAY * 60));
     Arc::make_mut(&mut old.event).received = clock::now().minus(DAY * 35);
     let mut operator =
-        SqliteOperator::open(&folder.join("aftertake.db"), sparkrtc::decode).unwrap();
+        SqliteOperator::open(&folder.join("aftertake.db")).unwrap();
     operator.record(&old, &rules.rules.text).unwrap();
     drop(operator);
     let mut served = Served::start(&mut right);

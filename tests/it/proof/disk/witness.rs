@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::id::EventId;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};
 use aftertake::store::operator::Operator;
@@ -112,11 +111,11 @@ fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<Ev
         std::fs::write(folder.path().join(name), content).unwrap();
     }
     let path = folder.path().join("aftertake.db");
-    let opened = SqliteStore::open(&path, sparkrtc::decode, plain());
+    let opened = SqliteStore::open(&path, plain());
     drop(opened.map_err(|error| error.to_string())?);
     sound(&path)?;
     let operator =
-        SqliteOperator::open(&path, sparkrtc::decode).map_err(|error| error.to_string())?;
+        SqliteOperator::open(&path).map_err(|error| error.to_string())?;
     let rows = operator
         .events(&EventFilter::default(), Page::newest(usize::MAX))
         .unwrap();

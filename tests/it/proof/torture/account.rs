@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aftertake::recorder::sparkrtc;
 use aftertake::model::id::{EventId, TaskId};
 use aftertake::model::recording::Place;
 use aftertake::object::{ObjectStore, TagSupport};
@@ -62,7 +61,7 @@ impl<'a> Account<'a> {
     ) -> Self {
         let path = recordings.folder().join("aftertake.db");
         sound(&path).unwrap();
-        let operator = SqliteOperator::open(&path, sparkrtc::decode).unwrap();
+        let operator = SqliteOperator::open(&path).unwrap();
         let rows = operator
             .events(&EventFilter::default(), Page::newest(usize::MAX))
             .unwrap()

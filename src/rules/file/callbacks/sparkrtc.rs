@@ -1,54 +1,26 @@
-//! `callbacks:` who may call.
+//! `callbacks.sparkrtc:` who may call as SparkRTC.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::load::Loading;
-use super::scalar::Timeout;
+use crate::recorder::sparkrtc::{Callers, Unsigned};
+use crate::rules::file::load::Loading;
+use crate::rules::file::scalar::Timeout;
 use crate::yaml::shape::{At, Deferred, OneOrMany};
+use crate::yaml::tree::NodeId;
 
 /// How many characters the console's "Private Key" has
 /// (<https://support.huaweicloud.com/intl/en-us/usermanual-rtc/rtc_04_0007.html>).
 const KEY_LENGTH: RangeInclusive<usize> = 32..=64;
 
-/// Who may call.
-#[derive(Debug, Clone)]
-pub struct Callbacks {
-    /// The console's "Private Key"; several while rotating. Empty: nothing is signed.
-    pub keys: Vec<SecretString>,
-    pub unsigned: Unsigned,
-    /// The oldest `X-Rtc-Timestamp` that is accepted.
-    pub max_age: Option<Duration>,
-}
-
-/// What happens to a callback without a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Unsigned {
-    /// It is refused: the default once there are keys.
-    Refuse,
-    /// It is accepted, for the move from unsigned to signed.
-    Accept,
-}
-
-/// Who may call.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Callbacks")]
-pub(crate) struct Raw {
-    /// Callbacks of Huawei Cloud SparkRTC.
-    sparkrtc: Option<Deferred<RawSparkRtc>>,
-}
-
 /// Callbacks of Huawei Cloud SparkRTC.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "SparkRtcCallbacks")]
-pub(crate) struct RawSparkRtc {
+pub(crate) struct Raw {
     /// The console's "Private Key", 32 to 64 characters; several while rotating. Left out: unsigned callbacks are accepted.
     keys: Option<OneOrMany<At<String>>>,
     /// What happens to callbacks without a signature: `refuse` (the default once keys exist) or `accept`.
@@ -58,10 +30,14 @@ pub(crate) struct RawSparkRtc {
 }
 
 impl Loading<'_> {
-    pub(super) fn callbacks(&mut self, section: Option<&Deferred<Raw>>) -> Option<Callbacks> {
+    /// Who may call. A warning about a section that is left out is shown at `outside`.
+    pub(super) fn sparkrtc(
+        &mut self,
+        section: Option<&Deferred<Raw>>,
+        outside: NodeId,
+    ) -> Option<Callers> {
         let raw = self.read_or_default(section)?;
-        let sparkrtc = self.read_or_default(raw.sparkrtc.as_ref())?;
-        let texts = sparkrtc.keys.unwrap_or_default().0;
+        let texts = raw.keys.unwrap_or_default().0;
         let keys: Vec<SecretString> = texts
             .iter()
             .filter_map(|key| self.secret(key, "the key"))
@@ -75,12 +51,11 @@ impl Loading<'_> {
         } else {
             Unsigned::Refuse
         };
-        let unsigned = sparkrtc
+        let unsigned = raw
             .unsigned
             .as_ref()
             .map_or(default, |unsigned| unsigned.value);
-        if let (Some(at), Unsigned::Refuse, true) = (&sparkrtc.unsigned, unsigned, texts.is_empty())
-        {
+        if let (Some(at), Unsigned::Refuse, true) = (&raw.unsigned, unsigned, texts.is_empty()) {
             let help = "add the console's \"Private Key\" to `keys`";
             self.refuse(
                 at.at,
@@ -89,15 +64,12 @@ impl Loading<'_> {
             );
         }
         if unsigned == Unsigned::Accept {
-            let at = sparkrtc.unsigned.map(|unsigned| unsigned.at);
-            let at = at
-                .or(section.map(|section| section.at))
-                .unwrap_or(self.tree.root);
+            let at = raw.unsigned.map_or(outside, |unsigned| unsigned.at);
             let message = "anyone who reaches the callback address is believed: unsigned callbacks are accepted";
             self.warn(at, format!("{message} (callbacks.sparkrtc.keys)"));
         }
-        let max_age = sparkrtc.max_age.map(|Timeout(age)| age);
-        (keys.len() == texts.len()).then_some(Callbacks {
+        let max_age = raw.max_age.map(|Timeout(age)| age);
+        (keys.len() == texts.len()).then_some(Callers {
             keys,
             unsigned,
             max_age,
