@@ -132,8 +132,7 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     let sink = Sink::start([]).await;
     rules(folder.path(), &sink, "");
     let accepted = flooded(folder.path(), &sink, Served::stop).await;
-    let operator =
-        SqliteOperator::open(&folder.path().join("aftertake.db")).unwrap();
+    let operator = SqliteOperator::open(&folder.path().join("aftertake.db")).unwrap();
     let tasks = operator
         .tasks(&TaskFilter::default(), Page::newest(1_000_000))
         .unwrap();

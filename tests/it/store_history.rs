@@ -394,7 +394,7 @@ async fn stored_body_is_read_in_the_words_of_the_recorder_that_sent_it() {
     let arrival = notify("k", 1);
     let id = arrival.event.id;
     store.record(arrival.clone(), vec![]).await.unwrap();
-    let desk = Desk::open(&path).unwrap();
+    let desk = SqliteOperator::open(&path).unwrap();
     let detail = desk.event(id).unwrap().unwrap();
     let read = detail.event.unwrap();
     assert_eq!(read.recorder, arrival.event.recorder);

@@ -34,11 +34,11 @@ use crate::model::task::{Lane, Outputs, RevisionId};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::model::wait::{Outside, WaitsFor};
+use crate::recorder;
 use crate::store::lists::{EventFilter, Page, TaskFilter};
 use crate::store::operator::{
     LaneOutcome, Operator, Replay, RetryOutcome, Scope, StoppedTask, Under,
 };
-use crate::recorder;
 use crate::store::{
     Arrival, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Retention, Settlement,
 };

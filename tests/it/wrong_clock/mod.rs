@@ -86,8 +86,7 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     let rules = parse(RULES, &Env::new());
     let mut old = arrival(&rules, &body("old", DAY * 60));
     Arc::make_mut(&mut old.event).received = clock::now().minus(DAY * 35);
-    let mut operator =
-        SqliteOperator::open(&folder.join("aftertake.db")).unwrap();
+    let mut operator = SqliteOperator::open(&folder.join("aftertake.db")).unwrap();
     operator.record(&old, &rules.rules.text).unwrap();
     drop(operator);
     let mut served = Served::start(&mut right);

@@ -114,8 +114,7 @@ fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<Ev
     let opened = SqliteStore::open(&path, plain());
     drop(opened.map_err(|error| error.to_string())?);
     sound(&path)?;
-    let operator =
-        SqliteOperator::open(&path).map_err(|error| error.to_string())?;
+    let operator = SqliteOperator::open(&path).map_err(|error| error.to_string())?;
     let rows = operator
         .events(&EventFilter::default(), Page::newest(usize::MAX))
         .unwrap();
