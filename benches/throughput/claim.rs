@@ -132,7 +132,6 @@ fn arrival(number: u64) -> Arrival {
         plan: Plan {
             revision: RevisionId::of("rules"),
             tasks: vec![task],
-            skipped: Vec::new(),
         },
     }
 }

@@ -44,6 +44,7 @@ pub(super) const fn exit_of(error: &OpenError) -> Exit {
         OpenError::Served(_) | OpenError::Held { .. } | OpenError::Away { .. } => Exit::Unavailable,
         OpenError::Newer { .. }
         | OpenError::Older(_)
+        | OpenError::Unreleased(_)
         | OpenError::Foreign(_)
         | OpenError::ForeignLog(_)
         | OpenError::LogAlone(_)

@@ -38,38 +38,3 @@ impl Gate for RulesGate {
         })
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::path::Path;
-
-    use super::*;
-    use crate::rules::file;
-
-    #[test]
-    fn reason_for_a_rule_that_did_not_match_shows_no_value_of_the_environment() {
-        let text = "destinations: { d: { url: 'https://d.example.com' } }\n\
-                    rules: [{ name: r, when: { room: '${ROOM}' }, steps: [{ notify: d }] }]\n";
-        let env = BTreeMap::from([("ROOM", "hidden-room-7")]);
-        let file = file::parse("rules.yaml", text, Path::new(""), &env).unwrap();
-        let gate = RulesGate {
-            callers: file.callers,
-            rules: Arc::new(Revision::in_force(file.rules, file.mask)),
-        };
-        let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"other"}"#;
-        let arrival = gate
-            .admit(
-                Recorder::SparkRtc,
-                &HeaderMap::new(),
-                body.into(),
-                Timestamp::from_millis(0),
-            )
-            .unwrap();
-        let reason = &arrival.plan.skipped[0].reason;
-        assert!(
-            reason.contains("***") && !reason.contains("hidden-room-7"),
-            "{reason}"
-        );
-    }
-}

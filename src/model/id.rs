@@ -3,7 +3,8 @@
 //!
 //! Both ids are 16 bytes and begin with four bytes of the recording's time. Rows
 //! therefore arrive in nearly ascending key order: a random unique key was measured
-//! to halve SQLite's insert rate at a million rows.
+//! to halve SQLite's insert rate at a million rows. A task's id begins with the first
+//! eight bytes of its event's, so a task is found through its event, without an index.
 
 use std::fmt;
 use std::str::FromStr;
@@ -83,6 +84,9 @@ id!(
     TaskId, "task_", "a task id (task_ and 32 hexadecimal digits)"
 );
 
+/// Bytes that a task's id begins with and its event's too.
+const SHARED: usize = 8;
+
 impl EventId {
     /// Derives the id from the event's time and the parts that carry its meaning.
     /// Each part is hashed with its length, so no two lists of parts collide.
@@ -106,11 +110,22 @@ impl TaskId {
     /// Derives the id of the task that `event` causes under `rule`. Generation 0 is
     /// the first planning; each full replay of the event is one more.
     pub fn derive(event: EventId, rule: &str, generation: u32) -> Self {
-        let [a, b, c, d, ..] = *event.as_bytes();
-        Self(derived(
-            [a, b, c, d],
+        let mut bytes = derived(
+            [0; 4],
             &[event.as_bytes(), rule.as_bytes(), &generation.to_be_bytes()],
-        ))
+        );
+        bytes[..SHARED].copy_from_slice(&event.0[..SHARED]);
+        Self(bytes)
+    }
+
+    /// The first and the last id that the task's event may have: of 2⁶⁴ possible ones.
+    pub fn events(self) -> (EventId, EventId) {
+        let with = |rest| {
+            let mut bytes = [rest; 16];
+            bytes[..SHARED].copy_from_slice(&self.0[..SHARED]);
+            EventId(bytes)
+        };
+        (with(0), with(u8::MAX))
     }
 
     /// The `webhook-id` of the request that step number `step` sends: the same for
@@ -204,5 +219,7 @@ mod tests {
         let ids = [("a", 0), ("b", 0), ("a", 1)].map(|(rule, n)| TaskId::derive(event, rule, n));
         assert!(ids[0] != ids[1] && ids[0] != ids[2]);
         assert_ne!(ids[0].webhook_id(0), ids[0].webhook_id(1));
+        let (first, last) = ids[0].events();
+        assert!(first <= event && event <= last && first < last);
     }
 }

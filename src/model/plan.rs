@@ -1,4 +1,4 @@
-//! What the rules make of one event: the tasks it causes, and why not the others.
+//! What the rules make of one event: the tasks it causes.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,22 +14,18 @@ pub struct Plan {
     pub revision: RevisionId,
     /// In the order of the rules.
     pub tasks: Vec<PlannedTask>,
-    /// Every rule that did not match, with its reason.
-    pub skipped: Vec<Skipped>,
 }
 
 impl Plan {
-    /// The plan with secrets hidden in its reasons: they quote patterns of the rules file,
-    /// which may come from the environment.
+    /// The plan with secrets hidden in its reasons.
     #[must_use]
     pub fn masked(mut self, mask: &Mask) -> Self {
         let dooms = self
             .tasks
             .iter_mut()
             .filter_map(|task| task.doomed.as_mut());
-        let reasons = dooms.map(|failure| &mut failure.reason);
-        for reason in reasons.chain(self.skipped.iter_mut().map(|skipped| &mut skipped.reason)) {
-            *reason = mask.apply(reason).into_owned();
+        for failure in dooms {
+            failure.reason = mask.apply(&failure.reason).into_owned();
         }
         self
     }
@@ -117,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_of_skipped_rules_and_doomed_tasks_are_masked() {
+    fn reasons_of_doomed_tasks_are_masked() {
         let plan = Plan {
             revision: RevisionId::of(""),
             tasks: vec![PlannedTask {
@@ -130,13 +126,8 @@ mod tests {
                 doomed: Some(Failure::new(FailureKind::Invalid, "not hidden-7")),
                 on_dead: None,
             }],
-            skipped: vec![Skipped {
-                rule: "s".into(),
-                reason: "is not hidden-7".into(),
-            }],
         };
         let masked = plan.masked(&Mask::new(["hidden-7".into()]));
         assert_eq!(masked.tasks[0].doomed.as_ref().unwrap().reason, "not ***");
-        assert_eq!(masked.skipped[0].reason, "is not ***");
     }
 }

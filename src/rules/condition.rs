@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use super::rule::{Condition, Glob, Matcher, RoomEntry, RuleSet};
 use super::template::{Expression, Fault, Names};
@@ -22,16 +22,45 @@ pub(super) fn room<'a>(rules: &'a RuleSet, fields: &Fields) -> Option<&'a RoomEn
         .find(|entry| matches_any(&entry.room, room))
 }
 
-/// Checks every key of `when`; the error is the reason for which the rule is skipped.
-/// `names` are made only when there is an expression to look at them.
-pub(super) fn check(
-    when: &Condition,
-    event_type: &EventType,
-    fields: &FieldValues<'_>,
-    names: impl FnOnce() -> Names,
-) -> Result<(), String> {
+/// Why a rule is skipped. Its text is made only for a person: most events are skipped by most rules.
+pub(super) enum Unmet<'a> {
+    Event(&'a EventType, &'a [EventType]),
+    Absent(&'a str),
+    Glob(&'a str, Cow<'a, str>, &'a [Glob]),
+    Below(&'a str, u64, u64),
+    NotBelow(&'a str, u64, u64),
+    /// A matcher under `not` holds.
+    Holds(&'a Matcher, &'a FieldValues<'a>),
+    /// An `if`, in words.
+    If(String),
+}
+
+impl Display for Unmet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(given, wanted) => f.write_str(&wrong_type(given, wanted)),
+            Self::Absent(field) => write!(f, "no field {field}"),
+            Self::Glob(key, value, globs) => {
+                let globs = list(globs.iter().map(|glob| &glob.text));
+                write!(f, "{key} {value:?} matches none of {globs}")
+            }
+            Self::Below(key, value, least) => write!(f, "{key} {value} is below {least}"),
+            Self::NotBelow(key, value, bound) => write!(f, "{key} {value} is not below {bound}"),
+            Self::Holds(matcher, fields) => write!(f, "not: {}", describe(matcher, fields)),
+            Self::If(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Checks every key of `when`. `names` are made only when there is an expression to look at them.
+pub(super) fn check<'a>(
+    when: &'a Condition,
+    event_type: &'a EventType,
+    fields: &'a FieldValues<'a>,
+    names: impl FnOnce(&Expression) -> Cow<'a, Names>,
+) -> Result<(), Unmet<'a>> {
     if !when.events.contains(event_type) {
-        return Err(wrong_type(event_type, &when.events));
+        return Err(Unmet::Event(event_type, &when.events));
     }
     when.matchers
         .iter()
@@ -39,9 +68,9 @@ pub(super) fn check(
     let Some(expression) = &when.expression else {
         return Ok(());
     };
-    match why_not(expression, &names()) {
+    match why_not(expression, &names(expression)) {
         Ok(None) => Ok(()),
-        Ok(Some(reason)) | Err(reason) => Err(reason),
+        Ok(Some(reason)) | Err(reason) => Err(Unmet::If(reason)),
     }
 }
 
@@ -67,45 +96,29 @@ fn wrong_type(given: &EventType, wanted: &[EventType]) -> String {
     format!("event {} {relation} {}", given.name(), names.join(", "))
 }
 
-fn check_matcher(matcher: &Matcher, fields: &FieldValues<'_>) -> Result<(), String> {
+fn check_matcher<'a>(matcher: &'a Matcher, fields: &'a FieldValues<'a>) -> Result<(), Unmet<'a>> {
     match matcher {
         Matcher::Glob { key, field, globs } => {
             let value = text(fields, field)?;
             if matches_any(globs, &value) {
                 return Ok(());
             }
-            Err(format!(
-                "{key} {value:?} matches none of {}",
-                list(globs.iter().map(|glob| &glob.text))
-            ))
+            Err(Unmet::Glob(key, value, globs))
         }
         Matcher::Range {
             key,
             field,
             at_least,
             below,
-        } => check_range(key, number(fields, field)?, *at_least, *below),
+        } => match (number(fields, field)?, *at_least, *below) {
+            (value, Some(least), _) if value < least => Err(Unmet::Below(key, value, least)),
+            (value, _, Some(bound)) if value >= bound => Err(Unmet::NotBelow(key, value, bound)),
+            _ => Ok(()),
+        },
         Matcher::Not(matchers) => matchers
             .iter()
             .find(|matcher| check_matcher(matcher, fields).is_ok())
-            .map_or(Ok(()), |held| {
-                Err(format!("not: {}", describe(held, fields)))
-            }),
-    }
-}
-
-fn check_range(
-    key: &str,
-    value: u64,
-    at_least: Option<u64>,
-    below: Option<u64>,
-) -> Result<(), String> {
-    match (at_least, below) {
-        (Some(at_least), _) if value < at_least => {
-            Err(format!("{key} {value} is below {at_least}"))
-        }
-        (_, Some(below)) if value >= below => Err(format!("{key} {value} is not below {below}")),
-        _ => Ok(()),
+            .map_or(Ok(()), |held| Err(Unmet::Holds(held, fields))),
     }
 }
 
@@ -145,8 +158,8 @@ fn list<T: Display>(items: impl Iterator<Item = T>) -> String {
     items.join(", ")
 }
 
-fn text<'a>(fields: &FieldValues<'a>, field: &str) -> Result<Cow<'a, str>, String> {
-    fields.get(field).map(as_text).ok_or_else(|| absent(field))
+fn text<'a>(fields: &'a FieldValues<'a>, field: &'a str) -> Result<Cow<'a, str>, Unmet<'a>> {
+    fields.get(field).map(as_text).ok_or(Unmet::Absent(field))
 }
 
 /// A field's value as globs and order keys see it.
@@ -157,13 +170,9 @@ pub(super) fn as_text<'a>(value: &Field<'a>) -> Cow<'a, str> {
     }
 }
 
-fn number(fields: &FieldValues<'_>, field: &str) -> Result<u64, String> {
+fn number<'a>(fields: &FieldValues<'_>, field: &'a str) -> Result<u64, Unmet<'a>> {
     let value = fields.get(field).and_then(|value| value.number());
-    value.ok_or_else(|| absent(field))
-}
-
-fn absent(field: &str) -> String {
-    format!("no field {field}")
+    value.ok_or(Unmet::Absent(field))
 }
 
 #[cfg(test)]
@@ -202,9 +211,9 @@ mod tests {
             ..fixtures::condition()
         };
         let fields = event.fields.entries().collect();
-        check(&when, &event.fields.event_type, &fields, || unreachable!())
-            .err()
-            .unwrap_or_default()
+        let met = check(&when, &event.fields.event_type, &fields, |_| unreachable!());
+        met.err()
+            .map_or_else(String::new, |unmet| unmet.to_string())
     }
 
     #[test]
@@ -281,7 +290,9 @@ mod tests {
                 events,
                 ..Condition::default()
             };
-            let result = check(&when, &complete, &FieldValues::new(), || unreachable!());
+            let fields = FieldValues::new();
+            let result = check(&when, &complete, &fields, |_| unreachable!());
+            let result = result.map_err(|unmet| unmet.to_string());
             assert_eq!(result, expected.map_err(str::to_owned));
         }
     }
@@ -317,10 +328,14 @@ mod tests {
                 expression: Some(expression(source)),
                 ..fixtures::condition()
             };
-            let names = || fixtures::context(&event).names("r", room(&rules, &event.fields));
+            let names = fixtures::context(&event).names("r", room(&rules, &event.fields));
             let fields = event.fields.entries().collect();
+            let names = |_: &Expression| Cow::Borrowed(&names);
             let result = check(&when, &event.fields.event_type, &fields, names);
-            assert_eq!(result.err().unwrap_or_default(), expected, "{source}");
+            let reason = result
+                .err()
+                .map_or_else(String::new, |unmet| unmet.to_string());
+            assert_eq!(reason, expected, "{source}");
         }
     }
 

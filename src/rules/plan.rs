@@ -2,11 +2,14 @@
 //!
 //! Pure, so that `rules try` shows exactly what the service would do.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use super::condition::{self, FieldValues};
+use super::condition::{self, FieldValues, Unmet};
 use super::context::{Context, lacking};
 use super::rule::{LaneOf, RoomEntry, Rule, RuleSet, Step};
+use super::template::{Expression, Names};
 use crate::model::event::Event;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::TaskId;
@@ -16,30 +19,31 @@ use crate::model::task::Lane;
 
 /// Plans an event. Generation 0 is its first planning; each full replay is one more.
 pub fn plan(rules: &RuleSet, event: &Event, generation: u32) -> Plan {
-    let subject = Subject {
-        event,
-        generation,
-        fields: event.fields.entries().collect(),
-        place: event.fields.place(),
-        room: condition::room(rules, &event.fields),
-        buckets: &rules.buckets,
-    };
-    let mut tasks = Vec::new();
-    let mut skipped = Vec::new();
-    for rule in &rules.rules {
-        match subject.task(rule) {
-            Ok(task) => tasks.push(task),
-            Err(reason) => skipped.push(Skipped {
-                rule: rule.name.clone(),
-                reason,
-            }),
-        }
-    }
+    let subject = Subject::new(rules, event, generation);
+    let tasks = rules
+        .rules
+        .iter()
+        .filter_map(|rule| subject.task(rule).ok());
     Plan {
         revision: rules.revision,
-        tasks,
-        skipped,
+        tasks: tasks.collect(),
     }
+}
+
+/// Every rule that does not match the event, with its reason, in the order of the rules.
+///
+/// A reason is the same at any time: no function of the template language asks for the time, or for
+/// anything outside the event and the rules. So reasons are not stored.
+pub fn skipped(rules: &RuleSet, event: &Event) -> Vec<Skipped> {
+    let subject = Subject::new(rules, event, 0);
+    let skipped = rules.rules.iter().filter_map(|rule| {
+        let unmet = subject.task(rule).err()?;
+        Some(Skipped {
+            rule: rule.name.clone(),
+            reason: unmet.to_string(),
+        })
+    });
+    skipped.collect()
 }
 
 /// The lane that a step needs, and whether it needs the recording's turn. `None` for a
@@ -65,25 +69,38 @@ struct Subject<'a> {
     place: Option<Place>,
     room: Option<&'a RoomEntry>,
     buckets: &'a BTreeSet<String>,
+    /// What an `if` can name, the same for all rules.
+    names: OnceCell<Names>,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    fn new(rules: &'a RuleSet, event: &'a Event, generation: u32) -> Self {
+        Self {
+            event,
+            generation,
+            fields: event.fields.entries().collect(),
+            place: event.fields.place(),
+            room: condition::room(rules, &event.fields),
+            buckets: &rules.buckets,
+            names: OnceCell::new(),
+        }
+    }
+
     /// The task of a rule that matches, or why it is skipped.
-    fn task(&self, rule: &Rule) -> Result<PlannedTask, String> {
-        let id = TaskId::derive(self.event.id, &rule.name, self.generation);
+    fn task<'s>(&'s self, rule: &'s Rule) -> Result<PlannedTask, Unmet<'s>> {
         let event_type = &self.event.fields.event_type;
-        condition::check(&rule.when, event_type, &self.fields, || {
-            Context::before_running(self.event, id).names(&rule.name, self.room)
-        })?;
+        let names = |expression: &Expression| self.names(rule, expression);
+        condition::check(&rule.when, event_type, &self.fields, names)?;
         let place = self.place.as_ref();
         if place.is_none() && rule.steps.iter().any(|step| step.action.needs_object()) {
-            return Err(format!("no field {}", lacking(&self.event.fields)));
+            return Err(Unmet::Absent(lacking(&self.event.fields)));
         }
         let (lane, turn) = rule
             .steps
             .first()
             .and_then(|step| lane_and_turn(step, place))
-            .ok_or("it has no steps")?;
+            .ok_or_else(|| Unmet::If("it has no steps".to_owned()))?;
+        let id = self.id(rule);
         Ok(PlannedTask {
             id,
             rule: rule.name.clone(),
@@ -94,6 +111,21 @@ impl Subject<'_> {
             doomed: self.doom(rule),
             on_dead: rule.on_dead.clone(),
         })
+    }
+
+    fn id(&self, rule: &Rule) -> TaskId {
+        TaskId::derive(self.event.id, &rule.name, self.generation)
+    }
+
+    /// Gathered once, but for an expression that names its rule or its task.
+    fn names(&self, rule: &Rule, expression: &Expression) -> Cow<'_, Names> {
+        let gather =
+            || Context::before_running(self.event, self.id(rule)).names(&rule.name, self.room);
+        if expression.names_its_task() {
+            Cow::Owned(gather())
+        } else {
+            Cow::Borrowed(self.names.get_or_init(gather))
+        }
     }
 
     /// An event without the field that orders is not ordered.
@@ -162,8 +194,8 @@ mod tests {
         );
         assert_eq!(plan.tasks[0].id, TaskId::derive(event.id, "first", 3));
         assert_eq!(plan.tasks[0].generation, 3);
-        let skipped: Vec<_> = plan
-            .skipped
+        let skipped = skipped(&rules, &event);
+        let skipped: Vec<_> = skipped
             .iter()
             .map(|skipped| (skipped.rule.as_str(), skipped.reason.as_str()))
             .collect();
@@ -208,8 +240,8 @@ mod tests {
                 }
             };
             let reasons = |event: &Event| -> Vec<_> {
-                let plan = plan(&rules, event, 0);
-                plan.skipped.into_iter().map(|one| one.reason).collect()
+                let skipped = skipped(&rules, event);
+                skipped.into_iter().map(|one| one.reason).collect()
             };
             event.fields.bucket = None;
             assert_eq!(reasons(&event), expect("no field obs_bucket"), "{shown}");

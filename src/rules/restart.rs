@@ -4,7 +4,7 @@
 //! them. What the task passed is not done again, and what its rule had not begun is done
 //! whole.
 
-use super::plan::{lane_and_turn, plan};
+use super::plan::{lane_and_turn, plan, skipped};
 use super::rule::{Rule, RuleSet};
 use crate::model::event::Event;
 use crate::model::recording::Place;
@@ -49,7 +49,9 @@ pub fn restart(
 fn accept(rules: &RuleSet, event: &Event, task: &Task) -> Result<(), String> {
     let plan = plan(rules, event, task.generation);
     let name = &task.rule;
-    let skipped = plan.skipped.into_iter().find(|one| one.rule == *name);
+    let skipped = skipped(rules, event)
+        .into_iter()
+        .find(|one| one.rule == *name);
     if let Some(skipped) = skipped {
         let reason = skipped.reason;
         return Err(format!("rule {name:?} does not match any more: {reason}"));

@@ -11,7 +11,6 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::Intervention;
 use crate::model::moves::Move;
-use crate::model::plan::Skipped;
 use crate::model::recording::Place;
 use crate::model::task::{Lane, Outputs, StepNo};
 use crate::model::time::Timestamp;
@@ -148,9 +147,8 @@ pub struct EventDetail {
     pub row: EventRow,
     /// `None` once retention removed its body.
     pub event: Option<Arc<Event>>,
-    /// Why other rules did not match when it arrived; without those that a replay has given
-    /// a task since.
-    pub skipped: Vec<Skipped>,
+    /// The text of the rules that it was planned under when it arrived, `${…}` unexpanded.
+    pub rules: Option<String>,
     pub tasks: Vec<TaskRow>,
     /// What people did to its tasks.
     pub interventions: Vec<(TaskId, Intervention)>,

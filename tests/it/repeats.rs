@@ -108,7 +108,6 @@ impl Shelf {
         let plan = Plan {
             revision: RevisionId::of(""),
             tasks: Vec::new(),
-            skipped: Vec::new(),
         };
         let event = Arc::new(event);
         let store = self.store.as_ref().unwrap();

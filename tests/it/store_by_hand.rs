@@ -721,7 +721,6 @@ async fn event_that_no_rule_matched_gets_its_first_tasks_by_a_replay() {
     let claim = one(&office.store, lane(), NOW).await;
     assert_eq!(claim.task().id, TaskId::derive(event, "other", 0));
     let shown = office.operator.event(event).unwrap().unwrap();
-    assert!(shown.skipped.is_empty(), "it matches by now: {shown:?}");
     assert_eq!(shown.interventions[0].0, claim.task().id);
 }
 

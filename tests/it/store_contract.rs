@@ -11,7 +11,7 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::{EventId, TaskId};
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::{Move, MovePhase, Part, Source, Target};
-use aftertake::model::plan::{Plan, PlannedTask, Skipped, Turn};
+use aftertake::model::plan::{Plan, PlannedTask, Turn};
 use aftertake::model::recorder::Recorder;
 use aftertake::model::recording::{MovedBy, Place};
 use aftertake::model::task::{Lane, Outputs, RevisionId};
@@ -72,14 +72,9 @@ pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arr
         doomed: None,
         on_dead: None,
     });
-    let skipped = vec![Skipped {
-        rule: "other".into(),
-        reason: "no field app_id".into(),
-    }];
     let plan = Plan {
         revision: RevisionId::of("rules"),
         tasks: tasks.collect(),
-        skipped,
     };
     Arrival {
         event: Arc::new(Event {
@@ -897,10 +892,6 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
     assert_eq!(
         operator.cancel_one(id, NOW).unwrap(),
         CancelOutcome::InState("cancelled")
-    );
-    assert_eq!(
-        operator.event(listed[0].event).unwrap().unwrap().skipped[0].reason,
-        "no field app_id"
     );
 }
 

@@ -127,23 +127,23 @@ async fn store_in_which_other_programs_wrote_is_known_with_its_log() {
     }
 }
 
-/// What an earlier version left: no commit names a state.
-#[tokio::test]
-async fn store_of_the_first_version_that_crashed_is_taken_over_with_its_log() {
+#[test]
+fn store_of_a_build_before_the_first_release_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    let conn = Connection::open(&path).unwrap();
-    conn.execute_batch(concat!(
-        "PRAGMA application_id = 0x4166746b; PRAGMA journal_mode = wal; BEGIN;",
-        include_str!("../../src/store/migrations/0001_queue.sql"),
-        "PRAGMA user_version = 1; COMMIT",
-    ))
-    .unwrap();
-    let copy = crashed(&path);
-    let store = open(&copy);
-    store.record(notify("k", 1), vec![]).await.unwrap();
-    drop(store);
-    assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
+    for version in 1..=3 {
+        let conn = Connection::open(&path).unwrap();
+        conn.execute_batch("PRAGMA application_id = 0x4166746b; CREATE TABLE IF NOT EXISTS t (a)")
+            .unwrap();
+        conn.pragma_update(None, "user_version", version).unwrap();
+        drop(conn);
+        let before = fs::read(&path).unwrap();
+        let served = SqliteStore::open(&path, plain());
+        assert!(matches!(served, Err(OpenError::Unreleased(_))));
+        let beside = SqliteOperator::open(&path);
+        assert!(matches!(beside, Err(OpenError::Unreleased(_))));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{Answer, OutFlags};
 use crate::cli::{load, store};
-use crate::config::StoreUrl;
+use crate::config::{Environment, StoreUrl};
 use crate::model::recorder::Recorder;
 use crate::operate::events::{self, AddError, Added};
 
@@ -17,7 +17,7 @@ pub(super) fn run(
 ) -> Result<(), Stop> {
     let file = load::rules(rules)?;
     let event = load::event(event, from)?;
-    let added = events::add(&mut *store::operator(url)?, &file, event);
+    let added = events::add(&mut *store::operator(url)?, &file, event, &Environment);
     out.print(&added.map_err(|error| match error {
         AddError::Unavailable(error) => store::unavailable(error),
         AddError::Removed(id) => {

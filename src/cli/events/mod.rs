@@ -14,6 +14,7 @@ use super::store;
 use super::table::Table;
 use super::time_flags::TimeFlags;
 use crate::clock;
+use crate::config::Environment;
 use crate::model::id::EventId;
 use crate::operate::events;
 use crate::store::lists::{EventFilter, EventRow};
@@ -118,8 +119,8 @@ impl Events {
             }
             Self::Show { id, store, out } => {
                 let url = &store.store;
-                let found =
-                    events::show(&*store::operator(url)?, id).map_err(store::unavailable)?;
+                let found = events::show(&*store::operator(url)?, id, &Environment)
+                    .map_err(store::unavailable)?;
                 out.print(&found.ok_or_else(|| {
                     let sentence = format!(
                         "{id} is not in {url}; `aftertake events list` shows those that are"

@@ -27,11 +27,15 @@ impl Answer for EventStory {
             text.push('\n');
             text.push_str(&rows_text(&self.tasks, width));
         }
-        if !self.skipped.is_empty() {
+        let skipped = self.skipped.as_deref().unwrap_or_default();
+        if !skipped.is_empty() || self.skipped_unknown.is_some() {
             text.push_str("\nrules that did not match\n");
         }
-        for Skipped { rule, reason } in &self.skipped {
+        for Skipped { rule, reason } in skipped {
             let _ = writeln!(text, "  {}", one_line(&format!("{rule}: {reason}")));
+        }
+        if let Some(why) = &self.skipped_unknown {
+            let _ = writeln!(text, "  unknown: {}", one_line(why));
         }
         if !self.interventions.is_empty() {
             text.push_str("\nby hand\n");

@@ -69,7 +69,7 @@ pub(super) enum Tasks {
     /// Prints where it stands and why, every attempt with what was sent and what came
     /// back, every object that it moved, and where the recording is now.
     #[command(
-        after_help = "Example:\n  aftertake tasks show task_6089239afa854f84ba02b1e9e028c8b7"
+        after_help = "Example:\n  aftertake tasks show task_6089239abc2e2142ba02b1e9e028c8b7"
     )]
     Show {
         /// The task
@@ -97,7 +97,7 @@ pub(super) enum Tasks {
     /// The exit code is 1 when a task is in another state, is due already, is not in the store,
     /// or cannot be retried.
     #[command(
-        after_help = "Examples:\n  aftertake tasks retry task_6089239afa854f84ba02b1e9e028c8b7\n  \
+        after_help = "Examples:\n  aftertake tasks retry task_6089239abc2e2142ba02b1e9e028c8b7\n  \
                       aftertake tasks retry --rule archive --failure timeout --since 12h --dry-run\n  \
                       aftertake tasks retry --destination lms --why 'lms is back'\n  \
                       aftertake tasks retry --rule archive --current-rules rules.yaml"
@@ -127,7 +127,7 @@ pub(super) enum Tasks {
     ///
     /// The exit code is 1 when a task is done or cancelled already, or not in the store.
     #[command(
-        after_help = "Examples:\n  aftertake tasks cancel task_6089239afa854f84ba02b1e9e028c8b7\n  \
+        after_help = "Examples:\n  aftertake tasks cancel task_6089239abc2e2142ba02b1e9e028c8b7\n  \
                       aftertake tasks cancel --destination old-lms --dry-run\n  \
                       aftertake tasks cancel --state dead --until 30d"
     )]

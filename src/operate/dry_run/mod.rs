@@ -14,7 +14,7 @@ use crate::model::bucket;
 use crate::model::destination::Destination;
 use crate::model::event::Event;
 use crate::model::failure::Failure;
-use crate::model::plan::{Plan, PlannedTask};
+use crate::model::plan::{PlannedTask, Skipped};
 use crate::model::recording::{MovedBy, Place};
 use crate::model::step::Rendered;
 use crate::model::task::StepNo;
@@ -29,7 +29,7 @@ pub use self::report::{EventReport, Outcome, Report, RuleReport, StepReport, Wor
 
 /// What `file` makes of `event`.
 pub fn dry_run(file: &RulesFile, event: &Event) -> Report {
-    let plan = file.plan(event, 0);
+    let (plan, skipped) = (file.plan(event, 0), file.skipped(event));
     let destinations = file
         .destinations
         .iter()
@@ -45,7 +45,7 @@ pub fn dry_run(file: &RulesFile, event: &Event) -> Report {
         let mut tasks = plan.tasks.iter();
         match tasks.find(|task| task.rule == rule.name) {
             Some(task) => dry_run.rule(rule, task),
-            None => RuleReport::skipped(&rule.name, reason(&plan, rule)),
+            None => RuleReport::skipped(&rule.name, reason(&skipped, rule)),
         }
     });
     Report {
@@ -150,8 +150,8 @@ impl DryRun<'_> {
 }
 
 /// Why a rule is skipped.
-fn reason(plan: &Plan, rule: &Rule) -> String {
-    let mut skipped = plan.skipped.iter();
+fn reason(skipped: &[Skipped], rule: &Rule) -> String {
+    let mut skipped = skipped.iter();
     let skipped = skipped.find(|skipped| skipped.rule == rule.name);
     skipped.map_or_else(String::new, |skipped| skipped.reason.clone())
 }

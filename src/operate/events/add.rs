@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::EventStory;
 use crate::model::event::Event;
 use crate::model::id::EventId;
-use crate::rules::file::RulesFile;
+use crate::rules::file::{Lookup, RulesFile};
 use crate::store::operator::Operator;
 use crate::store::{Arrival, Recorded, Unavailable};
 
@@ -32,7 +32,12 @@ pub enum AddError {
 
 /// Plans the event under the rules of the file as the service would, and stores it with its
 /// tasks.
-pub fn add(store: &mut dyn Operator, file: &RulesFile, event: Event) -> Result<Added, AddError> {
+pub fn add(
+    store: &mut dyn Operator,
+    file: &RulesFile,
+    event: Event,
+    lookup: &dyn Lookup,
+) -> Result<Added, AddError> {
     let arrival = Arrival {
         plan: file.plan(&event, 0),
         event: Arc::new(event),
@@ -42,6 +47,6 @@ pub fn add(store: &mut dyn Operator, file: &RulesFile, event: Event) -> Result<A
         Recorded::Duplicate { of } => (false, of),
     };
     let detail = store.event(id)?.ok_or(AddError::Removed(id))?;
-    let event = detail.into();
+    let event = EventStory::new(detail, lookup);
     Ok(Added { new, event })
 }

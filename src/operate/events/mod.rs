@@ -10,6 +10,7 @@ pub use self::story::{EventStory, TaskIntervention};
 
 use super::{List, ListError, cursor};
 use crate::model::id::EventId;
+use crate::rules::file::Lookup;
 use crate::store::Unavailable;
 use crate::store::lists::{EventFilter, EventRow};
 use crate::store::operator::Operator;
@@ -26,6 +27,11 @@ pub fn list(
 }
 
 /// Everything about the event; `None` when it is not in the store.
-pub fn show(store: &dyn Operator, id: EventId) -> Result<Option<EventStory>, Unavailable> {
-    Ok(store.event(id)?.map(EventStory::from))
+pub fn show(
+    store: &dyn Operator,
+    id: EventId,
+    lookup: &dyn Lookup,
+) -> Result<Option<EventStory>, Unavailable> {
+    let detail = store.event(id)?;
+    Ok(detail.map(|detail| EventStory::new(detail, lookup)))
 }

@@ -1,12 +1,15 @@
 //! All that is known of one event: its fields, its tasks, and why no other rule matched.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use crate::model::event::Fields;
+use crate::model::event::{Event, Fields};
 use crate::model::id::TaskId;
 use crate::model::intervention::Intervention;
 use crate::model::plan::Skipped;
 use crate::operate::tasks::TaskLine;
+use crate::rules::file::{Lookup, parse_revision};
 use crate::store::lists::{EventDetail, EventRow};
 
 /// All that is known of an event.
@@ -19,8 +22,11 @@ pub struct EventStory {
     /// The body as it came.
     pub body: Option<String>,
     pub tasks: Vec<TaskLine>,
-    /// Rules that did not match.
-    pub skipped: Vec<Skipped>,
+    /// Rules that did not match; `null` once retention removed the body.
+    pub skipped: Option<Vec<Skipped>>,
+    /// Why they cannot be derived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped_unknown: Option<String>,
     /// What people did to its tasks.
     pub interventions: Vec<TaskIntervention>,
 }
@@ -33,19 +39,46 @@ pub struct TaskIntervention {
     pub intervention: Intervention,
 }
 
-impl From<EventDetail> for EventStory {
-    fn from(detail: EventDetail) -> Self {
+impl EventStory {
+    /// `lookup` gives the values that rules take from the environment.
+    pub(super) fn new(detail: EventDetail, lookup: &dyn Lookup) -> Self {
         let event = detail.event.as_deref();
+        let (skipped, skipped_unknown) = match event.map(|event| skipped(&detail, event, lookup)) {
+            Some(Ok(skipped)) => (Some(skipped), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
         let interventions = detail.interventions.into_iter();
         Self {
             fields: event.map(|event| event.fields.clone()),
             body: event.map(|event| String::from_utf8_lossy(&event.body).into_owned()),
             event: detail.row,
             tasks: detail.tasks.into_iter().map(TaskLine::from).collect(),
-            skipped: detail.skipped,
+            skipped,
+            skipped_unknown,
             interventions: interventions
                 .map(|(task, intervention)| TaskIntervention { task, intervention })
                 .collect(),
         }
     }
+}
+
+/// Why rules did not match when the event arrived, without those that a replay has given a task
+/// since; or why that cannot be derived.
+fn skipped(
+    detail: &EventDetail,
+    event: &Event,
+    lookup: &dyn Lookup,
+) -> Result<Vec<Skipped>, String> {
+    let text = detail.rules.as_deref();
+    let text = text.ok_or("the rules that it was planned under are not in the store")?;
+    // Which buckets are configured decides nothing here.
+    let revision = parse_revision(text, &BTreeSet::new(), lookup).map_err(|error| {
+        let first = error.problems().first();
+        let why = first.map_or("", |problem| problem.message.as_str());
+        format!("the rules that it was planned under cannot be read: {why}")
+    })?;
+    let mut skipped = revision.skipped(event);
+    skipped.retain(|one| detail.tasks.iter().all(|task| task.rule != one.rule));
+    Ok(skipped)
 }

@@ -33,12 +33,12 @@ pub use self::revision::{Revision, Unreadable, parse_revision};
 use self::load::Loading;
 use self::rules::{Names, PlacedRule};
 use super::error::RulesError;
-use super::plan::plan;
+use super::plan;
 use super::rule::{RoomEntry, RuleSet};
 use crate::model::bucket::{Bucket, Whereabouts};
 use crate::model::destination::Destination;
 use crate::model::event::Event;
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, Skipped};
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
@@ -73,13 +73,27 @@ pub struct RulesFile {
 impl RulesFile {
     /// Plans an event as the service does. Reasons show no secret of the file.
     pub fn plan(&self, event: &Event, generation: u32) -> Plan {
-        plan(&self.rules, event, generation).masked(&self.mask)
+        plan::plan(&self.rules, event, generation).masked(&self.mask)
+    }
+
+    /// Every rule that does not match the event, with its reason. Reasons show no secret of the file.
+    pub fn skipped(&self, event: &Event) -> Vec<Skipped> {
+        skipped(&self.rules, event, &self.mask)
     }
 
     /// The names of the rules, in the order of the file.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.rules.iter().map(|rule| rule.name.as_str())
     }
+}
+
+/// Every rule that does not match, with a reason that shows no secret.
+fn skipped(rules: &RuleSet, event: &Event, mask: &Mask) -> Vec<Skipped> {
+    let mut skipped = plan::skipped(rules, event);
+    for one in &mut skipped {
+        mask.hide(&mut one.reason);
+    }
+    skipped
 }
 
 /// Something that is accepted and probably not meant.

@@ -9,8 +9,10 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::load::{self, Loading};
-use super::{Lookup, retry, rooms, rules};
+use super::{Lookup, retry, rooms, rules, skipped};
+use crate::model::event::Event;
 use crate::model::notice::NOTICE;
+use crate::model::plan::Skipped;
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
 use crate::rules::error::RulesError;
@@ -62,6 +64,19 @@ impl Revision {
                 None => format!("{revision} has no rule {name:?}"),
             }
         })
+    }
+
+    /// Every rule that does not match the event, with its reason: why it did not when the event
+    /// arrived, as long as the environment gives the rules the same values. Secrets are hidden:
+    /// reasons quote patterns of the rules.
+    pub fn skipped(&self, event: &Event) -> Vec<Skipped> {
+        let mut skipped = skipped(&self.rules, event, &self.mask);
+        let unreadable = self.unreadable.iter().map(|one| Skipped {
+            rule: one.name.clone().unwrap_or_default(),
+            reason: format!("cannot be read today: {}", one.why),
+        });
+        skipped.extend(unreadable);
+        skipped
     }
 
     /// The notices of a rule are read with it.

@@ -247,6 +247,11 @@ impl Expression {
         Ok(!negated.is_true())
     }
 
+    /// Whether it asks which rule or task it is evaluated for.
+    pub(super) fn names_its_task(&self) -> bool {
+        self.0.roots.contains("rule") || self.0.roots.contains("task_id")
+    }
+
     /// Whether it asks what earlier steps produced, which is known only when they ran.
     pub fn names_steps(&self) -> bool {
         self.0.roots.contains("steps")

@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::claim::claimed;
 use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
 use super::order::{self, Order};
-use super::row::{TaskRow, json, outputs_text, recording, task_columns};
+use super::row::{self, TaskRow, json, outputs_text, recording, task_columns};
 use super::{blocked, journal, notice, prune, turn, wait};
-use crate::model::attempt::AttemptRecord;
 use crate::model::failure::Failure;
 use crate::model::plan::Turn;
 use crate::model::recording::RecordingId;
@@ -19,6 +18,9 @@ use crate::store::{Claim, Hold, NextStep, Settlement};
 
 /// How long a task waits that goes on as soon as its lane lets it through.
 const WAIT_MS: i64 = 5_000;
+
+/// The number of a task's first attempt.
+const FIRST: Attempt = 1;
 
 /// What became of a settlement.
 pub(super) enum Written {
@@ -35,6 +37,8 @@ struct Held {
     turn: Option<RecordingId>,
     /// The order whose head it is.
     order: Option<Order>,
+    /// The record of its first attempt, which its row holds.
+    tried: Option<String>,
 }
 
 /// How a task waits for its next try.
@@ -59,10 +63,16 @@ pub(super) fn apply(
     settlement: &Settlement,
     now: Timestamp,
 ) -> rusqlite::Result<Written> {
-    let Some(held) = held(txn, seq, attempt)? else {
+    let Some(mut held) = held(txn, seq, attempt)? else {
         return Ok(Written::Lost);
     };
-    let written = end(txn, &held, attempt, settlement, now)?;
+    let record = settlement.attempt.as_ref().map(row::attempt_text);
+    match (record, attempt) {
+        (Some(record), FIRST) => held.tried = Some(record),
+        (Some(record), _) => log(txn, seq, attempt, &record)?,
+        (None, _) => {}
+    }
+    let written = end(txn, &held, settlement, now)?;
     // Only tasks that touch recordings hold keys, and are waited for.
     if held.turn.is_some() {
         journal::release_keys(txn, seq, &settlement.transition, now)?;
@@ -73,14 +83,9 @@ pub(super) fn apply(
 fn end(
     txn: &mut Txn<'_>,
     held: &Held,
-    attempt: Attempt,
     settlement: &Settlement,
     now: Timestamp,
 ) -> rusqlite::Result<Written> {
-    let seq = held.seq;
-    if let Some(record) = &settlement.attempt {
-        log(txn, seq, attempt, record)?;
-    }
     let handed_back = Again {
         now: now.millis(),
         wait: 0,
@@ -96,7 +101,7 @@ fn end(
         Transition::Bury { why } => {
             settle(txn, held, settlement, DEAD, Some(why), now)?;
             if let Some(notice) = &settlement.next {
-                notice::tell(txn, seq, &notice.lane, why, now)?;
+                notice::tell(txn, held.seq, &notice.lane, why, now)?;
             }
         }
         Transition::Cancel => settle(txn, held, settlement, CANCELLED, None, now)?,
@@ -165,13 +170,14 @@ fn held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<Option<He
         seq,
         turn: recording(row.get("turn")?),
         order: Order::read(row)?,
+        tried: None,
     }))
 }
 
-fn log(txn: &Txn<'_>, seq: i64, attempt: Attempt, record: &AttemptRecord) -> rusqlite::Result<()> {
+fn log(txn: &Txn<'_>, seq: i64, attempt: Attempt, record: &str) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("INSERT INTO attempts (task, attempt, record) VALUES (?1, ?2, ?3)")?
-        .execute((seq, attempt, json(record)))?;
+        .execute((seq, attempt, record))?;
     Ok(())
 }
 
@@ -185,7 +191,7 @@ fn ready(
         .prepare_cached(
             "UPDATE tasks SET state = 0, due = iif(?10 IS NULL, ?2, due), wait = ?3, tries = max(tries - ?4, 0), \
              failure = coalesce(?5, failure), note = ?6, outputs = ?7, given_up = coalesce(?8, given_up), \
-             leaves = coalesce(?9, leaves), waits_for = ?10 WHERE seq = ?1",
+             leaves = coalesce(?9, leaves), waits_for = ?10, tried = coalesce(?11, tried) WHERE seq = ?1",
         )?
         .execute((
             held.seq,
@@ -198,6 +204,7 @@ fn ready(
             again.given_up.map(json),
             &settlement.leaves,
             &again.waits_for,
+            &held.tried,
         ))?;
     txn.leaves(RUNNING);
     txn.enters(READY);
@@ -229,8 +236,8 @@ fn settle(
 ) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE tasks SET state = ?2, at = ?3, failure = ?4, outputs = ?5, given_up = NULL, leaves = ?6 \
-             WHERE seq = ?1",
+            "UPDATE tasks SET state = ?2, at = ?3, failure = ?4, outputs = ?5, given_up = NULL, leaves = ?6, \
+             tried = coalesce(?7, tried) WHERE seq = ?1",
         )?
         .execute((
             held.seq,
@@ -239,6 +246,7 @@ fn settle(
             why.map(json),
             outputs_text(&settlement.outputs),
             &settlement.leaves,
+            &held.tried,
         ))?;
     if state != DEAD {
         prune::settled(txn, held.seq, now)?;
@@ -267,7 +275,7 @@ fn advance(
         settle(txn, held, settlement, DONE, None, now)?;
         return Ok(Written::Settled);
     };
-    go_to(txn, held.seq, next, settlement, now)?;
+    go_to(txn, held, next, settlement, now)?;
     let has_turn = match (held.turn, next.turn) {
         (Some(recording), turn) => {
             turn::pass_on(txn, held.seq, recording, turn == Turn::Needed, now)?
@@ -300,7 +308,7 @@ fn advance(
 
 fn go_to(
     txn: &Txn<'_>,
-    seq: i64,
+    held: &Held,
     next: &NextStep,
     settlement: &Settlement,
     now: Timestamp,
@@ -308,16 +316,17 @@ fn go_to(
     txn.conn
         .prepare_cached(
             "UPDATE tasks SET step = ?2, lane = ?3, needs_turn = ?4, tries = 0, state = 0, due = ?5, wait = 0, \
-             failure = NULL, outputs = ?6, given_up = NULL, leaves = ?7 WHERE seq = ?1",
+             failure = NULL, outputs = ?6, given_up = NULL, leaves = ?7, tried = coalesce(?8, tried) WHERE seq = ?1",
         )?
         .execute((
-            seq,
+            held.seq,
             next.step,
             next.lane.to_string(),
             next.turn == Turn::Needed,
             now.millis(),
             outputs_text(&settlement.outputs),
             &settlement.leaves,
+            &held.tried,
         ))?;
     Ok(())
 }

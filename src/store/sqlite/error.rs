@@ -29,6 +29,12 @@ pub enum OpenError {
         found: usize,
         known: usize,
     },
+    #[error(
+        "store {} was written by a build of aftertake from before its first release, which no later one reads; move it \
+         away with the files beside it whose names begin with its own, and `aftertake serve` makes a new one",
+        .0.display()
+    )]
+    Unreleased(PathBuf),
     #[error("store {} was written by an older version of aftertake; start `aftertake serve` on it once", .0.display())]
     Older(PathBuf),
     #[error("store {} does not exist; `aftertake serve` makes it, or name another with --store", .0.display())]

@@ -59,13 +59,16 @@ impl Found {
 }
 
 pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>> {
+    let Some(seq) = row::key_of(txn.conn, id)? else {
+        return Ok(None);
+    };
     txn.conn
         .prepare_cached(
             "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
              CASE WHEN cancel = 1 THEN 4 WHEN given_up IS NOT NULL THEN 3 END AS ends_as, leaves IS NOT NULL AS leaves, \
-             EXISTS (SELECT 1 FROM manifests m WHERE m.task = seq AND m.step = tasks.step AND m.committed = 1) AS is_committed, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE id = ?1",
+             EXISTS (SELECT 1 FROM manifests m WHERE m.task = seq AND m.step = tasks.step AND m.committed = 1) AS is_committed, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE seq = ?1",
         )?
-        .query_row([id.as_bytes()], |row| {
+        .query_row([seq], |row| {
             Ok(Found {
                 seq: row.get("seq")?,
                 state: row.get::<_, usize>("state")?.min(CANCELLED),

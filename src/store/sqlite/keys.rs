@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::core::Txn;
 use super::journal::By;
-use super::wait;
+use super::{row, wait};
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::{Held, Taken, TakenBy, Use, forbids};
@@ -317,11 +317,14 @@ fn insert(conn: &Connection, seq: i64, place: &Place, used: Use) -> rusqlite::Re
 /// The task that has to end before keys of the one with this id are free; `None` when that has
 /// ended meanwhile and holds none.
 pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
+    let Some(seq) = row::key_of(conn, id)? else {
+        return Ok(None);
+    };
     conn.prepare_cached(
-        "SELECT seq FROM tasks WHERE id = ?1 AND \
+        "SELECT seq FROM tasks WHERE seq = ?1 AND \
          (((state < 2 OR state = 3) AND needs_turn = 1) OR EXISTS (SELECT 1 FROM keys WHERE task = seq AND used IS NOT NULL))",
     )?
-    .query_row([id.as_bytes()], |row| row.get(0))
+    .query_row([seq], |row| row.get(0))
     .optional()
 }
 

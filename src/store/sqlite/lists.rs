@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::core::{DEAD, Txn};
+use super::core::{DEAD, DONE, Txn};
 use super::intervene;
+use super::read;
 use super::row::{self, TASK_BITS, move_columns, read_move};
 use super::span::Span;
 use super::turn;
@@ -12,9 +13,8 @@ use crate::model::failure::FailureKind;
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::Intervention;
 use crate::model::moves::Move;
-use crate::model::plan::Skipped;
 use crate::model::recording::Place;
-use crate::model::task::{Lane, TaskState};
+use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::lists::{
     Cursor, EventDetail, EventFilter, EventRow, Page, TaskDetail, TaskFilter, TaskRow, Walk,
@@ -77,17 +77,21 @@ enum Order {
 }
 
 /// The statement, and its `?10`: the number of the one state, or a bit for each. One state is
-/// found by its index, and so are the few tasks that leave something; several states are picked
-/// out on the way.
+/// found by its index, and so are the few tasks that leave something; `done`, which is in none, and
+/// several states are picked out on the way.
 fn statement(filter: &TaskFilter, order: Order) -> (&'static str, usize) {
     let number = |name: &String| TaskState::NAMES.iter().position(|known| known == name);
     let numbers: Vec<usize> = filter.states.iter().filter_map(number).collect();
-    if let ([one], false) = (numbers.as_slice(), filter.leaves) {
-        let sql = match order {
-            Order::Newest => tasks!("t.state = ?10", "DESC"),
-            Order::Oldest => tasks!("t.state = ?10", "ASC"),
-        };
-        return (sql, *one);
+    match (numbers.as_slice(), filter.leaves) {
+        ([DONE], _) | (_, true) => {}
+        ([one], false) => {
+            let sql = match order {
+                Order::Newest => tasks!("t.state <> 2 AND t.state = ?10", "DESC"),
+                Order::Oldest => tasks!("t.state <> 2 AND t.state = ?10", "ASC"),
+            };
+            return (sql, *one);
+        }
+        _ => {}
     }
     let bits = if filter.states.is_empty() {
         (1 << TaskState::NAMES.len()) - 1
@@ -197,12 +201,6 @@ pub(super) fn next_events(
     Ok(rows)
 }
 
-pub(super) fn task_key(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT seq FROM tasks WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| row.get(0))
-        .optional()
-}
-
 pub(super) fn event_key(conn: &Connection, id: EventId) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("SELECT seq FROM events WHERE id = ?1")?
         .query_row([id.as_bytes()], |row| row.get(0))
@@ -216,18 +214,15 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
         let outputs = row::outputs(row.get("outputs")?);
         let recording: Option<[u8; 16]> = row.get("recording")?;
         let planned = (row.get("generation")?, recording);
-        Ok((row.get("seq")?, lane, outputs, planned))
+        Ok((lane, outputs, planned))
     };
-    let found = txn
-        .conn
-        .prepare_cached(
-            "SELECT seq, generation, lane, outputs, recording FROM tasks WHERE id = ?1",
-        )?
-        .query_row([id.as_bytes()], read)
-        .optional()?;
-    let Some((seq, lane, outputs, (generation, recording))) = found else {
+    let Some(seq) = row::key_of(txn.conn, id)? else {
         return Ok(None);
     };
+    let (lane, outputs, (generation, recording)) = txn
+        .conn
+        .prepare_cached("SELECT generation, lane, outputs, recording FROM tasks WHERE seq = ?1")?
+        .query_row([seq], read)?;
     let Some(row) = tasks_of(txn.conn, seq, seq + 1)?.pop() else {
         return Ok(None);
     };
@@ -242,34 +237,26 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
     }))
 }
 
-/// One event with its tasks, and why other rules did not match.
+/// One event with its tasks, and the rules that it was planned under.
 pub(super) fn event(txn: &Txn<'_>, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
     let found = txn
         .conn
-        .prepare_cached("SELECT seq, id, received, event_type, room FROM events WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT seq, id, received, event_type, room, revision FROM events WHERE id = ?1",
+        )?
         .query_row([id.as_bytes()], |row| {
-            Ok((row.get::<_, i64>(0)?, event_row(row)?))
+            let (seq, revision) = (row.get::<_, i64>("seq")?, row.get("revision")?);
+            Ok((seq, revision, event_row(row)?))
         });
-    let Some((seq, row)) = found.optional()? else {
+    let Some((seq, revision, row)) = found.optional()? else {
         return Ok(None);
     };
-    let skipped: Option<Option<String>> = txn
-        .conn
-        .prepare_cached("SELECT skipped FROM bodies WHERE event = ?1")?
-        .query_row([seq], |row| row.get(0))
-        .optional()?;
     let (first, end) = (seq << TASK_BITS, (seq + 1) << TASK_BITS);
-    let tasks = tasks_of(txn.conn, first, end)?;
-    let mut skipped: Vec<Skipped> = skipped
-        .flatten()
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default();
-    skipped.retain(|one| tasks.iter().all(|task| task.rule != one.rule));
     Ok(Some(EventDetail {
         row,
         event: row::event(txn, seq)?,
-        skipped,
-        tasks,
+        rules: read::revision(txn.conn, RevisionId::from_number(revision))?,
+        tasks: tasks_of(txn.conn, first, end)?,
         interventions: intervene::of(txn.conn, first, end)?,
     }))
 }
@@ -286,14 +273,15 @@ fn tasks_of(conn: &Connection, first: i64, end: i64) -> rusqlite::Result<Vec<Tas
 }
 
 fn attempts(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<AttemptRecord>> {
-    let texts: Vec<String> = conn
+    let first: Option<String> = conn
+        .prepare_cached("SELECT tried FROM tasks WHERE seq = ?1")?
+        .query_row([seq], |row| row.get(0))?;
+    let later: Vec<String> = conn
         .prepare_cached("SELECT record FROM attempts WHERE task = ?1 ORDER BY attempt")?
         .query_map([seq], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    Ok(texts
-        .iter()
-        .filter_map(|text| serde_json::from_str(text).ok())
-        .collect())
+    let texts = first.into_iter().chain(later);
+    Ok(texts.filter_map(|text| row::attempt(&text)).collect())
 }
 
 fn moves(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Move>> {

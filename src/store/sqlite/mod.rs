@@ -195,9 +195,10 @@ impl SqliteStore {
 
 /// What ran when the last process ended runs no more.
 fn recover(txn: &mut core::Txn<'_>) -> rusqlite::Result<()> {
-    let orphans = txn
-        .conn
-        .execute("UPDATE tasks SET state = 0 WHERE state = 1", [])?;
+    let orphans = txn.conn.execute(
+        "UPDATE tasks SET state = 0 WHERE state <> 2 AND state = 1",
+        [],
+    )?;
     keys::recover(txn.conn)?;
     for _ in 0..orphans {
         txn.leaves(core::RUNNING);

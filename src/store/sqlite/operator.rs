@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::core::{Core, Txn};
 use super::error::{self, OpenError};
 use super::lock::{self, Outside};
+use super::row;
 use super::span::Span;
 use super::{cancel, file, lanes, lists, record, replay, retry, schema};
 use crate::model::breaker::Pause;
@@ -79,7 +80,7 @@ impl Operator for SqliteOperator {
     }
 
     fn task_cursor(&self, id: TaskId) -> Result<Option<Cursor>, Unavailable> {
-        let key = self.see(|conn| lists::task_key(conn, id))?;
+        let key = self.see(|conn| row::key_of(conn, id))?;
         Ok(key.map(Cursor))
     }
 

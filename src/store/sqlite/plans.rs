@@ -84,6 +84,7 @@ const SOURCES: &[&str] = &[
     include_str!("record.rs"),
     include_str!("replay.rs"),
     include_str!("retry.rs"),
+    include_str!("row.rs"),
     include_str!("span.rs"),
     include_str!("turn.rs"),
     include_str!("wait.rs"),
@@ -399,7 +400,12 @@ fn person(operator: &mut SqliteOperator) {
     assert!(operator.holds(&lane()).unwrap());
     assert!(!operator.lanes().unwrap().is_empty());
     assert_eq!(operator.resume(&lane()).unwrap(), LaneOutcome::Changed);
-    for (states, leaves) in [(&[][..], false), (&["done"], false), (&[], true)] {
+    for (states, leaves) in [
+        (&[][..], false),
+        (&["done"], false),
+        (&["dead"], false),
+        (&[], true),
+    ] {
         let filter = TaskFilter {
             states: states.iter().copied().map(str::to_owned).collect(),
             leaves,
@@ -553,7 +559,6 @@ fn arrival(key: &str, rules: &[(&str, Lane, Turn)]) -> Arrival {
     let plan = Plan {
         revision: RevisionId::of("rules"),
         tasks: rules.iter().map(task).collect(),
-        skipped: Vec::new(),
     };
     let body = json!({ Fields::BUCKET: "b", Fields::OBJECT: key }).to_string();
     let event = recorder::decode(Recorder::default(), id, NOW, body.into());

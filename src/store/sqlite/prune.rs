@@ -303,6 +303,11 @@ impl Step<'_, '_> {
         // With its body gone, none of its tasks can be retried any more.
         self.pruned.bodies += self.delete("DELETE FROM bodies WHERE event = ?1", [event])?;
         self.delete(
+            "UPDATE tasks SET tried = NULL WHERE seq IN \
+             (SELECT seq FROM tasks WHERE seq >= ?1 AND seq < ?2 AND tried IS NOT NULL LIMIT ?3)",
+            (first, end, self.rows),
+        )?;
+        self.delete(
             "DELETE FROM attempts WHERE (task, attempt) IN \
              (SELECT task, attempt FROM attempts WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
             (first, end, self.rows),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::wait;
+use super::{row, wait};
 use crate::model::id::TaskId;
 use crate::model::task::RevisionId;
 use crate::model::time::Timestamp;
@@ -22,10 +22,12 @@ pub(super) fn cancel_requests(
     conn: &Connection,
     running: Vec<TaskId>,
 ) -> rusqlite::Result<Vec<TaskId>> {
-    let mut statement = conn.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1 AND cancel = 1")?;
+    let mut statement = conn.prepare_cached("SELECT 1 FROM tasks WHERE seq = ?1 AND cancel = 1")?;
     let mut asked = Vec::new();
     for id in running {
-        if statement.exists([id.as_bytes()])? {
+        if let Some(key) = row::key_of(conn, id)?
+            && statement.exists([key])?
+        {
             asked.push(id);
         }
     }

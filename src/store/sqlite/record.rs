@@ -44,10 +44,9 @@ pub(super) fn record(
         return Ok(Recorded::Duplicate { of: event.id });
     }
     let event_seq = txn.conn.last_insert_rowid();
-    let skipped = (!plan.skipped.is_empty()).then(|| json(&plan.skipped));
     txn.conn
-        .prepare_cached("INSERT INTO bodies (event, body, skipped) VALUES (?1, ?2, ?3)")?
-        .execute((event_seq, &event.body[..], skipped))?;
+        .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
+        .execute((event_seq, &event.body[..]))?;
     certain::hear(txn.conn, event)?;
     let claims = tasks(txn, event_seq, 0, arrival, start)?;
     Ok(Recorded::New { claims })

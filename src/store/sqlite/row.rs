@@ -1,19 +1,21 @@
 //! Between rows and the domain: the only place that knows how a column is spelled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::core::Txn;
+use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
 use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::Turn;
 use crate::model::recorder::Recorder;
-use crate::model::recording::{Place, RecordingId, names_playlist};
-use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
+use crate::model::recording::{Place, RecordingId};
+use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::recorder::decode;
 
@@ -97,6 +99,18 @@ impl TaskRow {
     }
 }
 
+/// The key of the task with this id. It is found through its event: an index of tasks' ids would be
+/// written for each task, and be asked by people only.
+pub(super) fn key_of(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
+    let (first, last) = id.events();
+    conn.prepare_cached(
+        "SELECT t.seq FROM events e JOIN tasks t ON t.seq >= e.seq << 16 AND t.seq < (e.seq + 1) << 16 \
+         WHERE e.id >= ?1 AND e.id <= ?2 AND t.id = ?3",
+    )?
+    .query_row((first.as_bytes(), last.as_bytes(), id.as_bytes()), |row| row.get(0))
+    .optional()
+}
+
 /// The event with this key, read back from its body.
 pub(super) fn event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<Arc<Event>>> {
     txn.conn
@@ -136,6 +150,75 @@ pub(super) fn failure(text: Option<String>) -> Option<Failure> {
     text.and_then(|text| serde_json::from_str(&text).ok())
 }
 
+/// An attempt as stored: a list without names, as there is one for each task.
+type StoredAttempt<T, O> = (StepNo, T, T, i64, u64, O, Option<StoredExchange<T>>);
+type StoredExchange<T> = (
+    T,
+    T,
+    Option<u16>,
+    Option<T>,
+    u64,
+    T,
+    Option<T>,
+    Option<T>,
+    bool,
+);
+
+pub(super) fn attempt_text(record: &AttemptRecord) -> String {
+    let exchange = record.exchange.as_ref().map(|exchange| {
+        (
+            exchange.method.as_str(),
+            exchange.url.as_str(),
+            exchange.status,
+            exchange.request_id.as_deref(),
+            exchange.sent_length,
+            exchange.sent_digest.as_str(),
+            exchange.sent.as_deref(),
+            exchange.answer.as_deref(),
+            exchange.unsent,
+        )
+    });
+    let stored: StoredAttempt<&str, &Outcome> = (
+        record.step,
+        &record.step_id,
+        &record.action,
+        record.started.millis(),
+        u64::try_from(record.took.as_micros()).unwrap_or(u64::MAX),
+        &record.outcome,
+        exchange,
+    );
+    json(&stored)
+}
+
+pub(super) fn attempt(text: &str) -> Option<AttemptRecord> {
+    let stored: StoredAttempt<String, Outcome> = serde_json::from_str(text).ok()?;
+    let (step, step_id, action, started, took, outcome, exchange) = stored;
+    let exchange = exchange.map(|exchange| {
+        let (method, url, status, request_id, sent_length, sent_digest, sent, answer, unsent) =
+            exchange;
+        Exchange {
+            method,
+            url,
+            status,
+            request_id,
+            unsent,
+            sent_length,
+            sent_digest,
+            sent,
+            answer,
+        }
+    });
+    Some(AttemptRecord {
+        step,
+        step_id,
+        action,
+        started: Timestamp::from_millis(started),
+        took: Duration::from_micros(took),
+        outcome,
+        exchange,
+    })
+}
+
 /// The JSON of one of our own types, which always has one: string keys, no custom errors.
 pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
@@ -160,7 +243,7 @@ pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
     };
     Ok(Move {
         number: row.get(0)?,
-        part: part(row.get(13)?, &from),
+        part: part(row.get(13)?),
         from,
         to: Place {
             bucket: row.get(3)?,
@@ -185,12 +268,10 @@ pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
     })
 }
 
-/// A row of a version that did not store the part has 0.
-fn part(number: i64, from: &Place) -> Part {
+const fn part(number: i64) -> Part {
     match number {
         1 => Part::Segment,
         2 => Part::Playlist,
-        0 if names_playlist(&from.key) => Part::Playlist,
         _ => Part::Other,
     }
 }

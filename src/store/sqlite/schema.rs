@@ -14,15 +14,15 @@ use super::file::{self, LOG};
 use super::lineage;
 use super::lock::{self, Lock, Outside};
 
-/// Every migration, in order; a database's `user_version` counts those it has had.
-const MIGRATIONS: [&str; 3] = [
-    include_str!("../migrations/0001_queue.sql"),
-    include_str!("../migrations/0002_promises.sql"),
-    include_str!("../migrations/0003_moves.sql"),
-];
+/// Every migration, in order. A database's `user_version` counts those it has had, and the versions
+/// before the first release.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_store.sql")];
 
-/// Those up to the one that makes the first named state.
-const UNNAMED: usize = 2;
+/// Versions of builds before the first release, whose stores are refused.
+const UNRELEASED: usize = 3;
+
+/// The version that this program reads and writes.
+const VERSION: usize = UNRELEASED + MIGRATIONS.len();
 
 /// "Aftk", which says whose file it is
 /// (<https://sqlite.org/pragma.html#pragma_application_id>).
@@ -107,6 +107,7 @@ pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenE
         let _ = file::read_ahead(path);
     }
     let mut conn = open_found(path, OpenFlags::default(), crashed)?;
+    known_version(&conn, path)?;
     conn.busy_handler(Some(|looks| look_again(looks, SERVICE_LOOKS)))
         .map_err(failed)?;
     // A new file is marked before it has a log, so that the mark stands in the file itself.
@@ -159,25 +160,33 @@ pub(super) fn fault(conn: &Connection) -> rusqlite::Result<Option<String>> {
 /// is called.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<bool, OpenError> {
     let failed = OpenError::of(path);
-    let found = version(conn).map_err(failed)?;
-    if found > MIGRATIONS.len() {
-        return Err(OpenError::Newer {
-            path: path.to_owned(),
-            found,
-            known: MIGRATIONS.len(),
-        });
-    }
-    for (number, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+    let found = known_version(conn, path)?;
+    let had = found.saturating_sub(UNRELEASED);
+    for (version, migration) in (UNRELEASED + 1..).zip(MIGRATIONS).skip(had) {
         let txn = conn.transaction().map_err(failed)?;
         txn.execute_batch(migration).map_err(failed)?;
-        txn.pragma_update(None, "user_version", number + 1)
+        txn.pragma_update(None, "user_version", version)
             .map_err(failed)?;
-        if number >= UNNAMED {
+        // The first one gives the state its first name.
+        if version > UNRELEASED + 1 {
             lineage::stamp(&txn).map_err(failed)?;
         }
         txn.commit().map_err(failed)?;
     }
-    Ok(found < MIGRATIONS.len())
+    Ok(found < VERSION)
+}
+
+/// The version of a database that this program can bring up to its own; 0 for an empty one.
+fn known_version(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
+    match version(conn).map_err(OpenError::of(path))? {
+        1..=UNRELEASED => Err(OpenError::Unreleased(path.to_owned())),
+        found if found > VERSION => Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        }),
+        found => Ok(found),
+    }
 }
 
 /// Writes the log again as it is, and syncs it.
@@ -231,14 +240,9 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     let crashed = outside != Outside::Served && lock::has_crashed(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = open_found(path, flags, crashed)?;
-    match version(&conn).map_err(OpenError::of(path))? {
-        found if found > MIGRATIONS.len() => Err(OpenError::Newer {
-            path: path.to_owned(),
-            found,
-            known: MIGRATIONS.len(),
-        }),
-        found if found < MIGRATIONS.len() => Err(OpenError::Older(path.to_owned())),
-        _ => Ok(conn),
+    match known_version(&conn, path)? {
+        VERSION => Ok(conn),
+        _ => Err(OpenError::Older(path.to_owned())),
     }
 }
 

@@ -16,8 +16,10 @@ const OTHERS: [&str; 5] = [
 ];
 
 /// The parts of ours, as `lib.rs` lists them.
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 18] = [
     "model",
+    "yaml",
+    "chat",
     "rules",
     "recorder",
     "store",
@@ -31,6 +33,7 @@ const PARTS: [&str; 15] = [
     "supervision",
     "config",
     "app",
+    "operate",
     "cli",
 ];
 

@@ -24,7 +24,7 @@ use crate::support::event;
 /// When everything happened: 2026-03-02T01:00:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
-const TASK: &str = "task_6089239afa854f84ba02b1e9e028c8b7";
+const TASK: &str = "task_6089239abc2e2142ba02b1e9e028c8b7";
 const EVENT: &str = "evt_6089239abc2e2142601366dba4427b1a";
 const NOBODY: &str = "task_00000000000000000000000000000000";
 
@@ -47,6 +47,8 @@ async fn record(folder: &Folder) {
         plan: plan(&rules, &event, 0),
         event: Arc::new(event),
     };
+    let kept = store.keep_revision(rules.revision, rules.text);
+    kept.await.unwrap();
     store.record(arrival, Vec::new()).await.unwrap();
     let known = vec![Lane::Bucket("abc-rtc-bucket2".into())];
     store.mark_unknown_lanes(known).await.unwrap();
@@ -167,7 +169,6 @@ async fn list_goes_on_before_the_last_one_that_was_shown() {
         let plan = Plan {
             revision: RevisionId::of("none"),
             tasks: Vec::new(),
-            skipped: Vec::new(),
         };
         let arrival = Arrival { event, plan };
         store.record(arrival, Vec::new()).await.unwrap();
@@ -310,8 +311,8 @@ fn callback_from_an_editor_or_an_archive_is_taken_or_refused_by_name() {
 }
 
 #[test]
-fn reasons_are_stored_without_values_of_the_environment() {
-    let folder = Folder::new().with_env("ROOM", "s3cret-room");
+fn reasons_hide_values_of_the_environment_and_need_them() {
+    let mut folder = Folder::new().with_env("ROOM", "s3cret-room");
     drop(served(&folder));
     folder.write(
         "rules.yaml",
@@ -324,6 +325,10 @@ fn reasons_are_stored_without_values_of_the_environment() {
         shown["skipped"][0]["reason"],
         "room \"room01\" matches none of ***"
     );
+    folder.env.clear();
+    let shown = folder.json(&["events", "show", EVENT]);
+    let unknown = "cannot be read today: the variable ROOM is not set; set ROOM or ROOM_FILE, or give a default: `${ROOM:-…}`";
+    assert_eq!(shown["skipped"][0]["reason"], unknown);
 }
 
 #[tokio::test]

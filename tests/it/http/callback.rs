@@ -52,7 +52,6 @@ impl Gate for Words {
                 plan: Plan {
                     revision: RevisionId::of(""),
                     tasks: Vec::new(),
-                    skipped: Vec::new(),
                 },
             }),
         }
