@@ -1,9 +1,10 @@
 //! What the next run does with a rename that ended half way: past its commit point it trusts no
 //! look of an earlier run, and before it what was removed is copied again.
 
-use aftertake::action::rename::undo;
+use aftertake::action::rename::{Undo, undo};
 use aftertake::model::failure::FailureKind;
 use aftertake::model::recording::Place;
+use aftertake::model::step::OnConflict;
 
 use super::rename::{Scene, long};
 use super::support::gate::{How, Which};
@@ -101,6 +102,28 @@ async fn source_that_was_written_again_since_the_commit_stays() {
             assert_eq!(objects, scene.recording.at(&scene.to));
         }
     }
+}
+
+/// What the playlist was to replace is still there, and not taken for its copy.
+#[tokio::test]
+async fn rename_that_was_to_replace_and_was_given_up_by_half_is_given_up() {
+    let mut scene = Scene::new(long(1_002), "s/b.m3u8").await;
+    scene.on_conflict = OnConflict::Overwrite;
+    scene.world.write(&scene.to, "stranger");
+    let before = scene.world.objects();
+    scene.die_at("put", How::DiesBefore).await;
+    let gate = scene.world.gate.clone();
+    gate.break_at(Which::First("moved"), How::DiesAfter);
+    let (reach, mut journal) = (scene.world.reach(), scene.journal.clone());
+    tokio::select! {
+        undone = undo(&reach, &mut journal) => panic!("{undone:?}"),
+        () = gate.died() => {}
+    }
+    gate.quiet().await;
+    gate.mend();
+    let undone = scene.undo().await;
+    assert_eq!(undone, Undo::Undone { kept: Vec::new() });
+    assert_eq!(scene.world.objects(), before);
 }
 
 #[tokio::test]

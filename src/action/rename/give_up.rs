@@ -195,7 +195,8 @@ async fn has_replaced(
     progress: &mut dyn Progress,
 ) -> Result<bool, Stopped> {
     let mut main = outline.main.clone();
-    if main.target != Target::Replace {
+    // One that is given up still notes what it was to replace, which is there.
+    if main.target != Target::Replace || main.phase != MovePhase::Planned {
         return Ok(false);
     }
     let Some(there) = copy_of_main(reach, outline).await? else {
