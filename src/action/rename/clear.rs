@@ -84,8 +84,8 @@ fn planned(one: &Move) -> Move {
 }
 
 /// Deletes the old objects: first the playlists, so that nobody begins to play what is going
-/// away, then what they refer to, unless another playlist names it. One that changed after it
-/// was copied is left: the recorder wrote it again, and its event starts again from there.
+/// away, then what they refer to. What another playlist names is left, and so is what changed after
+/// it was copied: the recorder wrote it again, and its event starts again from there.
 /// Answers what a person has to know of it.
 pub(super) async fn clear(
     copying: &mut Copying<'_>,
@@ -94,6 +94,7 @@ pub(super) async fn clear(
     let outline = committed.outline();
     let is_set = outline.main.part == Part::Playlist;
     let mut clearing = Clearing::default();
+    let mut others = None;
     for numbers in from_main(outline).take_while(|_| is_set) {
         let mut batch = copying.progress.get_mut().moves(numbers).await?;
         // What a replaced recording had more is between the playlists and the named one.
@@ -102,9 +103,20 @@ pub(super) async fn clear(
             break;
         }
         batch.retain(|one| one.part == Part::Playlist && one.source == Source::Goes);
+        batch.retain(|one| !is_moved(one));
+        if batch.is_empty() {
+            continue;
+        }
+        // A playlist that names it may have come since the survey.
+        let others = match &others {
+            Some(others) => others,
+            None => others.insert(look_at_others(copying, outline).await?),
+        };
+        batch.retain(|one| !others.name(&one.from));
         clearing.delete_sources(copying, outline, batch).await?;
     }
-    let mut others = None;
+    // Those that share something with this one ask after it, now that its own playlists are gone.
+    let mut others = others.filter(Others::are_none);
     for numbers in from_main(outline) {
         let batch = copying.progress.get_mut().moves(numbers.clone()).await?;
         clearing.unmark_moved(copying, &batch).await?;
@@ -131,7 +143,7 @@ fn is_moved(one: &Move) -> bool {
     one.phase == MovePhase::Moved
 }
 
-/// What the playlists name that are beside the recording now: its own ones are gone.
+/// What the playlists name that are beside the recording now, and not its own.
 async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<Others, Stopped> {
     let main = &outline.main;
     if main.part != Part::Playlist {

@@ -37,6 +37,11 @@ impl Others {
         }
     }
 
+    /// Whether there are no other playlists.
+    pub(super) fn are_none(&self) -> bool {
+        self.read.is_empty()
+    }
+
     /// Whether one of them names what is at `place`.
     pub(super) fn name(&self, place: &Place) -> bool {
         self.named.contains(&place.digest())

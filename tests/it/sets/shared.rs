@@ -244,7 +244,39 @@ async fn what_is_beside_a_recording_and_no_other_recording_stops_nothing() {
     assert_eq!(objects_left, expected);
     let lists = scene.obs.requests();
     let lists = lists.iter().filter(|one| one.value("prefix") == Some("r/"));
-    assert!(lists.count() <= 4, "what is below is passed over");
+    assert!(lists.count() <= 6, "what is below is passed over");
+}
+
+/// A master playlist that appears while its rendition moves still finds it.
+#[tokio::test]
+async fn master_playlist_that_appears_during_a_move_keeps_its_rendition() {
+    let scene = Scene::new(&[("v", "kept/v/"), ("m", "kept/m/")]).await;
+    let video = listed("r/v.m3u8", &["1.ts", "2.ts"]);
+    record(&scene, &video);
+    let gate = Gate::new();
+    scene
+        .obs
+        .strike_first(|one: &Recorded| one.is_copy(), Fault::Hold(gate.clone()));
+    scene.announce(video.key, "v").await;
+    gate.reached().await;
+    let master = Recording {
+        key: "r/m.m3u8",
+        text: "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n".to_owned(),
+        parts: &[],
+    };
+    record(&scene, &master);
+    gate.open();
+    scene.rest().await;
+    assert_eq!(scene.task("v"), ("done", String::new()));
+    let between = at(&[(&video, "kept/v/"), (&video, "r/"), (&master, "r/")]);
+    assert_eq!(scene.objects(), between);
+    scene.moves(master.key, "m").await;
+    let after = at(&[
+        (&video, "kept/v/"),
+        (&video, "kept/m/"),
+        (&master, "kept/m/"),
+    ]);
+    assert_eq!(scene.objects(), after);
 }
 
 #[tokio::test]
