@@ -209,6 +209,13 @@ impl Subject {
         })
     }
 
+    /// The recording's place, as long as no other recording has replaced it there.
+    fn unreplaced(&self) -> Result<&Place, Failure> {
+        let place = self.place()?;
+        let replaced = self.moved_by.as_ref().and_then(|by| by.replaced_at(place));
+        replaced.map_or(Ok(place), Err)
+    }
+
     /// What it means that a part of the recording is not there: recorders announce files
     /// before they can be read, so for the bucket's `source_grace` it is waited for.
     fn absent(&self, bucket: &Bucket, what: &str) -> Failure {

@@ -54,7 +54,7 @@ pub async fn tag(
     subject: &Subject,
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
-    let place = subject.place()?;
+    let place = subject.unreplaced()?;
     let bucket = reach.bucket(place)?;
     let absent = |failure| subject.waits(&bucket.config, failure);
     let others = others(bucket, request, subject).await.map_err(absent)?;

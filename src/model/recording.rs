@@ -5,6 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::failure::{Failure, FailureKind};
+use super::id::TaskId;
+
 /// Where an object is: a configured bucket's name and a key in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
@@ -110,6 +113,19 @@ pub struct MovedBy {
     /// Whether it took the recording away, whole, from where it was recorded after the event
     /// that asks had been stored: then that event has nothing left to move.
     pub took_it_whole: bool,
+    /// The task that has put another recording there since, in its place: it is nowhere any more.
+    pub replaced_by: Option<TaskId>,
+}
+
+impl MovedBy {
+    /// Why nothing can be done with the recording any more that was moved to `place`.
+    pub fn replaced_at(&self, place: &Place) -> Option<Failure> {
+        let by = self.replaced_by?;
+        let reason = format!(
+            "{by} has replaced the recording at {place} (on_conflict: overwrite): it is nowhere any more"
+        );
+        Some(Failure::new(FailureKind::Missing, reason))
+    }
 }
 
 #[cfg(test)]

@@ -295,6 +295,12 @@ pub struct NotifyStep {
 }
 
 impl NotifyStep {
+    /// Whether it tells of the recording: the default document does.
+    pub fn tells_of_recording(&self) -> bool {
+        let is_default = self.body.is_none() && self.text.is_none();
+        is_default || self.names_object()
+    }
+
     fn names_object(&self) -> bool {
         let path = self.path.iter().map(Address::template);
         let headers = self.headers.iter().map(|(_, template)| template);

@@ -130,6 +130,8 @@ pub struct TaskDetail {
     pub interventions: Vec<Intervention>,
     /// Where the recording was moved; `None` while it is where its event says.
     pub place: Option<Place>,
+    /// The task whose recording has replaced it there.
+    pub replaced_by: Option<TaskId>,
 }
 
 /// An event in a list, and in a document: keys may be added to it, never renamed or removed.

@@ -28,6 +28,7 @@ use crate::model::transition::Ran;
 use crate::model::wait::{Outside, WaitsFor};
 use crate::rules::context::{Context, SignUrl};
 use crate::rules::render::{Rendering, render};
+use crate::rules::rule::Action;
 use crate::rules::rule::TimedBy;
 
 /// The shortest value in a signed link's query that is worth hiding, in bytes.
@@ -82,6 +83,9 @@ impl Runner {
         }
         if let Some((on, why)) = lacking(work) {
             return Ok(Ended::not_begun(Ran::Unable { on, why }));
+        }
+        if let Some(failure) = replaced(work) {
+            return Ok(Ended::failed(failure, None));
         }
         match render_step(work, signed) {
             Ok(Rendering::Run(rendered)) => self.act(work, &rendered, &stop).await,
@@ -258,6 +262,17 @@ fn lacking(work: &Work<'_>) -> Option<(WaitsFor, String)> {
     let target = Lane::Bucket(work.step.action.needs().other_bucket?.to_owned());
     let why = gone(&target, work.in_force)?;
     Some((Outside::Lane(target).into(), why))
+}
+
+/// Why a message about the recording is not sent: another recording is where it was.
+fn replaced(work: &Work<'_>) -> Option<Failure> {
+    let Action::Notify(notify) = &work.step.action else {
+        return None;
+    };
+    let located = work.claim.located()?;
+    let by = located.moved_by.as_ref()?;
+    let failure = by.replaced_at(&located.place)?;
+    notify.tells_of_recording().then_some(failure)
 }
 
 fn render_step(work: &Work<'_>, signed: &Signed) -> Result<Rendering, Failure> {

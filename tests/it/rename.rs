@@ -259,6 +259,7 @@ async fn recording_that_another_rule_of_the_planning_moved_is_not_moved_again() 
             rule: rule.into(),
             same_planning,
             took_it_whole: false,
+            replaced_by: None,
         })
     };
     scene.moved_by = by("other", true);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aftertake::action::Stopped;
-use aftertake::action::rename::undo;
+use aftertake::action::rename::{Undo, undo};
 use aftertake::clock;
 use aftertake::model::moves::keys::TakenBy;
 use aftertake::model::recording::Place;
@@ -112,8 +112,11 @@ async fn neither_commit_nor_undo_while_a_copy_of_an_earlier_run_may_arrive() {
         assert_eq!(waits_until(scene.run().await.map(|_| ())), until);
         assert!(!scene.journal.state.lock().unwrap().committed);
         let before = scene.world.objects();
-        let undone = undo(&reach, &mut journal).await;
-        assert_eq!(waits_until(undone.map(|_| ())), until);
+        let undone = undo(&reach, &mut journal).await.unwrap();
+        let Undo::Waits { taken, .. } = undone else {
+            panic!("{undone:?}")
+        };
+        assert_eq!(waits_until(Err(Stopped::KeyTaken(taken))), until);
         assert_eq!(scene.world.objects(), before);
         arrives_until(&scene, None);
         scene.run().await.unwrap();

@@ -201,7 +201,7 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
 }
 
 #[tokio::test]
-async fn recording_that_another_jobs_is_written_over_is_no_longer_there() {
+async fn recording_that_another_jobs_has_replaced_is_nowhere_and_not_where_it_was_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     let mut first = of_job(1, Some("a"));
@@ -218,9 +218,12 @@ async fn recording_that_another_jobs_is_written_over_is_no_longer_there() {
     store.record(of_job(2, Some("b")), vec![]).await.unwrap();
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&second), ("k", None));
+    let by = second.task().id;
     move_to(&store, second, "kept").await;
     let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
-    assert_eq!(seen(&later), ("k", None), "job b's is at its place");
+    let located = later.located().unwrap();
+    let replaced = located.moved_by.as_ref().unwrap().replaced_by;
+    assert_eq!((&*located.place.key, replaced), ("kept", Some(by)));
 }
 
 #[tokio::test]

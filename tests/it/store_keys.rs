@@ -562,10 +562,11 @@ async fn cancel_of_a_waiting_task_lets_those_that_wait_for_it_look_anew() {
 }
 
 #[tokio::test]
-async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
+async fn recording_that_another_one_has_replaced_is_nowhere_and_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path);
+    let mut by = None;
     let mut later = None;
     for (recording, time) in [("a", 1), ("b", 2)] {
         let rules = [
@@ -592,6 +593,7 @@ async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
         store.journal(&mover, done, PRESENT).await.unwrap();
         let commit = JournalEntry::Commit(place("x"));
         store.journal(&mover, commit, PRESENT).await.unwrap();
+        by = Some(mover.task().id);
         end(&store, mover, Transition::Finish).await;
         if later.is_none() {
             let again = one(&store, bucket(), NOW).await;
@@ -604,5 +606,6 @@ async fn recording_that_was_written_over_is_no_longer_where_the_other_one_is() {
     operator.retry_one(later.unwrap(), NOW).unwrap();
     let again = one(&store, bucket(), NOW).await;
     let located = again.located().unwrap();
-    assert_eq!((&located.place, &located.moved_by), (&place("a"), &None));
+    assert_eq!(located.place, place("x"), "and not where it was recorded");
+    assert_eq!(located.moved_by.as_ref().unwrap().replaced_by, by);
 }

@@ -200,6 +200,7 @@ impl Run<'_> {
 
     /// Makes a manifest and carries it out. `kept` are copies of an earlier one.
     async fn begin(&self, kept: &[Place], progress: &mut dyn Progress) -> Result<Done, Stopped> {
+        self.subject.unreplaced()?;
         if let Some(done) = self.nothing_left()? {
             return Ok(done);
         }

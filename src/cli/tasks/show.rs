@@ -79,7 +79,7 @@ fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
         ("waits", task.waits.clone()),
         ("leaves", task.leaves.clone()),
         ("why", task.failure.as_ref().map(ToString::to_string)),
-        ("recording", story.place.as_ref().map(ToString::to_string)),
+        ("recording", recording(story)),
         ("moved from", moved.map(ToString::to_string)),
         (
             "outputs",
@@ -88,6 +88,15 @@ fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
+}
+
+/// Where the recording is.
+fn recording(story: &TaskStory) -> Option<String> {
+    let place = story.place.as_ref()?;
+    Some(match story.replaced_by {
+        Some(by) => format!("{by} has replaced it at {place}"),
+        None => place.to_string(),
+    })
 }
 
 fn attempt_text(attempt: &AttemptLine) -> String {

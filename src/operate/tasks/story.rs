@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{FailureLine, TaskLine};
 use crate::model::attempt::{AttemptRecord, Exchange, Outcome};
+use crate::model::id::TaskId;
 use crate::model::intervention::Intervention;
 use crate::model::moves::{Move, Source};
 use crate::model::recording::Place;
@@ -23,8 +24,11 @@ pub struct TaskStory {
     /// Where the callback said that the recording is; `null` when it named none, or when
     /// retention removed the callback.
     pub named: Option<Place>,
-    /// Where it is now.
+    /// Where it is now, or was when another recording replaced it.
     pub place: Option<Place>,
+    /// The task whose recording has replaced it there: it is nowhere any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<TaskId>,
     pub outputs: Outputs,
     pub attempts: Vec<AttemptLine>,
     pub moves: Vec<MoveLine>,
@@ -74,6 +78,7 @@ impl TaskStory {
             task: task.row.into(),
             lane: task.lane,
             place: task.place.or_else(|| named.clone()),
+            replaced_by: task.replaced_by,
             named,
             outputs: task.outputs,
             attempts: task.attempts.into_iter().map(AttemptLine::from).collect(),

@@ -131,7 +131,8 @@ CREATE TABLE lane_states (
 -- rate of inserts. `bucket` and `key` are set once it was moved, and `place` is their digest.
 -- `moved_event` is the latest event that its mover knew of; the `mover_` columns say who moved it
 -- last. `mover_known` is the newest event that had been stored when its mover looked at where it was
--- recorded, 0 when it moved it from elsewhere.
+-- recorded, 0 when it moved it from elsewhere. `replaced_by` is the task whose recording replaced it
+-- there: it has no `place` any more.
 CREATE TABLE recordings (
     id               BLOB PRIMARY KEY,
     bucket           TEXT,
@@ -143,7 +144,8 @@ CREATE TABLE recordings (
     turn             INTEGER,
     place            BLOB,
     mover_known      INTEGER NOT NULL DEFAULT 0,
-    mover_job        TEXT
+    mover_job        TEXT,
+    replaced_by      BLOB
 ) WITHOUT ROWID;
 CREATE INDEX recordings_place ON recordings (place) WHERE place IS NOT NULL;
 
@@ -158,10 +160,11 @@ CREATE TABLE places (
     mover_generation INTEGER NOT NULL,
     mover_rule       TEXT NOT NULL,
     mover_known      INTEGER NOT NULL,
-    place            BLOB NOT NULL,
+    place            BLOB,
+    replaced_by      BLOB,
     PRIMARY KEY (recording, job)
 ) WITHOUT ROWID;
-CREATE INDEX places_place ON places (place);
+CREATE INDEX places_place ON places (place) WHERE place IS NOT NULL;
 
 -- The manifests of renames: on which side of the commit point each is. `attempt` is the claim
 -- that stored it, and tells its copies' marks from those of another manifest. `under_way`: a

@@ -281,7 +281,8 @@ fn commit(
     txn.conn
         .prepare_cached(
             "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4, ?8), \
-             mover_event = ?4, mover_generation = ?5, mover_rule = ?6, place = ?7, mover_known = ?8, mover_job = ?9 \
+             mover_event = ?4, mover_generation = ?5, mover_rule = ?6, place = ?7, mover_known = ?8, mover_job = ?9, \
+             replaced_by = NULL \
              WHERE id = ?1",
         )?
         .execute((
@@ -323,7 +324,7 @@ fn commit(
                  ON CONFLICT DO UPDATE SET bucket = excluded.bucket, key = excluded.key, \
                  moved_event = max(moved_event, excluded.moved_event), mover_event = excluded.mover_event, \
                  mover_generation = excluded.mover_generation, mover_rule = excluded.mover_rule, \
-                 mover_known = excluded.mover_known, place = excluded.place",
+                 mover_known = excluded.mover_known, place = excluded.place, replaced_by = NULL",
             )?
             .execute((
                 recording.as_bytes(),
@@ -337,7 +338,7 @@ fn commit(
                 place.digest(),
             ))?;
     }
-    written_over(txn, recording, job, place)?;
+    written_over(txn, task.id, recording, job, place)?;
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
@@ -366,23 +367,25 @@ fn drop_drafts_of_others(
     Ok(())
 }
 
-/// A recording that was here before is no longer: its tasks would take this one for it. Without a
-/// job, it may be that of any job that is here.
+/// A recording that was here before is nowhere any more: its tasks would take this one for it, or what
+/// has come since to where it was recorded. Without a job, it may be that of any job that is here.
 fn written_over(
     txn: &Txn<'_>,
+    task: TaskId,
     by: RecordingId,
     job: Option<&str>,
     place: &Place,
 ) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
-            "UPDATE recordings SET bucket = NULL, key = NULL, moved_event = NULL, place = NULL \
-             WHERE place = ?1 AND id <> ?2",
+            "UPDATE recordings SET place = NULL, replaced_by = ?3 WHERE place = ?1 AND id <> ?2",
         )?
-        .execute((place.digest(), by.as_bytes()))?;
+        .execute((place.digest(), by.as_bytes(), task.as_bytes()))?;
     txn.conn
-        .prepare_cached("DELETE FROM places WHERE place = ?1 AND (recording <> ?2 OR job <> ?3)")?
-        .execute((place.digest(), by.as_bytes(), job))?;
+        .prepare_cached(
+            "UPDATE places SET place = NULL, replaced_by = ?4 WHERE place = ?1 AND (recording <> ?2 OR job <> ?3)",
+        )?
+        .execute((place.digest(), by.as_bytes(), job, task.as_bytes()))?;
     Ok(())
 }
 

@@ -140,17 +140,17 @@ fn wanted_by(
     let wanting: Option<i64> = conn
         .prepare_cached(
             "SELECT min(t.seq) FROM tasks t INDEXED BY tasks_recording LEFT JOIN recordings r ON r.id = t.recording \
-             WHERE (t.state < 2 OR t.state = 3) AND (t.state < 3 OR (r.place IS NULL AND t.recording = ?2)) \
+             WHERE (t.state < 2 OR t.state = 3) AND (t.state < 3 OR (r.place IS NULL AND r.replaced_by IS NULL AND t.recording = ?2)) \
              AND t.needs_turn = 1 AND t.recording <> ?1 AND t.seq <> ?3 \
              AND t.recording IN (SELECT ?2 UNION ALL SELECT id FROM recordings WHERE place = ?2 \
              UNION ALL SELECT recording FROM places WHERE place = ?2) \
              AND coalesce( \
-             (SELECT p.place = ?2 FROM places p WHERE p.recording = t.recording AND p.moved_event >= t.seq >> 16 \
+             (SELECT coalesce(p.place = ?2, 0) FROM places p WHERE p.recording = t.recording AND p.moved_event >= t.seq >> 16 \
              AND p.job = (SELECT job FROM moves WHERE task >= t.seq >> 16 << 16 AND task < ((t.seq >> 16) + 1) << 16 \
              AND job IS NOT NULL LIMIT 1)), \
              EXISTS (SELECT 1 FROM places p WHERE p.recording = t.recording AND p.place = ?2 AND p.moved_event >= t.seq >> 16) \
              OR (r.place = ?2 AND r.moved_event >= t.seq >> 16) \
-             OR (t.recording = ?2 AND (r.place IS NULL OR r.moved_event < t.seq >> 16 OR r.mover_job IS NOT NULL)))",
+             OR (t.recording = ?2 AND ((r.place IS NULL AND r.replaced_by IS NULL) OR r.moved_event < t.seq >> 16 OR r.mover_job IS NOT NULL)))",
         )?
         .query_row((recording.as_bytes(), digest, seq), |row| row.get(0))?;
     let Some(wanting) = wanting else {

@@ -13,9 +13,9 @@ use crate::model::failure::FailureKind;
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::Intervention;
 use crate::model::moves::Move;
-use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
+use crate::store::Located;
 use crate::store::lists::{
     Cursor, EventDetail, EventFilter, EventRow, Page, TaskDetail, TaskFilter, TaskRow, Walk,
 };
@@ -226,14 +226,17 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
     let Some(row) = tasks_of(txn.conn, seq, seq + 1)?.pop() else {
         return Ok(None);
     };
+    let moved = moved(txn, seq, generation, recording)?;
+    let replaced = moved.as_ref().and_then(|moved| moved.moved_by.as_ref());
     Ok(Some(TaskDetail {
+        replaced_by: replaced.and_then(|by| by.replaced_by),
         row,
         lane,
         outputs,
         attempts: attempts(txn.conn, seq)?,
         moves: moves(txn.conn, seq)?,
         interventions: interventions(txn.conn, seq)?,
-        place: place(txn, seq, generation, recording)?,
+        place: moved.map(|moved| moved.place),
     }))
 }
 
@@ -296,20 +299,19 @@ fn moves(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Move>> {
 
 /// Where the recording of the task was moved, seen from its event: another job's recording,
 /// or what has grown since, may have been moved from the same key.
-fn place(
+fn moved(
     txn: &Txn<'_>,
     seq: i64,
     generation: u32,
     recording: Option<[u8; 16]>,
-) -> rusqlite::Result<Option<Place>> {
+) -> rusqlite::Result<Option<Located>> {
     let event_seq = seq >> TASK_BITS;
     let Some(event) = row::event(txn, event_seq)? else {
         return Ok(None);
     };
     let recording = row::recording(recording);
     let located = turn::located(txn, &event, event_seq, generation, recording)?;
-    let moved = located.filter(|located| located.moved_by.is_some());
-    Ok(moved.map(|located| located.place))
+    Ok(located.filter(|located| located.moved_by.is_some()))
 }
 
 fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {

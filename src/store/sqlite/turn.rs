@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::blocked;
 use super::core::Txn;
 use crate::model::event::Event;
+use crate::model::id::TaskId;
 use crate::model::recording::{MovedBy, Place, RecordingId};
 use crate::model::time::Timestamp;
 use crate::store::Located;
@@ -73,6 +74,7 @@ pub(super) fn located(
                 key: row.get(1)?,
             },
             moved_by: Some(MovedBy {
+                replaced_by: row.get::<_, Option<[u8; 16]>>(6)?.map(TaskId::from_bytes),
                 rule: row.get(2)?,
                 same_planning: planning == (event_seq, generation),
                 // A replay of the event wants it moved again.
@@ -86,7 +88,7 @@ pub(super) fn located(
     let of_job = txn
         .conn
         .prepare_cached(
-            "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known FROM places \
+            "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known, replaced_by FROM places \
              WHERE recording = ?1 AND job = ?3 AND moved_event >= ?2",
         )?
         .query_row(asks, read)
@@ -96,7 +98,7 @@ pub(super) fn located(
         None => txn
             .conn
             .prepare_cached(
-                "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known FROM recordings \
+                "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known, replaced_by FROM recordings \
                  WHERE id = ?1 AND moved_event >= ?2 AND (mover_job IS NULL OR ?3 IS NULL)",
             )?
             .query_row(asks, read)

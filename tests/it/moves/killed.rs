@@ -51,13 +51,14 @@ async fn kill_at(case: Case, policy: &str, number: usize, effect: Effect) {
     scene.obs.strike(number, fault);
     let life = scene.serve().await;
     life.announce(&film).await;
-    match effect {
-        Effect::Late => scene.obs.set_aside(1).await,
+    if matches!(effect, Effect::Late) {
+        scene.obs.set_aside(1).await;
+    } else {
         // Where a look was spared this time, the last request is not sent.
-        _ => tokio::select! {
+        tokio::select! {
             () = gate.reached() => {}
             () = life.rest(&at) => {}
-        },
+        }
     }
     life.kill().await;
     let life = scene.serve().await;

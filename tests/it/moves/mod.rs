@@ -20,6 +20,7 @@ mod marks;
 mod overwrite;
 mod past_commit;
 mod replaced;
+mod replaced_recording;
 mod reused_key;
 mod same_target;
 mod same_target_told;

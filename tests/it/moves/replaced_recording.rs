@@ -1,0 +1,120 @@
+//! What becomes of the tasks of a recording that another one has replaced at its target.
+
+use aftertake::store::lists::TaskRow;
+use aftertake::store::operator::Operator;
+
+use super::film::Film;
+use super::scene::{Scene, rule};
+use crate::support::fake_obs::Object;
+use crate::support::recording::place;
+use crate::support::sink::Reply;
+use crate::support::take::RECORDED;
+
+const KEPT: &str = "{ rename: { to: 'kept/', on_conflict: overwrite } }, { notify: lms }";
+
+/// Each step that may come next, and requests that it may send.
+const NEXT: [&str; 4] = [
+    "{ id: again, rename: { to: 'final/' } }",
+    "{ tag: { tags: { a: b } } }",
+    "{ id: again, notify: lms }",
+    "{ id: again, notify: { destination: lms, body: { at: '{{ object.key }}' } } }",
+];
+
+/// The object that somebody else puts where the recording was recorded.
+const OTHER: &str = "another recording";
+
+#[tokio::test]
+async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replaced_it() {
+    for next in NEXT {
+        for [one, two] in [
+            [
+                Film::mp4("one", "r/a.mp4", 500),
+                Film::mp4("two", "s/a.mp4", 500),
+            ],
+            [
+                Film::hls("one", "r/a.m3u8", 3),
+                Film::hls("two", "s/a.m3u8", 2),
+            ],
+        ] {
+            let (one, two) = (one.in_room("one"), two.in_room("two"));
+            let rules = [
+                rule("one", &format!("{KEPT}, {next}")),
+                rule("two", "{ rename: { to: 'kept/', on_conflict: overwrite } }"),
+            ];
+            let scene = Scene::new(&format!("[{}]", rules.join(", "))).await;
+            scene.sink.then(Reply::status(200).held());
+            scene.record_all(&[one.clone(), two.clone()]);
+            let life = scene.serve().await;
+            life.announce(&one).await;
+            scene.sink.received(1).await;
+            life.announce(&two).await;
+            let replaced = |row: &&TaskRow| row.rule == "of-two";
+            life.until(next, |rows| {
+                rows.iter()
+                    .find(replaced)
+                    .is_some_and(|row| row.state == "done")
+            })
+            .await;
+            let named = one.at.clone();
+            scene
+                .obs
+                .world(|world| world.put(RECORDED, &named.key, Object::text(OTHER)));
+            let before = scene.objects();
+            scene.sink.release(1);
+            life.rest(next).await;
+            life.stop().await;
+
+            let (task, by) = (scene.task(&one), scene.task(&two).id);
+            assert_eq!(task.state, "dead", "{next}");
+            let why = task.failure.unwrap().reason;
+            assert!(why.contains(&by.to_string()), "{next}: {why}");
+            assert_eq!(scene.objects(), before, "{next}: {why}");
+            assert_eq!(scene.sink.count(), 1, "{next}");
+            let shown = scene.premises.operator().task(task.id).unwrap().unwrap();
+            assert_eq!(shown.replaced_by, Some(by), "{next}");
+            let kept = place(RECORDED, &named.key.replace("r/", "kept/"));
+            assert_eq!(shown.place, Some(kept), "{next}");
+        }
+    }
+}
+
+/// It is another recording that is where the first one was recorded.
+#[tokio::test]
+async fn replay_of_a_replaced_recording_does_not_take_what_has_come_to_its_old_key() {
+    let (one, two) = (
+        Film::mp4("one", "r/a.mp4", 500).in_room("one"),
+        Film::mp4("two", "s/a.mp4", 500).in_room("two"),
+    );
+    let keep = "{ rename: { to: 'kept/', on_conflict: overwrite } }";
+    let rules = [rule("one", keep), rule("two", keep)].join(", ");
+    let scene = Scene::new(&format!("[{rules}]")).await;
+    scene.record_all(&[one.clone(), two.clone()]);
+    let life = scene.serve().await;
+    for film in [&one, &two] {
+        life.announce(film).await;
+        life.rest("moved").await;
+    }
+    scene
+        .obs
+        .world(|world| world.put(RECORDED, "r/a.mp4", Object::text(OTHER)));
+    let before = scene.objects();
+    let event = scene.task(&one).event.to_string();
+    std::fs::write(scene.premises.rules(), scene.text()).unwrap();
+    let rules = scene.premises.rules();
+    let replay = [
+        "events",
+        "replay",
+        &event,
+        "--all",
+        "--rules",
+        rules.to_str().unwrap(),
+    ];
+    scene.premises.aftertake(&replay);
+    life.rest("replayed").await;
+    life.stop().await;
+    assert_eq!(scene.objects(), before, "{}", scene.told());
+    let by = scene.task(&two).id.to_string();
+    let mut tasks = scene.premises.tasks().into_iter();
+    let dead = tasks.find(|task| task.state == "dead").unwrap();
+    assert!(dead.failure.unwrap().reason.contains(&by));
+}
