@@ -116,7 +116,7 @@ fn multiply(path: &Path, count: i64) {
     let conn = Connection::open(path).unwrap();
     let events = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
                   INSERT INTO events SELECT 1 + i, randomblob(16), received, event_type, \
-                  iif(i % ?2 = 0, 'rare', room), revision FROM events, n WHERE seq = 1";
+                  iif(i % ?2 = 0, 'rare', room), revision, recorder FROM events, n WHERE seq = 1";
     conn.execute(events, (count, count / 2)).unwrap();
     let columns = "rule, generation, step, tries, attempt, since, lane, needs_turn, state, due";
     let tasks = format!(
