@@ -21,6 +21,7 @@ use crate::clock;
 use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::moves::stage::Stage;
+use crate::model::notice::NOTICE;
 use crate::model::secret::Mask;
 use crate::model::step::Rendered;
 use crate::model::task::Lane;
@@ -264,11 +265,15 @@ fn lacking(work: &Work<'_>) -> Option<(WaitsFor, String)> {
     Some((Outside::Lane(target).into(), why))
 }
 
-/// Why a message about the recording is not sent: another recording is where it was.
+/// Why a message about the recording is not sent: another recording is where it was. The notice of a
+/// dead task tells of the task.
 fn replaced(work: &Work<'_>) -> Option<Failure> {
     let Action::Notify(notify) = &work.step.action else {
         return None;
     };
+    if work.claim.task().rule.starts_with(NOTICE) {
+        return None;
+    }
     let located = work.claim.located()?;
     let by = located.moved_by.as_ref()?;
     let failure = by.replaced_at(&located.place)?;

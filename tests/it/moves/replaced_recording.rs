@@ -38,7 +38,9 @@ async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replace
         ] {
             let (one, two) = (one.in_room("one"), two.in_room("two"));
             let rules = [
-                rule("one", &format!("{KEPT}, {next}")),
+                format!(
+                    "{{ name: of-one, when: {{ room: one }}, on_dead: lms, steps: [{KEPT}, {next}] }}"
+                ),
                 rule("two", "{ rename: { to: 'kept/', on_conflict: overwrite } }"),
             ];
             let scene = Scene::new(&format!("[{}]", rules.join(", "))).await;
@@ -64,12 +66,18 @@ async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replace
             life.rest(next).await;
             life.stop().await;
 
-            let (task, by) = (scene.task(&one), scene.task(&two).id);
+            let by = scene.task(&two).id;
+            let mut tasks = scene.premises.tasks().into_iter();
+            let task = tasks.find(|task| task.rule == "of-one").unwrap();
             assert_eq!(task.state, "dead", "{next}");
             let why = task.failure.unwrap().reason;
             assert!(why.contains(&by.to_string()), "{next}: {why}");
             assert_eq!(scene.objects(), before, "{next}: {why}");
-            assert_eq!(scene.sink.count(), 1, "{next}");
+            // The second request is the notice of the death.
+            let told = scene.sink.requests();
+            assert_eq!(told.len(), 2, "{next}");
+            let notice = String::from_utf8_lossy(&told[1].body);
+            assert!(notice.contains(&task.id.to_string()), "{next}: {notice}");
             let shown = scene.premises.operator().task(task.id).unwrap().unwrap();
             assert_eq!(shown.replaced_by, Some(by), "{next}");
             let kept = place(RECORDED, &named.key.replace("r/", "kept/"));
