@@ -36,8 +36,10 @@ const LEFT: [(&str, &str); 7] = [
         "SELECT count(*) FROM recordings WHERE turn IS NOT NULL",
     ),
     (
+        // Behind a dead task that nothing can be done for any more, they wait for a person.
         "a task that waits or runs",
-        "SELECT count(*) FROM tasks WHERE state < 2",
+        "SELECT count(*) FROM tasks t WHERE state < 2 AND NOT EXISTS (SELECT 1 FROM orders o JOIN tasks d ON d.seq = o.head \
+         WHERE o.id = t.blocked_by AND d.state = 3 AND d.failure LIKE '%has replaced the recording%')",
     ),
     (
         "an order whose head is not dead",
