@@ -171,7 +171,7 @@ fn faults(conn: &Connection, sql: &str) -> Vec<String> {
         let is_ready = |(_, condition): (_, &str)| condition.contains("state = 0");
         let by_state = step.contains("tasks_state (state=?)")
             && sql.split_once(" WHERE ").is_some_and(is_ready);
-        if walks || by_state || step.contains("TEMP B-TREE") {
+        if walks || by_state || step.contains("TEMP B-TREE") || step.contains("AUTOMATIC") {
             faults.push(step);
         }
     }

@@ -103,12 +103,20 @@ impl TaskRow {
 /// written for each task, and be asked by people only.
 pub(super) fn key_of(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
     let (first, last) = id.events();
-    conn.prepare_cached(
-        "SELECT t.seq FROM events e JOIN tasks t ON t.seq >= e.seq << 16 AND t.seq < (e.seq + 1) << 16 \
-         WHERE e.id >= ?1 AND e.id <= ?2 AND t.id = ?3",
-    )?
-    .query_row((first.as_bytes(), last.as_bytes(), id.as_bytes()), |row| row.get(0))
-    .optional()
+    // Not in one statement: SQLite would index all tasks for it.
+    let mut events = conn.prepare_cached("SELECT seq FROM events WHERE id >= ?1 AND id <= ?2")?;
+    let mut tasks =
+        conn.prepare_cached("SELECT seq FROM tasks WHERE seq >= ?1 AND seq < ?2 AND id = ?3")?;
+    let mut found = events.query((first.as_bytes(), last.as_bytes()))?;
+    while let Some(row) = found.next()? {
+        let event: i64 = row.get(0)?;
+        let of_event = (event << TASK_BITS, (event + 1) << TASK_BITS, id.as_bytes());
+        let key = tasks.query_row(of_event, |row| row.get(0)).optional()?;
+        if key.is_some() {
+            return Ok(key);
+        }
+    }
+    Ok(None)
 }
 
 /// The event with this key, read back from its body.
