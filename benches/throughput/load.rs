@@ -90,7 +90,7 @@ pub(crate) struct Pressed {
     pub(crate) latencies: Vec<Duration>,
     /// Callbacks that got 503.
     pub(crate) refused: u64,
-    /// Bytes of the database's log at the most.
+    /// The largest size of the database's log, in bytes.
     pub(crate) log: u64,
 }
 

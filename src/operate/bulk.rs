@@ -48,7 +48,7 @@ impl<T> From<Unavailable> for Refused<T> {
 }
 
 /// Does `work` to these, a few at a time in a transaction each, and rests in between: a service
-/// beside it commits what came meanwhile. Calls `done` for each few.
+/// beside it commits what came meanwhile. Calls `done` after each transaction.
 pub(super) fn in_steps<T, C>(
     all: &[T],
     mode: Mode<'_>,

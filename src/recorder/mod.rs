@@ -33,7 +33,7 @@ pub struct Callers {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Its signature is missing or wrong. The text has what the sender signed beside the body,
-    /// so that a misconfigured key can be told from an attack.
+    /// so that an operator can distinguish a wrong key from an attack.
     #[error("{0}")]
     Signature(String),
     /// Its body is not a JSON object.

@@ -31,8 +31,8 @@ pub(super) enum Unmet<'a> {
     NotBelow(&'a str, u64, u64),
     /// A matcher under `not` holds.
     Holds(&'a Matcher, &'a FieldValues<'a>),
-    /// An `if`, in words.
-    If(String),
+    /// Anything else, in words.
+    InWords(String),
 }
 
 impl Display for Unmet<'_> {
@@ -47,7 +47,7 @@ impl Display for Unmet<'_> {
             Self::Below(key, value, least) => write!(f, "{key} {value} is below {least}"),
             Self::NotBelow(key, value, bound) => write!(f, "{key} {value} is not below {bound}"),
             Self::Holds(matcher, fields) => write!(f, "not: {}", describe(matcher, fields)),
-            Self::If(reason) => f.write_str(reason),
+            Self::InWords(reason) => f.write_str(reason),
         }
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn check<'a>(
     };
     match why_not(expression, &names(expression)) {
         Ok(None) => Ok(()),
-        Ok(Some(reason)) | Err(reason) => Err(Unmet::If(reason)),
+        Ok(Some(reason)) | Err(reason) => Err(Unmet::InWords(reason)),
     }
 }
 

@@ -99,7 +99,7 @@ impl<'a> Subject<'a> {
             .steps
             .first()
             .and_then(|step| lane_and_turn(step, place))
-            .ok_or_else(|| Unmet::If("it has no steps".to_owned()))?;
+            .ok_or_else(|| Unmet::InWords("it has no steps".to_owned()))?;
         let id = self.id(rule);
         Ok(PlannedTask {
             id,

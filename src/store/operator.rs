@@ -104,7 +104,7 @@ pub trait Operator: Send {
     /// Whether the lane's pause holds: the service knows it, or there is none.
     fn holds(&self, lane: &Lane) -> Result<bool, Unavailable>;
 
-    /// Ends the lane's pause, and closes its breaker: whoever resumes a lane wants it tried.
+    /// Ends the lane's pause, and closes its breaker: a person who resumes a lane wants it tried.
     fn resume(&mut self, lane: &Lane) -> Result<LaneOutcome, Unavailable>;
 }
 

@@ -142,8 +142,8 @@ async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failur
     })
 }
 
-/// What a person is told of a move that can no longer be given up although the store does not
-/// say so yet; from here on it does.
+/// Finds a move that can no longer be given up although the store does not say so yet, and stores
+/// that. Answers what is left of it, for a person.
 pub(super) async fn went_forward(
     reach: &Reach,
     outline: &Outline,

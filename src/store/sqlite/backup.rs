@@ -1,4 +1,4 @@
-//! A copy of the whole store, made beside whoever serves it.
+//! A copy of the whole store, made while a service may write to it.
 
 use std::ffi::c_int;
 use std::fs::File;
