@@ -58,7 +58,9 @@ impl Restore {
 
 fn stop(error: RestoreError) -> Stop {
     let exit = match &error {
-        RestoreError::Missing(_) => Exit::NoInput,
+        RestoreError::Missing(_) | RestoreError::NotAFile(_) | RestoreError::Unreadable { .. } => {
+            Exit::NoInput
+        }
         RestoreError::Itself(_) => Exit::Usage,
         RestoreError::InUse(_) | RestoreError::Failed { .. } => Exit::Failed,
         RestoreError::Foreign(_) | RestoreError::Newer { .. } | RestoreError::Malformed { .. } => {

@@ -50,8 +50,9 @@ pub(super) const fn exit_of(error: &OpenError) -> Exit {
         | OpenError::LogAlone(_)
         | OpenError::Replaced { .. }
         | OpenError::Malformed { .. } => Exit::BadSettings,
-        OpenError::Missing(_) | OpenError::DeadLink(_) | OpenError::Unusable { .. } => {
-            Exit::NoInput
-        }
+        OpenError::Missing(_)
+        | OpenError::DeadLink(_)
+        | OpenError::NotAllowed { .. }
+        | OpenError::Unusable { .. } => Exit::NoInput,
     }
 }

@@ -324,6 +324,24 @@ async fn malformed_store_ends_every_command_with_78_after_a_crash() {
     assert_eq!(folder.objects(STORE).len(), 101);
 }
 
+#[tokio::test]
+async fn damaged_copy_is_not_served_where_no_store_was() {
+    let folder = Folder::new();
+    let objects: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
+    let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+    folder.served(&objects).await;
+    folder.fine(&["backup", "copy.db"]);
+    damage(&folder.path("copy.db"));
+    let args = ["serve", "--store", "sqlite:copy.db"];
+    let ran = folder.run(&args);
+    assert_eq!(ran.code, Some(78), "{}", ran.err);
+    assert!(
+        ran.err.contains("store copy.db is malformed ("),
+        "{}",
+        ran.err
+    );
+}
+
 /// Lists find their rows by an index: one that has lost some shows a table that is too short.
 #[tokio::test]
 async fn index_that_lacks_rows_is_found_after_a_crash() {
@@ -366,6 +384,11 @@ async fn restore_is_refused_with_a_sentence_and_changes_nothing() {
             "none.db",
             66,
             "error: none.db does not exist; name a file that `aftertake backup` made\n",
+        ),
+        (
+            ".",
+            66,
+            "error: . is not a file; name a file that `aftertake backup` made\n",
         ),
         (
             "text",

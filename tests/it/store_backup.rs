@@ -1,5 +1,6 @@
 //! Copies of a store that is written to meanwhile, and on a disk without room for them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -164,4 +165,48 @@ async fn backup_without_room_says_which_disk_is_full_and_leaves_nothing() {
             assert_eq!(told, full);
         }
     }
+}
+
+#[test]
+fn what_a_killed_backup_has_left_is_removed_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(&dir.path().join("a.db")));
+    let operator = SqliteOperator::open(&dir.path().join("a.db")).unwrap();
+    let copies = dir.path().join("copies");
+    fs::create_dir(&copies).unwrap();
+    fs::write(copies.join(".aftertake-backup-left"), "a part of it").unwrap();
+    let beside = copies.clone();
+    let mut first = true;
+    let rest = move || {
+        if std::mem::take(&mut first) {
+            assert_eq!(names(&beside).len(), 1);
+            // This one is under way, and not to be removed by another.
+            let second = SqliteOperator::open(&beside.join("../a.db")).unwrap();
+            second.backup(&beside.join("second.db"), || ()).unwrap();
+        }
+    };
+    operator.backup(&copies.join("first.db"), rest).unwrap();
+    let made: BTreeSet<String> = names(&copies).into_iter().collect();
+    assert!(made.into_iter().eq(["first.db", "second.db"]));
+}
+
+#[test]
+fn of_two_backups_to_one_file_the_later_says_that_it_exists() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(&dir.path().join("a.db")));
+    let operator = SqliteOperator::open(&dir.path().join("a.db")).unwrap();
+    let copy = dir.path().join("copy.db");
+    let (store, other) = (dir.path().join("a.db"), copy.clone());
+    let mut first = true;
+    let rest = move || {
+        if std::mem::take(&mut first) {
+            let operator = SqliteOperator::open(&store).unwrap();
+            operator.backup(&other, || ()).unwrap();
+        }
+    };
+    let told = operator.backup(&copy, rest).unwrap_err().to_string();
+    let expected = "copy.db: it exists already; name a file that does not";
+    assert!(told.ends_with(expected), "{told}");
+    let names = names(dir.path());
+    assert!(!names.iter().any(|name| name.starts_with('.')), "{names:?}");
 }

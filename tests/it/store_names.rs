@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -159,4 +160,67 @@ fn backup_is_restored_behind_a_link() {
     let told = String::from_utf8(restored.stdout).unwrap();
     assert!(told.contains("real.db-replaced-"), "{told}");
     serve(folder.path()).stop();
+}
+
+/// A user without any rights, whom only root can become.
+const NOBODY: u32 = 65_534;
+
+/// The program, where that user can run it, in a folder that everybody may write to.
+fn open_to_all() -> tempfile::TempDir {
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::copy(
+        env!("CARGO_BIN_EXE_aftertake"),
+        folder.path().join("program"),
+    )
+    .unwrap();
+    folder
+}
+
+/// The same command by a copy of the program, as that user.
+fn as_nobody(folder: &Path, command: &Command) -> Command {
+    let mut program = Command::new(folder.join("program"));
+    program.args(command.get_args()).current_dir(folder);
+    program.uid(NOBODY).gid(NOBODY);
+    program
+}
+
+#[test]
+fn store_of_another_user_is_refused_with_the_name_of_its_owner_and_nothing_is_made_beside_it() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = open_to_all();
+    serve(folder.path()).stop();
+    let store = folder.path().join("aftertake.db");
+    fs::remove_file(folder.path().join("aftertake.db.lock")).unwrap();
+    for rights in [0o600, 0o444] {
+        fs::set_permissions(&store, fs::Permissions::from_mode(rights)).unwrap();
+        let mut list = Command::new("aftertake");
+        list.args(["tasks", "list"]);
+        for command in [&list, &serving(folder.path())] {
+            let ran = as_nobody(folder.path(), command).output().unwrap();
+            let err = String::from_utf8(ran.stderr).unwrap();
+            let expected = format!(
+                "error: store aftertake.db: this user may not read and write it: it belongs to user 0 (mode {rights:o}); \
+                 run the command as that user, for example with `sudo -u '#0'`\n"
+            );
+            assert_eq!(ran.status.code(), Some(66), "{err}");
+            assert!(err.ends_with(&expected), "{err}");
+            let beside = fs::read_dir(folder.path()).unwrap();
+            assert_eq!(beside.count(), 3, "the rules, the program and the store");
+        }
+    }
+}
+
+/// As a volume is that a container's user may write to and root owns.
+#[test]
+fn store_is_made_in_a_folder_that_another_user_owns() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = open_to_all();
+    for _ in 0..2 {
+        Served::start(&mut as_nobody(folder.path(), &serving(folder.path()))).stop();
+    }
 }

@@ -9,7 +9,6 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, ffi};
 use rustix::fs::OFlags;
-use tempfile::NamedTempFile;
 
 use super::operator::SqliteOperator;
 use super::{error, file, lineage, schema};
@@ -47,7 +46,7 @@ impl SqliteOperator {
         mut rest: impl FnMut() + Send + 'static,
     ) -> Result<(), Unavailable> {
         let failed = |error: io::Error| Unavailable::new(to, error.to_string());
-        let copy = new_file(to).map_err(failed)?;
+        let copy = file::unnamed(to, ".aftertake-backup-").map_err(failed)?;
         self.copy_to(copy.path(), &mut rest)
             .map_err(|error| self.caused(to, &error))?;
         self.bring_log_in();
@@ -61,7 +60,7 @@ impl SqliteOperator {
             .map_err(|error| self.caused(to, &error))?;
         copy.as_file().sync_all().map_err(failed)?;
         copy.persist_noclobber(to)
-            .map_err(|error| failed(error.error))?;
+            .map_err(|error| not_named(to, &error.error))?;
         file::sync_folder(to).map_err(failed)
     }
 
@@ -98,13 +97,13 @@ impl SqliteOperator {
     }
 }
 
-/// A file in the folder of `to`, without its name.
-fn new_file(to: &Path) -> io::Result<NamedTempFile> {
-    let file = tempfile::Builder::new()
-        .prefix(".aftertake-backup-")
-        .tempfile_in(file::folder(to))?;
-    file::close_to_others(file.as_file())?;
-    Ok(file)
+/// Another backup may have got the name meanwhile.
+fn not_named(to: &Path, error: &io::Error) -> Unavailable {
+    let reason = match error.kind() {
+        io::ErrorKind::AlreadyExists => "it exists already; name a file that does not".to_owned(),
+        _ => error.to_string(),
+    };
+    Unavailable::new(to, reason)
 }
 
 /// Syncs the copy piece by piece: each is written again as it is, through a handle that syncs

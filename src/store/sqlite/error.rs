@@ -66,6 +66,15 @@ pub enum OpenError {
     Malformed { path: PathBuf, reason: String },
     #[error("store {} is a link to a file that is not there; make the link lead to a store, or remove it", .0.display())]
     DeadLink(PathBuf),
+    #[error(
+        "store {}: this user may not read and write it: it belongs to user {owner} (mode {mode:o}); run the command as \
+         that user, for example with `sudo -u '#{owner}'`", .path.display()
+    )]
+    NotAllowed {
+        path: PathBuf,
+        mode: u32,
+        owner: u32,
+    },
     #[error("store {}: {reason}", .path.display())]
     Unusable { path: PathBuf, reason: String },
     /// The same, and the next try may find it otherwise: the disk is full or fails, or somebody

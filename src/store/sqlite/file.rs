@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+use tempfile::NamedTempFile;
+
 use super::error::OpenError;
 
 /// How the names of a store's other files end.
@@ -12,6 +15,9 @@ pub(super) const LOG: &str = "-wal";
 pub(super) const INDEX: &str = "-shm";
 pub(super) const JOURNAL: &str = "-journal";
 pub(super) const LOCK: &str = ".lock";
+
+/// What whoever uses a store must be allowed to do with its file.
+pub(super) const USED: Access = Access::READ_OK.union(Access::WRITE_OK);
 
 /// For the owner alone: callbacks name people and rooms.
 const PRIVATE: u32 = 0o600;
@@ -33,6 +39,51 @@ pub(super) fn real(path: &Path) -> Result<PathBuf, OpenError> {
         ErrorKind::NotFound => OpenError::DeadLink(path.to_owned()),
         _ => OpenError::unusable(path, error),
     })
+}
+
+/// Refuses what is there and is no file, or none that this process may use so. SQLite would say
+/// less, and would make files beside it that its owner cannot use.
+pub(super) fn refuse_unusable(path: &Path, access: Access) -> Result<(), OpenError> {
+    let Ok(meta) = fs::metadata(path) else {
+        return Ok(());
+    };
+    if !meta.is_file() {
+        return Err(OpenError::unusable(path, "it is not a file"));
+    }
+    match rustix::fs::access(path, access) {
+        Err(rustix::io::Errno::ACCESS) => Err(OpenError::NotAllowed {
+            path: path.to_owned(),
+            mode: meta.mode() & 0o777,
+            owner: meta.uid(),
+        }),
+        Err(error) => Err(OpenError::io(path, "cannot use it", &error.into())),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// A file without its name yet, in the folder of `to`. One that a killed process has left there
+/// is removed: nobody has a lock on it.
+pub(super) fn unnamed(to: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    for entry in fs::read_dir(folder(to))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            remove_left(&entry.path())?;
+        }
+    }
+    let file = tempfile::Builder::new()
+        .prefix(prefix)
+        .tempfile_in(folder(to))?;
+    file.as_file().lock()?;
+    close_to_others(file.as_file())?;
+    Ok(file)
+}
+
+/// An empty one may have been made a moment ago, and get its lock now.
+fn remove_left(path: &Path) -> io::Result<()> {
+    let is_left = is_filled(path) && File::open(path).is_ok_and(|file| file.try_lock().is_ok());
+    match is_left.then(|| fs::remove_file(path)) {
+        Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether there is anything in the file.
@@ -66,13 +117,19 @@ pub(super) fn open_to_others(file: &File) -> Option<u32> {
 }
 
 /// Gives the file to the owner of `like`, or of its folder where it is not there. Root makes
-/// files that the user who serves could not open otherwise.
+/// files that the user who serves could not open otherwise; anybody else who may write to the
+/// folder keeps what he makes there.
 pub(super) fn give_to_owner_of(like: &Path, file: &File) -> io::Result<()> {
-    let owner = fs::metadata(like).or_else(|_| fs::metadata(folder(like)))?;
+    let there = fs::metadata(like);
+    let is_new = there.is_err();
+    let owner = there.or_else(|_| fs::metadata(folder(like)))?;
     if file.metadata()?.uid() == owner.uid() {
         return Ok(());
     }
-    fchown(file, Some(owner.uid()), Some(owner.gid()))
+    match fchown(file, Some(owner.uid()), Some(owner.gid())) {
+        Err(error) if is_new && error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        given => given,
+    }
 }
 
 /// The folder that the file is in.

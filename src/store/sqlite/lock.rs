@@ -21,13 +21,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Says that this process serves the store. Ends with the process at the latest.
 pub(super) struct Lock {
     file: File,
+    /// It was not there: nobody has served a store of this name yet.
+    is_new: bool,
     is_served: bool,
 }
 
 impl Lock {
     /// Takes the lock of the store at `path`.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let file =
+        let (file, is_new) =
             open(path).map_err(|error| OpenError::io(path, "cannot make its lock file", &error))?;
         for attempt in 1.. {
             match file.try_lock() {
@@ -45,6 +47,7 @@ impl Lock {
         }
         Ok(Self {
             file,
+            is_new,
             is_served: false,
         })
     }
@@ -52,6 +55,11 @@ impl Lock {
     /// Whether the last process that served ended without a word.
     pub(super) fn tells_of_a_crash(&self) -> bool {
         self.file.metadata().is_ok_and(|meta| meta.len() > 0)
+    }
+
+    /// Whether nobody has served a store of this name yet: one that is there was brought.
+    pub(super) const fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Says that this process serves these files, until its orderly end.
@@ -123,14 +131,14 @@ pub(super) fn replaced(path: &Path) -> Option<PathBuf> {
     Opened::from_text(path, files)?.gone()
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<(File, bool)> {
     let name = file::beside(path, LOCK);
     let is_new = !name.exists();
     let file = file::private(&name)?;
     if is_new {
         file::give_to_owner_of(path, &file)?;
     }
-    Ok(file)
+    Ok((file, is_new))
 }
 
 fn held(path: &Path, file: &File) -> OpenError {

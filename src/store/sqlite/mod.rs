@@ -132,6 +132,7 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let path = &file::real(path)?;
         let failed = OpenError::of(path);
+        file::refuse_unusable(path, file::USED)?;
         schema::refuse_foreign(path)?;
         let mut lock = Lock::take(path)?;
         let mut core = Core::new(schema::open_serving(path, &lock)?, path)?;

@@ -27,6 +27,10 @@ pub struct Restored {
 pub enum RestoreError {
     #[error("{} does not exist; name a file that `aftertake backup` made", .0.display())]
     Missing(PathBuf),
+    #[error("{} is not a file; name a file that `aftertake backup` made", .0.display())]
+    NotAFile(PathBuf),
+    #[error("{}: {error}; name a file that this user may read", .file.display())]
+    Unreadable { file: PathBuf, error: io::Error },
     #[error("{} is the store itself; name a file that `aftertake backup` made", .0.display())]
     Itself(PathBuf),
     #[error(
@@ -97,27 +101,30 @@ fn unfit(error: OpenError) -> RestoreError {
 
 /// Refuses what is no backup.
 fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
-    let Ok(meta) = fs::metadata(from) else {
-        return Err(RestoreError::Missing(from.to_owned()));
+    let file = from.to_owned();
+    let meta = match File::open(from).and_then(|opened| opened.metadata()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(RestoreError::Missing(file));
+        }
+        Err(error) => return Err(RestoreError::Unreadable { file, error }),
+        Ok(meta) if !meta.is_file() => return Err(RestoreError::NotAFile(file)),
+        Ok(meta) => meta,
     };
     if file::Identity::of(to).is_ok_and(|there| there == file::Identity::from(&meta)) {
-        return Err(RestoreError::Itself(from.to_owned()));
+        return Err(RestoreError::Itself(file));
     }
     if file::is_filled(&file::beside(from, LOG)) || lock::outside(from) == Outside::Served {
-        return Err(RestoreError::InUse(from.to_owned()));
+        return Err(RestoreError::InUse(file));
     }
     if meta.len() == 0 {
-        return Err(RestoreError::Foreign(from.to_owned()));
+        return Err(RestoreError::Foreign(file));
     }
     schema::refuse_foreign(from).map_err(unfit)
 }
 
 /// A copy in the folder of the store.
 fn copy(from: &Path, to: &Path) -> io::Result<NamedTempFile> {
-    let mut copy = tempfile::Builder::new()
-        .prefix(".aftertake-restore-")
-        .tempfile_in(file::folder(to))?;
-    file::close_to_others(copy.as_file())?;
+    let mut copy = file::unnamed(to, ".aftertake-restore-")?;
     io::copy(&mut File::open(from)?, copy.as_file_mut())?;
     Ok(copy)
 }

@@ -101,7 +101,9 @@ pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenE
     let failed = OpenError::of(path);
     lineage::refuse_foreign_log(path)?;
     file::private(path).map_err(|error| OpenError::io(path, "cannot make it", &error))?;
-    let crashed = lock.tells_of_a_crash() || file::is_filled(&file::beside(path, LOG));
+    let is_brought = lock.is_new() && file::is_filled(path);
+    let crashed =
+        is_brought || lock.tells_of_a_crash() || file::is_filled(&file::beside(path, LOG));
     if crashed {
         // It only saves time.
         let _ = file::read_ahead(path);
@@ -226,6 +228,7 @@ fn rewrite(path: &Path) -> io::Result<()> {
 /// does, its log and what a crash has left are looked at as whoever serves it would. Where
 /// somebody does, another file under the store's name is nothing that a command may write to.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    file::refuse_unusable(path, file::USED)?;
     let outside = lock::outside(path);
     if outside != Outside::Served {
         lineage::refuse_foreign_log(path)?;
