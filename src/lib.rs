@@ -8,10 +8,13 @@
 //! # The one-way flow
 //!
 //! ```text
-//!  SparkRTC ──POST──▶ http::callback ─▶ recorder::{verify, parse} ─▶ model::Event
-//!                     rules::plan(&RuleSet, &Event) ─▶ Plan              pure
-//!                     store.record(arrival, start) ─▶ claims             one transaction, group commit
+//!  recorder ──POST──▶ http::callback ─▶ intake::Intake::take             this way, in one file:
+//!                     recorder::{verify, parse} ─▶ model::Event          pure
+//!                     rules::file::Revision::plan(&Event) ─▶ Plan        pure
+//!                     workers.reserve(&Plan) ─▶ room
+//!                     store.record(arrival, room.tasks()) ─▶ claims      one transaction, group commit
 //!  ═══════════════ durable line: the 200 leaves only below this line ═══════════════
+//!                     room.run(claims)                                   those that start at once
 //!                     store.claim(room, now) ─▶ Claim                    by value
 //!                     rules::render(step, context) ─▶ Rendered           pure
 //!                     action::run(Rendered, &mut dyn Progress) ─▶ Done | Stopped
@@ -109,7 +112,7 @@
 //! room must not be told of first. The order is waited for before the turn, so nobody who
 //! holds a turn waits for an order; `store::sqlite` has the argument, a test the histories.
 //!
-//! **Why is the crowd bounded before the store?** A queue that grows while the disk is slow
+//! **Why is the backlog of callbacks bounded before the store?** A queue that grows while the disk is slow
 //! only moves the wait into memory, and past the sender's patience. With a bound on callbacks
 //! a worker's write is in one of the next commits, without priorities.
 //!
@@ -138,7 +141,11 @@ pub mod outbound;
 
 pub mod action;
 
+pub mod in_force;
+
 pub mod worker;
+
+pub mod intake;
 
 pub mod http;
 

@@ -23,7 +23,7 @@ use crate::model::moves::keys::Taken;
 use crate::model::moves::{Earlier, MadeBy, Move, Outline};
 use crate::model::recording::{Extent, MovedBy, Place};
 use crate::model::step::Rendered;
-use crate::model::task::Outputs;
+use crate::model::task::{Lane, Outputs};
 use crate::model::time::Timestamp;
 use crate::object::ObjectStore;
 use crate::outbound::Outbound;
@@ -191,6 +191,21 @@ pub trait Progress: Send {
 }
 
 impl Reach {
+    /// One lane for each bucket and destination.
+    pub fn lanes(&self) -> impl Iterator<Item = Lane> {
+        let buckets = self.buckets.keys().cloned().map(Lane::Bucket);
+        let destinations = self.destinations.keys().cloned();
+        buckets.chain(destinations.map(Lane::Destination))
+    }
+
+    /// Whether steps of this lane can reach what they need.
+    pub fn has(&self, lane: &Lane) -> bool {
+        match lane {
+            Lane::Bucket(name) => self.buckets.contains_key(name),
+            Lane::Destination(name) => self.destinations.contains_key(name),
+        }
+    }
+
     /// The bucket of this name, as long as its configuration lets `place` be touched.
     fn bucket(&self, place: &Place) -> Result<&OpenBucket, Failure> {
         let bucket = bucket::named(&self.buckets, &place.bucket)?;

@@ -5,8 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 
+use crate::config::Environment;
+use crate::model::bucket::Whereabouts;
+use crate::object::folder;
 use crate::rules::error::RulesError;
 use crate::rules::file::{self, Lookup, RulesFile};
+use crate::yaml::variables::Variables;
 
 /// Why there is no rules file to be had. Each is told whole: none has a source that would be
 /// told again.
@@ -49,4 +53,24 @@ pub fn load(path: &Path, content: Vec<u8>, lookup: &dyn Lookup) -> Result<RulesF
         tracing::warn!("{}:{warning}", path.display());
     }
     Ok(file)
+}
+
+impl Variables for Environment {
+    fn get(&self, name: &str) -> Option<String> {
+        Self::get(self, name)
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        Self::file(self, path)
+    }
+
+    fn exposed(&self, path: &str) -> Option<String> {
+        Self::exposed(self, path)
+    }
+}
+
+impl Lookup for Environment {
+    fn locate(&self, path: &Path) -> Whereabouts {
+        folder::locate(path)
+    }
 }

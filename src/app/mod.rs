@@ -5,11 +5,7 @@
 //! claims, no more callbacks; running steps get the grace time; the rest is handed back.
 
 pub mod crash;
-mod handoff;
-mod in_force;
 pub mod load;
-mod lookup;
-mod reach;
 mod reload;
 mod run;
 mod system;
@@ -24,17 +20,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::in_force::{Present, Ready};
 use self::load::LoadError;
 use self::reload::Reloader;
 pub use self::system::{serve, start_log};
 use crate::clock::{self, Stopwatch};
 use crate::config::{Settings, StoreUrl};
-use crate::http::callback::{self, Intake};
-use crate::http::crowd::{Crowd, CrowdLimits};
+use crate::http::callback;
 use crate::http::ops::{self, Ops, Standing, Token};
-use crate::http::reload::RulesInForce;
 use crate::http::server::{self, BindError, Drained, Limits};
+use crate::in_force::{Current, Snapshot};
+use crate::intake::Intake;
+use crate::intake::backlog::{Backlog, BacklogLimits};
 use crate::model::failure::Failure;
 use crate::model::secret::Mask;
 use crate::rules::file::{Lookup, RulesFile};
@@ -42,7 +38,7 @@ use crate::store::sqlite::{self, AroundCommit, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
 use crate::supervision::{Ended, Supervisor};
 use crate::telemetry::Metrics;
-use crate::worker::lane::Lanes;
+use crate::worker::lane::{self, Lanes};
 use crate::worker::{Parts, Paused, Workers};
 
 /// Why the service did not start.
@@ -114,21 +110,22 @@ impl Service {
         lookup: Arc<dyn Lookup + Send + Sync>,
         open: impl FnOnce(&Settings, &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError>,
     ) -> Result<Self, StartError> {
-        let ready =
-            Ready::new(file, Arc::clone(&lookup), &Mask::default()).map_err(StartError::Bucket)?;
+        let hidden = Mask::default();
+        let snapshot = Snapshot::open(file, Arc::clone(&lookup), &hidden, clock::now())
+            .map_err(StartError::Bucket)?;
         let public = server::bind(settings.listen.socket_addr(), "--listen").await?;
         let admin = server::bind(settings.admin.listen().socket_addr(), "--admin-listen").await?;
         let metrics = Arc::new(Metrics::default());
         let store = open(settings, &metrics)?;
-        ready.store(&*store).await?;
-        let rules = ready.in_force.since(clock::now());
-        metrics.rules(rules.revision, rules.loaded, None);
-        let present = Present::new(ready.in_force);
+        snapshot.keep(&*store).await?;
+        metrics.rules(snapshot.revision(), snapshot.loaded, None);
+        let lanes = Lanes::new(lane::limits(&snapshot.reach));
+        let current = Current::new(snapshot);
         let supervisor = Supervisor::default();
         let workers = Workers::new(Parts {
             store: Arc::clone(&store),
-            in_force: present.steps(),
-            lanes: Arc::new(Lanes::new(ready.lanes)),
+            in_force: current.clone(),
+            lanes: Arc::new(lanes),
             metrics: Arc::clone(&metrics),
             retention: retention(settings),
             clock: Arc::new(clock::System),
@@ -136,13 +133,13 @@ impl Service {
         });
         workers.adopt_lanes().await?;
         workers.start();
-        let standing = standing(rules, workers.paused(), &supervisor);
+        let standing = standing(workers.paused(), &supervisor);
         let reloader = Reloader::new(reload::Parts {
             path: settings.rules.clone(),
             lookup,
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
-            present: Arc::clone(&present),
+            current: current.clone(),
             lanes: Arc::clone(workers.lanes()),
             standing: Arc::clone(&standing),
             supervisor: supervisor.clone(),
@@ -150,18 +147,18 @@ impl Service {
         let ops = Ops {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
+            current: current.clone(),
             standing: standing.subscribe(),
             reload: Arc::new(reloader.clone()),
             token: token(settings),
         };
-        let intake = Intake {
-            gate: present,
-            store: Arc::clone(&store),
-            handoff: Arc::new(handoff::ToWorkers(workers.clone())),
-            crowd: Crowd::new(CrowdLimits::PUBLIC),
-            metrics,
-            supervisor: supervisor.clone(),
-        };
+        let intake = Arc::new(Intake::new(
+            current,
+            Arc::clone(&store),
+            workers.clone(),
+            Backlog::new(BacklogLimits::SERVICE),
+            supervisor.clone(),
+        ));
         let (stop_public, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let listen = |part, listener, site, limits, stop: &CancellationToken| {
@@ -179,7 +176,7 @@ impl Service {
             public_listener: listen(
                 "the callback listener",
                 public,
-                callback::site(intake),
+                callback::site(intake, metrics),
                 Limits::PUBLIC,
                 &stop_public,
             ),
@@ -223,16 +220,12 @@ fn retention(settings: &Settings) -> Retention {
     }
 }
 
-/// What operators are told of rules and workers, kept up to date for as long as anybody asks.
+/// What operators are told of reloads and workers, kept up to date for as long as anybody asks.
 fn standing(
-    rules: RulesInForce,
     mut paused: watch::Receiver<Paused>,
     supervisor: &Supervisor,
 ) -> Arc<watch::Sender<Standing>> {
-    let standing = Arc::new(watch::Sender::new(Standing {
-        rules: Some(rules),
-        ..Standing::default()
-    }));
+    let standing = Arc::new(watch::Sender::new(Standing::default()));
     let told = Arc::clone(&standing);
     let tells = async move {
         while paused.changed().await.is_ok() && !told.is_closed() {

@@ -13,17 +13,17 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
 
-use super::in_force::{Present, Ready};
 use super::load;
 use crate::clock;
 use crate::http::ops::Standing;
-use crate::http::reload::{Refused, Reload, RulesInForce};
+use crate::http::reload::{Refused, Reload};
+use crate::in_force::{Current, Snapshot};
 use crate::model::failure::crash;
 use crate::rules::file::{Lookup, RulesFile};
 use crate::store::Store;
 use crate::supervision::Supervisor;
 use crate::telemetry::Metrics;
-use crate::worker::lane::Lanes;
+use crate::worker::lane::{self, Lanes};
 
 /// How often a watched file is read. It is loaded when it is the same twice in a row, so that
 /// a file is not loaded while it is written.
@@ -43,7 +43,7 @@ pub(super) struct Parts {
     pub(super) lookup: Arc<dyn Lookup + Send + Sync>,
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) present: Arc<Present>,
+    pub(super) current: Current,
     pub(super) lanes: Arc<Lanes>,
     pub(super) standing: Arc<watch::Sender<Standing>>,
     pub(super) supervisor: Supervisor,
@@ -64,7 +64,7 @@ pub(super) fn seen(content: &Result<Vec<u8>, impl ToString>) -> Seen {
 
 #[async_trait]
 impl Reload for Reloader {
-    async fn reload(&self) -> Result<RulesInForce, Refused> {
+    async fn reload(&self) -> Result<Arc<Snapshot>, Refused> {
         let reloader = self.clone();
         let loading = tokio::spawn(async move {
             // A crash could leave a part of the file in force.
@@ -84,7 +84,7 @@ impl Reloader {
         }
     }
 
-    async fn reload_once(&self) -> Result<RulesInForce, Refused> {
+    async fn reload_once(&self) -> Result<Arc<Snapshot>, Refused> {
         let mut last = self.last.lock().await;
         let content = self.parts.read().await;
         *last = Some(seen(&content));
@@ -134,18 +134,17 @@ impl Parts {
     }
 
     /// Puts what the file holds in force, or leaves everything as it is; logs either way.
-    async fn load(&self, content: Content) -> Result<RulesInForce, Refused> {
+    async fn load(&self, content: Content) -> Result<Arc<Snapshot>, Refused> {
+        let before = self.current.get().revision();
         let loaded = self.put_in_force(content).await;
         self.metrics.reload(loaded.is_err());
         match &loaded {
-            Ok(rules) => {
-                tracing::info!(revision = %rules.revision, "rules loaded");
-                let replaced = self.standing.borrow().rules.map(|rules| rules.revision);
-                self.metrics.rules(rules.revision, rules.loaded, replaced);
-                self.standing.send_modify(|standing| {
-                    standing.rules = Some(*rules);
-                    standing.refused = None;
-                });
+            Ok(snapshot) => {
+                let revision = snapshot.revision();
+                tracing::info!(%revision, "rules loaded");
+                self.metrics.rules(revision, snapshot.loaded, Some(before));
+                self.standing
+                    .send_modify(|standing| standing.refused = None);
             }
             Err(refused) => {
                 // A line of the log for each: none is ever broken.
@@ -160,22 +159,24 @@ impl Parts {
         loaded
     }
 
-    async fn put_in_force(&self, content: Content) -> Result<RulesInForce, Refused> {
+    async fn put_in_force(&self, content: Content) -> Result<Arc<Snapshot>, Refused> {
         let file = self.parse(content).await?;
-        let ready = Ready::new(file, Arc::clone(&self.lookup), self.present.get().mask())
+        let (before, lookup) = (self.current.get(), Arc::clone(&self.lookup));
+        let snapshot = Snapshot::open(file, lookup, &before.rules.mask, clock::now())
             .map_err(|failure| refused(failure.reason))?;
-        let stored = ready.store(&*self.store).await;
-        stored.map_err(|error| refused_for_now(error.to_string()))?;
+        let kept = snapshot.keep(&*self.store).await;
+        kept.map_err(|error| refused_for_now(error.to_string()))?;
         let states = self.store.lane_states().await;
         let states = states.map_err(|error| refused_for_now(error.to_string()))?;
-        let rules = ready.in_force.since(clock::now());
+        let snapshot = Arc::new(snapshot);
         // In this order: a task that is claimed from a new lane finds what it needs.
-        self.present.replace(ready.in_force);
-        self.lanes.replace(ready.lanes, states, clock::present());
+        self.current.replace(Arc::clone(&snapshot));
+        let limits = lane::limits(&snapshot.reach);
+        self.lanes.replace(limits, states, clock::present());
         // A lane that changes just now is shown as it stands then, not as it stood before.
         let _turn = self.lanes.turn().await;
         self.metrics.lanes(&self.lanes.states());
-        Ok(rules)
+        Ok(snapshot)
     }
 
     /// Not on the runtime's threads: a large file takes a while.
@@ -239,7 +240,8 @@ mod tests {
         std::fs::write(&path, RULES).unwrap();
         let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(BTreeMap::new());
         let file = load::parse(&path, RULES, &*lookup).unwrap();
-        let ready = Ready::new(file, Arc::clone(&lookup), &Mask::default()).unwrap();
+        let (hidden, now) = (Mask::default(), clock::now());
+        let snapshot = Snapshot::open(file, Arc::clone(&lookup), &hidden, now).unwrap();
         let around = Arc::new(|_: usize, commit: &mut dyn FnMut()| commit());
         let store = SqliteStore::open(&folder.join("a.db"), around).unwrap();
         Reloader::new(Parts {
@@ -247,8 +249,8 @@ mod tests {
             lookup,
             store: Arc::new(store),
             metrics: Arc::default(),
-            present: Present::new(ready.in_force),
-            lanes: Arc::new(Lanes::new(ready.lanes)),
+            lanes: Arc::new(Lanes::new(lane::limits(&snapshot.reach))),
+            current: Current::new(snapshot),
             standing: Arc::default(),
             supervisor: Supervisor::default(),
         })

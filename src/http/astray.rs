@@ -12,9 +12,9 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::reply;
-use super::seldom::Seldom;
 use crate::model::recorder::Recorder;
 use crate::recorder;
+use crate::telemetry::log::Seldom;
 use crate::telemetry::{CallbackResult, Metrics};
 
 /// Characters of a path that the log shows.

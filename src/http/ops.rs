@@ -18,22 +18,24 @@ use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 use crate::clock;
+use crate::in_force::Current;
+use crate::intake::backlog::BacklogLimits;
 use crate::store::{Figures, Store, Unavailable};
 use crate::telemetry::{Metrics, metrics};
 
-use super::crowd::CrowdLimits;
-use super::reload::{self, Refused, Reload, RulesInForce};
+use super::reload::{self, Refused, Reload};
 use super::reply;
 use super::server::Site;
 
 /// How long the store may take to show that it takes a callback: as long as a sender waits.
-const STORE_PATIENCE: Duration = CrowdLimits::PUBLIC.stored_within;
+const STORE_PATIENCE: Duration = BacklogLimits::SERVICE.stored_within;
 
 /// What operators can ask about.
 #[derive(Clone)]
 pub struct Ops {
     pub store: Arc<dyn Store>,
     pub metrics: Arc<Metrics>,
+    pub current: Current,
     pub standing: watch::Receiver<Standing>,
     pub reload: Arc<dyn Reload>,
     /// Asked for everywhere but on `/healthz`.
@@ -43,8 +45,6 @@ pub struct Ops {
 /// How the service stands at present.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// `None` until the rules are loaded.
-    pub rules: Option<RulesInForce>,
     /// The last reload, when it was refused.
     pub refused: Option<Refused>,
     /// Why no task is claimed for the time being.
@@ -85,12 +85,12 @@ pub fn site(ops: Ops) -> Site {
 async fn readyz(ops: Ops) -> Response {
     let store = ops.store_ready().await;
     let standing = ops.standing.borrow().clone();
-    let ready = store.is_ok() && standing.rules.is_some();
+    let (ready, in_force) = (store.is_ok(), ops.current.get());
     let document = json!({
         "ready": ready,
         "version": env!("CARGO_PKG_VERSION"),
-        "revision": standing.rules.map(|rules| rules.revision.to_string()),
-        "loaded": standing.rules.map(|rules| rules.loaded),
+        "revision": in_force.revision().to_string(),
+        "loaded": in_force.loaded,
         "reload_error": standing.refused.map(|Refused { at, reason, .. }| json!({ "at": at, "reason": reason })),
         "store": store.map_or_else(|reason| reason, |()| "open".to_owned()),
         "workers_paused": standing.workers_paused,

@@ -1,6 +1,8 @@
 //! `POST /-/reload`: an operator asks for the rules file to be loaded again.
 //!
-//! Knows how the answer looks; what loading means is the application's.
+//! Knows how the answer looks; loading is the application's.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hyper::{HeaderMap, Method};
@@ -10,7 +12,7 @@ use warp::reply::Response;
 
 use super::ops::Ops;
 use super::{origin, reply};
-use crate::model::task::RevisionId;
+use crate::in_force::Snapshot;
 use crate::model::time::Timestamp;
 
 /// Loads the rules file again.
@@ -18,14 +20,7 @@ use crate::model::time::Timestamp;
 pub trait Reload: Send + Sync {
     /// Loads the file whole, or leaves the rules in force as they are and says why. Goes
     /// on to its end also when nobody waits for the answer.
-    async fn reload(&self) -> Result<RulesInForce, Refused>;
-}
-
-/// Which rules are in force, and since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RulesInForce {
-    pub revision: RevisionId,
-    pub loaded: Timestamp,
+    async fn reload(&self) -> Result<Arc<Snapshot>, Refused>;
 }
 
 /// A reload that changed nothing.
@@ -46,8 +41,9 @@ pub(super) async fn answer(method: Method, headers: HeaderMap, ops: Ops) -> Resp
         return reply::error(StatusCode::FORBIDDEN, reason);
     }
     match ops.reload.reload().await {
-        Ok(RulesInForce { revision, loaded }) => {
-            let document = json!({ "revision": revision.to_string(), "loaded": loaded });
+        Ok(snapshot) => {
+            let (revision, loaded) = (snapshot.revision().to_string(), snapshot.loaded);
+            let document = json!({ "revision": revision, "loaded": loaded });
             reply::json(StatusCode::OK, document.to_string())
         }
         Err(Refused {

@@ -1,141 +1,121 @@
-//! What a rules file puts in force, replaced as one.
+//! What the rules file puts in force, replaced as one.
 //!
-//! Whoever needs it looks it up once for each callback or step, and so sees one file
-//! whole: its callers and rules, and its buckets and destinations.
+//! A callback or a step looks at it once, when it begins, and ends with what it found then: it
+//! sees one file whole, its callers and rules as well as its buckets and destinations.
 
-use std::collections::BTreeSet;
+mod reach;
+mod revisions;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
-use http::HeaderMap;
-
-use super::reach;
-use crate::http::callback::Gate;
-use crate::http::gate::RulesGate;
-use crate::http::reload::RulesInForce;
+pub use self::revisions::{NoRules, Parse, Revisions};
+use crate::action::Reach;
 use crate::model::failure::Failure;
-use crate::model::recorder::Recorder;
 use crate::model::secret::Mask;
-use crate::model::task::Lane;
+use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
-use crate::recorder::Refusal;
+use crate::recorder::Callers;
 use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
-use crate::store::{Arrival, Store, Unavailable};
-use crate::worker::lane::Limits;
-use crate::worker::{self, InForceNow, Parse, Revisions};
+use crate::store::{Store, Unavailable};
 
-/// What a rules file puts in force.
-pub(super) struct InForce {
-    gate: RulesGate,
-    steps: Arc<worker::InForce>,
+/// One rules file, opened.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub callers: Callers,
+    /// Its rules, with a mask that hides the secrets of this file and of all before it.
+    pub rules: Arc<Revision>,
+    pub reach: Reach,
+    /// The rules of this file and of those before it.
+    pub revisions: Revisions,
+    pub loaded: Timestamp,
 }
 
-/// What is in force at present.
-pub(super) struct Present(RwLock<Arc<InForce>>);
+/// The snapshot in force. Clones show the same one.
+#[derive(Debug, Clone)]
+pub struct Current(Arc<RwLock<Arc<Snapshot>>>);
 
-/// A rules file that is ready to be put in force.
-pub(super) struct Ready {
-    pub(super) in_force: InForce,
-    /// Each with what it can take.
-    pub(super) lanes: Vec<(Lane, Limits)>,
-}
-
-impl Ready {
+impl Snapshot {
     /// Opens what `file` names. `hidden` is hidden beside its own secrets. Fails with why a
     /// bucket cannot work as it is configured.
-    pub(super) fn new(
+    pub fn open(
         file: RulesFile,
         lookup: Arc<dyn Lookup + Send + Sync>,
         hidden: &Mask,
+        loaded: Timestamp,
     ) -> Result<Self, Failure> {
-        let (buckets, destinations) = (file.buckets, file.destinations);
         let mask = file.mask.and(hidden);
-        let names = buckets.keys().cloned().collect();
-        let lanes = reach::lanes(&buckets, &destinations);
-        let reach = reach::reach(buckets, destinations).map_err(|failure| Failure {
+        let reach = reach::open(file.buckets, file.destinations).map_err(|failure| Failure {
             reason: mask.apply(&failure.reason).into_owned(),
             ..failure
         })?;
-        let parse = parser(names, mask.clone(), lookup);
+        let parse = parser(&reach, mask.clone(), lookup);
         let rules = Arc::new(Revision::in_force(file.rules, mask));
-        let steps = worker::InForce {
-            reach,
+        Ok(Self::new(file.callers, rules, reach, parse, loaded))
+    }
+
+    /// These rules over what they reach; `parse` reads rules of earlier files.
+    pub fn new(
+        callers: Callers,
+        rules: Arc<Revision>,
+        reach: Reach,
+        parse: Parse,
+        loaded: Timestamp,
+    ) -> Self {
+        Self {
+            callers,
             revisions: Revisions::new(Arc::clone(&rules), parse),
-        };
-        let gate = RulesGate {
-            callers: file.callers,
             rules,
-        };
-        let in_force = InForce {
-            gate,
-            steps: Arc::new(steps),
-        };
-        Ok(Self { in_force, lanes })
+            reach,
+            loaded,
+        }
     }
 
     /// Stores what must be known before the first callback is judged by it: the text of
     /// the rules, and which lanes there are.
-    pub(super) async fn store(&self, store: &dyn Store) -> Result<(), Unavailable> {
-        let rules = &self.in_force.gate.rules.rules;
+    pub async fn keep(&self, store: &dyn Store) -> Result<(), Unavailable> {
+        let rules = &self.rules.rules;
         store
             .keep_revision(rules.revision, rules.text.clone())
             .await?;
-        let known = self.lanes.iter().map(|(lane, _)| lane.clone()).collect();
+        let known = self.reach.lanes().collect();
         for lane in store.mark_unknown_lanes(known).await? {
             tracing::warn!(%lane, "tasks wait: the name is not in the rules file");
         }
         Ok(())
     }
-}
 
-impl InForce {
-    /// What operators are told of it, when it is in force since `loaded`.
-    pub(super) fn since(&self, loaded: Timestamp) -> RulesInForce {
-        let revision = self.gate.rules.rules.revision;
-        RulesInForce { revision, loaded }
+    /// Names its rules.
+    pub fn revision(&self) -> RevisionId {
+        self.rules.rules.revision
     }
 
-    /// Hides the secrets of this file and of all before it.
-    pub(super) fn mask(&self) -> &Mask {
-        &self.gate.rules.mask
+    /// Why nothing can be done in this lane; `None` when the file has it.
+    pub fn lacks(&self, lane: &Lane) -> Option<String> {
+        (!self.reach.has(lane)).then(|| format!("{lane} is not in the rules file"))
     }
 }
 
-impl Present {
-    pub(super) fn new(in_force: InForce) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Arc::new(in_force))))
+impl Current {
+    /// Puts the first snapshot in force.
+    pub fn new(first: Snapshot) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(first))))
     }
 
-    pub(super) fn get(&self) -> Arc<InForce> {
+    /// The snapshot in force now.
+    pub fn get(&self) -> Arc<Snapshot> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn replace(&self, in_force: InForce) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
-    }
-
-    /// The part that workers look up.
-    pub(super) fn steps(self: &Arc<Self>) -> InForceNow {
-        let present = Arc::clone(self);
-        Arc::new(move || Arc::clone(&present.get().steps))
+    /// Puts another snapshot in force.
+    pub fn replace(&self, next: Arc<Snapshot>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 }
 
-impl Gate for Present {
-    fn admit(
-        &self,
-        from: Recorder,
-        headers: &HeaderMap,
-        body: Bytes,
-        received: Timestamp,
-    ) -> Result<Arrival, Refusal> {
-        self.get().gate.admit(from, headers, body, received)
-    }
-}
-
-/// Parses rules that are no longer in force. `mask` hides what the file in force hides;
-/// what came from the environment into the old rules alone is hidden, too.
-fn parser(buckets: BTreeSet<String>, mask: Mask, lookup: Arc<dyn Lookup + Send + Sync>) -> Parse {
+/// Reads rules that are no longer in force. Hidden is what the file in force hides, and what
+/// came from the environment into the old rules alone.
+fn parser(reach: &Reach, mask: Mask, lookup: Arc<dyn Lookup + Send + Sync>) -> Parse {
+    let buckets = reach.buckets.keys().cloned().collect();
     Box::new(move |text| {
         let revision =
             parse_revision(text, &buckets, &*lookup).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Opens what steps can reach: the buckets and destinations of the rules file.
+//! Opens the buckets and destinations of the rules file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,28 +7,12 @@ use crate::action::{OpenBucket, Reach};
 use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
-use crate::model::task::Lane;
 use crate::object;
 use crate::outbound::Guarded;
-use crate::worker::lane::Limits;
-
-/// One lane for each bucket and destination, with its limits.
-pub(super) fn lanes(
-    buckets: &BTreeMap<String, Bucket>,
-    destinations: &BTreeMap<String, Destination>,
-) -> Vec<(Lane, Limits)> {
-    let buckets = buckets
-        .values()
-        .map(|bucket| (Lane::Bucket(bucket.name.clone()), Limits::from(bucket)));
-    let destinations = destinations
-        .values()
-        .map(|to| (Lane::Destination(to.name.clone()), Limits::from(to)));
-    buckets.chain(destinations).collect()
-}
 
 /// All buckets and destinations. Asks none of them anything yet; fails with why a bucket
 /// cannot work as it is configured.
-pub(super) fn reach(
+pub(super) fn open(
     buckets: BTreeMap<String, Bucket>,
     destinations: BTreeMap<String, Destination>,
 ) -> Result<Reach, Failure> {

@@ -61,7 +61,7 @@ impl Revisions {
     }
 
     /// Why this rule of the revision cannot be used; `None` when it can.
-    pub(super) async fn lacking(
+    pub async fn lacking(
         &self,
         id: RevisionId,
         rule: &str,

@@ -1,40 +1,231 @@
-//! The gate that callbacks go through: signature, then parsing, then planning.
+//! What happens to a callback: it is verified, parsed, planned, given room, stored and started.
+//!
+//! Knows no recorder's words, and nothing of how a task is run.
 
+pub mod backlog;
+
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use sha2::{Digest, Sha256};
 
-use super::callback::Gate;
+use self::backlog::Backlog;
+use crate::in_force::Current;
+use crate::model::failure::Failure;
+use crate::model::id::TaskId;
+use crate::model::plan::Plan;
 use crate::model::recorder::Recorder;
 use crate::model::time::Timestamp;
-use crate::recorder::{self, Callers, Refusal};
-use crate::rules::file::Revision;
-use crate::rules::plan::plan;
-use crate::store::Arrival;
+use crate::recorder::{self, Refusal};
+use crate::store::{Arrival, Recorded, Store};
+use crate::supervision::Supervisor;
+use crate::telemetry::CallbackResult;
+use crate::telemetry::log::Seldom;
+use crate::worker::Workers;
 
-/// Judges callbacks by the rules file in force.
-#[derive(Debug)]
-pub struct RulesGate {
-    /// Who may call.
-    pub callers: Callers,
-    pub rules: Arc<Revision>,
+/// Bytes of a refusal's reason that are logged: a stranger must not fill the log.
+const LOGGED: usize = 480;
+
+/// Takes callbacks.
+pub struct Intake {
+    current: Current,
+    store: Arc<dyn Store>,
+    workers: Workers,
+    backlog: Backlog,
+    supervisor: Supervisor,
+    /// Log lines about tasks that are dead on arrival.
+    dead_on_arrival: Seldom,
 }
 
-impl Gate for RulesGate {
-    fn admit(
-        &self,
+/// What became of a callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stored, with at least one task.
+    Stored,
+    /// Stored; no rule matched.
+    Unmatched,
+    /// Stored before; nothing changed.
+    Duplicate,
+    /// It is no event, or from a stranger.
+    Refused(Refusal),
+    /// Not stored in time, as callbacks come faster than the disk takes them.
+    Overloaded,
+    /// The store cannot take it.
+    Unavailable,
+}
+
+impl Intake {
+    /// An intake that starts tasks on `workers`. A crash while a callback is stored ends the
+    /// service through `supervisor`.
+    pub fn new(
+        current: Current,
+        store: Arc<dyn Store>,
+        workers: Workers,
+        backlog: Backlog,
+        supervisor: Supervisor,
+    ) -> Self {
+        Self {
+            current,
+            store,
+            workers,
+            backlog,
+            supervisor,
+            dead_on_arrival: Seldom::default(),
+        }
+    }
+
+    /// Takes a callback that came at `received`. `Stored`, `Unmatched` and `Duplicate` are
+    /// answered once its event is committed and synced, and not before.
+    pub async fn take(
+        self: Arc<Self>,
         from: Recorder,
         headers: &HeaderMap,
         body: Bytes,
         received: Timestamp,
+    ) -> Outcome {
+        match self.plan(from, headers, &body, received) {
+            Ok(arrival) => self.store_in_time(arrival).await,
+            Err(refusal) => {
+                log_refusal(&refusal, &body);
+                Outcome::Refused(refusal)
+            }
+        }
+    }
+
+    /// What the rules in force make of the callback.
+    fn plan(
+        &self,
+        from: Recorder,
+        headers: &HeaderMap,
+        body: &Bytes,
+        received: Timestamp,
     ) -> Result<Arrival, Refusal> {
-        recorder::verify(from, &self.callers, headers, &body, received)?;
-        let event = recorder::parse(from, headers, body, received)?;
-        let plan = plan(&self.rules.rules, &event, 0).masked(&self.rules.mask);
+        let in_force = self.current.get();
+        recorder::verify(from, &in_force.callers, headers, body, received)?;
+        let event = recorder::parse(from, headers, body.clone(), received)?;
+        let plan = in_force.rules.plan(&event, 0);
         Ok(Arrival {
             event: Arc::new(event),
             plan,
         })
+    }
+
+    /// Stores the arrival once there is a slot for it. Lanes are not asked for room before,
+    /// or a flood would keep it from tasks that wait in the store.
+    ///
+    /// A sender that has waited too long for the commit is refused though the event may be
+    /// stored all the same: sent again it is a duplicate, and its tasks run either way.
+    async fn store_in_time(self: Arc<Self>, arrival: Arrival) -> Outcome {
+        let (event_id, backlog) = (arrival.event.id, self.backlog.clone());
+        let Some(slot) = backlog.slot().await else {
+            tracing::warn!(%event_id, "too many callbacks wait for the disk; answered 503, not stored");
+            return Outcome::Overloaded;
+        };
+        // In a task of its own: the server drops an answer in the making when the client
+        // goes. Were the store's reply dropped with it, the claims in it would be held by
+        // nobody until the next start.
+        // A crash ends the service for the same reason.
+        let supervisor = self.supervisor.clone();
+        let stored = tokio::spawn(async move {
+            let stores = supervisor.watch("storing a callback", self.store_and_start(arrival));
+            let outcome = stores.await;
+            drop(slot);
+            outcome
+        });
+        match tokio::time::timeout(backlog.stored_within(), stored).await {
+            Ok(Ok(Some(outcome))) => outcome,
+            Ok(Ok(None) | Err(_)) => {
+                tracing::error!(%event_id, "storing an event crashed; answered 503");
+                Outcome::Unavailable
+            }
+            Err(_elapsed) => {
+                tracing::warn!(%event_id, "the disk is slow; answered 503 before the event was stored");
+                Outcome::Overloaded
+            }
+        }
+    }
+
+    async fn store_and_start(&self, arrival: Arrival) -> Outcome {
+        let event_id = arrival.event.id;
+        let tasks = arrival.plan.tasks.len();
+        let dead = dead_on_arrival(&arrival.plan);
+        let room = self.workers.reserve(&arrival.plan);
+        match self.store.record(arrival, room.tasks()).await {
+            Ok(Recorded::New { claims }) => {
+                tracing::info!(%event_id, tasks, "event stored");
+                if let Some((task_id, failure)) = dead
+                    && let Some(left_out) = self.dead_on_arrival.line()
+                {
+                    tracing::error!(%task_id, %event_id, %failure, left_out, "task is dead from the beginning");
+                }
+                room.run(claims);
+                match tasks {
+                    0 => Outcome::Unmatched,
+                    _ => Outcome::Stored,
+                }
+            }
+            Ok(Recorded::Duplicate { of }) => {
+                tracing::info!(event_id = %of, "event was stored before");
+                Outcome::Duplicate
+            }
+            Err(error) => {
+                tracing::error!(%event_id, %error, "event not stored; answered 503");
+                Outcome::Unavailable
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// How it is counted.
+    pub const fn result(&self) -> CallbackResult {
+        match self {
+            Self::Stored => CallbackResult::Stored,
+            Self::Unmatched => CallbackResult::Unmatched,
+            Self::Duplicate => CallbackResult::Duplicate,
+            Self::Refused(refusal) => result(refusal),
+            Self::Overloaded => CallbackResult::Overloaded,
+            Self::Unavailable => CallbackResult::Unavailable,
+        }
+    }
+}
+
+const fn result(refusal: &Refusal) -> CallbackResult {
+    match refusal {
+        Refusal::Signature(_) => CallbackResult::RefusedSignature,
+        Refusal::NotAnEvent(_) | Refusal::Encoded(_) => CallbackResult::Malformed,
+    }
+}
+
+/// A task of the plan that can never run, and why.
+fn dead_on_arrival(plan: &Plan) -> Option<(TaskId, Failure)> {
+    let mut tasks = plan.tasks.iter();
+    tasks.find_map(|task| Some((task.id, task.doomed.clone()?)))
+}
+
+fn log_refusal(refusal: &Refusal, body: &[u8]) {
+    let reason = refusal.to_string();
+    tracing::warn!(
+        result = result(refusal).name(),
+        reason = %&reason[..reason.floor_char_boundary(LOGGED)],
+        body_length = body.len(),
+        body_sha256 = sha256(body),
+        "callback refused"
+    );
+}
+
+fn sha256(body: &[u8]) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(body) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").finish_non_exhaustive()
     }
 }

@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::ended::Ended;
 use super::journal::Journal;
 use super::run::{Dropped, Runner, Work};
-use super::waits::gone;
 use crate::action::{self, Done, Stopped, Subject};
 use crate::clock;
 use crate::model::failure::{Failure, FailureKind, crash};
@@ -257,11 +256,11 @@ fn traces(link: &str) -> Vec<String> {
 /// whose own lane is gone waits in it, with all others of that lane.
 fn lacking(work: &Work<'_>) -> Option<(WaitsFor, String)> {
     let own = &work.claim.task().lane;
-    if let Some(why) = gone(own, work.in_force) {
+    if let Some(why) = work.in_force.lacks(own) {
         return Some((WaitsFor::ItsLane, why));
     }
     let target = Lane::Bucket(work.step.action.needs().other_bucket?.to_owned());
-    let why = gone(&target, work.in_force)?;
+    let why = work.in_force.lacks(&target)?;
     Some((Outside::Lane(target).into(), why))
 }
 

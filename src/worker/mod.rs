@@ -4,16 +4,15 @@
 //! it is settled. Nothing is polled: the loop sleeps until a task is made due, a permit
 //! comes free that somebody waits for, another process writes, the next due time, or the
 //! time at which a lane lets something through again.
-//! Knows nothing of HTTP: `crate::app` hands it the tasks that a callback started.
+//! Knows nothing of HTTP: `crate::intake` hands it the tasks that a callback started.
 
 mod carry;
 mod close;
 mod ended;
-mod in_force;
 mod journal;
 pub mod lane;
 mod pause;
-mod revision;
+mod reservation;
 mod run;
 mod standing;
 mod sweep;
@@ -28,10 +27,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::in_force::{InForce, InForceNow};
 pub use self::pause::Paused;
-pub use self::revision::{Parse, Revisions};
+pub use self::reservation::Reservation;
 use crate::clock::Clock;
+use crate::in_force::Current;
 use crate::model::id::TaskId;
 use crate::model::moment::Present;
 use crate::model::task::Attempt;
@@ -46,7 +45,7 @@ use self::pause::Pauses;
 #[derive(Clone)]
 pub struct Parts {
     pub store: Arc<dyn Store>,
-    pub in_force: InForceNow,
+    pub in_force: Current,
     pub lanes: Arc<Lanes>,
     pub metrics: Arc<Metrics>,
     pub retention: Retention,

@@ -1,70 +1,71 @@
-//! Joins the callback listener to the workers: what a stored event starts, runs.
+//! Room for the tasks of an event, taken before they are stored.
 
-use crate::http::callback::{Handoff, Reservation};
+use super::Workers;
+use super::lane::Permit;
 use crate::model::id::TaskId;
 use crate::model::plan::Plan;
 use crate::store::Claim;
-use crate::worker::Workers;
-use crate::worker::lane::Permit;
 
-/// Hands stored tasks to the workers.
+/// Room for some of a plan's tasks; dropped, it is free again.
 #[derive(Debug)]
-pub(super) struct ToWorkers(pub(super) Workers);
-
-struct Reserved {
-    workers: Workers,
+pub struct Reservation<'a> {
+    workers: &'a Workers,
     permits: Vec<(TaskId, Permit)>,
     /// Tasks of the plan, those without a permit included.
     planned: usize,
 }
 
-impl Handoff for ToWorkers {
-    fn reserve(&self, plan: &Plan) -> Box<dyn Reservation> {
+impl Workers {
+    /// Takes room for as many of the plan's tasks as can run now.
+    pub fn reserve(&self, plan: &Plan) -> Reservation<'_> {
+        let now = self.parts.clock.moment();
         let permit = |lane| {
-            if self.0.is_draining() {
-                None
-            } else {
-                self.0.lanes().permit(lane)
-            }
+            let is_open = !self.is_draining();
+            is_open.then(|| self.lanes().permit_at(lane, now)).flatten()
         };
         let startable = plan.tasks.iter().filter(|task| task.doomed.is_none());
         let permits = startable
             .filter_map(|task| Some((task.id, permit(&task.lane)?)))
             .collect();
-        Box::new(Reserved {
-            workers: self.0.clone(),
+        Reservation {
+            workers: self,
             permits,
             planned: plan.tasks.len(),
-        })
+        }
     }
 }
 
-impl Drop for Reserved {
-    /// What was reserved and not used is room that the claiming loop may have looked for.
-    fn drop(&mut self) {
-        if !std::mem::take(&mut self.permits).is_empty() {
+impl Reservation<'_> {
+    /// The tasks that there is room for.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        self.permits.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// The plan is stored: runs these claims of it in the room reserved, and has the workers
+    /// look for its other tasks.
+    ///
+    /// # Panics
+    ///
+    /// When it has no room for a claim: a store starts only what [`Self::tasks`] named.
+    pub fn run(mut self, claims: Vec<Claim>) {
+        let started = claims.len();
+        for claim in claims {
+            let mut permits = self.permits.iter();
+            let held = permits.position(|(id, _)| *id == claim.task().id);
+            let held = held.expect("a store starts only tasks that there is room for");
+            let (_, permit) = self.permits.swap_remove(held);
+            self.workers.run(claim, permit);
+        }
+        if started < self.planned {
             self.workers.lanes().waker().wake();
         }
     }
 }
 
-impl Reservation for Reserved {
-    fn start(&self) -> Vec<TaskId> {
-        self.permits.iter().map(|(id, _)| *id).collect()
-    }
-
-    fn run(mut self: Box<Self>, claims: Vec<Claim>) {
-        let started = claims.len();
-        for claim in claims {
-            let held = self
-                .permits
-                .iter()
-                .position(|(id, _)| *id == claim.task().id);
-            let held = held.expect("a store starts only tasks that it was asked to start");
-            let (_, permit) = self.permits.swap_remove(held);
-            self.workers.run(claim, permit);
-        }
-        if started < self.planned {
+impl Drop for Reservation<'_> {
+    /// The claiming loop may have looked for room that was reserved and not used.
+    fn drop(&mut self) {
+        if !std::mem::take(&mut self.permits).is_empty() {
             self.workers.lanes().waker().wake();
         }
     }

@@ -7,13 +7,13 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
+use super::Parts;
 use super::close::Closed;
 use super::lane::Permit;
 use super::pause::{Patience, Pauses};
-use super::revision::NoRules;
-use super::{InForce, Parts};
 use crate::action::rename::LEFT;
 use crate::clock::Stopwatch;
+use crate::in_force::{NoRules, Snapshot};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::plan::Turn;
 use crate::model::recording::Place;
@@ -55,7 +55,7 @@ pub(super) struct Work<'a> {
     pub(super) revision: &'a Revision,
     pub(super) rule: &'a Rule,
     pub(super) step: &'a Step,
-    pub(super) in_force: &'a InForce,
+    pub(super) in_force: &'a Snapshot,
     /// Where the step has put the recording under this claim.
     pub(super) committed: OnceLock<Place>,
 }
@@ -109,7 +109,7 @@ impl Runner {
         mut permit: Permit,
     ) -> Result<Option<(Claim, Permit)>, Dropped> {
         permit.begin();
-        let in_force = (self.parts.in_force)();
+        let in_force = self.parts.in_force.get();
         let (settlement, room) = match self.rules(&claim, &in_force).await? {
             Ok(rules) => {
                 self.settlement(&claim, &rules, &in_force, &mut permit)
@@ -122,7 +122,7 @@ impl Runner {
         }
         let waits = tell_of_wait(&claim, &settlement.transition);
         let applied = self.apply(claim, settlement).await?;
-        if waits && !Arc::ptr_eq(&in_force, &(self.parts.in_force)()) {
+        if waits && !Arc::ptr_eq(&in_force, &self.parts.in_force.get()) {
             // What it waits for may have come before it was stored that it waits.
             self.parts.lanes.look_again();
         }
@@ -137,7 +137,7 @@ impl Runner {
     async fn rules(
         &self,
         claim: &Claim,
-        in_force: &InForce,
+        in_force: &Snapshot,
     ) -> Result<Result<Arc<Revision>, String>, Dropped> {
         let revision = claim.task().revision;
         let mut patience = self.pauses.patience();
@@ -154,7 +154,7 @@ impl Runner {
         &self,
         claim: &Claim,
         revision: &Revision,
-        in_force: &InForce,
+        in_force: &Snapshot,
         permit: &mut Permit,
     ) -> Result<(Settlement, Room), Dropped> {
         let work = match find(claim, revision, in_force) {
@@ -335,7 +335,7 @@ fn notice(rule: &Rule) -> Option<NextStep> {
 fn find<'a>(
     claim: &'a Claim,
     revision: &'a Revision,
-    in_force: &'a InForce,
+    in_force: &'a Snapshot,
 ) -> Result<Work<'a>, String> {
     let task = claim.task();
     let rule = revision.rule(&task.rule)?;

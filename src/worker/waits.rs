@@ -3,8 +3,8 @@
 //! Looked at when the service starts and when another rules file is put in force, thing by
 //! thing, not task by task: what still is not there costs nothing until the next time.
 
-use super::{InForce, Workers};
-use crate::model::task::Lane;
+use super::Workers;
+use crate::in_force::Snapshot;
 use crate::model::wait::Outside;
 use crate::store::{Store, Unavailable};
 
@@ -23,7 +23,7 @@ pub(super) async fn waits_loop(workers: Workers) {
 impl Workers {
     /// Releases every task that waits for something that the file in force has.
     pub async fn release_once(&self) -> Result<(), Unavailable> {
-        let (store, in_force) = (&*self.parts.store, (self.parts.in_force)());
+        let (store, in_force) = (&*self.parts.store, self.parts.in_force.get());
         for on in store.waits().await? {
             match lacking(&on, &in_force, store).await? {
                 Some(why) => tracing::warn!(%on, why, "tasks wait"),
@@ -48,22 +48,13 @@ impl Workers {
 /// Why what is waited for is not there; `None` when it is.
 async fn lacking(
     on: &Outside,
-    in_force: &InForce,
+    in_force: &Snapshot,
     store: &dyn Store,
 ) -> Result<Option<String>, Unavailable> {
     match on {
         Outside::Rule { revision, name } => {
             in_force.revisions.lacking(*revision, name, store).await
         }
-        Outside::Lane(lane) => Ok(gone(lane, in_force)),
+        Outside::Lane(lane) => Ok(in_force.lacks(lane)),
     }
-}
-
-/// Why nothing can be done in this lane; `None` when the file in force has it.
-pub(super) fn gone(lane: &Lane, in_force: &InForce) -> Option<String> {
-    let is_known = match lane {
-        Lane::Bucket(name) => in_force.reach.buckets.contains_key(name),
-        Lane::Destination(name) => in_force.reach.destinations.contains_key(name),
-    };
-    (!is_known).then(|| format!("{lane} is not in the rules file"))
 }

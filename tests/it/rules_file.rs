@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use aftertake::model::bucket::BucketStore;
 use aftertake::model::destination::Destination;
-use aftertake::rules::file::{Lookup, RulesFile, parse, parse_revision};
+use aftertake::model::time::Timestamp;
+use aftertake::rules::file::{Lookup, Revision, RulesFile, parse, parse_revision};
 use aftertake::rules::rule::{Action, BodyTemplate, NotifyStep as Notify, RuleSet, TagSource};
 use aftertake::rules::schema::schema;
 use aftertake::rules::template::{Expression, Template};
@@ -18,6 +19,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::json_schema::mistakes;
+use crate::support::event;
 
 /// Values that must never be shown; each begins with `s3cr3t`.
 struct Environment;
@@ -527,6 +529,24 @@ fn secrets_and_long_values_of_the_environment_are_masked() {
     assert_eq!(
         mask.apply("https://chat.example.com/hook media"),
         "https://chat.example.com/hook media"
+    );
+}
+
+#[test]
+fn reason_for_a_rule_that_does_not_match_shows_no_value_of_the_environment() {
+    let text = "destinations: { d: { url: 'https://d.example.com' } }\n\
+                rules: [{ name: r, when: { room: '${ROOM}' }, steps: [{ notify: d }] }]\n";
+    let env = BTreeMap::from([("ROOM", "hidden-room-7")]);
+    let file = parse("rules.yaml", text, Path::new(""), &env).unwrap();
+    let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"other"}"#;
+    let event = event(body, Timestamp::from_millis(0));
+    let of_file = file.skipped(&event);
+    let of_revision = Revision::in_force(file.rules, file.mask).skipped(&event);
+    assert_eq!(of_file, of_revision);
+    let reason = &of_file[0].reason;
+    assert!(
+        reason.contains("***") && !reason.contains("hidden-room-7"),
+        "{reason}"
     );
 }
 

@@ -12,10 +12,11 @@ use super::load::{self, Loading};
 use super::{Lookup, retry, rooms, rules, skipped};
 use crate::model::event::Event;
 use crate::model::notice::NOTICE;
-use crate::model::plan::Skipped;
+use crate::model::plan::{Plan, Skipped};
 use crate::model::secret::Mask;
 use crate::model::task::RevisionId;
 use crate::rules::error::RulesError;
+use crate::rules::plan::plan;
 use crate::rules::rule::{Rule, RuleSet};
 use crate::yaml::json;
 use crate::yaml::shape::Deferred;
@@ -51,6 +52,11 @@ impl Revision {
             unreadable: Vec::new(),
             mask,
         }
+    }
+
+    /// Plans an event as the service does. Reasons show no secret of the file.
+    pub fn plan(&self, event: &Event, generation: u32) -> Plan {
+        plan(&self.rules, event, generation).masked(&self.mask)
     }
 
     /// The rule or notice of this name. Fails with the reason why it cannot be used.

@@ -16,7 +16,7 @@ const OTHERS: [&str; 5] = [
 ];
 
 /// The parts of ours, as `lib.rs` lists them.
-const PARTS: [&str; 18] = [
+const PARTS: [&str; 20] = [
     "model",
     "yaml",
     "chat",
@@ -26,7 +26,9 @@ const PARTS: [&str; 18] = [
     "object",
     "outbound",
     "action",
+    "in_force",
     "worker",
+    "intake",
     "http",
     "telemetry",
     "clock",

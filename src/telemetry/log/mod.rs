@@ -10,6 +10,7 @@ mod filter;
 mod json;
 mod line;
 mod queue;
+mod seldom;
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -20,6 +21,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use self::line::Escapes;
 pub use self::queue::{Log, lost};
+pub use self::seldom::Seldom;
 
 /// The filter that is used when the operator names none.
 pub const DEFAULT_FILTER: &str = "info";

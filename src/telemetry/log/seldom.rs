@@ -10,7 +10,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// Lets one line a minute through, and counts those in between.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub struct Seldom {
     every: Duration,
     since: Mutex<Since>,
 }
@@ -36,7 +36,7 @@ impl Seldom {
     }
 
     /// Whether a line may be written now: then how many were left out since the last one.
-    pub(super) fn line(&self) -> Option<u64> {
+    pub fn line(&self) -> Option<u64> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if since.last.is_some_and(|last| last.elapsed() < self.every) {
             since.left_out += 1;

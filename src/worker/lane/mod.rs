@@ -22,6 +22,7 @@ use self::permit::{Refused, Seat, Width};
 pub use self::reserved::Reserved;
 use self::waker::WakeOnDrop;
 pub use self::waker::Waker;
+use crate::action::Reach;
 use crate::clock;
 use crate::model::breaker::{LaneChange, LaneState, Shut};
 use crate::model::bucket::Bucket;
@@ -89,6 +90,16 @@ impl From<&Destination> for Limits {
             breaker: destination.breaker,
         }
     }
+}
+
+/// What each bucket and destination can take.
+pub fn limits(reach: &Reach) -> Vec<(Lane, Limits)> {
+    let buckets = reach.buckets.iter();
+    let buckets = buckets.map(|(name, open)| (Lane::Bucket(name.clone()), (&*open.config).into()));
+    let destinations = reach.destinations.iter();
+    let destinations =
+        destinations.map(|(name, to)| (Lane::Destination(name.clone()), (&**to).into()));
+    buckets.chain(destinations).collect()
 }
 
 impl OneLane {

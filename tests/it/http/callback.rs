@@ -1,109 +1,93 @@
 //! Who is answered what on the callback listener.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use aftertake::http::callback::{self, Gate, Handoff, Intake, Reservation};
-use aftertake::http::crowd::{Crowd, CrowdLimits};
+use aftertake::clock;
+use aftertake::http::callback;
 use aftertake::http::server::Limits;
-use aftertake::model::event::{Event, EventType, Fields};
-use aftertake::model::id::{EventId, TaskId};
-use aftertake::model::plan::Plan;
+use aftertake::intake::Intake;
+use aftertake::intake::backlog::{Backlog, BacklogLimits};
 use aftertake::model::recorder::Recorder;
-use aftertake::model::task::RevisionId;
+use aftertake::model::task::Lane;
 use aftertake::model::time::Timestamp;
-use aftertake::recorder::Refusal;
-use aftertake::store::{Arrival, Claim};
+use aftertake::store::{Retention, Store};
 use aftertake::supervision::{How, Supervisor};
 use aftertake::telemetry::Metrics;
-use bytes::Bytes;
+use aftertake::worker::lane::{Lanes, limits};
+use aftertake::worker::{Parts, Workers};
+use futures_util::poll;
 use hyper::HeaderMap;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::failed_disk::{Ended, FailedDisk};
-use super::{HOUR, Listening, PATIENT, SOON, TOO_LONG};
+use super::{HOUR, Listening, PATIENT, SOON, TOO_LONG, in_force};
 
-/// A gate that judges by the body alone.
-struct Words;
+/// A key, one rule, and a lane for two of its tasks.
+const RULES: &str = "callbacks: { sparkrtc: { keys: [0123456789abcdef0123456789abcdef], unsigned: accept } }\n\
+                     destinations: { lms: { url: 'https://lms.example.com', concurrency: 2 } }\n\
+                     rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
 
-impl Gate for Words {
-    fn admit(
-        &self,
-        from: Recorder,
-        _headers: &HeaderMap,
-        body: Bytes,
-        received: Timestamp,
-    ) -> Result<Arrival, Refusal> {
-        match &*body {
-            b"forged" => Err(Refusal::Signature("does not fit".into())),
-            b"packed" => Err(Refusal::Encoded("body is compressed".into())),
-            b"words" => Err(Refusal::NotAnEvent("expected value".into())),
-            _ => Ok(Arrival {
-                event: Arc::new(Event {
-                    id: EventId::derive(None, &[&body]),
-                    recorder: from,
-                    received,
-                    body,
-                    fields: Fields::new(EventType::RecordFileComplete),
-                }),
-                plan: Plan {
-                    revision: RevisionId::of(""),
-                    tasks: Vec::new(),
-                },
-            }),
-        }
-    }
-}
-
-/// A handoff that counts what it is told.
-#[derive(Clone, Default)]
-struct Counts {
-    reserved: Arc<AtomicUsize>,
-    ran: Arc<AtomicUsize>,
-}
-
-impl Handoff for Counts {
-    fn reserve(&self, _plan: &Plan) -> Box<dyn Reservation> {
-        self.reserved.fetch_add(1, Ordering::SeqCst);
-        Box::new(self.clone())
-    }
-}
-
-impl Reservation for Counts {
-    fn start(&self) -> Vec<TaskId> {
-        Vec::new()
-    }
-
-    fn run(self: Box<Self>, _claims: Vec<Claim>) {
-        self.ran.fetch_add(1, Ordering::SeqCst);
-    }
-}
+/// A callback that the rule matches.
+const BODY: &str = r#"{"event_type":"RECORD_FILE_COMPLETE"}"#;
 
 /// Limits that no test meets by chance.
-const ROOMY: CrowdLimits = CrowdLimits {
-    places: 100,
-    place_within: HOUR,
+const ROOMY: BacklogLimits = BacklogLimits {
+    slots: 100,
+    slot_within: HOUR,
     stored_within: HOUR,
 };
 
-fn intake(disk: FailedDisk) -> (Intake, Counts) {
-    crowded(disk, ROOMY)
+/// The intake on a disk that has failed.
+struct Front {
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
+    workers: Workers,
+    supervisor: Supervisor,
 }
 
-fn crowded(disk: FailedDisk, limits: CrowdLimits) -> (Intake, Counts) {
-    let counts = Counts::default();
-    let intake = Intake {
-        gate: Arc::new(Words),
-        store: Arc::new(disk),
-        handoff: Arc::new(counts.clone()),
-        crowd: Crowd::new(limits),
-        metrics: Arc::default(),
-        supervisor: Supervisor::default(),
-    };
-    (intake, counts)
+impl Front {
+    fn new(disk: FailedDisk, limits_of_backlog: BacklogLimits) -> Self {
+        let store: Arc<dyn Store> = Arc::new(disk);
+        let (metrics, supervisor) = (Arc::default(), Supervisor::default());
+        let current = in_force(RULES, Timestamp::from_millis(0));
+        let workers = Workers::new(Parts {
+            store: Arc::clone(&store),
+            in_force: current.clone(),
+            lanes: Arc::new(Lanes::new(limits(&current.get().reach))),
+            metrics: Arc::clone(&metrics),
+            retention: Retention {
+                history: HOUR,
+                dedup_horizon: HOUR,
+            },
+            clock: Arc::new(clock::System),
+            supervisor: supervisor.clone(),
+        });
+        let backlog = Backlog::new(limits_of_backlog);
+        let intake = Intake::new(current, store, workers.clone(), backlog, supervisor.clone());
+        Self {
+            intake: Arc::new(intake),
+            metrics,
+            workers,
+            supervisor,
+        }
+    }
+
+    async fn listen(&self, limits: Limits) -> Listening {
+        let site = callback::site(Arc::clone(&self.intake), Arc::clone(&self.metrics));
+        Listening::start(site, limits).await
+    }
+
+    /// How many tasks of the rule could begin now.
+    fn room(&self) -> usize {
+        let lane = Lane::Destination("lms".into());
+        let permits = (0..3).map_while(|_| self.workers.lanes().permit(&lane));
+        permits.collect::<Vec<_>>().len()
+    }
 }
 
 #[track_caller]
@@ -115,9 +99,8 @@ fn assert_counted(metrics: &Metrics, result: &str, count: usize) {
 
 #[tokio::test]
 async fn callback_listener_answers_each_request_as_the_recorder_expects() {
-    let (intake, _) = intake(FailedDisk::default());
-    let metrics = Arc::clone(&intake.metrics);
-    let listening = Listening::start(callback::site(intake), PATIENT).await;
+    let front = Front::new(FailedDisk::default(), ROOMY);
+    let listening = front.listen(PATIENT).await;
     let large = "x".repeat(1001);
     let success = r#"{"status":1,"result":"success"}"#;
     let path = "/callbacks/sparkrtc";
@@ -142,9 +125,9 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
         (
             "POST",
             path,
-            "packed",
+            "{\0",
             415,
-            r#"{"error":"body is compressed"}"#,
+            r#"{"error":"body is in the charset UTF-16; it has to be UTF-8"}"#,
         ),
         ("POST", path, &large, 413, r#"{"error":"body too large"}"#),
         (
@@ -172,10 +155,22 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
         ("GET", "/metrics", "", 404, r#"{"error":"nothing here"}"#),
         ("POST", "/", "{}", 404, r#"{"error":"nothing here"}"#),
         ("POST", "/callbacks", "", 404, r#"{"error":"nothing here"}"#),
+        (
+            "POST",
+            "/callbacks/other",
+            "",
+            404,
+            r#"{"error":"nothing here"}"#,
+        ),
         ("PUT", "/", "{}", 404, r#"{"error":"nothing here"}"#),
     ] {
         let response = reqwest::Client::new()
             .request(method.parse().unwrap(), listening.url(path))
+            .headers(if body == "forged" {
+                forged()
+            } else {
+                HeaderMap::new()
+            })
             .body(body.to_owned())
             .send()
             .await
@@ -188,49 +183,44 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
         ("probe", 3),
         ("refused_signature", 1),
         ("malformed", 2),
-        ("wrong_path", 2),
+        ("wrong_path", 3),
         ("too_large", 1),
         ("unavailable", 1),
         ("stored", 0),
     ] {
-        assert_counted(&metrics, result, count);
+        assert_counted(&front.metrics, result, count);
     }
+}
+
+fn forged() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in ["x-rtc-rand", "x-rtc-timestamp", "x-rtc-signature"] {
+        headers.insert(name, "1".parse().unwrap());
+    }
+    headers
 }
 
 #[tokio::test]
-async fn sender_of_what_cannot_be_stored_is_asked_to_come_again_and_nothing_is_run() {
-    let (intake, counts) = intake(FailedDisk::default());
-    let listening = Listening::start(callback::site(intake), PATIENT).await;
-    let response = reqwest::Client::new()
-        .post(listening.url("/callbacks/sparkrtc"))
-        .body("{}")
-        .send()
-        .await
-        .unwrap();
+async fn sender_of_what_cannot_be_stored_is_asked_to_come_again_and_its_room_is_free_again() {
+    let front = Front::new(FailedDisk::default(), ROOMY);
+    let listening = front.listen(PATIENT).await;
+    let response = post(listening.url("/callbacks/sparkrtc"), BODY).await;
+    assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "5");
-    assert_eq!(counts.reserved.load(Ordering::SeqCst), 1);
-    assert_eq!(counts.ran.load(Ordering::SeqCst), 0);
-}
-
-/// A handoff that crashes.
-struct Crashes;
-
-impl Handoff for Crashes {
-    fn reserve(&self, _plan: &Plan) -> Box<dyn Reservation> {
-        panic!("planted")
-    }
+    assert_eq!(front.room(), 2);
 }
 
 #[tokio::test]
 async fn crash_beside_a_callback_s_claims_ends_the_service() {
-    let (mut intake, _) = intake(FailedDisk::default());
-    intake.handoff = Arc::new(Crashes);
-    let supervisor = intake.supervisor.clone();
-    let listening = Listening::start(callback::site(intake), PATIENT).await;
-    let url = listening.url("/callbacks/sparkrtc");
-    let answer = reqwest::Client::new().post(url).body("{}").send().await;
-    assert_eq!(answer.unwrap().status(), 503);
-    let ended = tokio::time::timeout(TOO_LONG, supervisor.first()).await;
+    let disk = FailedDisk {
+        crashes: true,
+        ..FailedDisk::default()
+    };
+    let front = Front::new(disk, ROOMY);
+    let listening = front.listen(PATIENT).await;
+    let answer = post(listening.url("/callbacks/sparkrtc"), BODY).await;
+    assert_eq!(answer.status(), 503);
+    let ended = tokio::time::timeout(TOO_LONG, front.supervisor.first()).await;
     assert_eq!(ended.unwrap().how, How::Crashed);
 }
 
@@ -242,12 +232,11 @@ async fn event_is_stored_to_the_end_though_its_sender_has_gone() {
         ..FailedDisk::default()
     };
     let (come, ended) = (Arc::clone(&disk.come), Arc::clone(&disk.ended));
-    let (intake, _) = intake(disk);
     let limits = Limits {
         drain: Duration::ZERO,
         ..PATIENT
     };
-    let listening = Listening::start(callback::site(intake), limits).await;
+    let listening = Front::new(disk, ROOMY).listen(limits).await;
     let mut stream = listening.connect().await;
     let head = b"POST /callbacks/sparkrtc HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}";
     stream.write_all(head).await.unwrap();
@@ -261,39 +250,36 @@ async fn event_is_stored_to_the_end_though_its_sender_has_gone() {
     assert!(ended.whole.load(Ordering::SeqCst));
 }
 
-/// A listener with one place for callbacks, whose disk is held, and a callback that has the
-/// place.
+/// A listener with one slot for callbacks, whose disk is held, and a callback that has the
+/// slot.
 struct Full {
     listening: Listening,
-    metrics: Arc<Metrics>,
-    counts: Counts,
+    front: Front,
     come: Arc<Notify>,
     go: Arc<Notify>,
     ended: Arc<Ended>,
     first: JoinHandle<reqwest::Response>,
 }
 
-async fn full(stored_within: Duration) -> Full {
+async fn full(slot_within: Duration, stored_within: Duration) -> Full {
     let go = Arc::new(Notify::new());
     let disk = FailedDisk {
         go: Some(Arc::clone(&go)),
         ..FailedDisk::default()
     };
     let (come, ended) = (Arc::clone(&disk.come), Arc::clone(&disk.ended));
-    let limits = CrowdLimits {
-        places: 1,
-        place_within: Duration::ZERO,
+    let limits = BacklogLimits {
+        slots: 1,
+        slot_within,
         stored_within,
     };
-    let (intake, counts) = crowded(disk, limits);
-    let metrics = Arc::clone(&intake.metrics);
-    let listening = Listening::start(callback::site(intake), PATIENT).await;
-    let first = tokio::spawn(post(listening.url("/callbacks/sparkrtc"), "first"));
+    let front = Front::new(disk, limits);
+    let listening = front.listen(PATIENT).await;
+    let first = tokio::spawn(post(listening.url("/callbacks/sparkrtc"), BODY));
     come.notified().await;
     Full {
         listening,
-        metrics,
-        counts,
+        front,
         come,
         go,
         ended,
@@ -311,23 +297,23 @@ impl Full {
         post(self.listening.url("/callbacks/sparkrtc"), body)
     }
 
-    /// Posts a callback for which there is no place.
+    /// Posts a callback for which there is no slot.
     async fn refuses(&self) {
-        let refused = self.post("{}").await;
+        let refused = self.post(BODY).await;
         assert_eq!(refused.status(), 503);
         assert_eq!(refused.headers()["retry-after"], "5");
         let said = refused.text().await.unwrap();
         assert_eq!(said, r#"{"error":"too many callbacks at once"}"#);
     }
 
-    /// Lets the callback that has the place end, and another have it.
+    /// Lets the callback that has the slot end, and another have it.
     async fn passes_on(&self) {
         self.go.notify_one();
         self.ended.signal.notified().await;
         assert!(self.ended.whole.load(Ordering::SeqCst));
         let knock = async {
             loop {
-                self.post("next").await;
+                self.post(BODY).await;
             }
         };
         tokio::select! {
@@ -338,24 +324,34 @@ impl Full {
 }
 
 #[tokio::test]
-async fn callback_without_a_place_is_refused_and_neither_stored_nor_given_room_in_a_lane() {
-    let full = full(HOUR).await;
+async fn callback_without_a_slot_is_refused_and_not_stored() {
+    let full = full(Duration::ZERO, HOUR).await;
     full.refuses().await;
     full.refuses().await;
-    assert_eq!(full.counts.reserved.load(Ordering::SeqCst), 1);
-    assert_counted(&full.metrics, "overloaded", 2);
+    assert_counted(&full.front.metrics, "overloaded", 2);
     full.passes_on().await;
     let said = full.first.await.unwrap().text().await.unwrap();
     assert_eq!(said, r#"{"error":"cannot store the callback now"}"#);
 }
 
 #[tokio::test]
-async fn sender_is_answered_in_time_while_its_callback_keeps_its_place_to_the_end() {
-    let mut full = full(SOON).await;
+async fn callback_that_waits_for_a_slot_keeps_no_task_out_of_a_lane() {
+    let full = full(HOUR, HOUR).await;
+    assert_eq!(full.front.room(), 1);
+    let (headers, now) = (HeaderMap::new(), Timestamp::from_millis(0));
+    let intake = Arc::clone(&full.front.intake);
+    let mut waits = pin!(intake.take(Recorder::SparkRtc, &headers, BODY.into(), now));
+    assert!(poll!(&mut waits).is_pending());
+    assert_eq!(full.front.room(), 1);
+}
+
+#[tokio::test]
+async fn sender_is_answered_in_time_while_its_callback_keeps_its_slot_to_the_end() {
+    let mut full = full(Duration::ZERO, SOON).await;
     let answer = (&mut full.first).await.unwrap();
     assert_eq!(answer.status(), 503);
-    assert_counted(&full.metrics, "overloaded", 1);
+    assert_counted(&full.front.metrics, "overloaded", 1);
     full.refuses().await;
-    assert_eq!(full.counts.reserved.load(Ordering::SeqCst), 1);
+    assert_eq!(full.front.room(), 1);
     full.passes_on().await;
 }

@@ -28,6 +28,8 @@ use tokio::sync::Notify;
 pub(crate) struct FailedDisk {
     /// A call has come.
     pub(crate) come: Arc<Notify>,
+    /// Crashes instead of an answer.
+    pub(crate) crashes: bool,
     /// Awaited by a call before it fails, when there is one.
     pub(crate) go: Option<Arc<Notify>>,
     pub(crate) ended: Arc<Ended>,
@@ -66,6 +68,7 @@ impl Store for FailedDisk {
     async fn record(&self, _: Arrival, _: Vec<TaskId>) -> Result<Recorded, Unavailable> {
         let ending = Ending(Arc::clone(&self.ended));
         self.come.notify_one();
+        assert!(!self.crashes, "planted");
         if let Some(go) = &self.go {
             go.notified().await;
         }

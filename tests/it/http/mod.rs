@@ -11,18 +11,31 @@ mod ops;
 mod server;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::http::server::{BodyLimits, Drained, Limits, Site, bind, serve};
+use aftertake::in_force::{Current, Snapshot};
+use aftertake::model::secret::Mask;
+use aftertake::model::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::premises::{Env, parse};
+
 const HOUR: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(50);
 /// What no test takes: turns a hang into a failure.
 const TOO_LONG: Duration = Duration::from_mins(1);
+
+/// These rules in force since `loaded`.
+fn in_force(rules: &str, loaded: Timestamp) -> Current {
+    let (file, lookup) = (parse(rules, &Env::new()), Arc::new(Env::new()));
+    let opened = Snapshot::open(file, lookup, &Mask::default(), loaded);
+    Current::new(opened.unwrap())
+}
 
 /// Limits that no test meets by chance.
 const PATIENT: Limits = Limits {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aftertake::http::ops::{self, Ops, Standing, Token};
-use aftertake::http::reload::{Refused, Reload, RulesInForce};
+use aftertake::http::reload::{Refused, Reload};
 use aftertake::http::server::Site;
-use aftertake::model::task::RevisionId;
+use aftertake::in_force::{Current, Snapshot};
 use aftertake::model::time::Timestamp;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::failed_disk::FailedDisk;
-use super::{Listening, PATIENT};
+use super::{Listening, PATIENT, in_force};
 
 /// Reloads that end as they are told, and are counted.
 #[derive(Default)]
@@ -23,17 +23,14 @@ struct Reloads {
 
 #[async_trait]
 impl Reload for Reloads {
-    async fn reload(&self) -> Result<RulesInForce, Refused> {
+    async fn reload(&self) -> Result<Arc<Snapshot>, Refused> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.refused.clone().map_or(Ok(rules()), Err)
+        self.refused.clone().map_or_else(|| Ok(rules().get()), Err)
     }
 }
 
-fn rules() -> RulesInForce {
-    RulesInForce {
-        revision: RevisionId::of("rules"),
-        loaded: Timestamp::from_millis(1000),
-    }
+fn rules() -> Current {
+    in_force("rules: []", Timestamp::from_millis(1000))
 }
 
 fn operators(token: Option<Token>, standing: Standing) -> (Site, watch::Sender<Standing>) {
@@ -49,6 +46,7 @@ fn reloading(
     let site = ops::site(Ops {
         store: Arc::new(FailedDisk::default()),
         metrics: Arc::default(),
+        current: rules(),
         standing,
         reload,
         token,
@@ -94,7 +92,6 @@ async fn operator_listener_with_a_token_shows_strangers_nothing_but_that_it_runs
 #[tokio::test]
 async fn service_whose_store_does_not_answer_is_not_ready_and_says_why() {
     let standing = Standing {
-        rules: Some(rules()),
         refused: Some(Refused {
             at: Timestamp::from_millis(2000),
             reason: "bad rules".into(),
@@ -113,7 +110,7 @@ async fn service_whose_store_does_not_answer_is_not_ready_and_says_why() {
         serde_json::json!({
             "ready": false,
             "version": env!("CARGO_PKG_VERSION"),
-            "revision": RevisionId::of("rules").to_string(),
+            "revision": rules().get().revision().to_string(),
             "loaded": "1970-01-01T00:00:01Z",
             "reload_error": { "at": "1970-01-01T00:00:02Z", "reason": "bad rules" },
             "store": "store /full: no space left",
@@ -165,7 +162,7 @@ async fn reload_needs_the_token_and_the_right_method() {
     assert_eq!(reload.asked.load(Ordering::SeqCst), 0);
     let loaded = post(&listening, "Bearer open sesame").await;
     assert_eq!(loaded.status(), 200);
-    let revision = RevisionId::of("rules").to_string();
+    let revision = rules().get().revision().to_string();
     let said: serde_json::Value = serde_json::from_str(&loaded.text().await.unwrap()).unwrap();
     let expected = serde_json::json!({ "revision": revision, "loaded": "1970-01-01T00:00:01Z" });
     assert_eq!(said, expected);

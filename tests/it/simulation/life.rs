@@ -1,16 +1,15 @@
 //! One process: the real workers, and a front door like the service's.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aftertake::action::{OpenBucket, Reach};
 use aftertake::clock::Clock;
-use aftertake::model::task::Lane;
-use aftertake::rules::plan::plan;
+use aftertake::in_force::{Current, Snapshot};
 use aftertake::store::{Arrival, Recorded, Store, Unavailable};
 use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
-use aftertake::worker::lane::{Lanes, Limits};
-use aftertake::worker::{InForce, Parts, Revisions, Workers};
+use aftertake::worker::lane::{Lanes, limits};
+use aftertake::worker::{Parts, Workers};
 use tokio::sync::Notify;
 
 use super::bucket::SimBucket;
@@ -27,7 +26,7 @@ pub(super) struct Life {
     pub(super) pulse: Arc<Pulse>,
     pub(super) workers: Workers,
     store: Arc<Kept>,
-    in_force: Arc<Mutex<Arc<InForce>>>,
+    in_force: Current,
     rules: &'static Loaded,
     /// Tells it that a person has written.
     pub(super) changed: Arc<Notify>,
@@ -54,12 +53,11 @@ impl Life {
             changed: Arc::clone(&changed),
         });
         let rules = rules::loaded(number);
-        let in_force = Arc::new(Mutex::new(Arc::new(put_in_force(sim, &pulse, rules))));
-        let present = Arc::clone(&in_force);
+        let in_force = Current::new(snapshot(sim, &pulse, rules));
         let workers = Workers::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            in_force: Arc::new(move || Arc::clone(&present.lock().unwrap())),
-            lanes: Arc::new(Lanes::new(lanes(rules))),
+            in_force: in_force.clone(),
+            lanes: Arc::new(Lanes::new(limits(&in_force.get().reach))),
             metrics: Arc::new(Metrics::default()),
             retention: sim.retention(),
             clock: Arc::clone(sim) as Arc<dyn Clock>,
@@ -74,64 +72,42 @@ impl Life {
             rules,
             changed,
         };
-        life.keep(rules).await.unwrap();
+        life.in_force.get().keep(&*life.store).await.unwrap();
         life.workers.adopt_lanes().await.unwrap();
         life.workers.start();
         life
     }
 
-    /// Stores what must be known before anything happens under these rules.
-    async fn keep(&self, loaded: &Loaded) -> Result<(), Unavailable> {
-        let rules = &loaded.revision.rules;
-        let kept = self.store.keep_revision(rules.revision, rules.text.clone());
-        kept.await?;
-        let known = lanes(loaded).map(|(lane, _)| lane).collect();
-        self.store.mark_unknown_lanes(known).await?;
-        Ok(())
-    }
-
     /// Puts another rules file in force, as a reload does; without a store the old one stays.
     pub(super) async fn reload(&mut self, number: usize) -> Result<(), Unavailable> {
         let loaded = rules::loaded(number);
-        self.keep(loaded).await?;
+        let next = Arc::new(snapshot(&self.sim, &self.pulse, loaded));
+        next.keep(&*self.store).await?;
         let states = self.store.lane_states().await?;
         self.rules = loaded;
-        *self.in_force.lock().unwrap() = Arc::new(put_in_force(&self.sim, &self.pulse, self.rules));
-        let lanes = lanes(self.rules);
-        self.workers
-            .lanes()
-            .replace(lanes, states, self.sim.present());
+        self.in_force.replace(Arc::clone(&next));
+        let (lanes, now) = (self.workers.lanes(), self.sim.present());
+        lanes.replace(limits(&next.reach), states, now);
         Ok(())
     }
 
     /// A callback comes in.
     pub(super) async fn hear(&self, body: String) -> Reply {
         let event = event(body, self.sim.now());
-        let plan = plan(&self.rules.revision.rules, &event, 0);
-        let (lanes, now) = (self.workers.lanes(), self.sim.moment());
-        let startable = plan.tasks.iter().filter(|task| task.doomed.is_none());
-        let mut permits: Vec<_> = startable
-            .filter_map(|task| Some((task.id, lanes.permit_at(&task.lane, now)?)))
-            .collect();
-        let start = permits.iter().map(|(id, _)| *id).collect();
+        let plan = self.rules.revision.plan(&event, 0);
+        let room = self.workers.reserve(&plan);
         let (id, tasks) = (event.id, plan.tasks.iter().map(|task| task.id).collect());
         let event = Arc::new(event);
-        let reply = match self.store.record(Arrival { event, plan }, start).await {
+        let arrival = Arrival { event, plan };
+        match self.store.record(arrival, room.tasks()).await {
             Ok(Recorded::New { claims }) => {
                 self.sim.ledger().acknowledged.insert(id, tasks);
-                for claim in claims {
-                    let held = permits.iter().position(|(id, _)| *id == claim.task().id);
-                    let (_, permit) = permits.swap_remove(held.unwrap());
-                    self.workers.run(claim, permit);
-                }
+                room.run(claims);
                 Reply::Stored
             }
             Ok(Recorded::Duplicate { .. }) => Reply::Duplicate,
             Err(_) => Reply::Refused,
-        };
-        drop(permits);
-        self.workers.lanes().waker().wake();
-        reply
+        }
     }
 
     /// The rules in force.
@@ -140,14 +116,7 @@ impl Life {
     }
 }
 
-fn lanes(rules: &Loaded) -> impl Iterator<Item = (Lane, Limits)> {
-    let buckets = rules.buckets.iter();
-    let buckets = buckets.map(|(name, one)| (Lane::Bucket(name.clone()), Limits::from(&**one)));
-    let others = rules.destinations.iter();
-    buckets.chain(others.map(|(name, one)| (Lane::Destination(name.clone()), Limits::from(&**one))))
-}
-
-fn put_in_force(sim: &Arc<Sim>, pulse: &Arc<Pulse>, rules: &'static Loaded) -> InForce {
+fn snapshot(sim: &Arc<Sim>, pulse: &Arc<Pulse>, rules: &'static Loaded) -> Snapshot {
     let buckets = rules.buckets.iter().map(|(name, config)| {
         let store = Arc::new(SimBucket {
             sim: Arc::clone(sim),
@@ -166,8 +135,6 @@ fn put_in_force(sim: &Arc<Sim>, pulse: &Arc<Pulse>, rules: &'static Loaded) -> I
         }),
     };
     let parse = Box::new(|text: &str| rules::reread(text, rules));
-    InForce {
-        reach,
-        revisions: Revisions::new(Arc::clone(&rules.revision), parse),
-    }
+    let (callers, revision) = (rules.callers.clone(), Arc::clone(&rules.revision));
+    Snapshot::new(callers, revision, reach, parse, sim.now())
 }

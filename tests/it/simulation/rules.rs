@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use aftertake::model::bucket::Bucket;
 use aftertake::model::destination::Destination;
 use aftertake::model::task::RevisionId;
+use aftertake::recorder::Callers;
 use aftertake::rules::file::{self, Revision, parse_revision};
 
 use crate::support::premises::Env;
@@ -60,6 +61,7 @@ rules:
 
 /// A rules file, loaded.
 pub(super) struct Loaded {
+    pub(super) callers: Callers,
     pub(super) revision: Arc<Revision>,
     pub(super) buckets: BTreeMap<String, Arc<Bucket>>,
     pub(super) destinations: BTreeMap<String, Arc<Destination>>,
@@ -86,6 +88,7 @@ fn load(text: &str) -> Loaded {
     let file = file.unwrap_or_else(|error| panic!("{error}"));
     let shared = |(name, one)| (name, Arc::new(one));
     Loaded {
+        callers: file.callers,
         revision: Arc::new(Revision::in_force(file.rules, file.mask)),
         buckets: file.buckets.into_iter().map(shared).collect(),
         destinations: file

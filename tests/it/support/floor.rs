@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use aftertake::action::Reach;
 use aftertake::clock::{self, Clock};
+use aftertake::in_force::{Current, Snapshot};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::Lane;
 use aftertake::outbound::{Guarded, Outbound};
 use aftertake::rules::file::Revision;
-use aftertake::rules::plan::plan;
 use aftertake::store::{Arrival, Retention, Store};
 use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::{Lanes, Limits};
-use aftertake::worker::{InForce, Parts, Revisions, Workers};
+use aftertake::worker::{Parts, Workers};
 
 use super::event;
 use super::premises::{Env, Premises, callback, parse};
@@ -70,13 +70,10 @@ impl Floor {
         kept.await.unwrap();
         let day = Duration::from_hours(24);
         let none = Box::new(|_: &str| Err("there are no earlier rules".to_owned()));
-        let in_force = Arc::new(InForce {
-            reach,
-            revisions: Revisions::new(Arc::clone(&rules), none),
-        });
+        let snapshot = Snapshot::new(file.callers, Arc::clone(&rules), reach, none, clock.now());
         let workers = Workers::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            in_force: Arc::new(move || Arc::clone(&in_force)),
+            in_force: Current::new(snapshot),
             lanes,
             metrics: Arc::new(Metrics::default()),
             retention: Retention {
@@ -107,7 +104,7 @@ impl Floor {
     /// The same, and the workers are none the wiser.
     pub(crate) async fn store_only(&self, object: &str) -> Vec<TaskId> {
         let event = event(callback(object), self.clock.now());
-        let plan = plan(&self.rules.rules, &event, 0);
+        let plan = self.rules.plan(&event, 0);
         let tasks = plan.tasks.iter().map(|task| task.id).collect();
         let arrival = Arrival {
             event: Arc::new(event),

@@ -7,20 +7,19 @@ use std::time::Duration;
 
 use aftertake::action::Reach;
 use aftertake::clock::Clock;
+use aftertake::in_force::{Current, Snapshot};
 use aftertake::model::destination::Destination;
 use aftertake::model::moment::{Moment, Present};
 use aftertake::model::retry::Jitter;
-use aftertake::model::task::Lane;
 use aftertake::model::time::Timestamp;
 use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use aftertake::rules::file::Revision;
-use aftertake::rules::plan::plan;
 use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{Arrival, Recorded, Retention, Store};
 use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
-use aftertake::worker::lane::{Lanes, Limits};
-use aftertake::worker::{InForce, Parts, Revisions, Workers};
+use aftertake::worker::lane::{Lanes, limits};
+use aftertake::worker::{Parts, Workers};
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
@@ -162,30 +161,25 @@ impl Stand {
             .into_iter()
             .map(|(name, one)| (name, Arc::new(one)))
             .collect();
-        let lanes = destinations.iter();
-        let lanes =
-            lanes.map(|(name, one)| (Lane::Destination(name.clone()), Limits::from(&**one)));
-        let lanes = Arc::new(Lanes::new(lanes));
         let rules = Arc::new(Revision::in_force(file.rules, file.mask));
         let kept = store.keep_revision(rules.rules.revision, rules.rules.text.clone());
         kept.await.unwrap();
         let none = Box::new(|_: &str| Err("there are no earlier rules".to_owned()));
-        let in_force = Arc::new(InForce {
-            reach: Reach {
-                buckets: BTreeMap::new(),
-                destinations,
-                outbound: Arc::clone(&sink) as Arc<dyn Outbound>,
-            },
-            revisions: Revisions::new(Arc::clone(&rules), none),
-        });
+        let reach = Reach {
+            buckets: BTreeMap::new(),
+            destinations,
+            outbound: Arc::clone(&sink) as Arc<dyn Outbound>,
+        };
+        let lanes = Arc::new(Lanes::new(limits(&reach)));
         let clock = Arc::new(Simulated {
             began,
             chance: seed.map(|seed| Mutex::new(fastrand::Rng::with_seed(seed))),
         });
+        let snapshot = Snapshot::new(file.callers, Arc::clone(&rules), reach, none, clock.now());
         let day = Duration::from_hours(24);
         let workers = Workers::new(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            in_force: Arc::new(move || Arc::clone(&in_force)),
+            in_force: Current::new(snapshot),
             lanes,
             metrics: Arc::new(Metrics::default()),
             retention: Retention {
@@ -209,19 +203,15 @@ impl Stand {
     /// A callback comes in, as the service takes it.
     async fn hear(&self, object: &str) {
         let event = event(callback(object), self.clock.now());
-        let plan = plan(&self.rules.rules, &event, 0);
-        let (lanes, task) = (self.workers.lanes(), &plan.tasks[0]);
-        let permit = lanes.permit_at(&task.lane, self.clock.moment());
-        let start = permit.iter().map(|_| task.id).collect();
+        let plan = self.rules.plan(&event, 0);
+        let room = self.workers.reserve(&plan);
         let event = Arc::new(event);
-        let recorded = self.store.record(Arrival { event, plan }, start).await;
+        let arrival = Arrival { event, plan };
+        let recorded = self.store.record(arrival, room.tasks()).await;
         let Recorded::New { claims } = recorded.unwrap() else {
             panic!("every event is another one")
         };
-        if let Some((claim, permit)) = claims.into_iter().zip(permit).next() {
-            self.workers.run(claim, permit);
-        }
-        lanes.waker().wake();
+        room.run(claims);
     }
 
     /// All callbacks, within ten seconds.
