@@ -1,7 +1,6 @@
 //! Buckets whose requests fail, hang, lose their answers and lie.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,8 +182,16 @@ impl SimBucket {
     async fn copy_whole(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure> {
         let lie = self.lies();
         let (to, original) = (self.place(copy.to), Original::of(copy));
+        let mark = copy.mark.map(str::to_owned);
         let made = self.change("copy", copy.to, move |world| {
-            let made = original.copied(world)?;
+            let copied = original.copied(world)?;
+            let digest = copied.digest().to_owned();
+            let made = Object {
+                // Only its mark tells whose copy it is when its ETag is another one.
+                mark: mark.filter(|_| digest != copied.etag),
+                etag: digest,
+                ..copied
+            };
             let meta = made.meta(&to.key);
             if lie {
                 world.imagined.insert(to, made);
@@ -194,28 +201,29 @@ impl SimBucket {
             Ok(meta)
         });
         let made = made.await;
-        if made.is_err() {
-            self.is_written_by_others(copy);
-        }
+        self.others_write(copy, made.is_ok());
         made
     }
 
-    /// Another program may write to the target of a copy that has failed: an object of the same
-    /// size, by parts as recorders do.
-    fn is_written_by_others(&self, copy: Copy<'_>) {
+    /// Another program may write to the target of a copy before its answer comes: an object of the
+    /// same size, by parts as recorders do. It is never what destroys the last copy.
+    fn others_write(&self, copy: Copy<'_>, is_made: bool) {
         let storm = self.sim.world().storm;
-        if !self.sim.happens(storm / 2.0) {
+        let (at, from) = (self.place(copy.to), Original::of(copy).from);
+        let is_likely = if is_made { storm / 8.0 } else { storm };
+        if !self.sim.happens(is_likely) || self.sim.ledger().manifests.is_committed_to(&at) {
             return;
         }
-        let at = self.place(copy.to);
-        let size = usize::try_from(copy.size).unwrap_or(usize::MAX);
         let mut world = self.sim.world();
-        if let Entry::Vacant(vacant) = world.objects.entry(at) {
-            vacant.insert(Object::new(&"?".repeat(size)));
+        let (there, source) = (world.objects.get(&at), world.objects.get(&from));
+        let content = |object: &Object| object.content.clone();
+        if there.is_none() || there.map(content) == source.map(content) {
+            let number = world.number();
+            world
+                .objects
+                .insert(at.clone(), Object::strangers(number, copy.size));
             drop(world);
-            let (bucket, key) = (&self.name, copy.to);
-            self.sim
-                .tell(format!("another program writes {bucket}/{key}"));
+            self.sim.tell(format!("another program writes {at}"));
         }
     }
 
@@ -251,7 +259,7 @@ impl SimBucket {
                 .await?;
         }
         let mark = copy.mark.map(str::to_owned);
-        let made = self
+        let completed = self
             .change("complete", copy.to, move |world| {
                 let Some(to) = world.uploads.get(&id).cloned() else {
                     return Err(Failure::new(FailureKind::Unknown, "no such upload"));
@@ -259,7 +267,7 @@ impl SimBucket {
                 let copied = original.copied(world)?;
                 world.uploads.remove(&id);
                 let made = Object {
-                    etag: format!("{}-3", copied.etag),
+                    etag: format!("{}-3", copied.digest()),
                     upload: Some(id),
                     // Its ETag does not tell what it was copied from.
                     mark,
@@ -269,8 +277,9 @@ impl SimBucket {
                 world.arrives(to, made);
                 Ok(meta)
             })
-            .await?;
-        Ok(made)
+            .await;
+        self.others_write(copy, completed.is_ok());
+        Ok(completed?)
     }
 }
 
@@ -303,6 +312,7 @@ impl Original {
                 upload: None,
                 mark: None,
                 is_recorded: false,
+                is_strangers: false,
                 ..source.clone()
             }),
         }
@@ -315,11 +325,15 @@ fn happen<T>(
     what: &str,
     effect: impl FnOnce(&mut World) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let (answer, replaced) = {
+    let (answer, replaced, robbed) = {
         let mut world = sim.world();
         let answer = effect(&mut world);
-        (answer, std::mem::take(&mut world.replaced))
+        let replaced = std::mem::take(&mut world.replaced);
+        (answer, replaced, world.robbed.take())
     };
+    if let Some(place) = robbed {
+        sim.broken(format!("{place} of another program is deleted"));
+    }
     for replaced in replaced {
         let loses = !replaced.takes.is_empty();
         let judged = sim.ledger().manifests.replaces(&replaced.at, loses);
@@ -327,7 +341,7 @@ fn happen<T>(
             Err(how) => sim.broken(how),
             Ok(()) => {
                 for number in replaced.takes {
-                    sim.world().takes[number].precious = false;
+                    sim.world().give_up(number);
                 }
             }
         }

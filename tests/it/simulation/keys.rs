@@ -120,6 +120,12 @@ impl Manifests {
         committed.any(|manifest| manifest.open().any(|one| one.to == *place))
     }
 
+    /// Whether a committed move is about to delete what is here.
+    pub(super) fn takes_away(&self, place: &Place) -> bool {
+        let mut committed = self.in_force.values().filter(|one| one.committed);
+        committed.any(|manifest| manifest.open().any(|one| one.from == *place))
+    }
+
     /// Something else at `to` was written over; `loses`: a recording that was whole there and
     /// is so nowhere else.
     pub(super) fn replaces(&self, to: &Place, loses: bool) -> Result<(), Broken> {

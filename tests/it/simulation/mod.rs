@@ -14,9 +14,11 @@ mod life;
 mod pulse;
 mod quiet;
 mod receiver;
+mod recorder;
 mod rules;
 mod sim;
 mod story;
+mod take;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -160,11 +162,11 @@ fn same_seed_is_the_same_run() {
 
 /// The simulation itself is tried: a bug that is put in outside the product is found, among
 /// whatever else it leads to.
-fn assert_noticed(planted: Planted, how: &str) {
+fn assert_noticed(planted: Planted, how: &[&str]) {
     let (mut next, mut found) = (0, Vec::new());
-    while let Some((seed, run)) = first_wrong(next..200, planted) {
+    while let Some((seed, run)) = first_wrong(next..600, planted) {
         let told = run.verdict.unwrap_err();
-        if told.contains(how) {
+        if how.iter().any(|how| told.contains(how)) {
             return;
         }
         next = seed + 1;
@@ -175,25 +177,29 @@ fn assert_noticed(planted: Planted, how: &str) {
 
 #[test]
 fn simulation_notices_a_store_without_a_fence() {
-    assert_noticed(Planted::NoFence, "is the newest");
+    assert_noticed(Planted::NoFence, &["is the newest"]);
 }
 
 #[test]
 fn simulation_notices_a_claim_that_spends_no_try() {
-    assert_noticed(Planted::FreeTries, "were begun");
+    assert_noticed(Planted::FreeTries, &["were begun"]);
 }
 
 #[test]
 fn simulation_notices_a_store_that_believes_every_due_time() {
-    assert_noticed(Planted::CredulousOfDueTimes, "a task that waits or runs");
+    assert_noticed(Planted::CredulousOfDueTimes, &["a task that waits or runs"]);
 }
 
 #[test]
 fn simulation_notices_a_store_that_tells_ages_by_the_clock_alone() {
-    assert_noticed(Planted::CredulousOfTheClock, "is not all there");
+    // A callback that comes again is taken for a new one.
+    assert_noticed(
+        Planted::CredulousOfTheClock,
+        &["is not all there", "is claimed after"],
+    );
 }
 
 #[test]
 fn simulation_notices_a_source_deleted_before_its_copy_is_verified() {
-    assert_noticed(Planted::BlindVerify, "whole");
+    assert_noticed(Planted::BlindVerify, &["whole"]);
 }

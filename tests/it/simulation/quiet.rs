@@ -21,6 +21,7 @@ use super::keys::Manifests;
 use super::rules;
 use super::sim::Sim;
 use super::story::Story;
+use super::take::Take;
 use super::world::World;
 
 /// How often everything that died is tried again.
@@ -175,24 +176,26 @@ fn ended_well(task: &TaskDetail, sim: &Sim) -> Result<(), String> {
         // Its attempts may be forgotten already.
         ("done", _) if sim.forgets => Ok(()),
         ("done", _) => passed_every_step(task),
-        ("dead", Some(why)) if is_for_good(why, &sim.world()) => Ok(()),
+        ("dead", Some(why)) if is_for_good(why, &sim.world(), sim.forgets) => Ok(()),
         ("dead", why) => Err(format!("nothing speaks against it any more: {why:?}")),
         _ => Ok(()),
     }
 }
 
 /// Whether a task may stay dead of this although nothing goes wrong any more.
-fn is_for_good(why: &Failure, world: &World) -> bool {
+fn is_for_good(why: &Failure, world: &World, forgets: bool) -> bool {
     match why.kind {
         FailureKind::AlreadyMoved => true,
         // Of a recording that never appeared, that another was to take the place of, or whose
         // later take a late task of its first event has carried away: the later event looks
         // where it was named.
         FailureKind::Missing | FailureKind::NotThereYet => {
-            let takes = world.takes.iter();
-            let of_it = takes.filter(|take| why.reason.contains(&take.named.key));
-            let of_it: Vec<_> = of_it.map(|take| take.precious).collect();
-            of_it != [true]
+            let mut takes = world
+                .takes
+                .iter()
+                .filter(|take| is_about(why, take))
+                .peekable();
+            takes.peek().is_none() || takes.any(|take| may_miss(why, take, world, forgets))
         }
         // With what stands at the target.
         FailureKind::Conflict => {
@@ -201,6 +204,30 @@ fn is_for_good(why: &Failure, world: &World) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether it names the take, or a part of it where it was recorded.
+fn is_about(why: &Failure, take: &Take) -> bool {
+    let mut parts = take.parts_at(&take.named).map(|(place, _)| place.key);
+    why.reason.contains(&take.named.key) || parts.any(|key| why.reason.contains(&key))
+}
+
+/// Whether an event of the take may find nothing where it was named. What it shares is gone for
+/// it when another job took it along, or when that is forgotten.
+fn may_miss(why: &Failure, take: &Take, world: &World, forgets: bool) -> bool {
+    let is_again = |other: &Take| other.named == take.named && other.main != take.main;
+    let named_by = |other: &Take| other.parts_at(&other.named).any(|(at, _)| at == take.named);
+    let of_another = |other: &Take| {
+        let mut shared = other.parts.iter().filter(|part| part.is_segment());
+        other.job.is_some() && other.job != take.job && shared.any(|part| take.parts.contains(part))
+    };
+    let mut others = world.takes.iter();
+    // An event that came while the clock was ahead is waited for until then.
+    let is_early = why.kind == FailureKind::NotThereYet;
+    let is_anothers = take.job.is_some() && world.takes.iter().any(of_another);
+    let is_missed = take.is_apart && (forgets || is_early || is_anothers);
+    let is_told_twice = world.told_again.contains(&take.named);
+    !take.precious || is_missed || is_told_twice || others.any(|one| is_again(one) || named_by(one))
 }
 
 fn passed_every_step(task: &TaskDetail) -> Result<(), String> {
@@ -235,23 +262,24 @@ fn every_take_is_in_one_place(world: &World, manifests: &Manifests) -> Result<()
         return Err(format!("upload {id} to {place} is open"));
     }
     let Manifests { told, kept, .. } = manifests;
+    // What recordings share stays until the last is moved.
+    let is_left = |place: &Place| told.contains(place) || world.is_named(place);
     for take in world.takes.iter().filter(|take| take.precious) {
         let named = &take.named;
         let whole = world.whole(take);
         let is_told = |place: &Place| told.contains(place);
         match &whole[..] {
-            // Nothing has moved what was added to it.
-            [] if take.had > 0 && world.objects.contains_key(named) => {}
+            // Nothing has moved what was added to it, or shares what was taken along.
+            [] if (take.has_grown || take.is_apart) && world.objects.contains_key(named) => {}
             [] => return Err(format!("{named} is whole nowhere")),
             [place] if place == named || is_told(place) => {}
             [place] => return Err(format!("{named} is at {place}, and no journal says so")),
-            places if places.iter().all(is_told) => {}
+            places if places.iter().all(is_left) => {}
             places => return Err(format!("{named} is whole at {places:?}")),
         }
-        let contents = take.parts.iter().map(|(_, content)| content);
-        for content in contents.chain([&take.main]) {
+        for content in take.contents() {
             let copies = world.copies(content);
-            let is_known = |place: &&Place| told.contains(place) || kept.contains(place);
+            let is_known = |place: &&Place| kept.contains(place) || is_left(place);
             if copies.len() > 1 && !copies.iter().all(is_known) {
                 return Err(format!("{named} is at {whole:?}, and a part at {copies:?}"));
             }

@@ -17,7 +17,7 @@ use crate::support::premises::Env;
 /// order that passes dead tasks and order that stops at them, lanes with limits.
 const FIRST: &str = "
 buckets:
-  recorded: { store: folder, path: recorded, concurrency: 2, source_grace: 10m }
+  recorded: { store: folder, path: recorded, concurrency: 2, source_grace: 20s }
   archive: { store: folder, path: archive, concurrency: 3 }
 destinations:
   lms: { url: 'https://lms.example.com/hook', timeout: 15s, concurrency: 2, breaker: { failures: 3, longest: 2m } }

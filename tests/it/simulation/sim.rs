@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aftertake::clock::Clock;
 use aftertake::model::moment::{Moment, Present};
+use aftertake::model::recording::Place;
 use aftertake::model::retry::Jitter;
 use aftertake::model::time::Timestamp;
 use aftertake::store::Retention;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ledger::Ledger;
+use super::take::Take;
 use super::world::World;
 
 /// 2026-03-02T01:00:00Z.
@@ -113,6 +115,13 @@ impl Sim {
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap()
+    }
+
+    /// Puts a take where it is recorded.
+    pub(super) fn record(&self, take: Take, rewrites: bool) {
+        let ledger = self.ledger();
+        let goes = |place: &Place| ledger.manifests.takes_away(place);
+        self.world().record(take, rewrites, goes);
     }
 
     /// Whether something happens that does so with this probability.

@@ -1,8 +1,5 @@
 //! One run from its beginning to its end: what recorders, persons and accidents do, one after
 //! the other, as chance has it.
-use crate::support::operator::OneTask;
-
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,30 +7,24 @@ use std::time::Duration;
 use aftertake::clock::Clock;
 use aftertake::model::event::Event;
 use aftertake::model::intervention::{By, Mode};
-use aftertake::model::recording::Place;
 use aftertake::model::task::Lane;
-use aftertake::model::time::Timestamp;
 use aftertake::rules::plan::plan;
 use aftertake::store::operator::{
     CancelOutcome, Operator, Replay, ReplayOutcome, RetryOutcome, Scope,
 };
 use aftertake::store::sqlite::SqliteOperator;
-use serde_json::json;
 
 use super::kept::Shelf;
 use super::ledger::End;
 use super::life::Life;
 use super::pulse::State;
+use super::recorder::Callback;
 use super::rules;
 use super::sim::Sim;
-use super::world::Take;
+use crate::support::operator::OneTask;
 
 /// Things that happen in one run before it may come to rest.
 const ACTS: u64 = 16;
-
-/// Rooms of recordings. The first two lead to a folder for each event, the shelves to one for
-/// all.
-const ROOMS: [&str; 6] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2", "shelf-3"];
 
 /// Seconds in ten years.
 const TEN_YEARS: i64 = 315_360_000;
@@ -47,15 +38,7 @@ pub(super) struct Story {
     /// The rules file in force.
     rules: usize,
     /// Callbacks of the past.
-    callbacks: Vec<Callback>,
-}
-
-#[derive(Clone)]
-struct Callback {
-    body: String,
-    /// The recording that it named.
-    named: Place,
-    room: &'static str,
+    pub(super) callbacks: Vec<Callback>,
 }
 
 impl Story {
@@ -91,10 +74,12 @@ impl Story {
 
     async fn act(&mut self) {
         match self.sim.between(0, 99) {
-            0..=32 => self.record_anew().await,
-            33..=35 => self.record_again().await,
-            36..=38 => self.record_more().await,
-            39..=43 => self.announce_again().await,
+            0..=25 => self.record_anew().await,
+            26..=30 => self.record_beside().await,
+            31..=33 => self.record_again().await,
+            34..=36 => self.record_more().await,
+            37..=39 => self.announce_anew().await,
+            40..=43 => self.announce_again().await,
             44..=53 => self.crash(State::Dead),
             54..=59 => self.crash(State::Lingers),
             60..=63 => self.stop().await,
@@ -153,100 +138,7 @@ impl Story {
         }
     }
 
-    async fn record_anew(&mut self) {
-        let number = self.sim.world().number();
-        // Names come again in other folders.
-        let key = format!("r/{number}/{}", number % 2);
-        let place = |key| Place {
-            bucket: "recorded".into(),
-            key,
-        };
-        let take = match self.sim.between(0, 3) {
-            0 => {
-                let segments = self.sim.between(1, 6);
-                Take::hls(place(format!("{key}.m3u8")), number, segments)
-            }
-            big => Take::mp4(place(format!("{key}.mp4")), number, big == 1),
-        };
-        let named = take.named.clone();
-        match self.sim.between(0, 19) {
-            // It never appears.
-            0 => {}
-            // It appears late.
-            1..=3 => {
-                let sim = Arc::clone(&self.sim);
-                tokio::spawn(async move {
-                    sim.nap(Duration::ZERO, Duration::from_mins(5)).await;
-                    sim.world().record(take);
-                });
-            }
-            _ => self.sim.world().record(take),
-        }
-        let room = self.sim.any(&ROOMS).unwrap_or_default();
-        self.announce(named, room).await;
-    }
-
-    /// The recorder writes over what it recorded before.
-    async fn record_again(&mut self) {
-        let takes = self.sim.world().takes.clone();
-        let mp4s: Vec<_> = takes.iter().filter(|take| take.parts.is_empty()).collect();
-        if let Some(earlier) = self.sim.any(&mp4s) {
-            let named = earlier.named.clone();
-            let number = self.sim.world().number();
-            let take = Take::mp4(named.clone(), number, self.sim.happens(0.3));
-            self.sim.world().record(take);
-            let room = self.sim.any(&ROOMS).unwrap_or_default();
-            self.announce(named, room).await;
-        }
-    }
-
-    /// The recorder adds segments to what it recorded before.
-    async fn record_more(&mut self) {
-        let newest = {
-            let world = self.sim.world();
-            let named: BTreeMap<_, _> =
-                world.takes.iter().map(|take| (&take.named, take)).collect();
-            let lists = named.into_values().filter(|take| !take.parts.is_empty());
-            lists.cloned().collect::<Vec<_>>()
-        };
-        let Some(earlier) = self.sim.any(&newest) else {
-            return;
-        };
-        let room = self
-            .callbacks
-            .iter()
-            .find(|callback| callback.named == earlier.named);
-        let room = room.map_or("stay", |callback| callback.room);
-        let (number, segments) = (self.sim.world().number(), self.sim.between(1, 3));
-        let take = earlier.grown(number, segments);
-        let named = take.named.clone();
-        self.sim.world().record(take);
-        self.announce(named, room).await;
-    }
-
-    async fn announce(&mut self, named: Place, room: &'static str) {
-        let number = i64::try_from(self.sim.world().number()).unwrap();
-        let end = Timestamp::from_millis((1_772_413_200 + number) * 1000);
-        let body = json!({
-            "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": named.bucket, "obs_object": named.key,
-            "room_id": room, "end_time": end.to_string(),
-        });
-        let body = body.to_string();
-        self.callbacks.push(Callback {
-            body: body.clone(),
-            named,
-            room,
-        });
-        self.post(body).await;
-    }
-
-    async fn announce_again(&mut self) {
-        if let Some(callback) = self.sim.any(&self.callbacks) {
-            self.post(callback.body).await;
-        }
-    }
-
-    async fn post(&mut self, body: String) {
+    pub(super) async fn post(&mut self, body: String) {
         self.sim.tell(format!("post {body}"));
         let pulse = Arc::clone(&self.life.pulse);
         let reply = tokio::select! {

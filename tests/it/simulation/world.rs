@@ -1,11 +1,13 @@
 //! The world outside: what stands in the buckets, what the recorder recorded, and what was
 //! delivered to whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use aftertake::model::recording::Place;
 use aftertake::object::{Attributes, MARK, ObjectMeta};
+
+use super::take::{Part, Take};
 
 /// An object in a bucket.
 #[derive(Debug, Clone, Default)]
@@ -19,21 +21,8 @@ pub(super) struct Object {
     pub(super) mark: Option<String>,
     /// Whether the recorder wrote it, and not a move.
     pub(super) is_recorded: bool,
-}
-
-/// What was recorded at one time. Its contents are like nothing else in the world.
-#[derive(Debug, Clone)]
-pub(super) struct Take {
-    pub(super) named: Place,
-    pub(super) main: String,
-    /// The segments of a playlist, by their names beside it.
-    pub(super) parts: Vec<(String, String)>,
-    /// How many of them it had when it was announced before; 0 for a recording that has not
-    /// grown. What was recorded then may have been moved away meanwhile.
-    pub(super) had: usize,
-    /// Whether it must not be lost: not so once the recorder has written over it, or another
-    /// recording was to take its place.
-    pub(super) precious: bool,
+    /// Whether another program wrote it.
+    pub(super) is_strangers: bool,
 }
 
 /// An object was written over.
@@ -51,6 +40,10 @@ pub(super) struct World {
     /// Open multipart uploads by id, and where their objects would be.
     pub(super) uploads: BTreeMap<String, Place>,
     pub(super) takes: Vec<Take>,
+    /// Folders in which names of segments were used again.
+    pub(super) reused: BTreeSet<String>,
+    /// Recordings that more than one event names.
+    pub(super) told_again: BTreeSet<Place>,
     /// How often each notification was taken, by its `webhook-id`.
     pub(super) delivered: BTreeMap<String, u32>,
     /// How often each notification will still be refused before it is taken, by its
@@ -64,19 +57,63 @@ pub(super) struct World {
     pub(super) imagined: BTreeMap<Place, Object>,
     /// Objects that were written over and that nobody has judged yet.
     pub(super) replaced: Vec<Replaced>,
+    /// Where an object of another program was deleted.
+    pub(super) robbed: Option<Place>,
+    /// What recorders have ever written.
+    written: BTreeSet<String>,
     made: u64,
 }
 
 impl Object {
+    /// What is put in one piece.
     pub(super) fn new(content: &str) -> Self {
         let mut hash = DefaultHasher::new();
         content.hash(&mut hash);
         Self {
             content: content.to_owned(),
-            // As a recorder uploads it: by parts.
-            etag: format!("{:016x}-2", hash.finish()),
+            etag: format!("{:016x}", hash.finish()),
             ..Self::default()
         }
+    }
+
+    /// What is uploaded by parts, as its ETag shows.
+    pub(super) fn by_parts(content: &str) -> Self {
+        let whole = Self::new(content);
+        Self {
+            etag: format!("{}-2", whole.etag),
+            ..whole
+        }
+    }
+
+    /// What a recorder writes: this way or that.
+    fn recorded(content: &str) -> Self {
+        let whole = Self::new(content);
+        let is_by_parts = whole.etag.ends_with(|last: char| last.is_ascii_digit());
+        Self {
+            is_recorded: true,
+            ..if is_by_parts {
+                Self::by_parts(content)
+            } else {
+                whole
+            }
+        }
+    }
+
+    /// What another program writes, of this size.
+    pub(super) fn strangers(number: u64, size: u64) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut content = format!("{number} is of another program");
+        content.extend(std::iter::repeat_n('?', size));
+        content.truncate(size);
+        Self {
+            is_strangers: true,
+            ..Self::by_parts(&content)
+        }
+    }
+
+    /// The ETag of what is copied in one piece.
+    pub(super) fn digest(&self) -> &str {
+        self.etag.split('-').next().unwrap_or_default()
     }
 
     pub(super) fn meta(&self, key: &str) -> ObjectMeta {
@@ -96,123 +133,89 @@ impl Object {
     }
 }
 
-impl Take {
-    /// An MP4 of which nobody ever saw the like.
-    pub(super) fn mp4(named: Place, number: u64, big: bool) -> Self {
-        let frames = if big { 40 } else { 1 };
-        Self {
-            named,
-            // All of one size: a size tells nothing.
-            main: format!("take {number:04} ").repeat(frames),
-            parts: Vec::new(),
-            had: 0,
-            precious: true,
-        }
-    }
-
-    /// A playlist with segments beside it.
-    pub(super) fn hls(named: Place, number: u64, segments: u64) -> Self {
-        let none = Self {
-            named,
-            main: String::new(),
-            parts: Vec::new(),
-            had: 0,
-            precious: true,
-        };
-        none.grown(number, segments)
-    }
-
-    /// The same recording, to which the recorder has added these segments.
-    pub(super) fn grown(&self, number: u64, segments: u64) -> Self {
-        let added = (0..segments).map(|segment| {
-            (
-                format!("{number}-{segment}.ts"),
-                format!("take {number}, segment {segment}"),
-            )
-        });
-        let parts: Vec<_> = self.parts.iter().cloned().chain(added).collect();
-        let lines: Vec<_> = parts.iter().map(|(name, _)| name.as_str()).collect();
-        let lines = lines.join("\n#EXTINF:2,\n");
-        Self {
-            named: self.named.clone(),
-            main: format!("#EXTM3U\n#EXTINF:2,\n{lines}\n#EXT-X-ENDLIST\n"),
-            had: self.parts.len(),
-            parts,
-            precious: true,
-        }
-    }
-
-    /// Whether an object's content is its main one's, at whichever place: the names of its
-    /// segments, however they lead to them.
-    fn is_main(&self, object: &Object) -> bool {
-        if self.parts.is_empty() {
-            return object.content == self.main;
-        }
-        let names = named_in(&object.content).map(|name| name.rsplit('/').next().unwrap_or(name));
-        names.eq(self.parts.iter().map(|(name, _)| name.as_str()))
-    }
-
-    /// Its objects when it is recorded: what it had before is not written again.
-    fn recorded(&self) -> impl Iterator<Item = (Place, &str)> {
-        let parts = self.parts.iter().skip(self.had);
-        let parts = parts.map(|(name, content)| (led_to(&self.named, name), content.as_str()));
-        parts.chain([(self.named.clone(), self.main.as_str())])
-    }
-}
-
-/// The names in a playlist.
-fn named_in(playlist: &str) -> impl Iterator<Item = &str> {
-    let lines = playlist.lines();
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
-
-/// Where a name in the playlist at `place` leads.
-fn led_to(place: &Place, name: &str) -> Place {
-    let elsewhere = name
-        .strip_prefix("https://")
-        .and_then(|url| url.split_once('/'));
-    if let Some((host, key)) = elsewhere {
-        return Place {
-            bucket: host.split('.').next().unwrap_or_default().to_owned(),
-            key: key.to_owned(),
-        };
-    }
-    let mut folders: Vec<&str> = place
-        .folder()
-        .split('/')
-        .filter(|one| !one.is_empty())
-        .collect();
-    for step in name.split('/') {
-        match step {
-            ".." => drop(folders.pop()),
-            step => folders.push(step),
-        }
-    }
-    Place {
-        bucket: place.bucket.clone(),
-        key: folders.join("/"),
-    }
-}
-
 impl World {
-    /// Puts a take where it is recorded. What was recorded there before and is nowhere else
-    /// is lost by the recorder's own doing; what has grown counts as it is now.
-    pub(super) fn record(&mut self, take: Take) {
-        let grows = take.had > 0;
+    /// Puts a take where it is recorded; what recorders wrote before is not written again,
+    /// unless it `rewrites` what is no segment. What was recorded there before and is nowhere else
+    /// is lost by the recorder's own doing; what has grown counts as it is now. `goes`: whether a
+    /// move is about to delete what is there.
+    pub(super) fn record(&mut self, mut take: Take, rewrites: bool, goes: impl Fn(&Place) -> bool) {
         for earlier in self.takes.iter_mut().filter(|one| one.named == take.named) {
             let stands = self.objects.get(&take.named);
-            if grows || stands.is_some_and(|object| object.content == earlier.main) {
+            if take.has_grown || stands.is_some_and(|object| object.content == earlier.main) {
                 earlier.precious = false;
             }
         }
-        for (place, content) in take.recorded() {
-            let object = Object {
-                is_recorded: true,
-                ..Object::new(content)
-            };
-            self.objects.insert(place, object);
+        let is_there = |place, part: &Part| {
+            let there: Option<&Object> = self.objects.get(place);
+            there.is_some_and(|object| object.content == part.content)
+        };
+        let named = take.parts_at(&take.named).map(|(place, _)| place);
+        let named: Vec<_> = named.zip(take.parts.clone()).collect();
+        take.is_apart = named.iter().any(|(place, part)| {
+            self.written.contains(&part.content) && (!is_there(place, part) || goes(place))
+        });
+        for (place, part) in named {
+            if !self.written.contains(&part.content) || (rewrites && !part.is_segment()) {
+                self.write(&place, &part.content);
+            }
         }
+        self.write(&take.named, &take.main);
+        self.written.extend(take.contents().map(str::to_owned));
+        // What it shares may be gone before it appears.
+        take.precious = !take.is_apart || self.is_kept(&take);
         self.takes.push(take);
+    }
+
+    /// Another recording was to take the place of this take. What was taken along with it is gone
+    /// for those that shared it and have not been moved, too.
+    pub(super) fn give_up(&mut self, number: usize) {
+        let parts = self.takes[number].parts.clone();
+        let lacks = |take: &Take| {
+            let mut shared = take.parts.iter().filter(|part| parts.contains(part));
+            take.is_apart && !self.is_whole(take) && shared.next().is_some()
+        };
+        let lacking: Vec<bool> = self.takes.iter().map(lacks).collect();
+        for (take, lacks) in self.takes.iter_mut().zip(lacking) {
+            take.precious &= !lacks;
+        }
+        self.takes[number].precious = false;
+    }
+
+    /// A recorder writes an object. What it replaces is no longer a part of anything there.
+    pub(super) fn write(&mut self, place: &Place, content: &str) {
+        let before = self
+            .objects
+            .insert(place.clone(), Object::recorded(content));
+        if before.is_some_and(|before| before.content != content) {
+            let named_here =
+                |take: &&mut Take| take.parts_at(&take.named).any(|(at, _)| at == *place);
+            for take in self.takes.iter_mut().filter(named_here) {
+                take.precious = false;
+            }
+        }
+    }
+
+    /// Whether what was named at `place` was recorded and is not there any more.
+    pub(super) fn was_moved(&self, place: &Place) -> bool {
+        !self.objects.contains_key(place) && self.takes.iter().any(|take| take.named == *place)
+    }
+
+    /// Whether nothing is where the parts of the take were recorded.
+    pub(super) fn is_free(&self, take: &Take) -> bool {
+        let mut parts = take.parts_at(&take.named);
+        !parts.any(|(at, _)| self.objects.contains_key(&at))
+    }
+
+    /// Whether a playlist that is there names what is at `place`.
+    pub(super) fn is_named(&self, place: &Place) -> bool {
+        self.takes.iter().any(|take| {
+            let mains = self
+                .objects
+                .iter()
+                .filter(|(_, object)| take.is_main(object));
+            let mut parts = mains.flat_map(|(main, _)| take.parts_at(main));
+            parts.any(|(at, _)| at == *place)
+        })
     }
 
     /// A move's copy arrives.
@@ -225,7 +228,7 @@ impl World {
         let takes = self.takes.iter().enumerate();
         let was_there = takes.filter(|(_, take)| take.precious && take.is_main(&before));
         let takes = was_there
-            .filter(|(_, take)| self.whole(take).is_empty())
+            .filter(|(_, take)| !self.is_whole(take))
             .map(|(number, _)| number)
             .collect();
         self.replaced.push(Replaced { at, takes });
@@ -238,6 +241,9 @@ impl World {
         let Some(object) = self.objects.remove(at) else {
             return;
         };
+        if object.is_strangers {
+            self.robbed = Some(at.clone());
+        }
         if object.is_recorded && seen.is_some_and(|seen| seen.etag != object.etag) {
             for take in self
                 .takes
@@ -251,24 +257,29 @@ impl World {
 
     /// Where the take is whole.
     pub(super) fn whole(&self, take: &Take) -> Vec<Place> {
+        self.wholes(take).cloned().collect()
+    }
+
+    fn is_whole(&self, take: &Take) -> bool {
+        self.wholes(take).next().is_some()
+    }
+
+    fn wholes<'a>(&'a self, take: &'a Take) -> impl Iterator<Item = &'a Place> {
         let mains = self
             .objects
             .iter()
             .filter(|(_, object)| take.is_main(object));
         mains
-            .filter(|(place, main)| self.plays(take, place, main))
-            .map(|(place, _)| place.clone())
-            .collect()
+            .map(|(place, _)| place)
+            .filter(|place| self.plays(take, place))
     }
 
-    /// Whether what its main object names is what was recorded.
-    fn plays(&self, take: &Take, place: &Place, main: &Object) -> bool {
-        if take.parts.is_empty() {
-            return true;
-        }
-        let named = named_in(&main.content).map(|name| self.objects.get(&led_to(place, name)));
-        let found = named.map(|object| object.map(|object| object.content.as_str()));
-        found.eq(take.parts.iter().map(|(_, content)| Some(content.as_str())))
+    /// Whether what its main object names at `place` is what was recorded.
+    fn plays(&self, take: &Take, place: &Place) -> bool {
+        take.parts_at(place).all(|(at, content)| {
+            let there = self.objects.get(&at);
+            there.is_some_and(|object| object.content == content)
+        })
     }
 
     /// The first take that must be whole somewhere and is not.
@@ -278,13 +289,10 @@ impl World {
     }
 
     /// Whether the take is whole somewhere, or all of it is there while what was recorded
-    /// first is moved already and what was added is not.
+    /// first is moved already and what was added, or shares it, is not.
     fn is_kept(&self, take: &Take) -> bool {
-        let all = || {
-            let is_there = |(_, content): &(String, String)| !self.copies(content).is_empty();
-            take.parts.iter().all(is_there) && self.objects.values().any(|one| take.is_main(one))
-        };
-        !self.whole(take).is_empty() || take.had > 0 && all()
+        let is_there = |content: &str| self.objects.values().any(|one| one.content == content);
+        self.is_whole(take) || (take.has_grown || take.is_apart) && take.contents().all(is_there)
     }
 
     /// How many objects have this content.

@@ -1,0 +1,250 @@
+//! What recorders do: they record, write again, add, share, and tell of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aftertake::model::recording::Place;
+use aftertake::model::time::Timestamp;
+use serde_json::json;
+
+use super::sim::Sim;
+use super::story::Story;
+use super::take::{Part, Take};
+
+/// Rooms of recordings. The first two lead to a folder for each event, the shelves to one for
+/// all.
+const ROOMS: [&str; 6] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2", "shelf-3"];
+
+/// The same for recordings that share objects: none that writes over what another one shares.
+const SHARED: [&str; 5] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2"];
+
+/// How late a recording appears at most.
+const LATE: Duration = Duration::from_mins(5);
+
+/// A callback of the past.
+#[derive(Clone)]
+pub(super) struct Callback {
+    body: String,
+    /// The recording that it named.
+    named: Place,
+    job: Option<String>,
+    room: &'static str,
+}
+
+impl Story {
+    pub(super) async fn record_anew(&mut self) {
+        let number = self.sim.world().number();
+        // Names come again in other folders.
+        let mut key = format!("r/{number}/{}", number % 2);
+        if self.sim.happens(0.2) {
+            key = format!("r/{number}/v{number}");
+        }
+        let place = |key| Place {
+            bucket: "recorded".into(),
+            key,
+        };
+        let take = match self.sim.between(0, 4) {
+            0 | 1 => {
+                let (segments, encrypted) = (self.sim.between(1, 5), self.sim.happens(0.6));
+                let take = Take::hls(place(format!("{key}.m3u8")), number, segments, encrypted);
+                let job = self.sim.happens(0.7).then(|| format!("job {number}"));
+                Take { job, ..take }
+            }
+            big => Take::mp4(place(format!("{key}.mp4")), number, big == 2),
+        };
+        let shares = take.is_media_playlist() && self.sim.happens(0.5);
+        let rooms = if shares { &SHARED[..] } else { &ROOMS[..] };
+        let room = self.sim.any(rooms).unwrap_or_default();
+        self.appear(take.clone());
+        self.announce(&take, room).await;
+        if shares {
+            self.share(&take).await;
+        }
+    }
+
+    /// It appears at once, late or never.
+    fn appear(&self, take: Take) {
+        let rewrites = self.sim.happens(0.3);
+        match self.sim.between(0, 19) {
+            0 => {}
+            1..=3 => later(&self.sim, move |sim| sim.record(take, rewrites)),
+            _ => self.sim.record(take, rewrites),
+        }
+    }
+
+    /// The recorder writes over what it recorded before.
+    pub(super) async fn record_again(&mut self) {
+        let takes = self.sim.world().takes.clone();
+        let mp4s: Vec<_> = takes.iter().filter(|take| take.parts.is_empty()).collect();
+        if let Some(earlier) = self.sim.any(&mp4s) {
+            let named = earlier.named.clone();
+            let number = self.sim.world().number();
+            let take = Take::mp4(named, number, self.sim.happens(0.3));
+            self.sim.record(take.clone(), false);
+            let room = self.sim.any(&ROOMS).unwrap_or_default();
+            self.announce(&take, room).await;
+        }
+    }
+
+    /// The recorder adds segments to what it recorded before.
+    pub(super) async fn record_more(&mut self) {
+        let lists = self.playlists();
+        // A master playlist would name what another recording has become.
+        let is_alone = |take: &&Take| {
+            let mut names = lists.iter().flat_map(|other| other.parts_at(&other.named));
+            !names.any(|(at, _)| at == take.named)
+        };
+        let newest = lists.iter().filter(|take| take.is_media_playlist());
+        let newest: Vec<_> = newest.filter(is_alone).collect();
+        let Some(earlier) = self.sim.any(&newest) else {
+            return;
+        };
+        let room = self.room_of(&earlier.named).unwrap_or("stay");
+        let (number, segments) = (self.sim.world().number(), self.sim.between(1, 3));
+        let take = earlier.grown(number, segments);
+        self.sim.record(take.clone(), self.sim.happens(0.3));
+        self.announce(&take, room).await;
+    }
+
+    /// The newest take of each playlist whose parts have names of their own.
+    fn playlists(&self) -> Vec<Take> {
+        let world = self.sim.world();
+        let newest: BTreeMap<_, _> = world.takes.iter().map(|take| (&take.named, take)).collect();
+        let is_one =
+            |take: &&Take| !take.parts.is_empty() && !world.reused.contains(take.named.folder());
+        newest.into_values().filter(is_one).cloned().collect()
+    }
+
+    fn room_of(&self, named: &Place) -> Option<&'static str> {
+        let mut of_it = self.callbacks.iter().filter(|one| one.named == *named);
+        of_it.next().map(|callback| callback.room)
+    }
+
+    /// A recorder shares what an earlier recording has, which may have been moved since.
+    pub(super) async fn record_beside(&mut self) {
+        let mut lists = self.playlists();
+        lists.retain(|take| {
+            take.is_media_playlist() && self.room_of(&take.named) != Some("shelf-3")
+        });
+        if let Some(earlier) = self.sim.any(&lists) {
+            self.share(&earlier).await;
+        }
+    }
+
+    /// Another recording appears in the folder of this one, and names what that one names.
+    async fn share(&mut self, with: &Take) {
+        let (number, segments) = (self.sim.world().number(), self.sim.between(1, 3));
+        let take = match self.sim.between(0, 5) {
+            // A live list and one of the whole.
+            0 | 1 => with.sibling(number, segments, |_| true),
+            2 | 3 if self.may_have_master(with) => with.master(number),
+            3..=5 if with.job.is_some() && self.was_moved(with) => {
+                return self.succeed(with.successor(number)).await;
+            }
+            _ => with.sibling(number, segments, |part: &Part| !part.is_segment()),
+        };
+        // A recording without a job may be of any: nobody could tell whose segments they are.
+        let is_another = take.is_media_playlist() && self.sim.happens(0.3);
+        let another = with.job.as_ref().filter(|_| is_another);
+        let another = another.map(|_| format!("job {number}"));
+        let job = another.or_else(|| with.job.clone());
+        let take = Take { job, ..take };
+        self.appear(take.clone());
+        let room = self.sim.any(&SHARED).unwrap_or_default();
+        self.announce(&take, room).await;
+    }
+
+    /// Whether it was moved, and so were all that were announced in its folder.
+    fn was_moved(&self, take: &Take) -> bool {
+        let world = self.sim.world();
+        let is_beside = |one: &&Callback| one.named.folder() == take.named.folder();
+        let mut beside = self.callbacks.iter().filter(is_beside);
+        beside.all(|one| world.was_moved(&one.named)) && world.is_free(take)
+    }
+
+    /// Whether it has a name that no other has, and has appeared.
+    fn may_have_master(&self, take: &Take) -> bool {
+        let has_appeared = self
+            .sim
+            .world()
+            .takes
+            .iter()
+            .any(|one| one.main == take.main);
+        has_appeared && take.named.name().starts_with('v')
+    }
+
+    /// Another job uses the names of segments again: its playlist comes first, they come late or
+    /// never.
+    async fn succeed(&mut self, take: Take) {
+        let job = Some(format!("job {}", self.sim.world().number()));
+        let take = Take { job, ..take };
+        let folder = take.named.folder().to_owned();
+        self.sim.world().reused.insert(folder);
+        self.sim.world().write(&take.named, &take.main);
+        if self.sim.happens(0.5) {
+            let take = take.clone();
+            later(&self.sim, move |sim| sim.record(take, false));
+        } else {
+            let precious = false;
+            self.sim.world().takes.push(Take {
+                precious,
+                ..take.clone()
+            });
+        }
+        let room = self.sim.any(&SHARED).unwrap_or_default();
+        self.announce(&take, room).await;
+    }
+
+    async fn announce(&mut self, take: &Take, room: &'static str) {
+        self.tell_of(take.named.clone(), take.job.clone(), room)
+            .await;
+    }
+
+    /// Another event names the same recording.
+    pub(super) async fn announce_anew(&mut self) {
+        let Some(Callback { named, job, .. }) = self.sim.any(&self.callbacks) else {
+            return;
+        };
+        let rooms = if named.extension() == "m3u8" {
+            &SHARED[..]
+        } else {
+            &ROOMS[..]
+        };
+        let room = self.sim.any(rooms).unwrap_or_default();
+        self.sim.world().told_again.insert(named.clone());
+        self.tell_of(named, job, room).await;
+    }
+
+    async fn tell_of(&mut self, named: Place, job: Option<String>, room: &'static str) {
+        let number = i64::try_from(self.sim.world().number()).unwrap();
+        let end = Timestamp::from_millis((1_772_413_200 + number) * 1000);
+        let body = json!({
+            "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": named.bucket, "obs_object": named.key,
+            "room_id": room, "job_id": job, "end_time": end.to_string(),
+        });
+        let body = body.to_string();
+        self.callbacks.push(Callback {
+            body: body.clone(),
+            named,
+            job,
+            room,
+        });
+        self.post(body).await;
+    }
+
+    pub(super) async fn announce_again(&mut self) {
+        if let Some(callback) = self.sim.any(&self.callbacks) {
+            self.post(callback.body).await;
+        }
+    }
+}
+
+/// Does it after a while.
+fn later(sim: &Arc<Sim>, what: impl FnOnce(&Sim) + Send + 'static) {
+    let sim = Arc::clone(sim);
+    tokio::spawn(async move {
+        sim.nap(Duration::ZERO, LATE).await;
+        what(&sim);
+    });
+}

@@ -1,0 +1,202 @@
+//! What recorders record: files, and playlists that may share what they name.
+
+use aftertake::model::recording::Place;
+
+use super::world::Object;
+
+/// What was recorded at one time. No other has its main object.
+#[derive(Debug, Clone)]
+pub(super) struct Take {
+    pub(super) named: Place,
+    /// The recorder's job, if its callbacks name one.
+    pub(super) job: Option<String>,
+    pub(super) main: String,
+    /// What a playlist names, in its folder.
+    pub(super) parts: Vec<Part>,
+    /// Whether the recorder added to what it had announced before, which may have been moved
+    /// away meanwhile.
+    pub(super) has_grown: bool,
+    /// Whether what it shares had been moved away when it appeared, or was about to be: it is
+    /// whole once it is moved.
+    pub(super) is_apart: bool,
+    /// Whether it must not be lost: not so once the recorder has written over it, or another
+    /// recording was to take its place.
+    pub(super) precious: bool,
+}
+
+/// An object that a playlist names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) content: String,
+    role: Role,
+}
+
+/// As what a playlist names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Segment,
+    Key,
+    Init,
+    Playlist,
+    /// A part of a playlist that the main one names.
+    OfPlaylist,
+}
+
+impl Part {
+    fn line(&self) -> String {
+        let name = &self.name;
+        match self.role {
+            Role::Segment => format!("#EXTINF:2,\n{name}\n"),
+            Role::Key => format!("#EXT-X-KEY:METHOD=AES-128,URI=\"{name}\"\n"),
+            Role::Init => format!("#EXT-X-MAP:URI=\"{name}\"\n"),
+            Role::Playlist => format!("#EXT-X-STREAM-INF:BANDWIDTH=1\n{name}\n"),
+            Role::OfPlaylist => String::new(),
+        }
+    }
+
+    fn segment(take: u64, number: u64) -> Self {
+        Self {
+            name: format!("{take}-{number}.ts"),
+            content: format!("take {take:04}, segment {number}"),
+            role: Role::Segment,
+        }
+    }
+
+    /// Whether it is one of many, and not for all.
+    pub(super) fn is_segment(&self) -> bool {
+        self.role == Role::Segment
+    }
+}
+
+impl Take {
+    /// An MP4 of which nobody ever saw the like.
+    pub(super) fn mp4(named: Place, number: u64, big: bool) -> Self {
+        let frames = if big { 40 } else { 1 };
+        Self {
+            named,
+            job: None,
+            // All of one size: a size tells nothing.
+            main: format!("take {number:04} ").repeat(frames),
+            parts: Vec::new(),
+            has_grown: false,
+            is_apart: false,
+            precious: true,
+        }
+    }
+
+    /// A playlist that names these parts.
+    fn playlist(named: Place, number: u64, parts: Vec<Part>) -> Self {
+        let lines: String = parts.iter().map(Part::line).collect();
+        Self {
+            main: format!("#EXTM3U\n# take {number}\n{lines}"),
+            parts,
+            ..Self::mp4(named, number, false)
+        }
+    }
+
+    /// A playlist with segments beside it, and what all of these need.
+    pub(super) fn hls(named: Place, number: u64, segments: u64, encrypted: bool) -> Self {
+        let part = |name: &str, role| Part {
+            name: format!("{number}.{name}"),
+            content: format!("take {number:04}, {name}"),
+            role,
+        };
+        let mut parts = Vec::new();
+        if encrypted {
+            parts.extend([part("key", Role::Key), part("init", Role::Init)]);
+        }
+        parts.extend((0..segments).map(|segment| Part::segment(number, segment)));
+        Self::playlist(named, number, parts)
+    }
+
+    /// The same recording, to which the recorder has added these segments.
+    pub(super) fn grown(&self, number: u64, segments: u64) -> Self {
+        let added = (0..segments).map(|segment| Part::segment(number, segment));
+        let parts = self.parts.iter().cloned().chain(added).collect();
+        Self {
+            has_grown: true,
+            job: self.job.clone(),
+            ..Self::playlist(self.named.clone(), number, parts)
+        }
+    }
+
+    /// Another recording in the same folder, with segments of its own and these parts of this
+    /// one.
+    pub(super) fn sibling(
+        &self,
+        number: u64,
+        segments: u64,
+        shares: impl Fn(&Part) -> bool,
+    ) -> Self {
+        let own = (0..segments).map(|segment| Part::segment(number, segment));
+        let common = self.parts.iter().filter(|part| shares(part)).cloned();
+        let named = self.beside(&format!("{number}.m3u8"));
+        let mut parts: Vec<_> = common.collect();
+        let at = parts.partition_point(|part| !part.is_segment());
+        parts.splice(at..at, own);
+        Self::playlist(named, number, parts)
+    }
+
+    /// A playlist in the same folder that names this one.
+    pub(super) fn master(&self, number: u64) -> Self {
+        let of_it = self.parts.iter().cloned().map(|part| Part {
+            role: Role::OfPlaylist,
+            ..part
+        });
+        let playlist = Part {
+            name: self.named.name().to_owned(),
+            content: self.main.clone(),
+            role: Role::Playlist,
+        };
+        let named = self.beside(&format!("{number}.m3u8"));
+        Self {
+            job: self.job.clone(),
+            ..Self::playlist(named, number, of_it.chain([playlist]).collect())
+        }
+    }
+
+    /// What another job records in the same folder later, under the names of these segments.
+    pub(super) fn successor(&self, number: u64) -> Self {
+        let segments = self.parts.iter().filter(|part| part.is_segment());
+        let anew = segments.map(|part| Part {
+            content: format!("take {number:04}, as {}", part.name),
+            ..part.clone()
+        });
+        let named = self.beside(&format!("{number}.m3u8"));
+        Self::playlist(named, number, anew.collect())
+    }
+
+    fn beside(&self, name: &str) -> Place {
+        Place {
+            bucket: self.named.bucket.clone(),
+            key: format!("{}/{name}", self.named.folder()),
+        }
+    }
+
+    /// Whether it is a playlist that names no other one.
+    pub(super) fn is_media_playlist(&self) -> bool {
+        !self.parts.is_empty() && self.parts.iter().all(|part| part.role != Role::Playlist)
+    }
+
+    /// Whether an object is its main one, at whichever place.
+    pub(super) fn is_main(&self, object: &Object) -> bool {
+        object.content == self.main
+    }
+
+    /// Where its parts are when its main object is at `place`, and what they are.
+    pub(super) fn parts_at(&self, place: &Place) -> impl Iterator<Item = (Place, &str)> {
+        let (bucket, folder) = (place.bucket.clone(), place.folder().to_owned());
+        self.parts.iter().map(move |part| {
+            let key = format!("{folder}/{}", part.name);
+            let bucket = bucket.clone();
+            (Place { bucket, key }, part.content.as_str())
+        })
+    }
+
+    /// All its contents.
+    pub(super) fn contents(&self) -> impl Iterator<Item = &str> {
+        let parts = self.parts.iter().map(|part| part.content.as_str());
+        parts.chain([self.main.as_str()])
+    }
+}
