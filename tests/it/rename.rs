@@ -145,6 +145,39 @@ async fn recording_that_is_at_its_target_is_not_touched() {
     assert_eq!(scene.world.gate.log(), ["outline"]);
 }
 
+/// A step is run again when its event is replayed.
+#[tokio::test]
+async fn recording_that_has_the_other_name_already_stays_there() {
+    for (recording, to, other_name) in [
+        (Recording::mp4(), "s/b.mp4", "s/b-0123abcd.mp4"),
+        (Recording::hls(), "s/b.m3u8", "s-0123abcd/b.m3u8"),
+        (
+            Recording::absolute_hls("r"),
+            "r/b.m3u8",
+            "r/b-0123abcd.m3u8",
+        ),
+    ] {
+        let mut scene = Scene::new(recording, to).await;
+        scene.on_conflict = OnConflict::KeepBoth;
+        scene.world.write(&scene.to, "stranger");
+        assert_eq!(scene.run().await.unwrap().output["key"], other_name);
+        for is_taken in [true, false] {
+            scene.journal = scene.journal.next_task(place("recorded", other_name));
+            let before = scene.world.objects();
+            let output = scene.run().await.unwrap().output;
+            assert_eq!(
+                (&output["objects"], &output["key"]),
+                (&0.into(), &other_name.into()),
+                "taken: {is_taken}"
+            );
+            assert_eq!(scene.world.objects(), before, "taken: {is_taken}");
+            if is_taken {
+                scene.world.remove(&scene.to);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn playlist_that_is_renamed_in_its_folder_leaves_its_segments() {
     let scene = Scene::new(Recording::absolute_hls("r"), "r/b.m3u8").await;

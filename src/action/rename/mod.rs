@@ -217,7 +217,7 @@ impl Run<'_> {
             surveyed => surveyed?,
         };
         let Some(surveyed) = surveyed else {
-            return done(self.reach, &self.request.to, 0, 0);
+            return done(self.reach, self.subject.place()?, 0, 0);
         };
         match Stage::of(progress.outline().await?) {
             Stage::Open(open) => self.go_on(open, surveyed.seen, progress).await,

@@ -16,7 +16,7 @@ use super::trail::{self, Trail};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Disposition, Failure, FailureKind};
 use crate::model::moves::keys::{Taken, TakenBy};
-use crate::model::moves::{Part, SameJob, Source, Target};
+use crate::model::moves::{Part, SameJob, Source, Target, Targets};
 use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout, ObjectMeta};
@@ -39,7 +39,7 @@ pub(super) struct Again<'a> {
 }
 
 /// Looks at the recording and at its target, and stores the manifest that carries it from
-/// its place to where it is asked to be; `None` when it is there.
+/// its place to one of its targets; `None` when it is at one.
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
@@ -55,7 +55,12 @@ pub(super) async fn survey(
         extent: subject.extent,
     };
     route.target(&from.key)?;
-    if *from == request.to {
+    let keeps_both = request.on_conflict == OnConflict::KeepBoth;
+    let targets = Targets {
+        asked: request.to.clone(),
+        other_name: keeps_both.then(|| route.beside(&request.suffix)),
+    };
+    if targets.have(from) {
         return Ok(None);
     }
     if source.store.site() != target.store.site() {
@@ -73,9 +78,8 @@ pub(super) async fn survey(
         on_conflict: request.on_conflict,
         kept: again.kept,
     };
-    let surveyed = match request.on_conflict {
-        OnConflict::KeepBoth => {
-            let to = &route.beside(&request.suffix);
+    let surveyed = match &targets.other_name {
+        Some(to) => {
             let route = Route { to, ..route };
             let beside = Survey { route, ..survey };
             if again.is_taken {
@@ -84,7 +88,7 @@ pub(super) async fn survey(
                 survey.run_or(beside, progress).await
             }
         }
-        OnConflict::Fail | OnConflict::Overwrite => survey.run(progress).await,
+        None => survey.run(progress).await,
     };
     surveyed.map(Some).map_err(refuse_circle)
 }

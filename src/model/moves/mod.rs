@@ -87,6 +87,23 @@ pub enum Part {
     Other,
 }
 
+/// Where a move may lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Targets {
+    /// Where the rule says.
+    pub asked: Place,
+    /// With `on_conflict: keep_both`, the name that it takes where that is taken.
+    pub other_name: Option<Place>,
+}
+
+impl Targets {
+    /// Whether a recording at this place has nowhere to move: it is at one of them. A step that
+    /// is run again changes nothing, also where the name that was taken then is free by now.
+    pub fn have(&self, place: &Place) -> bool {
+        self.asked == *place || self.other_name.as_ref() == Some(place)
+    }
+}
+
 /// What a manifest found at a target, and thus what may be done there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {

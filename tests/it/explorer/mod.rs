@@ -156,6 +156,27 @@ fn alone(faults: u8) -> Vec<Scene> {
     scenes
 }
 
+/// An event that is replayed, whose name is taken from the beginning or at any time.
+fn replayed(faults: u8) -> Vec<Scene> {
+    let mut scenes = Vec::new();
+    for encrypted in [false, true] {
+        for objects in [&[(A, 0), (C, 1)][..], &[(A, 0)]] {
+            let task = Task::new(0, A, C, KeepBoth);
+            let meddled = Left {
+                cancels: 1,
+                meddlings: 1,
+                ..left(faults)
+            };
+            let name = format!("replayed, {} objects", objects.len());
+            scenes.push(Scene {
+                objects,
+                ..scene(&name, &[task, task.replaying()], encrypted, meddled)
+            });
+        }
+    }
+    scenes
+}
+
 /// Two recordings that share an object, to two targets and to one.
 fn sharing(faults: u8) -> Vec<Scene> {
     let mut scenes = Vec::new();
@@ -200,6 +221,7 @@ fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
     let scenes: Vec<_> = crossing(faults())
         .into_iter()
         .chain(alone(faults()))
+        .chain(replayed(faults()))
         .chain(sharing(faults()))
         .collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

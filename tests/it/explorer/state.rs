@@ -3,7 +3,7 @@
 
 use aftertake::model::moves::keys::{Held, Use};
 use aftertake::model::moves::object::Found;
-use aftertake::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
+use aftertake::model::moves::{Move, MovePhase, Outline, Part, Source, Target, Targets};
 use aftertake::model::recording::Place;
 use aftertake::model::step::OnConflict;
 
@@ -149,6 +149,8 @@ pub(super) struct Task {
     pub(super) playlist: Option<bool>,
     /// Whether its playlist comes when the other recording may have moved.
     pub(super) comes_later: bool,
+    /// Whether its event is the first task's, replayed.
+    pub(super) replays: bool,
     /// Keys to which another move has led that has ended, since this one was surveyed.
     pub(super) settled: [bool; KEYS],
     pub(super) state: TaskState,
@@ -172,6 +174,7 @@ impl Task {
             policy,
             playlist: None,
             comes_later: false,
+            replays: false,
             settled: [false; KEYS],
             state: TaskState::Ready,
             manifest: None,
@@ -197,6 +200,23 @@ impl Task {
             playlist: Some(false),
             comes_later: true,
             ..self
+        }
+    }
+
+    /// The same for the first task's event, replayed.
+    pub(super) fn replaying(self) -> Self {
+        Self {
+            replays: true,
+            ..self
+        }
+    }
+
+    /// Where its move may lead.
+    pub(super) fn targets(&self) -> Targets {
+        let keeps_both = self.policy == OnConflict::KeepBoth;
+        Targets {
+            asked: place(self.to),
+            other_name: keeps_both.then(|| place(OTHER_NAME)),
         }
     }
 
@@ -280,7 +300,7 @@ pub(super) fn mark(task: usize, manifest: u8) -> String {
     format!("task{task}.{manifest}")
 }
 
-fn place(key: Key) -> Place {
+pub(super) fn place(key: Key) -> Place {
     Place {
         bucket: "b".into(),
         key: key.to_string(),

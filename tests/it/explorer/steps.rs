@@ -10,7 +10,7 @@ use aftertake::model::moves::stage::Stage;
 use aftertake::model::moves::{MovePhase, Source, Target};
 use aftertake::model::step::OnConflict;
 
-use super::state::{Effect, Flight, KEYS, Key, Manifest, Next, OTHER_NAME, TaskState, Then};
+use super::state::{Effect, Flight, KEYS, Key, Manifest, Next, OTHER_NAME, TaskState, Then, place};
 use super::world::World;
 use super::{Planted, Scene};
 
@@ -172,6 +172,15 @@ impl Step<'_> {
         {
             (task.from, kind) = (made.to, Source::Stays);
         }
+        if let Some(at) = self.moved_to() {
+            if task.targets().have(&place(at)) {
+                return self.push("is at its target", |world, task| {
+                    world.tasks[task].state = TaskState::Done;
+                    world.tasks[task].next = Next::Idle;
+                });
+            }
+            task.from = at;
+        }
         let Some(source) = self.world.objects[task.from] else {
             return self.go("finds no source", Next::Fail);
         };
@@ -228,6 +237,13 @@ impl Step<'_> {
             world.tasks[number].from = task.from;
             world.tasks[number].next = Next::Admit(manifest);
         });
+    }
+
+    /// Where a replay finds the recording that the first task has moved.
+    fn moved_to(&self) -> Option<Key> {
+        let first = self.world.tasks[0].manifest.filter(|one| one.committed);
+        let replays = self.world.tasks[self.task].replays;
+        first.filter(|_| replays).map(|first| first.to)
     }
 
     /// Whether the target holds an earlier version of the same recording, by our own journal.
