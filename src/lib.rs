@@ -26,6 +26,49 @@
 //! People come in by the other door: `cli` reads flags, calls one function of `operate`, and prints
 //! its answer. `operate` uses the store's other half, `store::operator::Operator`, beside the service.
 //!
+//! # Code map
+//!
+//! What each part may name is the table in `tests/it/layering.rs`.
+//!
+//! - `model`: events, recordings, tasks, failures, breakers, and the decisions about them. No I/O, no clock, no chance.
+//! - `clock`: wall time, elapsed time and chance. Nothing else reads them.
+//! - `supervision`: ends the process when a part of it ends that must not.
+//! - `yaml`: YAML in which each value knows its line. Knows no rules.
+//! - `chat`: one file for each chat service: frame, limit, signature, answers. Sends nothing.
+//! - `recorder`: one folder for each recorder: its bodies, signature and answer. Knows no rules and no store.
+//! - `rules`: loads the rules file, plans an event, fills in templates. Pure; does not run a step.
+//! - `store`: the durable queue, as traits, and SQLite. Knows no rules and runs no step.
+//! - `telemetry`: log lines and metrics. Knows neither store nor HTTP.
+//! - `config`: the settings of the process. Knows no command line and no rules file.
+//! - `object`: object storage behind one trait: OBS, and a folder. Knows no tasks.
+//! - `outbound`: the guarded HTTP client for destinations. Knows no recordings.
+//! - `action`: carries out one rendered step. Never sees the queue.
+//! - `in_force`: what the rules file puts in force, replaced as one. Runs nothing.
+//! - `worker`: claims due tasks, runs their steps, settles them. Knows no HTTP listener.
+//! - `intake`: verify, parse, plan, room, store, start. Knows no status code.
+//! - `http`: the two listeners: paths, status codes, limits. Does not know what a callback means.
+//! - `app`: starts the parts in order, reloads, stops. Decides nothing about a recording.
+//! - `operate`: what a person can ask and do, one function each. Knows no flag, terminal or exit code.
+//! - `cli`: flags in, one call of `operate`, its answer printed.
+//!
+//! # Glossary
+//!
+//! - **callback**: the HTTP request that a recorder sends. **Event**: a callback that was parsed and stored.
+//! - **recording**: what was recorded: one object, or a **set** (a playlist and what it names). Its **place** is the
+//!   bucket and key where it is now.
+//! - **rule**: a condition and steps. **Plan**: the tasks of one event. **Revision**: one content of the rules file.
+//! - **task**: one event under one rule, the unit of the queue. **Step**: one action of it. **Attempt**: one try of a step.
+//! - **claim**: a worker's hold on a task. Only the newest one can write.
+//! - **lane**: the tasks whose next step needs the same bucket or destination. It has a width, a rate and a **breaker**,
+//!   which holds the lane while that does not answer. **Permit**: room for one step in a lane.
+//! - **turn**: the right to move or tag a recording, one task at a time. **Order**: one task at a time for one value of
+//!   `order_by`.
+//! - **manifest**: the moves of a rename, stored before the first copy. Its **outline** is their number and the phase.
+//! - **commit**: from here on the recording is at its target. Before it a move can be undone, after it only finished.
+//! - **mark**: the metadata `aftertake-move` by which a copy is known as ours until the commit.
+//! - **dead**: out of tries, or refused for good; waits for a person. **Cancelled**: given up by a person.
+//! - **sweep**: removes history that is older than `--retention`.
+//!
 //! # Invariants
 //!
 //! 1. A callback gets its 200 only after its event and tasks are committed and synced.
@@ -123,42 +166,23 @@
 //! **Why does a replay of everything leave out what still waits?** It would do the same work
 //! twice. So the command may be repeated, after it was interrupted or by mistake.
 
-pub mod model;
-
-pub mod yaml;
-
-pub mod chat;
-
-pub mod rules;
-
-pub mod recorder;
-
-pub mod store;
-
-pub mod object;
-
-pub mod outbound;
-
 pub mod action;
-
-pub mod in_force;
-
-pub mod worker;
-
-pub mod intake;
-
-pub mod http;
-
-pub mod telemetry;
-
-pub mod clock;
-
-pub mod supervision;
-
-pub mod config;
-
 pub mod app;
-
-pub mod operate;
-
+pub mod chat;
 pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod in_force;
+pub mod intake;
+pub mod model;
+pub mod object;
+pub mod operate;
+pub mod outbound;
+pub mod recorder;
+pub mod rules;
+pub mod store;
+pub mod supervision;
+pub mod telemetry;
+pub mod worker;
+pub mod yaml;

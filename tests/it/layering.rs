@@ -1,6 +1,7 @@
 //! House rules that the compiler does not know: who may import whom, and that every
 //! file says what it is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -291,6 +292,30 @@ fn parts_name_only_what_lies_below_them() {
         .flat_map(|source| strangers(source).into_iter().chain(climbers(source)))
         .collect();
     assert_none(&offences);
+}
+
+/// The parts that the map in `lib.rs` lists, in its order.
+fn mapped(lib: &str) -> Vec<&str> {
+    let map = lib.split("//! # Code map").nth(1).unwrap();
+    let map = map.split("//! # ").next().unwrap();
+    let lines = map.lines().filter_map(|line| line.strip_prefix("//! - `"));
+    lines.map(first_name).collect()
+}
+
+#[test]
+fn code_map_lists_every_part_in_the_order_of_the_table() {
+    let lib = sources()
+        .into_iter()
+        .find(|source| source.part() == "lib")
+        .unwrap();
+    let parts: Vec<&str> = LAYERS.iter().map(|(part, _)| *part).collect();
+    assert_eq!(mapped(&lib.text), parts[..parts.len() - 1], "but for main");
+    let declared: BTreeSet<&str> = lib
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    assert_eq!(declared, mapped(&lib.text).into_iter().collect());
 }
 
 #[test]
