@@ -1,6 +1,5 @@
-//! Flags that several commands share, each with its twin in the environment.
-//!
-//! A flag beats its twin. `--help` does not show what the environment holds.
+//! Flags that several commands share. Each can also be set by an environment variable; the flag
+//! wins.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -13,7 +12,6 @@ use clap::error::ErrorKind;
 use crate::config::StoreUrl;
 use crate::model::recorder::Recorder;
 
-/// Which rules file is in force.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RulesFlag {
     /// The rules file
@@ -27,7 +25,6 @@ pub(super) struct RulesFlag {
     pub rules: PathBuf,
 }
 
-/// Which store is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StoreFlag {
     /// The store
@@ -42,7 +39,7 @@ pub(super) struct StoreFlag {
     pub store: StoreUrl,
 }
 
-/// Whose callback a body is. Not worth a line of `--help` while there is one recorder.
+/// Not worth a line of `--help` while there is only one recorder.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RecorderFlag {
     /// The recorder that sends such a body
@@ -56,20 +53,18 @@ pub(super) struct RecorderFlag {
     pub recorder: Recorder,
 }
 
-/// Reads a value and says what is wrong with it in the value's own words: clap's message
-/// would repeat the value as it came, and a store's URL may hold a password.
+/// Reports errors in the value's own words: clap's message would repeat the value, and a store's
+/// URL may hold a password.
 #[derive(Debug)]
 pub(super) struct Parsed<T>(fn(&str) -> Result<T, String>);
 
 impl<T> Parsed<T> {
-    /// Reads a value with this function.
     pub(super) const fn by(read: fn(&str) -> Result<T, String>) -> Self {
         Self(read)
     }
 }
 
 impl Parsed<()> {
-    /// Reads a value as its type says.
     pub(super) const fn of<T: FromStr<Err: fmt::Display>>() -> Parsed<T> {
         Parsed(|text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
@@ -99,7 +94,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Parsed<T> {
     }
 }
 
-/// A text that says something. A filter whose value a script lost must not match everything.
+/// Refuses an empty value: a filter whose value a script lost must not match everything.
 pub(super) fn filled(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("the value is empty; leave the flag out, or fill it".to_owned());

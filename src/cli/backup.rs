@@ -1,4 +1,4 @@
-//! `aftertake backup`: a copy of the store as it is at one moment.
+//! `aftertake backup`: a consistent copy of the store.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ use crate::store::Unavailable;
 
 /// Copy the store to a new file, also while it is served
 ///
-/// It rests two thirds of the time, so that a service beside it has the disk and the processor.
-/// The log of the store keeps meanwhile what the service writes.
+/// The copy pauses two thirds of the time, to leave disk and processor to a running service. Until
+/// it is finished, the store's log keeps what the service writes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  aftertake backup /var/backups/aftertake.db")]
 pub(super) struct Backup {
@@ -26,7 +26,6 @@ pub(super) struct Backup {
     out: OutFlags,
 }
 
-/// A backup that was made.
 #[derive(Debug, Serialize)]
 struct Copied {
     store: String,

@@ -1,5 +1,4 @@
-//! What commands have in common that change much at once: their flags, who acts, and how their
-//! end is printed.
+//! Flags, actor and output that all bulk commands share.
 
 use std::fmt::{Display, Write};
 
@@ -12,10 +11,9 @@ use crate::model::intervention::{By, Mode};
 use crate::operate::bulk::{Consent, Refusals};
 use crate::store::Unavailable;
 
-/// Reasons that a text has; a document has all.
+/// Reasons shown as text; JSON has all of them.
 const REASONS: usize = 10;
 
-/// How a command changes much at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct BulkFlags {
     /// Count what would be changed and show the first of it; change nothing
@@ -29,7 +27,7 @@ pub(super) struct BulkFlags {
     pub why: Option<String>,
 }
 
-/// Who acts: under `sudo` the person who called it.
+/// The person who acts: under `sudo`, the one who called it.
 pub(super) fn by(why: Option<String>) -> By {
     let names = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
     let mut names = names.filter_map(|name| Environment.get(name));
@@ -61,7 +59,6 @@ impl BulkFlags {
     }
 }
 
-/// How a command ends for what was refused.
 pub(super) fn exit_of<Id>(refusals: &Refusals<Id>) -> Exit {
     if refusals.is_empty() {
         Exit::Fine
@@ -70,7 +67,6 @@ pub(super) fn exit_of<Id>(refusals: &Refusals<Id>) -> Exit {
     }
 }
 
-/// One line for each reason.
 pub(super) fn refusals_text<Id: Display>(refusals: &Refusals<Id>) -> String {
     let mut text = String::new();
     for (reason, count, id) in refusals.reasons().take(REASONS) {
@@ -88,13 +84,11 @@ pub(super) fn refusals_text<Id: Display>(refusals: &Refusals<Id>) -> String {
     text
 }
 
-/// Refuses to do `would` to everything.
 pub(super) fn refuse_everything(would: &str, filters: &str) -> Stop {
     let sentence = format!("this would {would}; narrow it with {filters}, or say --yes");
     Stop::say(Exit::Usage, sentence)
 }
 
-/// Refuses ids together with a filter.
 pub(super) fn refuse_both(things: &str) -> Stop {
     Stop::say(
         Exit::Usage,
@@ -108,7 +102,7 @@ pub(super) fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{s}")
 }
 
-/// Stopped on its way by the store. `rest` says how the rest is done.
+/// The store failed in the middle. `rest` says how to do the rest.
 pub(super) fn stopped(done: &str, rest: &str, error: Unavailable) -> Stop {
     let stopped = format!("stopped after {done}, which stand; {rest}");
     let exit = store::exit_of_use(&error);

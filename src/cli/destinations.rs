@@ -1,8 +1,8 @@
-//! `aftertake destinations …`: which destinations get what waits for them, and which do not.
+//! `aftertake destinations …`: lists, pauses and resumes destinations.
 //!
-//! Reads and writes through a connection of its own, beside the service, which notices within
-//! a second; a pause waits for that. Buckets have the same states; they are listed where something is amiss, and
-//! named `bucket/NAME`.
+//! Uses its own connection to the store. A running service notices a change within a second, and a
+//! pause waits for that. Buckets have the same states: they are listed as `bucket/NAME` when
+//! something is wrong.
 
 use serde::Serialize;
 
@@ -23,13 +23,13 @@ use crate::store::Unavailable;
 pub(super) enum Destinations {
     /// List destinations and their states
     ///
-    /// closed: everything that is due is sent. open: it failed several times in a row and is
-    /// left alone until its next probe. probing: one request finds out whether it is well
-    /// again. paused: a person paused it, or it answered 410 Gone; nothing is sent until it
-    /// is resumed. Tasks that wait meanwhile spend no tries.
+    /// closed: everything that is due is sent. open: it failed several times in a row, and nothing
+    /// is sent until the next probe. probing: one request checks whether it works again. paused: a
+    /// person paused it, or it answered 410 Gone; nothing is sent until it is resumed. Waiting
+    /// tasks spend no tries.
     ///
-    /// With --json, an array of objects with `name`, `state`, `since`, `why`, `waiting` (tasks
-    /// that wait for it or for a time) and `next_probe`; what does not apply is null.
+    /// With --json, an array of objects with `name`, `state`, `since`, `why`, `waiting` (number of
+    /// tasks that wait for it or for a time) and `next_probe`; what does not apply is null.
     #[command(after_help = "Examples:\n  aftertake destinations list\n  \
                       aftertake destinations list --json | jq -r '.[] | select(.state != \"closed\") | .name'")]
     List {
@@ -40,15 +40,14 @@ pub(super) enum Destinations {
     },
     /// Send nothing to a destination until it is resumed
     ///
-    /// Requests under way come to their end; no other begins once the command has answered.
+    /// Running requests finish; no new one starts after this command has returned.
     #[command(after_help = "Example:\n  aftertake destinations pause lms")]
     Pause(#[command(flatten)] Which),
-    /// Send what waits for a destination, be it paused or left alone after failures
+    /// Send again to a destination that was paused, or that is open after failures
     #[command(after_help = "Example:\n  aftertake destinations resume lms")]
     Resume(#[command(flatten)] Which),
 }
 
-/// The destination to change.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
     /// The destination, or bucket/NAME
@@ -129,7 +128,7 @@ impl Answer for Listed {
         let mut table = Table::new(&headings);
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
         let probe = |at: Option<Timestamp>| match at {
-            // The next task of the lane makes it.
+            // The lane's next task is the probe.
             Some(at) if at <= self.now => "now".to_owned(),
             at => time(at),
         };

@@ -1,5 +1,4 @@
-//! `aftertake doctor`: whether buckets and destinations can be reached and used as the
-//! rules file says, before the first recording depends on it.
+//! `aftertake doctor`: checks that buckets and destinations can be reached and used.
 
 use std::fmt::Write;
 
@@ -11,18 +10,18 @@ use super::serve::runtime;
 use super::table::one_line;
 use crate::operate::doctor::{Depth, Examined, Findings, Outcome, examine};
 
-/// Ask every bucket and destination of a rules file whether it can be used
+/// Check that every bucket and destination of a rules file can be used
 ///
-/// Lists one key of each bucket with its own credentials, and connects to each destination
-/// without sending it anything. With --write, a small object is made in each bucket, tagged,
-/// copied and deleted again. Standard error has what `rules check` warns of.
+/// Lists one key of each bucket with the bucket's credentials, and connects to each destination
+/// without sending it anything. With --write, a small object is created in each bucket, tagged,
+/// copied and deleted. The warnings of `rules check` go to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aftertake doctor --rules rules.yaml\n  \
                         aftertake doctor --rules rules.yaml --write")]
 pub(super) struct Doctor {
     #[command(flatten)]
     rules: RulesFlag,
-    /// Make, tag, copy and delete a small object in each bucket
+    /// Create, tag, copy and delete a small object in each bucket
     #[arg(long)]
     write: bool,
     #[command(flatten)]

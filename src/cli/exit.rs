@@ -1,35 +1,32 @@
-//! How the process ends: the exit codes, and errors that know theirs.
+//! Exit codes, and errors that carry one.
 //!
-//! The numbers from 65 on are those of `sysexits.h`. They are for scripts and for
-//! service managers, which must not restart what a restart cannot mend.
+//! Codes from 65 on are those of `sysexits.h`. Scripts use them, and service managers, which must
+//! not restart after an error that a restart cannot fix.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Everything asked for was done.
     Fine = 0,
-    /// A check or a task failed; what was asked for is not so.
+    /// A check or a task failed.
     Failed = 1,
-    /// The arguments make no sense.
     Usage = 2,
     /// A rules or event file is wrong, an unset `${VAR}` included.
     BadInput = 65,
     /// A rules or event file, or the store, cannot be read.
     NoInput = 66,
-    /// A port is taken, the store is served already or busy, the network is away:
-    /// trying again may help.
+    /// A port is taken, the store is already served or busy, the network is down: trying again may
+    /// help.
     Unavailable = 69,
-    /// A part of the service has crashed: starting it again helps.
+    /// A part of the service crashed: a restart helps.
     Crashed = 70,
-    /// Settings do not fit together, or the store cannot be used as it is: one of a newer
-    /// version, something else's file, malformed, or with the log of another.
+    /// Settings contradict each other, or the store is not usable: a newer version's, not a store,
+    /// malformed, or with another store's log.
     BadSettings = 78,
 }
 
-/// The exit codes, as `--help` shows them.
 pub(super) const HELP: &str = "\
 Exit codes:
    0  fine
@@ -48,7 +45,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do its work, and how the process ends for it.
+/// Why a command failed, and its exit code.
 #[derive(Debug)]
 pub struct Stop {
     pub exit: Exit,
@@ -56,7 +53,6 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Ends with `exit` and this error.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self {
             exit,
@@ -64,14 +60,13 @@ impl Stop {
         }
     }
 
-    /// Ends with `exit` and this sentence.
     pub fn say(exit: Exit, sentence: impl Into<String>) -> Self {
         Self::new(exit, anyhow::Error::msg(sentence.into()))
     }
 }
 
-/// One line, however many causes it has. A refused rules file is the exception: it
-/// comes with its snippets, each of which begins with `error:` itself.
+/// One line, with all causes. Only a refused rules file has several: its snippets, each of which
+/// begins with `error:`.
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{:#}", self.error);

@@ -1,4 +1,4 @@
-//! Reads what a command is given: the rules file and callback bodies.
+//! Reads input files: rules files and callback bodies.
 
 use std::fs;
 use std::io::{self, Read};
@@ -18,18 +18,15 @@ use crate::recorder;
 use crate::rules::error::RulesError;
 use crate::rules::file::RulesFile;
 
-/// The rules file at `path`, with the variables of this process's environment.
 pub(super) fn rules(path: &Path) -> Result<RulesFile, Stop> {
     let text = text(path)?;
     parse(path, &text).map_err(|refusal| Stop::new(Exit::BadInput, refusal))
 }
 
-/// Parses the rules file at `path`; relative paths in it start from its folder.
 pub(super) fn parse(path: &Path, text: &str) -> Result<RulesFile, RulesError> {
     load::parse(path, text, &Environment)
 }
 
-/// The text of a rules file.
 pub(super) fn text(path: &Path) -> Result<String, Stop> {
     let text = load::read(path).and_then(|content| load::text(path, content));
     text.map_err(|error| Stop::new(exit_of(&error), error))
@@ -42,8 +39,8 @@ pub(super) const fn exit_of(error: &LoadError) -> Exit {
     }
 }
 
-/// The callback whose body is in the file at `path`, or on standard input for `-`,
-/// as if it arrived now. Nobody signed it.
+/// Parses the callback body in the file at `path` (`-` is standard input) as if it arrived now. Its
+/// signature is not checked.
 pub(super) fn event(path: &Path, from: Recorder) -> Result<Event, Stop> {
     let shown = || format!("read event file {}", path.display());
     let body = body(path)

@@ -1,7 +1,7 @@
-//! The command line: flags in, one call of [`operate`](crate::operate), its answer printed.
+//! The command line: reads flags, makes one call of [`operate`](crate::operate), prints its answer.
 //!
-//! `out` prints an answer as text or as JSON. Errors are one clear message on standard error,
-//! and every way to end has its exit code.
+//! `out` prints an answer as text or as JSON. An error is one message on standard error; each kind
+//! of ending has its exit code.
 
 mod args;
 mod backup;
@@ -31,9 +31,9 @@ use crate::app::crash;
 
 /// Acts on finished recordings: renames, tags and announces them by YAML rules
 ///
-/// Aftertake takes the callbacks of Huawei Cloud SparkRTC, stores each one durably before
-/// it answers, and carries out the rules of a YAML file on the finished recording: rename
-/// it, tag it by room, notify webhooks, with retries.
+/// Aftertake receives the callbacks of Huawei Cloud SparkRTC, stores each one durably before it
+/// answers, and carries out the rules of a YAML file on the finished recording: rename it, tag it
+/// by room, notify webhooks, with retries.
 #[derive(Debug, Parser)]
 #[command(
     name = "aftertake",
@@ -62,7 +62,6 @@ const ENVIRONMENT: &str = "\
 Every flag that a service needs has a twin in the environment, such as AFTERTAKE_STORE for
 --store. The flag beats its twin.";
 
-/// What can be asked for.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
@@ -80,13 +79,13 @@ enum Command {
     Restore(restore::Restore),
 }
 
-/// Runs the command that the arguments ask for; the first one is the program's name.
+/// Runs the command that `args` name; the first argument is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     crash::tell_places_only();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help that nobody reads any more is no error.
+            // A closed pipe is no error.
             let _ = error.print();
             return u8::try_from(error.exit_code()).map_or(Exit::Usage.into(), ExitCode::from);
         }

@@ -1,7 +1,7 @@
-//! The only place that prints.
+//! The only module that prints.
 //!
-//! A command answers with one value, which is a document for programs and a text for
-//! people. A reader that went away, as in `aftertake tasks list | head -1`, is no error.
+//! Each answer is one value, printed as text or as JSON. A closed pipe, as in `aftertake tasks list
+//! | head -1`, is no error.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -15,14 +15,13 @@ use serde::Serialize;
 use super::exit::{Exit, Stop};
 use crate::operate::List;
 
-/// What a command answers.
+/// An answer that can be printed as text or as JSON.
 pub(super) trait Answer: Serialize {
-    /// The answer for a person; `width` is that of the terminal, `None` where there is
-    /// none and nothing may be cut.
+    /// The answer as text. `width` is the terminal's; without a terminal it is `None`, and nothing
+    /// is cut.
     fn text(&self, width: Option<usize>) -> String;
 }
 
-/// How a command prints its answer.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(super) struct OutFlags {
     /// Print one JSON document and nothing else
@@ -31,7 +30,6 @@ pub(super) struct OutFlags {
 }
 
 impl OutFlags {
-    /// Prints the answer on standard output.
     pub(super) fn print(self, answer: &impl Answer) -> Result<(), Stop> {
         if self.json {
             document(answer)
@@ -40,7 +38,7 @@ impl OutFlags {
         }
     }
 
-    /// Prints a list, and says so on standard error where it goes on.
+    /// Prints a list; when there are more rows, says so on standard error.
     pub(super) fn print_list<Row, Id: Display>(
         self,
         list: List<Row>,
@@ -63,13 +61,11 @@ impl OutFlags {
     }
 }
 
-/// Prints one JSON document on standard output.
 pub(super) fn document(document: &impl Serialize) -> Result<(), Stop> {
     let text = serde_json::to_string_pretty(document);
     print(&(text.context("write JSON").map_err(failed)? + "\n"))
 }
 
-/// Prints a text on standard output.
 pub(super) fn print(text: &str) -> Result<(), Stop> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes());
@@ -81,8 +77,8 @@ pub(super) fn print(text: &str) -> Result<(), Stop> {
     }
 }
 
-/// Tells a person something on standard error. Where that is closed, nobody listens; where
-/// nobody reads, the process goes on after a while, and so comes to its end.
+/// Writes a message to standard error. If that is closed or nobody reads it, the process continues
+/// after `READ_WITHIN`.
 pub(super) fn tell(text: &str) {
     let line = format!("{text}\n");
     let (tell, told) = channel();
@@ -95,15 +91,14 @@ pub(super) fn tell(text: &str) {
     }
 }
 
-/// How long a message waits for whoever reads standard error.
+/// How long to wait until standard error takes the message.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// Whether a person reads standard output.
+/// Whether standard output is a terminal.
 pub(super) fn on_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Columns of the terminal that standard output is.
 fn terminal_width() -> Option<usize> {
     let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(io::stdout())?;
     Some(columns.into())

@@ -1,4 +1,4 @@
-//! `aftertake restore`: a backup in the place of the store.
+//! `aftertake restore`: replaces the store with a backup.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use crate::clock;
 use crate::config::StoreUrl;
 use crate::store::sqlite::{self, RestoreError};
 
-/// Put a backup in the place of the store, which must not be served
+/// Replace the store with a backup; the store must not be served
 ///
-/// The backup is copied, looked through from beginning to end, and brought up to this version.
-/// The files that are there are moved aside, not removed, and named. Callbacks that came after
-/// the backup was made are in those files alone: `aftertake events list --store sqlite:…` shows
-/// them. Recordings that were renamed since are not where the backup says.
+/// Copies the backup, checks all of it, and upgrades it to this version. The store's old files are
+/// not removed: they are renamed, and the new names are printed. Only they have the callbacks that
+/// came after the backup: `aftertake events list --store sqlite:…` shows them. Recordings that were
+/// renamed since are not where the backup says.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  systemctl stop aftertake\n  aftertake restore /var/backups/aftertake.db --store sqlite:/var/lib/aftertake/aftertake.db\n  systemctl start aftertake"
 )]
 pub(super) struct Restore {
-    /// A file that `aftertake backup` made
+    /// A file written by `aftertake backup`
     file: PathBuf,
     #[command(flatten)]
     store: StoreFlag,
@@ -32,7 +32,6 @@ pub(super) struct Restore {
     out: OutFlags,
 }
 
-/// A backup that was put back.
 #[derive(Debug, Serialize)]
 struct PutBack {
     store: String,

@@ -1,4 +1,4 @@
-//! `aftertake serve`: the flags of the service, put together into its settings.
+//! `aftertake serve`: turns flags into settings and runs the service.
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::{load, store};
 use crate::app::{self, ServeError, StartError};
 use crate::config::{self, Admin, ListenAddr, LogFormat, Retention, Settings};
 
-/// Take callbacks and work on them until SIGTERM or SIGINT; SIGHUP loads the rules again
+/// Take callbacks and work on them until SIGTERM or SIGINT; SIGHUP reloads the rules
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  aftertake serve --rules rules.yaml --store sqlite:/var/lib/aftertake/aftertake.db"
@@ -21,10 +21,10 @@ use crate::config::{self, Admin, ListenAddr, LogFormat, Retention, Settings};
 pub(super) struct Serve {
     #[command(flatten)]
     rules: RulesFlag,
-    /// Load the rules again when the file changes, beside SIGHUP and POST /-/reload
+    /// Reload the rules when the file changes, in addition to SIGHUP and POST /-/reload
     ///
-    /// The file is looked at every second, and loaded when two looks in a row find the same.
-    /// Secrets that come from files are read again at each reload, but not watched.
+    /// The file is read every second, and loaded once two reads in a row are the same. Secrets in
+    /// files of their own are read again at each reload, but not watched.
     #[arg(
         long,
         env = "AFTERTAKE_WATCH",
@@ -34,7 +34,7 @@ pub(super) struct Serve {
     watch: bool,
     #[command(flatten)]
     store: StoreFlag,
-    /// Where callbacks come in
+    /// Where callbacks are received
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
@@ -44,7 +44,7 @@ pub(super) struct Serve {
         value_parser = Parsed::of::<ListenAddr>()
     )]
     listen: ListenAddr,
-    /// Where operators ask: metrics, readiness, reload
+    /// Where operators connect: metrics, readiness, reload
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
@@ -54,7 +54,8 @@ pub(super) struct Serve {
         value_parser = Parsed::of::<ListenAddr>()
     )]
     admin_listen: ListenAddr,
-    /// A file with the token that operators must send; needed where other machines reach --admin-listen
+    /// A file with the token that operators must send; required when other machines can reach
+    /// --admin-listen
     #[arg(
         long,
         value_name = "FILE",
@@ -62,7 +63,7 @@ pub(super) struct Serve {
         hide_env_values = true
     )]
     admin_token_file: Option<PathBuf>,
-    /// How log lines look: text or json
+    /// Format of log lines: text or json
     #[arg(
         long,
         value_name = "FORMAT",
@@ -81,7 +82,7 @@ pub(super) struct Serve {
         default_value = "info"
     )]
     log_filter: String,
-    /// How long running steps have to end once the service stops
+    /// How long running steps may still take when the service stops
     #[arg(
         long,
         value_name = "DURATION",
@@ -116,18 +117,17 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<Exit, Stop> {
         let settings = self.settings()?;
-        // Until the end of this function: then the last lines are written.
+        // Dropped when this function returns, which writes the last lines.
         let _log =
             app::start_log(&settings).map_err(|error| Stop::new(Exit::BadSettings, error))?;
         let served = app::serve(&settings, std::sync::Arc::new(config::Environment));
         let runtime = runtime()?;
         let served = runtime.block_on(served);
-        // A thread that waits for a disk which hangs must not keep the process.
+        // A thread that waits for a hanging disk must not keep the process alive.
         runtime.shutdown_timeout(LAST_THREADS);
         Ok(served.map(|()| Exit::Fine)?)
     }
 
-    /// The settings, or why the flags do not fit together.
     pub(super) fn settings(self) -> Result<Settings, Stop> {
         let unfit = |error| Stop::new(Exit::BadSettings, anyhow::Error::new(error));
         let token = self.admin_token()?;
@@ -152,15 +152,14 @@ impl Serve {
     }
 }
 
-/// What the file holds that `--admin-token-file` names.
 pub(super) fn read_token(path: &Path) -> Result<String, Stop> {
     std::fs::read_to_string(path)
         .with_context(|| format!("read --admin-token-file {}", path.display()))
         .map_err(|error| Stop::new(Exit::NoInput, error))
 }
 
-/// The runtime of the service and of the demo. The store's writer is a thread of its own: with
-/// one for every processor beside it they take turns, and wake each other for every task.
+/// The runtime of the service and of the demo, with one thread less than processors: the store's
+/// writer has its own thread, and with more they would compete and wake each other for every task.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -172,7 +171,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
         .map_err(|error| Stop::new(Exit::Unavailable, error))
 }
 
-/// How long the end of the process waits for threads that read or write files.
+/// How long the process waits at its end for threads that read or write files.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
 impl From<ServeError> for Stop {
@@ -184,7 +183,6 @@ impl From<ServeError> for Stop {
     }
 }
 
-/// Why the service did not start, as an exit.
 pub(super) fn refused(error: StartError) -> Stop {
     let exit = match &error {
         StartError::Load(error) => load::exit_of(error),

@@ -1,4 +1,4 @@
-//! Opens the store beside the service, and says what its errors mean for a script.
+//! Opens the store, and maps its errors to exit codes.
 
 use std::fmt::Display;
 
@@ -9,7 +9,6 @@ use crate::store::Unavailable;
 use crate::store::operator::Operator;
 use crate::store::sqlite::{OpenError, SqliteOperator};
 
-/// The store for what people ask and do.
 pub(super) fn operator(url: &StoreUrl) -> Result<Box<dyn Operator>, Stop> {
     Ok(Box::new(sqlite(url)?))
 }
@@ -23,7 +22,6 @@ pub(super) fn unavailable(error: Unavailable) -> Stop {
     Stop::new(exit_of_use(&error), error)
 }
 
-/// Why a list cannot go on.
 pub(super) fn not_listed<Id: Display>(error: ListError<Id>) -> Stop {
     match error {
         ListError::Unavailable(error) => unavailable(error),

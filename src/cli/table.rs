@@ -1,8 +1,7 @@
-//! Texts for people: aligned columns, cut to the terminal, safe to look at.
+//! Text output: aligned columns, cut to the terminal's width, without control characters.
 //!
-//! What is shown may come from anywhere, so control characters, which could rewrite a
-//! terminal, are shown as escapes. Columns count as a terminal does: Chinese
-//! characters are two wide.
+//! Values may come from anyone. A control character could rewrite the terminal, so it is shown as
+//! an escape. Width is counted as terminals do: a Chinese character is two columns.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -12,24 +11,23 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::model::event::Fields;
 use crate::model::task::StepNo;
 
-/// The last column is not cut below this, even on a narrow terminal.
+/// The last column is never cut below this.
 const LEAST: usize = 24;
 
-/// The columns of names that others choose, of any length: on a terminal they are cut.
+/// Columns with names that users choose. They can have any length, so they are cut on a terminal.
 const NAMES: [&str; 2] = ["RULE", "ROOM"];
 
-/// A name is never shown wider on a terminal, and never cut below the least.
+/// The width of a name on a terminal: at most, and what cutting always leaves.
 const LONGEST_NAME: usize = 32;
 const LEAST_NAME: usize = 12;
 
-/// Rows under a heading. The last column is the one that may be long.
+/// Rows under a heading. Only the last column is expected to be long.
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these headings.
     pub(super) fn new(heading: &[&str]) -> Self {
         let heading = heading.iter().map(|&text| text.to_owned());
         Self {
@@ -37,13 +35,12 @@ impl Table {
         }
     }
 
-    /// Adds a row with one cell for each heading.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells = cells.into_iter().map(|cell| one_line(&cell).into_owned());
         self.rows.push(cells.collect());
     }
 
-    /// The table, cut to `width`: names as far as they must, and the last column.
+    /// The table; wider than `width`, first the names are cut, then the last column.
     pub(super) fn text(&self, width: Option<usize>) -> String {
         let mut widths = self.widths();
         if let Some(width) = width {
@@ -57,7 +54,7 @@ impl Table {
         text
     }
 
-    /// Makes the columns of names smaller, the widest first, until the lines hold at `width`.
+    /// Narrows the columns of names, the widest first, until the lines fit into `width`.
     fn fit(&self, widths: &mut [usize], width: usize) {
         let is_name = |column: &usize| NAMES.contains(&self.rows[0][*column].as_str());
         let names: Vec<usize> = (0..widths.len()).filter(is_name).collect();
@@ -76,7 +73,7 @@ impl Table {
         }
     }
 
-    /// Of each column but the last.
+    /// Widths of all columns except the last.
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows[0].len() - 1;
         let widest = |column: usize| {
@@ -89,7 +86,6 @@ impl Table {
     }
 }
 
-/// One line for each field of an event.
 pub(super) fn fields_text(fields: &Fields) -> String {
     let mut text = String::new();
     for (name, value) in fields.entries() {
@@ -98,8 +94,7 @@ pub(super) fn fields_text(fields: &Fields) -> String {
     text
 }
 
-/// A step as it is called everywhere: its number, and its id where that is known, with
-/// the action that the id does not tell.
+/// A step's number and id, and its action when the id is another word.
 pub(super) fn step_name(number: StepNo, id: &str, action: &str) -> String {
     if id == action {
         format!("{number} {id}")
@@ -122,7 +117,7 @@ fn line(row: &[String], widths: &[usize], width: Option<usize>) -> String {
     text
 }
 
-/// `text` with an ellipsis where it is wider than `width`.
+/// `text`, cut at its end to `width`, with an ellipsis.
 fn cut(text: &str, width: Option<usize>) -> Cow<'_, str> {
     let Some(width) = width.filter(|width| text.width() > *width) else {
         return Cow::Borrowed(text);
@@ -131,8 +126,7 @@ fn cut(text: &str, width: Option<usize>) -> Cow<'_, str> {
     Cow::Owned(head.chain(['…']).collect())
 }
 
-/// `text` with an ellipsis in its middle where it is wider than `width`: names that begin alike
-/// differ at their ends.
+/// `text`, cut in its middle to `width`: names that begin alike differ at their ends.
 fn cut_amid(text: &str, width: usize) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
@@ -144,7 +138,7 @@ fn cut_amid(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(head.chain(['…']).chain(tail).collect())
 }
 
-/// As many of the characters as have room in `width`.
+/// The first characters that fit into `width`.
 fn fitting(text: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
     let mut taken = 0;
     text.take_while(move |character| {
@@ -153,19 +147,19 @@ fn fitting(text: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item
     })
 }
 
-/// `text` with nothing in it that moves a cursor or begins a line.
+/// `text` on one line, with control characters escaped.
 pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// `text` with nothing in it that moves a cursor, its lines kept.
+/// `text` with control characters escaped, except line breaks and tabs.
 pub(super) fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| matches!(character, '\n' | '\t'))
 }
 
 fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     let unsafe_to_show = |character: char| {
-        // Those that turn the direction of writing hide what stands there, too.
+        // Characters that change the direction of writing can hide text, too.
         let turns = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         (character.is_control() || turns) && !keep(character)
     };
@@ -183,7 +177,6 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// `text` with each line moved in by `by`.
 pub(super) fn indented<'a>(text: &'a str, by: &'a str) -> String {
     let parts = |line: &'a str| {
         if line.is_empty() {
@@ -240,7 +233,7 @@ mod tests {
         );
         assert!(shown[1].contains("课堂课堂…堂课堂"), "{shown:?}");
         assert!(shown.iter().all(|line| line.width() <= 100), "{shown:?}");
-        // Where there is room, and where there is none.
+        // A wide and a narrow terminal.
         assert_eq!(lines(Some(200))[0].width(), 62 + LONGEST_NAME + 2 + 20);
         assert_eq!(lines(Some(20))[0].width(), 62 + LEAST_NAME + 2 + 20);
     }

@@ -1,4 +1,4 @@
-//! Times on the command line: as in a log, or as a duration back from now.
+//! Times on the command line: a timestamp, or a duration before now.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,20 +9,18 @@ use super::exit::{Exit, Stop};
 use crate::config;
 use crate::model::time::Timestamp;
 
-/// A point in time, perhaps told from now.
+/// A point in time, absolute or relative to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     At(Timestamp),
     Ago(Duration),
 }
 
-/// A text that is no moment.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is not a time like 2026-03-02T01:00:00Z, or a duration back from now like 2h or 3d")]
 pub(super) struct InvalidMoment(String);
 
 impl Moment {
-    /// The time, seen from `now`.
     pub(super) fn from(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(time) => time,
@@ -50,7 +48,6 @@ impl fmt::Display for Moment {
     }
 }
 
-/// When callbacks arrived.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(super) struct TimeFlags {
     /// Only where the callback arrived at this time or later: 2026-03-02T01:00:00Z, or 2h for
@@ -63,7 +60,7 @@ pub(super) struct TimeFlags {
 }
 
 impl TimeFlags {
-    /// The times from and to before.
+    /// Start (inclusive) and end (exclusive).
     pub(super) fn bounds(
         self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! The demo's callbacks, and how they are posted.
+//! The demo's callbacks, and a client that posts them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,23 +12,20 @@ use crate::model::recorder::Recorder;
 use crate::recorder;
 use crate::recorder::sparkrtc::signature;
 
-/// The callback key of the demo's service.
 pub(super) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// A callback to post.
 pub(super) struct Callback {
     pub(super) about: &'static str,
     body: Value,
 }
 
-/// What was answered.
 pub(super) struct Posted {
-    /// The status and its reason.
+    /// The status code and its reason phrase.
     pub(super) status: String,
 }
 
-/// An MP4, an HLS recording, the first again, one that no rule matches, and one whose
-/// receiver says no at first.
+/// An MP4, an HLS recording, the first again, one that no rule matches, and one whose destination
+/// first fails.
 pub(super) fn callbacks() -> Vec<Callback> {
     let class = complete(
         "class-7",
@@ -76,7 +73,7 @@ fn complete(room: &str, format: &str, key: &str) -> Value {
     })
 }
 
-/// Posts the callback as the recorder does: one request, three headers of signature.
+/// Posts the callback as the recorder does: one request with three signature headers.
 pub(super) async fn post(to: SocketAddr, callback: &Callback) -> io::Result<Posted> {
     let body = callback.body.to_string();
     let (rand, timestamp) = ("8f14e45fceea167a", "1772413262");

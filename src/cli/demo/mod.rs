@@ -1,7 +1,7 @@
-//! `aftertake demo`: the whole main job, with nothing to set up.
+//! `aftertake demo`: runs the real service once, with nothing to set up.
 //!
-//! A folder stands in for the bucket and a receiver on this machine for the systems to
-//! notify; everything between them is the real service on real ports.
+//! A folder replaces the bucket, and a local HTTP server the systems to notify. Everything else is
+//! the real service on real ports.
 
 mod callbacks;
 mod receiver;
@@ -27,7 +27,7 @@ use crate::operate::{self, tasks::TaskLine};
 use crate::recorder;
 use crate::store::lists::TaskFilter;
 
-/// See it work: recordings, callbacks and a receiver are made up on the spot
+/// See it work: recordings, callbacks and a receiver are created for the demo
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  aftertake demo --keep")]
 pub(super) struct Demo {
@@ -36,7 +36,7 @@ pub(super) struct Demo {
     keep: bool,
 }
 
-/// How long the demo waits for its tasks to end.
+/// How long the demo waits until its tasks are finished.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Demo {
@@ -165,7 +165,7 @@ rules:
     )
 }
 
-/// Waits until no task is ready or running; whether that came to be in time.
+/// Waits until no task is ready or running, and returns whether all are done.
 async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
     let wait = async {
         loop {
@@ -184,7 +184,7 @@ async fn settled(url: &StoreUrl) -> Result<bool, Stop> {
         .unwrap_or(Ok(false))
 }
 
-/// Every task, the newest first.
+/// Up to 100 tasks, the newest first.
 fn all(url: &StoreUrl) -> Result<Vec<TaskLine>, Stop> {
     let store = store::operator(url)?;
     let list = operate::tasks::list(&*store, &TaskFilter::default(), 100, None);
@@ -235,7 +235,7 @@ fn account(url: &StoreUrl, receiver: &Receiver, folder: &Path) -> Result<String,
     Ok(text)
 }
 
-/// Files below a folder, without those that the folder store keeps for itself.
+/// Files below a folder, without the folder store's internal ones.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -1,6 +1,5 @@
-//! A webhook receiver for the demo, on a port of its own.
-//!
-//! Says no to the first requests for one room, as receivers do while they restart.
+//! The demo's webhook receiver, on its own port. It refuses the first requests for one room, as a
+//! receiver does while it restarts.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +12,6 @@ use tokio::net::TcpListener;
 use warp::Filter;
 use warp::http::{HeaderMap, StatusCode};
 
-/// A request that reached the receiver.
 #[derive(Debug, Clone)]
 pub(super) struct Received {
     pub(super) webhook_id: String,
@@ -22,11 +20,10 @@ pub(super) struct Received {
     pub(super) body: Value,
 }
 
-/// The receiver and what reached it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Receiver {
     requests: Arc<Mutex<Vec<Received>>>,
-    /// Refusals still to be given, by room.
+    /// Number of requests still to refuse, by room.
     refusals: Arc<Mutex<HashMap<String, u32>>>,
 }
 
@@ -40,7 +37,7 @@ impl Receiver {
         }
     }
 
-    /// Serves until the process ends, and answers where.
+    /// Serves until the process ends. Returns the address.
     pub(super) async fn serve(&self) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -53,7 +50,6 @@ impl Receiver {
         Ok(address)
     }
 
-    /// What has reached the receiver so far, in order.
     pub(super) fn requests(&self) -> Vec<Received> {
         self.requests
             .lock()

@@ -1,16 +1,16 @@
-//! Small recordings, made on the spot: an MP4 file and an HLS set.
+//! Writes small recordings: an MP4 file and an HLS set.
 //!
-//! The containers are valid and hold no picture: an MP4 of one second without tracks,
-//! transport streams of null packets.
+//! The containers are valid but empty: an MP4 of one second without tracks, and transport streams
+//! of null packets.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Bytes of a transport stream packet.
+/// Size of a transport stream packet in bytes.
 const TS_PACKET: usize = 188;
 
-/// Writes an MP4 recording and answers its size in bytes.
+/// Writes an MP4 recording and returns its size in bytes.
 pub(super) fn write_mp4(path: &Path) -> io::Result<u64> {
     let content = [
         mp4_box(*b"ftyp", b"isom\0\0\x02\0isomiso2mp41"),
@@ -22,15 +22,15 @@ pub(super) fn write_mp4(path: &Path) -> io::Result<u64> {
     Ok(content.len() as u64)
 }
 
-/// Writes an HLS recording of `segments` ten-second segments beside the playlist at
-/// `playlist`, and answers the size of its media in bytes.
+/// Writes an HLS recording: the playlist, and `segments` ten-second segments next to it. Returns
+/// the media's size in bytes.
 pub(super) fn write_hls(playlist: &Path, segments: u32) -> io::Result<u64> {
     let mut text = String::from(
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:0\n",
     );
     let mut bytes = 0;
     for number in 0..segments {
-        // As the recorder names them: by times, not by the playlist's name.
+        // The recorder names segments by their times, not after the playlist.
         let name = format!(
             "{}_{}_{number}.ts",
             1_772_413_200 + number * 10,

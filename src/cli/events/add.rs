@@ -1,4 +1,4 @@
-//! `aftertake events add`: enters a callback that was lost on its way.
+//! `aftertake events add`: enters a callback that never arrived.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `aftertake events …`: what was announced, what came of it, and what was lost on its way.
+//! `aftertake events …`: lists and shows events, adds lost callbacks, and replays.
 
 mod add;
 mod replay;
@@ -35,7 +35,7 @@ pub(super) enum Events {
         /// Maximum number of events
         #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         limit: usize,
-        /// Only events that are older than this one: goes on where a list ended
+        /// Only events that are older than this one: continues a list
         #[arg(long, value_name = "ID", value_parser = Parsed::of::<EventId>())]
         before: Option<EventId>,
         #[command(flatten)]
@@ -56,11 +56,11 @@ pub(super) enum Events {
         #[command(flatten)]
         out: OutFlags,
     },
-    /// Enter a callback by hand that was lost on its way
+    /// Enter a callback manually that never arrived
     ///
-    /// Plans it under the rules file as the service would, and stores it with its tasks; a
-    /// running service takes them up within a second. A callback that arrived after all is
-    /// recognised by its object and times, and changes nothing.
+    /// Plans it under the rules file as the service would, and stores it with its tasks; a running
+    /// service starts them within a second. If the callback did arrive, its object and times show
+    /// that, and nothing changes.
     #[command(
         after_help = "Examples:\n  aftertake events add callback.json --rules rules.yaml\n  \
                       curl … | aftertake events add - --rules rules.yaml"
@@ -77,22 +77,22 @@ pub(super) enum Events {
         #[command(flatten)]
         out: OutFlags,
     },
-    /// Plan events of the past again under the rules of today
+    /// Plan past events again under the rules file of today
     ///
-    /// For a rule that was added or corrected too late: each event that is named, or that the
-    /// filter means, gets a task for every rule of the file that matches it and that has given
-    /// it none so far. With --all, also for the others: their work is done again, except where
+    /// For a rule that was added or corrected too late: each event that you name, or that the
+    /// filter matches, gets a task for every rule of the file that matches it and has no task for
+    /// it yet. With --all, rules that have one get another: their work is done again, except where
     /// an earlier task of the rule is still waiting or running.
     ///
-    /// The tasks are ready like those of new events, and the lanes decide how many run at a
-    /// time; `tasks show` tells who replayed them, when and why. Look first: --dry-run counts by
-    /// rule, shows the first few, and changes nothing. It goes in small steps, between which the
-    /// service commits what comes; a run that is interrupted has done whole steps. Without
-    /// --all the same command goes on, and makes nothing twice.
+    /// The new tasks are ready like those of new events, and the lanes limit how many run at a
+    /// time; `tasks show` says who replayed them, when and why. Try --dry-run first: it counts by
+    /// rule, shows the first few, and changes nothing. A replay commits in small steps, so that new
+    /// callbacks are stored in between; if it is interrupted, the steps before are done. Run it
+    /// again without --all, and it does the rest and repeats nothing.
     ///
     /// The exit code is 1 when an event cannot be planned again: it is not in the store,
-    /// --retention has removed its body, or one of its settled tasks left objects half moved.
-    /// To run a dead task again, use `tasks retry`.
+    /// --retention has removed its body, or one of its settled tasks left objects half moved. To
+    /// run a dead task again, use `tasks retry`.
     #[command(
         after_help = "Examples:\n  aftertake events replay --rule notify-crm --since 7d --dry-run\n  \
                       aftertake events replay --rule notify-crm --since 7d --why 'crm was added late'\n  \

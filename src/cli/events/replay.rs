@@ -1,4 +1,4 @@
-//! `aftertake events replay`: plans events of the past again under the rules of today.
+//! `aftertake events replay`: plans past events again under the rules file of today.
 
 use crate::cli::args::{Parsed, RulesFlag, StoreFlag, filled};
 use crate::cli::bulk::{self, BulkFlags, counted};
@@ -18,10 +18,9 @@ use crate::store::operator::Scope;
 
 const FLAGS: &str = "--room, --rule, --since or --until";
 
-/// Which events, and how.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Flags {
-    /// The events, unless a filter tells them
+    /// The events, unless you give a filter
     #[arg(value_name = "ID", value_parser = Parsed::of::<EventId>())]
     ids: Vec<EventId>,
     /// Only events of this room
@@ -32,7 +31,7 @@ pub(in crate::cli) struct Flags {
     /// Only the tasks of this rule
     #[arg(long, value_parser = Parsed::by(filled))]
     rule: Option<String>,
-    /// Also the tasks that the events have: every rule that matches does its work again
+    /// Also for rules that already have a task: every rule that matches does its work again
     #[arg(long)]
     all: bool,
     #[command(flatten)]

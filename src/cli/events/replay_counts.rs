@@ -1,4 +1,4 @@
-//! What a replay did, or would do, as a text.
+//! Text of a replay's result, or of its dry run.
 
 use std::fmt::Write;
 

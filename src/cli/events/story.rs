@@ -1,4 +1,4 @@
-//! All that is known of one event as a text.
+//! Text of `aftertake events show`: everything that is known about one event.
 
 use std::fmt::Write;
 

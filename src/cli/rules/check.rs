@@ -19,7 +19,7 @@ pub(super) fn run(path: &Path, out: OutFlags) -> Result<Exit, Stop> {
             Ok(Exit::Fine)
         }
         Err(refusal) => {
-            // For people the refusal itself, on standard error, is the answer.
+            // For people, the error on standard error is the answer.
             if out.json {
                 document(&Refused::new(path, &refusal))?;
             }
@@ -28,7 +28,6 @@ pub(super) fn run(path: &Path, out: OutFlags) -> Result<Exit, Stop> {
     }
 }
 
-/// A file that is accepted.
 #[derive(Debug, Serialize)]
 struct Accepted {
     file: String,
@@ -37,11 +36,10 @@ struct Accepted {
     rules: Vec<String>,
     buckets: Vec<String>,
     destinations: Vec<String>,
-    /// What is probably not meant.
+    /// What is probably a mistake.
     warnings: Vec<Remark>,
 }
 
-/// A file that is refused.
 #[derive(Debug, Serialize)]
 struct Refused {
     file: String,
@@ -49,7 +47,7 @@ struct Refused {
     problems: Vec<Remark>,
 }
 
-/// Something about a place in the file; line and column count from 1.
+/// A message about a place in the file; line and column count from 1.
 #[derive(Debug, Serialize)]
 struct Remark {
     line: usize,

@@ -1,5 +1,4 @@
-//! `aftertake rules try`: what a rules file would do with a callback, rules as headings, steps
-//! below them.
+//! `aftertake rules try`: what a rules file would do with a callback, as text.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -146,7 +145,7 @@ fn work_text(work: &Work) -> String {
     }
 }
 
-/// The word that the rules file uses.
+/// The value as the rules file spells it.
 fn word(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,

@@ -1,5 +1,4 @@
-//! `aftertake rules …`: what a rules file means, without running anything of it, and which
-//! rules a running service goes by.
+//! `aftertake rules …`: checks a rules file, tries it, and asks a service which one it uses.
 
 mod check;
 mod dry_run;
@@ -12,14 +11,13 @@ use super::args::RecorderFlag;
 use super::exit::{Exit, Stop};
 use super::out::OutFlags;
 
-/// Check a rules file, try it on a callback, see what a service goes by, or print the JSON Schema
+/// Check a rules file, try it on a callback, see what a service uses, or print the JSON Schema
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Rules {
     /// Check a rules file
     ///
-    /// Prints what the file holds, what is probably not meant, and what this version
-    /// cannot serve yet. A file that is wrong is shown with line and column, and the
-    /// exit code is 65.
+    /// Prints what the file defines, what is probably a mistake, and what this version does not
+    /// support yet. Errors are shown with line and column, and the exit code is 65.
     #[command(after_help = "Example:\n  aftertake rules check rules.yaml")]
     Check {
         /// The rules file
@@ -29,10 +27,10 @@ pub(super) enum Rules {
     },
     /// Show what a rules file would do with a callback; nothing is executed
     ///
-    /// Prints for every rule whether it matches or which key failed with which value,
-    /// and each step of a matching rule with its templates filled in. What only
-    /// running can tell is shown as such. The exit code is 0 also when no rule matches,
-    /// and 1 when a step of a matching rule would fail.
+    /// Prints for every rule whether it matches, or which key failed with which value, and each
+    /// step of a matching rule with its templates filled in. What is known only when a step runs is
+    /// marked. The exit code is 0 also when no rule matches, and 1 when a step of a matching rule
+    /// would fail.
     #[command(
         after_help = "Examples:\n  aftertake rules try rules.yaml callback.json\n  \
                       aftertake rules try rules.yaml callback.json --expect archive-classes"
@@ -50,10 +48,10 @@ pub(super) enum Rules {
         #[command(flatten)]
         out: OutFlags,
     },
-    /// Show which rules a running service goes by, and why it refused the last reload
+    /// Show which rules a running service uses, and why it refused the last reload
     ///
-    /// Asks the service's operator listener. The exit code is 1 when the last reload was
-    /// refused, so that the rules before it are in force.
+    /// Asks the service's operator listener. The exit code is 1 when the last reload was refused,
+    /// so that the earlier rules are still in force.
     #[command(after_help = "Example:\n  aftertake rules status --admin http://127.0.0.1:8081")]
     Status {
         #[command(flatten)]

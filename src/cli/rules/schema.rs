@@ -1,4 +1,4 @@
-//! `aftertake rules schema`: for editors that complete and check while one types.
+//! `aftertake rules schema`: prints the JSON Schema for editors.
 
 use anyhow::Context;
 
@@ -6,7 +6,7 @@ use crate::cli::exit::{Exit, Stop};
 use crate::cli::out::{on_terminal, print, tell};
 use crate::rules::schema;
 
-/// How an editor is told; the schema itself goes to standard output.
+/// Printed on standard error; the schema goes to standard output.
 const HINT: &str = "
 Save it with `aftertake rules schema > aftertake.schema.json`, and begin the rules file with
 # yaml-language-server: $schema=./aftertake.schema.json";

@@ -11,7 +11,6 @@ use crate::cli::out::{Answer, OutFlags};
 use crate::cli::serve;
 use crate::operate::status::{RefusedReload, RulesStatus, StatusError, ask};
 
-/// The service that is asked.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Service {
     /// Where the service listens for operators
@@ -24,7 +23,7 @@ pub(in crate::cli) struct Service {
         value_parser = Parsed::by(admin)
     )]
     admin: Url,
-    /// A file with the token that it asks for
+    /// A file with the token that the service requires
     #[arg(
         long,
         value_name = "FILE",
@@ -66,7 +65,7 @@ impl Answer for RulesStatus {
     }
 }
 
-/// An address and port alone will do: `http` is meant.
+/// Adds `http://` to a bare address and port.
 fn admin(text: &str) -> Result<Url, String> {
     let whole = if text.contains("://") {
         text.to_owned()

@@ -1,4 +1,4 @@
-//! `aftertake tasks retry` and `aftertake tasks cancel`, of named tasks or by filter.
+//! `aftertake tasks retry` and `aftertake tasks cancel`, by id or by filter.
 
 use serde::Serialize;
 
@@ -15,7 +15,6 @@ use crate::operate::tasks::counts::TaskCounts;
 use crate::store::Unavailable;
 use crate::store::lists::TaskFilter;
 
-/// How an act is called.
 pub(super) const fn verb(act: Act) -> &'static str {
     match act {
         Act::Retried => "retry",
@@ -24,7 +23,7 @@ pub(super) const fn verb(act: Act) -> &'static str {
     }
 }
 
-/// Changes the named tasks. What was done before the store failed is printed, too.
+/// Changes the named tasks. If the store fails, prints what was done before.
 pub(super) fn named(act: TaskAct<'_>, which: &Which) -> Result<Exit, Stop> {
     let mut store = store::operator(&which.store.store)?;
     let by = which.bulk.by();
@@ -49,7 +48,8 @@ pub(super) fn named(act: TaskAct<'_>, which: &Which) -> Result<Exit, Stop> {
     }
 }
 
-/// Changes the tasks in `state`, or in those that the act means, that the filter means.
+/// Changes the tasks that match the filter and are in `state`, or in the states that the act is
+/// for.
 pub(super) fn matching(
     act: TaskAct<'_>,
     which: &Which,
@@ -100,7 +100,6 @@ fn stopped(done: usize, error: Unavailable) -> Stop {
 struct Changes(Vec<Change>);
 
 impl Changes {
-    /// One message for all tasks that could not be changed.
     fn refusal(&self) -> Option<Stop> {
         let refused = self.0.iter().filter(|change| !change.changed);
         let lines: Vec<String> = refused.map(line).collect();
@@ -112,7 +111,6 @@ fn line(change: &Change) -> String {
     format!("{} {}", change.id, change.message)
 }
 
-/// Those that could not be changed are an error.
 impl Answer for Changes {
     fn text(&self, _: Option<usize>) -> String {
         let changed = self.0.iter().filter(|change| change.changed);

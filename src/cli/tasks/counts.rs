@@ -1,4 +1,4 @@
-//! What a command did to many tasks, or would do, as a text.
+//! Text of a bulk change's result, or of its dry run.
 
 use std::fmt::Write;
 

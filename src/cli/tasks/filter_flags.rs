@@ -1,4 +1,4 @@
-//! Which tasks a command means: the flags of a filter.
+//! The filter flags of commands that take tasks.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -9,10 +9,9 @@ use crate::clock;
 use crate::model::failure::FailureKind;
 use crate::store::lists::TaskFilter;
 
-/// The flags, as a refusal names them.
+/// The flags as errors list them.
 pub(super) const FLAGS: &str = "--rule, --room, --since, --until, --failure or --destination";
 
-/// What the tasks have in common, beside their state.
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct FilterFlags {
     /// Only tasks of this rule
@@ -40,7 +39,6 @@ fn failure_kind() -> impl TypedValueParser<Value = FailureKind> {
 }
 
 impl FilterFlags {
-    /// The filter, for tasks in any state.
     pub(super) fn filter(&self) -> Result<TaskFilter, Stop> {
         let (since, until) = self.time.bounds(clock::now())?;
         Ok(TaskFilter {

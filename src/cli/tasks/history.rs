@@ -1,8 +1,7 @@
-//! What a person did to a task, as one line.
+//! Text of a person's act on a task.
 
 use crate::model::intervention::Intervention;
 
-/// When it was, what, by whom and why.
 pub(in crate::cli) fn intervention_text(one: &Intervention) -> String {
     let mut text = format!("{}  {}", one.at, one.act.name());
     let parts = [

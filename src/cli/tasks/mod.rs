@@ -1,7 +1,6 @@
-//! `aftertake tasks …`: what is queued, what happened, and what a person does about it.
+//! `aftertake tasks …`: lists, shows, retries and cancels tasks.
 //!
-//! Reads and writes through a connection of its own, beside the service, which notices
-//! within a second.
+//! Uses its own connection to the store. A running service notices a change within a second.
 
 mod change;
 mod counts;
@@ -36,11 +35,11 @@ pub(super) use self::row::rows_text;
 pub(super) enum Tasks {
     /// List tasks, the newest first
     ///
-    /// With --json, an array of objects with `id`, `event_id`, `rule`, `room`, `state`, `step` (the
-    /// number of the step that is next, from 0), `tries` (spent on that step), `due` (null
-    /// unless the task waits for a time), `waits` (why it waits, for a reason outside the task, or
-    /// null) and `failure` (the last one's `kind` and `reason`, or null). `leaves` says what the
-    /// task has left in buckets, if anything.
+    /// With --json, an array of objects with `id`, `event_id`, `rule`, `room`, `state`, `step`
+    /// (number of the next step, from 0), `tries` (spent on that step), `due` (null unless the task
+    /// waits for a time), `waits` (why it waits, if the reason is outside the task, or null) and
+    /// `failure` (the last one's `kind` and `reason`, or null). `leaves` says what the task has
+    /// left in buckets, if anything.
     #[command(after_help = "Examples:\n  aftertake tasks list --state dead\n  \
                       aftertake tasks list --state dead --failure timeout --since 1d\n  \
                       aftertake tasks list --json | jq -r '.[] | select(.state == \"dead\") | .id'")]
@@ -48,7 +47,7 @@ pub(super) enum Tasks {
         /// Only tasks in this state
         #[arg(long, value_parser = TaskState::NAMES)]
         state: Option<String>,
-        /// Only tasks that have left copies in buckets, which could not be removed yet
+        /// Only tasks that left copies in buckets, which could not be removed yet
         #[arg(long)]
         leaves: bool,
         #[command(flatten)]
@@ -56,7 +55,7 @@ pub(super) enum Tasks {
         /// Maximum number of tasks
         #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
         limit: usize,
-        /// Only tasks that are older than this one: goes on where a list ended
+        /// Only tasks that are older than this one: continues a list
         #[arg(long, value_name = "ID", value_parser = Parsed::of::<TaskId>())]
         before: Option<TaskId>,
         #[command(flatten)]
@@ -66,8 +65,8 @@ pub(super) enum Tasks {
     },
     /// Show everything that happened to a task
     ///
-    /// Prints where it stands and why, every attempt with what was sent and what came
-    /// back, every object that it moved, and where the recording is now.
+    /// Prints its state and why, every attempt with its request and response, every object that it
+    /// moved, and where the recording is now.
     #[command(
         after_help = "Example:\n  aftertake tasks show task_6089239abc2e2142ba02b1e9e028c8b7"
     )]
@@ -82,20 +81,20 @@ pub(super) enum Tasks {
     },
     /// Make dead or cancelled tasks ready again, at the step where they stopped
     ///
-    /// Name tasks, or give a filter, which means dead tasks unless --state says otherwise.
-    /// Their tries and their time count anew, and each goes on under the rules that were in
-    /// force when its callback arrived, or under those of --current-rules. They are as any
-    /// others then: the lanes decide how many run at a time. A task that waits for a time is
-    /// made due now, and its tries and its time go on.
+    /// Name tasks, or give a filter, which matches dead tasks unless --state says otherwise. Their
+    /// tries and their time start anew, and each continues under the rules that were in force when
+    /// its callback arrived, or under those of --current-rules. They are then like all others: the
+    /// lanes limit how many run at a time. A task that waits for a time becomes due now, and keeps
+    /// its tries and its time.
     ///
-    /// Look first: --dry-run counts by rule and failure, shows the first few, and changes
-    /// nothing. It goes in small steps, between which the service commits what comes; a run
-    /// that is interrupted has done whole steps, and the same command goes on. With --json and
-    /// a filter or --dry-run, an object with `matched`, `changed`, `groups`, `refused` and
-    /// `sample`; with ids, an array of what became of each.
+    /// Try --dry-run first: it counts by rule and failure, shows the first few, and changes
+    /// nothing. A retry commits in small steps, so that new callbacks are stored in between; if it
+    /// is interrupted, the steps before are done, and the same command does the rest. With --json
+    /// and a filter or --dry-run, an object with `matched`, `changed`, `groups`, `refused` and
+    /// `sample`; with ids, an array with the result of each.
     ///
-    /// The exit code is 1 when a task is in another state, is due already, is not in the store,
-    /// or cannot be retried.
+    /// The exit code is 1 when a task is in another state, is due already, is not in the store, or
+    /// cannot be retried.
     #[command(
         after_help = "Examples:\n  aftertake tasks retry task_6089239abc2e2142ba02b1e9e028c8b7\n  \
                       aftertake tasks retry --rule archive --failure timeout --since 12h --dry-run\n  \
@@ -103,27 +102,27 @@ pub(super) enum Tasks {
                       aftertake tasks retry --rule archive --current-rules rules.yaml"
     )]
     Retry {
-        /// Only tasks in this state; dead ones, unless said
+        /// Only tasks in this state; dead ones by default
         #[arg(long, value_parser = ["dead", "cancelled", "ready"])]
         state: Option<String>,
-        /// Go on under the rules of this file instead of the tasks' own
+        /// Continue under the rules of this file instead of the tasks' own
         ///
-        /// A task goes on at the step with the id of the one where it stopped; steps before
-        /// it count as done. One that passed no step yet begins at the first. A task is left
-        /// alone, with the reason, when the file has not its rule or that step any more, when
-        /// the rule does not match its callback any more, or when its rename is half done,
-        /// which only its own rules can end.
+        /// A task continues at the step that has the id of the one where it stopped; earlier steps
+        /// count as done. A task that has finished no step begins at the first. A task is left
+        /// alone, with the reason, when the file has no longer its rule or that step, when the rule
+        /// no longer matches its callback, or when its rename is half done, which only its own
+        /// rules can finish.
         #[arg(long, value_name = "FILE")]
         current_rules: Option<PathBuf>,
         #[command(flatten)]
         which: Which,
     },
-    /// End tasks; one that runs is brought to a safe end by the service
+    /// End tasks; the service stops a running one at a safe point
     ///
-    /// Name tasks, or give a filter, which means tasks that wait or run unless --state says
-    /// otherwise. A dead task that is cancelled does not wait for a person any more, holds
-    /// nobody back by `order_blocks`, and is pruned after --retention. A cancelled task can be retried.
-    /// --dry-run, steps and --json are those of `tasks retry`.
+    /// Name tasks, or give a filter, which matches waiting and running tasks unless --state says
+    /// otherwise. A dead task that is cancelled no longer waits for a person, no longer blocks
+    /// others by `order_blocks`, and is pruned after --retention. A cancelled task can be retried.
+    /// --dry-run, steps and --json are as in `tasks retry`.
     ///
     /// The exit code is 1 when a task is done or cancelled already, or not in the store.
     #[command(
@@ -132,7 +131,7 @@ pub(super) enum Tasks {
                       aftertake tasks cancel --state dead --until 30d"
     )]
     Cancel {
-        /// Only tasks in this state; ready and running ones, unless said
+        /// Only tasks in this state; ready and running ones by default
         #[arg(long, value_parser = ["ready", "running", "dead"])]
         state: Option<String>,
         #[command(flatten)]
@@ -140,10 +139,9 @@ pub(super) enum Tasks {
     },
 }
 
-/// The tasks to change.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// The tasks, unless a filter tells them
+    /// The tasks, unless you give a filter
     #[arg(value_name = "ID", value_parser = Parsed::of::<TaskId>())]
     ids: Vec<TaskId>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The moves of a task as a person reads them: how far they are, and some of them.
+//! Text of a task's moves: how many are in which phase, and some of them.
 
 use std::fmt::Write;
 
@@ -6,11 +6,11 @@ use crate::cli::table::one_line;
 use crate::model::moves::{MovePhase, Source};
 use crate::operate::tasks::MoveLine;
 
-/// Moves that are shown one by one. A recording of some hours has thousands of segments.
+/// Moves shown one by one: a recording of some hours has thousands of segments.
 const SHOWN: usize = 20;
 
-/// One line for each move, or for the first ones, and the last, which is the named object;
-/// before them how many are in which phase. Empty without moves.
+/// The number of moves in each phase, then one line for each of the first moves and for the last,
+/// which is the named object. Empty without moves.
 pub(super) fn text(moves: &[MoveLine]) -> String {
     let mut text = String::new();
     let Some((last, others)) = moves.split_last() else {

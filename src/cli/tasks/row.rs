@@ -1,9 +1,8 @@
-//! Tasks as a table.
+//! Table of tasks.
 
 use crate::cli::table::Table;
 use crate::operate::tasks::TaskLine;
 
-/// Tasks as a table.
 pub(in crate::cli) fn rows_text(tasks: &[TaskLine], width: Option<usize>) -> String {
     let mut table = Table::new(&[
         "TASK", "RULE", "ROOM", "STATE", "STEP", "TRIES", "DUE", "WHY",
@@ -23,8 +22,8 @@ pub(in crate::cli) fn rows_text(tasks: &[TaskLine], width: Option<usize>) -> Str
     table.text(width)
 }
 
-/// What keeps a task waiting says more than what failed before. What a dead task has left its
-/// failure says, too.
+/// Why a task waits matters more than its last failure. What it left is added unless the text says
+/// so already.
 fn why(task: &TaskLine) -> String {
     let failure = task.failure.as_ref().map(ToString::to_string);
     let text = task.waits.clone().or(failure);

@@ -47,8 +47,8 @@ impl Answer for TaskStory {
     }
 }
 
-/// The step that is next, by its id too once it was tried: only attempts have ids, the
-/// rules may be others by now.
+/// The next step, with its id if it was tried: the rules may have changed since, so only an attempt
+/// says the id.
 fn next_step(story: &TaskStory) -> String {
     let number = story.task.step;
     let mut attempts = story.attempts.iter().rev();
@@ -59,7 +59,6 @@ fn next_step(story: &TaskStory) -> String {
     )
 }
 
-/// What there is to say in one line each.
 fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
     let task = &story.task;
     let event = match (&story.event_type, story.received) {
@@ -90,7 +89,6 @@ fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
     .filter_map(|(name, value)| Some((name, value?)))
 }
 
-/// Where the recording is.
 fn recording(story: &TaskStory) -> Option<String> {
     let place = story.place.as_ref()?;
     Some(match story.replaced_by {
