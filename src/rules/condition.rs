@@ -1,5 +1,4 @@
-//! Whether a rule's `when` holds for an event, and if not, which key failed with which
-//! value: "why did nothing happen?" always has an answer.
+//! Whether a rule's `when` holds for an event, and if not, which key failed with which value.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,11 +8,10 @@ use super::rule::{Condition, Glob, Matcher, RoomEntry, RuleSet};
 use super::template::{Expression, Fault, Names};
 use crate::model::event::{EventType, Field, Fields};
 
-/// An event's fields by name, gathered once for all rules.
+/// The event's fields by name, collected once for all rules.
 pub(super) type FieldValues<'a> = BTreeMap<&'static str, Field<'a>>;
 
-/// The entry of the rooms table for the event's room: the first that matches. An event
-/// without a room has none.
+/// The first entry of the rooms table that matches. `None` for an event without a room.
 pub(super) fn room<'a>(rules: &'a RuleSet, fields: &Fields) -> Option<&'a RoomEntry> {
     let room = fields.room.as_deref()?;
     rules
@@ -22,16 +20,15 @@ pub(super) fn room<'a>(rules: &'a RuleSet, fields: &Fields) -> Option<&'a RoomEn
         .find(|entry| matches_any(&entry.room, room))
 }
 
-/// Why a rule is skipped. Its text is made only for a person: most events are skipped by most rules.
+/// Why a rule is skipped. Formatted only on request, because most rules skip most events.
 pub(super) enum Unmet<'a> {
     Event(&'a EventType, &'a [EventType]),
     Absent(&'a str),
     Glob(&'a str, Cow<'a, str>, &'a [Glob]),
     Below(&'a str, u64, u64),
     NotBelow(&'a str, u64, u64),
-    /// A matcher under `not` holds.
     Holds(&'a Matcher, &'a FieldValues<'a>),
-    /// Anything else, in words.
+    /// A reason as text.
     InWords(String),
 }
 
@@ -52,7 +49,7 @@ impl Display for Unmet<'_> {
     }
 }
 
-/// Checks every key of `when`. `names` are made only when there is an expression to look at them.
+/// Checks every key of `when`. `names` is called only when there is an expression.
 pub(super) fn check<'a>(
     when: &'a Condition,
     event_type: &'a EventType,
@@ -74,8 +71,8 @@ pub(super) fn check<'a>(
     }
 }
 
-/// Why an `if` does not hold, or `None` when it does; an error when it cannot be told.
-/// What the event lacks is a reason, never an error.
+/// Why an `if` does not hold; `None` when it does. A value that the event lacks is a reason; an
+/// error means that the expression cannot be evaluated.
 pub(super) fn why_not(expression: &Expression, names: &Names) -> Result<Option<String>, String> {
     let source = expression.source();
     match expression.holds(names) {
@@ -122,7 +119,7 @@ fn check_matcher<'a>(matcher: &'a Matcher, fields: &'a FieldValues<'a>) -> Resul
     }
 }
 
-/// A matcher that holds, with the value that it holds for.
+/// A matcher that holds, and its value.
 fn describe(matcher: &Matcher, fields: &FieldValues<'_>) -> String {
     match matcher {
         Matcher::Glob { key, field, globs } => {
@@ -162,7 +159,7 @@ fn text<'a>(fields: &'a FieldValues<'a>, field: &'a str) -> Result<Cow<'a, str>,
     fields.get(field).map(as_text).ok_or(Unmet::Absent(field))
 }
 
-/// A field's value as globs and order keys see it.
+/// A field's value as text for globs and order keys.
 pub(super) fn as_text<'a>(value: &Field<'a>) -> Cow<'a, str> {
     match value {
         Field::Text(text) => Cow::Borrowed(text),
@@ -202,8 +199,7 @@ mod tests {
         vec![Matcher::Not(matchers)]
     }
 
-    /// The reason, or an empty text when the matchers hold for room `class-7`, 720 lines
-    /// high, 65 seconds long, MP4.
+    /// The reason, or "" when the matchers hold for room `class-7`, height 720, 65 seconds, MP4.
     fn reason(matchers: Vec<Matcher>) -> String {
         let event = event();
         let when = Condition {

@@ -1,9 +1,9 @@
-//! What the templates of a task can name, gathered from the event, the room's entry, the
-//! place and the earlier steps.
+//! The values that a task's templates can name, from the event, its room, the recording's place and
+//! the earlier steps.
 //!
-//! Nothing here asks for anything: the caller says where the recording is and how a link
-//! is signed. Before a task runs, as in `rules try`, what only running can tell is
-//! named instead: `<steps.rename.key: known when it runs>`.
+//! Does no I/O: the caller passes the place and the function that signs links. Before a task runs,
+//! as in `rules try`, values that are not known yet are shown as `<steps.rename.key: known when it
+//! runs>`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,28 +22,27 @@ use crate::model::notice::Death;
 use crate::model::recording::Place;
 use crate::model::task::Outputs;
 
-/// Makes a link to the recording that works without credentials for so long.
+/// Signs a link to the recording that works without credentials for the given time.
 pub type SignUrl = Arc<dyn Fn(Duration) -> String + Send + Sync>;
 
-/// What a step is rendered with.
+/// What a step is rendered from.
 #[derive(Clone)]
 pub struct Context<'a> {
     pub event: &'a Event,
     pub task: TaskId,
     /// Where the recording is now; `None` when the event names no object.
     pub place: Option<Place>,
-    /// A plain link to it. When absent, the recorder's own link stands in for it as long
-    /// as the recording is where its event says.
+    /// A plain link to it. `None`: use the recorder's link, while the recording has not moved.
     pub url: Option<String>,
-    /// What earlier steps produced; `None` before the task runs.
+    /// Outputs of earlier steps; `None` before the task runs.
     pub outputs: Option<&'a Outputs>,
-    /// `None` where no link can be signed: the bucket is not configured.
+    /// `None` when the bucket is not configured.
     pub sign_url: Option<SignUrl>,
 }
 
 impl<'a> Context<'a> {
-    /// The context of a task that does not run yet. To show a whole rule, set `place` to
-    /// the target of a `rename` before the steps after it are rendered.
+    /// The context of a task that has not run. To preview a whole rule, set `place` to the target
+    /// of each `rename` before rendering the steps after it.
     pub fn before_running(event: &'a Event, task: TaskId) -> Self {
         Self {
             event,
@@ -55,19 +54,17 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A plain link to the recording, when one is known.
     pub(super) fn link(&self) -> Option<&str> {
         let unmoved = self.place.is_some() && self.place == self.event.fields.place();
         let recorders = self.event.fields.download_url.as_deref();
         self.url.as_deref().or(recorders.filter(|_| unmoved))
     }
 
-    /// The death that a task of this rule tells of, if it is a notice.
+    /// The death that this task announces, if `rule` is a rule of notices.
     pub(super) fn death(&self, rule: &str) -> Option<Death> {
         Death::told_by(rule, self.outputs)
     }
 
-    /// Everything that a template of `rule` can name.
     pub(super) fn names(&self, rule: &str, room: Option<&RoomEntry>) -> Names {
         let mut values: BTreeMap<&str, Value> = self
             .event
@@ -126,7 +123,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A notice calls the dead task's by their names, as other messages do.
+/// A notice has the dead task's rule and task id under the usual names.
 fn of_dead_task(death: Death) -> [(&'static str, Value); 3] {
     let Death { failure, .. } = death;
     let failure = [
@@ -140,7 +137,7 @@ fn of_dead_task(death: Death) -> [(&'static str, Value); 3] {
     ]
 }
 
-/// The field for want of which an event names no object.
+/// The missing field: `obs_bucket` or `obs_object`.
 pub(super) fn lacking(fields: &Fields) -> &'static str {
     match fields.object {
         None => Fields::OBJECT,
@@ -148,7 +145,7 @@ pub(super) fn lacking(fields: &Fields) -> &'static str {
     }
 }
 
-/// What stands where only running can tell.
+/// Placeholder for a value that is known only when the task runs.
 pub(super) fn unknown(name: &str) -> String {
     format!("<{name}: known when it runs>")
 }
@@ -163,8 +160,8 @@ fn room_value(room: Option<&RoomEntry>) -> Value {
     ])
 }
 
-/// The callback's body as it came, read when a template first names a part of it: few do.
-/// What is not JSON has no parts.
+/// The callback's body, parsed when a template first uses it. A body that is not JSON has no
+/// members.
 #[derive(Debug)]
 struct Body {
     written: Bytes,
@@ -197,7 +194,7 @@ impl Object for Body {
     }
 }
 
-/// A value that only running can tell, and every member of it.
+/// A placeholder; each of its members is one too.
 struct Unknown(String);
 
 impl Object for Unknown {

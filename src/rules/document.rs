@@ -1,6 +1,6 @@
 //! The default body of a notification.
 //!
-//! Receivers build on it: fields may be added, never renamed or removed.
+//! Receivers depend on it: fields may be added, never renamed or removed.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::model::notice::Death;
 use crate::model::recording::Place;
 use crate::model::task::Outputs;
 
-/// What a document tells, by name: lent, as every notification is made of it.
+/// The document's fields, borrowed because every notification builds them.
 type Data<'a> = BTreeMap<&'static str, Part<'a>>;
 
 #[derive(Debug, Serialize)]
@@ -35,23 +35,23 @@ enum Part<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         url: Option<&'a str>,
     },
-    /// What few documents tell of.
+    /// Rarely used fields.
     Other(Value),
 }
 
-/// The document that announces an event, in the form that Standard Webhooks asks for.
+/// Announces an event in the form of Standard Webhooks.
 #[derive(Debug, Serialize)]
 pub(super) struct Document<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    /// When the event reached us: the same for every try. The recorder's own times are
-    /// among the data, and a callback may have none.
+    /// When the event arrived, so it is the same for every try. The recorder's own times are in the
+    /// data, and a callback may have none.
     timestamp: String,
     data: Data<'a>,
 }
 
-/// The document as a CloudEvent 1.0 in structured mode, which puts the attributes where the
-/// signature covers them: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
+/// The document as a CloudEvent 1.0 in structured mode, where the signature covers the attributes:
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
 #[derive(Debug, Serialize)]
 pub(super) struct CloudEvent<'a> {
     specversion: &'static str,
@@ -65,8 +65,8 @@ pub(super) struct CloudEvent<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// The same as a CloudEvent. Source and id together name a task's step: every try of it
-    /// has the same.
+    /// Wraps it as a CloudEvent. Source and id identify a task's step and are the same for every
+    /// try.
     pub(super) fn cloud_event(self, id: &'a str) -> CloudEvent<'a> {
         CloudEvent {
             specversion: "1.0",
@@ -80,7 +80,6 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The document for one step of a task, which `earlier` steps came before.
 pub(super) fn document<'a>(
     context: &'a Context<'_>,
     rule: &'a Rule,
@@ -108,8 +107,7 @@ pub(super) fn document<'a>(
     }
 }
 
-/// The document that tells of a dead task: what one of its own would say, and why there is
-/// none.
+/// The notice of a dead task: its usual document plus the failure.
 fn of_dead_task(mut data: Data<'_>, death: Death) -> Document<'_> {
     let timestamp = death.at.to_string();
     let failure = death.failure;

@@ -1,7 +1,8 @@
-//! What is wrong with a rules file, shown as rustc shows it: one sentence, the file, line
-//! and column, the text at fault and the way out.
+//! The problems of a rules file, shown like rustc errors: one sentence, file, line and column, the
+//! wrong text and a fix.
 //!
-//! Messages must not have values from the environment; the text has no literal secrets.
+//! Messages must not contain values from the environment; literal secrets are overwritten in the
+//! text.
 
 use std::fmt;
 
@@ -9,19 +10,18 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::yaml::problem::{Problem, position};
 
-/// A rules file that is refused: everything that was found wrong with it.
+/// Why a rules file is refused: all problems that were found.
 #[derive(Debug)]
 pub struct RulesError {
     name: String,
-    /// The file's text, secrets blotted out.
+    /// The file's text with secrets overwritten.
     text: String,
     /// In the order of the file; never empty.
     problems: Vec<Problem>,
 }
 
 impl RulesError {
-    /// The refusal of the file `name`. `text` is the file's with secrets blotted out, every
-    /// character at its place.
+    /// `text` is the file's text with secrets overwritten; every character keeps its column.
     pub(super) fn new(name: &str, text: String, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.span.start);
         problems.dedup();
@@ -32,12 +32,12 @@ impl RulesError {
         }
     }
 
-    /// Everything that is wrong, in the order of the file.
+    /// In the order of the file.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// The line and column of a problem, both from 1; columns count characters.
+    /// Line and column of a problem, both from 1; columns count characters.
     pub fn position(&self, problem: &Problem) -> (usize, usize) {
         position(&self.text, problem.span.start)
     }
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(error.problems(), std::slice::from_ref(&problem));
         assert_eq!(error.position(&problem), (2, 5));
         insta::assert_snapshot!(error);
-        // A snapshot leaves out what empty lines there are around it.
+        // A snapshot drops empty lines at its start and end.
         assert!(error.to_string().starts_with("error: "), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! A small rule set, an event and their parts, for the tests of this folder.
+//! Small rules, an event and their parts, for the tests of this folder.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::model::transition::OnFailure;
 
 const BODY: &str = r#"{"room_id":"class-7","extra":{"a":1},"null":null}"#;
 
-/// A complete MP4 of room `class-7`, 720 lines high, without stream name and size.
+/// A complete MP4 of room `class-7`, height 720, without stream name and size.
 pub(super) fn event() -> Event {
     let start = "2026-03-01T23:59:57Z".parse().unwrap();
     let fields = Fields {
@@ -46,7 +46,7 @@ pub(super) fn event() -> Event {
     }
 }
 
-/// The context of a running task whose step `first` was answered 200.
+/// A running task whose step `first` got status 200.
 pub(super) fn context(event: &Event) -> Context<'_> {
     static OUTPUTS: std::sync::LazyLock<Outputs> = std::sync::LazyLock::new(|| {
         let outputs = json!({"first": {"status": 200}});
@@ -105,7 +105,7 @@ pub(super) fn condition() -> Condition {
     }
 }
 
-/// Rules with a rooms table of three entries, and bucket `b1`.
+/// Rules with three rooms, and bucket `b1`.
 pub(super) fn rules(rules: Vec<Rule>) -> RuleSet {
     let entry = |room: &str, tag: (&str, &str), vars: &[(&str, Value)]| RoomEntry {
         room: globs(&[room]),
@@ -133,7 +133,6 @@ pub(super) fn rules(rules: Vec<Rule>) -> RuleSet {
     }
 }
 
-/// The rule `archive`.
 pub(super) fn rule(steps: Vec<Step>) -> Rule {
     Rule {
         name: "archive".into(),

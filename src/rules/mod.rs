@@ -1,7 +1,7 @@
-//! What the operator wrote, and what follows from it for an event.
+//! The operator's rules, and what they plan for an event.
 //!
-//! Pure and synchronous: rules see no clock, no network and no store. Whatever can be
-//! checked is checked when the file is loaded; nothing of it can fail to parse later.
+//! Pure and synchronous: no clock, network or store. Everything that can be checked is checked when
+//! the file is loaded.
 
 pub mod error;
 pub mod file;

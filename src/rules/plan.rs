@@ -1,4 +1,4 @@
-//! What the rules make of an event: the tasks it causes, and why not the others.
+//! Plans an event: the tasks of the rules that match, and why the others do not.
 //!
 //! Pure, so that `rules try` shows exactly what the service would do.
 
@@ -17,7 +17,7 @@ use crate::model::plan::{OrderKey, Plan, PlannedTask, Skipped, Turn};
 use crate::model::recording::Place;
 use crate::model::task::Lane;
 
-/// Plans an event. Generation 0 is its first planning; each full replay is one more.
+/// Generation 0 is the event's first plan; each full replay adds one.
 pub fn plan(rules: &RuleSet, event: &Event, generation: u32) -> Plan {
     let subject = Subject::new(rules, event, generation);
     let tasks = rules
@@ -32,8 +32,7 @@ pub fn plan(rules: &RuleSet, event: &Event, generation: u32) -> Plan {
 
 /// Every rule that does not match the event, with its reason, in the order of the rules.
 ///
-/// A reason is the same at any time: no function of the template language asks for the time, or for
-/// anything outside the event and the rules. So reasons are not stored.
+/// Reasons depend only on the event and the rules, not on the time, so they are not stored.
 pub fn skipped(rules: &RuleSet, event: &Event) -> Vec<Skipped> {
     let subject = Subject::new(rules, event, 0);
     let skipped = rules.rules.iter().filter_map(|rule| {
@@ -46,8 +45,8 @@ pub fn skipped(rules: &RuleSet, event: &Event) -> Vec<Skipped> {
     skipped.collect()
 }
 
-/// The lane that a step needs, and whether it needs the recording's turn. `None` for a
-/// step that touches the object when there is none; no planned task has such a step.
+/// The lane of a step, and whether it needs the recording's turn. `None` when the step needs an
+/// object and there is none; no planned task has such a step.
 pub fn lane_and_turn(step: &Step, place: Option<&Place>) -> Option<(Lane, Turn)> {
     let turn = if step.action.changes_object() {
         Turn::Needed
@@ -61,7 +60,7 @@ pub fn lane_and_turn(step: &Step, place: Option<&Place>) -> Option<(Lane, Turn)>
     Some((lane, turn))
 }
 
-/// What every rule of one planning looks at.
+/// What all rules of one planning share.
 struct Subject<'a> {
     event: &'a Event,
     generation: u32,
@@ -69,7 +68,7 @@ struct Subject<'a> {
     place: Option<Place>,
     room: Option<&'a RoomEntry>,
     buckets: &'a BTreeSet<String>,
-    /// What an `if` can name, the same for all rules.
+    /// Values for `if`, the same for all rules.
     names: OnceCell<Names>,
 }
 
@@ -86,7 +85,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The task of a rule that matches, or why it is skipped.
+    /// The rule's task if it matches, or why it is skipped.
     fn task<'s>(&'s self, rule: &'s Rule) -> Result<PlannedTask, Unmet<'s>> {
         let event_type = &self.event.fields.event_type;
         let names = |expression: &Expression| self.names(rule, expression);
@@ -117,7 +116,7 @@ impl<'a> Subject<'a> {
         TaskId::derive(self.event.id, &rule.name, self.generation)
     }
 
-    /// Gathered once, but for an expression that names its rule or its task.
+    /// Built once, except for an expression that uses the rule or the task.
     fn names(&self, rule: &Rule, expression: &Expression) -> Cow<'_, Names> {
         let gather =
             || Context::before_running(self.event, self.id(rule)).names(&rule.name, self.room);
@@ -128,14 +127,14 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// An event without the field that orders is not ordered.
+    /// Events without the `order_by` field are not ordered.
     fn order_key(&self, rule: &Rule) -> Option<OrderKey> {
         let value = self.fields.get(rule.order_by.as_deref()?)?;
         let value = condition::as_text(value);
         Some(OrderKey::of(&rule.name, &value, rule.order_blocks))
     }
 
-    /// An event may name any bucket; only configured ones are touched.
+    /// The failure of a task that would change an object in a bucket that is not configured.
     fn doom(&self, rule: &Rule) -> Option<Failure> {
         let bucket = &self.place.as_ref()?.bucket;
         if self.buckets.contains(bucket) || !rule.changes_object() {

@@ -1,8 +1,7 @@
-//! Where a stopped task goes on under other rules than its own.
+//! Where a stopped task continues under the rules of another revision.
 //!
-//! Steps are the same when they have the same id: numbers change when a step is put before
-//! them. What the task passed is not done again, and what its rule had not begun is done
-//! whole.
+//! Steps are matched by id, because numbers change when a step is inserted. Finished steps are not
+//! repeated; steps not yet begun run whole.
 
 use super::plan::{lane_and_turn, plan, skipped};
 use super::rule::{Rule, RuleSet};
@@ -11,8 +10,8 @@ use crate::model::recording::Place;
 use crate::model::restart::Restart;
 use crate::model::task::{StepNo, Task};
 
-/// Where `task`, stopped at the step with the id `stopped_at`, goes on under `rules`, or why
-/// it cannot. `stopped_at` is `None` for a task that passed no step: it begins anew.
+/// Where `task` continues under `rules`, or why it cannot. `stopped_at` is the id of the step
+/// where it stopped; `None` for a task that passed no step and starts anew.
 pub fn restart(
     rules: &RuleSet,
     event: &Event,
@@ -45,7 +44,7 @@ pub fn restart(
     })
 }
 
-/// A task goes on under its rule only where the rule would be planned for the event.
+/// Refuses when the rule would not be planned for the event now.
 fn accept(rules: &RuleSet, event: &Event, task: &Task) -> Result<(), String> {
     let plan = plan(rules, event, task.generation);
     let name = &task.rule;

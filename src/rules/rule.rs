@@ -1,4 +1,4 @@
-//! Rules as they are in force: everything parsed, every name resolved.
+//! Rules after loading: everything parsed, every name resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,18 +23,17 @@ pub struct RuleSet {
     pub text: String,
     /// In the order of the file.
     pub rules: Vec<Rule>,
-    /// The rules of notices about dead tasks, for those rules that ask for notices. No event
-    /// matches them.
+    /// Rules that send the notices of dead tasks, one for each rule with `on_dead`. They match no
+    /// event.
     pub notices: Vec<Rule>,
     /// In the order of the file; the first match wins.
     pub rooms: Vec<RoomEntry>,
-    /// The names of the buckets of the file that was loaded: an event that names
-    /// another one cannot be worked on.
+    /// Names of the configured buckets. A task that would change a recording in another bucket is
+    /// dead at once.
     pub buckets: BTreeSet<String>,
 }
 
 impl RuleSet {
-    /// The rule or notice of this name.
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         let mut all = self.rules.iter().chain(&self.notices);
         all.find(|rule| rule.name == name)
@@ -46,7 +45,7 @@ impl RuleSet {
 pub struct Rule {
     pub name: String,
     pub when: Condition,
-    /// The name of the field whose value orders tasks, such as `room_id`.
+    /// The field whose value orders tasks, such as `room_id`.
     pub order_by: Option<String>,
     pub order_blocks: bool,
     pub on_dead: Option<String>,
@@ -56,13 +55,13 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether a step of it changes the recording's object.
+    /// Whether one of its steps changes the recording's object.
     pub fn changes_object(&self) -> bool {
         let mut steps = self.steps.iter();
         steps.any(|step| step.action.changes_object())
     }
 
-    /// The rule of notices about dead tasks of this one, with the file's own retry policy.
+    /// The rule that sends notices when tasks of this rule die; `retry` is the file's policy.
     pub(super) fn notices(&self, retry: RetryPolicy) -> Option<Self> {
         let notify = NotifyStep {
             destination: self.on_dead.clone()?,
@@ -91,10 +90,10 @@ impl Rule {
     }
 }
 
-/// The `when` of a rule: everything given must hold.
+/// The `when` of a rule: every key given must hold.
 #[derive(Debug, Default)]
 pub struct Condition {
-    /// Event types; `RECORD_FILE_COMPLETE` when the file says none.
+    /// `RECORD_FILE_COMPLETE` when the file names none.
     pub events: Vec<EventType>,
     pub matchers: Vec<Matcher>,
     pub expression: Option<Expression>,
@@ -103,13 +102,12 @@ pub struct Condition {
 /// One key of `when`.
 #[derive(Debug)]
 pub enum Matcher {
-    /// A field matches one of the globs. Formats compare without case.
+    /// A field matches one of the globs. Formats ignore case.
     Glob {
         key: &'static str,
         field: &'static str,
         globs: Vec<Glob>,
     },
-    /// A number's bounds: `at_least` is inclusive, `below` exclusive.
     Range {
         key: &'static str,
         field: &'static str,
@@ -120,7 +118,6 @@ pub enum Matcher {
     Not(Vec<Matcher>),
 }
 
-/// A glob and its text.
 #[derive(Clone)]
 pub struct Glob {
     pub text: String,
@@ -141,7 +138,6 @@ pub struct RoomEntry {
     pub vars: BTreeMap<String, Value>,
 }
 
-/// One step of a rule.
 #[derive(Debug)]
 pub struct Step {
     /// Unique in its rule; the action's name unless given.
@@ -153,7 +149,6 @@ pub struct Step {
     pub action: Action,
 }
 
-/// What a step does.
 #[derive(Debug)]
 pub enum Action {
     Rename(RenameStep),
@@ -161,17 +156,16 @@ pub enum Action {
     Notify(NotifyStep),
 }
 
-/// What an action needs, for callers that treat all actions alike.
+/// What an action needs to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs<'a> {
     pub lane: LaneOf<'a>,
-    /// A bucket beside the recording's own.
+    /// A bucket other than the recording's.
     pub other_bucket: Option<&'a str>,
     pub object: ObjectUse,
     pub timed_by: TimedBy,
 }
 
-/// The lane that an action runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneOf<'a> {
     RecordingsBucket,
@@ -181,26 +175,26 @@ pub enum LaneOf<'a> {
 /// What an action does with the recording's object; each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectUse {
-    /// At most its templates name it.
+    /// Not touched; templates may name it.
     Named,
     Changed,
-    /// Changed in several requests that are completed or undone together.
+    /// Moved in several requests that are all completed or all undone.
     Moved,
 }
 
-/// Who ends a try that takes longer than its step's `timeout`.
+/// Who enforces a step's `timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimedBy {
     Worker,
-    /// The request itself, so that the failure says which part of the exchange took too long.
+    /// The request, so that the error names the phase that took too long.
     Request,
 }
 
 impl Action {
-    /// The names of all actions, as they are in the rules file.
+    /// In the spelling of the rules file.
     pub const NAMES: [&str; 3] = ["rename", "tag", "notify"];
 
-    /// The action's name: YAML key, metric label and row.
+    /// YAML key, metric label and database value.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Rename(_) => "rename",
@@ -209,7 +203,6 @@ impl Action {
         }
     }
 
-    /// What it needs.
     pub fn needs(&self) -> Needs<'_> {
         let of_object = Needs {
             lane: LaneOf::RecordingsBucket,
@@ -233,7 +226,6 @@ impl Action {
         }
     }
 
-    /// Whether it cannot run for an event without an object.
     pub fn needs_object(&self) -> bool {
         match self {
             Self::Rename(_) | Self::Tag(_) => true,
@@ -241,12 +233,10 @@ impl Action {
         }
     }
 
-    /// Whether it changes the recording's object.
     pub fn changes_object(&self) -> bool {
         self.needs().object >= ObjectUse::Changed
     }
 
-    /// Whether it moves the recording.
     pub fn moves(&self) -> bool {
         self.needs().object == ObjectUse::Moved
     }
@@ -271,7 +261,6 @@ pub struct TagStep {
     pub objects: TagObjects,
 }
 
-/// Where a step's tags come from.
 #[derive(Debug)]
 pub enum TagSource {
     /// The tags of the rooms table, and `room=<room_id>`.
@@ -288,14 +277,14 @@ pub struct NotifyStep {
     pub path: Option<Address>,
     pub headers: Vec<(String, Template)>,
     pub body: Option<BodyTemplate>,
-    /// The destination's format when absent.
+    /// `None`: the destination's format.
     pub format: Option<Format>,
-    /// The chat formats' message; the destination's when absent.
+    /// Message of the chat formats; `None`: the destination's.
     pub text: Option<Template>,
 }
 
 impl NotifyStep {
-    /// Whether it tells of the recording: the default document does.
+    /// Whether the request describes the recording; the default document does.
     pub fn tells_of_recording(&self) -> bool {
         let is_default = self.body.is_none() && self.text.is_none();
         is_default || self.names_object()
@@ -310,10 +299,10 @@ impl NotifyStep {
     }
 }
 
-/// A body of the operator's own: any YAML, its strings templates.
+/// A body from the rules file: any YAML, its strings templates.
 #[derive(Debug)]
 pub enum BodyTemplate {
-    /// A value that stands as it is: null, a boolean, a number.
+    /// A null, boolean or number, sent unchanged.
     Literal(Value),
     Text(Template),
     List(Vec<BodyTemplate>),

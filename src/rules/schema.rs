@@ -1,6 +1,6 @@
 //! The JSON Schema of the rules file, for editors.
 //!
-//! Made from the types that read the file, so it always fits them. It is more lenient than
+//! Generated from the types that parse the file, so it cannot get out of step. More lenient than
 //! `rules check`, which sees the whole file.
 
 use schemars::generate::SchemaSettings;
@@ -13,7 +13,6 @@ use super::file;
 /// A value, or part of one, that comes from the environment.
 const VARIABLE: &str = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}";
 
-/// The schema, draft 2020-12.
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with_transform(AsLoaded);
     settings
@@ -22,13 +21,13 @@ pub fn schema() -> Value {
         .to_value()
 }
 
-/// What the types do not say: a key has a value or is left out, and `${NAME}` may stand
-/// where a number, a truth value, a word or a patterned text is expected.
+/// Adds what the types do not express: a key may be omitted but not null, and `${NAME}` may replace
+/// a number, boolean, enum value or text with a pattern.
 #[derive(Debug, Clone)]
 struct AsLoaded;
 
 impl Transform for AsLoaded {
-    /// The inner ones first, so that none is visited again inside what was put around it.
+    /// Inner schemas first, so that the added alternatives are not visited again.
     fn transform(&mut self, schema: &mut Schema) {
         let words = is_words(schema);
         if !words {
@@ -54,7 +53,7 @@ fn refuse_null(schema: &mut Schema) {
     }
 }
 
-/// Whether it is one of some words.
+/// Whether it is an enum of words.
 fn is_words(schema: &Schema) -> bool {
     let are_words = |schema: &Value| {
         schema.get("const").is_some_and(Value::is_string) || schema.get("enum").is_some()
@@ -63,7 +62,7 @@ fn is_words(schema: &Schema) -> bool {
     schema.get("enum").is_some() || all.is_some_and(|all| all.iter().all(are_words))
 }
 
-/// Whether a text with a variable in it would be refused.
+/// Whether it would refuse a text with a variable.
 fn is_narrow(schema: &Schema) -> bool {
     let narrow = |kind: &Value| matches!(kind.as_str(), Some("integer" | "number" | "boolean"));
     schema.get("type").is_some_and(narrow) || schema.get("pattern").is_some()

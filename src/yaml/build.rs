@@ -121,7 +121,7 @@ impl<'a> Builder<'a> {
                 Some(id) => self.place(*id, 0),
                 None => Err(Problem::new(
                     start..end,
-                    "this alias stands inside what it names",
+                    "this alias is inside what it refers to",
                 )),
             },
             Event::DocumentStart(..) if self.root.is_some() => Err(Problem::new(
@@ -339,7 +339,7 @@ mod tests {
             (
                 "a: &x [*x]\n",
                 7..9,
-                "this alias stands inside what it names",
+                "this alias is inside what it refers to",
             ),
             ("? [a]\n: b\n", 3..4, "a key must be a text"),
             ("a: 1\nb: 2\na: 3\n", 10..11, "`a` is given twice"),

@@ -1,7 +1,7 @@
 //! Warns of rules that may announce a recording's place before another rule changes it.
 //!
-//! Rules are independent of each other: a rule that only notifies does not wait for one
-//! that renames. We detect only that both are for the same events.
+//! Rules run independently: a rule that notifies does not wait for one that renames. We only detect
+//! rules for the same events.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ fn only_announces(rule: &Rule, destinations: &BTreeMap<String, Destination>) -> 
     !rule.changes_object() && rule.steps.iter().any(announces)
 }
 
-/// Whether the request says where the recording is.
+/// Whether the request contains the recording's place.
 fn tells_place(step: &NotifyStep, destination: &Destination) -> bool {
     if let Some(body) = &step.body {
         return body.names_object();

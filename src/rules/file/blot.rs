@@ -1,4 +1,4 @@
-//! Blots secrets out of a file's text that a refusal shows. Every character keeps its place.
+//! Overwrites secrets in the file's text that an error shows. Every character keeps its column.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ const SECRET_KEYS: [&str; 5] = [
     "security_token",
 ];
 
-/// The text of a file without its literal secrets: values of the keys in [`SECRET_KEYS`],
+/// The file's text with literal secrets overwritten: values of the keys in [`SECRET_KEYS`],
 /// credentials in headers, and tokens in URLs.
 pub(super) fn literals(tree: &Tree, text: &str) -> String {
     let mut found = Vec::new();
@@ -79,15 +79,15 @@ fn collect_literals(tree: &Tree, id: NodeId, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// The text of a file that is no YAML, without the words that follow a secret's key on its
-/// line, and those of the lines that belong to it by their indentation.
+/// For text that is not valid YAML: overwrites the words after a secret key on its line, and all
+/// lines indented below it.
 pub(super) fn by_name(text: &str) -> String {
     let mut words = Vec::new();
     let (mut start, mut inside) = (0, None);
     for line in text.split_inclusive('\n') {
         let content = line.trim_start_matches([' ', '\t', '-']);
         let indent = line.len() - content.len();
-        // A list may stand at its key's own indentation.
+        // A list may have the same indentation as its key.
         let goes_on = inside.is_some_and(|key| indent > key || line.trim().is_empty());
         let value = value_of_secret(line).filter(|_| !goes_on);
         if value.is_some() {
@@ -103,8 +103,8 @@ pub(super) fn by_name(text: &str) -> String {
     blot(text, &words)
 }
 
-/// The words of a line's rest, which begins at `start`, without YAML's own signs; names of
-/// variables are no secrets.
+/// Collects the words of a line's rest, which begins at `start`. YAML signs and variable names are
+/// not secrets.
 fn collect_words(rest: &str, start: usize, words: &mut Vec<Range<usize>>) {
     let mut variable = false;
     for (at, character) in rest.char_indices() {
@@ -117,7 +117,7 @@ fn collect_words(rest: &str, start: usize, words: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Where the value begins on a line that holds a secret's key.
+/// Where the value begins on a line with a secret key.
 fn value_of_secret(line: &str) -> Option<usize> {
     let keys = SECRET_KEYS.iter().chain(&["headers", "proxy", "url"]);
     let values = keys.flat_map(|key| {
@@ -131,7 +131,7 @@ fn value_of_secret(line: &str) -> Option<usize> {
     values.min()
 }
 
-/// Replace a secret's characters of one to four bytes.
+/// One replacement for each UTF-8 length of one to four bytes.
 const BLOTS: [char; 4] = ['*', '×', '＊', '🞰'];
 
 fn blot(text: &str, ranges: &[Range<usize>]) -> String {

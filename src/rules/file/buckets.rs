@@ -21,7 +21,7 @@ const GIB: u64 = 1 << 30;
 /// OBS copies an object of up to 5 GB in one request (its SDKs count 5 × 2^30 bytes).
 const COPY_PART_ABOVE: u64 = 5 * GIB;
 const PART_SIZE: u64 = 512 << 20;
-/// A part of OBS has 100 KB to 5 GB; of both meanings of "KB" the one that is always accepted.
+/// OBS parts have 100 KB to 5 GB. "KB" has two meanings; this is the one that is always accepted.
 const SMALLEST_PART: u64 = 100 << 10;
 const LARGEST_PART: u64 = 5 * GIB;
 
@@ -44,27 +44,28 @@ pub(crate) struct RawObs {
     #[serde(rename = "store")]
     #[schemars(skip)]
     _store: IgnoredAny,
-    /// The region's endpoint, such as `https://obs.cn-north-4.myhuaweicloud.com`; never the bucket's own domain.
+    /// The region's endpoint, such as `https://obs.cn-north-4.myhuaweicloud.com`; not the bucket's
+    /// own domain.
     endpoint: At<WebUrl>,
     access_key: At<String>,
     secret_key: At<String>,
-    /// Of temporary credentials; empty means none.
+    /// For temporary credentials; empty means none.
     security_token: Option<At<String>>,
     /// Where the bucket is in a URL: `virtual` (default) or `path`, for test servers and IP endpoints.
     addressing: Option<At<RawAddressing>>,
-    /// Keys outside these prefixes are refused, as source and as target.
+    /// The only prefixes that sources and targets may have.
     only_under: Option<Vec<Prefix>>,
-    /// Steps at a time, and requests at a time within one step; 8 by default.
+    /// Maximum number of steps at a time, and of requests at a time within one step; 8 by default.
     concurrency: Option<Count>,
-    /// Larger objects are copied by parts; 5GiB by default.
+    /// Larger objects are copied in parts; 5GiB by default.
     copy_part_above: Option<At<Size>>,
-    /// One part of such a copy; 512MiB by default.
+    /// Size of one part of such a copy; 512MiB by default.
     part_size: Option<At<Size>>,
-    /// How long after the event a missing source is waited for; 15m by default.
+    /// How long after the event to wait for a missing source; 15m by default.
     source_grace: Option<Span>,
-    /// How long a request whose answer was lost may still take effect; 15m by default.
+    /// How long a request without a response may still take effect; 15m by default.
     request_lifetime: Option<Span>,
-    /// What the site accepts as object tags.
+    /// Limits of the site for object tags.
     tag_limits: Option<RawTagLimits>,
 }
 
@@ -76,29 +77,29 @@ pub(crate) struct RawFolder {
     #[serde(rename = "store")]
     #[schemars(skip)]
     _store: IgnoredAny,
-    /// The directory, relative to the rules file; made on first use.
+    /// The directory, relative to the rules file; created on first use.
     path: At<String>,
-    /// Keys outside these prefixes are refused, as source and as target.
+    /// The only prefixes that sources and targets may have.
     only_under: Option<Vec<Prefix>>,
-    /// Steps at a time, and requests at a time within one step; 8 by default.
+    /// Maximum number of steps at a time, and of requests at a time within one step; 8 by default.
     concurrency: Option<Count>,
-    /// How long after the event a missing source is waited for; 15m by default.
+    /// How long after the event to wait for a missing source; 15m by default.
     source_grace: Option<Span>,
-    /// What is accepted as tags.
+    /// Limits for tags.
     tag_limits: Option<RawTagLimits>,
 }
 
-/// What a site accepts as object tags: by default 10 tags, keys of 36 and values of 255
-/// characters on `*.myhuaweicloud.com`, and values of 43 characters elsewhere.
+/// Limits of a site for object tags. Defaults: 10 tags; keys of 36 and values of 255 characters on
+/// `*.myhuaweicloud.com`; values of 43 characters elsewhere.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "TagLimits")]
 pub(crate) struct RawTagLimits {
-    /// Tags on one object.
+    /// Tags of one object.
     tags: Option<Count>,
-    /// Characters of a tag's key.
+    /// Characters of a key.
     key: Option<Count>,
-    /// Characters of a tag's value.
+    /// Characters of a value.
     value: Option<Count>,
 }
 
@@ -163,7 +164,7 @@ impl Loading<'_> {
 
     fn obs(&mut self, name: &At<String>, raw: RawObs) -> Option<Bucket> {
         let access_key = self.filled(&raw.access_key, "the access key");
-        // No secret by itself; a test server's is a word.
+        // The access key alone is not secret, and a test server's may be an ordinary word.
         let long = |key: &&String| key.chars().count() >= MASKED_FROM;
         self.secrets.extend(access_key.iter().filter(long).cloned());
         let secret_key = self.secret(&raw.secret_key, "the secret key");
@@ -196,7 +197,7 @@ impl Loading<'_> {
         })
     }
 
-    /// Checks what OBS and host names demand of a bucket's name and endpoint.
+    /// Checks the bucket's name and endpoint against the rules of OBS and of host names.
     fn addressing(
         &mut self,
         name: &At<String>,
@@ -252,8 +253,8 @@ impl Loading<'_> {
         (self.problems.len() == before).then_some(addressing)
     }
 
-    /// The sizes of a copy by parts. The bounds of OBS hold on Huawei's hosts only, so that
-    /// a test server can be made to copy small objects by parts.
+    /// The sizes of a copy in parts. OBS limits apply only on Huawei's hosts, so a test server can
+    /// copy small objects in parts.
     fn parts(
         &mut self,
         endpoint: &Url,

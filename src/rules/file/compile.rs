@@ -1,4 +1,4 @@
-//! Texts that are compiled when the file is loaded: globs, templates, expressions.
+//! Compiles texts when the file is loaded: globs, templates, expressions.
 
 use std::ops::Range;
 
@@ -12,20 +12,19 @@ use crate::rules::template::{
 use crate::yaml::shape::At;
 use crate::yaml::tree::NodeId;
 
-/// The most characters of a glob.
+/// Maximum characters of a glob.
 const LONGEST_GLOB: usize = 1000;
 
-/// The most opening braces of a glob, inside each other or not.
+/// Maximum opening braces of a glob, nested or not.
 const MOST_BRACES: usize = 32;
 
-/// How a glob reads its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GlobStyle {
-    /// A name: `*` matches everything.
+    /// `*` matches everything.
     Name,
-    /// A key: `*` ends at a slash, `**` does not.
+    /// `*` does not match a slash, `**` does.
     Key,
-    /// A format: upper and lower case are one.
+    /// Ignores case.
     Format,
 }
 
@@ -69,18 +68,18 @@ impl Loading<'_> {
                     "its syntax is wrong".to_owned()
                 };
                 let shown = self.shown(pattern.at);
-                let message = format!("the pattern {shown} is no glob: {reason}");
+                let message = format!("the pattern {shown} is not a glob: {reason}");
                 self.refuse(
                     pattern.at,
                     message,
-                    "`*`, `?`, `[a-z]` and `{a,b}` have a meaning; `\\` takes it away",
+                    "`*`, `?`, `[a-z]` and `{a,b}` are special; `\\` escapes them",
                 );
                 None
             }
         }
     }
 
-    /// A template; values from the environment are literal text in it.
+    /// A template. Values from the environment are literal text in it.
     pub(super) fn template(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Template> {
         self.refuse_foreign_syntax(text)?;
         match Template::parse(&text.value, scope) {
@@ -89,7 +88,7 @@ impl Loading<'_> {
         }
     }
 
-    /// The same for a path and query.
+    /// A template for a path and query.
     pub(super) fn address(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Address> {
         self.refuse_foreign_syntax(text)?;
         match Address::parse(&text.value, scope) {
@@ -106,7 +105,7 @@ impl Loading<'_> {
         }
     }
 
-    /// A value is filled in as it is, and never read as a template.
+    /// Refuses template syntax in a value from the environment, which must stay literal text.
     fn refuse_foreign_syntax(&mut self, text: &At<String>) -> Option<()> {
         let marks = ["{{", "{%", "{#"];
         let is_foreign = |range: &Range<usize>| {
@@ -126,8 +125,8 @@ impl Loading<'_> {
         None
     }
 
-    /// The engine's message may quote the code: it is shown only when nothing of the code came
-    /// from the environment.
+    /// Refuses a template. The engine's message may quote the code, so it is shown only when none
+    /// of the code came from the environment.
     fn refuse_template<T>(
         &mut self,
         text: &At<String>,
@@ -142,7 +141,7 @@ impl Loading<'_> {
             .environment_of(text.at)
             .any(|(_, range)| is_code(&range));
         let message = if secret {
-            "this is not right once its variables are filled in".to_owned()
+            "this is wrong once its variables are filled in".to_owned()
         } else {
             error.message
         };
@@ -152,17 +151,13 @@ impl Loading<'_> {
     }
 }
 
-/// Which part of a text is code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
-    /// All of an expression.
     All,
-    /// What is in the braces of a template.
     InBraces,
 }
 
-/// What a pattern has too much of: the library never ends to compile some of these, and crashes
-/// on others.
+/// Why a pattern is too large: globset hangs on some of these and crashes on others.
 fn too_much(pattern: &str) -> Option<String> {
     let length = pattern.chars().count();
     if length > LONGEST_GLOB {

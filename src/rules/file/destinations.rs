@@ -19,7 +19,7 @@ use crate::yaml::shape::{At, Deferred, OneOrMany, Table};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONCURRENCY: u32 = 16;
-/// The most headers of a destination, and of a step.
+/// Maximum number of headers of a destination, and of a step.
 const HEADERS: usize = 100;
 
 /// A destination of notifications.
@@ -28,33 +28,34 @@ const HEADERS: usize = 100;
 #[schemars(rename = "Destination")]
 pub(crate) struct Raw {
     url: At<WebUrl>,
-    /// Standard Webhooks secrets (`whsec_…`); a list while rotating. Of the formats `feishu` and
-    /// `dingtalk` the bot's own secret; the other chats have none.
+    /// Standard Webhooks secrets (`whsec_…`); a list while rotating. For `feishu` and `dingtalk`,
+    /// the bot's own secret; other chats have none.
     secret: Option<OneOrMany<At<String>>>,
     /// Total time for one request; 15s by default.
     timeout: Option<Timeout>,
-    /// Requests at a time; 16 by default.
+    /// Maximum number of requests at a time; 16 by default.
     concurrency: Option<Count>,
-    /// At most this many requests in that time, such as `50/s`.
+    /// Maximum request rate, such as `50/s`.
     rate: Option<RateText>,
-    /// Whether loopback, private, link-local and similar addresses may be reached; `false` by default.
+    /// Whether loopback, private, link-local and similar addresses may be reached; `false` by
+    /// default.
     allow_private: Option<bool>,
     /// Headers of every request.
     headers: Option<Table<At<Plain>>>,
-    /// What a body looks like when the step gives none; `aftertake` by default.
+    /// Format of the body when the step gives none; `aftertake` by default.
     format: Option<Format>,
     /// The message of the chat formats, a template; `failure.reason` is defined in notices of dead tasks.
     text: Option<At<String>>,
-    /// When it gets no requests for a while, after failures in a row.
+    /// When to pause requests after consecutive failures.
     breaker: Option<RawBreaker>,
-    /// Statuses that are a success in addition to 2xx.
+    /// Statuses that count as success in addition to 2xx.
     success: Option<Vec<At<Status>>>,
-    /// Statuses that are tried again in addition to the usual ones.
+    /// Statuses that are retried in addition to the usual ones.
     retry: Option<Vec<At<Status>>>,
-    /// Statuses that are final although they are usually tried again.
+    /// Statuses that are final although they are usually retried.
     #[serde(rename = "final")]
     refused: Option<Vec<At<Status>>>,
-    /// A private authority's certificate, PEM, relative to the rules file.
+    /// Certificate of a private authority, PEM; path relative to the rules file.
     ca: Option<At<String>>,
     /// A client certificate, PEM; together with `client_key`.
     client_cert: Option<At<String>>,
@@ -64,7 +65,7 @@ pub(crate) struct Raw {
     proxy: Option<WebUrl>,
 }
 
-/// When a destination gets no requests for a while.
+/// When to pause requests to a destination.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Breaker")]
@@ -88,7 +89,6 @@ impl From<RawBreaker> for Breaker {
 }
 
 impl Loading<'_> {
-    /// The destinations without problems.
     pub(super) fn destinations(
         &mut self,
         section: Option<&Deferred<Table<Deferred<Raw>>>>,
@@ -164,11 +164,11 @@ impl Loading<'_> {
         }
     }
 
-    /// Only a warning: the address often comes from the environment, and is another in service.
+    /// Only a warning: the URL often comes from the environment and differs in production.
     fn warn_of_private(&mut self, url: &At<WebUrl>, proxy: Option<&WebUrl>) {
         let what = match url.value.0.host() {
-            // By definition (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>); a proxy
-            // looks names up itself.
+            // Always loopback (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>), unless a
+            // proxy resolves the name.
             Some(Host::Domain("localhost")) if proxy.is_none() => Some("loopback"),
             _ => special_host(&url.value.0).map(|(_, what)| what),
         };
@@ -198,20 +198,20 @@ impl Loading<'_> {
         headers
     }
 
-    /// The library's table has room for 32,768.
+    /// Stays far below the 32,768 headers that the HTTP library can hold.
     pub(super) fn refuse_many_headers<T>(&mut self, rows: &[(At<String>, T)]) {
         if let Some((name, _)) = rows.get(HEADERS) {
             let message = format!("{} headers; there may be {HEADERS}", rows.len());
-            self.refuse(name.at, message, "send what is more in the body");
+            self.refuse(name.at, message, "send the rest in the body");
         }
     }
 
-    /// A header's name that the file may set.
+    /// A header name that the rules file may set.
     pub(super) fn header_name(&mut self, name: &At<String>) -> Option<String> {
         self.read_node(name.at).map(|HeaderName(name)| name)
     }
 
-    /// The chat message: checked here, rendered with each notification.
+    /// A chat message: checked here, rendered for each notification.
     fn message(&mut self, text: &At<String>) -> String {
         self.template(text, Scope::MESSAGE);
         text.value.clone()
@@ -234,7 +234,7 @@ impl Loading<'_> {
         }
     }
 
-    /// The three lists of statuses; a status in two of them would mean two things.
+    /// The three lists of statuses. A status in two of them would be ambiguous.
     fn statuses(&mut self, lists: [Option<Vec<At<Status>>>; 3]) -> [Vec<u16>; 3] {
         let mut seen = Vec::new();
         lists.map(|list| {

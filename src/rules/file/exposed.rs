@@ -1,6 +1,6 @@
-//! Warns of secrets that others can read: sent over plain http, or in files.
+//! Warns of secrets that others can read: sent over plain http, or in readable files.
 //!
-//! Only a warning: a network may be trusted, and a proxy beside the service may encrypt.
+//! Only a warning: the network may be trusted, or a local proxy may encrypt.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::model::secret::{of_header, tokens_of_url};
 use crate::yaml::shape::At;
 
 impl Loading<'_> {
-    /// A destination's URL, and what is sent there with every request.
+    /// A destination's URL and the headers of every request.
     pub(super) fn warn_of_exposed_secrets(
         &mut self,
         url: &At<WebUrl>,
@@ -42,7 +42,7 @@ impl Loading<'_> {
         }
     }
 
-    /// The files that variables took their values from, each once.
+    /// Readable files that variables are taken from, each once.
     pub(super) fn warn_of_exposed_files(&mut self) {
         let tree = self.tree;
         let mut told = BTreeSet::new();
@@ -59,7 +59,7 @@ impl Loading<'_> {
         }
     }
 
-    /// A bucket's endpoint: requests are signed, which hides nothing.
+    /// A bucket's endpoint: a signature does not hide the request.
     pub(super) fn warn_of_exposed_requests(&mut self, endpoint: &At<WebUrl>) {
         if is_exposed(&endpoint.value.0) {
             let message = "requests go there over plain http: everybody on the way can read them, and send them again \
@@ -69,7 +69,7 @@ impl Loading<'_> {
     }
 }
 
-/// Whether what is sent there leaves this machine as it is.
+/// Whether requests leave this machine unencrypted.
 fn is_exposed(url: &Url) -> bool {
     let stays = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

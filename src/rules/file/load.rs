@@ -1,7 +1,7 @@
-//! Loading in progress: reads parts of the tree and collects what is wrong with them.
+//! Loading in progress: reads parts of the YAML tree and collects the problems.
 //!
-//! Every part is read on its own and is `None` when it is wrong, so that one run reports
-//! all independent problems. They are collected here, not in results.
+//! A part with a problem is read as `None` and loading continues, so one run reports all
+//! independent problems.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ use crate::yaml::tree::{Content, NodeId, Tree};
 
 pub(super) struct Loading<'a> {
     pub(super) tree: &'a Tree,
-    /// The folder that relative paths start from.
+    /// Relative paths start from this folder.
     base: &'a Path,
     env: &'a dyn Lookup,
-    /// The folder buckets so far: the name as it is shown, and where each is.
+    /// The folder buckets so far, each with its displayed name.
     folders: Vec<(String, Whereabouts)>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
@@ -30,7 +30,7 @@ pub(super) struct Loading<'a> {
     pub(super) secrets: Vec<String>,
 }
 
-/// Loads a file by `read`, which leaves what is wrong with it in the [`Loading`].
+/// Loads a file with `read`, which adds problems to the [`Loading`].
 pub(super) fn load<T>(
     name: &str,
     text: &str,
@@ -57,7 +57,6 @@ pub(super) fn load<T>(
 }
 
 impl Loading<'_> {
-    /// Reads a part.
     pub(super) fn read<T: DeserializeOwned>(&mut self, part: &Deferred<T>) -> Option<T> {
         self.read_node(part.at)
     }
@@ -68,7 +67,7 @@ impl Loading<'_> {
             .ok()
     }
 
-    /// Reads an optional part; absent ones are the default, wrong ones are `None`.
+    /// Reads an optional part: the default when absent, `None` when wrong.
     pub(super) fn read_or_default<T: DeserializeOwned + Default>(
         &mut self,
         part: Option<&Deferred<T>>,
@@ -76,7 +75,6 @@ impl Loading<'_> {
         part.map_or_else(|| Some(T::default()), |part| self.read(part))
     }
 
-    /// Records that a node is wrong.
     pub(super) fn refuse(
         &mut self,
         at: NodeId,
@@ -100,7 +98,7 @@ impl Loading<'_> {
         });
     }
 
-    /// Records that part of a scalar is wrong; `range` is of its value.
+    /// Refuses part of a scalar; `range` is in bytes of its value.
     pub(super) fn refuse_part(
         &mut self,
         at: NodeId,
@@ -111,7 +109,7 @@ impl Loading<'_> {
         self.refuse_range(self.tree.locate(at, range), message, Some(help.into()));
     }
 
-    /// Records something that is accepted and probably not meant.
+    /// Warns of something that is accepted, but probably a mistake.
     pub(super) fn warn(&mut self, at: NodeId, message: impl Into<String>) {
         let (line, column) = self.tree.position(at);
         let message = message.into();
@@ -122,12 +120,12 @@ impl Loading<'_> {
         });
     }
 
-    /// A scalar as it is shown, in backquotes.
+    /// The scalar in backquotes, with values from the environment hidden.
     pub(super) fn shown(&self, at: NodeId) -> String {
         self.tree.shown(at)
     }
 
-    /// The names that a section defines, whether or not their content is right.
+    /// The names that a section defines, including those with wrong content.
     pub(super) fn names<T>(&self, section: Option<&Deferred<T>>) -> Vec<At<String>> {
         let Some(Content::Map(entries)) =
             section.map(|section| &self.tree.node(section.at).content)
@@ -141,7 +139,7 @@ impl Loading<'_> {
         entries.iter().filter_map(named).collect()
     }
 
-    /// `name`, when it is one of `known`; otherwise it is refused as an unknown `kind`.
+    /// `name` if it is in `known`; otherwise it is refused as an unknown `kind`.
     pub(super) fn known(
         &mut self,
         name: &At<String>,
@@ -151,7 +149,7 @@ impl Loading<'_> {
         if known.iter().any(|known| known.value == name.value) {
             return Some(name.value.clone());
         }
-        // Names that came from the environment are neither shown nor suggested.
+        // Names from the environment are neither shown nor suggested.
         let public = |name: &At<String>| self.tree.is_public(name.at);
         let candidates = known.iter().filter(|known| public(known) && public(name));
         let meant = did_you_mean(&name.value, candidates.map(|known| known.value.as_str()));
@@ -174,21 +172,21 @@ impl Loading<'_> {
         Some(text.value.clone())
     }
 
-    /// A secret that must not be empty; masked from now on.
+    /// A secret that must not be empty. It is masked from now on.
     pub(super) fn secret(&mut self, text: &At<String>, what: &str) -> Option<String> {
         let secret = self.filled(text, what)?;
         self.secrets.push(secret.clone());
         Some(secret)
     }
 
-    /// A path, relative to the file's folder.
+    /// A path relative to the rules file.
     pub(super) fn path(&mut self, text: &At<String>) -> Option<PathBuf> {
         self.filled(text, "the path")
             .map(|path| self.base.join(path))
     }
 
-    /// The directory of the folder bucket `name`, which no other bucket may hold: a file that
-    /// two names lead to is the target of its own move, and would be deleted as its source.
+    /// The directory of the folder bucket `name`. Buckets must not overlap: a file reachable under
+    /// two names could be the target of its own move and then be deleted as the source.
     pub(super) fn folder_of(&mut self, name: &At<String>, text: &At<String>) -> Option<PathBuf> {
         let path = self.path(text)?;
         let (shown, here) = (self.shown(name.at), self.env.locate(&path));

@@ -1,8 +1,8 @@
-//! The rules file: YAML text to buckets, destinations and rules in force.
+//! The rules file: from YAML text to buckets, destinations and rules.
 //!
-//! One file for each section and action: its keys as they are written, and what they become.
-//! `load` reads the parts of the YAML and collects what is wrong, `compile` has globs and
-//! templates, `scalar` durations, sizes and the like. Reads no file and no environment itself.
+//! Each section and action has a file. `load` reads parts of the YAML and collects problems,
+//! `compile` handles globs and templates, `scalar` durations, sizes and the like. Reads no files
+//! and no environment itself; see [`Lookup`].
 
 mod announce;
 mod blot;
@@ -46,9 +46,9 @@ use crate::recorder::Callers;
 use crate::yaml::shape::{Deferred, Table};
 use crate::yaml::variables::Variables;
 
-/// What a rules file asks of the machine. The process's environment is one; a test has its own.
+/// What parsing a rules file reads from the machine: variables and directories.
 pub trait Lookup: Variables {
-    /// Where the directory at `path` is. By default only its name is known.
+    /// Where the directory at `path` is. By default only its name is compared.
     fn locate(&self, path: &Path) -> Whereabouts {
         Whereabouts::by_name(path)
     }
@@ -56,38 +56,36 @@ pub trait Lookup: Variables {
 
 impl Lookup for BTreeMap<&str, &str> {}
 
-/// A rules file in force.
 #[derive(Debug)]
 pub struct RulesFile {
-    /// Who may call.
+    /// Who may send callbacks.
     pub callers: Callers,
     pub buckets: BTreeMap<String, Bucket>,
     pub destinations: BTreeMap<String, Destination>,
     pub rules: RuleSet,
-    /// Hides the file's secrets, and what came from the environment.
+    /// Hides the file's secrets and all values from the environment.
     pub mask: Mask,
-    /// What is accepted and probably not meant.
+    /// Accepted, but probably a mistake.
     pub warnings: Vec<Warning>,
 }
 
 impl RulesFile {
-    /// Plans an event as the service does. Reasons show no secret of the file.
+    /// Plans an event as the service does. Skip reasons show no secrets.
     pub fn plan(&self, event: &Event, generation: u32) -> Plan {
         plan::plan(&self.rules, event, generation).masked(&self.mask)
     }
 
-    /// Every rule that does not match the event, with its reason. Reasons show no secret of the file.
+    /// Every rule that does not match the event, and why. The reasons show no secrets.
     pub fn skipped(&self, event: &Event) -> Vec<Skipped> {
         skipped(&self.rules, event, &self.mask)
     }
 
-    /// The names of the rules, in the order of the file.
+    /// In the order of the file.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.rules.iter().map(|rule| rule.name.as_str())
     }
 }
 
-/// Every rule that does not match, with a reason that shows no secret.
 fn skipped(rules: &RuleSet, event: &Event, mask: &Mask) -> Vec<Skipped> {
     let mut skipped = plan::skipped(rules, event);
     for one in &mut skipped {
@@ -96,7 +94,7 @@ fn skipped(rules: &RuleSet, event: &Event, mask: &Mask) -> Vec<Skipped> {
     skipped
 }
 
-/// Something that is accepted and probably not meant.
+/// Something that is accepted, but probably a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// From 1.
@@ -112,12 +110,12 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Who may call, which buckets and destinations exist, and what to do with which recording.
+/// Who may send callbacks, which buckets and destinations exist, and what to do with recordings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Aftertake rules file")]
 pub(crate) struct Raw {
-    /// Who may call.
+    /// Who may send callbacks.
     callbacks: Option<Deferred<callbacks::Raw>>,
     /// The only buckets that are ever touched, by name.
     buckets: Option<Deferred<Table<Deferred<buckets::Raw>>>>,
@@ -125,14 +123,14 @@ pub(crate) struct Raw {
     destinations: Option<Deferred<Table<Deferred<destinations::Raw>>>>,
     /// Tags and variables by room; the first match wins.
     rooms: Option<Deferred<Vec<Deferred<rooms::Raw>>>>,
-    /// When a failed step is tried again, unless its rule says otherwise.
+    /// When a failed step is retried, unless its rule differs.
     retry: Option<Deferred<retry::Raw>>,
-    /// What to do with which recording.
+    /// What to do with recordings.
     rules: Deferred<Vec<Deferred<rules::Raw>>>,
 }
 
-/// Loads the rules file `name` from its text. Relative paths in it start from the folder
-/// `base`; `env` gives the values of `${NAME}`. The error names everything that is wrong.
+/// Parses the rules file `name`. Relative paths start from the folder `base`; `env` gives the
+/// values of `${NAME}`. The error lists all problems.
 pub fn parse(
     name: &str,
     text: &str,

@@ -1,4 +1,4 @@
-//! `retry:` when a failed step is tried again: the file's default, and single keys by rule.
+//! `retry:` when a failed step is retried: the file's defaults, and single keys by rule.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,22 +8,22 @@ use super::scalar::{Count, Factor, Span};
 use crate::model::retry::{JitterMode, RetryPolicy};
 use crate::yaml::shape::Deferred;
 
-/// When a failed step is tried again; keys that are left out keep their default.
+/// When a failed step is retried; omitted keys keep their default.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Retry")]
 pub(crate) struct Raw {
     /// The delay before the second try; 2s by default.
     first: Option<Span>,
-    /// What each further delay is multiplied by; 2 by default.
+    /// Each further delay is the previous one times this; 2 by default.
     factor: Option<Factor>,
-    /// No delay is longer; 30m by default.
+    /// Maximum delay; 30m by default.
     longest: Option<Span>,
-    /// How much of a delay is left to chance; `full` by default.
+    /// How much of a delay is random; `full` by default.
     jitter: Option<JitterMode>,
-    /// Tries of one step, the first included; 20 by default.
+    /// Maximum tries of one step, the first included; 20 by default.
     tries: Option<Count>,
-    /// No retry later than this after the event's arrival; 72h by default.
+    /// No retry later than this after the event arrived; 72h by default.
     give_up_after: Option<Span>,
 }
 
@@ -35,7 +35,7 @@ impl Loading<'_> {
 }
 
 impl Raw {
-    /// `policy` with the keys that are given here.
+    /// `policy` overridden by the keys given here.
     pub(super) fn over(self, policy: RetryPolicy) -> RetryPolicy {
         RetryPolicy {
             first: self.first.map_or(policy.first, |Span(first)| first),

@@ -1,7 +1,7 @@
-//! A revision: the rules that tasks were planned under, kept as text and loaded again.
+//! A revision: the rules that tasks were planned under, stored as text and loaded again.
 //!
-//! Its text is `rooms`, `retry` and `rules` as JSON, variables not filled in, so changes of
-//! layout, comments and other sections change no revision.
+//! The text is `rooms`, `retry` and `rules` as JSON with variables unexpanded, so layout, comments
+//! and other sections do not change it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,30 +22,27 @@ use crate::yaml::json;
 use crate::yaml::shape::Deferred;
 use crate::yaml::tree::Tree;
 
-/// The sections that a revision consists of.
 const SECTIONS: [&str; 3] = ["rooms", "retry", "rules"];
 
-/// Rules that tasks were planned under, loaded again from their text.
+/// Rules that tasks were planned under, loaded from their stored text.
 #[derive(Debug)]
 pub struct Revision {
-    /// Those that can be read.
     pub rules: RuleSet,
-    /// Those that cannot be read today, though they could when they were in force.
+    /// Rules that cannot be read today, although they could when they were in force.
     pub unreadable: Vec<Unreadable>,
-    /// Hides what came from the environment into them.
+    /// Hides the values that the rules took from the environment.
     pub mask: Mask,
 }
 
-/// A rule that cannot be read today.
 #[derive(Debug)]
 pub struct Unreadable {
-    /// `None` when the name is what cannot be read.
+    /// `None` when the name itself cannot be read.
     pub name: Option<String>,
     pub why: String,
 }
 
 impl Revision {
-    /// The rules in force, which can be read.
+    /// The rules in force, all readable.
     pub fn in_force(rules: RuleSet, mask: Mask) -> Self {
         Self {
             rules,
@@ -54,12 +51,12 @@ impl Revision {
         }
     }
 
-    /// Plans an event as the service does. Reasons show no secret of the file.
+    /// Plans an event as the service does. Skip reasons show no secrets.
     pub fn plan(&self, event: &Event, generation: u32) -> Plan {
         plan(&self.rules, event, generation).masked(&self.mask)
     }
 
-    /// The rule or notice of this name. Fails with the reason why it cannot be used.
+    /// The rule or notice rule of this name, or the reason why it cannot be used.
     pub fn rule(&self, name: &str) -> Result<&Rule, String> {
         self.rules.rule(name).ok_or_else(|| {
             let revision = self.rules.revision;
@@ -72,9 +69,9 @@ impl Revision {
         })
     }
 
-    /// Every rule that does not match the event, with its reason: why it did not when the event
-    /// arrived, as long as the environment gives the rules the same values. Secrets are hidden:
-    /// reasons quote patterns of the rules.
+    /// Every rule that does not match the event, and why. The reasons are those at arrival, as long
+    /// as the environment has not changed. Secrets are masked, because reasons quote the rules'
+    /// patterns.
     pub fn skipped(&self, event: &Event) -> Vec<Skipped> {
         let mut skipped = skipped(&self.rules, event, &self.mask);
         let unreadable = self.unreadable.iter().map(|one| Skipped {
@@ -85,7 +82,7 @@ impl Revision {
         skipped
     }
 
-    /// The notices of a rule are read with it.
+    /// Why the rule cannot be read. Its notice rule shares the reason.
     fn why_not(&self, name: &str) -> Option<&str> {
         let name = name.strip_prefix(NOTICE).unwrap_or(name);
         let named = |known: Option<&str>| {
@@ -97,7 +94,6 @@ impl Revision {
     }
 }
 
-/// The sections of a revision.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRevision {
@@ -107,8 +103,8 @@ struct RawRevision {
 }
 
 /// Loads the rules of a revision from its text. `buckets` are the names in the file in force.
-/// Names that are gone are accepted: tasks that need one wait until it is back. A rule that
-/// cannot be read is left out; what all rules share, `rooms` and `retry`, must be readable.
+/// Missing names are accepted: tasks wait until they are back. A rule that cannot be read is left
+/// out, but `rooms` and `retry`, which all rules share, must be readable.
 pub fn parse_revision(
     text: &str,
     buckets: &BTreeSet<String>,
@@ -144,7 +140,7 @@ impl Loading<'_> {
     }
 }
 
-/// The revision's text of a whole file.
+/// The text of a file's revision.
 pub(super) fn text(tree: &Tree) -> String {
     let sections = SECTIONS.iter().filter_map(|section| {
         let id = tree.get(tree.root, section)?;

@@ -13,16 +13,15 @@ use crate::rules::rule::RoomEntry;
 use crate::yaml::shape::{Anything, At, Deferred, OneOrMany, Table};
 use crate::yaml::tree::{Content, NodeId};
 
-/// Tags and variables of the rooms that match.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Room")]
 pub(crate) struct Raw {
     /// A glob for room ids, or a list of them.
     room: OneOrMany<At<String>>,
-    /// What `tag: by_room` puts on a recording, and `room.tags.…` in templates.
+    /// The tags of `tag: by_room`, and `room.tags.…` in templates.
     tags: Option<Table<Plain>>,
-    /// Values of your own: `room.vars.…` in templates.
+    /// Custom values: `room.vars.…` in templates.
     vars: Option<Table<Deferred<Anything>>>,
 }
 

@@ -28,29 +28,28 @@ pub(crate) struct Raw {
     name: At<String>,
     /// Which events it is for: every `RECORD_FILE_COMPLETE` when left out.
     pub(super) when: Option<Deferred<when::Raw>>,
-    /// A field such as `room_id`: tasks with one value run one at a time, in order of arrival.
+    /// A field such as `room_id`: tasks with the same value run one at a time, in order of arrival.
     order_by: Option<At<String>>,
-    /// Whether a dead task holds its successors back; `false` by default.
+    /// Whether a dead task blocks the tasks after it; `false` by default.
     order_blocks: Option<At<bool>>,
-    /// A destination that gets a notice when a task of this rule dies.
+    /// A destination that is notified when a task of this rule dies.
     on_dead: Option<At<String>>,
-    /// Single keys that differ from the file's `retry`.
+    /// Keys that override the file's `retry`.
     retry: Option<retry::Raw>,
-    /// What is done, in this order.
+    /// What to do, in this order.
     steps: Deferred<Vec<Deferred<steps::Raw>>>,
 }
 
-/// The names that rules may use.
+/// Names that rules may use.
 #[derive(Debug)]
 pub(super) struct Names<'n> {
     pub(super) buckets: Vec<At<String>>,
     pub(super) destinations: Vec<At<String>>,
-    /// Those of them that are right in themselves.
+    /// Those without problems.
     pub(super) right_buckets: &'n BTreeMap<String, Bucket>,
     pub(super) right_destinations: &'n BTreeMap<String, Destination>,
 }
 
-/// A rule, and the places of its parts.
 #[derive(Debug)]
 pub(super) struct PlacedRule {
     pub(super) name: At<String>,
@@ -59,8 +58,8 @@ pub(super) struct PlacedRule {
 }
 
 impl Loading<'_> {
-    /// The rules of the file. Without `names` they are not checked: those of a revision may be
-    /// gone, and its tasks wait until they are back.
+    /// The rules of the file. `names` is `None` for a revision: its names are not checked, and
+    /// tasks wait for missing ones.
     pub(super) fn rules(
         &mut self,
         section: &Deferred<Vec<Deferred<Raw>>>,
@@ -76,7 +75,7 @@ impl Loading<'_> {
         rules
     }
 
-    /// The rules of a revision, each read by itself, and those that cannot be read.
+    /// The rules of a revision, each read separately, and those that cannot be read.
     pub(super) fn rules_apart(
         &mut self,
         section: &Deferred<Vec<Deferred<Raw>>>,
@@ -180,18 +179,18 @@ impl Loading<'_> {
     fn refuse_name_of_notices(&mut self, name: &At<String>) {
         if name.value.starts_with(NOTICE) {
             let message = format!("{} is a name of notices", self.shown(name.at));
-            let help = format!("{NOTICE} begins the names of tasks that tell of dead ones");
+            let help = format!("{NOTICE} is reserved for notices of dead tasks");
             self.refuse(name.at, message, help);
         }
     }
 
-    /// A destination that can say that a task died.
+    /// A destination that can receive notices of dead tasks.
     fn teller(&mut self, name: &At<String>, names: &Names<'_>) -> Option<String> {
         let known = self.known(name, "destination", &names.destinations)?;
         match names.right_destinations.get(&known) {
             Some(to) if to.format == Format::Callback => {
                 let help = "use a destination with another `format`";
-                self.refuse(name.at, "a callback does not tell that a task died", help);
+                self.refuse(name.at, "a callback cannot report that a task died", help);
             }
             Some(to) if chat::of(to.format).is_some() && to.text.is_none() => {
                 let message = format!(
@@ -206,7 +205,7 @@ impl Loading<'_> {
         Some(known)
     }
 
-    /// The name of a field that events have.
+    /// The name of an event field.
     fn field(&mut self, name: &At<String>) -> Option<String> {
         if Fields::NAMES.contains(&name.value.as_str()) {
             return Some(name.value.clone());

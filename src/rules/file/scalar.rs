@@ -1,6 +1,6 @@
-//! Scalars with a grammar of their own: durations, sizes, rates, URLs, counts.
+//! Scalars in a special format: durations, sizes, rates, URLs, counts.
 //!
-//! Each says what it expects; the reader adds the place and what it found there.
+//! Each error says what is expected; the reader adds the position and the value.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,14 +13,13 @@ use url::Url;
 use crate::model::destination::{CONNECTION_HEADERS, Rate};
 use crate::yaml::shape::At;
 
-/// No duration of a rules file is longer: sums of several stay within every clock's range.
+/// Longest duration that a rules file may set: sums of several fit every clock's range.
 const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 
-/// No size is larger, in bytes: 1 PiB.
+/// Largest size in bytes: 1 PiB.
 const LARGEST: u64 = 1 << 50;
 
 impl At<Plain> {
-    /// The same, as a text.
     pub(super) fn text(self) -> At<String> {
         At {
             at: self.at,
@@ -59,13 +58,13 @@ macro_rules! scalar {
 }
 
 scalar! {
-    /// A duration; zero is one.
+    /// A duration; may be zero.
     Span(Duration) = span, { "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["15s", "30m", "72h"] };
     /// A duration above zero.
     Timeout(Duration) = timeout, { "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["15s", "30m", "72h"] };
     /// A number of bytes.
     Size(u64) = size, { "type": ["string", "integer"], "pattern": "^[0-9.]+ *([kKMGTP]i?)?B?$", "minimum": 0, "examples": ["1MiB", "5GiB"] };
-    /// Requests in a time.
+    /// A number of requests in a unit of time.
     RateText(Rate) = rate, { "type": "string", "pattern": "^[0-9]+/[smh]$", "examples": ["50/s", "600/m"] };
     /// An http or https URL.
     WebUrl(Url) = web_url, { "type": "string", "pattern": "^https?://" };
@@ -77,9 +76,9 @@ scalar! {
     Factor(f64) = factor, { "type": "number", "minimum": 1 };
     /// A header's name that the destination or the step may set.
     HeaderName(String) = header_name, { "type": "string" };
-    /// A text for which a number or a truth value may stand, as it is written.
+    /// A text; numbers and booleans are taken as written.
     Plain(String) = plain, { "type": ["string", "number", "boolean"] };
-    /// A prefix of keys.
+    /// A key prefix.
     Prefix(String) = prefix, { "type": "string", "examples": ["Record/"] };
 }
 

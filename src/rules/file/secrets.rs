@@ -1,7 +1,7 @@
-//! The secrets of the file: which kind of `secret:` a destination's format signs with, and
-//! what is hidden from everything that is stored, logged or shown.
+//! Checks the form of `secret:` for the destination's format, and collects the secrets that are
+//! hidden in storage, logs and output.
 //!
-//! With a secret of the wrong kind every receiver would refuse, so we check its form here.
+//! A receiver would refuse every request signed with the wrong kind of secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use crate::rules::template::{CODE, without_code};
 use crate::yaml::shape::At;
 
 impl Loading<'_> {
-    /// The secrets that `format` signs with. All are masked, also those that are refused.
+    /// The secrets that `format` signs with. All are masked, even refused ones.
     pub(super) fn signing_secrets(
         &mut self,
         format: Format,
@@ -37,8 +37,9 @@ impl Loading<'_> {
         accepted
     }
 
-    /// Masks what makes a bot's URL a secret: the values of its query, else the end of its
-    /// path, and what looks like a token. Short ones are words, such as `send` in WeCom's path.
+    /// Masks the secret parts of a bot's URL: its query values, or else its last path segment, and
+    /// anything that looks like a token. Short parts are ordinary words, such as `send` in WeCom's
+    /// path.
     pub(super) fn hide_token(&mut self, url: &Url) {
         let last = url.path().rsplit('/').next().map(str::to_owned);
         let last = last.filter(|_| url.query().is_none());
@@ -47,19 +48,19 @@ impl Loading<'_> {
         self.secrets.extend(tokens_of_url(url));
     }
 
-    /// Masks what is secret in the value of a header; `text` may have templates in it.
+    /// Masks the secret parts of a header; `text` may contain templates.
     pub(super) fn hide_header(&mut self, name: &str, text: &str) {
         let literal = without_code(text);
         let pieces = literal.split(CODE).map(str::trim);
         let whole = !literal.contains(CODE);
-        // Short pieces beside a template belong to its words.
+        // Short pieces next to a template are ordinary words.
         let piece = pieces.filter(|piece| whole || piece.chars().count() >= MASKED_FROM);
         for piece in piece {
             self.secrets.extend(of_header(name, piece));
         }
     }
 
-    /// Hides the file's secrets, and what came from the environment.
+    /// Hides the file's secrets and all values from the environment.
     pub(super) fn mask(&self) -> Mask {
         let scalars = self.tree.with_environment();
         let environment = scalars.flat_map(|(id, text)| {
@@ -72,8 +73,8 @@ impl Loading<'_> {
     }
 }
 
-/// What is hidden of a value from the environment; `whole` is the URL that it is a part of.
-/// A URL, and each piece of one, is hidden as the parser spells it.
+/// The texts that hide a value from the environment; `whole` is the URL that contains it. URLs and
+/// their parts are hidden in the parser's spelling.
 fn of_environment(value: &str, whole: Option<&Url>) -> Vec<String> {
     let mut hidden = vec![value.to_owned()];
     match web_url(value) {
@@ -96,7 +97,7 @@ fn of_environment(value: &str, whole: Option<&Url>) -> Vec<String> {
     hidden
 }
 
-/// Whether it is scheme, host and port only, which reasons name.
+/// Whether it is only scheme, host and port, which error texts may show.
 fn is_origin(url: &Url) -> bool {
     url.path() == "/" && url.query().is_none() && has_no_user(url)
 }
@@ -105,7 +106,7 @@ fn has_no_user(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }
 
-/// The end of the origin in a text that is a URL; 0 when it is no URL or has credentials.
+/// Where the origin ends in a URL; 0 when it is not a URL or has credentials.
 fn origin_of(text: &str) -> usize {
     let Some(begin) = web_url(text).filter(has_no_user).and(text.find("://")) else {
         return 0;
@@ -120,7 +121,7 @@ fn web_url(text: &str) -> Option<Url> {
     matches!(url.scheme(), "http" | "https").then_some(url)
 }
 
-/// What is wrong with a secret, and the way out.
+/// Why a secret is refused, and how to fix it.
 fn check(format: Format, secret: &str, number: usize) -> Result<(), (String, String)> {
     let name = format.name();
     match chat::of(format) {
@@ -151,7 +152,7 @@ fn check(format: Format, secret: &str, number: usize) -> Result<(), (String, Str
             }
             Err((
                 format!("this is not the secret of a bot of {name}"),
-                "copy it from the bot's security settings, as it stands there".to_owned(),
+                "copy it from the bot's security settings, exactly as shown there".to_owned(),
             ))
         }
     }

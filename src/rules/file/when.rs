@@ -13,7 +13,7 @@ use crate::yaml::shape::{At, Deferred, OneOrMany};
 use crate::yaml::spelling::did_you_mean;
 use crate::yaml::tree::NodeId;
 
-/// Which events: everything given must hold; a list holds when one of its members does.
+/// Which events: every key given must hold; a list holds when one of its members does.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "When")]
@@ -30,9 +30,9 @@ pub(crate) struct Raw {
     job: Option<OneOrMany<At<String>>>,
     /// Globs for `obs_bucket`.
     bucket: Option<OneOrMany<At<String>>>,
-    /// Globs for `obs_object`; `*` ends at a slash, `**` does not.
+    /// Globs for `obs_object`; `*` does not match a slash, `**` does.
     object: Option<OneOrMany<At<String>>>,
-    /// Globs for `record_format`, without regard to case.
+    /// Globs for `record_format`, ignoring case.
     format: Option<OneOrMany<At<String>>>,
     /// Bounds of `record_duration`.
     duration: Option<At<Bounds<Span>>>,
@@ -49,7 +49,7 @@ pub(crate) struct Raw {
     expression: Option<At<String>>,
 }
 
-/// From `at_least`, up to but not including `below`.
+/// From `at_least` (inclusive) to `below` (exclusive).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
@@ -126,7 +126,7 @@ impl Loading<'_> {
         names.iter().filter_map(|name| self.event(name)).collect()
     }
 
-    /// An event type. Unknown ones are accepted: recorders learn new ones, and they are stored.
+    /// An event type. Unknown ones are accepted with a warning: recorders add new ones.
     fn event(&mut self, name: &At<String>) -> Option<EventType> {
         const KNOWN: [EventType; 3] = [
             EventType::RecordFileComplete,
@@ -141,7 +141,7 @@ impl Loading<'_> {
             let meant = meant.map_or_else(String::new, |meant| format!("; {meant}"));
             self.warn(
                 name.at,
-                format!("{} is no event type known here{meant}", self.shown(name.at)),
+                format!("{} is not a known event type{meant}", self.shown(name.at)),
             );
         }
         Some(event)
@@ -157,7 +157,7 @@ impl Loading<'_> {
             ("object", Fields::OBJECT, raw.object, GlobStyle::Key),
             ("format", "record_format", raw.format, GlobStyle::Format),
         ];
-        // The recorder counts whole seconds: both bounds round up to keep their meaning.
+        // The recorder counts whole seconds: round both bounds up to keep their meaning.
         let seconds = |Span(span): Span| span.as_secs() + u64::from(span.subsec_nanos() > 0);
         let bounds = [
             (

@@ -1,12 +1,11 @@
-//! The URL of a notification: the destination's, with a step's own path and query below it.
+//! The URL of a notification: the destination's, with the step's path and query below it.
 //!
-//! Scheme, host and port are the operator's; an event can put no text into a path that
-//! changes them or climbs out of the destination's own path.
+//! No event value can change scheme, host or port, or leave the destination's path.
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// `base` with `path` below it; `path` may have a query, which follows that of `base`.
+/// `base` with `path` below it. A query in `path` is appended to that of `base`.
 pub(super) fn below(base: &Url, path: &str) -> Result<Url, String> {
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -25,9 +24,9 @@ pub(super) fn below(base: &Url, path: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Refuses what a URL parser would resolve or drop: dot segments, backslashes, which count as
-/// slashes, and control characters, which vanish. Dot segments are refused also where only
-/// the receiver finds them: behind `%2f`, or before the `;` of a parameter.
+/// Refuses what a URL parser resolves or drops: dot segments, backslashes (read as slashes) and
+/// control characters. Also dot segments that only the receiver may see: after `%2f`, or before the
+/// `;` of a parameter.
 fn check(path: &str) -> Result<(), &'static str> {
     if path.chars().any(char::is_control) {
         return Err("has a control character");

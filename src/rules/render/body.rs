@@ -1,7 +1,6 @@
-//! The body of a notification: exactly the bytes that are sent, and their type.
+//! The body of a notification: the exact bytes to send, and their content type.
 //!
-//! A step's own `body`, or what its format makes of the event. Signatures are not made
-//! here: they hold the time at which they are sent.
+//! Signatures are added later, because they contain the time of sending.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,7 +15,7 @@ use crate::rules::rule::{BodyTemplate, NotifyStep};
 use crate::rules::template::Template;
 
 const JSON: &str = "application/json";
-/// Chats of China ask for the character set to be named, as they know others.
+/// Chinese chats ask for an explicit charset, as they also accept others.
 const JSON_UTF_8: &str = "application/json; charset=utf-8";
 const CLOUD_EVENT: &str = "application/cloudevents+json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -28,7 +27,7 @@ pub(super) fn body(
     id: &str,
 ) -> Result<(&'static str, Bytes), Failure> {
     if let Some(template) = &step.body {
-        // A body that is one text is sent as it is, not as a JSON string.
+        // A body that is one text is sent as plain text, not as a JSON string.
         return match fill(scene, template)? {
             Value::String(text) => Ok((TEXT, text.into())),
             value => Ok((JSON, value.to_string().into())),
@@ -103,7 +102,6 @@ mod tests {
         sent_to(|_| (), step, &event())
     }
 
-    /// What is sent to a destination that was changed.
     fn sent_to(
         change: impl FnOnce(&mut Destination),
         step: impl FnOnce(&mut NotifyStep),

@@ -1,8 +1,8 @@
-//! A step with its templates filled in, ready to be carried out.
+//! Fills in a step's templates, so that it is ready to run.
 //!
-//! Pure: the same step, context and destinations give the same bytes, so every try of a
-//! step does the same, and `rules try` shows what the service would do. What an event put
-//! into a template is never trusted to be a key, a header or a path: it is checked here.
+//! Pure: the same input gives the same bytes, so every try of a step does the same, and `rules try`
+//! shows what the service would do. Event values are not trusted to make a valid key, header or
+//! path: the results are checked here.
 
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
@@ -22,7 +22,6 @@ mod body;
 mod notify;
 mod rename;
 
-/// What becomes of a step.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
@@ -30,19 +29,19 @@ mod rename;
 )]
 pub enum Rendering {
     Run(Rendered),
-    /// Its `if` does not hold; why.
+    /// The reason why its `if` does not hold.
     Skip(String),
 }
 
-/// Characters of a template that a failure's reason shows.
+/// Characters of a template that an error quotes.
 const SHOWN_SOURCE: usize = 200;
 
 /// Renders step number `step` of a rule.
 ///
-/// Before the task runs (a context without outputs) an `if` that asks for what earlier
-/// steps produced is taken to hold. A failure is `Template` when a name is absent or a
-/// filter refuses, `Invalid` when the result is no acceptable key, header, path or message,
-/// `Forbidden` when the destination is not among `destinations`.
+/// Before the task runs (a context without outputs), an `if` that uses outputs of earlier steps
+/// counts as true. Errors are `Template` when a name is absent or a filter refuses, `Invalid` when
+/// the result is not an acceptable key, header, path or message, and `Forbidden` when the
+/// destination is not among `destinations`.
 pub fn render(
     rules: &RuleSet,
     rule: &Rule,
@@ -80,7 +79,7 @@ fn split(steps: &[Step], number: StepNo) -> Option<(&Step, &[Step])> {
     Some((steps.get(number)?, &steps[..number]))
 }
 
-/// All that a step is rendered from.
+/// Everything that a step is rendered from.
 struct Scene<'a> {
     rule: &'a Rule,
     number: StepNo,
@@ -88,12 +87,12 @@ struct Scene<'a> {
     earlier: &'a [Step],
     context: &'a Context<'a>,
     room: Option<&'a RoomEntry>,
-    /// Gathered when the first template asks: many steps have none.
+    /// Built on first use: many steps have no templates.
     names: LazyCell<Names, Box<dyn FnOnce() -> Names + 'a>>,
 }
 
 impl Scene<'_> {
-    /// Why the step's `if` keeps it from running.
+    /// Why the step's `if` skips it.
     fn skipped(&self) -> Result<Option<String>, Failure> {
         let Some(expression) = &self.step.condition else {
             return Ok(None);
@@ -124,8 +123,7 @@ impl Scene<'_> {
         })
     }
 
-    /// The tags of the room's entry, and the room itself unless the entry has its own
-    /// word for it.
+    /// The tags of the room's entry, and `room`, unless the entry has a tag of that name.
     fn room_tags(&self) -> Result<BTreeMap<String, String>, Failure> {
         let Some(room_id) = &self.context.event.fields.room else {
             let reason = "tag by_room: no field room_id";

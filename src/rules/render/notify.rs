@@ -1,4 +1,4 @@
-//! The request of a notification: format, address and headers; its body is made beside it.
+//! The request of a notification: format, URL and headers. Its body is built in `body`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ pub(super) fn notify(
     })
 }
 
-/// The format that the request is signed and answered by. A step may not choose one that the
-/// destination's secrets are not for; rules kept from an earlier file can.
+/// The format of the request. Refuses a format that the destination's secrets do not sign. Loading
+/// refuses it too, but rules of an earlier file may still have it.
 fn format(step: &NotifyStep, destination: &Destination) -> Result<Format, Failure> {
     let format = step.format.unwrap_or(destination.format);
     if destination.secrets.is_empty() || chat::share_secrets(format, destination.format) {
@@ -65,13 +65,13 @@ fn address(scene: &Scene<'_>, step: &NotifyStep, base: &Url) -> Result<Url, Fail
     };
     let path = scene.text("path", template.template())?;
     address::below(base, &path).map_err(|fault| {
-        // A query is where keys are.
+        // A query may hold keys.
         let shown = path.split('?').next().unwrap_or_default();
         invalid(format!("the path {shown:?} {fault}"))
     })
 }
 
-/// Renders the headers. A header is where tokens are, so its text is in no reason.
+/// Errors do not quote header values, which may hold tokens.
 fn headers(scene: &Scene<'_>, step: &NotifyStep) -> Result<Vec<(String, String)>, Failure> {
     let rendered = step.headers.iter().map(|(name, template)| {
         let value = template.render(&scene.names).map_err(|fault| {
@@ -83,7 +83,7 @@ fn headers(scene: &Scene<'_>, step: &NotifyStep) -> Result<Vec<(String, String)>
     rendered.collect()
 }
 
-/// A line break in a value would begin a header of its own.
+/// A line break in a value would start another header.
 fn check_header(name: &str, value: &str) -> Result<(), String> {
     HeaderName::try_from(name).map_err(|_| format!("{name:?} is not a header's name"))?;
     HeaderValue::from_str(value)
@@ -105,7 +105,6 @@ mod tests {
         sent_to(|_| (), change)
     }
 
-    /// What is sent to a destination that was changed.
     fn sent_to(
         change: impl FnOnce(&mut Destination),
         step: impl FnOnce(&mut NotifyStep),
@@ -113,7 +112,6 @@ mod tests {
         notified(change, |_| (), step)
     }
 
-    /// What is sent of an event that was changed.
     fn sent_of(
         change: impl FnOnce(&mut Event),
         step: impl FnOnce(&mut NotifyStep),

@@ -18,8 +18,8 @@ pub(super) fn rename(scene: &Scene<'_>, step: &RenameStep) -> Result<Rename, Fai
         return Err(Failure::new(FailureKind::Template, reason));
     };
     let mut key = scene.text("to", &step.to)?;
-    // What is written counts, not what came out: an empty value at the end of `a/{{ x }}`
-    // must not turn a name into a folder.
+    // The template decides, not the result: an empty value at the end of `a/{{ x }}` must not turn
+    // a name into a folder.
     if step.to.source().trim_end().ends_with('/') {
         key.push_str(place.name());
     }
@@ -34,8 +34,8 @@ pub(super) fn rename(scene: &Scene<'_>, step: &RenameStep) -> Result<Rename, Fai
     })
 }
 
-/// Refuses what would be another key than meant, or none. A leading or doubled slash is
-/// a key of its own to OBS, and HTTP clients resolve `.` and `..` on the way.
+/// Refuses keys that would be read differently. To OBS a leading or doubled slash makes a different
+/// key, and HTTP clients resolve `.` and `..`.
 fn check_key(key: &str) -> Result<(), &'static str> {
     if key.starts_with('/') {
         return Err("begins with a slash");
@@ -55,8 +55,8 @@ fn check_key(key: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Eight characters of the event's id. Its first four bytes are the recording's time,
-/// which two recordings may share.
+/// Eight digits of the event's id. Skips its first four bytes: they are the recording's time, which
+/// two recordings may share.
 fn suffix(id: &[u8; 16]) -> String {
     let [_, _, _, _, a, b, c, d, ..] = *id;
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))

@@ -1,5 +1,4 @@
-//! Rendering as a whole: conditions of steps, tags, links, and what is shown before a
-//! task runs.
+//! Rendering as a whole: step conditions, tags, links, and previews before a task runs.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Refuses names that do not exist, with the closest one that does.
+//! Refuses unknown names and suggests the closest known one.
 //!
-//! minijinja finds them only when it renders. Here they are found when the file is loaded,
-//! and so are a wrong time zone, date format or duration that is written out.
+//! minijinja reports them only on rendering; this module finds them when the file is loaded, as
+//! well as wrong time zones, date formats and durations that are literals.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::{PartOf, Scope, TemplateError};
 use crate::model::event::Fields;
 use crate::yaml::spelling;
 
-/// Names that are no fields of the event.
+/// Names other than the event's fields.
 const ROOTS: &[&str] = &[
     "event",
     "event_id",
@@ -25,7 +25,6 @@ const ROOTS: &[&str] = &[
     "failure",
 ];
 
-/// What an object has.
 const OBJECT: &[&str] = &[
     "bucket",
     "key",
@@ -36,26 +35,24 @@ const OBJECT: &[&str] = &[
     "url",
 ];
 
-/// What a room has.
 const ROOM: &[&str] = &["tags", "vars"];
 
-/// What a failure has.
 const FAILURE: &[&str] = &["kind", "reason"];
 
-/// Whether a name belongs to what the recorder sent.
+/// Whether the name is a field that the recorder sent.
 pub(super) fn is_field(root: &str) -> bool {
     root == "event" || Fields::NAMES.contains(&root)
 }
 
-/// The most words and signs of one `{{ }}` or `{% %}`, and of an expression. minijinja reads
-/// `a + a + …` as sums within sums, and goes down all of them at once.
+/// Maximum tokens in one `{{ }}`, `{% %}` or expression. minijinja parses `a + a + …` as nested
+/// sums and recurses into all of them.
 const MOST_TOKENS: usize = 400;
 
-/// The most `elif` of a template, which are read as ifs within ifs.
+/// Maximum `elif`s of a template: minijinja parses them as nested ifs.
 const MOST_ELIF: usize = 50;
 
-/// What a source has too much of, so that reading it could overflow the stack. Texts, numbers
-/// and commas do not count: a list may be long.
+/// Refuses a source whose parsing could overflow the stack. Texts, numbers and commas do not count,
+/// so that long lists are allowed.
 pub(super) fn too_much(tokens: &[Token<'_>]) -> Option<TemplateError> {
     let (mut part, mut length, mut elifs) = (0, 0, 0);
     for token in tokens {
@@ -80,8 +77,8 @@ pub(super) fn too_much(tokens: &[Token<'_>]) -> Option<TemplateError> {
     None
 }
 
-/// Checks every name, filter, test and written-out argument. `named` is what minijinja
-/// says that the source takes from outside, such as `room_id` or `object.name`.
+/// Checks all names, filters, tests and literal arguments. `named` are the outside names that
+/// minijinja finds in the source, such as `room_id` or `object.name`.
 pub(super) fn check(
     tokens: &[Token<'_>],
     named: &HashSet<String>,
@@ -104,7 +101,7 @@ pub(super) fn check(
     }
 }
 
-/// What is wrong with a name that comes from outside the template.
+/// Why an outside name is refused.
 fn name_fault(name: &str, scope: Scope<'_>) -> Option<String> {
     let mut parts = name.split('.');
     let root = parts.next()?;
@@ -112,7 +109,7 @@ fn name_fault(name: &str, scope: Scope<'_>) -> Option<String> {
     let deeper = parts.next();
     match (root, member) {
         ("failure", _) if scope.part_of < PartOf::Message => Some(
-            "failure can be named in a destination's text only, which tells of dead tasks, too"
+            "failure can be used only in a destination's text, which notices of dead tasks use too"
                 .to_owned(),
         ),
         ("failure", Some(member)) => member_fault("failure", member, FAILURE)
@@ -169,7 +166,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     format!("unknown {what} {name:?}{}", closest(name, known))
 }
 
-/// What is wrong with the token `at`, as a filter, a test or an argument written out.
+/// Why the filter, test or literal argument at token `at` is refused.
 fn word_fault<'t, 'a>(tokens: &'t [Token<'a>], at: usize) -> Option<(&'t Token<'a>, String)> {
     let token = &tokens[at];
     let before = &tokens[..at];
@@ -199,13 +196,13 @@ fn follows(before: &[Token<'_>], sign: &str) -> bool {
         .is_some_and(|token| token.kind == Kind::Sign && token.text == sign)
 }
 
-/// Whether a filter's name comes next: behind `|`, or behind `{% filter`.
+/// Whether a filter's name comes next: after `|` or `{% filter`.
 fn is_filter(before: &[Token<'_>]) -> bool {
     let opens_block = |tokens: &[Token<'_>]| matches!(tokens, [.., block, word] if block.kind == Kind::Block && is_name(word, "filter"));
     follows(before, "|") || opens_block(before)
 }
 
-/// Whether a test's name comes next: behind `is` or `is not`.
+/// Whether a test's name comes next: after `is` or `is not`.
 fn is_test(before: &[Token<'_>], token: &Token<'_>) -> bool {
     match before {
         [rest @ .., word] if is_name(word, "is") => !follows(rest, ".") && token.text != "not",
@@ -232,7 +229,7 @@ fn lifetime_fault<'t, 'a>(after: &'t [Token<'a>]) -> Option<(&'t Token<'a>, Stri
     Some((lifetime, parse_lifetime(lifetime.text).err()?))
 }
 
-/// The text that follows `sign` and is a whole argument. One with an escape is left alone.
+/// The literal text after `sign`, if it is a whole argument. Texts with escapes are not checked.
 fn argument<'t, 'a>(tokens: &'t [Token<'a>], sign: &str) -> Option<&'t Token<'a>> {
     match tokens {
         [opening, text, closing, ..]
@@ -247,7 +244,7 @@ fn argument<'t, 'a>(tokens: &'t [Token<'a>], sign: &str) -> Option<&'t Token<'a>
     }
 }
 
-/// The first place of a dotted name.
+/// Where a dotted name first occurs.
 fn find(tokens: &[Token<'_>], name: &str) -> Option<Range<usize>> {
     (0..tokens.len()).find_map(|at| {
         if follows(&tokens[..at], ".") {

@@ -1,9 +1,7 @@
-//! The language of templates: minijinja with our filters, its limits, and its errors
-//! in our words.
+//! The template language: minijinja with our filters, limits and error texts.
 //!
-//! Built once and shared. Undefined names are errors, nothing is escaped but in chat
-//! messages, and every template has a bounded amount of work: what a file says must not
-//! stop the service.
+//! Undefined names are errors, only chat messages and URLs are escaped, and rendering has bounded
+//! work, so that no rules file can stop the service.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -23,17 +21,16 @@ use sha2::{Digest, Sha256};
 use super::check::closest;
 use crate::chat;
 
-/// Instructions, or 64 bytes of data each, that one rendering may take. A body of the
-/// largest callback (64 KiB) written out as JSON takes 16,000.
+/// Fuel of one rendering: one unit for each instruction or 64 bytes of data. Writing the largest
+/// callback (64 KiB) as JSON takes 16,000.
 const FUEL: u64 = 100_000;
 
-/// Values in a list or map that is written out; far above what a callback can hold.
+/// Most values in a list or map that is written; far more than a callback can hold.
 const MOST_VALUES: usize = 100_000;
 
-/// Nested loops and blocks; far above what a rule needs, far below a thread's stack.
+/// Nested loops and blocks; far more than a rule needs, far less than a thread's stack holds.
 const DEPTH: usize = 50;
 
-/// The environment of every template and expression.
 pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
 fn environment() -> Environment<'static> {
@@ -42,11 +39,11 @@ fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(DEPTH);
-    // Only in debug mode do errors say which name was undefined, and where.
+    // Only in debug mode do errors name the undefined variable.
     environment.set_debug(true);
     environment.set_formatter(write_value);
     environment.remove_global("debug");
-    // With it a loop can nest a value thousands deep, and dropping that overflows the stack.
+    // `namespace` lets a loop nest a value thousands deep; dropping that overflows the stack.
     environment.remove_global("namespace");
     environment.add_filter("date", date);
     environment.add_filter("slug", slug);
@@ -54,11 +51,10 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// The name of templates that make a part of a URL.
+/// Name of templates for parts of a URL.
 pub(super) const ADDRESS: &str = "address";
 
-/// The environment of templates that make a part of a URL. The output of `urlencode` is not
-/// encoded again there.
+/// Environment for parts of a URL. The output of `urlencode` is not encoded again.
 pub(super) fn for_addresses() -> Environment<'static> {
     let mut environment = ENVIRONMENT.clone();
     environment.add_filter("urlencode", |value: &Value| {
@@ -67,7 +63,7 @@ pub(super) fn for_addresses() -> Environment<'static> {
     environment
 }
 
-/// minijinja's filters, and `date`, `slug` and `hash`. minijinja has no such list.
+/// minijinja's filters, which it does not list, and `date`, `slug` and `hash`.
 #[rustfmt::skip]
 pub(super) const FILTERS: &[&str] = &[
     "abs", "attr", "batch", "bool", "capitalize", "chain", "count", "d", "date", "default",
@@ -78,7 +74,7 @@ pub(super) const FILTERS: &[&str] = &[
     "upper", "urlencode", "zip",
 ];
 
-/// minijinja's tests: what may follow `is`.
+/// minijinja's tests: the words allowed after `is`.
 #[rustfmt::skip]
 pub(super) const TESTS: &[&str] = &[
     "boolean", "defined", "divisibleby", "endingwith", "eq", "equalto", "escaped", "even",
@@ -87,11 +83,9 @@ pub(super) const TESTS: &[&str] = &[
     "sequence", "startingwith", "string", "test", "true", "undefined", "upper",
 ];
 
-/// Functions that any template may call.
 pub(super) const FUNCTIONS: &[&str] = &["dict", "range"];
 
-/// Writes a value into a text. A null would become the word `None` in a key or a
-/// message, which nobody asks for.
+/// Writes a value. Nulls are refused: minijinja would write them as `None`.
 fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     if value.is_none() {
         let hint = "a null cannot be written into a text; default('…', true) replaces it";
@@ -106,16 +100,16 @@ fn write_value(output: &mut Output, state: &mut State, value: &Value) -> Result<
     }
 }
 
-/// The value as a chat message has it, when that differs from what it is. The operator's own
-/// text, and what passed `| safe`, is left alone.
+/// The value escaped for a chat, or `None` when escaping changes nothing. The template's own text
+/// and values passed through `| safe` are not escaped.
 fn in_chat(template: &str, value: &Value) -> Option<String> {
     let chat = chat::named(template).filter(|_| !value.is_safe())?;
     chat.escaped(&value.to_string())
 }
 
-/// The value as it has to be in a URL, when that differs from what it is. Whatever an event
-/// says is data there: it begins no query and adds nothing to one. What passed `| safe` or
-/// `| urlencode` may hold several parameters, and begins no query either.
+/// The value percent-encoded for a URL, or `None` when that changes nothing. Values cannot start a
+/// query or add to one. Those passed through `| safe` or `| urlencode` may hold several parameters,
+/// but cannot start a query either.
 fn in_address(template: &str, value: &Value) -> Option<String> {
     let parts = if value.is_safe() { "?#" } else { "?#&=+;" };
     let text = (template == ADDRESS).then(|| value.to_string())?;
@@ -130,14 +124,14 @@ fn in_address(template: &str, value: &Value) -> Option<String> {
     Some(written)
 }
 
-/// Whether a list or map holds an undefined value, which minijinja lets pass in silence. One
-/// that holds too much to be looked at, such as `[1] * 99999999`, is an error.
+/// Whether a list or map holds an undefined value, which minijinja would ignore. An error when
+/// there are too many values to check, as in `[1] * 99999999`.
 pub(super) fn lacks_inside(value: &Value) -> Result<bool, Error> {
     let mut room = MOST_VALUES;
     lacks(value, &mut room).ok_or_else(|| Error::from(ErrorKind::OutOfFuel))
 }
 
-/// `None` when there is no more room.
+/// `None` when more than `room` values were seen.
 fn lacks(value: &Value, room: &mut usize) -> Option<bool> {
     let is_map = value.kind() == ValueKind::Map;
     if !is_map && value.kind() != ValueKind::Seq && value.kind() != ValueKind::Iterable {
@@ -163,7 +157,7 @@ fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidOperation, text)
 }
 
-/// `date(format, zone)`: a time in words. Takes RFC 3339 or seconds since the epoch.
+/// `date(format, zone)`: formats a time given as RFC 3339 or seconds since the epoch.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "minijinja hands out a Cow, which also takes numbers"
@@ -189,7 +183,7 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     }
 }
 
-/// Refuses what chrono cannot format: it would fail only when a recording comes.
+/// Refuses formats that chrono cannot write, which would otherwise fail at the first recording.
 pub(super) fn check_format(format: &str) -> Result<(), String> {
     if StrftimeItems::new(format).any(|item| matches!(item, Item::Error)) {
         return Err(format!("{format:?} is not a date format like %Y-%m-%d"));
@@ -197,7 +191,6 @@ pub(super) fn check_format(format: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The time zone of this name.
 pub(super) fn parse_zone(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| {
         let known = closest(name, TZ_VARIANTS.iter().map(|zone| zone.name()));
@@ -205,12 +198,12 @@ pub(super) fn parse_zone(name: &str) -> Result<Tz, String> {
     })
 }
 
-/// How long a signed link works, as in `signed_url('24h')`.
+/// Lifetime of a signed link, as in `signed_url('24h')`.
 pub(in crate::rules) fn parse_lifetime(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| format!("{text:?} is not a duration like 24h"))
 }
 
-/// `slug`: the letters and digits of any script in lower case, all else one hyphen.
+/// `slug`: lower case; every run of characters other than letters and digits becomes one hyphen.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "minijinja hands out a Cow, which also takes numbers"
@@ -223,7 +216,7 @@ fn slug(text: Cow<'_, str>) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// `hash(n)`: the first `n` hexadecimal digits of the text's SHA-256; it has 64.
+/// `hash(n)`: the first `n` of the 64 hexadecimal digits of the text's SHA-256.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "minijinja hands out a Cow, which also takes numbers"
@@ -235,7 +228,7 @@ fn hash(text: Cow<'_, str>, digits: usize) -> String {
     all.filter_map(digit).take(digits).collect()
 }
 
-/// The error without minijinja's name and line of the template, which nobody knows.
+/// The error without minijinja's template name and line, which mean nothing to the user.
 pub(super) fn text(error: &Error) -> String {
     match (error.kind(), error.detail()) {
         (ErrorKind::OutOfFuel, _) => "the template does too much work".to_owned(),
@@ -245,11 +238,11 @@ pub(super) fn text(error: &Error) -> String {
     }
 }
 
-/// The name that was undefined, when that is what is wrong. minijinja has it in its text
-/// only: "`room_id` is undefined", alone or behind another message.
+/// The undefined name, if that is the error. minijinja gives it only in texts such as "`room_id` is
+/// undefined", sometimes as the cause of another error.
 pub(super) fn undefined(error: &Error) -> Option<&str> {
     if error.kind() == ErrorKind::UnknownFunction {
-        // Names were checked when the file was loaded: this one is there for an object only.
+        // Unknown functions were refused at load: this one exists only when there is an object.
         return error.detail()?.strip_suffix(" is unknown");
     }
     let named = error.detail().and_then(|detail| {

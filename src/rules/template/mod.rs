@@ -1,8 +1,8 @@
-//! Templates and expressions: the text of a rule that an event fills in.
+//! Templates and expressions: texts in the rules file that are filled in for each event.
 //!
-//! A template knows only [`Names`]; [`super::context`] gives them values. Both kinds are
-//! parsed and every name is checked when the file is loaded, so that `rules check` finds a
-//! typing error. Later only a value that an event lacks can fail, which is no crash.
+//! A template only uses [`Names`]; [`super::context`] gives them values. Templates are parsed and
+//! every name is checked when the file loads, so `rules check` finds typing errors. Rendering fails
+//! only when a value is absent, a filter refuses it, or the work is too much.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,52 +22,50 @@ mod scan;
 pub(super) use language::parse_lifetime;
 pub(super) use scan::{CODE, without_code};
 
-/// A template or expression that cannot be accepted.
+/// Why a template or expression is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct TemplateError {
     pub message: String,
-    /// Bytes of the source that are at fault.
+    /// The wrong part of the source, in bytes.
     pub range: Option<Range<usize>>,
 }
 
-/// Which names a template may use beside those of the event.
+/// Names that a template may use in addition to the event's.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
-    /// Ids of the steps before it in its rule: `steps.<id>` may be named.
+    /// Ids of the earlier steps of the rule: usable as `steps.<id>`.
     pub earlier_steps: &'a [String],
     pub part_of: PartOf,
 }
 
-/// What a template is part of. Each may use more names than those before it.
+/// Where a template is used. Each place allows the names of those before it, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartOf {
-    /// Of `when`, or of a step that sends nothing.
+    /// `when`, or a step that sends no request.
     Rule,
-    /// Of a request, which may call `signed_url`.
+    /// A request; may call `signed_url`.
     Notify,
-    /// Of a destination's message, which may tell of a dead task: `failure` may be named.
+    /// A destination's message; may use `failure`, as notices of dead tasks use it too.
     Message,
 }
 
 impl Scope<'_> {
-    /// The scope of `when`.
     pub const WHEN: Self = Self {
         earlier_steps: &[],
         part_of: PartOf::Rule,
     };
 
-    /// The scope of a destination's message.
     pub const MESSAGE: Self = Self {
         earlier_steps: &[],
         part_of: PartOf::Message,
     };
 }
 
-/// Why a template gave nothing for an event.
+/// Why rendering failed.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum Fault {
-    /// It names something that the event, or the room, does not have.
+    /// The event or the room lacks a value that the template names.
     #[error("{0}")]
     Absent(String),
     /// A filter refused its input, or the template did too much work.
@@ -79,7 +77,7 @@ pub enum Fault {
 #[derive(Debug, Clone)]
 pub struct Names {
     pub(super) values: minijinja::Value,
-    /// The field that is missing where there is no `object`.
+    /// The event field that is missing when there is no `object`.
     pub(super) object_lacks: Option<&'static str>,
 }
 
@@ -89,17 +87,17 @@ pub struct Template(Arc<CompiledTemplate>);
 
 struct CompiledTemplate {
     source: String,
-    /// Its name in the environment, which decides how values are written.
+    /// Template name in the environment; it selects how values are escaped.
     name: &'static str,
-    /// A copy of the shared environment that holds this one template: minijinja lends
-    /// compiled templates out of an environment only.
+    /// A copy of the shared environment with this one template: minijinja only lends templates that
+    /// an environment owns.
     environment: Environment<'static>,
-    /// The expression inside, when the template is a single `{{ }}`.
+    /// The compiled expression when the template is a single `{{ }}`.
     single: Option<minijinja::Expression<'static, 'static>>,
     roots: BTreeSet<String>,
 }
 
-/// A path and query, a template. What is filled in is data and adds no part to them.
+/// A template for a path and query. Values are percent-encoded, so they cannot add parts.
 #[derive(Debug, Clone)]
 pub struct Address(Template);
 
@@ -115,11 +113,11 @@ struct CompiledExpression {
 
 const CRASHED: &str = "the template engine crashed on this; write it in another way";
 
-/// The one template of each copied environment. Its ending asks for no escaping.
+/// Name of templates that are not escaped. It has no extension that would turn escaping on.
 const NAME: &str = "template";
 
 impl Template {
-    /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
+    /// Compiles `source`. The error for an unknown name suggests the closest known one.
     pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
         Self::compile(language::ENVIRONMENT.clone(), NAME, source, scope)
     }
@@ -147,12 +145,10 @@ impl Template {
         })))
     }
 
-    /// The text as it was written.
     pub fn source(&self) -> &str {
         &self.0.source
     }
 
-    /// The text with every part filled in.
     pub fn render(&self, names: &Names) -> Result<String, Fault> {
         names.run(|| {
             let template = self.0.environment.get_template(self.0.name)?;
@@ -160,7 +156,7 @@ impl Template {
         })
     }
 
-    /// The value of a template that is a single `{{ }}`, with its type; a text otherwise.
+    /// The typed value of a template that is a single `{{ }}`; otherwise the rendered text.
     pub fn value(&self, names: &Names) -> Result<Value, Fault> {
         let Some(single) = &self.0.single else {
             return self.render(names).map(Value::String);
@@ -171,14 +167,14 @@ impl Template {
             Ok((!lacks).then(|| serde_json::to_value(&value)))
         })?;
         match value {
-            // Writing it out fails, where it can with the name of what is absent.
+            // Rendering fails too, usually with the name of the missing value.
             None => self.render(names).map(Value::String),
             Some(value) => value.map_err(|error| Fault::Broken(error.to_string())),
         }
     }
 
-    /// Fills in a message for `chat`, which decides how values are written. The text was
-    /// checked when its file was loaded.
+    /// Renders a message with the escaping of `chat`. The source was checked when the file was
+    /// loaded.
     pub(super) fn message(source: &str, chat: &Chat, names: &Names) -> Result<String, Fault> {
         names.run(|| {
             let values = names.values.clone();
@@ -186,25 +182,25 @@ impl Template {
         })
     }
 
-    /// Whether it needs an object: it names `object` or signs a link to it.
+    /// Whether it needs an object: it uses `object` or `signed_url`.
     pub fn names_object(&self) -> bool {
         self.0.roots.contains("object") || self.0.roots.contains("signed_url")
     }
 }
 
 impl Address {
-    /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
+    /// Compiles `source`. The error for an unknown name suggests the closest known one.
     pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
         let environment = language::for_addresses();
         Template::compile(environment, language::ADDRESS, source, scope).map(Self)
     }
 
-    /// The template, which writes values as they have to be in a URL.
+    /// The template, which percent-encodes values.
     pub fn template(&self) -> &Template {
         &self.0
     }
 
-    /// Whether it is the same for every event.
+    /// Whether it has no template code.
     pub fn is_fixed(&self) -> bool {
         !["{{", "{%"]
             .iter()
@@ -213,12 +209,12 @@ impl Address {
 }
 
 impl Expression {
-    /// Compiles `source`; names that do not exist in `scope` are refused with the closest known one.
+    /// Compiles `source`. The error for an unknown name suggests the closest known one.
     pub fn parse(source: &str, scope: Scope<'_>) -> Result<Self, TemplateError> {
         let tokens = scan::of_expression(source);
         check::too_much(&tokens).map_or(Ok(()), Err)?;
-        // An expression that is nothing but an absent name evaluates to undefined, which
-        // is no error yet. `not` asks for its truth, and that error says which name.
+        // An expression that is only an absent name evaluates to undefined without an error. `not`
+        // makes minijinja fail with the name.
         let (named, negated) = compiled(source, || {
             let written = language::ENVIRONMENT.compile_expression_owned(source.to_owned())?;
             let named = written.undeclared_variables(true);
@@ -236,30 +232,29 @@ impl Expression {
         })))
     }
 
-    /// The text as it was written.
     pub fn source(&self) -> &str {
         &self.0.source
     }
 
-    /// Whether the condition holds.
     pub fn holds(&self, names: &Names) -> Result<bool, Fault> {
         let negated = names.run(|| self.0.negated.eval(names.values.clone()))?;
         Ok(!negated.is_true())
     }
 
-    /// Whether it asks which rule or task it is evaluated for.
+    /// Whether its value depends on the rule or the task.
     pub(super) fn names_its_task(&self) -> bool {
         self.0.roots.contains("rule") || self.0.roots.contains("task_id")
     }
 
-    /// Whether it asks what earlier steps produced, which is known only when they ran.
+    /// Whether it uses outputs of earlier steps, which exist only after they ran.
     pub fn names_steps(&self) -> bool {
         self.0.roots.contains("steps")
     }
 }
 
 impl Names {
-    /// Runs the engine, which crashes on some numbers, such as a slice with the smallest step.
+    /// Catches panics of the engine, which some numbers cause, such as a slice with the smallest
+    /// step.
     fn run<T>(&self, render: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, Fault> {
         match catch_unwind(AssertUnwindSafe(render)) {
             Ok(rendered) => rendered.map_err(|error| self.fault(&error)),
@@ -274,7 +269,7 @@ impl Names {
         }
     }
 
-    /// The reason in the words of rules, for a name that has no value.
+    /// The error text for a name without a value.
     fn absent(&self, name: &str) -> String {
         let root = name.split(['.', '[']).next().unwrap_or(name);
         match self.object_lacks {
@@ -285,7 +280,6 @@ impl Names {
     }
 }
 
-/// What compiling gives, or why `source` is refused.
 fn compiled<T>(
     source: &str,
     compile: impl FnOnce() -> Result<T, minijinja::Error>,
@@ -307,8 +301,8 @@ fn roots(named: &std::collections::HashSet<String>) -> BTreeSet<String> {
         .collect()
 }
 
-/// The expression of a source that is one `{{ }}` and nothing else. A source with several
-/// parts leaves `}} … {{` between the outer braces, which is no expression.
+/// The expression of a source that is one `{{ }}` and nothing else. With several parts, `}} … {{`
+/// remains inside the outer braces and does not parse.
 fn single_expression(source: &str) -> Option<minijinja::Expression<'static, 'static>> {
     let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);

@@ -1,24 +1,23 @@
-//! The words of a template and their places, and what in it is no code.
+//! Splits a template into tokens with their positions, and finds its text outside code.
 //!
-//! minijinja says which names a template uses but not where, and nothing of its filters.
-//! Its own lexer is not public but as an unstable feature. Any text may come here: words are
-//! counted before minijinja reads them.
+//! minijinja lists the names that a template uses, but neither their positions nor its filters, and
+//! its lexer is public only as an unstable feature. Must accept any text: tokens are counted before
+//! minijinja parses it.
 
 use std::ops::Range;
 
-/// A word or sign inside `{{ }}` or `{% %}`.
+/// A token inside `{{ }}` or `{% %}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     /// As written; a text without its quotes.
     pub(super) text: &'a str,
-    /// Bytes of the source; of a text with its quotes.
+    /// Bytes of the source; quotes included.
     pub(super) range: Range<usize>,
-    /// The number of the `{{ }}` or `{% %}` that it is in.
+    /// Index of the `{{ }}` or `{% %}` around it.
     pub(super) part: usize,
 }
 
-/// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Name,
@@ -29,15 +28,14 @@ pub(super) enum Kind {
     Block,
 }
 
-/// The tokens of a template.
 pub(super) fn of_template(source: &str) -> Vec<Token<'_>> {
     Scan::of_template(source).tokens
 }
 
-/// Replaces each byte of a template's code and comments.
+/// Replaces each byte of code and comments.
 pub(in crate::rules) const CODE: char = '\u{1}';
 
-/// `source` with every `{{ … }}`, `{% … %}` and `{# … #}` replaced, byte for byte.
+/// `source` with every `{{ … }}`, `{% … %}` and `{# … #}` replaced by [`CODE`], byte for byte.
 pub(in crate::rules) fn without_code(source: &str) -> String {
     let mut literal = String::with_capacity(source.len());
     let mut end = 0;
@@ -49,7 +47,6 @@ pub(in crate::rules) fn without_code(source: &str) -> String {
     literal + &source[end..]
 }
 
-/// The tokens of an expression.
 pub(super) fn of_expression(source: &str) -> Vec<Token<'_>> {
     let mut scan = Scan::new(source);
     while scan.at < source.len() {
@@ -58,7 +55,7 @@ pub(super) fn of_expression(source: &str) -> Vec<Token<'_>> {
     scan.tokens
 }
 
-/// Whether a block that begins here is the tag `name`, as in `{%- raw %}`.
+/// Whether a block starts here with the tag `name`, as in `{%- raw %}`.
 fn is_tag(block: &str, name: &str) -> bool {
     block
         .trim_start_matches(['-', '+'])
@@ -76,7 +73,7 @@ struct Scan<'a> {
     at: usize,
     part: usize,
     tokens: Vec<Token<'a>>,
-    /// Code and comments, without what a raw block holds.
+    /// Code and comments, but not the content of raw blocks.
     code: Vec<Range<usize>>,
 }
 
@@ -112,7 +109,7 @@ impl<'a> Scan<'a> {
         &self.source[self.at..]
     }
 
-    /// Goes behind the next `{{`, `{%` or `{#` and returns where it begins.
+    /// Moves past the next `{{`, `{%` or `{#` and returns where it begins.
     fn next_marker(&mut self) -> Option<usize> {
         let bytes = self.rest().as_bytes();
         let found = bytes
@@ -150,7 +147,7 @@ impl<'a> Scan<'a> {
         self.inside("%}");
     }
 
-    /// Reads up to `end`, which does not count inside a text or inside brackets.
+    /// Reads up to `end`, which is ignored inside texts and brackets.
     fn inside(&mut self, end: &str) {
         let mut open = 0_usize;
         while !self.rest().is_empty() {

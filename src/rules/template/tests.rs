@@ -1,5 +1,5 @@
-//! What is refused when a file is loaded, with the exact words and place; and that no
-//! text, however strange, is more than refused.
+//! What is refused at load, with the exact message and position, and that no input does more harm
+//! than an error.
 
 use proptest::prelude::*;
 
@@ -324,7 +324,7 @@ fn expression_knows_whether_it_asks_what_steps_produced() {
     }
 }
 
-/// Pieces of which a template is made, so that random ones are sometimes well-formed.
+/// Pieces of templates, so that random sources are sometimes well-formed.
 fn source() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "{{",
@@ -437,7 +437,7 @@ fn value_that_the_engine_crashes_on_is_a_fault() {
         "{{ [1, 2][::-9223372036854775808] }}",
         "{{ range(0, -9223372036854775808, -9223372036854775808) | list }}",
     ] {
-        // Where sums may overflow there is a value; what counts is that there is an end.
+        // The result depends on overflow checks; the call only has to return.
         let template = Template::parse(source, Scope::WHEN).unwrap();
         let _ = (template.value(&names()), template.render(&names()));
     }

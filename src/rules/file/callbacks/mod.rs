@@ -1,4 +1,4 @@
-//! `callbacks:` who may call, a section for each recorder.
+//! `callbacks:` who may send callbacks, one section for each recorder.
 
 mod sparkrtc;
 
@@ -9,7 +9,7 @@ use super::load::Loading;
 use crate::recorder::Callers;
 use crate::yaml::shape::Deferred;
 
-/// Who may call.
+/// Who may send callbacks.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Callbacks")]

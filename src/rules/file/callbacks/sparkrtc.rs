@@ -1,4 +1,4 @@
-//! `callbacks.sparkrtc:` who may call as SparkRTC.
+//! `callbacks.sparkrtc:` who may send SparkRTC callbacks.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::rules::file::scalar::Timeout;
 use crate::yaml::shape::{At, Deferred, OneOrMany};
 use crate::yaml::tree::NodeId;
 
-/// How many characters the console's "Private Key" has
+/// Characters of the console's "Private Key"
 /// (<https://support.huaweicloud.com/intl/en-us/usermanual-rtc/rtc_04_0007.html>).
 const KEY_LENGTH: RangeInclusive<usize> = 32..=64;
 
@@ -21,16 +21,17 @@ const KEY_LENGTH: RangeInclusive<usize> = 32..=64;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "SparkRtcCallbacks")]
 pub(crate) struct Raw {
-    /// The console's "Private Key", 32 to 64 characters; several while rotating. Left out: unsigned callbacks are accepted.
+    /// The console's "Private Key", 32 to 64 characters; several while rotating. Without keys,
+    /// unsigned callbacks are accepted.
     keys: Option<OneOrMany<At<String>>>,
-    /// What happens to callbacks without a signature: `refuse` (the default once keys exist) or `accept`.
+    /// What happens to unsigned callbacks: `refuse` (the default when there are keys) or `accept`.
     unsigned: Option<At<Unsigned>>,
-    /// The oldest `X-Rtc-Timestamp` that is accepted; any age when left out.
+    /// Maximum age by `X-Rtc-Timestamp`; unlimited by default.
     max_age: Option<Timeout>,
 }
 
 impl Loading<'_> {
-    /// Who may call. A warning about a section that is left out is shown at `outside`.
+    /// Reads who may send callbacks. Warnings about a missing section are shown at `outside`.
     pub(super) fn sparkrtc(
         &mut self,
         section: Option<&Deferred<Raw>>,
@@ -76,10 +77,10 @@ impl Loading<'_> {
         })
     }
 
-    /// Only a warning: a document says so, not the callbacks.
+    /// Only a warning: the limits come from a document and were not seen in practice.
     fn warn_of_length(&mut self, key: &At<String>) {
         if !KEY_LENGTH.contains(&key.value.chars().count()) {
-            let message = "the console's \"Private Key\" has 32 to 64 characters, and this key has not; compare them";
+            let message = "the console's \"Private Key\" has 32 to 64 characters, but this key does not; compare them";
             self.warn(key.at, message);
         }
     }

@@ -21,14 +21,14 @@ use crate::yaml::tree::NodeId;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Step")]
 pub(crate) struct Raw {
-    /// Unique in its rule; the action's name when left out. Later steps read `steps.<id>.…`.
+    /// Unique in its rule; the action's name by default. Later steps read `steps.<id>.…`.
     id: Option<At<String>>,
-    /// An expression of the template language; the step is skipped when it does not hold.
+    /// An expression of the template language; the step is skipped unless it holds.
     #[serde(rename = "if")]
     condition: Option<At<String>>,
-    /// Total time of one try of the step.
+    /// Timeout of one try of the step.
     timeout: Option<Timeout>,
-    /// What the end of its tries means: `stop` (default) or `continue`.
+    /// What happens when the tries are used up: `stop` (default) or `continue`.
     on_failure: Option<OnFailure>,
     /// Move the recording to another key.
     rename: Option<Deferred<rename::Raw>>,
@@ -38,24 +38,24 @@ pub(crate) struct Raw {
     notify: Option<Deferred<ShortOrLong<notify::Raw>>>,
 }
 
-/// What the end of a step's tries means for its task.
+/// What happens to the task when a step's tries are used up.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnFailure {
     /// The task is dead.
     Stop,
-    /// The task goes on with the next step.
+    /// The task continues with the next step.
     Continue,
 }
 
 /// What a step may refer to.
 #[derive(Debug, Clone, Copy)]
 struct Surroundings<'s> {
-    /// The file's names; `None` when names are not checked.
+    /// `None` when names are not checked.
     names: Option<&'s Names<'s>>,
-    /// The rule's `when`; `None` when it is wrong.
+    /// `None` when the rule's `when` is wrong.
     condition: Option<&'s Condition>,
-    /// Ids of the steps before it.
+    /// Ids of the earlier steps.
     earlier: &'s [String],
 }
 
@@ -92,7 +92,7 @@ impl Loading<'_> {
                 .read(entry)
                 .and_then(|raw| self.step(entry.at, raw, surroundings));
             steps.extend(step);
-            // Of a wrong step, too: what is wrong in it must not show again in later ones.
+            // Also for a wrong step, so that its problem is not reported again in later ones.
             ids.extend(self.presumed_id(entry.at));
         }
         (steps.len() == entries.len()).then_some(steps)
@@ -106,7 +106,7 @@ impl Loading<'_> {
         let given = given.filter(|name| self.tree.get(at, name).is_some());
         if given.count() != 1 {
             let help = format!(
-                "a step is one of {}, beside `id`, `if`, `timeout` and `on_failure`",
+                "a step has one of {}, and optionally `id`, `if`, `timeout` and `on_failure`",
                 listed("and")
             );
             self.refuse(at, "a step has exactly one action", help);
@@ -133,7 +133,7 @@ impl Loading<'_> {
         })
     }
 
-    /// The id that a step has, whether or not the step is right.
+    /// The id of a step, even if the step is wrong.
     fn presumed_id(&self, step: NodeId) -> Option<String> {
         if let Some(id) = self.tree.get(step, "id") {
             return self.tree.value(id).map(str::to_owned);
@@ -143,7 +143,7 @@ impl Loading<'_> {
         action.map(str::to_owned)
     }
 
-    /// A step's id, which templates of later steps name.
+    /// A step's id, which templates of later steps can use.
     fn step_id(
         &mut self,
         step: NodeId,

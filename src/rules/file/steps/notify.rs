@@ -14,7 +14,6 @@ use crate::rules::template::{Address, PartOf, Scope, Template};
 use crate::yaml::shape::{Anything, At, Deferred, ShortOrLong, Table};
 use crate::yaml::tree::{Content, NodeId};
 
-/// Send one request to a destination.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Notify")]
@@ -23,16 +22,16 @@ pub(crate) struct Raw {
     destination: At<String>,
     /// `POST` by default.
     method: Option<Method>,
-    /// Path and query under the destination's URL, a template; begins with `/` or `?`. What is
-    /// filled in is data: `?`, `&`, `=` and the like in it are percent-encoded.
+    /// A template for path and query under the destination's URL; begins with `/` or `?`. Values
+    /// are percent-encoded, `?`, `&`, `=` and the like included.
     path: Option<At<String>>,
-    /// Headers, their values templates.
+    /// Header values are templates.
     headers: Option<Table<At<Plain>>>,
-    /// Any YAML; its texts are templates, and one that is a single `{{ }}` keeps its type.
+    /// Any YAML. Its texts are templates; one that is a single `{{ }}` keeps its type.
     body: Option<Deferred<Anything>>,
-    /// What the body looks like; the destination's format when left out.
+    /// Format of the body; the destination's by default.
     format: Option<At<Format>>,
-    /// The message of the chat formats, a template; the destination's when left out.
+    /// Template of the message for chat formats; the destination's by default.
     text: Option<At<String>>,
 }
 
@@ -155,7 +154,7 @@ impl Loading<'_> {
         }
     }
 
-    /// A path and query that stay under the destination's scheme, host and port.
+    /// A path and query that cannot change the destination's scheme, host or port.
     fn request_path(&mut self, path: &At<String>, scope: Scope<'_>) -> Option<Address> {
         let text = self.filled(path, "the path")?;
         if !text.starts_with(['/', '?']) || text.starts_with("//") || text.contains('\\') {

@@ -19,7 +19,7 @@ use crate::yaml::shape::{At, Deferred};
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Rename")]
 pub(crate) struct Raw {
-    /// The new key, a template; ending in `/` it names a folder and the name is kept.
+    /// Template of the new key; if it ends in `/`, it is a folder and the name is kept.
     to: At<String>,
     /// Another configured bucket of the same store.
     bucket: Option<At<String>>,
@@ -50,8 +50,8 @@ impl Loading<'_> {
         (self.problems.len() == before).then_some(step)
     }
 
-    /// Refuses empty, `.` and `..` segments and control characters that are in the file; those
-    /// that a template makes are refused when it is rendered.
+    /// Refuses empty, `.` and `..` segments and control characters in the literal text. Values are
+    /// checked when the template is rendered.
     fn refuse_literal_segments(&mut self, to: &At<String>) {
         if let Some((range, what)) = wrong_segment(&to.value) {
             let help =
@@ -60,8 +60,8 @@ impl Loading<'_> {
         }
     }
 
-    /// Refuses a bucket when none that the rule can meet is at the same store: objects are
-    /// copied inside a store, never through this process.
+    /// Refuses a bucket when every bucket that the rule can match is at another store: objects are
+    /// copied within a store, never through this process.
     fn refuse_other_store(
         &mut self,
         bucket: &At<String>,
@@ -111,7 +111,7 @@ fn same_site(one: &Bucket, other: &Bucket) -> bool {
 
 fn wrong_segment(target: &str) -> Option<(Range<usize>, &'static str)> {
     let literal = without_code(target);
-    // A block scalar ends in a line break, which rendering takes off.
+    // A block scalar ends in a line break, which rendering removes.
     let literal = literal.strip_suffix('\n').unwrap_or(&literal);
     if let Some(at) = literal.find(|character: char| character.is_control() && character != CODE) {
         return Some((at..at + 1, "a control character"));

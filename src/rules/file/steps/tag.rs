@@ -18,14 +18,14 @@ use crate::yaml::shape::{At, Deferred, ShortOrLong, Table};
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Tag")]
 pub(crate) struct Raw {
-    /// Names and templates of values; or `by_room`.
+    /// Tag names and templates of their values; or `by_room`.
     tags: ShortOrLong<Table<At<Plain>>>,
-    /// What happens to other tags that are there; `merge` by default.
+    /// What happens to existing other tags; `merge` by default.
     mode: Option<TagMode>,
-    /// Where tags are kept; `auto` by default.
+    /// Where tags are stored; `auto` by default.
     #[serde(rename = "as")]
     storage: Option<TagStorage>,
-    /// What happens to a tag that breaks the site's limits; `fail` by default.
+    /// What happens to a tag that exceeds the site's limits; `fail` by default.
     on_invalid: Option<OnInvalid>,
     /// Which objects of a set are tagged; `named` by default.
     objects: Option<TagObjects>,
