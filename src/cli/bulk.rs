@@ -104,7 +104,7 @@ pub(super) fn counted(count: usize, thing: &str) -> String {
 
 /// The store failed in the middle. `rest` says how to do the rest.
 pub(super) fn stopped(done: &str, rest: &str, error: Unavailable) -> Stop {
-    let stopped = format!("stopped after {done}, which stand; {rest}");
+    let stopped = format!("stopped after {done}; {rest}");
     let exit = store::exit_of_use(&error);
     Stop::new(exit, anyhow::Error::new(error).context(stopped))
 }
@@ -146,8 +146,8 @@ mod tests {
     fn command_that_was_stopped_says_how_far_it_came() {
         let error = Unavailable::new("a.db".as_ref(), "database is locked");
         assert_eq!(
-            stopped("40 tasks", "the same command goes on", error).to_string(),
-            "error: stopped after 40 tasks, which stand; the same command goes on: \
+            stopped("40 tasks", "run the same command again", error).to_string(),
+            "error: stopped after 40 tasks; run the same command again: \
              store a.db: database is locked"
         );
     }

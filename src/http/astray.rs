@@ -1,7 +1,7 @@
-//! Posts to paths that are not the callbacks'.
+//! Posts to wrong paths.
 //!
-//! Somebody who mistypes the path in the recorder's console loses every callback, and the
-//! recorder tells nobody. So they are counted, and one line a minute says what was wrong.
+//! If the path is mistyped in the recorder's console, every callback is lost and the recorder
+//! reports nothing. So they are counted, and logged at most once a minute.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::recorder;
 use crate::telemetry::log::Seldom;
 use crate::telemetry::{CallbackResult, Metrics};
 
-/// Characters of a path that the log shows.
+/// Longest part of a path in the log, in characters.
 const SHOWN: usize = 200;
 
-/// Answers 404 to a post whose path no other route knows; rejects everything else.
+/// Answers 404 to a POST that no other route takes; rejects everything else.
 pub(super) fn astray(
     metrics: Arc<Metrics>,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {

@@ -1,7 +1,6 @@
-//! Reads a request's body whole, within a size and a time.
+//! Reads a whole request body, limited in size and time.
 //!
-//! warp's own filters either demand a length in advance or read without end, and know
-//! no time limit.
+//! warp's own filters need a length in advance or read without limit, and have no timeout.
 
 use std::time::Duration;
 
@@ -11,29 +10,28 @@ use hyper::body::{Body, Incoming};
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 
-/// Why a body was not read whole.
+/// Why a body was not read completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     TooLarge,
     TimedOut,
-    /// The client broke off or sent what is no body.
+    /// The client closed the connection or sent an invalid body.
     Broken,
 }
 
-/// How much is read of a body, and for how long.
+/// Limits for reading a body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// Bytes of a body that is taken.
+    /// Largest accepted body in bytes.
     pub bytes: usize,
-    /// Bytes that are read and dropped of a larger one. A client that writes its whole
-    /// body before it reads only then gets to see the refusal: closing a connection
-    /// with unread bytes resets it, and the answer with it.
+    /// Bytes of a larger body that are read and dropped. A client that writes its whole body before
+    /// it reads sees our refusal only then: closing a connection with unread bytes resets it, and
+    /// the response is lost.
     pub dropped: usize,
-    /// The time for either.
+    /// Timeout for each.
     pub time: Duration,
 }
 
-/// The whole body of the request with this head.
 pub(super) async fn whole(
     head: &Parts,
     mut body: Incoming,
@@ -54,8 +52,7 @@ pub(super) async fn whole(
     }
 }
 
-/// Whether the client sends its body only once it is told to go on: by not reading it
-/// we spare both sides the transfer.
+/// Whether the client waits for `100 Continue`. If we do not read the body, it is never sent.
 fn waits_for_consent(head: &Parts) -> bool {
     head.headers.contains_key(EXPECT)
 }
@@ -71,6 +68,6 @@ async fn drop_rest(body: &mut Incoming, limits: BodyLimits) {
             }
         }
     };
-    // Too slow is as good as too long: the answer follows either way.
+    // A timeout changes nothing: the refusal follows either way.
     let _ = tokio::time::timeout(limits.time, read).await;
 }

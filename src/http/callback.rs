@@ -1,4 +1,4 @@
-//! The callback listener: how each outcome is answered.
+//! The callback listener: the response to each outcome.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -57,10 +57,9 @@ pub fn site(intake: Arc<Intake>, metrics: Arc<Metrics>) -> Site {
     })
 }
 
-/// What a request asks for.
 enum Request {
     Callback,
-    /// Whether somebody answers: a recorder's console asks when the address is set.
+    /// Checks whether the service answers: a recorder's console sends one when the address is set.
     Probe,
     Other,
 }

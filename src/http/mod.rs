@@ -1,7 +1,7 @@
-//! The service's two listeners: callbacks come in on one, operators ask on the other.
+//! The service's two listeners: one for callbacks, one for operators.
 //!
-//! Knows paths, status codes and limits; what a callback means is `crate::intake`'s. TLS is a
-//! reverse proxy's work.
+//! Knows paths, status codes and limits; `crate::intake` knows what a callback means. TLS is left
+//! to a reverse proxy.
 
 mod astray;
 mod body;

@@ -1,7 +1,7 @@
-//! The operator listener: whether the service is ready, its metrics, and reload.
+//! The operator listener: readiness, metrics and reload.
 //!
-//! Readiness never depends on a bucket or a destination: a recorder must be able to
-//! reach us while they are down, for that is when its callbacks have to be kept.
+//! Readiness never depends on a bucket or a destination: while they are down, callbacks must still
+//! arrive and be stored.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -27,10 +27,9 @@ use super::reload::{self, Refused, Reload};
 use super::reply;
 use super::server::Site;
 
-/// How long the store may take to show that it takes a callback: as long as a sender waits.
+/// How long the store may take to prove that it can store a callback: as long as a sender waits.
 const STORE_PATIENCE: Duration = BacklogLimits::SERVICE.stored_within;
 
-/// What operators can ask about.
 #[derive(Clone)]
 pub struct Ops {
     pub store: Arc<dyn Store>,
@@ -38,24 +37,23 @@ pub struct Ops {
     pub current: Current,
     pub standing: watch::Receiver<Standing>,
     pub reload: Arc<dyn Reload>,
-    /// Asked for everywhere but on `/healthz`.
+    /// Required for everything except `/healthz`.
     pub token: Option<Token>,
 }
 
-/// How the service stands at present.
+/// Present state of reloads and workers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The last reload, when it was refused.
+    /// The last reload, if it was refused.
     pub refused: Option<Refused>,
-    /// Why no task is claimed for the time being.
+    /// Why no task is claimed at present.
     pub workers_paused: Option<String>,
 }
 
-/// The bearer token of the operator listener, kept as its digest.
+/// The bearer token of the operator listener, stored as its digest.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
-/// `/healthz`, `/readyz`, `/metrics` and `/-/reload`.
 pub fn site(ops: Ops) -> Site {
     let token = ops.token.clone();
     let ops = warp::any().map(move || ops.clone());
@@ -104,7 +102,7 @@ async fn readyz(ops: Ops) -> Response {
 }
 
 async fn metrics(ops: Ops) -> Response {
-    // Without an answer the queue's last figures stay, and `store_up` says so.
+    // Without an answer the queue's last figures remain, and `store_up` is 0.
     let (figures, store) = tokio::join!(ops.figures(), ops.store_ready());
     ops.metrics.store_up(figures.is_ok() && store.is_ok());
     if let Ok(figures) = figures {
@@ -150,13 +148,12 @@ async fn in_time<T>(call: impl Future<Output = Result<T, Unavailable>>) -> Resul
 }
 
 impl Token {
-    /// The token with this text, without the space around it that files tend to have.
+    /// Trims white space: token files often end with a line break.
     pub fn new(text: &str) -> Self {
         Self(Sha256::digest(text.trim()).into())
     }
 
-    /// Whether the text is the token. Digests are compared, and to their ends: the time
-    /// it takes says nothing of how much of a guess is right.
+    /// Compares digests in full, so that timing reveals nothing about a guess.
     fn is(&self, text: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(text).into();
         let difference = self
@@ -185,7 +182,6 @@ fn token_bearer(token: Option<Token>) -> impl Filter<Extract = (), Error = Rejec
         .untuple_one()
 }
 
-/// The token of the `Authorization` header; the scheme's case does not matter.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = header.split_once(' ')?;

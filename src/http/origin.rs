@@ -1,8 +1,8 @@
-//! Tells what an operator's tools ask from what a web page makes a browser ask.
+//! Tells requests of an operator's tools from those that a web page makes a browser send.
 //!
-//! A browser on the machine reaches the operator listener. A page of any site can let it post
-//! there, and with a name that suddenly leads to 127.0.0.1 (DNS rebinding) the listener even
-//! seems to be the page's own. Tools send neither `Origin` nor `Sec-Fetch-Site`.
+//! A browser on this machine reaches the operator listener. Any page can make it POST there, and
+//! with DNS rebinding (its name suddenly resolves to 127.0.0.1) the listener even seems to belong
+//! to the page. Tools send neither `Origin` nor `Sec-Fetch-Site`.
 
 use std::net::IpAddr;
 
@@ -14,8 +14,8 @@ const FROM_ELSEWHERE: &str = "a page of another site may not ask for this";
 
 const BY_ANOTHER_NAME: &str = "asked under a name that is not this machine's; use 127.0.0.1 or localhost, or serve with --admin-token-file";
 
-/// Why a request that changes something is refused. With a token a name proves enough: no
-/// page has the token.
+/// Why a request that changes something is refused. With a token the `Host` is not checked: no page
+/// has the token.
 pub(super) fn refusal(headers: &HeaderMap, has_token: bool) -> Option<&'static str> {
     if !is_from_here(headers) {
         Some(FROM_ELSEWHERE)
@@ -26,7 +26,8 @@ pub(super) fn refusal(headers: &HeaderMap, has_token: bool) -> Option<&'static s
     }
 }
 
-/// Whether a page that asks is one of this listener, as far as the browser tells.
+/// Whether the request comes from a page of this listener or from no page, as far as the browser
+/// says.
 fn is_from_here(headers: &HeaderMap) -> bool {
     let mut sites = headers.get_all("sec-fetch-site").iter();
     let mut origins = headers.get_all(ORIGIN).iter();
@@ -39,7 +40,7 @@ fn is_from_here(headers: &HeaderMap) -> bool {
         })
 }
 
-/// No name server can make another machine of an address, or of `localhost`.
+/// An address or `localhost` cannot be redirected by DNS.
 fn names_this_machine(host: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(host.as_bytes()) else {
         return false;

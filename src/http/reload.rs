@@ -1,6 +1,6 @@
-//! `POST /-/reload`: an operator asks for the rules file to be loaded again.
+//! `POST /-/reload`: an operator asks to reload the rules file.
 //!
-//! Knows how the answer looks; loading is the application's.
+//! Knows only the response; `app` does the loading.
 
 use std::sync::Arc;
 
@@ -15,21 +15,19 @@ use super::{origin, reply};
 use crate::in_force::Snapshot;
 use crate::model::time::Timestamp;
 
-/// Loads the rules file again.
 #[async_trait]
 pub trait Reload: Send + Sync {
-    /// Loads the file whole, or leaves the rules in force as they are and says why. Goes
-    /// on to its end also when nobody waits for the answer.
+    /// Loads the whole file, or leaves the rules in force unchanged and returns why. Finishes also
+    /// if the caller no longer waits.
     async fn reload(&self) -> Result<Arc<Snapshot>, Refused>;
 }
 
-/// A reload that changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     pub at: Timestamp,
-    /// What `rules check` says of the file; names no secret.
+    /// The message of `rules check`, without secrets.
     pub reason: String,
-    /// Whether another try can succeed with the file as it is: the store was away.
+    /// Whether a retry with the same file may succeed: the store was unavailable.
     pub passing: bool,
 }
 

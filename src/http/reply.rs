@@ -1,6 +1,4 @@
-//! Answers: a status and a short JSON text that anybody may read.
-//!
-//! Nothing private gets in here; what an operator needs beside it is in the log.
+//! Responses: a status and a short JSON text without anything private. Details are in the log.
 
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::json;
@@ -10,7 +8,6 @@ use warp::{Filter, Rejection, Reply};
 
 use super::body::Cut;
 
-/// A JSON document with this status.
 pub(super) fn json(status: StatusCode, document: impl Into<String>) -> Response {
     let mut response = document.into().into_response();
     *response.status_mut() = status;
@@ -20,12 +17,11 @@ pub(super) fn json(status: StatusCode, document: impl Into<String>) -> Response 
     response
 }
 
-/// `{"error": reason}` with this status.
 pub(super) fn error(status: StatusCode, reason: &str) -> Response {
     json(status, json!({ "error": reason }).to_string())
 }
 
-/// 405 with the methods that are allowed.
+/// 405 with the allowed methods.
 pub(super) fn not_allowed(methods: &'static str) -> Response {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here");
     response
@@ -34,7 +30,7 @@ pub(super) fn not_allowed(methods: &'static str) -> Response {
     response
 }
 
-/// 503 that asks the sender to come again in five seconds.
+/// 503 with `Retry-After: 5`.
 pub(super) fn come_again(reason: &str) -> Response {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, reason);
     response
@@ -52,8 +48,8 @@ pub(super) fn token_needed() -> Response {
     response
 }
 
-/// The answer to a request whose body was not read whole. It ends the connection, for
-/// where the next request would begin is not known.
+/// The response to a request whose body was not read completely. Closes the connection, because the
+/// start of the next request is unknown.
 pub(super) fn cut(cut: Cut) -> Response {
     let mut response = match cut {
         Cut::TooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "body too large"),
@@ -66,27 +62,25 @@ pub(super) fn cut(cut: Cut) -> Response {
     response
 }
 
-/// 404.
 pub(super) fn nothing_here() -> Response {
     error(StatusCode::NOT_FOUND, "nothing here")
 }
 
-/// The path of [`healthz`].
 pub(super) const HEALTHZ: &str = "/healthz";
 
-/// `GET /healthz`: the process runs and answers.
+/// `GET /healthz`: the process is running.
 pub(super) fn healthz() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     warp::path!("healthz")
         .and(get_or_head())
         .map(|| json(StatusCode::OK, r#"{"status":"ok"}"#))
 }
 
-/// `GET` and `HEAD`: the only methods of every path but the callback's.
+/// `GET` and `HEAD`: the only methods of every path except the callback's.
 pub(super) fn get_or_head() -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::get().or(warp::head()).unify()
 }
 
-/// The answer to what no route took.
+/// The response to a request that no route took.
 pub(super) fn rejected(rejection: &Rejection) -> Response {
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         return not_allowed("GET, HEAD");

@@ -1,8 +1,8 @@
-//! One listener: accepts connections within limits, hands whole requests to its routes,
-//! and drains within a time.
+//! One listener: accepts a limited number of connections, passes whole requests to its routes, and
+//! drains within a time limit.
 //!
-//! Knows no path. It stands in for warp's own server, which has no timer and no cap on
-//! connections, panics when the port is taken and drains without end.
+//! Replaces warp's own server, which has no timeouts and no limit of connections, panics if the
+//! port is taken, and drains without limit.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -33,43 +33,41 @@ use super::reply;
 
 pub use super::body::{BodyLimits, Cut};
 
-/// What a listener answers with: routes that take every request.
+/// Routes that answer every request.
 pub type Routes = BoxedFilter<(Response,)>;
 
-/// What a listener is bound for.
+/// What a listener serves.
 #[derive(Clone)]
 pub struct Site {
     routes: Routes,
     on_cut: Arc<dyn Fn(Cut) + Send + Sync>,
 }
 
-/// What a listener puts up with.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections held open at once. When the last one is taken, the oldest gives way:
-    /// at once, or once its present request is answered.
+    /// Open connections. When all are taken, the oldest is closed: at once, or after its present
+    /// response.
     pub connections: usize,
-    /// Bytes of a request's head; at least 8,192.
+    /// Size of a request's head; at least 8,192.
     pub head_bytes: usize,
-    /// The time from a connection's begin to the end of its first request's head.
+    /// From accepting a connection to the end of its first request's head.
     pub first_head: Duration,
-    /// The time from an answer to the end of the next request's head.
+    /// From a response to the end of the next request's head.
     pub next_head: Duration,
     pub body: BodyLimits,
-    /// The time that connections have to end once the listener stops.
+    /// How long connections may still take when the listener stops.
     pub drain: Duration,
 }
 
 impl Limits {
-    /// The callback listener's. A callback has about a kilobyte.
+    /// Of the callback listener. A callback has about 1 kB.
     pub const PUBLIC: Self = Self {
-        // Half of the file handles that a process commonly may open: store and outgoing
-        // requests need some too.
+        // Half of the common limit of open files: the store and outgoing requests need some too.
         connections: 512,
         head_bytes: 16 * 1024,
         first_head: Duration::from_secs(10),
-        // Load balancers keep a pooled connection for 60 s: were we first to close it, a
-        // callback sent at that moment would be answered with the balancer's 502.
+        // Load balancers keep a pooled connection for 60 s. If we closed it first, a callback sent
+        // at that moment would fail with the balancer's 502.
         next_head: Duration::from_secs(75),
         body: BodyLimits {
             bytes: 64 * 1024,
@@ -79,14 +77,13 @@ impl Limits {
         drain: Duration::from_secs(10),
     };
 
-    /// The operator listener's.
+    /// Of the operator listener.
     pub const ADMIN: Self = Self {
         connections: 64,
         ..Self::PUBLIC
     };
 }
 
-/// Nothing can be listened on at the address.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("address in use: another program listens on {addr}; choose another with {flag}")]
@@ -103,7 +100,7 @@ pub enum BindError {
 }
 
 impl BindError {
-    /// Whether another try may succeed: a program ends, or an address is still to be set up.
+    /// Whether a retry may succeed: the other program ends, or the address is configured later.
     pub fn passes(&self) -> bool {
         match self {
             Self::InUse { .. } => true,
@@ -112,14 +109,13 @@ impl BindError {
     }
 }
 
-/// How a listener ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that had not ended within [`Limits::drain`] and were cut.
+    /// Connections still open after [`Limits::drain`], which were cut.
     pub cut: usize,
 }
 
-/// Listens on `addr`; `flag` is the option that an operator can choose another with.
+/// Listens on `addr`; `flag` is the option that sets it, for error messages.
 pub async fn bind(addr: SocketAddr, flag: &'static str) -> Result<TcpListener, BindError> {
     TcpListener::bind(addr)
         .await
@@ -129,7 +125,7 @@ pub async fn bind(addr: SocketAddr, flag: &'static str) -> Result<TcpListener, B
         })
 }
 
-/// Serves `site` on `listener` until `stop`, then lets requests that have begun end.
+/// Serves `site` on `listener` until `stop`, then finishes the requests that have begun.
 pub async fn serve(
     listener: TcpListener,
     site: Site,
@@ -169,8 +165,8 @@ pub async fn serve(
 }
 
 impl Site {
-    /// A site that answers with `routes`, and calls `on_cut` for each request that does
-    /// not get to them because its body was not read whole.
+    /// `on_cut` is called for each request whose body was not read completely; such requests do not
+    /// reach `routes`.
     pub fn new(routes: Routes, on_cut: impl Fn(Cut) + Send + Sync + 'static) -> Self {
         Self {
             routes,
@@ -185,7 +181,6 @@ impl fmt::Debug for Site {
     }
 }
 
-/// One connection and what it is doing.
 #[derive(Clone)]
 struct Connection {
     site: Site,
@@ -193,23 +188,22 @@ struct Connection {
     phase: Arc<AtomicU8>,
 }
 
-/// What makes a connection end before its client wants it to.
+/// Signals to close the connection before the client does.
 struct Leave {
     stop: CancellationToken,
     give_way: Pin<Box<OwnedNotified>>,
 }
 
-/// No request has come yet.
+/// No request has arrived yet.
 const FRESH: u8 = 0;
-/// We wait for the client: for a body, for its next request, for it to read.
+/// We wait for the client: for a body, for its next request, or until it reads.
 const WAITING: u8 = 1;
-/// The client waits for us.
 const ANSWERING: u8 = 2;
 
 impl Connection {
-    /// Serves the connection to its end. Dropping it part-way breaks it off.
+    /// Serves the connection until it ends. Dropping the future cuts it.
     async fn run(self, stream: TcpStream, mut leave: Leave) {
-        // Answers are small and written at once: holding them back gains nothing.
+        // Responses are small and written at once: `TCP_NODELAY` costs nothing.
         let _ = stream.set_nodelay(true);
         let asked = self.clone();
         let mut connection = pin!(
@@ -226,7 +220,7 @@ impl Connection {
         let (mut ending, mut begun) = (false, false);
         loop {
             tokio::select! {
-                // The error is the client's: it broke off, or sent what is not HTTP.
+                // The client's error: it closed the connection, or sent no HTTP.
                 _ = connection.as_mut() => return,
                 () = &mut first_head, if !begun => {
                     if self.is(FRESH) {
@@ -275,8 +269,8 @@ impl Connection {
     }
 }
 
-/// A place in the line of those that `oldest` wakes one by one: taken when a connection
-/// is accepted and not when it first runs, so that the line is in that order.
+/// A place in the queue of connections that `oldest` wakes one by one. Taken when a connection is
+/// accepted, not when its task first runs, so that the queue is in that order.
 fn in_line(oldest: &Arc<Notify>) -> Pin<Box<OwnedNotified>> {
     let mut place = Box::pin(Arc::clone(oldest).notified_owned());
     place.as_mut().enable();
@@ -295,8 +289,7 @@ async fn drain(mut connections: JoinSet<()>, time: Duration) -> Drained {
     Drained { cut }
 }
 
-/// A failed accept says nothing of the next one, but may be for want of file handles:
-/// trying again at once would only burn the processor.
+/// The reason may be a lack of file handles: retrying at once would only burn the processor.
 async fn pause(error: &io::Error) {
     tracing::warn!(%error, "cannot accept a connection");
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -306,7 +299,7 @@ fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        // Not the error: it holds the crash's message, and with it what a stranger sent.
+        // Not the error: it contains the panic's message, which may contain a stranger's input.
         tracing::error!("a request crashed; its connection was cut");
     }
 }

@@ -1,5 +1,4 @@
-//! What acts on many have in common: small steps, consent, what was refused, and how far they
-//! came.
+//! Shared by all bulk acts: small steps, consent, refusals, and how far they came.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -11,32 +10,30 @@ use crate::model::intervention::Mode;
 use crate::store::Unavailable;
 use crate::store::operator::STEP;
 
-/// Rows in the sample of a dry run.
 pub const SAMPLE: usize = 5;
 
-/// How long somebody rests after a piece of work, in times of what that took: the part of
-/// the disk and of the store's lock is a third, however slow they are.
+/// Rest this many times as long as the work took: that leaves two thirds of the disk and of the
+/// store's lock to others, however slow they are.
 const REST: u32 = 2;
 
-/// What an act did, perhaps not to its end.
+/// The result of an act that may have stopped in the middle.
 #[derive(Debug)]
 pub struct Bulk<T> {
     pub answer: T,
-    /// Why it stopped on its way. What `answer` says is done.
+    /// Why it stopped early. What `answer` reports is done.
     pub stopped: Option<Unavailable>,
 }
 
-/// Whether the person knows that an act without a filter means everything.
+/// Whether the person confirmed that an act without a filter changes everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
     Given,
     Missing,
 }
 
-/// Why an act did not begin.
 #[derive(Debug)]
 pub enum Refused<T> {
-    /// It would change everything, which is so much, and nobody consented.
+    /// It would change everything (this much), and nobody confirmed.
     Everything(T),
     Unavailable(Unavailable),
 }
@@ -47,8 +44,8 @@ impl<T> From<Unavailable> for Refused<T> {
     }
 }
 
-/// Does `work` to these, a few at a time in a transaction each, and rests in between: a service
-/// beside it commits what came meanwhile. Calls `done` after each transaction.
+/// Does `work` in small transactions and rests in between, so that a running service can commit.
+/// Calls `done` after each transaction.
 pub(super) fn in_steps<T, C>(
     all: &[T],
     mode: Mode<'_>,
@@ -67,31 +64,30 @@ pub(super) fn in_steps<T, C>(
     Ok(())
 }
 
-/// Lets a service beside it have the disk and the processor in between.
+/// Rests between pieces of work, to leave disk and processor to a running service.
 #[derive(Debug)]
 pub struct Pace(Stopwatch);
 
 impl Pace {
-    /// Work begins.
     pub fn start() -> Self {
         Self(Stopwatch::start())
     }
 
-    /// Rests after a piece of the work, before the next one.
+    /// Rests after one piece of work.
     pub fn rest(&mut self) {
         std::thread::sleep(self.0.elapsed().saturating_mul(REST));
         *self = Self::start();
     }
 }
 
-/// Each id once, where it comes first.
+/// The ids without duplicates, in order of first occurrence.
 pub(super) fn unique<Id: Copy + Eq + Hash>(ids: &[Id]) -> Vec<Id> {
     let mut seen = HashSet::new();
     let new = ids.iter().filter(|id| seen.insert(**id));
     new.copied().collect()
 }
 
-/// Why some could not be changed: how many for each reason, and one of them.
+/// Reasons for refusals, each with their number and an example.
 #[derive(Debug)]
 pub struct Refusals<Id>(BTreeMap<String, (usize, Id)>);
 
@@ -109,7 +105,6 @@ struct Refusal<'a, Id> {
 }
 
 impl<Id> Refusals<Id> {
-    /// One more was refused for this reason.
     pub fn add(&mut self, reason: &str, id: Id) {
         match self.0.get_mut(reason) {
             Some((count, _)) => *count += 1,
@@ -123,7 +118,6 @@ impl<Id> Refusals<Id> {
         self.0.is_empty()
     }
 
-    /// Each reason, with how many were refused for it and one of them.
     pub fn reasons(&self) -> impl ExactSizeIterator<Item = (&str, usize, &Id)> {
         let reasons = self.0.iter();
         reasons.map(|(reason, (count, id))| (reason.as_str(), *count, id))

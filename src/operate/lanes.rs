@@ -1,4 +1,4 @@
-//! Which destinations and buckets get what waits for them, and which do not.
+//! Lists, pauses and resumes lanes: destinations and buckets.
 
 use std::time::Duration;
 
@@ -13,13 +13,12 @@ use crate::store::Unavailable;
 use crate::store::lists::LaneRow;
 use crate::store::operator::{LaneOutcome, Operator};
 
-/// How long a pause waits for the service, which looks every second for what others wrote.
+/// How long a pause waits for the service, which looks for changes every second.
 pub const KNOWN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Between two looks whether the service knows the pause.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A destination in a document. Keys may be added to it, never renamed or removed.
+/// A destination as JSON. Keys may be added, never renamed or removed.
 #[derive(Debug, Serialize)]
 pub struct LaneLine {
     pub name: String,
@@ -30,18 +29,17 @@ pub struct LaneLine {
     pub next_probe: Option<Timestamp>,
 }
 
-/// What became of a destination.
 #[derive(Debug, Serialize)]
 pub struct LaneChange {
     pub name: String,
     pub changed: bool,
     pub state: &'static str,
-    /// Whether the service knows, which it should within [`KNOWN_WITHIN`].
+    /// Whether the service has noticed, which it should within [`KNOWN_WITHIN`].
     #[serde(skip)]
     pub is_known: bool,
 }
 
-/// Every destination, and the buckets that do not let everything through.
+/// Every destination, and the buckets that are paused or open.
 pub fn list(store: &dyn Operator, now: Timestamp) -> Result<Vec<LaneLine>, Unavailable> {
     let rows = store.lanes()?.into_iter();
     let is_listed = |row: &LaneRow| {
@@ -53,7 +51,8 @@ pub fn list(store: &dyn Operator, now: Timestamp) -> Result<Vec<LaneLine>, Unava
         .collect())
 }
 
-/// Pauses a lane, and waits until the service knows. `None` when the store does not have it.
+/// Pauses a lane, and waits until the service has noticed. `None` if the store does not know the
+/// lane.
 pub fn pause(
     store: &mut dyn Operator,
     lane: &Lane,
@@ -66,7 +65,7 @@ pub fn pause(
     Ok(LaneChange::of(lane, outcome, "paused").map(|change| LaneChange { is_known, ..change }))
 }
 
-/// Resumes a lane. `None` when the store does not have it.
+/// Resumes a lane. `None` if the store does not know it.
 pub fn resume(store: &mut dyn Operator, lane: &Lane) -> Result<Option<LaneChange>, Unavailable> {
     let outcome = store.resume(lane)?;
     Ok(LaneChange::of(lane, outcome, "closed"))
@@ -116,7 +115,7 @@ impl LaneLine {
     }
 }
 
-/// Destinations are called by their names, buckets by those of their lanes.
+/// A destination's plain name, or `bucket/NAME`.
 fn name(lane: &Lane) -> String {
     match lane {
         Lane::Destination(name) => name.clone(),

@@ -1,8 +1,7 @@
-//! What a person can ask and do: one function each, with one answer that serialises.
+//! What a person can ask and do: one function each, which returns one serialisable answer.
 //!
-//! The command line prints the answers; a page or an API would send the same. Knows no flag,
-//! no terminal and no exit code. Who acts, the clock and what to do with progress are
-//! arguments.
+//! Knows no flag, terminal or exit code. Who acts, the clock and a progress callback are arguments,
+//! so that a web page or an API could call the same functions.
 
 pub mod bulk;
 pub mod doctor;
@@ -19,18 +18,16 @@ use serde::Serialize;
 use crate::store::Unavailable;
 use crate::store::lists::{Cursor, Page};
 
-/// A part of a list, the newest first.
 #[derive(Debug, Serialize)]
 pub struct List<Row> {
     pub rows: Vec<Row>,
-    /// Whether there are older ones.
+    /// Whether there are older rows.
     pub more: bool,
 }
 
-/// Why nothing is listed.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError<Id: Display> {
-    /// The list was to go on after this one.
+    /// The row after which the list was to continue.
     #[error("{0} is not in the store")]
     Unknown(Id),
     #[error(transparent)]
@@ -38,7 +35,6 @@ pub enum ListError<Id: Display> {
 }
 
 impl<Row> List<Row> {
-    /// The first `limit` of the rows that `read` reads.
     fn of(
         limit: usize,
         before: Option<Cursor>,
@@ -54,7 +50,7 @@ impl<Row> List<Row> {
     }
 }
 
-/// Where a list goes on that ended with `last`, if it ended.
+/// The place after which the next list continues, after `last`.
 fn cursor<Id: Copy + Display>(
     last: Option<Id>,
     find: impl FnOnce(Id) -> Result<Option<Cursor>, Unavailable>,

@@ -1,4 +1,4 @@
-//! Which rules a running service uses, as its operator listener answers.
+//! Asks a running service which rules it uses.
 
 use std::time::Duration;
 
@@ -8,10 +8,9 @@ use url::Url;
 
 use crate::outbound::origin;
 
-/// How long the service may take to answer: longer than it waits for its store.
+/// How long the service may take: longer than it waits for its store.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the service answers about its rules.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RulesStatus {
     pub revision: Option<String>,
@@ -19,14 +18,13 @@ pub struct RulesStatus {
     pub reload_error: Option<RefusedReload>,
 }
 
-/// The last reload, when it was refused.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RefusedReload {
     pub at: String,
     pub reason: String,
 }
 
-/// Why the service's status is unknown. Each names the listener without what may be a password.
+/// Why the status is unknown. Messages name the listener without a possible password.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
     #[error(
@@ -44,7 +42,6 @@ pub enum StatusError {
     Stranger(String),
 }
 
-/// Asks the operator listener at `admin`.
 pub async fn ask(admin: &Url, token: Option<&str>) -> Result<RulesStatus, StatusError> {
     let exchanged = exchange(admin, token).await;
     let (status, body) = exchanged.map_err(|source| StatusError::Silent {
@@ -60,7 +57,7 @@ pub async fn ask(admin: &Url, token: Option<&str>) -> Result<RulesStatus, Status
 async fn exchange(admin: &Url, token: Option<&str>) -> reqwest::Result<(StatusCode, bytes::Bytes)> {
     let mut client = Client::builder().no_proxy().timeout(PATIENCE);
     if admin.scheme() == "http" {
-        // Reading the system's authorities fails on a machine that has none.
+        // Loading the system's CA certificates fails on a machine that has none.
         client = client.tls_certs_only([]);
     }
     let mut request = client.build()?.get(readyz(admin));

@@ -104,7 +104,7 @@ impl Flags {
             (Scope::All, Some(last)) => {
                 format!("continue with --since {last}: without it, their tasks are made again")
             }
-            _ => "the same command goes on with the others".to_owned(),
+            _ => "run the same command again for the rest".to_owned(),
         };
         bulk::stopped(&counted(counts.events, "event"), &rest, error)
     }

@@ -92,7 +92,7 @@ fn progress(counts: &TaskCounts) {
 }
 
 fn stopped(done: usize, error: Unavailable) -> Stop {
-    let rest = "the same command goes on with the others";
+    let rest = "run the same command again for the rest";
     bulk::stopped(&counted(done, "task"), rest, error)
 }
 

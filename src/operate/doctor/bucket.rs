@@ -1,4 +1,4 @@
-//! Whether a bucket can be used as the rules file says: real requests, one after another.
+//! Checks one bucket with real requests, one after another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,11 +9,10 @@ use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::failure::Failure;
 use crate::object::{self, Attributes, Copy, Layout, ObjectMeta, ObjectStore, TagSupport};
 
-/// A clock that is further off than this is a finding: OBS refuses 15 minutes
+/// Report a larger clock error: OBS refuses 15 minutes
 /// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0010.html>).
 const CLOCK_OFF: Duration = Duration::from_secs(5);
 
-/// Looks at the bucket, as far as `depth` says.
 pub(super) async fn examine(bucket: &Bucket, depth: Depth) -> Vec<Check> {
     let mut checks = Vec::from_iter(absence(bucket));
     for store in object::open([bucket]).into_values() {
@@ -28,8 +27,7 @@ pub(super) async fn examine(bucket: &Bucket, depth: Depth) -> Vec<Check> {
     checks
 }
 
-/// A folder that is not there is an empty bucket; one with another path or a disk that is not
-/// mounted looks the same.
+/// A missing folder is an empty bucket, but it may also be a wrong path or an unmounted disk.
 fn absence(bucket: &Bucket) -> Option<Check> {
     let BucketStore::Folder { path } = &bucket.store else {
         return None;
@@ -64,7 +62,6 @@ async fn examine_store(bucket: &Bucket, store: &dyn ObjectStore, depth: Depth) -
     let folder = bucket.only_under.first().map_or("", String::as_str);
     let first = match store.list(folder, None).await {
         Ok(page) => page.objects.into_iter().next(),
-        // If listing fails, no other check succeeds.
         Err(failure) => return vec![Check::failed("list", &failure)],
     };
     let found = match &first {
@@ -76,7 +73,7 @@ async fn examine_store(bucket: &Bucket, store: &dyn ObjectStore, depth: Depth) -
         checks.push(tags(store, &object.key).await);
     }
     if depth == Depth::Write {
-        // A name that no other probe has.
+        // The time makes the key unique.
         let key = format!("{folder}aftertake-doctor-{}", clock::now().millis());
         checks.extend(Probe { bucket, store, key }.run().await);
     }
@@ -106,7 +103,7 @@ fn support(tags: TagSupport) -> String {
     }
 }
 
-/// A small object of our own that goes the way of a recording.
+/// A small object that goes through the same requests as a recording.
 struct Probe<'a> {
     bucket: &'a Bucket,
     store: &'a dyn ObjectStore,
@@ -165,13 +162,13 @@ impl Probe<'_> {
         Check::of("tag", tagged.map(|()| "written".to_owned()))
     }
 
-    /// A copy may carry a mark, which is taken away once its move is complete.
+    /// A copy may carry a mark, which is removed once its move is complete.
     async fn unmark(&self, key: &str) -> Check {
         let unmarked = self.store.set_metadata(key, &BTreeMap::new()).await;
         Check::of("metadata", unmarked.map(|()| "replaced".to_owned()))
     }
 
-    /// Access rights come along with a copy, so they have to be read and written.
+    /// A move copies access rights too, so we must be able to read and set them.
     async fn share(&self) -> Check {
         let shared = match self.store.rights(&self.key).await {
             Ok(rights) => self.store.set_rights(&self.key, &rights).await,
@@ -180,7 +177,7 @@ impl Probe<'_> {
         Check::of("rights", shared.map(|()| "read and written".to_owned()))
     }
 
-    /// Deletes whatever there may be, whether or not it was answered.
+    /// Deletes the probe's objects, also those whose creation was not confirmed.
     async fn delete(&self, keys: &[String]) -> Check {
         let left = match self.store.delete(keys).await {
             Ok(left) => left,

@@ -1,5 +1,4 @@
-//! Whether buckets and destinations can be reached and used as the rules file says, before the
-//! first recording depends on it.
+//! Checks that buckets and destinations can be reached and used as the rules file says.
 
 mod bucket;
 
@@ -11,15 +10,14 @@ use crate::model::failure::Failure;
 use crate::outbound::{Guarded, origin};
 use crate::rules::file::RulesFile;
 
-/// How far buckets are examined.
+/// How far to examine buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     Read,
-    /// Also makes, tags, copies and deletes a small object.
+    /// Also creates, tags, copies and deletes a small object.
     Write,
 }
 
-/// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -27,7 +25,6 @@ pub enum Outcome {
     Failed,
 }
 
-/// One check of a bucket or destination.
 #[derive(Debug, Serialize)]
 pub struct Check {
     pub name: &'static str,
@@ -35,7 +32,6 @@ pub struct Check {
     pub detail: String,
 }
 
-/// A bucket or destination with its checks.
 #[derive(Debug, Serialize)]
 pub struct Examined {
     pub kind: &'static str,
@@ -43,7 +39,6 @@ pub struct Examined {
     pub checks: Vec<Check>,
 }
 
-/// All that was examined.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Findings(pub Vec<Examined>);
@@ -74,14 +69,13 @@ impl Check {
 }
 
 impl Findings {
-    /// Whether a check failed.
     pub fn have_failed(&self) -> bool {
         let mut checks = self.0.iter().flat_map(|one| &one.checks);
         checks.any(|check| check.outcome == Outcome::Failed)
     }
 }
 
-/// Examines everything that the rules file names. Answers show no secret of the file.
+/// Examines every bucket and destination of the rules file. The results contain no secret.
 pub async fn examine(file: &RulesFile, depth: Depth) -> Findings {
     let mut all = Vec::new();
     for bucket in file.buckets.values() {

@@ -1,8 +1,8 @@
 //! What a rules file would do with a callback.
 //!
-//! Plans, renders and refuses with the very functions of the service, and carries nothing out.
-//! Tasks of one recording take their turns in the order of the rules, so a later rule
-//! sees the place that an earlier one moved it to.
+//! Plans and renders with the functions of the service, and executes nothing. Tasks of one
+//! recording take turns in the order of the rules, so a later rule sees where an earlier one moved
+//! it.
 
 mod report;
 
@@ -27,7 +27,6 @@ use crate::rules::rule::Rule;
 
 pub use self::report::{EventReport, Outcome, Report, RuleReport, StepReport, Work};
 
-/// What `file` makes of `event`.
 pub fn dry_run(file: &RulesFile, event: &Event) -> Report {
     let (plan, skipped) = (file.plan(event, 0), file.skipped(event));
     let destinations = file
@@ -54,14 +53,12 @@ pub fn dry_run(file: &RulesFile, event: &Event) -> Report {
     }
 }
 
-/// A dry run in progress.
 struct DryRun<'a> {
     file: &'a RulesFile,
     destinations: BTreeMap<String, Arc<Destination>>,
     event: &'a Event,
     /// Where the recording is after the rules so far.
     place: Option<Place>,
-    /// The rule that moves it.
     moved_by: Option<MovedBy>,
 }
 
@@ -72,7 +69,7 @@ impl DryRun<'_> {
         }
         let place = self.place.clone();
         if !rule.changes_object() {
-            // Its task waits for no turn, so it runs before any rename has ended.
+            // Its task waits for no turn, so it runs before any rename has finished.
             self.place = self.event.fields.place();
         }
         let steps = self.steps(rule, task);
@@ -119,7 +116,7 @@ impl DryRun<'_> {
         }
     }
 
-    /// Checks what an action would refuse before it asks any bucket.
+    /// Checks what an action would refuse before its first request to a bucket.
     fn check(&mut self, rule: &Rule, rendering: Rendering) -> Result<Rendering, Failure> {
         if let Rendering::Run(Rendered::Rename(_) | Rendered::Tag(_)) = &rendering {
             self.place.iter().try_for_each(|place| self.permit(place))?;
@@ -142,7 +139,7 @@ impl DryRun<'_> {
         bucket::named(&self.file.buckets, &place.bucket)?.permit(&place.key)
     }
 
-    /// The plain link that the service gives for an object.
+    /// The plain link that the service gives to an object.
     fn url(&self, place: &Place) -> Option<String> {
         let bucket = self.file.buckets.get(&place.bucket)?;
         let store = object::open([bucket]).remove(&bucket.name)?.ok()?;
@@ -150,7 +147,6 @@ impl DryRun<'_> {
     }
 }
 
-/// Why a rule is skipped.
 fn reason(skipped: &[Skipped], rule: &Rule) -> String {
     let mut skipped = skipped.iter();
     let skipped = skipped.find(|skipped| skipped.rule == rule.name);

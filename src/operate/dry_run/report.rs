@@ -1,6 +1,6 @@
-//! What a dry run answers: every rule, and every step of the matching ones.
+//! Result of a dry run: every rule, and every step of the matching ones.
 //!
-//! Values pass the mask on their way in, so nothing here can show a secret.
+//! All values are masked when they are added, so it contains no secret.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,9 @@ use crate::model::step::{
 use crate::model::task::StepNo;
 use crate::rules::rule::Step;
 
-/// Stands where only running can tell.
+/// For values that are known only when the step runs.
 const LATER: &str = "<known when it runs>";
 
-/// What a rules file makes of a callback.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub event: EventReport,
@@ -31,7 +30,6 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
 }
 
-/// The callback, as rules see it.
 #[derive(Debug, Serialize)]
 pub struct EventReport {
     pub id: EventId,
@@ -39,12 +37,11 @@ pub struct EventReport {
     pub place: Option<Place>,
 }
 
-/// What becomes of one rule.
 #[derive(Debug, Serialize)]
 pub struct RuleReport {
     pub rule: String,
     pub matched: bool,
-    /// Why it does not match, or why its task is dead at once.
+    /// Why it does not match, or why its task would be dead at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,44 +49,40 @@ pub struct RuleReport {
     pub steps: Vec<StepReport>,
 }
 
-/// One step of a matching rule.
 #[derive(Debug, Serialize)]
 pub struct StepReport {
-    /// Its number, from 0.
     pub step: StepNo,
     pub id: String,
     pub action: &'static str,
-    /// An `if` that asks what earlier steps produced: the step is shown as if it held.
+    /// An `if` that depends on the output of earlier steps: the step is shown as if it were true.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What becomes of a step.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     Runs(Work),
-    /// Its `if` does not hold.
+    /// Its `if` is false.
     Skipped {
         reason: String,
     },
     Fails {
         reason: String,
     },
-    /// A step before it ends the task.
+    /// An earlier step ends the task.
     NotReached,
 }
 
-/// What a step would do.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Work {
     Rename {
         to: Place,
         on_conflict: OnConflict,
-        /// What `keep_both` puts after a `-` when the target exists.
+        /// What `keep_both` appends after a `-` if the target exists.
         #[serde(skip_serializing_if = "Option::is_none")]
         suffix: Option<String>,
     },
@@ -106,20 +99,19 @@ pub enum Work {
         method: String,
         url: String,
         headers: BTreeMap<String, String>,
-        /// JSON where it is JSON, else the text.
+        /// JSON if it parses as JSON, else text.
         body: Value,
     },
 }
 
 impl Report {
-    /// Whether this rule matches.
     pub fn matches(&self, name: &str) -> bool {
         self.rules
             .iter()
             .any(|rule| rule.matched && rule.rule == name)
     }
 
-    /// The rules of which a step would fail, whatever the network does.
+    /// Rules with a step that would certainly fail.
     pub fn failing(&self) -> Vec<&str> {
         let failing = self.rules.iter().filter(|rule| rule.fails());
         failing.map(|rule| rule.rule.as_str()).collect()
@@ -163,7 +155,6 @@ impl RuleReport {
         }
     }
 
-    /// A task that can never run.
     pub(super) fn dead(rule: &str, task: TaskId, reason: String) -> Self {
         Self {
             reason: Some(reason),
@@ -248,7 +239,7 @@ impl Work {
     }
 }
 
-/// What a request is made of, as it is shown.
+/// A request as it is shown.
 struct Sent {
     url: String,
     headers: BTreeMap<String, String>,
@@ -256,7 +247,7 @@ struct Sent {
 }
 
 impl Sent {
-    /// Shows where the signature will be.
+    /// Shows placeholders for the signature.
     fn sign(&mut self, format: Format) {
         let Some(chat) = chat::of(format) else {
             let name = "webhook-signature".to_owned();
@@ -280,7 +271,7 @@ impl Sent {
     }
 }
 
-/// In the order in which later ones replace earlier ones of the same name.
+/// Later headers replace earlier ones of the same name.
 fn headers(
     notify: &Notify,
     destination: Option<&Destination>,

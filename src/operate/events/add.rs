@@ -1,4 +1,4 @@
-//! Enters a callback that was lost on its way.
+//! Enters a callback that never arrived.
 
 use std::sync::Arc;
 
@@ -11,27 +11,24 @@ use crate::rules::file::{Lookup, RulesFile};
 use crate::store::operator::Operator;
 use crate::store::{Arrival, Recorded, Unavailable};
 
-/// What became of the callback: the event as it is stored now.
 #[derive(Debug, Serialize)]
 pub struct Added {
-    /// Whether it was stored now, and not before.
+    /// False if it was in the store already.
     pub new: bool,
     #[serde(flatten)]
     pub event: EventStory,
 }
 
-/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
-    /// Retention is so short that the event was removed at once.
+    /// Retention is so short that the event was deleted at once.
     #[error("{0} was removed at once")]
     Removed(EventId),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// Plans the event under the rules of the file as the service would, and stores it with its
-/// tasks.
+/// Plans the event as the service would, and stores it with its tasks.
 pub fn add(
     store: &mut dyn Operator,
     file: &RulesFile,

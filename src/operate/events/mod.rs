@@ -1,4 +1,4 @@
-//! Events: what was announced, what came of it, and what was lost on its way.
+//! Lists, shows, adds and replays events.
 
 mod add;
 pub mod replay;
@@ -15,7 +15,7 @@ use crate::store::Unavailable;
 use crate::store::lists::{EventFilter, EventRow};
 use crate::store::operator::Operator;
 
-/// Events that the filter means, older than `before`.
+/// Events that match the filter and are older than `before`.
 pub fn list(
     store: &dyn Operator,
     filter: &EventFilter,
@@ -26,7 +26,7 @@ pub fn list(
     Ok(List::of(limit, before, |page| store.events(filter, page))?)
 }
 
-/// Everything about the event; `None` when it is not in the store.
+/// Everything about the event; `None` if it is not in the store.
 pub fn show(
     store: &dyn Operator,
     id: EventId,

@@ -1,4 +1,4 @@
-//! Plans events of the past again under the rules of today.
+//! Plans past events again under the rules in force.
 
 use std::fmt;
 
@@ -15,12 +15,9 @@ use crate::store::Unavailable;
 use crate::store::lists::{EventFilter, EventRow};
 use crate::store::operator::{CHUNK, Operator, Replay, Scope};
 
-/// A replay of events of a store.
 pub struct Replaying<'a> {
     pub store: &'a mut dyn Operator,
-    /// The rules of today.
     pub file: &'a RulesFile,
-    /// Only the tasks of this rule.
     pub rule: Option<&'a str>,
     pub scope: Scope,
     pub mode: Mode<'a>,
@@ -28,7 +25,7 @@ pub struct Replaying<'a> {
 }
 
 impl Replaying<'_> {
-    /// Plans the named events again, each once.
+    /// Plans the named events again, each at most once.
     pub fn named(&mut self, ids: &[EventId]) -> Bulk<ReplayCounts> {
         let mut counts = ReplayCounts::new(self.mode);
         let ids: Vec<_> = unique(ids).into_iter().map(|id| (id, None)).collect();
@@ -39,8 +36,8 @@ impl Replaying<'_> {
         }
     }
 
-    /// Plans the events again that the filter means. Calls `progress` now and then. Refuses to
-    /// make every task of every event without consent, with what that would be.
+    /// Plans the events again that match the filter. Calls `progress` now and then. Without consent
+    /// it refuses to repeat every task of every event, and returns how much that would be.
     pub fn matching(
         &mut self,
         filter: EventFilter,

@@ -1,4 +1,4 @@
-//! What a replay did, or would do: counts, reasons and a sample.
+//! Result of a replay or its dry run: counts, reasons and a sample.
 
 use std::collections::BTreeMap;
 
@@ -10,40 +10,33 @@ use crate::model::time::Timestamp;
 use crate::operate::bulk::{Refusals, SAMPLE};
 use crate::store::operator::{ReplayOutcome, Replayed};
 
-/// Events that were planned again, or would be.
 #[derive(Debug, Serialize)]
 pub struct ReplayCounts {
     pub dry_run: bool,
     pub events: usize,
-    /// Tasks that were made, or would be.
     pub tasks: usize,
-    /// The tasks by rule.
     #[serde(serialize_with = "groups")]
     pub groups: BTreeMap<String, ReplayGroup>,
-    /// Events that have every task that the rules give them.
+    /// Events that already have every task that the rules give them.
     pub complete: usize,
-    /// Events that no rule matches.
     pub unmatched: usize,
-    /// Tasks that were not made again because an earlier one is not settled.
+    /// Tasks not repeated because an earlier one is not settled.
     pub unfinished: usize,
     pub refused: Refusals<EventId>,
-    /// The first tasks that a dry run would make.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sample: Vec<ReplayedTask>,
-    /// When the last event was received that was reached by a filter.
+    /// When the last event that the walk reached was received.
     #[serde(skip)]
     pub last: Option<Timestamp>,
 }
 
-/// The tasks of one rule.
 #[derive(Debug, Default)]
 pub struct ReplayGroup {
     pub tasks: usize,
-    /// Those of them that are dead from the beginning.
+    /// Number of tasks that are dead at once.
     pub dead: usize,
 }
 
-/// A task that a dry run would make.
 #[derive(Debug, Serialize)]
 pub struct ReplayedTask {
     pub id: TaskId,

@@ -1,4 +1,4 @@
-//! All that is known of one event: its fields, its tasks, and why no other rule matched.
+//! Everything about one event: its fields, its tasks, and why no other rule matched.
 
 use std::collections::BTreeSet;
 
@@ -12,26 +12,22 @@ use crate::operate::tasks::TaskLine;
 use crate::rules::file::{Lookup, parse_revision};
 use crate::store::lists::{EventDetail, EventRow};
 
-/// All that is known of an event.
 #[derive(Debug, Serialize)]
 pub struct EventStory {
     #[serde(flatten)]
     pub event: EventRow,
-    /// `null` once retention removed the body.
+    /// `null` after retention has removed the body.
     pub fields: Option<Fields>,
-    /// The body as it came.
     pub body: Option<String>,
     pub tasks: Vec<TaskLine>,
-    /// Rules that did not match; `null` once retention removed the body.
+    /// Rules that did not match; `null` after retention has removed the body.
     pub skipped: Option<Vec<Skipped>>,
-    /// Why they cannot be derived.
+    /// Why `skipped` is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_unknown: Option<String>,
-    /// What people did to its tasks.
     pub interventions: Vec<TaskIntervention>,
 }
 
-/// What a person did to a task of the event.
 #[derive(Debug, Serialize)]
 pub struct TaskIntervention {
     pub task: TaskId,
@@ -40,7 +36,7 @@ pub struct TaskIntervention {
 }
 
 impl EventStory {
-    /// `lookup` gives the values that rules take from the environment.
+    /// `lookup` gives the environment variables that rules use.
     pub(super) fn new(detail: EventDetail, lookup: &dyn Lookup) -> Self {
         let event = detail.event.as_deref();
         let (skipped, skipped_unknown) = match event.map(|event| skipped(&detail, event, lookup)) {
@@ -63,8 +59,8 @@ impl EventStory {
     }
 }
 
-/// Why rules did not match when the event arrived, without those that a replay has given a task
-/// since; or why that cannot be derived.
+/// Why rules did not match when the event arrived, without those that got a task by a replay since;
+/// or why that is unknown.
 fn skipped(
     detail: &EventDetail,
     event: &Event,
@@ -72,7 +68,7 @@ fn skipped(
 ) -> Result<Vec<Skipped>, String> {
     let text = detail.rules.as_deref();
     let text = text.ok_or("the rules that it was planned under are not in the store")?;
-    // Which buckets are configured decides nothing here.
+    // Which buckets are configured makes no difference here.
     let revision = parse_revision(text, &BTreeSet::new(), lookup).map_err(|error| {
         let first = error.problems().first();
         let why = first.map_or("", |problem| problem.message.as_str());

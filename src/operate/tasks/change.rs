@@ -1,4 +1,4 @@
-//! Retries and cancels tasks: named ones, or all that a filter means.
+//! Retries and cancels tasks, by id or by filter.
 
 use std::fmt;
 
@@ -15,28 +15,27 @@ use crate::store::Unavailable;
 use crate::store::lists::{TaskFilter, TaskRow};
 use crate::store::operator::{CHUNK, CancelOutcome, Ending, Operator, RetryOutcome, Under};
 
-/// What is done to tasks.
+/// An act on tasks.
 #[derive(Debug, Clone, Copy)]
 pub enum TaskAct<'a> {
-    /// On their own rules, or under others.
+    /// Under the task's own rules, or under others.
     Retry(Option<&'a OtherRules<'a>>),
     Cancel,
 }
 
-/// What became of one task.
+/// The result for one task.
 #[derive(Debug, Serialize)]
 pub struct Change {
     pub id: TaskId,
     pub changed: bool,
-    /// Its state now; `null` when it is not in the store.
+    /// Its state now; `null` if it is not in the store.
     pub state: Option<&'static str>,
     pub message: String,
-    /// It is in a state in which there is nothing to do, or is gone.
+    /// The task needs no change in this state, or is gone.
     #[serde(skip)]
     is_settled: bool,
 }
 
-/// An act on tasks of a store.
 pub struct Changing<'a> {
     pub store: &'a mut dyn Operator,
     pub act: TaskAct<'a>,
@@ -45,7 +44,7 @@ pub struct Changing<'a> {
 }
 
 impl TaskAct<'_> {
-    /// The act as the history has it.
+    /// The act's name in the history.
     pub const fn name(self) -> intervention::Act {
         match self {
             Self::Retry(_) => intervention::Act::Retried,
@@ -53,8 +52,8 @@ impl TaskAct<'_> {
         }
     }
 
-    /// The states that are meant unless one is named. What a person has cancelled is not
-    /// retried with the rest, and what is dead is not dismissed with it.
+    /// The states that the act is for by default. A bulk retry leaves cancelled tasks alone, and a
+    /// bulk cancel dead ones: a person has to name them.
     const fn states(self) -> &'static [&'static str] {
         match self {
             Self::Retry(_) => &["dead"],
@@ -62,7 +61,7 @@ impl TaskAct<'_> {
         }
     }
 
-    /// The tasks that the act means with this filter.
+    /// Completes the filter with the default states.
     #[must_use]
     pub fn meant(self, mut filter: TaskFilter) -> TaskFilter {
         if filter.states.is_empty() {
@@ -74,7 +73,7 @@ impl TaskAct<'_> {
 }
 
 impl Changing<'_> {
-    /// Changes the named tasks, each once.
+    /// Changes the named tasks, each at most once.
     pub fn named(&mut self, ids: &[TaskId]) -> Bulk<Vec<Change>> {
         let mut changes = Vec::new();
         let mode = self.mode;
@@ -90,7 +89,7 @@ impl Changing<'_> {
         }
     }
 
-    /// Counts the changes of named tasks, which are as they were.
+    /// Counts the results of a dry run of [`Self::named`], which left the tasks unchanged.
     pub fn counted(&self, changes: &[Change]) -> Result<TaskCounts, Unavailable> {
         let mut counts = TaskCounts::new(self.act.name(), self.mode);
         for change in changes {
@@ -100,8 +99,8 @@ impl Changing<'_> {
         Ok(counts)
     }
 
-    /// Changes the tasks that [`TaskAct::meant`] answers for the filter. Calls `progress` now
-    /// and then. Refuses to change every task without consent, with how many those are.
+    /// Changes the tasks that match the filter as [`TaskAct::meant`] completes it. Calls `progress`
+    /// now and then. Without consent it refuses to change every task, and returns their number.
     pub fn matching(
         &mut self,
         filter: TaskFilter,
@@ -122,7 +121,7 @@ impl Changing<'_> {
         })
     }
 
-    /// A task that is in another state by the time it is reached is not meant any more.
+    /// Skips tasks that have left the filter's states by the time they are reached.
     fn walk(
         &mut self,
         filter: TaskFilter,
@@ -153,7 +152,6 @@ impl Changing<'_> {
         }
     }
 
-    /// Changes these tasks in one transaction.
     fn few(&mut self, ids: &[TaskId]) -> Result<Vec<Change>, Unavailable> {
         let (mode, now) = (self.mode, self.clock.now());
         let ids_of = ids.iter().copied();

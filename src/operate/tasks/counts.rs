@@ -1,4 +1,4 @@
-//! What was done to many tasks, or would be: counts, reasons and a sample.
+//! Result of a bulk change or its dry run: counts, reasons and a sample.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,8 @@ use crate::model::intervention::{Act, Mode};
 use crate::operate::bulk::{Refusals, SAMPLE};
 use crate::store::lists::TaskRow;
 
-/// Tasks by rule and last failure.
 pub type TaskGroups = BTreeMap<(String, Option<&'static str>), usize>;
 
-/// Tasks that were changed, or would be.
 #[derive(Debug, Serialize)]
 pub struct TaskCounts {
     pub dry_run: bool,
@@ -23,14 +21,13 @@ pub struct TaskCounts {
     pub act: Act,
     pub matched: usize,
     pub changed: usize,
-    /// The changed ones.
     #[serde(serialize_with = "groups")]
     pub groups: TaskGroups,
     pub refused: Refusals<TaskId>,
-    /// The first that a dry run would change, as they are.
+    /// The first tasks that a dry run would change, in their present state.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sample: Vec<TaskLine>,
-    /// The last task that was reached.
+    /// The last task that the walk has reached.
     #[serde(skip)]
     pub last: Option<TaskId>,
 }

@@ -1,6 +1,4 @@
-//! A task in a document.
-//!
-//! Scripts read it: keys may be added, never renamed or removed.
+//! A task as JSON. Scripts read it: keys may be added, never renamed or removed.
 
 use std::fmt;
 
@@ -12,7 +10,6 @@ use crate::model::task::StepNo;
 use crate::model::time::Timestamp;
 use crate::store::lists::TaskRow;
 
-/// A task in a document.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskLine {
     pub id: TaskId,
@@ -20,19 +17,18 @@ pub struct TaskLine {
     pub rule: String,
     pub room: Option<String>,
     pub state: &'static str,
-    /// The number of the step that is next, from 0.
+    /// The number of the next step, from 0.
     pub step: StepNo,
     pub tries: u32,
     pub due: Option<Timestamp>,
-    /// Why it waits, for a reason outside the task.
+    /// Why it waits, if the reason is outside the task.
     pub waits: Option<String>,
     pub failure: Option<FailureLine>,
-    /// What it has left behind in buckets, and where.
+    /// What it left in buckets, and where.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves: Option<String>,
 }
 
-/// A failure in a document.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FailureLine {
     pub kind: FailureKind,

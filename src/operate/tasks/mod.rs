@@ -1,4 +1,4 @@
-//! Tasks: what is queued, what happened, and what a person does about it.
+//! Lists and shows tasks, and what a person can do with them.
 
 pub mod change;
 pub mod counts;
@@ -15,7 +15,7 @@ use crate::store::Unavailable;
 use crate::store::lists::TaskFilter;
 use crate::store::operator::Operator;
 
-/// Tasks that the filter means, older than `before`.
+/// Tasks that match the filter and are older than `before`.
 pub fn list(
     store: &dyn Operator,
     filter: &TaskFilter,
@@ -30,7 +30,7 @@ pub fn list(
     Ok(rows)
 }
 
-/// Everything that happened to the task; `None` when it is not in the store.
+/// Everything that happened to the task; `None` if it is not in the store.
 pub fn show(store: &dyn Operator, id: TaskId) -> Result<Option<TaskStory>, Unavailable> {
     let Some(task) = store.task(id)? else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The rules that stopped tasks go on under instead of their own.
+//! Other rules under which stopped tasks continue.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,16 +11,15 @@ use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
 use crate::rules::restart::restart;
 use crate::store::operator::{StoppedTask, Under};
 
-/// The rules of a file.
 pub struct OtherRules<'a> {
     file: &'a RulesFile,
     lookup: &'a dyn Lookup,
-    /// The tasks' own rules, each read once.
+    /// The tasks' own rules, each parsed once.
     own: RefCell<HashMap<RevisionId, Result<Rc<Revision>, String>>>,
 }
 
 impl<'a> OtherRules<'a> {
-    /// The rules of `file`. `lookup` fills in the variables of the tasks' own rules.
+    /// `lookup` gives the variables of the tasks' own rules.
     pub fn new(file: &'a RulesFile, lookup: &'a dyn Lookup) -> Self {
         Self {
             file,
@@ -37,7 +36,7 @@ impl<'a> OtherRules<'a> {
         })
     }
 
-    /// Reasons quote patterns of the rules, which may come from the environment.
+    /// Reasons are masked: they quote patterns of the rules, which may come from the environment.
     fn restart(&self, stopped: &StoppedTask) -> Result<Restart, String> {
         let (task, event, place) = (&stopped.task, &stopped.event, stopped.place.as_ref());
         let stopped_at = match task.step {
@@ -48,7 +47,7 @@ impl<'a> OtherRules<'a> {
         restart.map_err(|reason| self.file.mask.apply(&reason).into_owned())
     }
 
-    /// The id of the step that the task stopped at, which only its own rules know.
+    /// The id of the step at which the task stopped. Only the task's own rules have it.
     fn stopped_at(&self, stopped: &StoppedTask) -> Result<String, String> {
         let (rule, number) = (&stopped.task.rule, stopped.task.step);
         let own = self.own(stopped)?;

@@ -12,31 +12,28 @@ use crate::model::task::{Outputs, StepNo};
 use crate::model::time::Timestamp;
 use crate::store::lists::{EventDetail, TaskDetail};
 
-/// All that is known of a task.
+/// Everything that is known about one task.
 #[derive(Debug, Serialize)]
 pub struct TaskStory {
     #[serde(flatten)]
     pub task: TaskLine,
     pub event_type: Option<String>,
     pub received: Option<Timestamp>,
-    /// The bucket or destination that its next step needs.
     pub lane: String,
-    /// Where the callback said that the recording is; `null` when it named none, or when
-    /// retention removed the callback.
+    /// Where the callback said that the recording is; `null` if it named none, or if retention has
+    /// removed the callback.
     pub named: Option<Place>,
-    /// Where it is now, or was when another recording replaced it.
+    /// Where it is now, or was until another recording replaced it.
     pub place: Option<Place>,
-    /// The task whose recording has replaced it there: it is nowhere any more.
+    /// The task whose recording replaced it there: this one no longer exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<TaskId>,
     pub outputs: Outputs,
     pub attempts: Vec<AttemptLine>,
     pub moves: Vec<MoveLine>,
-    /// What people did to it.
     pub interventions: Vec<Intervention>,
 }
 
-/// An attempt in a document.
 #[derive(Debug, Serialize)]
 pub struct AttemptLine {
     pub step: StepNo,
@@ -45,7 +42,6 @@ pub struct AttemptLine {
     pub started: Timestamp,
     pub took_ms: u128,
     pub outcome: &'static str,
-    /// Why it was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,14 +50,13 @@ pub struct AttemptLine {
     pub exchange: Option<Exchange>,
 }
 
-/// The move of an object in a document.
 #[derive(Debug, Serialize)]
 pub struct MoveLine {
     pub from: Place,
     pub to: Place,
     pub size: u64,
     pub phase: &'static str,
-    /// What becomes of a source that needs no copy.
+    /// What happens to a source that needs no copy.
     #[serde(skip)]
     pub without_copy: Option<Source>,
 }

@@ -570,7 +570,7 @@ async fn run_that_is_stopped_by_the_store_keeps_whole_chunks_and_goes_on_later()
         assert_eq!(ran.code, Some(69), "{}", ran.err);
         assert_eq!(document(&ran)[field], 500);
         let told = format!(
-            "error: stopped after {done}, which stand; the same command goes on with the others: \
+            "error: stopped after {done}; run the same command again for the rest: \
              store aftertake.db: broken\n"
         );
         assert!(ran.err.ends_with(&told), "{}", ran.err);
