@@ -1,4 +1,4 @@
-//! The only reader of wall time, elapsed time and chance.
+//! The only module that reads wall time, elapsed time and random numbers.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -9,33 +9,29 @@ use crate::model::moment::{Moment, Present};
 use crate::model::retry::Jitter;
 use crate::model::time::Timestamp;
 
-/// Between two looks whether the wall clock was set.
+/// How often we check whether the wall clock was set.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What the wall clock may go on by more or less than passed between two looks, in
-/// milliseconds: it is slowed down and sped up all the time, by far less than that.
+/// Difference in milliseconds between the wall clock and elapsed time, per check, that is not a set
+/// clock: it is always slewed, but far less than that.
 const STEADY: u64 = 1000;
 
-/// When the process first asked for a moment.
 static START: LazyLock<Instant> = LazyLock::new(instant);
 
-/// Where those who decide for hours on end get their time and chance from: [`System`], or
-/// whatever a test lets pass for it.
+/// Time and random numbers for long-running decisions: [`System`], or a test's substitute.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// The present time.
     fn now(&self) -> Timestamp;
 
-    /// The present moment of this process.
+    /// Time since the process started; cannot be set.
     fn moment(&self) -> Moment;
 
-    /// A fresh draw.
+    /// A new random number.
     fn jitter(&self) -> Jitter;
 
-    /// Waits until the clock of [`Clock::now`] was set since `earlier`; answers the present.
+    /// Waits until the wall clock was set since `earlier`; returns the present.
     async fn set_since(&self, earlier: Present) -> Present;
 
-    /// Both clocks at once.
     fn present(&self) -> Present {
         Present {
             time: self.now(),
@@ -44,7 +40,7 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// The system's clock and chance.
+/// The operating system's clock and random numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct System;
 
@@ -62,8 +58,8 @@ impl Clock for System {
         jitter()
     }
 
-    /// Looks every second, and compares each look with the one before. A machine that slept
-    /// finds its clock set forward: moments do not pass meanwhile.
+    /// Compares both clocks every second. A machine that slept finds its wall clock set forward,
+    /// because moments do not advance during sleep.
     async fn set_since(&self, earlier: Present) -> Present {
         let mut before = earlier;
         loop {
@@ -77,17 +73,14 @@ impl Clock for System {
     }
 }
 
-/// The present time by the system's clock.
 pub fn now() -> Timestamp {
     Timestamp::from_millis(chrono_now())
 }
 
-/// The present moment of this process.
 pub fn moment() -> Moment {
     Moment::after(instant().saturating_duration_since(*START))
 }
 
-/// Both clocks at once.
 pub fn present() -> Present {
     System.present()
 }
@@ -102,23 +95,20 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-/// A fresh draw.
 #[expect(clippy::disallowed_methods, reason = "this is where chance comes from")]
 pub fn jitter() -> Jitter {
     Jitter::new(fastrand::f64())
 }
 
-/// Measures elapsed time, whatever happens to the system's clock meanwhile.
+/// Measures elapsed time, even if the wall clock is set meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts now.
     pub fn start() -> Self {
         Self(instant())
     }
 
-    /// The time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }

@@ -1,8 +1,7 @@
-//! The settings of the process: what flags and the environment say, parsed.
+//! The settings of the process: flags and environment variables, parsed.
 //!
-//! Knows no command line parser and no rules file: the command line fills
-//! [`Settings`], and the application reads it. Every text that is refused says what
-//! would be taken instead.
+//! Knows no command line parser and no rules file: `cli` fills in [`Settings`], and `app` reads it.
+//! Each error says what would be accepted.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,28 +12,27 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A token of fewer characters can be found by trying.
+/// A shorter token can be guessed.
 const TOKEN_CHARACTERS: usize = 16;
 
-/// What the service is started with.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub rules: PathBuf,
-    /// Whether the rules are loaded again when their file changes.
+    /// Whether to reload the rules when their file changes.
     pub watch: bool,
     pub store: StoreUrl,
-    /// Where callbacks come in.
+    /// Where callbacks are received.
     pub listen: ListenAddr,
     pub admin: Admin,
     pub retention: Retention,
-    /// How long running steps have to end once the service stops.
+    /// How long running steps may still take when the service stops.
     pub grace: Duration,
     pub log: LogFormat,
-    /// Which log lines are written, as `level` or `target=level,…`.
+    /// Which log lines are written: `level` or `target=level,…`.
     pub log_filter: String,
 }
 
-/// Settings that do not fit together.
+/// Settings that contradict each other.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unfit {
     #[error("--admin-listen {0} can be reached from other machines; add --admin-token-file FILE")]
@@ -59,7 +57,7 @@ pub enum Unfit {
     },
 }
 
-/// A text that is not a setting of the expected kind.
+/// A text that does not parse as a setting.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{given} is not {expected}")]
 pub struct Invalid {
@@ -67,49 +65,45 @@ pub struct Invalid {
     expected: &'static str,
 }
 
-/// The operator listener: open to this machine alone, or guarded by a token.
+/// The operator listener: reachable from this machine only, or protected by a token.
 #[derive(Debug, Clone)]
 pub struct Admin {
     listen: ListenAddr,
     token: Option<SecretString>,
-    /// Where the token came from.
     token_file: Option<PathBuf>,
 }
 
-/// How long things are kept in the store.
+/// How long the store keeps data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     history: Duration,
     dedup_horizon: Duration,
 }
 
-/// Where the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// An SQLite database file.
     Sqlite(PathBuf),
 }
 
-/// An address and port to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenAddr(SocketAddr);
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The environment of the process, as a rules file sees it.
+/// The environment of the process, for the rules file.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Environment;
 
 impl Admin {
-    /// The operator listener at `listen`, with the token that `token_file` holds.
+    /// `token_file` is the file's path and content.
     pub fn new(listen: ListenAddr, token_file: Option<(&Path, &str)>) -> Result<Self, Unfit> {
         let token = match token_file {
             None if listen.is_loopback() => None,
@@ -126,7 +120,7 @@ impl Admin {
         })
     }
 
-    /// What keeps the token from being a secret.
+    /// Warnings about how the token is kept.
     pub fn remarks(&self) -> Vec<String> {
         let (Some(path), Some(token)) = (&self.token_file, &self.token) else {
             return Vec::new();
@@ -142,19 +136,17 @@ impl Admin {
         weak.into_iter().chain(open).collect()
     }
 
-    /// Where it listens.
     pub fn listen(&self) -> ListenAddr {
         self.listen
     }
 
-    /// The bearer token that it asks for.
     pub fn token(&self) -> Option<&SecretString> {
         self.token.as_ref()
     }
 }
 
-/// Who can read a file with a secret beside this process, and what ends that. The group of a file
-/// that is another user's may be how this process reads it.
+/// Who else can read a file with a secret, and how to fix it. If another user owns the file, its
+/// group may be what lets this process read it.
 fn exposed(path: &Path) -> Option<String> {
     let found = path.metadata().ok()?;
     let mode = found.mode() & 0o777;
@@ -173,8 +165,8 @@ fn exposed(path: &Path) -> Option<String> {
 }
 
 impl Retention {
-    /// Keeps bodies and attempts of finished tasks for `history`, and ids and places
-    /// for `dedup_horizon`.
+    /// Keeps bodies and attempts of finished tasks for `history`, and ids and places for
+    /// `dedup_horizon`.
     pub fn new(history: Duration, dedup_horizon: Duration) -> Result<Self, Unfit> {
         if dedup_horizon < history {
             return Err(Unfit::ShortHorizon {
@@ -188,18 +180,17 @@ impl Retention {
         })
     }
 
-    /// How long bodies and attempts of finished tasks are kept.
     pub fn history(self) -> Duration {
         self.history
     }
 
-    /// How long a late duplicate is still known.
+    /// How long a late duplicate is recognised.
     pub fn dedup_horizon(self) -> Duration {
         self.dedup_horizon
     }
 }
 
-/// A duration with its unit, such as `30d`, `12h` or `25s`.
+/// Parses a duration with its unit, such as `30d`, `12h` or `25s`.
 pub fn duration(text: &str) -> Result<Duration, Invalid> {
     humantime::parse_duration(text)
         .map_err(|_| invalid(text, "a duration with a unit, such as 30d, 12h or 25s"))
@@ -212,7 +203,7 @@ impl FromStr for StoreUrl {
         let Some(path) = text.strip_prefix("sqlite:") else {
             return Err(unknown_store(text));
         };
-        // `sqlite:///var/lib/x.db` is how other programs write an absolute path.
+        // Other programs write an absolute path as `sqlite:///var/lib/x.db`.
         let path = match path.strip_prefix("//") {
             Some(absolute) if absolute.starts_with('/') => absolute,
             Some(_) => return Err(invalid(text, "a store (sqlite:PATH, without //)")),
@@ -226,7 +217,7 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// Names no more than the scheme: what follows it may hold a password.
+/// Shows only the scheme: the rest may contain a password.
 fn unknown_store(text: &str) -> Invalid {
     let given = match text.split_once(':') {
         Some((scheme, _)) => format!("\"{scheme}:…\""),
@@ -247,12 +238,11 @@ impl fmt::Display for StoreUrl {
 }
 
 impl ListenAddr {
-    /// The address, as the system takes it.
     pub fn socket_addr(self) -> SocketAddr {
         self.0
     }
 
-    /// Fails where nothing could listen here and, for operators, on `admin` at once.
+    /// Fails if this and `admin` are the same address and port, or overlap.
     pub fn apart_from(self, admin: Self) -> Result<(), Unfit> {
         let [ours, theirs] = [self, admin].map(|addr| addr.0.ip().to_canonical());
         let covers = |any: IpAddr, other: IpAddr| {
@@ -268,7 +258,7 @@ impl ListenAddr {
         Ok(())
     }
 
-    /// Whether only this machine can reach it.
+    /// Whether only this machine can connect.
     pub fn is_loopback(self) -> bool {
         self.0.ip().to_canonical().is_loopback()
     }
@@ -317,13 +307,12 @@ impl fmt::Display for LogFormat {
 }
 
 impl Environment {
-    /// The variable's value; `None` when it is unset or not UTF-8.
     pub fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
 
-    /// The file's content without the line break that editors and secret stores put at
-    /// its end, or why it cannot be had.
+    /// The file's content without a line break at its end, which editors and secret stores add, or
+    /// why it cannot be read.
     pub fn file(&self, path: &str) -> Result<String, String> {
         let mut content = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read {path}: {error}"))?;
@@ -331,7 +320,7 @@ impl Environment {
         Ok(content)
     }
 
-    /// Who can read the file beside this process, and what ends that; `None` where nobody can.
+    /// Who else can read the file, and how to fix that; `None` if nobody.
     pub fn exposed(&self, path: &str) -> Option<String> {
         exposed(Path::new(path))
     }

@@ -1,9 +1,8 @@
-//! Ends the service when a part of it ends that must not.
+//! Ends the service when one of its essential parts ends.
 //!
-//! A listener, a loop or a task's worker that has crashed would leave a service that looks
-//! alive and does not do its work, or a claim that nobody holds. Whoever starts one has it
-//! watched; the application waits for the first end and ends the process with a code that has
-//! it started again.
+//! If a listener, a loop or a task's worker crashed and the process went on, it would look alive
+//! and do no work, or leave a claim that nobody holds. Whoever starts a part has it watched. `app`
+//! waits for the first end, and exits with a code that makes the service manager restart it.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -13,11 +12,10 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Watches parts of one service. Clones watch for the same.
+/// Watches the parts of one service. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct Supervisor(Arc<watch::Sender<Option<Ended>>>);
 
-/// A part that has ended, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{part} {how}")]
 pub struct Ended {
@@ -25,14 +23,12 @@ pub struct Ended {
     pub how: How,
 }
 
-/// How a part ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// The log has the place.
+    /// The log names the place.
     Crashed,
-    /// It came to an end that nobody asked for.
+    /// It returned, but should not have.
     Returned,
-    /// For this reason.
     Failed(String),
 }
 
@@ -47,7 +43,7 @@ impl fmt::Display for How {
 }
 
 impl Supervisor {
-    /// Runs `work`, which may end when it likes, but not by a crash. `None` when it has crashed.
+    /// Runs `work`, which may return but must not panic. `None` if it panicked.
     pub async fn watch<T>(&self, part: &'static str, work: impl Future<Output = T>) -> Option<T> {
         let ended = AssertUnwindSafe(work).catch_unwind().await;
         if ended.is_err() {
@@ -56,7 +52,6 @@ impl Supervisor {
         ended.ok()
     }
 
-    /// Runs `work`, which must not end before `stop` is cancelled.
     pub async fn keep<T>(
         &self,
         part: &'static str,
@@ -70,7 +65,7 @@ impl Supervisor {
         ended
     }
 
-    /// Runs `work` until `stop` is cancelled; before, it must not end.
+    /// Runs `work` until `stop` is cancelled; it must not return before.
     pub async fn keep_until(
         &self,
         part: &'static str,
@@ -80,7 +75,7 @@ impl Supervisor {
         self.keep(part, stop, stop.run_until_cancelled(work)).await;
     }
 
-    /// A part has ended. The first to be noticed counts.
+    /// Reports that a part has ended. Only the first counts.
     pub fn ended(&self, part: &'static str, how: How) {
         self.0.send_if_modified(|first| {
             let is_first = first.is_none();
@@ -91,7 +86,6 @@ impl Supervisor {
         });
     }
 
-    /// Waits for the first part that ends.
     pub async fn first(&self) -> Ended {
         let mut seen = self.0.subscribe();
         loop {
@@ -99,7 +93,7 @@ impl Supervisor {
                 return ended;
             }
             if seen.changed().await.is_err() {
-                // Never: the sender lives as long as we do.
+                // Unreachable: `self` holds the sender.
                 std::future::pending::<()>().await;
             }
         }

@@ -1,5 +1,5 @@
-//! Says where the program crashed. The words of a crash may hold a value of the rules file,
-//! so only those that are part of the program are shown.
+//! Reports where the program crashed. A panic message may contain a secret of the rules file, so
+//! only messages that are constants of the program are shown.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
@@ -7,11 +7,10 @@ use std::panic::{self, PanicHookInfo};
 
 use crate::model::failure::crash;
 
-/// From now on standard error shows where a crash happened, and its message only if that is part
-/// of the program.
+/// Sets a panic hook that prints the place, and the message only if it is a constant.
 pub fn tell_places_only() {
     panic::set_hook(Box::new(|panic| {
-        // Nobody may read it any more.
+        // Standard error may be closed.
         let _ = io::stderr().write_all(told(panic).as_bytes());
     }));
 }

@@ -1,4 +1,4 @@
-//! Reads the rules file: when the service starts, at each reload, and for commands.
+//! Reads the rules file: at start, at a reload, and for commands.
 
 use std::fs;
 use std::io;
@@ -12,8 +12,7 @@ use crate::rules::error::RulesError;
 use crate::rules::file::{self, Lookup, RulesFile};
 use crate::yaml::variables::Variables;
 
-/// Why there is no rules file to be had. Each is told whole: none has a source that would be
-/// told again.
+/// Messages are complete; `source()` is empty on purpose.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("read rules file {}: {cause}", path.display())]
@@ -24,7 +23,6 @@ pub enum LoadError {
     Wrong(#[from] RulesError),
 }
 
-/// What the rules file at `path` holds.
 pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     fs::read(path).map_err(|cause| LoadError::Unreadable {
         path: path.to_owned(),
@@ -32,7 +30,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-/// The text that the rules file at `path` holds.
 pub fn text(path: &Path, content: Vec<u8>) -> Result<String, LoadError> {
     String::from_utf8(content).map_err(|cause| LoadError::NotText {
         path: path.to_owned(),
@@ -40,13 +37,13 @@ pub fn text(path: &Path, content: Vec<u8>) -> Result<String, LoadError> {
     })
 }
 
-/// Parses the rules file at `path`; relative paths in it start from its folder.
+/// Parses the rules file; relative paths in it start from the folder of `path`.
 pub fn parse(path: &Path, text: &str, lookup: &dyn Lookup) -> Result<RulesFile, RulesError> {
     let base = path.parent().unwrap_or(Path::new(""));
     file::parse(&path.display().to_string(), text, base, lookup)
 }
 
-/// Loads the rules file at `path` from what it holds, and logs what is probably not meant.
+/// Parses `content` as the rules file at `path`, and logs its warnings.
 pub fn load(path: &Path, content: Vec<u8>, lookup: &dyn Lookup) -> Result<RulesFile, LoadError> {
     let file = parse(path, &text(path, content)?, lookup)?;
     for warning in &file.warnings {

@@ -1,8 +1,8 @@
-//! The only place where the parts are joined: what starts in which order, and how it ends.
+//! The only module that joins the parts: starts them in order, and stops them.
 //!
-//! Ports are taken before the store is opened, so that a second service fails without a
-//! trace; a listener answers only when everything behind it stands. At the end: no more
-//! claims, no more callbacks; running steps get the grace time; the rest is handed back.
+//! Ports are taken before the store is opened, so a second service fails without touching it. A
+//! listener answers only when everything behind it is ready. To stop: claim no more, take no more
+//! callbacks, give running steps the grace time, hand the rest back.
 
 pub mod crash;
 pub mod load;
@@ -41,7 +41,6 @@ use crate::telemetry::Metrics;
 use crate::worker::lane::{self, Lanes};
 use crate::worker::{Parts, Paused, Workers};
 
-/// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -52,12 +51,11 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] Unavailable),
-    /// A bucket cannot work as it is configured.
     #[error("{}", .0.reason)]
     Bucket(Failure),
 }
 
-/// Why the service serves no longer, or never did.
+/// Why the service stopped serving, or never started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
@@ -68,9 +66,9 @@ pub enum ServeError {
 
 /// A running service.
 pub struct Service {
-    /// Where callbacks come in.
+    /// The callback listener's address.
     pub public: SocketAddr,
-    /// Where operators ask.
+    /// The operator listener's address.
     pub admin: SocketAddr,
     store: Arc<dyn Store>,
     workers: Workers,
@@ -93,8 +91,8 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Starts the service on rules that were loaded; `lookup` gives the values of `${NAME}`
-    /// at reloads, and for rules of earlier runs.
+    /// Starts the service with rules that are already loaded. `lookup` gives the values of
+    /// `${NAME}` at reloads, and for rules of earlier runs.
     pub async fn start(
         settings: &Settings,
         file: RulesFile,
@@ -103,7 +101,7 @@ impl Service {
         Self::start_on(settings, file, lookup, open).await
     }
 
-    /// [`Service::start`] on the store that `open` makes once the ports are taken.
+    /// [`Service::start`], with a store that `open` opens after the ports are taken.
     pub async fn start_on(
         settings: &Settings,
         file: RulesFile,
@@ -220,7 +218,7 @@ fn retention(settings: &Settings) -> Retention {
     }
 }
 
-/// What operators are told of reloads and workers, kept up to date for as long as anybody asks.
+/// State of reloads and workers for operators, updated while anyone reads it.
 fn standing(
     mut paused: watch::Receiver<Paused>,
     supervisor: &Supervisor,

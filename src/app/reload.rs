@@ -1,7 +1,7 @@
-//! Loads the rules file again while the service runs: whole, or not at all.
+//! Reloads the rules file while the service runs, completely or not at all.
 //!
-//! Everything that can fail comes first: reading, parsing, opening, storing. What follows
-//! cannot fail, and puts the new file in force for the next callback and the next step.
+//! Everything that can fail comes first: read, parse, open, store. After that nothing can fail, and
+//! the new file is in force for the next callback and the next step.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,19 +25,17 @@ use crate::supervision::Supervisor;
 use crate::telemetry::Metrics;
 use crate::worker::lane::{self, Lanes};
 
-/// How often a watched file is read. It is loaded when it is the same twice in a row, so that
-/// a file is not loaded while it is written.
+/// How often a watched file is read. It is loaded after two equal reads, so that a file is not
+/// loaded while it is being written.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// Loads the rules file of a running service again.
 #[derive(Clone)]
 pub(super) struct Reloader {
     parts: Arc<Parts>,
-    /// What was loaded or refused last. Locked while a file is loaded: one at a time.
+    /// What was last loaded or refused. Locked during a reload: one at a time.
     last: Arc<Mutex<Option<Seen>>>,
 }
 
-/// What a reload needs, and what it changes.
 pub(super) struct Parts {
     pub(super) path: PathBuf,
     pub(super) lookup: Arc<dyn Lookup + Send + Sync>,
@@ -49,10 +47,10 @@ pub(super) struct Parts {
     pub(super) supervisor: Supervisor,
 }
 
-/// The content of the file, or the error that kept us from reading it.
+/// The content of the file, or why it could not be read.
 type Content = Result<Vec<u8>, String>;
 
-/// The digest of a content: secrets may be in it, so it is not kept.
+/// Digest of a content, which may contain secrets and so is not kept.
 pub(super) type Seen = Result<[u8; 32], String>;
 
 pub(super) fn seen(content: &Result<Vec<u8>, impl ToString>) -> Seen {
@@ -67,7 +65,7 @@ impl Reload for Reloader {
     async fn reload(&self) -> Result<Arc<Snapshot>, Refused> {
         let reloader = self.clone();
         let loading = tokio::spawn(async move {
-            // A crash could leave a part of the file in force.
+            // A panic could leave a part of the file in force.
             let supervisor = &reloader.parts.supervisor;
             supervisor.watch("a reload", reloader.reload_once()).await
         });
@@ -91,9 +89,9 @@ impl Reloader {
         self.parts.load(content).await
     }
 
-    /// Loads the file again whenever its content differs from what was loaded or refused last;
-    /// at first that is `loaded`. Editors replace a file and Kubernetes the link to it, so it
-    /// is opened by its path each time.
+    /// Reloads the file when its content differs from what was last loaded or refused (at first,
+    /// from `loaded`). Opens it by its path each time: editors replace a file, and Kubernetes the
+    /// link to it.
     pub(super) async fn watch(self, loaded: Seen) {
         self.last.lock().await.get_or_insert(loaded);
         let mut every = tokio::time::interval(POLL_EVERY);
@@ -105,7 +103,7 @@ impl Reloader {
         }
     }
 
-    /// Reads the file, which was `before` the last time.
+    /// Reads the file once. `before` is what the last poll saw.
     async fn poll(&self, before: &mut Option<Seen>) {
         let content = self.parts.read().await;
         let seen = seen(&content);
@@ -117,7 +115,7 @@ impl Reloader {
             return;
         }
         let loaded = self.parts.load(content).await;
-        // Where the store could not be used the next poll tries again.
+        // If the store was unavailable, the next poll tries again.
         if !loaded.is_err_and(|refused| refused.passing) {
             *last = Some(seen);
         }
@@ -133,7 +131,7 @@ impl Parts {
         }
     }
 
-    /// Puts what the file holds in force, or leaves everything as it is; logs either way.
+    /// Puts the file in force, or changes nothing. Logs the result.
     async fn load(&self, content: Content) -> Result<Arc<Snapshot>, Refused> {
         let before = self.current.get().revision();
         let loaded = self.put_in_force(content).await;
@@ -147,7 +145,7 @@ impl Parts {
                     .send_modify(|standing| standing.refused = None);
             }
             Err(refused) => {
-                // A line of the log for each: none is ever broken.
+                // One log line for each: a line never contains a line break.
                 let mut lines = refused.reason.lines();
                 let first = lines.next().unwrap_or_default();
                 tracing::error!("reload refused, the rules before it stay in force: {first}");
@@ -169,17 +167,17 @@ impl Parts {
         let states = self.store.lane_states().await;
         let states = states.map_err(|error| refused_for_now(error.to_string()))?;
         let snapshot = Arc::new(snapshot);
-        // In this order: a task that is claimed from a new lane finds what it needs.
+        // Order matters: a task that is claimed from a new lane must find its snapshot.
         self.current.replace(Arc::clone(&snapshot));
         let limits = lane::limits(&snapshot.reach);
         self.lanes.replace(limits, states, clock::present());
-        // A lane that changes just now is shown as it stands then, not as it stood before.
+        // Under the lanes' lock, so that a concurrent change is not overwritten by older states.
         let _turn = self.lanes.turn().await;
         self.metrics.lanes(&self.lanes.states());
         Ok(snapshot)
     }
 
-    /// Not on the runtime's threads: a large file takes a while.
+    /// On a blocking thread: a large file takes a while.
     async fn parse(&self, content: Content) -> Result<RulesFile, Refused> {
         let (path, lookup) = (self.path.clone(), Arc::clone(&self.lookup));
         let parse =
@@ -191,7 +189,7 @@ impl Parts {
     }
 }
 
-/// Why a file was not loaded to the end, without the text of the crash.
+/// Why a parse was aborted, without the panic's message.
 fn crashed(ended: JoinError) -> String {
     match ended.try_into_panic() {
         Ok(panic) => format!("loading crashed: {}", crash(&*panic)),
@@ -207,7 +205,6 @@ fn refused(reason: String) -> Refused {
     }
 }
 
-/// For a reason that has nothing to do with the file.
 fn refused_for_now(reason: String) -> Refused {
     Refused {
         passing: true,
@@ -234,7 +231,7 @@ mod tests {
     const RULES: &str = "destinations: { lms: { url: 'https://lms.example.com' } }\n\
                          rules: [{ name: one, steps: [{ notify: lms }] }]\n";
 
-    /// A reloader of `rules.yaml` in this folder, on whose rules it stands.
+    /// A reloader whose file in force is the folder's `rules.yaml`.
     fn reloader(folder: &std::path::Path) -> Reloader {
         let path = folder.join("rules.yaml");
         std::fs::write(&path, RULES).unwrap();

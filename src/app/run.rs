@@ -1,4 +1,4 @@
-//! How a service comes to its end: somebody asks for it, or a part of it has ended that must not.
+//! How a service stops: on request, or because one of its parts failed.
 
 use std::future::pending;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use super::Service;
 use crate::http::server::Drained;
 use crate::supervision::{Ended, How};
 
-/// How long callers wait for answers under way when nobody may be waited for.
+/// How long callers wait for running requests when the service must not wait for anyone.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 impl Service {
-    /// Serves until `asked` answers who asked for the end, or until a part has ended that must
-    /// not; then drains. `asked` is called again meanwhile: who asks twice ends the grace.
+    /// Serves until `asked` returns, or until a part has ended that must not; then drains. A second
+    /// return of `asked` ends the grace time.
     pub async fn run(self, mut asked: impl AsyncFnMut() -> &'static str) -> Result<(), Ended> {
         let ended = tokio::select! {
             signal = asked() => {
@@ -37,8 +37,8 @@ impl Service {
                 self.drain_unless(twice).await;
                 Ok(())
             }
-            // Recorders may not come again: what counts is the next start. Steps that are cut
-            // off are repeated.
+            // The next start is urgent: recorders may not send again. Interrupted steps are
+            // repeated.
             Some(ended) => {
                 self.drain_unless(async {}).await;
                 Err(ended)
@@ -46,7 +46,6 @@ impl Service {
         }
     }
 
-    /// Waits until a part has ended that must not.
     pub async fn ended(&self) -> Ended {
         tokio::select! {
             ended = self.supervisor.first() => ended,
@@ -57,13 +56,13 @@ impl Service {
         }
     }
 
-    /// Ends the service: no further step begins, callbacks that have come are stored, and
-    /// steps under way get the grace time.
+    /// Stops the service: no new step begins, received callbacks are stored, and running steps get
+    /// the grace time.
     pub async fn drain(self) {
         self.drain_unless(pending()).await;
     }
 
-    /// [`Service::drain`] without waiting for anybody once `hurry` is over.
+    /// [`Service::drain`], without further waiting once `hurry` is ready.
     async fn drain_unless(self, hurry: impl Future<Output = ()>) {
         let hurried = CancellationToken::new();
         let ends = self.end(hurried.clone());
@@ -93,7 +92,7 @@ impl Service {
     }
 }
 
-/// Waits until the listener has given its last answers, or not much longer than until `hurried`.
+/// Waits until the listener has drained, or until [`LAST_ANSWERS`] after `hurried`.
 async fn last_answers(listener: &mut JoinHandle<Option<Drained>>, hurried: &CancellationToken) {
     let over = async {
         hurried.cancelled().await;

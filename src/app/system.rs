@@ -1,4 +1,4 @@
-//! The service as the system sees it: signals, readiness, reload, the watchdog.
+//! Connects the service with the system: signals, systemd's readiness, reload and watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::rules::file::Lookup;
 use crate::supervision::Supervisor;
 use crate::telemetry::log::{self, Log, LogError};
 
-/// Begins to log as the settings say, until the end of what is answered.
+/// Starts the log. It ends when the returned value is dropped.
 pub fn start_log(settings: &Settings) -> Result<Log, LogError> {
     match settings.log {
         LogFormat::Text => log::text(&settings.log_filter),
@@ -25,12 +25,11 @@ pub fn start_log(settings: &Settings) -> Result<Log, LogError> {
     }
 }
 
-/// Loads the rules and serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(
     settings: &Settings,
     lookup: Arc<dyn Lookup + Send + Sync>,
 ) -> Result<(), ServeError> {
-    // Before anything else: unheard, the signal would end the process.
+    // First of all: without a handler the signal would end the process.
     let hangups = signal(SignalKind::hangup());
     for remark in settings.admin.remarks() {
         tracing::warn!("{remark}");
@@ -75,7 +74,7 @@ async fn start(
     Service::start(settings, file, lookup).await
 }
 
-/// What runs beside the service, and ends only with it.
+/// Runs next to the service, and is aborted with it.
 struct Beside(JoinSet<()>, Supervisor);
 
 impl Beside {
@@ -88,11 +87,11 @@ impl Beside {
     }
 }
 
-/// Loads the rules again at each SIGHUP. Systemd is told that the service serves again,
-/// also when the reload was refused: it does, by the rules it had.
+/// Reloads the rules at each SIGHUP. Systemd gets `READY` also when the reload was refused: the
+/// service continues with its old rules.
 async fn reload_on_hangup(mut hangups: Signal, reloader: Reloader) {
     while hangups.recv().await.is_some() {
-        // Systemd takes the message for an old one without the time.
+        // Without the time, systemd takes the message for an outdated one.
         let now = NotifyState::monotonic_usec_now();
         notify(
             &[NotifyState::Reloading]
@@ -100,13 +99,13 @@ async fn reload_on_hangup(mut hangups: Signal, reloader: Reloader) {
                 .chain(now)
                 .collect::<Vec<_>>(),
         );
-        // The outcome is told by the log: it serves on either way.
+        // The reload logs its result; the service continues either way.
         let _told = reloader.reload().await;
         notify(&[NotifyState::Ready]);
     }
 }
 
-/// The signals to stop. Where one cannot be listened for, the other still works.
+/// Signals to stop. If one cannot be listened for, the other still works.
 struct Stops {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
@@ -120,7 +119,6 @@ impl Stops {
         }
     }
 
-    /// Waits for the next one.
     async fn next(&mut self) -> &'static str {
         let wait = async |signal: &mut Option<Signal>| match signal {
             Some(signal) => drop(signal.recv().await),
@@ -133,7 +131,7 @@ impl Stops {
     }
 }
 
-/// Tells systemd that the runtime still turns.
+/// Pings systemd's watchdog, which proves that the runtime is not stuck.
 async fn watchdog(within: Duration) {
     let mut every = tokio::time::interval((within / 2).max(Duration::from_millis(100)));
     loop {
@@ -142,7 +140,6 @@ async fn watchdog(within: Duration) {
     }
 }
 
-/// Tells systemd that the service comes to its end.
 pub(super) fn notify_stopping() {
     notify(&[NotifyState::Stopping]);
 }

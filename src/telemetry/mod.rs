@@ -1,7 +1,6 @@
-//! What the service tells its operator while it runs: log lines and metrics.
+//! Log lines and metrics.
 //!
-//! Knows neither store nor HTTP: whoever has a figure hands it in, and `http::ops`
-//! shows the result.
+//! Knows neither store nor HTTP: others set the values, and `http::ops` serves them.
 
 pub mod log;
 pub mod metrics;

@@ -1,12 +1,11 @@
-//! Refuses filters that would silence the log by mistake.
+//! Refuses log filters that would silence the log by mistake.
 //!
-//! `tracing` takes every word for the name of a target: `debgu` alone means that nothing is
-//! logged but what a program part of that name says.
+//! `tracing` accepts any word as the name of a target: with `debgu` alone, only a part of the
+//! program with that name would log.
 
-/// What a level is called.
 pub(super) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The crates beside ours that log.
+/// Other crates that log.
 const OTHERS: [&str; 5] = [
     "h2",
     "hyper_util",
@@ -15,7 +14,7 @@ const OTHERS: [&str; 5] = [
     "warp",
 ];
 
-/// The parts of ours, as `lib.rs` lists them.
+/// The modules in `lib.rs`.
 const PARTS: [&str; 20] = [
     "model",
     "yaml",
@@ -39,7 +38,6 @@ const PARTS: [&str; 20] = [
     "cli",
 ];
 
-/// The targets that a filter may name, in words.
 pub(super) fn targets() -> String {
     let (last, others) = OTHERS.split_last().unwrap_or((&"", &[]));
     format!(
@@ -48,7 +46,7 @@ pub(super) fn targets() -> String {
     )
 }
 
-/// Fails with what is wrong in `filter`, if it names no level, or a target that never logs.
+/// Fails if `filter` names no level, or a target that never logs.
 pub(super) fn check(filter: &str) -> Result<(), String> {
     let mut pieces = filter.split(',').map(str::trim);
     if pieces.clone().all(str::is_empty) {

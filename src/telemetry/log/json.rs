@@ -1,8 +1,8 @@
 //! Log lines as JSON objects.
 //!
-//! Two lines of every three callbacks are on the way of a callback. Written by
-//! `tracing_subscriber`'s own JSON format, through a serializer that checks each token anew, they took
-//! a seventh of the service's processor time; this writes the same lines.
+//! Of three callbacks' log lines, two are written while a callback waits. `tracing_subscriber`'s
+//! own JSON format checks each token again and took a seventh of the service's processor time; this
+//! writes the same lines.
 
 use std::fmt::{self, Debug, Write};
 
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Time, level, the fields in their order, target. Nothing of spans: there are none.
+/// Writes time, level, fields in order, target. There are no spans.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -47,19 +47,19 @@ where
     }
 }
 
-/// Writes each field behind what is there.
+/// Appends each field.
 struct Fields<'a, W> {
     writer: &'a mut W,
     written: fmt::Result,
-    /// What a line of the crate `log` calls its own target. Its other such fields are left out.
+    /// The target of a line from the crate `log`. Other `log.` fields are left out.
     target: Option<String>,
 }
 
-/// What the names of fields begin with that tell where a line of the crate `log` is from.
+/// Prefix of the fields with the origin of a line from the crate `log`.
 const OF_LOG: &str = "log.";
 
 impl<W: Write> Fields<'_, W> {
-    /// A value that JSON spells as Rust does.
+    /// For values that are spelled the same in JSON as in Rust.
     fn plain(&mut self, field: &Field, value: impl fmt::Display) {
         if field.name().starts_with(OF_LOG) {
             return;
@@ -114,7 +114,7 @@ impl<W: Write> Visit for Fields<'_, W> {
     }
 }
 
-/// The inside of a JSON text.
+/// Escapes what is written, for the inside of a JSON string.
 struct Escaped<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escaped<'_, W> {

@@ -1,19 +1,19 @@
-//! A line of the log as it may be written: nothing in it can act on a terminal, hide a part
-//! of it or begin another line, whatever an event or a header holds.
+//! Makes log lines safe: no value of an event or a header can control a terminal, hide text, or
+//! start another line.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// What is escaped of a line.
+/// Which characters of a line are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Escapes {
     All,
-    /// All but the escape character of colours, which `tracing` itself keeps out of values.
+    /// All except the ESC of colours, which `tracing` itself keeps out of values.
     Colours,
 }
 
-/// The line with one line break, at its end, and with every character that is not to be
-/// written as it is in the form `\u001b`: JSON means the same by it.
+/// The line with one line break, at its end. Unsafe characters become `\u001b`, which is also valid
+/// JSON.
 pub(super) fn clean(line: &str, escapes: Escapes) -> Cow<'_, str> {
     let body = line.strip_suffix('\n').unwrap_or(line);
     let is_plain = || body.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -23,7 +23,7 @@ pub(super) fn clean(line: &str, escapes: Escapes) -> Cow<'_, str> {
     let mut text = String::with_capacity(line.len() + 16);
     for c in body.chars() {
         if acts(c, escapes) {
-            // A string takes every write.
+            // Writing to a string cannot fail.
             let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
@@ -33,8 +33,8 @@ pub(super) fn clean(line: &str, escapes: Escapes) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether a reader's terminal or editor does something at this character beside showing it:
-/// C0, DEL, C1, line and paragraph separators, and what changes the direction of writing.
+/// Whether a terminal or editor acts on this character: C0, DEL, C1, line and paragraph separators,
+/// and characters that change the direction of writing.
 fn acts(c: char, escapes: Escapes) -> bool {
     match c {
         '\u{1b}' => escapes == Escapes::All,

@@ -1,10 +1,8 @@
-//! Sets up the log: one line an event, on standard error.
+//! Sets up the log: one line per event, on standard error.
 //!
-//! Standard output belongs to what a command prints. Lines of one event, task or rule
-//! carry the fields `event_id`, `task_id` and `rule`, so that they can be found together.
-//!
-//! The log only tells: nothing waits for it, and nothing fails with it. A thread of its own
-//! writes the lines; those that nobody takes are counted.
+//! Standard output belongs to the output of commands. Lines about an event, task or rule carry the
+//! fields `event_id`, `task_id` and `rule`. Nothing waits for the log or fails because of it: its
+//! own thread writes the lines, and counts those that are lost.
 
 mod filter;
 mod json;
@@ -23,10 +21,8 @@ use self::line::Escapes;
 pub use self::queue::{Log, lost};
 pub use self::seldom::Seldom;
 
-/// The filter that is used when the operator names none.
 pub const DEFAULT_FILTER: &str = "info";
 
-/// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error(
@@ -42,7 +38,7 @@ pub enum LogError {
     NoThread(io::Error),
 }
 
-/// Logs lines for people from now on. Coloured only on a terminal.
+/// Starts logging as text; coloured only on a terminal.
 pub fn text(filter: &str) -> Result<Log, LogError> {
     let filter = parsed(filter)?;
     let ansi = io::stderr().is_terminal();
@@ -59,7 +55,7 @@ pub fn text(filter: &str) -> Result<Log, LogError> {
     Ok(log)
 }
 
-/// Logs one JSON object a line from now on, its fields at the top level.
+/// Starts logging as JSON: one object per line, fields at the top level.
 pub fn json(filter: &str) -> Result<Log, LogError> {
     let filter = parsed(filter)?;
     let (log, lines) = queue::start(standard_error(), Escapes::All).map_err(LogError::NoThread)?;
@@ -73,16 +69,15 @@ pub fn json(filter: &str) -> Result<Log, LogError> {
     Ok(log)
 }
 
-/// A handle of our own: whoever else writes to standard error must not wait for a lock that
-/// the log's thread holds. Without one there is nobody to write to.
+/// A separate handle, so that other writers to standard error do not wait for a lock that the log's
+/// thread holds.
 fn standard_error() -> Option<File> {
     let handle = io::stderr().as_fd().try_clone_to_owned();
     handle.ok().map(File::from)
 }
 
-/// Makes a crash a line of the log. The standard library would write to standard error itself
-/// and wait for its reader. A message that was made at run time may hold a secret: the place
-/// says enough.
+/// Logs panics. The standard library would write to standard error itself and block if nobody reads
+/// it. A message built at run time may contain a secret, so only constant ones are logged.
 fn log_crashes() {
     std::panic::set_hook(Box::new(|crash| {
         let place = crash.location().map(ToString::to_string);

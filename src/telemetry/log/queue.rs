@@ -1,7 +1,7 @@
-//! The thread that writes the log, and the bounded queue before it.
+//! The thread that writes the log, and its bounded queue.
 //!
-//! Whoever logs puts a line into the queue and goes on. A reader that is slow, gone or a disk
-//! that is full cost lines, which are counted, and nothing else.
+//! Logging puts a line into the queue and never waits. When the reader is slow or gone, or the disk
+//! is full, lines are lost and counted; nothing else happens.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::line::{Escapes, clean};
 
-/// Bytes of the lines that may wait: some thousands.
+/// Bytes of waiting lines: some thousand lines.
 const ROOM: usize = 1024 * 1024;
 
-/// How long lines wait for others to be written with them.
+/// How long a line waits for others to be written together with it.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// Bytes that are written at once, and the line that exceeds them.
+/// Bytes per write. The last line may exceed them.
 const BATCH: usize = 64 * 1024;
 
-/// How long the end of the log waits for its last lines.
+/// How long [`Log`]'s drop waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Lines that were not written. There is one log in a process, as for `tracing`.
+/// Lost lines. Global, as the process has one log.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Lines that found no room in the queue or could not be written, since the process began.
+/// Lines that found no room in the queue or could not be written, since the process started.
 pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
@@ -37,7 +37,7 @@ fn lose(lines: usize) {
     LOST.fetch_add(lines as u64, Ordering::Relaxed);
 }
 
-/// The log, while it is written. Its end waits a moment for the last lines, not for ever.
+/// The running log. Dropping it waits up to one second for the last lines.
 #[derive(Debug)]
 #[must_use = "the last lines are written when it is dropped"]
 pub struct Log {
@@ -45,7 +45,7 @@ pub struct Log {
     ended: Receiver<()>,
 }
 
-/// What `tracing` writes to: one write is one line.
+/// The writer for `tracing`: one write is one line.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     queue: Sender<Message>,
@@ -59,7 +59,7 @@ enum Message {
     End,
 }
 
-/// Starts the thread. It writes to `to`; without one, every line is lost.
+/// Starts the thread, which writes to `to`; without `to`, every line is lost.
 pub(super) fn start(
     to: Option<impl Write + Send + 'static>,
     escapes: Escapes,
@@ -78,7 +78,6 @@ pub(super) fn start(
             if let Some(to) = to {
                 write(to, &inbox, &waiting);
             }
-            // Nobody may wait for the end any more.
             let _ = end.send(());
         })?;
     Ok((Log { queue, ended }, lines))
@@ -88,7 +87,7 @@ fn write(mut to: impl Write, inbox: &Receiver<Message>, waiting: &AtomicUsize) {
     let mut told = lost();
     let mut ended = false;
     while !ended && let Ok(Message::Line(mut lines)) = inbox.recv() {
-        // To wake a thread costs more than to write a line.
+        // Waking a thread costs more than writing a line.
         std::thread::sleep(GATHER);
         while lines.len() < BATCH
             && let Ok(message) = inbox.try_recv()
@@ -112,7 +111,7 @@ fn count(lines: &[u8]) -> usize {
     lines.split_inclusive(|byte| *byte == b'\n').count()
 }
 
-/// Writes the lines; what is left of them when one cannot be written.
+/// Writes the lines; returns the rest if one cannot be written.
 fn put_all<'a>(to: &mut impl Write, mut lines: &'a [u8]) -> &'a [u8] {
     while !lines.is_empty() {
         match to.write(lines) {
@@ -125,8 +124,8 @@ fn put_all<'a>(to: &mut impl Write, mut lines: &'a [u8]) -> &'a [u8] {
     lines
 }
 
-/// Says how many lines were lost since `told` were: once the reader has caught up, so that it
-/// does not get less of the others for it.
+/// Logs how many lines were lost since `told`. Called only when the queue is empty, so that this
+/// line displaces no other.
 fn tell(told: u64) -> u64 {
     let lost = lost();
     if lost > told {
@@ -150,7 +149,7 @@ impl Lines {
 }
 
 impl Write for &Lines {
-    /// Never fails: whoever logs has nothing to do about it.
+    /// Never fails: the caller could do nothing about it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         self.put(clean(&text, self.escapes).into_owned());
@@ -173,7 +172,7 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Drop for Log {
     fn drop(&mut self) {
         if self.queue.send(Message::End).is_ok() {
-            // Whether the lines were written or not, the process ends.
+            // Written or not, the process ends.
             let _ = self.ended.recv_timeout(LAST_LINES);
         }
     }
@@ -185,7 +184,6 @@ mod tests {
 
     use super::*;
 
-    /// A file that a test reads.
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -199,7 +197,7 @@ mod tests {
         }
     }
 
-    /// A disk that takes so many bytes.
+    /// A disk with room for this many bytes.
     struct Full(usize);
 
     impl Write for Full {

@@ -1,14 +1,13 @@
-//! Limits log lines that any caller can cause to one a minute.
+//! Limits log lines that any caller can cause to one per minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
 
-/// The time between two lines of one kind.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Lets one line a minute through, and counts those in between.
+/// Lets one line per minute through, and counts the others.
 #[derive(Debug)]
 pub struct Seldom {
     every: Duration,
@@ -35,7 +34,7 @@ impl Seldom {
         }
     }
 
-    /// Whether a line may be written now: then how many were left out since the last one.
+    /// If a line may be logged now, how many were left out since the last one.
     pub fn line(&self) -> Option<u64> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if since.last.is_some_and(|last| last.elapsed() < self.every) {

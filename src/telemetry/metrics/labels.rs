@@ -1,15 +1,14 @@
-//! What series are told apart by. Every label is of a closed set, but for names in the rules file.
+//! Metric labels. All are closed sets except names from the rules file.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// How a request to the callback listener ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackResult {
     /// A new event with at least one task.
     Stored,
     /// A new event that no rule matched.
     Unmatched,
-    /// Stored before; changed nothing.
+    /// Was already stored; nothing changed.
     Duplicate,
     /// `GET`, `HEAD` or an empty body.
     Probe,
@@ -23,9 +22,9 @@ pub enum CallbackResult {
     TooLarge,
     /// The body did not arrive in time.
     Timeout,
-    /// It could not be stored; the sender was asked to come again.
+    /// Could not be stored; answered 503.
     Unavailable,
-    /// Callbacks come faster than the disk takes them; the sender was asked to come again.
+    /// Callbacks come faster than the disk can store them; answered 503.
     Overloaded,
 }
 
@@ -44,7 +43,6 @@ impl CallbackResult {
         Self::Overloaded,
     ];
 
-    /// The label's value.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -92,7 +90,7 @@ pub(super) struct ActionLabel {
 pub(super) struct AttemptLabels {
     pub(super) action: String,
     pub(super) outcome: &'static str,
-    /// The failure's kind; empty, which Prometheus takes as absent, without one.
+    /// The failure's kind, or empty, which Prometheus treats as absent.
     pub(super) failure: &'static str,
 }
 

@@ -1,8 +1,8 @@
-//! Every metric of the service, in one struct.
+//! All metrics of the service, in one struct.
 //!
-//! Names begin with `aftertake_` and end with their unit. Labels are closed sets, and
-//! those known beforehand start at zero, so that the first failure is a rise a query
-//! can see and not a new series.
+//! Names begin with `aftertake_` and end with their unit. Labels are closed sets. Known label
+//! values start at zero, so that the first failure is an increase that a query can see, and not a
+//! new series.
 
 mod labels;
 mod register;
@@ -30,20 +30,15 @@ use crate::model::breaker::LaneState;
 use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
 
-/// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What a store calls after each commit, with the number of operations in it and the
-/// time it took.
+/// Called by the store after each commit, with the number of operations and the duration.
 pub type OnCommit = Arc<dyn Fn(usize, Duration) + Send + Sync>;
 
-/// How a reload can end: the rules file was loaded, or refused.
 const RELOAD_RESULTS: [&str; 2] = ["loaded", "refused"];
 
-/// Why a lane's tasks are not claimed.
 const LANE_STATES: [&str; 2] = ["paused", "open"];
 
-/// The metrics of one running service.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -64,7 +59,6 @@ pub struct Metrics {
     reload_refused: Gauge,
     lanes: Family<LaneLabels, Gauge>,
     log_lines_lost: Counter,
-    /// The lanes that have series.
     shown: Mutex<BTreeSet<String>>,
 }
 
@@ -79,9 +73,10 @@ impl Default for Metrics {
             oldest_waiting_age: Gauge::default(),
             attempts: Family::default(),
             step_duration: Family::new_with_constructor(step_duration),
-            // A commit holds what waited for the one before: up to some hundred operations.
+            // A commit holds everything that waited for the one before: up to some hundred
+            // operations.
             commit_operations: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
-            // From a fast disk's sync, 0.5 ms, to a stalling one's, 4 s.
+            // From a fast disk's sync (0.5 ms) to a stalling one's (4 s).
             commit_duration: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             store_up: Gauge::default(),
             workers_paused: Gauge::default(),
@@ -106,12 +101,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts an ended request to the callback listener.
+    /// Counts a finished request to the callback listener.
     pub fn callback(&self, result: CallbackResult) {
         self.callbacks.get_or_create(&result.into()).inc();
     }
 
-    /// Counts an attempt, and measures it unless the step was skipped.
+    /// Counts an attempt, and measures its duration unless the step was skipped.
     pub fn attempt(&self, attempt: &AttemptRecord) {
         let failure = match &attempt.outcome {
             Outcome::Failed(failure) => failure.kind.name(),
@@ -133,9 +128,8 @@ impl Metrics {
         }
     }
 
-    /// Shows how many tasks are in each state, in the order of [`TaskState::NAMES`],
-    /// how long the longest-due one has been due, and how long one has waited for something
-    /// outside it.
+    /// Sets the number of tasks in each state (in the order of [`TaskState::NAMES`]), how long the
+    /// longest-due task has been due, and how long one has waited for something outside it.
     pub fn queue(
         &self,
         tasks: [u64; TaskState::NAMES.len()],
@@ -153,23 +147,23 @@ impl Metrics {
             .set(oldest_waiting.unwrap_or_default().as_secs_f64());
     }
 
-    /// Shows how many tasks have left something behind in buckets.
+    /// Sets the number of tasks that have left something in buckets.
     pub fn leaving(&self, tasks: u64) {
         let tasks = i64::try_from(tasks).unwrap_or(i64::MAX);
         self.tasks_with_copies_left.set(tasks);
     }
 
-    /// Shows whether the store answered when it was last asked.
+    /// Sets whether the store answered the last time.
     pub fn store_up(&self, up: bool) {
         self.store_up.set(up.into());
     }
 
-    /// Shows whether the workers claim nothing for the time being.
+    /// Sets whether the workers have stopped claiming.
     pub fn workers_paused(&self, paused: bool) {
         self.workers_paused.set(paused.into());
     }
 
-    /// Shows the revision in force, instead of `replaced`, and when it was loaded.
+    /// Sets the revision in force and when it was loaded, and removes `replaced`.
     pub fn rules(&self, revision: RevisionId, loaded: Timestamp, replaced: Option<RevisionId>) {
         let label = |revision: RevisionId| RevisionLabel {
             revision: revision.to_string(),
@@ -182,14 +176,13 @@ impl Metrics {
         self.rules_loaded.set(loaded.as_secs_f64());
     }
 
-    /// Counts a reload, and shows whether it was refused.
     pub fn reload(&self, refused: bool) {
         let result = RELOAD_RESULTS[usize::from(refused)];
         self.reloads.get_or_create(&ResultLabel { result }).inc();
         self.reload_refused.set(refused.into());
     }
 
-    /// Shows how these lanes stand, and no others.
+    /// Sets the states of these lanes, and removes all others.
     pub fn lanes(&self, states: &[(Lane, LaneState)]) {
         let present: BTreeSet<String> = states.iter().map(|(lane, _)| lane.to_string()).collect();
         self.shown().retain(|lane| {
@@ -205,7 +198,6 @@ impl Metrics {
         }
     }
 
-    /// Shows whether the lane's tasks are claimed.
     pub fn lane(&self, lane: &Lane, state: &LaneState) {
         let (paused, open) = (state.paused.is_some(), state.open.is_some());
         for (state, is) in LANE_STATES.into_iter().zip([paused, open && !paused]) {
@@ -220,7 +212,6 @@ impl Metrics {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a store is given to report its commits.
     pub fn on_commit(self: &Arc<Self>) -> OnCommit {
         let metrics = Arc::clone(self);
         Arc::new(move |operations, took| {
@@ -230,18 +221,18 @@ impl Metrics {
         })
     }
 
-    /// Everything, as `OpenMetrics` text of type [`CONTENT_TYPE`].
+    /// All metrics as `OpenMetrics` text of type [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let lost = super::log::lost();
         self.log_lines_lost.inner().store(lost, Ordering::Relaxed);
         let mut text = String::new();
-        // The only error is the writer's, and a string has none.
+        // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
     }
 }
 
-/// From a quick notice, 10 ms, to the copy of a large recording, half an hour.
+/// From a quick notice (10 ms) to the copy of a large recording (half an hour).
 fn step_duration() -> Histogram {
     Histogram::new(exponential_buckets(0.01, 3.0, 12))
 }

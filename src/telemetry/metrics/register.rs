@@ -1,4 +1,4 @@
-//! The name, the unit and the help of every metric.
+//! Name, unit and help text of every metric.
 
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Unit;
@@ -6,7 +6,7 @@ use prometheus_client::registry::Unit;
 use super::Metrics;
 
 impl Metrics {
-    /// `_total`, `_info` and the units are appended by the registry.
+    /// The registry appends `_total`, `_info` and the units.
     pub(super) fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(
