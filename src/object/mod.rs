@@ -56,8 +56,8 @@ pub trait ObjectStore: Send + Sync {
     /// What the object is; `None` when it does not exist.
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure>;
 
-    /// The object's content; `Missing` when it does not exist. Refuses one above `limit`
-    /// bytes: only playlists are read.
+    /// The object's content; `Missing` when it does not exist, and `Unsupported` when it has
+    /// more than `limit` bytes: only playlists are read.
     async fn get(&self, key: &str, limit: u64) -> Result<Bytes, Failure>;
 
     /// Writes a small object whole: a rewritten playlist.
@@ -269,7 +269,8 @@ pub struct Belongings {
 /// One page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Key, size, ETag and storage class; the other attributes are left out of listings.
+    /// Key, size and ETag, and the storage class where the store lists it; the other
+    /// attributes are left out of listings.
     pub objects: Vec<ObjectMeta>,
     /// Whether more follow.
     pub more: bool,

@@ -1,11 +1,11 @@
-//! A directory as a bucket.
+//! What a directory has of its own as a bucket, beside `object_contract`.
 
 use std::collections::BTreeMap;
 
 use aftertake::model::failure::{Disposition, FailureKind};
 use aftertake::model::recording::Place;
 use aftertake::object::folder::{self, FolderStore};
-use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, Pair, TagSupport};
+use aftertake::object::{Attributes, Copy, ObjectStore, Pair, TagSupport};
 
 use super::support::recording::place;
 use super::support::world::World;
@@ -23,29 +23,9 @@ fn attributes() -> Attributes {
     }
 }
 
-async fn keys(store: &FolderStore, prefix: &str, after: Option<&str>) -> Vec<String> {
-    let page = store.list(prefix, after).await.unwrap();
+async fn keys(store: &FolderStore) -> Vec<String> {
+    let page = store.list("", None).await.unwrap();
     page.objects.into_iter().map(|object| object.key).collect()
-}
-
-async fn copy(
-    world: &World,
-    source: &ObjectMeta,
-    to: &str,
-    etag: &str,
-) -> Result<ObjectMeta, FailureKind> {
-    let copy = Copy {
-        source: "recorded",
-        from: &source.key,
-        to,
-        etag,
-        size: source.size,
-        mark: None,
-    };
-    world.stores["archive"]
-        .copy(copy)
-        .await
-        .map_err(|failure| failure.kind)
 }
 
 #[tokio::test]
@@ -53,7 +33,7 @@ async fn folder_is_made_by_the_first_write_and_empty_before() {
     let world = World::new();
     let store = &world.stores["recorded"];
     assert_eq!(store.head("a/b").await.unwrap(), None);
-    assert_eq!(keys(store, "", None).await, [""; 0]);
+    assert_eq!(keys(store).await, [""; 0]);
     assert_eq!(store.delete(&["a/b".into()]).await.unwrap(), []);
     assert!(!world.path("recorded").exists());
     let put = store
@@ -64,98 +44,6 @@ async fn folder_is_made_by_the_first_write_and_empty_before() {
     assert_eq!((put.size, put.attributes), (7, attributes()));
     assert_eq!(store.get("a/录 1.mp4", 7).await.unwrap(), "content");
     assert_eq!(world.objects()[&place("recorded", "a/录 1.mp4")], "content");
-}
-
-#[tokio::test]
-async fn object_above_the_limit_is_not_read_and_one_that_is_missing_says_so() {
-    let world = World::new();
-    let store = &world.stores["recorded"];
-    store
-        .put("a", "content".into(), &attributes())
-        .await
-        .unwrap();
-    assert_eq!(
-        store.get("a", 6).await.unwrap_err().kind,
-        FailureKind::Unsupported
-    );
-    assert_eq!(
-        store.get("b", 6).await.unwrap_err().kind,
-        FailureKind::Missing
-    );
-    assert_eq!(
-        store.tags("b").await.unwrap_err().kind,
-        FailureKind::Missing
-    );
-    let tagged = store.set_tags("b", &map("a", "b")).await;
-    assert_eq!(tagged.unwrap_err().kind, FailureKind::Missing);
-}
-
-#[tokio::test]
-async fn etag_changes_with_the_content_and_with_nothing_else() {
-    let world = World::new();
-    let store = &world.stores["recorded"];
-    let etag = async || store.head("a").await.unwrap().unwrap().etag;
-    for size in [3, 2 << 20] {
-        world.write(&place("recorded", "a"), &"x".repeat(size));
-        let first = etag().await;
-        assert_eq!(etag().await, first);
-        store.set_tags("a", &map("a", "b")).await.unwrap();
-        store.set_metadata("a", &map("c", "d")).await.unwrap();
-        assert_eq!(etag().await, first);
-        assert_eq!(store.list("", None).await.unwrap().objects[0].etag, first);
-        let changed = store
-            .put("a", "y".repeat(size).into(), &attributes())
-            .await
-            .unwrap();
-        assert_ne!(changed.etag, first);
-        assert_eq!(etag().await, changed.etag);
-    }
-}
-
-#[tokio::test]
-async fn copy_takes_all_along_and_is_conditional_on_the_sources_etag() {
-    let world = World::new();
-    let source = &world.stores["recorded"];
-    let original = source
-        .put("a", "content".into(), &attributes())
-        .await
-        .unwrap();
-    source.set_tags("a", &map("tag", "1")).await.unwrap();
-    let copied = copy(&world, &original, "x/y", &original.etag)
-        .await
-        .unwrap();
-    assert_eq!(
-        (copied.size, &copied.etag, copied.attributes),
-        (7, &original.etag, attributes())
-    );
-    let tags = world.stores["archive"].tags("x/y").await.unwrap();
-    assert_eq!(tags, TagSupport::Tags(map("tag", "1")));
-    let changed = copy(&world, &original, "x/z", "another").await;
-    assert_eq!(changed, Err(FailureKind::SourceChanged));
-    let gone = ObjectMeta {
-        key: "b".into(),
-        ..original
-    };
-    let missing = copy(&world, &gone, "x/z", "another").await;
-    assert_eq!(missing, Err(FailureKind::Missing));
-    assert_eq!(keys(&world.stores["archive"], "", None).await, ["x/y"]);
-}
-
-#[tokio::test]
-async fn copy_replaces_all_that_belonged_to_its_target() {
-    let world = World::new();
-    let target = &world.stores["archive"];
-    target.put("x", "old".into(), &attributes()).await.unwrap();
-    target.set_tags("x", &map("old", "1")).await.unwrap();
-    world.write(&place("recorded", "a"), "content");
-    let plain = world.stores["recorded"].head("a").await.unwrap().unwrap();
-    copy(&world, &plain, "x", &plain.etag).await.unwrap();
-    let copied = target.head("x").await.unwrap().unwrap();
-    assert_eq!(copied.attributes, Attributes::default());
-    assert_eq!(
-        target.tags("x").await.unwrap(),
-        TagSupport::Tags(BTreeMap::new())
-    );
 }
 
 #[tokio::test]
@@ -170,52 +58,12 @@ async fn deleted_object_leaves_neither_tags_nor_empty_folders() {
         []
     );
     assert!(!world.path("recorded").join("a/b").exists());
-    assert_eq!(keys(store, "", None).await, ["a/d"]);
+    assert_eq!(keys(store).await, ["a/d"]);
     world.write(&place("recorded", "a/b/c"), "x");
     assert_eq!(
         store.tags("a/b/c").await.unwrap(),
         TagSupport::Tags(BTreeMap::new())
     );
-}
-
-#[tokio::test]
-async fn listing_is_in_key_order_whatever_the_folders() {
-    let world = World::new();
-    let store = &world.stores["recorded"];
-    for key in ["a/b", "a-b", "a0", "b/a/c", "b/a.ts", "c"] {
-        store.put(key, "x".into(), &attributes()).await.unwrap();
-    }
-    let all = ["a-b", "a/b", "a0", "b/a.ts", "b/a/c", "c"];
-    assert_eq!(keys(store, "", None).await, all);
-    for (number, key) in all.iter().enumerate() {
-        assert_eq!(keys(store, "", Some(key)).await, all[number + 1..]);
-    }
-    assert_eq!(keys(store, "b/a", None).await, ["b/a.ts", "b/a/c"]);
-    assert_eq!(keys(store, "b/a", Some("b/a.ts")).await, ["b/a/c"]);
-}
-
-#[tokio::test]
-async fn long_listing_comes_in_pages() {
-    let world = World::new();
-    for number in 0..2001 {
-        world.write(
-            &place("recorded", &format!("r/{}/{number}", number % 3)),
-            "x",
-        );
-    }
-    let store = &world.stores["recorded"];
-    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
-    loop {
-        let page = store.list("r/", after.as_deref()).await.unwrap();
-        pages += 1;
-        found.extend(page.objects.into_iter().map(|object| object.key));
-        if !page.more {
-            break;
-        }
-        after = found.last().cloned();
-    }
-    assert_eq!((pages, found.len()), (3, 2001));
-    assert!(found.is_sorted());
 }
 
 #[tokio::test]
@@ -241,7 +89,7 @@ async fn key_is_a_path_below_the_folder_or_refused() {
     let below = store.put("a/b", "x".into(), &attributes()).await;
     assert_eq!(below.unwrap_err().kind, FailureKind::Conflict);
     assert_eq!(store.head("a/b").await.unwrap(), None);
-    assert_eq!(keys(store, "", None).await, ["a"]);
+    assert_eq!(keys(store).await, ["a"]);
 }
 
 #[cfg(unix)]
@@ -261,7 +109,7 @@ async fn symbolic_link_is_not_followed() {
         let deleted = store.delete(&[key.into()]).await.unwrap();
         assert_eq!(deleted[0].1.kind, FailureKind::Forbidden);
     }
-    assert_eq!(keys(store, "", None).await, [""; 0]);
+    assert_eq!(keys(store).await, [""; 0]);
     assert_eq!(world.objects()[&place("archive", "secret/x")], "secret");
 }
 
@@ -282,7 +130,7 @@ async fn own_directory_of_a_bucket_behind_a_link_is_refused_with_a_sentence() {
             root.join(linked).display()
         );
         assert_eq!(refused.reason, sentence);
-        assert_eq!(keys(store, "", None).await, ["a"]);
+        assert_eq!(keys(store).await, ["a"]);
         let elsewhere = std::fs::read_dir(world.path("elsewhere")).unwrap();
         assert_eq!(elsewhere.count(), 0);
     }
@@ -303,8 +151,16 @@ async fn file_that_two_buckets_lead_to_is_neither_copied_onto_itself_nor_deleted
             .filter(|_| !directory.is_empty());
         let archived = place("archive", key.unwrap_or(&recorded.key));
         let source = world.stores["recorded"].head("r/a").await.unwrap().unwrap();
-        let copied = copy(&world, &source, &archived.key, &source.etag).await;
-        assert_eq!(copied, Err(FailureKind::Forbidden), "{directory:?}");
+        let copy = Copy {
+            source: "recorded",
+            from: &source.key,
+            to: &archived.key,
+            etag: &source.etag,
+            size: source.size,
+            mark: None,
+        };
+        let copied = world.stores["archive"].copy(copy).await.unwrap_err();
+        assert_eq!(copied.kind, FailureKind::Forbidden, "{directory:?}");
         for place in [&recorded, &archived] {
             let store = &world.stores[&place.bucket];
             let failed = store
@@ -369,7 +225,7 @@ async fn what_a_crash_left_beside_a_target_is_abandoned() {
     std::fs::write(beside.join(format!("{stem}.object.1-1")), "half").unwrap();
     store.abandon("r/x", None).await.unwrap();
     assert!(!beside.parent().unwrap().exists());
-    assert_eq!(keys(store, "", None).await, ["r/x"]);
+    assert_eq!(keys(store).await, ["r/x"]);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod layering;
 mod log;
 mod moves;
 mod notify;
+mod object_contract;
 mod obs_copy;
 mod obs_errors;
 mod obs_file_system;

@@ -1,9 +1,8 @@
 //! The true rename of a parallel file system.
 
-use aftertake::model::failure::{Disposition, FailureKind};
+use aftertake::model::failure::Disposition;
 use aftertake::object::{Copy, Layout, ObjectMeta, ObjectStore};
 
-use crate::obs_objects::KEYS;
 use crate::support::fake_obs::{FakeObs, Fault, Kind, Object};
 
 /// A file system `pfs` with one object at `from`; the client, and the object.
@@ -60,59 +59,11 @@ async fn layout_that_could_not_be_asked_for_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn every_key_can_be_renamed() {
-    let obs = FakeObs::start().await;
-    for from in KEYS {
-        let to = format!("new/{from}");
-        let (store, source) = with_source(&obs, Kind::FileSystem, from).await;
-        let renamed = store.rename(rename_of(&source, &to)).await.unwrap();
-        assert_eq!((renamed.key, renamed.etag), (to.clone(), source.etag));
-        obs.world(|world| {
-            assert_eq!(world.object("pfs", from), None);
-            assert!(world.object("pfs", &to).is_some());
-        });
-    }
-}
-
-#[tokio::test]
-async fn target_that_exists_is_a_conflict_and_both_stay() {
-    let obs = FakeObs::start().await;
-    let (store, source) = with_source(&obs, Kind::FileSystem, "a").await;
-    obs.world(|world| world.put("pfs", "b", Object::text("other")));
-    let failure = store.rename(rename_of(&source, "b")).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Conflict, "{failure}");
-    assert_eq!(keys(&obs), ["a", "b"]);
-}
-
-#[tokio::test]
-async fn source_that_never_was_is_missing() {
-    let obs = FakeObs::start().await;
-    let (store, source) = with_source(&obs, Kind::FileSystem, "a").await;
-    let absent = Copy {
-        from: "absent",
-        ..rename_of(&source, "b")
-    };
-    let failure = store.rename(absent).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Missing, "{failure}");
-    obs.world(|world| world.put("pfs", "b", Object::text("another")));
-    let failure = store.rename(absent).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Missing, "{failure}");
-}
-
-#[tokio::test]
 async fn missing_parents_are_made() {
     let obs = FakeObs::start().await;
     let (store, source) = with_source(&obs, Kind::StrictFileSystem, "a").await;
     store.rename(rename_of(&source, "x/y/b")).await.unwrap();
     assert_eq!(keys(&obs), ["x/y/", "x/y/b"]);
-}
-
-#[tokio::test]
-async fn ordinary_bucket_cannot_rename() {
-    let obs = FakeObs::start().await;
-    let (store, source) = with_source(&obs, Kind::Objects, "a").await;
-    let failure = store.rename(rename_of(&source, "b")).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unsupported, "{failure}");
 }
 
 #[tokio::test]

@@ -181,7 +181,8 @@ impl ObjectStore for FolderStore {
     }
 
     fn url(&self, key: &str) -> String {
-        let path = self.folder.root().join(key);
+        // A key that begins with a slash is no object of a folder, and leads to no other file.
+        let path = self.folder.root().join(key.trim_start_matches('/'));
         Url::from_file_path(&path).map_or_else(|()| path.display().to_string(), Into::into)
     }
 

@@ -393,7 +393,7 @@ impl<'a> Call<'a> {
                     self.describe(),
                     self.limit
                 );
-                Error::new(FailureKind::Invalid, reason)
+                Error::new(FailureKind::Unsupported, reason)
             }
         }
     }
