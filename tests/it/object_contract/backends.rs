@@ -88,7 +88,10 @@ pub(super) async fn obs_that_encrypts() -> Buckets {
     });
     buckets.dressed.headers.extend(map(&[
         ("x-obs-server-side-encryption", "kms"),
-        ("x-obs-server-side-encryption-kms-key-id", "key-of-the-customer"),
+        (
+            "x-obs-server-side-encryption-kms-key-id",
+            "key-of-the-customer",
+        ),
     ]));
     buckets
 }

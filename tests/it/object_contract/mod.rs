@@ -142,7 +142,10 @@ async fn object_is_read_back_under_its_key_until_it_is_deleted(buckets: &Buckets
         };
         let found = head(store, key).await;
         assert_eq!((&*found.key, found.size), (key, content.len() as u64));
-        assert_eq!((meta.key, meta.size, meta.etag), (found.key, found.size, found.etag));
+        assert_eq!(
+            (meta.key, meta.size, meta.etag),
+            (found.key, found.size, found.etag)
+        );
         assert_eq!(found.attributes, buckets.dressed, "{key:?}");
         assert_eq!(store.get(key, 100).await.unwrap(), content);
         assert_eq!(store.rights(key).await.unwrap(), Rights::Private);
@@ -249,7 +252,10 @@ async fn listing_is_in_key_order_and_goes_on_after_any_key(buckets: &Buckets) {
     let page = store.list("", None).await.unwrap();
     for (listed, key) in page.objects.iter().zip(all) {
         let found = head(store, key).await;
-        assert_eq!((&*listed.key, listed.size, &listed.etag), (key, found.size, &found.etag));
+        assert_eq!(
+            (&*listed.key, listed.size, &listed.etag),
+            (key, found.size, &found.etag)
+        );
         let class = &listed.attributes.storage_class;
         assert!(class.is_none() || *class == found.attributes.storage_class);
     }
@@ -297,7 +303,9 @@ async fn copy_takes_everything_along_and_leaves_the_source(buckets: &Buckets) {
                 assert_eq!((copied.size, copied.etag), (found.size, found.etag));
                 assert_eq!(found.attributes, source.attributes, "{to:?}");
                 assert_eq!(store.get(to, 2000).await.unwrap(), content);
-                buckets.assert_tags(&**store, to, &[("room", "a b+c")]).await;
+                buckets
+                    .assert_tags(&**store, to, &[("room", "a b+c")])
+                    .await;
             }
         }
         assert_eq!(head(&*buckets.one, from).await, source);
