@@ -1,19 +1,19 @@
-//! Which addresses a destination may not lead to unless its operator says so.
+//! Special addresses, which a destination must not reach unless the operator allows it.
 //!
-//! A callback's sender picks parts of what we send, and whoever controls a host name
-//! picks where it leads: without this table a webhook could read the cloud's metadata
-//! service or a neighbour's database. Ranges: IANA's special-purpose registries,
+//! A callback's sender chooses parts of what we send, and the owner of a host name chooses where it
+//! points. Without this table a webhook could reach the cloud's metadata service or a neighbour's
+//! database. Ranges: IANA's special-purpose registries,
 //! <https://www.iana.org/assignments/iana-ipv4-special-registry> and
 //! <https://www.iana.org/assignments/iana-ipv6-special-registry>.
 
-// `core` has the addresses and none of the sockets.
+// `core` has the address types, but no sockets.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
-/// The address that the URL names as its host and what it is, when it is not one of the public
-/// internet. Unusual spellings, such as `0x7f.1`, were made usual when the URL was parsed.
+/// If the URL's host is a special address: the address and what it is. The URL parser has already
+/// normalised spellings such as `0x7f.1`.
 pub fn special_host(url: &Url) -> Option<(IpAddr, &'static str)> {
     let address = match url.host()? {
         Host::Ipv4(address) => IpAddr::from(address),
@@ -23,7 +23,7 @@ pub fn special_host(url: &Url) -> Option<(IpAddr, &'static str)> {
     Some((address, special(address)?))
 }
 
-/// What the address is, when it is not one of the public internet.
+/// What the address is, if it is special; `None` for the public internet.
 pub fn special(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => special_v4(address),
@@ -44,7 +44,7 @@ const V4: [(Ipv4Net, &str); 17] = [
     (v4(10, 0, 0, 0, 8), "private"),
     (v4(100, 64, 0, 0, 10), "shared by a provider's customers"),
     (v4(127, 0, 0, 0, 8), "loopback"),
-    // The virtual host that serves Azure's machines; public by its number only.
+    // Azure's virtual host for its machines; the number looks public.
     (v4(168, 63, 129, 16, 32), "cloud metadata"),
     (v4(169, 254, 169, 254, 32), "cloud metadata"),
     (v4(169, 254, 0, 0, 16), "link-local"),
@@ -75,7 +75,7 @@ const V6: [(Ipv6Net, &str); 12] = [
     (v6(0x3fff, 0, 0, 20), "documentation"),
 ];
 
-/// The only block from which public addresses are given out.
+/// The only block of public IPv6 addresses.
 const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
 
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
@@ -94,10 +94,9 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         .or_else(|| (!PUBLIC_V6.contains(&address)).then_some("reserved"))
 }
 
-/// The IPv4 address that a packet to `address` ends at: mapped (`::ffff:a.b.c.d`),
-/// translated (`::ffff:0:a.b.c.d`), NAT64 (`64:ff9b::a.b.c.d`) and 6to4
-/// (`2002:aabb:ccdd::`). Networks with NAT64 reach all of IPv4 that way, so such an
-/// address is judged by what is inside.
+/// The IPv4 address inside `address`: mapped (`::ffff:a.b.c.d`), translated (`::ffff:0:a.b.c.d`),
+/// NAT64 (`64:ff9b::a.b.c.d`) or 6to4 (`2002:aabb:ccdd::`). With NAT64 all of IPv4 can be reached
+/// that way, so the inner address decides.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff, high, low]
@@ -108,7 +107,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The special addresses themselves are in `tests/it/addresses.rs`, where each is met.
+/// `tests/it/addresses.rs` tests each special address.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! A configured bucket: the only places that are ever touched.
+//! A configured bucket. Nothing outside of these is ever touched.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -9,62 +9,58 @@ use url::Url;
 
 use super::failure::{Failure, FailureKind};
 
-/// A bucket of the rules file.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// Its key in the file, which is the bucket's name at the store.
+    /// Its key in the file; also the bucket's name at the store.
     pub name: String,
     pub store: BucketStore,
-    /// Prefixes that source and target keys must have; empty allows every key.
+    /// Allowed prefixes of source and target keys; empty allows every key.
     pub only_under: Vec<String>,
-    /// Steps at a time, and requests at a time within one step.
+    /// Steps that run at a time, and requests at a time within one step.
     pub concurrency: u32,
-    /// How long after its event a missing source is waited for.
+    /// How long after its event we wait for a missing source.
     pub source_grace: Duration,
     pub tag_limits: TagLimits,
 }
 
-/// What is behind a bucket.
+/// The kind of storage.
 #[derive(Debug, Clone)]
 pub enum BucketStore {
-    /// A directory that behaves as a bucket.
+    /// A directory used as a bucket.
     Folder {
         path: PathBuf,
     },
     Obs(Box<ObsBucket>),
 }
 
-/// A file or directory of this machine, whatever its name: no two have the same.
+/// Identifies a file or directory of this machine, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
     pub device: u64,
     pub inode: u64,
 }
 
-/// Where a folder bucket's directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// Without `.` and `..`, and links followed as far as the path exists.
+    /// Without `.` and `..`, and with links resolved as far as the path exists.
     pub path: PathBuf,
-    /// The directory itself, when it exists.
+    /// The directory itself, if it exists.
     pub own: Option<FileId>,
-    /// Those above it that exist.
+    /// Its existing parent directories.
     pub above: Vec<FileId>,
 }
 
-/// How one directory holds another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
-    /// They are one.
     Same,
-    /// It is inside the other.
+    /// This one is inside the other.
     Inside,
-    /// The other is inside it.
+    /// The other is inside this one.
     Around,
 }
 
 impl Whereabouts {
-    /// What the name alone says, when the file system cannot be asked.
+    /// From the path alone, if the file system cannot be asked.
     pub fn by_name(path: &Path) -> Self {
         let mut plain = PathBuf::new();
         for component in path.components() {
@@ -83,7 +79,7 @@ impl Whereabouts {
         }
     }
 
-    /// Whether files of this directory are files of `other`, too.
+    /// Whether this directory and `other` share files.
     pub fn overlap(&self, other: &Self) -> Option<Overlap> {
         let same = |one: &Self| one.own.is_some() && one.own == other.own;
         if self.path == other.path || same(self) {
@@ -100,7 +96,7 @@ impl Whereabouts {
     }
 }
 
-/// A bucket at Huawei Cloud OBS or a server that speaks its protocol.
+/// A bucket of Huawei Cloud OBS or a compatible server.
 #[derive(Debug, Clone)]
 pub struct ObsBucket {
     pub endpoint: Url,
@@ -108,25 +104,25 @@ pub struct ObsBucket {
     pub secret_key: SecretString,
     pub security_token: Option<SecretString>,
     pub addressing: Addressing,
-    /// Larger objects are copied by parts; bytes.
+    /// In bytes; larger objects are copied in parts.
     pub copy_part_above: u64,
-    /// Bytes of one copied part.
+    /// Size of a copied part in bytes.
     pub part_size: u64,
     pub timeouts: Timeouts,
 }
 
-/// How long requests to OBS may take until they count as lost.
+/// Timeouts of requests to OBS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection, TLS included.
+    /// Connecting, including TLS.
     pub connect: Duration,
-    /// For an answer that needs no work at the server.
+    /// A response that needs no work at the server.
     pub answer: Duration,
-    /// For a copy: the status may come at once and the body when up to 5 GiB are copied.
+    /// A copy: the status may come at once, and the body only after up to 5 GiB are copied.
     pub copy: Duration,
-    /// For its effect, once its answer is lost or its sender is gone. OBS refuses a request
-    /// whose date is further away than 15 minutes (`RequestTimeTooSkewed`), and begins none
-    /// later: <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0115.html>.
+    /// How long a request whose response was lost, or whose sender is gone, may still take effect.
+    /// OBS refuses a request whose date is more than 15 minutes off (`RequestTimeTooSkewed`), so it
+    /// starts none later: <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0115.html>.
     pub lifetime: Duration,
 }
 
@@ -141,32 +137,31 @@ impl Default for Timeouts {
     }
 }
 
-/// Where the bucket stands in a request's URL.
+/// Where a request's URL has the bucket's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressing {
-    /// In the host name: what OBS demands.
+    /// In the host name, as OBS requires.
     Virtual,
-    /// In the path: for test servers and IP endpoints.
+    /// In the path, for test servers and IP addresses.
     Path,
 }
 
-/// What a site accepts as object tags. Lengths count characters.
+/// Limits of object tags at a site. Lengths are in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TagLimits {
-    /// Tags on one object.
     pub tags: usize,
     pub key: usize,
     pub value: usize,
 }
 
 impl TagLimits {
-    /// `*.myhuaweicloud.com`, as its console guides of 2025-12 and 2026-02 say.
+    /// `*.myhuaweicloud.com`, according to its console guides of 2025-12 and 2026-02.
     pub const HUAWEI: Self = Self {
         tags: 10,
         key: 36,
         value: 255,
     };
-    /// Other OBS sites, as the EU and OTC documents say.
+    /// Other OBS sites, according to the EU and OTC documents.
     pub const ELSEWHERE: Self = Self {
         tags: 10,
         key: 36,
@@ -175,12 +170,12 @@ impl TagLimits {
 }
 
 impl Bucket {
-    /// Whether `only_under` lets this key be read or written.
+    /// Whether `only_under` allows this key.
     pub fn allows(&self, key: &str) -> bool {
         self.only_under.is_empty() || self.only_under.iter().any(|prefix| key.starts_with(prefix))
     }
 
-    /// Refuses a key that `only_under` does not let be read or written.
+    /// Fails if `only_under` does not allow this key.
     pub fn permit(&self, key: &str) -> Result<(), Failure> {
         let Self {
             name, only_under, ..
@@ -196,7 +191,7 @@ impl Bucket {
     }
 }
 
-/// The bucket of this name, of those of the rules file.
+/// The bucket with this name in the rules file.
 pub fn named<'a, B>(buckets: &'a BTreeMap<String, B>, name: &str) -> Result<&'a B, Failure> {
     buckets.get(name).ok_or_else(|| {
         let reason = format!("bucket {name:?} is not in the rules file");

@@ -1,10 +1,9 @@
-//! Which time has come for certain, whatever this machine's clock says.
+//! The time that has certainly come, even if this machine's clock is wrong.
 //!
-//! History that is deleted for its age cannot be restored, and a clock can be years ahead at a
-//! start: a board without a battery, a virtual machine that was restored. So the clock alone does
-//! not make history old. The certain time grows while the process runs, by the monotonic clock. The
-//! time between two processes is added once a recording arrives whose `end_time` agrees with the
-//! clock.
+//! Deleted history cannot be restored, and a clock can be years ahead at a start (a board without a
+//! battery, a restored virtual machine). So retention does not trust the clock alone. The certain
+//! time grows by the monotonic clock while a process runs. The time between two processes is added
+//! when a recording arrives whose `end_time` agrees with the clock.
 
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ use super::event::Event;
 use super::moment::{Moment, Present};
 use super::time::Timestamp;
 
-/// How far apart the end of a recording and the clock may be that agree. Recorders announce a
-/// file within minutes of its end, and ages count in days.
+/// Tolerance between the end of a recording and the clock. Recorders announce a file within minutes
+/// of its end, and retention counts in days.
 const AGREES: Duration = Duration::from_hours(24);
 
-/// The least progress that is worth a write.
+/// The smallest progress worth a write.
 const STEP: Duration = Duration::from_mins(10);
 
-/// A time that has come for certain: the only one by which anything is forgotten.
+/// A time that has certainly come. Only this decides what retention deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Certain(Timestamp);
 
@@ -29,19 +28,18 @@ impl Certain {
     }
 }
 
-/// What a process knows of the time, from one look to the next.
+/// What a process knows about the time between two checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reckoning {
-    /// The certain time that the store has.
     kept: Timestamp,
-    /// What has come of that since.
+    /// The certain time now, including progress that is not stored yet.
     known: Timestamp,
     moment: Moment,
 }
 
 impl Reckoning {
-    /// Goes on from the look before, which a process that has just started does not have, to
-    /// `now`. `kept` is the certain time that the store has now.
+    /// Continues from the check `before` (`None` at the start of a process) to `now`. `kept` is the
+    /// stored certain time.
     #[must_use]
     pub fn go_on(before: Option<Self>, kept: Timestamp, now: Present) -> Self {
         let passed = before.map_or(Duration::ZERO, |before| now.moment.since(before.moment));
@@ -54,25 +52,24 @@ impl Reckoning {
         }
     }
 
-    /// The latest time that has come for certain when the clock says `now`.
+    /// The certain time, at most `now` by the wall clock.
     pub fn certain(self, now: Timestamp) -> Certain {
         Certain(self.known.min(now))
     }
 
-    /// Whether the clock says less than has come for certain, by more than clocks differ.
+    /// Whether the wall clock is behind the certain time by more than clocks differ.
     pub fn finds_behind(self, now: Timestamp) -> bool {
         self.known.since(now) > STEP
     }
 
-    /// This, with `certain` kept in the store, if that is worth a write.
+    /// Self after `certain` is stored, or `None` if that is not worth a write.
     pub fn to_keep(self, certain: Certain) -> Option<Self> {
         let kept = certain.time();
         (kept >= self.kept.plus(STEP)).then_some(Self { kept, ..self })
     }
 }
 
-/// The certain time that an event tells: the clock of its recorder agrees with the one by which
-/// it was received.
+/// The certain time that an event proves: the recorder's clock agrees with ours.
 pub fn told_by(event: &Event) -> Option<Timestamp> {
     let (received, end) = (event.received, event.fields.end_time?);
     let apart = received.since(end).max(end.since(received));
@@ -104,7 +101,7 @@ mod tests {
         assert_eq!(start.certain(ahead).time(), NOW);
         let later = Reckoning::go_on(Some(start), NOW, at(ahead, HOUR * 9));
         assert_eq!(later.certain(ahead).time(), NOW.plus(HOUR * 2));
-        // What is kept is not counted twice.
+        // Stored progress is not counted twice.
         let kept = later.to_keep(later.certain(ahead)).unwrap();
         let at_last = Reckoning::go_on(Some(kept), NOW.plus(HOUR * 2), at(ahead, HOUR * 10));
         assert_eq!(at_last.certain(ahead).time(), NOW.plus(HOUR * 3));

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::secret::SHOWN;
 
-/// Headers that frame a request or belong to its connection: nobody may set them. In lower case.
+/// Headers of the connection or the framing, which nobody may set. In lower case.
 pub const CONNECTION_HEADERS: [&str; 11] = [
     "connection",
     "content-length",
@@ -26,58 +26,53 @@ pub const CONNECTION_HEADERS: [&str; 11] = [
     "upgrade",
 ];
 
-/// A destination of the rules file.
 #[derive(Clone)]
 pub struct Destination {
-    /// Its key in the file.
     pub name: String,
     pub url: Url,
-    /// What requests are signed with: Standard Webhooks has one signature for each, a bot of a
-    /// chat has one secret.
+    /// Signing secrets: Standard Webhooks has one signature for each, a chat bot has one secret.
     pub secrets: Vec<SecretString>,
-    /// Total time for one request, from connecting to the end of the answer.
+    /// Timeout of one request, from connecting to the end of the response.
     pub timeout: Duration,
-    /// Requests at a time.
+    /// Requests that run at a time.
     pub concurrency: u32,
     pub rate: Option<Rate>,
-    /// Whether loopback, private, link-local and similar addresses may be reached.
+    /// Whether loopback, private, link-local and similar addresses are allowed.
     pub allow_private: bool,
     pub headers: Vec<(String, SecretString)>,
     pub format: Format,
-    /// A chat message's template, for the chat formats.
+    /// Template of a chat message, for the chat formats.
     pub text: Option<String>,
     pub breaker: Breaker,
-    /// Statuses beside 2xx that are a success.
+    /// Statuses besides 2xx that are a success.
     pub success: Vec<u16>,
-    /// Statuses that are tried again beside the usual ones.
+    /// Statuses that are retried in addition to the usual ones.
     pub retry: Vec<u16>,
-    /// Statuses that are final although they are usually tried again.
+    /// Statuses that are final although they are usually retried.
     pub refused: Vec<u16>,
     pub tls: TlsFiles,
     pub proxy: Option<Url>,
 }
 
-/// PEM files for a destination with a private authority or client certificates.
+/// PEM files for a private CA or a client certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     pub ca: Option<PathBuf>,
-    /// Certificate and key.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// At most this many requests in that time.
+/// At most `requests` in `per`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub requests: u32,
     pub per: Duration,
 }
 
-/// When a destination is left alone for a while.
+/// When the breaker of a destination opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Breaker {
-    /// Consecutive retryable failures that open it.
+    /// Retryable failures in a row that open it.
     pub failures: u32,
-    /// The longest time between probes.
     pub longest: Duration,
 }
 
@@ -90,8 +85,8 @@ impl Default for Breaker {
     }
 }
 
-/// URLs are shown by their origin only: the rest may be a token, and a proxy's may name a
-/// password. A text may hold values of the environment.
+/// Shows only the origin of URLs: the rest may contain a token, and a proxy's URL a password. Texts
+/// may contain values of the environment.
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = |url: &Url| url.origin().ascii_serialization();
@@ -116,18 +111,18 @@ impl fmt::Debug for Destination {
     }
 }
 
-/// What a notification's body looks like when the step gives none.
+/// The body of a notification, if the step defines none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// The document of the README.
+    /// The JSON document described in the README.
     #[default]
     Aftertake,
-    /// The callback's body as it came.
+    /// The callback's body, unchanged.
     Callback,
     /// The document's data as a structured CloudEvent 1.0.
     CloudEvents,
-    /// A text for a Slack incoming webhook, or a chat that speaks as Slack does.
+    /// A text for a Slack incoming webhook, or a compatible chat.
     Slack,
     /// A text for a custom bot of Feishu or Lark.
     Feishu,
@@ -138,7 +133,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format.
     pub const ALL: [Self; 7] = [
         Self::Aftertake,
         Self::Callback,
@@ -149,7 +143,6 @@ impl Format {
         Self::WeCom,
     ];
 
-    /// The format's name in the rules file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Aftertake => "aftertake",

@@ -1,7 +1,7 @@
-//! What a recorder announced, in words that fit every recorder.
+//! What a recorder announced, independent of the recorder.
 //!
-//! Does not know how a recorder spells its callback: `crate::recorder` translates.
-//! Every field may be missing: recorders document none as mandatory.
+//! `crate::recorder` translates each recorder's callbacks. Every field may be missing: recorders
+//! document none as mandatory.
 
 use std::fmt;
 
@@ -13,22 +13,19 @@ use super::recorder::Recorder;
 use super::recording::{Extent, Place, names_playlist};
 use super::time::Timestamp;
 
-/// A callback, parsed: what the recorder announced and when it reached us.
+/// A parsed callback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Derived from the meaning, so that a repeated callback is the same event.
     pub id: EventId,
-    /// Who sent the callback.
     pub recorder: Recorder,
-    /// When the callback reached us.
+    /// When the callback was received.
     pub received: Timestamp,
-    /// The request body as it came, but for a byte order mark.
+    /// The request's body without a byte order mark.
     pub body: Bytes,
-    /// The typed fields.
     pub fields: Fields,
 }
 
-/// What kind of thing happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventType {
     /// A recorded file is complete in object storage.
@@ -37,12 +34,12 @@ pub enum EventType {
     RecordNewFileStart,
     /// The recording job ended.
     CloudRecordServerOver,
-    /// Anything else, spelled as it came.
+    /// Anything else, as the recorder spells it.
     Other(String),
 }
 
 impl EventType {
-    /// The type's name in rules, stored rows and metrics.
+    /// The name in rules, rows and metrics.
     pub fn name(&self) -> &str {
         match self {
             Self::RecordFileComplete => "RECORD_FILE_COMPLETE",
@@ -52,8 +49,8 @@ impl EventType {
         }
     }
 
-    /// The type with this name. `CLOUD_RECORD_OVER` is the recorder's other spelling
-    /// of `CLOUD_RECORD_SERVER_OVER`: its documents disagree among themselves.
+    /// `CLOUD_RECORD_OVER` is another spelling of `CLOUD_RECORD_SERVER_OVER`: the recorder's
+    /// documents use both.
     pub fn from_name(name: &str) -> Self {
         match name {
             "RECORD_FILE_COMPLETE" => Self::RecordFileComplete,
@@ -64,14 +61,13 @@ impl EventType {
     }
 }
 
-/// A map of the fields that the event has.
+/// Serialises as a map of the fields that are present.
 impl Serialize for Fields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.entries())
     }
 }
 
-/// The value of a field; serialised as text or number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Field<'a> {
@@ -81,7 +77,7 @@ pub enum Field<'a> {
 }
 
 impl Field<'_> {
-    /// The number, where it is one.
+    /// The value, if it is a number.
     pub const fn number(self) -> Option<u64> {
         match self {
             Self::Number(number) => Some(number),
@@ -100,8 +96,8 @@ impl fmt::Display for Field<'_> {
     }
 }
 
-/// The fields an event can have, typed. Sizes are bytes, durations seconds. Templates and
-/// documents call them by [`Fields::NAMES`].
+/// The fields of an event. Sizes are bytes, durations seconds. Templates and documents use the
+/// names in [`Fields::NAMES`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fields {
     pub event_type: EventType,
@@ -109,7 +105,6 @@ pub struct Fields {
     pub room: Option<String>,
     pub job: Option<String>,
     pub stream: Option<String>,
-    /// Upper case: `HLS` or `MP4`.
     pub format: Option<String>,
     pub size: Option<u64>,
     pub duration: Option<u64>,
@@ -117,17 +112,16 @@ pub struct Fields {
     pub height: Option<u64>,
     pub start_time: Option<Timestamp>,
     pub end_time: Option<Timestamp>,
-    /// A region or an endpoint, as it came: never used to reach anything.
+    /// A region or an endpoint, as received: never used to connect to anything.
     pub location: Option<String>,
     pub bucket: Option<String>,
-    /// The object's key without a leading slash.
     pub object: Option<String>,
     pub download_url: Option<String>,
     pub detail_message: Option<String>,
 }
 
 impl Fields {
-    /// An event of this type that has no other field.
+    /// Fields of an event that has only a type.
     pub fn new(event_type: EventType) -> Self {
         Self {
             event_type,
@@ -150,11 +144,11 @@ impl Fields {
         }
     }
 
-    /// What templates and documents call the bucket and the object.
+    /// The names of bucket and object in templates and documents.
     pub const BUCKET: &'static str = "obs_bucket";
     pub const OBJECT: &'static str = "obs_object";
 
-    /// Every field's name, in the order of [`Fields::entries`]: what a rule may call.
+    /// The name of every field, in the order of [`Fields::entries`].
     pub const NAMES: [&'static str; 17] = [
         "event_type",
         "app_id",
@@ -175,7 +169,7 @@ impl Fields {
         "detail_message",
     ];
 
-    /// The fields this event has, by name.
+    /// The fields that are present, by name.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
         fn text(field: Option<&String>) -> Option<Field<'_>> {
             field.map(|text| Field::Text(text))
@@ -207,7 +201,7 @@ impl Fields {
             .filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// The object the event names, when it names one.
+    /// The object that the event names.
     pub fn place(&self) -> Option<Place> {
         match (&self.bucket, &self.object) {
             (Some(bucket), Some(key)) => Some(Place {
@@ -218,7 +212,7 @@ impl Fields {
         }
     }
 
-    /// What the recording consists of that the event names.
+    /// Which objects belong to the recording.
     pub fn extent(&self) -> Extent {
         let is_hls = self.format.as_deref() == Some("HLS");
         if is_hls || self.object.as_deref().is_some_and(names_playlist) {

@@ -1,4 +1,4 @@
-//! Why an attempt did not succeed, as data that outlives the process.
+//! Why an attempt failed, in a form that is stored.
 
 use std::any::Any;
 use std::fmt;
@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Why an attempt did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub kind: FailureKind,
-    /// For a person: names the thing, the value and what to do.
+    /// For a person: names the thing, the value and the way out.
     pub reason: String,
     /// How long the other side asked us to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -18,7 +17,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure without a wish of the other side.
+    /// A failure without `Retry-After`.
     pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self {
             kind,
@@ -34,8 +33,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The message of a crash, if it can be shown. A message that is part of the program is shown. One
-/// that was made at run time may hold a secret, and is replaced.
+/// A panic's message if it is a constant of the program. A message built at run time may contain a
+/// secret and is replaced.
 pub fn crash(panic: &(dyn Any + Send)) -> &'static str {
     let written = panic.downcast_ref::<&'static str>();
     written.map_or(
@@ -44,37 +43,32 @@ pub fn crash(panic: &(dyn Any + Send)) -> &'static str {
     )
 }
 
-/// What follows from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// Another try may succeed.
     Retry,
-    /// No further try can succeed; a person has to act.
+    /// No retry can succeed; a person must act.
     Final,
-    /// Nothing of this lane can succeed until a person acts; trying on is of no use, or makes it
-    /// worse.
+    /// Nothing in this lane can succeed until a person acts; further tries are useless or harmful.
     PauseLane,
 }
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $disposition:ident;)*) => {
-        /// The closed list of reasons: the metric label, and whether to retry.
-        /// Decided where the other side's answer is understood, never from text.
+        /// The closed list of reasons: the metric label, and whether to retry. Decided where the
+        /// response is understood, never from text.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum FailureKind {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
 
         impl FailureKind {
-            /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The kind's one spelling in rows, metrics and JSON.
+            /// The name in rows, metrics and JSON.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What follows from a failure of this kind.
             pub const fn disposition(self) -> Disposition {
                 match self { $(Self::$variant => Disposition::$disposition,)* }
             }
@@ -83,8 +77,8 @@ macro_rules! kinds {
 }
 
 impl FailureKind {
-    /// Whether what was asked for may have happened, or happen yet, all the same: no answer
-    /// came, or one that says nothing of it.
+    /// Whether the request may have taken effect, or may still do: there was no response, or one
+    /// that does not say.
     pub const fn may_have_happened(self) -> bool {
         matches!(
             self,
@@ -100,18 +94,17 @@ impl FailureKind {
 }
 
 kinds! {
-    /// The other side could not be reached: name, connection or TLS.
+    /// No connection: name resolution, TCP or TLS failed.
     Unreachable = "unreachable", Retry;
-    /// No answer within the time allowed.
     Timeout = "timeout", Retry;
-    /// The other side answered that it cannot now: 5xx and the like.
+    /// The other side cannot do it now: 5xx and the like.
     Unavailable = "unavailable", Retry;
     /// The other side asked to slow down.
     Throttled = "throttled", Retry;
-    /// The other side refuses this one for now, and may take it later: what it is about is not
-    /// known there yet, or in use.
+    /// The other side refuses this one now and may take it later: its subject is unknown there yet,
+    /// or in use.
     NotNow = "not_now", Retry;
-    /// The effect is unknown: the answer was lost. The next try looks first.
+    /// The response was lost, so the effect is unknown. The next try checks first.
     Unknown = "unknown", Retry;
     /// The source object does not exist yet, shortly after its event.
     NotThereYet = "not_there_yet", Retry;
@@ -119,17 +112,16 @@ kinds! {
     SourceChanged = "source_changed", Retry;
     /// The step itself crashed.
     Panic = "panic", Retry;
-    /// Our own disk or store refused.
     Storage = "storage", Retry;
-    /// The other side refused for good: 4xx, a redirect.
+    /// The other side refused permanently: 4xx, a redirect.
     Refused = "refused", Final;
-    /// 410: the destination wants nothing any more.
+    /// 410: the destination no longer wants requests.
     Gone = "gone", Final;
     /// The credentials or the account are refused.
     Credentials = "credentials", PauseLane;
     /// Nothing can be written there: the disk is full or read-only.
     Unwritable = "unwritable", PauseLane;
-    /// The credentials are fine and may not do this.
+    /// The credentials are valid but not allowed to do this.
     Denied = "denied", Final;
     /// The source object, or a part of its set, does not exist.
     Missing = "missing", Final;
@@ -137,15 +129,15 @@ kinds! {
     Conflict = "conflict", Final;
     /// Another rule of the same planning moved the recording.
     AlreadyMoved = "already_moved", Final;
-    /// What was asked for cannot be done there: archived, unsupported, too large.
+    /// Cannot be done there: archived, unsupported, too large.
     Unsupported = "unsupported", Final;
-    /// A playlist, a key, a tag or a URL that is not acceptable.
+    /// An invalid playlist, key, tag or URL.
     Invalid = "invalid", Final;
     /// Outside the configured buckets, prefixes or allowed addresses.
     Forbidden = "forbidden", Final;
     /// A template or expression failed for this event.
     Template = "template", Final;
-    /// The process ended while the step ran, as often as tries were allowed.
+    /// The process crashed during the step, until no tries were left.
     Crashed = "crashed", Final;
 }
 

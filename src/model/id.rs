@@ -1,10 +1,9 @@
-//! Identities that are derived from meaning, so that the same thing announced
-//! twice has the same id.
+//! Ids derived from meaning, so that the same thing announced twice has the same id.
 //!
-//! Both ids are 16 bytes and begin with four bytes of the recording's time. Rows
-//! therefore arrive in nearly ascending key order: a random unique key was measured
-//! to halve SQLite's insert rate at a million rows. A task's id begins with the first
-//! eight bytes of its event's, so a task is found through its event, without an index.
+//! Both kinds have 16 bytes and begin with four bytes of the recording's time, so rows arrive
+//! nearly in key order: a random unique key halved SQLite's insert rate at a million rows. A task's
+//! id begins with the first eight bytes of its event's, so a task is found through its event
+//! without an index.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +13,6 @@ use sha2::{Digest, Sha256};
 
 use super::time::Timestamp;
 
-/// A text that is not an id of the expected kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{text:?} is not {expected}")]
 pub struct InvalidId {
@@ -30,12 +28,10 @@ macro_rules! id {
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// The id with these bytes, as read back from the store.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
 
-            /// The 16 bytes, as stored.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
@@ -43,7 +39,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                // One number: byte by byte, ids were a twentieth of the time of a task.
+                // As one number: byte by byte, formatting ids took a twentieth of a task's time.
                 write!(f, "{}{:032x}", $prefix, u128::from_be_bytes(self.0))
             }
         }
@@ -84,18 +80,18 @@ id!(
     TaskId, "task_", "a task id (task_ and 32 hexadecimal digits)"
 );
 
-/// Bytes that a task's id begins with and its event's too.
+/// Bytes that the ids of a task and its event share.
 const SHARED: usize = 8;
 
 impl EventId {
-    /// Derives the id from the event's time and the parts that carry its meaning.
-    /// Each part is hashed with its length, so no two lists of parts collide.
+    /// Derives the id from the event's time and the parts of its meaning. Each part is hashed with
+    /// its length, so different lists of parts never collide.
     pub fn derive(time: Option<Timestamp>, parts: &[&[u8]]) -> Self {
         let seconds = time.map_or(0, Timestamp::seconds);
         Self(derived(four_bytes(seconds), parts))
     }
 
-    /// The id of the same meaning at a time so many seconds later, or earlier.
+    /// The id of the same meaning, `seconds` later or earlier.
     #[must_use]
     pub fn shifted(self, seconds: i64) -> Self {
         let mut bytes = self.0;
@@ -107,8 +103,8 @@ impl EventId {
 }
 
 impl TaskId {
-    /// Derives the id of the task that `event` causes under `rule`. Generation 0 is
-    /// the first planning; each full replay of the event is one more.
+    /// The id of the task of `event` under `rule`. Generation 0 is the first planning; each full
+    /// replay adds one.
     pub fn derive(event: EventId, rule: &str, generation: u32) -> Self {
         let mut bytes = derived(
             [0; 4],
@@ -118,7 +114,7 @@ impl TaskId {
         Self(bytes)
     }
 
-    /// The first and the last id that the task's event may have: of 2⁶⁴ possible ones.
+    /// The range of ids (2⁶⁴) that contains the task's event.
     pub fn events(self) -> (EventId, EventId) {
         let with = |rest| {
             let mut bytes = [rest; 16];
@@ -128,8 +124,8 @@ impl TaskId {
         (with(0), with(u8::MAX))
     }
 
-    /// The `webhook-id` of the request that step number `step` sends: the same for
-    /// every try, so a receiver can recognise a repetition.
+    /// The `webhook-id` of the request of step number `step`: the same for every try, so that a
+    /// receiver can detect a repetition.
     pub fn webhook_id(self, step: u16) -> String {
         format!(
             "msg_{}_{step}",
@@ -138,7 +134,7 @@ impl TaskId {
     }
 }
 
-/// The last four bytes: they begin anew every 136 years.
+/// The last four bytes. They repeat after 136 years.
 fn four_bytes(seconds: i64) -> [u8; 4] {
     let [.., a, b, c, d] = seconds.to_be_bytes();
     [a, b, c, d]

@@ -1,9 +1,8 @@
 //! When two callbacks announce the same thing.
 //!
-//! An object that was complete at some time is complete at that time once, so such a callback
-//! has one id for ever. Any other, such as the end of a job, may say the same of something
-//! new. Of those a repeat is one that says the same within ten minutes. Headers never count:
-//! a callback that is signed anew announces nothing new.
+//! A callback about an object that was complete at some time has one id for ever. Others, such as
+//! the end of a job, may say the same about something new: they are repeats only if they arrive
+//! within ten minutes. Headers never count, because a callback that is signed again is not new.
 
 use std::time::Duration;
 
@@ -11,13 +10,13 @@ use super::event::{Event, EventType, Fields};
 use super::id::EventId;
 use super::time::Timestamp;
 
-/// The time within which an event without a date of its own is a repeat.
+/// An event without its own date is a repeat within this time.
 pub const REPEATED_WITHIN: Duration = Duration::from_mins(10);
 
-/// The same in whole seconds: how far apart the windows of such events begin.
+/// [`REPEATED_WITHIN`] in seconds: the length of an id's time window.
 const WINDOW: u32 = 600;
 
-/// The id of the event with these fields, read from `body`, which came at `received`.
+/// The id of an event, from its fields, its `body`, and the time it was received.
 pub fn id_of(fields: &Fields, body: &[u8], received: Timestamp) -> EventId {
     if is_dated(fields) {
         dated(fields)
@@ -26,24 +25,23 @@ pub fn id_of(fields: &Fields, body: &[u8], received: Timestamp) -> EventId {
     }
 }
 
-/// Where else a store may have the event that this one repeats: under the ids of the windows
-/// before and after its own. `None` for an event whose id is all there is to know.
+/// Other ids under which the store may have the event that this one repeats: those of the time
+/// windows before and after. `None` if the event's id does not depend on a window.
 ///
-/// One window has one event of a meaning, as all that come in it are less than ten minutes
-/// apart. What is found counts only if [`is_repeat`] says so.
+/// A window has at most one event of a meaning, as all that arrive in it are less than ten minutes
+/// apart. Check what is found with [`is_repeat`].
 pub fn neighbours(event: &Event) -> Option<[EventId; 2]> {
     let window = i64::from(WINDOW);
     (!is_dated(&event.fields)).then(|| [event.id.shifted(-window), event.id.shifted(window)])
 }
 
-/// Whether one of two events that mean the same repeats the other. A clock that was set back
-/// does not tell them apart.
+/// Whether two events with the same meaning are one. Also if the clock was set back in between.
 pub fn is_repeat(one: Timestamp, other: Timestamp) -> bool {
     one.since(other).max(other.since(one)) <= REPEATED_WITHIN
 }
 
-/// Whether the fields say which content of which object they are about. HLS merge mode
-/// completes one object again and again: without the end, its size or length has to tell.
+/// Whether the fields identify one content of one object. HLS merge mode completes the same object
+/// again and again, so without an end time its size or duration is needed.
 fn is_dated(fields: &Fields) -> bool {
     let measured = fields.size.is_some() || fields.duration.is_some();
     let timed = fields.end_time.is_some() || (fields.start_time.is_some() && measured);
@@ -68,8 +66,7 @@ fn dated(fields: &Fields) -> EventId {
     EventId::derive(fields.start_time, &[&meaning[..], &measure].concat())
 }
 
-/// Everything that the fields say, and the window in which they came. Where they say too
-/// little to tell one thing from another, the body has to.
+/// Derived from all fields and the time window, and from the body if the fields say too little.
 fn undated(fields: &Fields, body: &[u8], received: Timestamp) -> EventId {
     let entries = fields.entries();
     let texts: Vec<_> = entries

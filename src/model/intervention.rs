@@ -1,4 +1,4 @@
-//! What a person did to a task by hand, and why: part of the task's history.
+//! What a person did to a task, and why: part of the task's history.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,49 +6,45 @@ use super::failure::Failure;
 use super::task::RevisionId;
 use super::time::Timestamp;
 
-/// Who acts, and what for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct By {
-    /// The person's name at the system, where it is known.
+    /// The user name, if known.
     pub person: Option<String>,
-    /// A note of theirs, such as the number of a ticket.
+    /// A note, such as a ticket number.
     pub why: Option<String>,
 }
 
-/// Whether something is done, and by whom.
+/// A dry run, or a real act and who does it.
 #[derive(Debug, Clone, Copy)]
 pub enum Mode<'a> {
     DryRun,
     Real(&'a By),
 }
 
-/// One thing that a person did to a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intervention {
     pub at: Timestamp,
     pub act: Act,
     pub by: Option<String>,
     pub why: Option<String>,
-    /// The task's state before; `None` when it came to be by this.
+    /// The task's state before; `None` if the act created the task.
     pub was: Option<String>,
-    /// What it was dead of.
+    /// Why the task was dead.
     pub failure: Option<Failure>,
-    /// The revision it got, when it is not the one it had.
+    /// The new revision, if the act changed it.
     pub rules: Option<String>,
 }
 
-/// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
     Retried,
     Cancelled,
-    /// The task was planned for an event of the past.
+    /// The task was planned for a past event.
     Replayed,
 }
 
 impl Act {
-    /// The act's one spelling.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Retried => "retried",
@@ -59,7 +55,6 @@ impl Act {
 }
 
 impl Intervention {
-    /// This act by this person, now.
     pub fn new(act: Act, by: &By, at: Timestamp) -> Self {
         Self {
             at,
@@ -72,7 +67,7 @@ impl Intervention {
         }
     }
 
-    /// The act on a task that was in this state, dead of this failure.
+    /// Adds the task's state before, and why it was dead.
     #[must_use]
     pub fn on(mut self, was: &str, failure: Option<Failure>) -> Self {
         self.was = Some(was.to_owned());
@@ -80,7 +75,7 @@ impl Intervention {
         self
     }
 
-    /// The act, which gave the task these rules.
+    /// Adds the task's new rules.
     #[must_use]
     pub fn under(mut self, rules: RevisionId) -> Self {
         self.rules = Some(rules.to_string());

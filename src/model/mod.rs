@@ -1,9 +1,7 @@
-//! The domain: what an event, a recording, a task and a failure are, and what
-//! follows from what.
+//! The domain: events, recordings, tasks, failures, and decisions about them.
 //!
-//! Pure and synchronous: nothing here performs I/O, reads a clock or draws a
-//! random number. Times and jitter come in as arguments. Every other module may
-//! import this one; it imports none of ours.
+//! Pure and synchronous: no I/O, no clock, no random numbers; times and jitter are arguments. Every
+//! other module may import this one; it imports none of ours.
 
 pub mod address;
 pub mod attempt;

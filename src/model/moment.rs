@@ -1,18 +1,17 @@
-//! Time that nobody sets, beside the time of the day.
+//! Monotonic time, which cannot be set.
 //!
-//! What a process measures it measures by its [`Moment`]s: a [`Timestamp`] is for people and
-//! for what has to outlive the process, and is as right as the system's clock.
+//! A process measures durations by [`Moment`]s. A [`Timestamp`] is for people and for what is
+//! stored, and is only as right as the system's clock.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// How long the process has been running: grows evenly, whatever happens to the system's
-/// clock. Means nothing to another process.
+/// How long the process has been running. Means nothing to another process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
-/// One instant by both clocks.
+/// The same instant by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Present {
     pub time: Timestamp,
@@ -20,30 +19,28 @@ pub struct Present {
 }
 
 impl Moment {
-    /// The moment at which the process has been running for so long.
     pub const fn after(running: Duration) -> Self {
         Self(running)
     }
 
-    /// Milliseconds that the process has been running.
     pub fn millis(self) -> i64 {
         i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// This moment and `duration`; stops at the end of time instead of overflowing.
+    /// Saturates instead of overflowing.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// Zero if this is not after `earlier`.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
 impl Present {
-    /// This instant and `duration`, by both clocks.
+    /// Adds to both clocks.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self {
@@ -52,8 +49,8 @@ impl Present {
         }
     }
 
-    /// What the wall clock was set by between `earlier` and now, in milliseconds: it went on
-    /// by so much more than passed. Negative when it was set back.
+    /// Milliseconds by which the wall clock was set between `earlier` and now; negative if it was
+    /// set back.
     pub fn set_by(self, earlier: Self) -> i64 {
         let passed = self.moment.since(earlier.moment).as_millis();
         let passed = i64::try_from(passed).unwrap_or(i64::MAX);

@@ -1,7 +1,7 @@
-//! The notice that a task died: a task of its own, under a rule that no file holds.
+//! The notice that a task died: itself a task, under a rule that is in no file.
 //!
-//! It goes the way of every other task, so it survives whatever happens, waits for its
-//! destination and is shown. Its rule has no `on_dead`: no notice is ever about a notice.
+//! Like every task it survives a restart, waits for its destination, and is listed. Its rule has no
+//! `on_dead`, so there is no notice about a notice.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,37 +11,35 @@ use super::id::TaskId;
 use super::task::{Outputs, StepNo};
 use super::time::Timestamp;
 
-/// What the names of the rules of notices begin with, and no rule of a file does.
+/// Prefix of the names of these rules. A rule in a file must not have it.
 pub const NOTICE: &str = "on_dead:";
 
-/// The output that holds the death, as if an earlier step had produced it.
+/// The output with the [`Death`], as if an earlier step had produced it.
 const OUTPUT: &str = "dead";
 
-/// A task that died: what its notice tells.
+/// A task that died, as the notice reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
     pub task: TaskId,
     pub rule: String,
-    /// The step at which it died, from 0.
     pub step: StepNo,
-    /// Tries of that step.
     pub tries: u32,
     pub at: Timestamp,
     pub failure: Failure,
 }
 
 impl Death {
-    /// The name of the rule of notices about tasks of `rule`.
+    /// The name of the rule for notices about tasks of `rule`.
     pub fn rule_of_notices(rule: &str) -> String {
         format!("{NOTICE}{rule}")
     }
 
-    /// What the notice's task starts with.
+    /// Initial outputs of the notice's task.
     pub fn outputs(&self) -> Outputs {
         Outputs::from_iter([(OUTPUT.to_owned(), json!(self))])
     }
 
-    /// The death that a task of the rule with this name tells of, if it is a notice.
+    /// The death that a task reports, if it is a notice.
     pub fn told_by(rule: &str, outputs: Option<&Outputs>) -> Option<Self> {
         let death = outputs.filter(|_| rule.starts_with(NOTICE))?.get(OUTPUT)?;
         serde_json::from_value(death.clone()).ok()

@@ -1,4 +1,4 @@
-//! What the rules make of one event: the tasks it causes.
+//! The tasks that the rules make of one event.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -8,16 +8,14 @@ use super::id::TaskId;
 use super::secret::Mask;
 use super::task::{Lane, RevisionId};
 
-/// The outcome of planning one event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub revision: RevisionId,
-    /// In the order of the rules.
     pub tasks: Vec<PlannedTask>,
 }
 
 impl Plan {
-    /// The plan with secrets hidden in its reasons.
+    /// Hides secrets in the plan's failures.
     #[must_use]
     pub fn masked(mut self, mask: &Mask) -> Self {
         let dooms = self
@@ -31,38 +29,34 @@ impl Plan {
     }
 }
 
-/// A task to be stored with its event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedTask {
     pub id: TaskId,
     pub rule: String,
     pub generation: u32,
-    /// The lane of its first step.
     pub lane: Lane,
-    /// Whether the first step touches the object, and so needs the recording's turn.
+    /// Whether the first step touches the object and so needs the recording's turn.
     pub turn: Turn,
-    /// What orders it; `None` when its rule orders nothing, or the event lacks the field.
+    /// `None` if its rule has no `order_by`, or the event lacks the field.
     pub order_key: Option<OrderKey>,
-    /// A reason for which it can never run: it is stored dead.
+    /// Why it can never run: it is stored dead.
     pub doomed: Option<Failure>,
-    /// The destination that is told when it is stored dead.
+    /// The destination to notify if it is stored dead.
     pub on_dead: Option<String>,
 }
 
-/// Tasks with one key run one at a time, in order of arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderKey {
     digest: [u8; 16],
-    /// Whether a dead task holds back those behind it.
+    /// Whether a dead task blocks those behind it.
     pub dead_blocks: bool,
 }
 
 impl OrderKey {
-    /// The key of a rule's tasks whose `order_by` field has this value, whichever revision
-    /// the rule is of.
+    /// The key for one value of a rule's `order_by` field. The same in every revision of the rule.
     pub fn of(rule: &str, value: &str, dead_blocks: bool) -> Self {
         let mut hash = Sha256::new();
-        // So that it is never the id of a recording: that of one begins with a length.
+        // Cannot collide with a recording's id, whose hashed text begins with a length.
         hash.update("order");
         hash.update((rule.len() as u64).to_be_bytes());
         hash.update(rule);
@@ -75,22 +69,18 @@ impl OrderKey {
         }
     }
 
-    /// The 16 bytes of rule and value, as stored.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.digest
     }
 }
 
-/// Whether a step needs the recording's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// It touches the object: one task at a time.
+    /// It touches the object, so one task at a time.
     Needed,
-    /// It only notifies.
     NotNeeded,
 }
 
-/// A rule that did not match, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub rule: String,

@@ -1,27 +1,25 @@
 //! Spreads the requests of a destination over time.
 //!
-//! The generic cell rate algorithm: one number says when the next request would be due if
-//! all of them were spread evenly. Time is an argument; nothing waits here.
+//! The generic cell rate algorithm: one number says when the next request is due if all are spread
+//! evenly. Time is an argument; nothing waits here.
 
 use std::time::Duration;
 
 use super::destination::Rate;
 use super::moment::Moment;
 
-/// Lets requests through at a rate, never more at once than a tenth of a second's worth:
-/// whoever asks a little late can catch up, and a receiver's own limit is not overrun.
+/// Limits a rate, with bursts of at most a tenth of a second's requests: a late request can catch
+/// up, and a receiver's own limit is not exceeded.
 #[derive(Debug)]
 pub struct Limiter {
-    /// Nanoseconds between two requests.
     interval: i64,
-    /// How far ahead of an even spread a request may be, in nanoseconds.
+    /// How many nanoseconds before its even time a request may run.
     ahead: i64,
-    /// The moment at which the next request is due in an even spread, in nanoseconds.
+    /// When the next request is due if spread evenly, in nanoseconds.
     next: i64,
 }
 
 impl Limiter {
-    /// A limiter that nothing has passed yet.
     pub fn new(rate: Rate) -> Self {
         let interval = rate.per.as_nanos() / u128::from(rate.requests.max(1));
         let interval = i64::try_from(interval).unwrap_or(i64::MAX);
@@ -32,7 +30,7 @@ impl Limiter {
         }
     }
 
-    /// Lets one request through, or says when to ask again.
+    /// Takes one request, or says when to ask again.
     pub fn take(&mut self, now: Moment) -> Result<(), Moment> {
         let now = nanos(now);
         let due = self.next.max(now);
@@ -45,7 +43,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// Takes back a request that was let through and not made.
+    /// Returns a request that was taken and not made.
     pub fn give_back(&mut self) {
         self.next = self.next.saturating_sub(self.interval);
     }
@@ -70,7 +68,7 @@ mod tests {
         Moment::after(Duration::from_millis(1_000 + millis))
     }
 
-    /// How many requests pass at this time.
+    /// How many requests pass at `now`.
     fn pass(limiter: &mut Limiter, now: Moment) -> usize {
         std::iter::from_fn(|| limiter.take(now).ok()).count()
     }

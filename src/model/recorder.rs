@@ -1,11 +1,8 @@
-//! The recorders whose callbacks are understood.
-//!
-//! Only their names: what each one sends and expects is in `crate::recorder`.
+//! Names of the supported recorders. Their formats are in `crate::recorder`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A cloud recorder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Recorder {
     /// Huawei Cloud SparkRTC.
@@ -13,7 +10,6 @@ pub enum Recorder {
     SparkRtc,
 }
 
-/// A text or a stored number that names no recorder known here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoRecorder {
     #[error("{0:?} is no recorder; known are {names}", names = Recorder::names())]
@@ -27,21 +23,21 @@ pub enum NoRecorder {
 impl Recorder {
     pub const ALL: [Self; 1] = [Self::SparkRtc];
 
-    /// Its name in the callback's path, in the rules file and in flags.
+    /// The name in the callback's path, in the rules file and in flags.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SparkRtc => "sparkrtc",
         }
     }
 
-    /// Its number in the store. A number is never used for another one.
+    /// The number in the store. Never reuse one for another recorder.
     pub const fn number(self) -> i64 {
         match self {
             Self::SparkRtc => 0,
         }
     }
 
-    /// The recorder with this number in the store.
+    /// The recorder with this stored number.
     pub fn from_number(number: i64) -> Result<Self, NoRecorder> {
         let mut all = Self::ALL.into_iter();
         all.find(|recorder| recorder.number() == number)

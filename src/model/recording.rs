@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use super::failure::{Failure, FailureKind};
 use super::id::TaskId;
 
-/// Where an object is: a configured bucket's name and a key in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     pub bucket: String,
@@ -16,33 +15,32 @@ pub struct Place {
 }
 
 impl Place {
-    /// The key's part before the last slash, without it; empty at the top.
+    /// The key before its last slash; empty if there is none.
     pub fn folder(&self) -> &str {
         self.key.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// The key's part after the last slash.
+    /// The key after its last slash.
     pub fn name(&self) -> &str {
         self.key
             .rsplit_once('/')
             .map_or(self.key.as_str(), |(_, name)| name)
     }
 
-    /// The name without its extension.
     pub fn stem(&self) -> &str {
         self.name()
             .rsplit_once('.')
             .map_or(self.name(), |(stem, _)| stem)
     }
 
-    /// The name's extension without the dot; empty when it has none.
+    /// The extension without the dot; may be empty.
     pub fn extension(&self) -> &str {
         self.name()
             .rsplit_once('.')
             .map_or("", |(_, extension)| extension)
     }
 
-    /// Sixteen bytes that stand for it: no two places have the same.
+    /// A 16-byte digest, unique for each place.
     pub fn digest(&self) -> [u8; 16] {
         let mut hash = Sha256::new();
         hash.update((self.bucket.len() as u64).to_be_bytes());
@@ -54,7 +52,7 @@ impl Place {
     }
 }
 
-/// Whether a key is named like an HLS playlist.
+/// Whether the key has the extension of an HLS playlist.
 pub fn names_playlist(key: &str) -> bool {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -63,13 +61,12 @@ pub fn names_playlist(key: &str) -> bool {
         .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-/// What a recording consists of. Decided once, by what its callback said: the key to which it
-/// is moved may say nothing.
+/// What a recording consists of. Decided once, from its callback, because the key it is moved to
+/// may not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// The named object.
     Object,
-    /// The named playlist, and all that it names.
+    /// The playlist, and everything that it names.
     Set,
 }
 
@@ -79,23 +76,20 @@ impl fmt::Display for Place {
     }
 }
 
-/// Names a recording: a digest of the bucket and key that its callback named.
-/// It stays the same wherever the recording is moved.
+/// Identifies a recording by a digest of the bucket and key in its callback. Does not change when
+/// the recording is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordingId([u8; 16]);
 
 impl RecordingId {
-    /// The recording that a callback named at `named`.
     pub fn of(named: &Place) -> Self {
         Self(named.digest())
     }
 
-    /// The id with these bytes, as read back from the store.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The 16 bytes, as stored.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -103,22 +97,22 @@ impl RecordingId {
 
 /// Which rule moved a recording, and in which planning of which event.
 ///
-/// One planning moves a recording once: a second `rename` of the same planning is
-/// refused in the first rule's name.
+/// A planning moves a recording once: a second `rename` is refused, and the error names the first
+/// rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedBy {
     pub rule: String,
-    /// Whether it was a rule of the planning that asks, or of an earlier or later one.
+    /// Whether that rule belongs to the planning that asks.
     pub same_planning: bool,
-    /// Whether it took the recording away, whole, from where it was recorded after the event
-    /// that asks had been stored: then that event has nothing left to move.
+    /// Whether it moved the whole recording away after the event that asks was stored: then that
+    /// event has nothing left to move.
     pub took_it_whole: bool,
-    /// The task that has put another recording there since, in its place: it is nowhere any more.
+    /// The task that has since replaced the recording there: it no longer exists.
     pub replaced_by: Option<TaskId>,
 }
 
 impl MovedBy {
-    /// Why nothing can be done with the recording any more that was moved to `place`.
+    /// Fails if the recording, last at `place`, was replaced and no longer exists.
     pub fn replaced_at(&self, place: &Place) -> Option<Failure> {
         let by = self.replaced_by?;
         let reason = format!(

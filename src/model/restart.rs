@@ -1,16 +1,14 @@
-//! Where a stopped task goes on under rules that are not its own.
+//! Where a stopped task continues under other rules.
 
 use super::plan::Turn;
 use super::task::{Lane, StepNo};
 
-/// Where a stopped task goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {
     pub step: StepNo,
-    /// The lane of that step.
     pub lane: Lane,
     pub turn: Turn,
-    /// The steps from there on that keep a journal of moves. Journals are kept by number:
-    /// one of these must not find what another step moved.
+    /// The later steps that keep a journal of moves. Journals belong to a step number, so such a
+    /// step must not find another step's moves.
     pub renames: Vec<StepNo>,
 }

@@ -1,19 +1,19 @@
-//! How long to wait before the next try, and when to stop trying.
+//! Retry delays, and when to give up.
 
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A number in `[0, 1)`, drawn by `crate::clock` and passed in.
+/// A random number in `[0, 1)` from `crate::clock`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Jitter(f64);
 
 impl Jitter {
-    /// The greatest one: a whole delay, but for a hair.
+    /// The greatest value.
     pub const MOST: Self = Self(1.0 - f64::EPSILON);
 
-    /// `share` brought into `[0, 1)`.
+    /// Clamps `share` into `[0, 1)`.
     pub fn new(share: f64) -> Self {
         if share.is_nan() {
             Self(0.0)
@@ -23,29 +23,25 @@ impl Jitter {
     }
 }
 
-/// How much of a delay is left to chance, so that many tasks do not retry at once.
+/// How much of a delay is random, so that many tasks do not retry at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JitterMode {
-    /// The whole delay, always.
     None,
-    /// Half of the delay and up to the other half.
+    /// Between half of the delay and all of it.
     Equal,
-    /// Anything from nothing to the delay.
+    /// Between zero and the delay.
     Full,
 }
 
-/// When a failed step is tried again, and when its task is dead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
-    /// The delay before the second try.
     pub first: Duration,
-    /// What each further delay is multiplied by; at least 1.
+    /// Multiplies each further delay; at least 1.
     pub factor: f64,
-    /// No delay is longer.
     pub longest: Duration,
     pub jitter: JitterMode,
-    /// Tries of one step, the first included; at least 1.
+    /// Tries of one step, including the first; at least 1.
     pub tries: u32,
     /// No retry later than this after the event's arrival or the last `tasks retry`.
     pub give_up_after: Duration,
@@ -65,12 +61,12 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The delay after try number `tries` failed, without jitter:
-    /// `min(longest, first × factor^(tries-1))`.
+    /// The delay after try number `tries` failed, without jitter: `min(longest, first ×
+    /// factor^(tries-1))`.
     pub fn base_delay(&self, tries: u32) -> Duration {
         let exponent = i32::try_from(tries.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.first.as_secs_f64() * self.factor.powi(exponent);
-        // A power that overflows is infinite, and `first` may be zero: 0 × ∞ is NaN.
+        // An overflowing power is infinite, and `first` may be zero: 0 × ∞ is NaN.
         Duration::try_from_secs_f64(seconds).map_or(self.longest, |delay| delay.min(self.longest))
     }
 

@@ -1,4 +1,4 @@
-//! A step with its templates filled in: what an action carries out.
+//! A step with its templates filled in, ready for its action.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,6 @@ use url::Url;
 use super::destination::Format;
 use super::recording::Place;
 
-/// A step ready to be carried out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rendered {
     Rename(Rename),
@@ -20,31 +19,28 @@ pub enum Rendered {
     Notify(Notify),
 }
 
-/// Move the recording to another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rename {
-    /// The new place of the object, or of the playlist of a set. The key is whole:
-    /// a target that ended in `/` already has the old name appended.
+    /// The new place of the object, or of a set's playlist. The key is complete: a target that
+    /// ended in `/` already has the old name appended.
     pub to: Place,
     pub on_conflict: OnConflict,
-    /// What `keep_both` puts after a `-`: eight characters of the event's id.
+    /// What `keep_both` appends after a `-`: eight characters of the event's id.
     pub suffix: String,
 }
 
-/// What a rename does when its target exists and is not our own copy.
+/// What to do if the target exists and is not our own copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// The task is dead with that reason.
     #[default]
     Fail,
-    /// The target is replaced.
     Overwrite,
-    /// The recording gets another name beside it.
+    /// The recording gets another name next to it.
     KeepBoth,
 }
 
-/// Put tags on the recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
     pub tags: BTreeMap<String, String>,
@@ -54,76 +50,68 @@ pub struct Tag {
     pub objects: TagObjects,
 }
 
-/// What happens to tags that are there already.
+/// What to do with existing tags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TagMode {
-    /// Tags of other names stay.
     #[default]
     Merge,
-    /// The set is exactly the new one.
     Replace,
 }
 
-/// Where tags are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TagStorage {
-    /// Object tags, or custom metadata where the bucket has none.
+    /// Object tags, or custom metadata if the bucket has none.
     #[default]
     Auto,
-    /// Object tags or nothing.
+    /// Object tags, or fail.
     Tags,
-    /// Custom metadata.
     Metadata,
 }
 
-/// What happens to a tag that breaks the site's limits.
+/// What to do with a tag that breaks the site's limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnInvalid {
     /// The task is dead with that reason.
     #[default]
     Fail,
-    /// Forbidden characters become `_`; an over-long value is cut and ends in a hash.
+    /// Forbidden characters become `_`; a value that is too long is cut and ends with a hash.
     Replace,
 }
 
-/// Which objects of a set are tagged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TagObjects {
     /// The object that the event names: of an HLS set, the playlist.
     #[default]
     Named,
-    /// The segments, too.
+    /// Also the segments.
     All,
 }
 
-/// Send one request to a destination.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Notify {
     pub destination: String,
     pub method: http::Method,
-    /// The destination's scheme, host and port; path and query may be the step's own.
+    /// Has the destination's origin; path and query may be the step's own.
     pub url: Url,
-    /// Whether a template made the path or query, so that the URL stands for this event.
+    /// Whether a template made the path or query, so that the URL belongs to this event.
     pub is_of_event: bool,
-    /// Headers of the step; the destination adds its own.
+    /// The step's headers; those of the destination are added later.
     pub headers: Vec<(String, String)>,
     pub content_type: String,
-    /// In whose way the request is signed and its answer understood.
+    /// Decides how to sign the request and read its response.
     pub format: Format,
-    /// The bytes that are signed and sent; to a bot of Feishu the signature goes into them.
+    /// The bytes to sign and send. For a Feishu bot the signature is added inside.
     pub body: Bytes,
-    /// The same for every try.
     pub webhook_id: String,
-    /// Overrides the destination's.
     pub timeout: Option<Duration>,
 }
 
-/// Only the origin of its URL is shown, and nothing of headers and body: paths and queries
-/// of webhooks are secrets, and the others may hold some.
+/// Shows only the URL's origin, no headers and no body: paths and queries of webhooks are secrets,
+/// and the others may contain some.
 impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notify")

@@ -1,4 +1,4 @@
-//! A task: one event under one matching rule, and where it stands.
+//! A task: one event under one matching rule.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,21 +12,19 @@ use super::id::{EventId, TaskId};
 use super::recording::RecordingId;
 use super::time::Timestamp;
 
-/// The fence: grows with every claim of a task, never falls. Only the newest may write.
+/// Fencing token: grows with every claim of a task. Only the newest may write.
 pub type Attempt = i64;
 
-/// Where a step stands in its rule, from 0.
 pub type StepNo = u16;
 
 /// What earlier steps produced, by step id: `steps.<id>.<output>` in templates.
 pub type Outputs = Map<String, Value>;
 
-/// Names the rules in force when an event arrived: a digest of their text.
+/// Identifies a content of the rules file: a digest of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RevisionId(i64);
 
 impl RevisionId {
-    /// The revision with this text.
     pub fn of(text: &str) -> Self {
         let digest = Sha256::digest(text);
         let mut bytes = [0; 8];
@@ -34,12 +32,10 @@ impl RevisionId {
         Self(i64::from_be_bytes(bytes))
     }
 
-    /// The id with this number, as read back from the store.
     pub const fn from_number(number: i64) -> Self {
         Self(number)
     }
 
-    /// The number, as stored.
     pub const fn number(self) -> i64 {
         self.0
     }
@@ -51,7 +47,6 @@ impl fmt::Display for RevisionId {
     }
 }
 
-/// A text that names no revision.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is not a revision (rev_ and 16 hexadecimal digits)")]
 pub struct InvalidRevision(String);
@@ -69,7 +64,7 @@ impl FromStr for RevisionId {
     }
 }
 
-/// The scarce thing that a task's next step needs.
+/// What a task's next step needs: a bucket or a destination.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Lane {
@@ -77,7 +72,6 @@ pub enum Lane {
     Destination(String),
 }
 
-/// A text that names no lane.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is not a lane (bucket/NAME or destination/NAME)")]
 pub struct InvalidLane(String);
@@ -117,49 +111,52 @@ impl TryFrom<String> for Lane {
     }
 }
 
-/// What a worker needs to know of a task to run its next step.
+/// What a worker needs to run the task's next step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     pub id: TaskId,
     pub event: EventId,
     pub rule: String,
-    /// 0 for the first planning of the event, one more for each full replay.
+    /// 0 for the event's first planning, plus one for each full replay.
     pub generation: u32,
-    /// The rules it was planned under.
     pub revision: RevisionId,
-    /// The step to run next.
     pub step: StepNo,
-    /// Tries spent on that step, the present one included while it runs.
+    /// Tries spent on that step, including a running one.
     pub tries: u32,
     /// The event's arrival, or the last `tasks retry`: `give_up_after` counts from here.
     pub since: Timestamp,
     pub outputs: Outputs,
-    /// The lane of the next step.
     pub lane: Lane,
-    /// What the event names; `None` when it names no object.
+    /// `None` if the event names no object.
     pub recording: Option<RecordingId>,
 }
 
-/// Where a task stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {
     /// Waits to be claimed; without `due` it waits for its turn or its order.
-    Ready { due: Option<Timestamp> },
+    Ready {
+        due: Option<Timestamp>,
+    },
     /// A worker runs it. After a crash it is due at once.
-    Running { attempt: Attempt },
-    /// Every step succeeded or was skipped.
-    Done { at: Timestamp },
-    /// Out of tries, or refused for good; waits for a person.
-    Dead { at: Timestamp, why: Failure },
-    /// A person ended it.
-    Cancelled { at: Timestamp },
+    Running {
+        attempt: Attempt,
+    },
+    Done {
+        at: Timestamp,
+    },
+    Dead {
+        at: Timestamp,
+        why: Failure,
+    },
+    Cancelled {
+        at: Timestamp,
+    },
 }
 
 impl TaskState {
-    /// Every state's name.
     pub const NAMES: [&'static str; 5] = ["ready", "running", "done", "dead", "cancelled"];
 
-    /// The state's one spelling in rows, metrics, JSON and tables.
+    /// The name in rows, metrics, JSON and tables.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Ready { .. } => Self::NAMES[0],

@@ -1,6 +1,4 @@
-//! A point in time with millisecond resolution, as stored and printed.
-//!
-//! Knows no clock: `crate::clock` is the only place that asks what time it is.
+//! A point in time in milliseconds, as stored and printed. Reads no clock: `crate::clock` does.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,18 +12,15 @@ use serde::{Deserialize, Serialize};
 #[serde(into = "String", try_from = "String")]
 pub struct Timestamp(i64);
 
-/// A text that is not an RFC 3339 time.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is not a time like 2026-03-02T01:00:01Z")]
 pub struct InvalidTimestamp(String);
 
 impl Timestamp {
-    /// The time `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }
@@ -35,27 +30,27 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// This time and `duration`; stops at the end of time instead of overflowing.
+    /// Saturates instead of overflowing.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// This time less `duration`; stops at the beginning of time instead of overflowing.
+    /// Saturates instead of overflowing.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(millis))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// Zero if this is not after `earlier`.
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);
         Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 
-    /// The calendar form; `None` beyond the years chrono can name.
+    /// `None` outside the years that chrono supports.
     pub fn to_chrono(self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_millis(self.0)
     }
@@ -73,8 +68,8 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
-    /// A zone or a leap second may move a time out of the years that have four digits: it
-    /// could be read, and not be read again once it is printed in UTC.
+    /// Refuses a time that a zone or leap second moves out of the years with four digits: printed
+    /// in UTC, it could not be parsed again.
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         DateTime::parse_from_rfc3339(text)
             .ok()

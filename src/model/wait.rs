@@ -1,8 +1,7 @@
-//! What a task can wait for that has to come from outside it.
+//! What a task can wait for besides a time.
 //!
-//! One that waits for keys or for something outside is kept apart from those that wait for a
-//! time: nothing looks at it until what it waits for is there, and then it is due as if it had
-//! not waited.
+//! A task that waits for keys or for something outside is not looked at until that is there; then
+//! it is due as if it had not waited.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,23 +11,21 @@ use super::moves::keys::TakenBy;
 use super::task::{Lane, RevisionId};
 use super::time::Timestamp;
 
-/// What a task waits for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WaitsFor {
-    /// That its lane lets it through again. It keeps its place among the tasks of the lane,
-    /// which are left alone with it.
+    /// Until its lane lets it through again. It keeps its place among the lane's tasks, which wait
+    /// with it.
     ItsLane,
-    /// That a request which was sent for a key that it needs can no longer arrive.
+    /// Until a request for a key that it needs can no longer arrive.
     Until(Timestamp),
-    /// That this task gives up the keys that it uses. The store sees to that itself.
+    /// Until this task releases the keys that it uses. The store ends this wait itself.
     Keys(TaskId),
-    /// Something that has to come back.
     Outside(Outside),
 }
 
 impl WaitsFor {
-    /// Whether the task keeps the keys that it has drafted moves of. Who waits for a key holds
-    /// none, so that no two tasks wait for each other's.
+    /// Whether the task keeps the keys of its drafted moves. A task that waits for a key holds
+    /// none, so that no two wait for each other.
     pub fn keeps_keys(&self) -> bool {
         match self {
             Self::ItsLane | Self::Outside(_) => true,
@@ -42,22 +39,20 @@ impl From<TakenBy> for WaitsFor {
         match by {
             TakenBy::Move(id) | TakenBy::Wanted(id) => Self::Keys(id),
             TakenBy::Late(until) => Self::Until(until),
-            // The step refuses to wait in a circle. If it ever did, it would look again.
+            // The step refuses to wait in a circle. If it ever did, it would check again.
             TakenBy::Circle(_) => Self::ItsLane,
         }
     }
 }
 
-/// Something outside all tasks and lanes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outside {
-    /// That this rule of a revision can be read: a variable that it uses is gone.
+    /// This rule of a revision cannot be read: a variable that it uses is gone.
     Rule { revision: RevisionId, name: String },
-    /// That the rules file in force has this bucket or destination.
+    /// The rules file in force lacks this bucket or destination.
     Lane(Lane),
 }
 
-/// A text that names nothing to wait for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is nothing to wait for (rule/REVISION/NAME or lane/LANE)")]
 pub struct InvalidOutside(String);

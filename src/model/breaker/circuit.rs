@@ -1,4 +1,4 @@
-//! A lane's breaker and pause: whom it lets through, and what it learns from them.
+//! A lane's breaker and pause: which steps pass, and what their results change.
 
 use std::time::Duration;
 
@@ -9,30 +9,29 @@ use crate::model::failure::Failure;
 use crate::model::moment::{Moment, Present};
 use crate::model::retry::{Jitter, JitterMode, RetryPolicy};
 
-/// Before the first probe after failures in a row.
+/// Wait before the first probe after failures in a row.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Before the first probe of a lane that waits for a person: a vendor locks a key out that keeps
-/// on trying, and a full disk is not soon empty.
+/// Wait before the first probe of a lane that needs a person: a vendor locks a key that keeps
+/// trying, and a full disk stays full for a while.
 const FIRST_LOCKED: Duration = Duration::from_secs(30);
 
-/// Probes in a row that are of the task with the most tries. Later ones take turns: it may be
-/// that task that is refused, and not the lane that is down.
+/// The first probes use the task with the most tries. Later ones alternate, because that task
+/// itself may be refused while the lane is fine.
 const SAME_TASK: u32 = 3;
 
-/// A lane's breaker and pause.
 #[derive(Debug)]
 pub struct Circuit {
     breaker: Breaker,
     evidence: Evidence,
     probing: bool,
-    /// Before this moment an open lane lets nobody through.
+    /// An open lane lets nothing through before this moment.
     probe_from: Moment,
     state: LaneState,
 }
 
 impl Circuit {
-    /// A closed one.
+    /// A closed circuit.
     pub fn new(breaker: Breaker) -> Self {
         Self {
             breaker,
@@ -43,7 +42,7 @@ impl Circuit {
         }
     }
 
-    /// Judges from now on by `breaker`.
+    /// Applies new limits.
     pub fn configure(&mut self, breaker: Breaker) {
         self.breaker = breaker;
     }
@@ -52,8 +51,7 @@ impl Circuit {
         &self.state
     }
 
-    /// Takes over how the lane stands in the store. A probe that is under way stays the
-    /// only one.
+    /// Takes the lane's state from the store. A running probe remains the only one.
     pub fn adopt(&mut self, state: LaneState, now: Present) {
         if state != self.state {
             self.evidence.overruled();
@@ -63,8 +61,7 @@ impl Circuit {
         }
     }
 
-    /// Lets one step pass that the store is asked for. [`Circuit::ended`] must be called with
-    /// its pass.
+    /// Lets one claimed step pass. Afterwards, call [`Circuit::ended`] with its pass.
     pub fn admit(&mut self, now: Moment) -> Result<Pass, Shut> {
         let probe = match (&self.state.paused, &self.state.open) {
             (Some(_), _) => return Err(Shut::ForNow),
@@ -79,8 +76,8 @@ impl Circuit {
         Ok(Pass { age, probe })
     }
 
-    /// [`Circuit::admit`] for a step that has not waited its turn in the store: not while those
-    /// that have are let through one by one.
+    /// [`Circuit::admit`] for a step that was not queued. Refused while the lane recovers: queued
+    /// steps come first.
     pub fn admit_newcomer(&mut self, now: Moment) -> Result<Pass, Shut> {
         if self.state.open.is_some() || self.evidence.recovers() {
             return Err(Shut::ForNow);
@@ -88,26 +85,26 @@ impl Circuit {
         self.admit(now)
     }
 
-    /// A wait that is longer than any is one of an earlier rules file.
+    /// A wait beyond the longest one comes from an earlier rules file, and is over.
     fn waits(&self, now: Moment) -> bool {
         self.probe_from > now && self.probe_from.since(now) <= self.breaker.longest
     }
 
-    /// The wall clock was set: tells anew when the next probe is due by it.
+    /// The wall clock was set: computes the next probe's time again.
     pub fn set_clock(&mut self, now: Present) -> Option<LaneChange> {
         let open = self.state.open.as_mut()?;
         open.probe_at = now.time.plus(self.probe_from.since(now.moment));
         Some(LaneChange::Opened(open.clone()))
     }
 
-    /// The step came to an end, however it did, or was never begun.
+    /// The step ended in any way, or never began.
     pub fn ended(&mut self, pass: Pass) {
         self.evidence.ended(pass.age);
         self.probing &= pass.probe.is_none();
     }
 
-    /// Learns from a step that ended; what changes has to be stored. A step that was under
-    /// way when the breaker opened can close it, but does not make it wait for longer.
+    /// Learns from a finished step. The returned change must be stored. A step that was already
+    /// running when the breaker opened can close it, but not extend its wait.
     pub fn hear(
         &mut self,
         end: End<'_>,
@@ -178,8 +175,8 @@ impl Circuit {
         }))
     }
 
-    /// Doubles with each wait, at least a half of it whatever chance says; what the other
-    /// side asked for counts up to the longest wait.
+    /// Doubles each time, with at least half of it fixed. The other side's `Retry-After` counts up
+    /// to the longest wait.
     fn wait(
         &self,
         waits: u32,
@@ -200,7 +197,7 @@ impl Circuit {
     }
 }
 
-/// Whose request the next probe of an open lane is.
+/// Which task makes the next probe of an open lane.
 fn whom(open: &Opening) -> Whom {
     if open.waits <= SAME_TASK || open.waits % 2 == 1 {
         Whom::MostTried

@@ -1,45 +1,41 @@
-//! What failures and successes say of a lane.
+//! What failures and successes say about a lane.
 //!
-//! A failure says something of the lane only if the task has had as many tries as others
-//! needed: where a receiver refuses each event twice and takes it then, first and second tries
-//! that fail are nothing new. They are excused, up to as many in a row as the lane has room
-//! for: what nobody has seen end well for long enough is no pattern, but an outage.
+//! A failure counts against the lane only if its task has had as many tries as other tasks needed.
+//! If a receiver refuses each event twice before it takes it, failed first and second tries are
+//! normal and are excused. The number of excused failures in a row is limited: after too many
+//! without a success it is an outage.
 
-/// Room for all that a process runs at a time, and more.
+/// More than a process ever runs at a time.
 const ALL: u32 = 1024;
 
-/// What is known of a lane.
 #[derive(Debug)]
 pub(super) struct Evidence {
-    /// Failures in a row that count against the lane.
     failures: u32,
-    /// Failures in a row that are excused.
     excused: u32,
-    /// How many tries tasks needed of late.
+    /// How many tries tasks needed recently.
     need: u32,
-    /// Requests under way and excused failures that the lane may have together. It begins with
-    /// one when the lane is well again, and doubles with each success.
+    /// How many running requests and excused failures the lane may have together. Starts at one
+    /// when the lane recovers, and doubles with each success.
     room: u32,
-    /// Requests under way since the lane was last found well again.
+    /// Running requests that began after the last recovery.
     under_way: u32,
-    /// How often it was found well again. What began before that says nothing any more.
+    /// Number of recoveries. Requests from before the last one no longer count.
     age: u32,
 }
 
-/// Since when a request is under way.
+/// The recovery count when a request began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Age(u32);
 
-/// What a failure says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Says {
     Nothing,
-    /// The lane should be left alone.
+    /// The breaker should open.
     Enough,
 }
 
 impl Default for Evidence {
-    /// Of a lane of which nothing is known that speaks against it.
+    /// A lane without known failures.
     fn default() -> Self {
         Self {
             failures: 0,
@@ -53,7 +49,7 @@ impl Default for Evidence {
 }
 
 impl Evidence {
-    /// Whether the lane is on its way back from an outage: it takes less than it could.
+    /// Whether the lane is recovering from an outage and still limited.
     pub(super) fn recovers(&self) -> bool {
         self.room < ALL
     }
@@ -62,20 +58,18 @@ impl Evidence {
         !self.recovers() || self.under_way.saturating_add(self.excused) < self.room
     }
 
-    /// A request is let through.
     pub(super) fn begins(&mut self) -> Age {
         self.under_way = self.under_way.saturating_add(1);
         Age(self.age)
     }
 
-    /// It is under way no more.
     pub(super) fn ended(&mut self, begun: Age) {
         if begun == Age(self.age) {
             self.under_way = self.under_way.saturating_sub(1);
         }
     }
 
-    /// The other side answered and works; a task succeeded at try number `tries`, if one did.
+    /// The other side works. `tries` is set if a task succeeded, at this try.
     pub(super) fn well(&mut self, tries: Option<u32>) {
         (self.failures, self.excused) = (0, 0);
         self.room = self.room.saturating_mul(2).clamp(1, ALL);
@@ -84,7 +78,7 @@ impl Evidence {
         }
     }
 
-    /// Rises step by step: one task that took many tries is no pattern.
+    /// Increases by steps: one task that took many tries is no pattern.
     fn needed(&self, tries: u32) -> u32 {
         if tries > self.need {
             tries.min(self.need.saturating_mul(2).saturating_add(1))
@@ -93,13 +87,13 @@ impl Evidence {
         }
     }
 
-    /// The lane is found well again after it was left alone.
+    /// The lane works again after the breaker was open.
     pub(super) fn well_again(&mut self) {
         self.age = self.age.wrapping_add(1);
         self.under_way = 0;
     }
 
-    /// A step has failed at try number `tries`; `most` in a row are too many.
+    /// A step failed at try number `tries`; at `most` counted failures in a row the breaker opens.
     pub(super) fn failed(&mut self, begun: Age, tries: u32, most: u32) -> Says {
         if begun != Age(self.age) {
             return Says::Nothing;
@@ -115,12 +109,12 @@ impl Evidence {
         Says::enough_if(self.failures >= most)
     }
 
-    /// The lane is left alone for a reason that is its own: it has to prove itself anew.
+    /// The breaker opened because of the lane itself: start again with no room.
     pub(super) fn outage(&mut self) {
         self.room = 0;
     }
 
-    /// Somebody else decided how the lane stands: what was counted before is of no use.
+    /// A person or the store decided the lane's state: the counts no longer apply.
     pub(super) fn overruled(&mut self) {
         (self.failures, self.excused, self.room) = (0, 0, ALL);
     }

@@ -1,10 +1,10 @@
-//! When a lane is left alone: for growing times after failures in a row, and until a person
-//! acts where nothing can succeed before.
+//! Circuit breaker of a lane: opens for growing times after failures in a row, and until a person
+//! acts if nothing can succeed before.
 //!
-//! Pure: time and chance are arguments. What has to outlive the process is [`LaneState`];
-//! the count of failures in a row is not, as a lane that still fails is soon found out.
-//! A process measures its waits by moments, which nobody sets; the stored time of the next
-//! probe is for people and for the next process.
+//! Pure: time and chance are arguments. [`LaneState`] survives a restart; the failure count does
+//! not, because a lane that still fails is soon detected again. A process measures its waits in
+//! moments, which cannot be set; the stored time of the next probe is for people and for the next
+//! process.
 
 mod circuit;
 mod evidence;
@@ -19,40 +19,37 @@ use super::failure::{Disposition, Failure, FailureKind};
 use super::moment::Moment;
 use super::time::Timestamp;
 
-/// How a lane stands, as it is stored. The default lets everything through.
+/// A lane's stored state. The default lets everything through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneState {
-    /// Only a person ends this.
+    /// Until a person resumes the lane.
     pub paused: Option<Pause>,
-    /// The breaker is open: nothing passes but probes.
+    /// The breaker is open: only probes pass.
     pub open: Option<Opening>,
 }
 
-/// Nothing passes until a person resumes the lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub since: Timestamp,
     pub why: String,
 }
 
-/// An open breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
-    /// When it opened; failed probes do not change it.
+    /// When it opened. Failed probes do not change it.
     pub since: Timestamp,
-    /// The last failure.
     pub why: String,
-    /// Times that it had to wait, the present one included.
+    /// Number of waits so far, including the present one.
     pub waits: u32,
-    /// When one request may find out whether the lane is well again.
+    /// When the next probe may run.
     pub probe_at: Timestamp,
-    /// How long that was away when it was decided. A probe that is further away was put off by
-    /// a clock that was ahead.
+    /// The wait until `probe_at` when it was decided. If `probe_at` is further away, a clock that
+    /// was ahead wrote it.
     #[serde(default = "unknown_wait")]
     pub wait: Duration,
 }
 
-/// A change of a lane's state, to be stored.
+/// A change of a lane's state that must be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LaneChange {
     Opened(Opening),
@@ -60,79 +57,73 @@ pub enum LaneChange {
     Paused(Pause),
 }
 
-/// What the end of a step says of the bucket or destination that it was for.
+/// What a finished step says about its bucket or destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign<'a> {
-    /// Nothing: it was not asked, or the fault is our own.
+    /// Nothing: it got no request, or the error is ours.
     Nothing,
-    /// It did what it was asked for.
+    /// It did its work.
     Well,
-    /// It answered with a refusal that concerns this task alone.
+    /// It refused this task only.
     Answered,
-    /// It does not do its work; other tasks would fare no better.
+    /// It does not work; other tasks would fail too.
     Ailing(&'a Failure),
-    /// It refuses our credentials or every write, until a person mends that.
+    /// It rejects our credentials or every write until someone fixes that.
     Locked(&'a Failure),
-    /// It wants nothing any more.
+    /// It answered 410 Gone.
     Gone(&'a Failure),
 }
 
-/// A step that ended in a lane.
+/// A finished step of a lane.
 #[derive(Debug, Clone, Copy)]
 pub struct End<'a> {
     pub sign: Sign<'a>,
-    /// Tries of the step that its task has spent, this one included.
+    /// Tries of the step so far, including this one.
     pub tries: u32,
 }
 
-/// Leave to make one request.
+/// Permission for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
     age: Age,
-    /// Whose request it is to be, if it is to find out whether the lane is well again.
+    /// Set if this request is a probe: which task should make it.
     pub probe: Option<Whom>,
 }
 
-/// Whose request is made first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Whom {
-    /// That of the task that is due longest.
+    /// The task that has been due the longest.
     #[default]
     DueLongest,
-    /// That of the due task that has had the most tries: where others needed a second or third
-    /// one, it is the next to succeed.
+    /// The due task with the most tries: if others needed two or three, it succeeds next.
     MostTried,
 }
 
-/// Why nothing passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shut {
-    /// Nothing does before this moment.
     Until(Moment),
-    /// As much is under way as the lane may take while it recovers.
+    /// As much is running as the recovering lane may take.
     Full,
-    /// Something has to happen first: a probe has to end, a person to act.
+    /// Until a probe ends or a person acts.
     ForNow,
 }
 
-/// Openings were stored without their waits once: the longest wait bounds those.
+/// Older versions stored no wait. The longest wait limits these.
 const fn unknown_wait() -> Duration {
     Duration::MAX
 }
 
 impl Opening {
-    /// How long the probe is still away by a clock that says `now`: never longer than it was.
+    /// Time left until the probe by the wall clock, never more than [`Self::wait`].
     fn remaining(&self, now: Timestamp) -> Duration {
         self.probe_at.since(now).min(self.wait)
     }
 }
 
 impl LaneState {
-    /// Every name.
     pub const NAMES: [&'static str; 4] = ["closed", "open", "probing", "paused"];
 
-    /// The state's one spelling in metrics, JSON and tables. From the time of its probe on,
-    /// an open lane is probing.
+    /// The name in metrics, JSON and tables. An open lane whose probe is due is "probing".
     pub fn name(&self, now: Timestamp) -> &'static str {
         match (&self.paused, &self.open) {
             (Some(_), _) => "paused",
@@ -142,7 +133,6 @@ impl LaneState {
         }
     }
 
-    /// The state after a change.
     pub fn apply(&mut self, change: LaneChange) {
         match change {
             LaneChange::Opened(opening) => self.open = Some(opening),
@@ -153,7 +143,6 @@ impl LaneState {
 }
 
 impl<'a> Sign<'a> {
-    /// What a failure says of the lane.
     pub fn of(failure: &'a Failure) -> Self {
         use FailureKind as Kind;
         match failure.kind {

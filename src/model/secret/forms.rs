@@ -1,4 +1,4 @@
-//! Which texts give a secret away, and what each looks like where it was sent.
+//! Which texts are secrets, and how each looks when it was encoded.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -6,23 +6,23 @@ use url::Url;
 
 use super::view::plain;
 
-/// What is shorter is a word that may stand anywhere: hidden only where its place says that
-/// it is a secret.
+/// A shorter text may be an ordinary word. It is hidden only where its place shows that it is a
+/// secret.
 pub const MASKED_FROM: usize = 8;
 
-/// What is longer than this, without a blank, is no word of a header or a path.
+/// A longer text without blanks is no ordinary word of a header or a path.
 const LONGEST_WORD: usize = 24;
 
-/// Base64 of fewer bytes is too short to be told from other text.
+/// Base64 of fewer bytes could be part of any text.
 const SHORTEST_IN_BASE64: usize = 6;
 
-/// Forms of what is longer are not looked for: nobody sends such a value encoded.
+/// No forms are searched of a longer value: nobody sends one encoded.
 const LONGEST: usize = 4096;
 
-/// What to search for: the secret as it is, without its escapes and in base64.
+/// The byte strings to search for: the secret itself, unescaped, and in base64.
 pub(super) fn of(secret: &str) -> Vec<Vec<u8>> {
     let mut forms = vec![secret.as_bytes().to_vec()];
-    // A header's value arrives without the blanks around it.
+    // A header's value arrives trimmed.
     let trimmed = secret.trim();
     if !trimmed.is_empty() {
         forms.push(trimmed.as_bytes().to_vec());
@@ -40,8 +40,8 @@ pub(super) fn of(secret: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The characters that only `secret` decides when it stands `before` bytes behind a multiple
-/// of three, in both alphabets.
+/// The base64 characters, in both alphabets, that depend only on `secret` if it begins at an offset
+/// of `before` modulo 3.
 fn in_base64(secret: &[u8], before: usize) -> [Vec<u8>; 2] {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(secret);
@@ -52,8 +52,8 @@ fn in_base64(secret: &[u8], before: usize) -> [Vec<u8>; 2] {
     [standard, url_safe].map(String::into_bytes)
 }
 
-/// The parts of a URL that make it a secret, as a request spells them: path, query, the
-/// values in it, what looks like a token, and the password. Origins and short parts are none.
+/// The secret parts of a URL as a request spells them: path, query and its values, tokens,
+/// password. Not the origin, and no short parts.
 pub fn of_url(url: &Url) -> Vec<String> {
     let mut parts = tokens_of_url(url);
     parts.push(url.path().trim_matches('/').to_owned());
@@ -63,8 +63,8 @@ pub fn of_url(url: &Url) -> Vec<String> {
     parts
 }
 
-/// The parts of a URL that are secrets by their looks: values of its query, and the pieces of
-/// its path that nobody would choose as a word.
+/// The parts of a URL that look like secrets: query values, and path segments that are no ordinary
+/// words.
 pub fn tokens_of_url(url: &Url) -> Vec<String> {
     let values = url.query_pairs().map(|(_, value)| value.into_owned());
     let values = values.filter(|value| value.chars().count() >= MASKED_FROM);
@@ -72,7 +72,7 @@ pub fn tokens_of_url(url: &Url) -> Vec<String> {
     values.chain(pieces.map(str::to_owned)).collect()
 }
 
-/// Whether a text without blanks is one that nobody would choose as a word.
+/// Whether a text without blanks looks like a token and not like a word.
 fn is_token(text: &str) -> bool {
     let has = |of: fn(char) -> bool| text.chars().any(of);
     let drawn = has(|c| c.is_ascii_digit()) && has(char::is_alphabetic);
@@ -80,7 +80,7 @@ fn is_token(text: &str) -> bool {
     !has(char::is_whitespace) && (length >= LONGEST_WORD || (drawn && length >= MASKED_FROM))
 }
 
-/// Words in the names of headers that carry credentials.
+/// Header names that contain one of these carry credentials.
 const CREDENTIALS: [&str; 9] = [
     "auth",
     "cookie",
@@ -93,7 +93,7 @@ const CREDENTIALS: [&str; 9] = [
     "token",
 ];
 
-/// How the names of headers begin that many requests have.
+/// Prefixes of common header names.
 const COMMON: [&str; 5] = [
     "accept",
     "cache-control",
@@ -102,12 +102,11 @@ const COMMON: [&str; 5] = [
     "user-agent",
 ];
 
-/// What may stand before the credentials of a header.
+/// Schemes before the credentials in a header.
 const SCHEMES: [&str; 7] = ["apikey", "basic", "bearer", "bot", "digest", "key", "token"];
 
-/// The parts of a header's value that are secrets: what follows a scheme such as `Bearer`; all
-/// of it where the name says so; else what nobody would choose as a word. Of `Basic …` the
-/// password is one, too.
+/// The secret parts of a header's value: what follows a scheme such as `Bearer`; the whole value if
+/// the name says so; else what looks like a token. For `Basic …` also the password.
 pub fn of_header(name: &str, value: &str) -> Vec<String> {
     let (name, value) = (name.to_ascii_lowercase(), value.trim());
     let scheme = value.split_once(' ').filter(|(scheme, _)| {

@@ -1,8 +1,8 @@
-//! Keeps configured secrets out of everything a person or a disk may see.
+//! Masks configured secrets in everything that a person may see or a disk may store.
 //!
-//! A secret is hidden in every form in which it may have been sent and may come back: as it
-//! is, inside JSON (also JSON in JSON), inside a URL or a form, inside HTML, and in base64
-//! wherever it begins. Which texts are secrets is decided by whoever reads the rules file.
+//! A secret is found in every form in which it may be sent and come back: plain, inside JSON (also
+//! JSON in JSON), in a URL or form, in HTML, and in base64 at any offset. `rules` decides which
+//! texts are secrets.
 
 mod forms;
 mod view;
@@ -18,21 +18,18 @@ use serde_json::Value;
 pub use self::forms::{MASKED_FROM, of_header, of_url, tokens_of_url};
 use self::view::View;
 
-/// What a secret is shown as.
 pub const SHOWN: &str = "***";
 
-/// Replaces known secrets in texts before they are stored, logged or shown.
 #[derive(Clone, Default)]
 pub struct Mask(Option<Arc<Known>>);
 
 struct Known {
     secrets: BTreeSet<String>,
-    /// Finds every form of every secret.
     forms: AhoCorasick,
 }
 
 impl Mask {
-    /// A mask for these secrets; empty ones are passed over.
+    /// A mask for these secrets; ignores empty ones.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let secrets: BTreeSet<String> = secrets
             .into_iter()
@@ -48,7 +45,6 @@ impl Mask {
         })))
     }
 
-    /// This mask and another.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         match (&self.0, &other.0) {
@@ -59,7 +55,6 @@ impl Mask {
         }
     }
 
-    /// `text` with every secret shown as `***`.
     pub fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let found = self.find(text);
         if found.is_empty() {
@@ -76,14 +71,12 @@ impl Mask {
         Cow::Owned(shown)
     }
 
-    /// Hides every secret in `text`.
     pub fn hide(&self, text: &mut String) {
         if let Cow::Owned(shown) = self.apply(text) {
             *text = shown;
         }
     }
 
-    /// Hides every secret in the texts, numbers and keys of `value`.
     pub fn hide_within(&self, value: &mut Value) {
         if self.0.is_none() {
             return;
@@ -101,7 +94,7 @@ impl Mask {
                     })
                     .collect();
             }
-            // A PIN that comes back may have become a number.
+            // A PIN may come back as a number.
             Value::Number(number) => {
                 if let Cow::Owned(shown) = self.apply(&number.to_string()) {
                     *value = shown.into();
@@ -111,7 +104,7 @@ impl Mask {
         }
     }
 
-    /// Where secrets stand in `text`: in order, apart from each other, between characters.
+    /// Ranges of secrets in `text`: sorted, disjoint, at character boundaries.
     fn find(&self, text: &str) -> Vec<Range<usize>> {
         let Some(known) = &self.0 else {
             return Vec::new();
@@ -131,7 +124,6 @@ impl Mask {
     }
 }
 
-/// Finds any of these forms.
 fn finder(forms: BTreeSet<Vec<u8>>) -> AhoCorasick {
     AhoCorasick::builder()
         .kind(Some(AhoCorasickKind::ContiguousNFA))
@@ -139,7 +131,7 @@ fn finder(forms: BTreeSet<Vec<u8>>) -> AhoCorasick {
         .expect("secrets of 64 KiB at most have no two billion bytes together")
 }
 
-/// The ranges in order, those that overlap as one, whole characters only.
+/// Sorts ranges, merges those that overlap, and extends them to whole characters.
 fn joined(mut ranges: Vec<Range<usize>>, text: &str) -> Vec<Range<usize>> {
     ranges.sort_by_key(|range| (range.start, range.end));
     let mut joined: Vec<Range<usize>> = Vec::new();
@@ -196,7 +188,7 @@ mod tests {
         assert_eq!(format!("{:?}", mask("hidden")), "Mask(1 secrets)");
     }
 
-    /// What a receiver or a library may make of a value before it comes back.
+    /// Encodings in which a value may come back.
     fn encodings(secret: &str) -> Vec<String> {
         use base64::Engine as _;
         use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -240,7 +232,7 @@ mod tests {
             for encoded in encodings(secret) {
                 let text = format!("before {encoded} after");
                 let shown = mask(secret).apply(&text).into_owned();
-                // Only what base64 makes of its neighbours, too, may be left.
+                // Only base64 characters that also depend on neighbouring bytes may remain.
                 let hidden = text.len() + SHOWN.len() - shown.len();
                 assert!(hidden >= secret.len(), "{secret:?} in {text}: {shown}");
                 assert!(

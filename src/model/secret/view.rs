@@ -1,29 +1,28 @@
-//! What a text says once escapes are taken out of it, and where each byte of that came from.
+//! A text with its escapes decoded, and where each byte came from.
 //!
-//! One pass takes out what JSON, URLs, forms, HTML and Rust's own debug output write, each
-//! where it stands. What was escaped twice, such as JSON in JSON, takes two passes.
+//! One pass decodes the escapes of JSON, URLs, forms, HTML and Rust's debug output, wherever they
+//! are. Double escapes, such as JSON in JSON, need two passes.
 
 use std::ops::Range;
 
-/// How often a text is decoded. Deeper than any of our requests are nested.
+/// How often a text is decoded: more than our requests are ever nested.
 const PASSES: u8 = 4;
 
-/// A text without its escapes.
 pub(super) struct View {
     bytes: Vec<u8>,
-    /// Where each byte begins and ends in the text as it was given.
+    /// Start and end of each byte in the original text.
     from: Vec<(usize, usize)>,
     pass: u8,
 }
 
-/// An escape: what it stands for, and how many bytes of the text it takes.
+/// An escape: the bytes it means, and its length in the text.
 struct Escape {
     stands_for: Vec<u8>,
     length: usize,
 }
 
 impl View {
-    /// `text` decoded once; `None` when nothing in it is escaped.
+    /// `text` decoded once; `None` if it contains no escape.
     pub(super) fn decoded(text: &str) -> Option<Self> {
         let first = |byte: &u8| matches!(byte, b'\\' | b'%' | b'+' | b'&');
         if !text.as_bytes().iter().any(first) {
@@ -35,7 +34,7 @@ impl View {
         Self { bytes, from, pass }.decoded_again()
     }
 
-    /// The same, decoded once more; `None` when that changes nothing.
+    /// Decoded once more; `None` if that changes nothing.
     pub(super) fn decoded_again(&self) -> Option<Self> {
         if self.pass == PASSES {
             return None;
@@ -64,13 +63,13 @@ impl View {
         &self.bytes
     }
 
-    /// Where a range of the bytes, which is not empty, stands in the text as it was given.
+    /// The original range of a non-empty range of the bytes.
     pub(super) fn origin(&self, range: &Range<usize>) -> Range<usize> {
         self.from[range.start].0..self.from[range.end - 1].1
     }
 }
 
-/// The bytes of `text` with every escape taken out, as often as that changes something.
+/// The bytes of `text`, decoded until nothing changes.
 pub(super) fn plain(text: &str) -> Vec<u8> {
     let mut view = View::decoded(text);
     let mut plain = text.as_bytes().to_vec();
@@ -97,7 +96,7 @@ fn escape(text: &[u8]) -> Option<Escape> {
     }
 }
 
-/// JSON's escapes, and those of Rust's debug output.
+/// Escapes of JSON and of Rust's debug output.
 fn backslash(rest: &[u8]) -> Option<Escape> {
     let one = |byte: u8| Escape {
         stands_for: vec![byte],
@@ -123,7 +122,7 @@ fn backslash(rest: &[u8]) -> Option<Escape> {
     }
 }
 
-/// `\u1234`, or two of them that make one character.
+/// `\u1234`, or a surrogate pair of them.
 fn unicode(digits: &[u8]) -> Option<Escape> {
     let first = hex(digits.get(..4)?)?;
     let second = digits
@@ -138,7 +137,7 @@ fn unicode(digits: &[u8]) -> Option<Escape> {
     }
 }
 
-/// HTML's: by name where HTML itself needs it, and by number.
+/// HTML escapes: the names that HTML itself needs, and numbers.
 fn entity(rest: &[u8]) -> Option<Escape> {
     let end = rest.iter().take(8).position(|byte| *byte == b';')?;
     let code = match &rest[..end] {
