@@ -1,7 +1,7 @@
 //! Object storage behind one trait: a folder that behaves as a bucket, and OBS.
 //!
-//! Knows nothing of rules, tasks or the queue. Every error is already a [`Failure`]
-//! with its kind: whoever understands the store's answer decides what follows.
+//! Knows no rules, tasks or queue. Every error is a [`Failure`] with its kind, decided where the
+//! store's response is understood.
 
 pub mod folder;
 pub mod obs;
@@ -18,9 +18,8 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Place;
 use crate::model::time::Timestamp;
 
-/// Opens the buckets of one rules file, and asks none of them anything yet. Objects can be copied
-/// between folders that were opened together. A failure says why a bucket cannot work as it is
-/// configured.
+/// Opens the buckets of one rules file without sending requests. Objects can be copied between
+/// folders that were opened together. A failure says why a bucket's configuration cannot work.
 pub fn open<'a>(
     buckets: impl IntoIterator<Item = &'a Bucket>,
 ) -> BTreeMap<String, Result<Arc<dyn ObjectStore>, Failure>> {
@@ -48,19 +47,19 @@ pub fn open<'a>(
 
 /// One bucket.
 ///
-/// Every operation may be repeated. A failure of kind `Unknown` means that the effect
-/// may have happened: look before acting again. Keys are whole, without a leading slash
-/// added or removed. An ETag is spelled the same in every answer, without quotes.
+/// Every operation may be repeated. After a failure of kind `Unknown` the effect may have happened:
+/// check before acting again. Keys are used as they are, with no leading slash added or removed.
+/// An ETag always has the same spelling, without quotes.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
-    /// What the object is; `None` when it does not exist.
+    /// `None` when the object does not exist.
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure>;
 
-    /// The object's content; `Missing` when it does not exist, and `Unsupported` when it has
-    /// more than `limit` bytes: only playlists are read.
+    /// The object's content; `Missing` when it does not exist, `Unsupported` when it has more than
+    /// `limit` bytes: only playlists are read.
     async fn get(&self, key: &str, limit: u64) -> Result<Bytes, Failure>;
 
-    /// Writes a small object whole: a rewritten playlist.
+    /// Writes a small object in one request, such as a rewritten playlist.
     async fn put(
         &self,
         key: &str,
@@ -71,17 +70,15 @@ pub trait ObjectStore: Send + Sync {
     /// Up to 1,000 objects whose keys begin with `prefix` and follow `after`, in key order.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure>;
 
-    /// Copies `from`, which is in `source`, to `to` in this bucket, inside the store:
-    /// the bytes do not pass through the process. Content type, metadata, storage
-    /// class, access rights and tags come along. Fails with `SourceChanged` when the
-    /// source's ETag is not `etag`, with `Missing` when there is no source. The answer
-    /// is the copy, verified to be there.
+    /// Copies `from` in bucket `source` to `to` in this bucket. The store copies: the bytes do not
+    /// pass through this process. Content type, metadata, storage class, access rights and tags are
+    /// kept. Fails with `SourceChanged` when the source's ETag is not `etag`, and with `Missing`
+    /// when there is no source. Returns the verified copy.
     async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure>;
 
-    /// [`Self::copy`], remembering in `log` whatever it would leave open if the process
-    /// died. A store that leaves nothing open never writes to the log. With `known`, what
-    /// the caller has seen of the source, neither the source nor the copy is looked at
-    /// again unless it has to be: the caller verifies, and the answer has no attributes.
+    /// [`Self::copy`], noting in `log` what a crash would leave open; some stores never need to.
+    /// `known` is what the caller knows of the source: with it, source and copy are not read again
+    /// unless necessary, the caller verifies the copy, and the result has no attributes.
     async fn copy_logged(
         &self,
         copy: Copy<'_>,
@@ -91,10 +88,10 @@ pub trait ObjectStore: Send + Sync {
         Ok(self.copy(copy).await?)
     }
 
-    /// Looks for the result of an earlier try of this copy, of which `note` is the last
-    /// one in its log. An object at the target counts as the copy when it came out of the
-    /// noted upload, or has the source's size and ETag or the mark; its access rights are
-    /// made sure of. `None`: there is no copy. What is open still, [`Self::copy_logged`] takes up.
+    /// Looks for the result of an earlier try of this copy; `note` is the last note of its log. An
+    /// object at the target is the copy if it was made by the noted upload, or has the source's
+    /// size and ETag, or has the mark; then its access rights are restored. `None`: no copy yet;
+    /// [`Self::copy_logged`] resumes an open upload.
     async fn find_copy(
         &self,
         copy: Copy<'_>,
@@ -108,27 +105,26 @@ pub trait ObjectStore: Send + Sync {
         }))
     }
 
-    /// Removes what an unfinished copy to `to` may have left beside it, such as the upload
-    /// that `note`, the last one in its log, tells of. The target itself stays as it is;
-    /// the answer is the object there, if it came out of that upload all the same.
+    /// Removes what an unfinished copy to `to` may have left, such as the upload in `note`, the
+    /// last note of its log. Does not change the target. Returns the object there if that upload
+    /// completed after all.
     async fn abandon(&self, _to: &str, _note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
         Ok(None)
     }
 
-    /// How long after its client has lost the answer, or died, a request that changes an
-    /// object may still have its effect.
+    /// How long a request may still take effect after its client died or lost the response.
     fn lingers(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// How the bucket is built, and thus whether renaming is one request there.
+    /// Whether the bucket has a real rename.
     async fn layout(&self) -> Result<Layout, Failure> {
         Ok(Layout::Objects)
     }
 
-    /// Renames an object inside this bucket, which must be a [`Layout::FileSystem`]. May be
-    /// repeated: a source that is gone with a matching target is done. Never replaces an
-    /// object: a target that exists is a `Conflict`.
+    /// Renames an object in this bucket, which must be a [`Layout::FileSystem`]. May be repeated: a
+    /// missing source with a matching target counts as done. Never replaces an object: an existing
+    /// target is a `Conflict`.
     async fn rename(&self, rename: Copy<'_>) -> Result<ObjectMeta, Failure> {
         Err(Failure::new(
             FailureKind::Unsupported,
@@ -136,23 +132,22 @@ pub trait ObjectStore: Send + Sync {
         ))
     }
 
-    /// Who may read and write the object beside its owner.
+    /// Who other than the owner may read and write the object.
     async fn rights(&self, _key: &str) -> Result<Rights, Failure> {
         Ok(Rights::Private)
     }
 
-    /// Replaces who may read and write the object beside its owner.
+    /// Sets who other than the owner may read and write the object.
     async fn set_rights(&self, _key: &str, _rights: &Rights) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Deletes objects, at most [`DELETE_LIMIT`]; one that does not exist is deleted.
-    /// Answers the failures by key.
+    /// Deletes at most [`DELETE_LIMIT`] objects and returns the failures by key. A missing object
+    /// counts as deleted.
     async fn delete(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Failure>;
 
-    /// [`Self::delete`] for objects of which each has another that stays: of a source its
-    /// copy, of a copy its source. One that is the same object as the other under another
-    /// name is kept, and answered as a failure.
+    /// [`Self::delete`] for objects whose source or copy must survive. Refuses an object that is
+    /// the same file as the surviving one under another name.
     async fn delete_keeping(&self, pairs: &[Pair]) -> Result<Vec<(String, Failure)>, Failure> {
         let keys: Vec<String> = pairs.iter().map(|pair| pair.goes.clone()).collect();
         self.delete(&keys).await
@@ -161,10 +156,8 @@ pub trait ObjectStore: Send + Sync {
     /// The object's tags; `Missing` when it does not exist.
     async fn tags(&self, key: &str) -> Result<TagSupport, Failure>;
 
-    /// Replaces the object's tags.
     async fn set_tags(&self, key: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure>;
 
-    /// Replaces the object's custom metadata.
     async fn set_metadata(
         &self,
         key: &str,
@@ -174,83 +167,74 @@ pub trait ObjectStore: Send + Sync {
     /// A plain link to the object.
     fn url(&self, key: &str) -> String;
 
-    /// A link that works without credentials until `lifetime` after `now`.
     fn signed_url(&self, key: &str, lifetime: Duration, now: Timestamp) -> String;
 
-    /// By how much the store's clock is ahead of this machine's, where that is known.
+    /// How far the store's clock is ahead of ours, if known.
     fn clock_ahead(&self) -> Option<chrono::Duration> {
         None
     }
 
-    /// Names what is behind the bucket, so that two buckets between which objects can
-    /// be copied inside the store have the same one.
+    /// Identifies the site: objects can be copied between buckets with the same value.
     fn site(&self) -> String;
 }
 
-/// The most keys of one [`ObjectStore::delete`]: OBS refuses more in one request
+/// Maximum keys of one [`ObjectStore::delete`]: OBS refuses more
 /// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0086.html>).
 pub const DELETE_LIMIT: usize = 1000;
 
-/// An object to delete, and the one that holds the recording afterwards.
+/// An object to delete, and the one that keeps the recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// The key of the object to delete.
     pub goes: String,
-    /// The other object, in whichever bucket it is.
+    /// May be in another bucket.
     pub stays: Place,
 }
 
-/// A copy to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Copy<'a> {
-    /// The source bucket's name; of the same site.
+    /// Name of the source bucket, which is at the same site.
     pub source: &'a str,
     pub from: &'a str,
     pub to: &'a str,
-    /// The source's ETag, as the manifest found it.
+    /// The source's ETag in the manifest.
     pub etag: &'a str,
-    /// The source's size in bytes.
+    /// In bytes.
     pub size: u64,
-    /// What the copy is to carry in its metadata as [`MARK`], where nothing else tells it from
-    /// another object: the ETag of an encrypted copy is like no other.
+    /// Value to store in the copy's metadata under [`MARK`] when nothing else identifies the copy:
+    /// an encrypted copy, for example, has another ETag than its source.
     pub mark: Option<&'a str>,
 }
 
-/// The metadata key of the mark that tells a copy of ours from other objects until its move
-/// is complete.
+/// Metadata key that marks our copies until their move is complete.
 pub const MARK: &str = "aftertake-move";
 
-/// What a store says of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectMeta {
     pub key: String,
-    /// Bytes.
     pub size: u64,
     pub etag: String,
     pub attributes: Attributes,
 }
 
 impl ObjectMeta {
-    /// Whether it carries this mark, as far as the look showed metadata.
+    /// Whether it has this mark. Listings show no metadata, so there it is `false`.
     pub fn is_marked(&self, mark: Option<&str>) -> bool {
         let carried = self.attributes.metadata.get(MARK);
         carried.is_some() && carried.map(String::as_str) == mark
     }
 }
 
-/// What belongs to an object beside its content.
+/// What an object has in addition to its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub content_type: Option<String>,
     pub metadata: BTreeMap<String, String>,
     pub storage_class: Option<String>,
-    /// What else is stored with it, by the names of the store's headers: how it is to be
-    /// cached, how it is encrypted.
+    /// Other stored headers by name, such as caching and encryption.
     pub headers: BTreeMap<String, String>,
 }
 
 impl Attributes {
-    /// The same with a mark.
     #[must_use]
     pub fn marked(&self, mark: &str) -> Self {
         let mut marked = self.clone();
@@ -259,76 +243,72 @@ impl Attributes {
     }
 }
 
-/// What belongs to an object and does not come along with a copy by itself.
+/// What a store does not copy along with the content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Belongings {
     pub attributes: Attributes,
     pub rights: Rights,
 }
 
-/// One page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Key, size and ETag, and the storage class where the store lists it; the other
-    /// attributes are left out of listings.
+    /// With key, size, ETag and, where the store lists it, storage class; without other attributes.
     pub objects: Vec<ObjectMeta>,
-    /// Whether more follow.
     pub more: bool,
 }
 
-/// An object's tags, or that its bucket has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagSupport {
     Tags(BTreeMap<String, String>),
-    /// The bucket knows no object tags; custom metadata serves instead.
+    /// The bucket has no object tags; custom metadata is used instead.
     Unsupported,
 }
 
-/// How a bucket is built.
+/// Whether a bucket has a real rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Keys are names and nothing more: a rename is a copy and a deletion.
+    /// A rename is a copy and a deletion.
     Objects,
-    /// Directories and files, with a true rename.
+    /// Directories and files, with a real rename.
     FileSystem,
 }
 
-/// Who may read and write an object beside its owner, in the words of the store it was
-/// read from. Means something to buckets of the same site only.
+/// Who other than the owner may read and write an object, in the store's format. Only buckets of
+/// the same site understand it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Rights {
-    /// Nobody.
+    /// Only the owner.
     #[default]
     Private,
     Shared(String),
 }
 
-/// Where a copy remembers what it leaves open, and asks whether to go on.
+/// Stores what a copy leaves open, and says whether to stop it.
 #[async_trait]
 pub trait UploadLog: Send {
-    /// Stores the copy's newest note in place of the one before, durably; `None`: nothing
-    /// is open. The text is the store's own.
+    /// Durably replaces the copy's note; `None`: nothing is open. The text is in the store's
+    /// format.
     async fn note(&mut self, note: Option<&str>) -> Result<(), Halt>;
 
-    /// The newest note, also of an earlier try.
+    /// The newest note, possibly of an earlier try.
     fn noted(&self) -> Option<&str>;
 
-    /// The next try has less to do than this one had: it finds what was copied so far.
+    /// Reports progress that the next try need not repeat.
     fn gained(&mut self);
 
-    /// Whether the copy should come to a safe end: asked between its parts.
+    /// Asked between parts: an error asks the copy to stop safely.
     fn go_on(&mut self) -> Result<(), Halt>;
 }
 
-/// The copy's caller wants it to stop, and knows why.
+/// The caller wants the copy to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Halt;
 
-/// Why a copy did not come to its end.
+/// Why a copy did not finish.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CopyStopped {
     Failed(Failure),
-    /// The log said so. What is open still is noted, for the next try to go on with.
+    /// The log asked to stop. The note says what is still open, so that the next try can resume it.
     Halted,
 }
 

@@ -1,9 +1,9 @@
-//! Directories that are held open: what is opened in one cannot be led elsewhere.
+//! Open directories: names are resolved inside them and cannot be redirected by links.
 //!
-//! Between two looks at a path, a link may have taken the place of one of its directories.
-//! So a path is walked name by name, each opened in the directory before it and never through
-//! a link; and files are opened, renamed and removed in a directory that is held. One system
-//! call could walk a whole path like that, but only on Linux and not in every container.
+//! A directory on a path may be replaced by a link between two lookups. So paths are walked name by
+//! name, each directory opened inside the one before it without following links, and files are
+//! opened, renamed and removed inside an open directory. A single system call (`openat2`) can do
+//! this only on Linux and not in every container.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -18,45 +18,44 @@ use super::whereabouts::id_of;
 use crate::model::bucket::FileId;
 use crate::model::failure::Failure;
 
-/// Directories and files that belong to the bucket: the process's umask says who may use them.
+/// Permissions of the bucket's directories and files, before the process's umask.
 pub(super) const SHARED: Mode = Mode::from_raw_mode(0o777);
 
-/// What the store keeps for itself: never open to everybody's writes.
+/// Permissions of the store's own directories: never writable by everybody.
 pub(super) const OWN: Mode = Mode::from_raw_mode(0o775);
 
-/// A directory, held open.
 #[derive(Debug)]
 pub(super) struct Dir {
     held: File,
-    /// Where it was when it was opened: for messages.
+    /// Its path when it was opened, for messages.
     path: PathBuf,
     holds: Holds,
 }
 
-/// What a directory is for.
+/// What a directory contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
-    /// All of the bucket: it is its own directory.
+    /// The whole bucket: its root.
     All,
-    /// What the store keeps for all objects.
+    /// The store's own files.
     Own,
     /// Some objects.
     Some,
 }
 
-/// What stands at a name.
+/// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     File,
     Directory,
     Link,
-    /// No object, such as a pipe.
+    /// Not an object, such as a pipe.
     Other,
 }
 
 impl Dir {
-    /// The directory of a bucket; `None` when there is none. Where it is, is the operator's
-    /// business, so links on the way to it are followed.
+    /// The root directory of a bucket; `None` when it does not exist. Links on the way to it are
+    /// followed, because the operator chose the path.
     pub(super) fn root(path: &Path) -> Result<Option<Self>, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = retry_on_intr(|| fs::open(path, flags, Mode::empty()));
@@ -71,7 +70,7 @@ impl Dir {
         }
     }
 
-    /// The directory of a bucket, made when there is none.
+    /// The root directory of a bucket, created if needed.
     pub(super) fn made_root(path: &Path) -> Result<Self, Failure> {
         if let Some(root) = Self::root(path)? {
             return Ok(root);
@@ -81,7 +80,7 @@ impl Dir {
         root.ok_or_else(|| failure(path, &io::ErrorKind::NotFound.into()))
     }
 
-    /// The directory `name` in this one; `None` when nothing is there, or a file.
+    /// The directory `name` inside this one; `None` when it does not exist or is a file.
     pub(super) fn directory(&self, name: &OsStr) -> Result<Option<Self>, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = retry_on_intr(|| fs::openat(&self.held, name, flags, Mode::empty()));
@@ -93,14 +92,14 @@ impl Dir {
                 path,
                 holds,
             })),
-            // What says that a link is there differs from system to system.
+            // The error code for a link differs between systems.
             Err(_) if self.is_link(name) => Err(linked(&path)),
             Err(error) if is_absent(&error.into()) => Ok(None),
             Err(error) => Err(holds.failure(&path, &error.into())),
         }
     }
 
-    /// The same directory, held open once more.
+    /// Opens the same directory again.
     pub(super) fn again(&self) -> Result<Self, Failure> {
         let held = self.held.try_clone();
         Ok(Self {
@@ -110,7 +109,7 @@ impl Dir {
         })
     }
 
-    /// The directory `name` in this one, made, durably, when there is none.
+    /// The directory `name` inside this one, durably created if needed.
     pub(super) fn made(&self, name: &OsStr, mode: Mode) -> Result<Self, Failure> {
         if let Some(found) = self.directory(name)? {
             return Ok(found);
@@ -120,7 +119,7 @@ impl Dir {
             Err(Errno::EXIST) => {}
             Err(error) => return Err(self.failure_to_add(name, error)),
         }
-        // A file may be there instead, or what was made may be gone again.
+        // There may be a file, or the new directory may already be removed again.
         let found = self.directory(name)?;
         found.ok_or_else(|| match self.entry(name) {
             Ok(Some(_)) => self.failure(name, Errno::NOTDIR),
@@ -128,7 +127,7 @@ impl Dir {
         })
     }
 
-    /// What stands at `name`.
+    /// The type of the entry `name`.
     pub(super) fn entry(&self, name: &OsStr) -> Result<Option<Entry>, Failure> {
         let found = fs::statat(&self.held, name, AtFlags::SYMLINK_NOFOLLOW);
         match found {
@@ -143,14 +142,14 @@ impl Dir {
         }
     }
 
-    /// The file `name`, opened for reading; `None` when there is none, or no file.
+    /// Opens the file `name` for reading; `None` when it does not exist or is not a file.
     pub(super) fn file(&self, name: &OsStr) -> Result<Option<(File, Metadata)>, Failure> {
         match self.entry(name)? {
             Some(Entry::File) => {}
             Some(Entry::Link) => return Err(linked(&self.path.join(name))),
             _ => return Ok(None),
         }
-        // Should a pipe have come there meanwhile, its other end is not waited for.
+        // `NONBLOCK`, so that opening a pipe that has just replaced the file does not wait.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = retry_on_intr(|| fs::openat(&self.held, name, flags, Mode::empty()));
         let file: File = match opened {
@@ -164,7 +163,7 @@ impl Dir {
         Ok(found.is_file().then_some((file, found)))
     }
 
-    /// A new file `name`, for writing and reading; `None` when something is there already.
+    /// Creates the file `name` for writing and reading; `None` when the name is taken.
     pub(super) fn create(&self, name: &OsStr, mode: Mode) -> Result<Option<File>, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file_mode = mode & Mode::from_raw_mode(0o666);
@@ -175,12 +174,12 @@ impl Dir {
         }
     }
 
-    /// Renames the file `name` to `new` in `to`, over whatever file or link is there.
+    /// Renames the file `name` to `new` in `to`, replacing a file or link there.
     pub(super) fn rename(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
         fs::renameat(&self.held, name, &to.held, new).map_err(Into::into)
     }
 
-    /// Removes the file `name`; one that is not there is removed.
+    /// Removes the file `name`, if it exists.
     pub(super) fn remove(&self, name: &OsStr) -> Result<(), Failure> {
         match fs::unlinkat(&self.held, name, AtFlags::empty()) {
             Err(error) if !is_absent(&error.into()) => Err(self.failure(name, error)),
@@ -188,12 +187,11 @@ impl Dir {
         }
     }
 
-    /// Removes the directory `name`, which must be empty.
+    /// The directory must be empty.
     pub(super) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
         fs::unlinkat(&self.held, name, AtFlags::REMOVEDIR).map_err(Into::into)
     }
 
-    /// The names in it.
     pub(super) fn names(&self) -> Result<Vec<OsString>, Failure> {
         use std::os::unix::ffi::OsStrExt;
         let own = |name: &OsString| name != "." && name != "..";
@@ -204,13 +202,13 @@ impl Dir {
         });
         match entries {
             Ok(names) => Ok(names.into_iter().filter(own).collect()),
-            // It was removed meanwhile.
+            // The directory was removed meanwhile.
             Err(Errno::NOENT) => Ok(Vec::new()),
             Err(error) => Err(failure(&self.path, &error.into())),
         }
     }
 
-    /// Makes what happened in it durable.
+    /// Fsyncs the directory.
     pub(super) fn sync(&self) -> Result<(), Failure> {
         let synced = self.held.sync_all();
         synced.map_err(|error| failure(&self.path, &error))
@@ -222,7 +220,7 @@ impl Dir {
         Ok(id_of(&found))
     }
 
-    /// Where `name` in it is, for a message.
+    /// For messages.
     pub(super) fn path_of(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
@@ -235,14 +233,14 @@ impl Dir {
         failure(&self.path.join(name), &error.into())
     }
 
-    /// Something new cannot be made in it, whatever that is.
+    /// The failure to create something in it.
     fn failure_to_add(&self, name: &OsStr, error: Errno) -> Failure {
         self.holds.failure(&self.path.join(name), &error.into())
     }
 }
 
 impl Holds {
-    /// What the directory `name` in it is for.
+    /// What the directory `name` inside it contains.
     fn within(self, name: &OsStr) -> Self {
         match self {
             Self::All if name == OWN_NAME => Self::Own,
@@ -259,7 +257,7 @@ impl Holds {
     }
 }
 
-/// Makes the directory and those above it; each new one is synced into the one above it.
+/// Creates the directory and its parents, and fsyncs the parent of each new one.
 fn make(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

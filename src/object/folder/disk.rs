@@ -1,10 +1,10 @@
 //! The folder's operations, blocking.
 //!
-//! A file is written beside the bucket's content, synced, and only then renamed into
-//! place, its sidecar before it: whoever sees the object sees all of it, and after a
-//! power failure it is there whole or not at all. What a crash leaves is a file in
-//! `.aftertake/parts/` or a sidecar without an object; neither is ever listed, and
-//! [`Folder::abandon`] removes them; so does whoever writes the same again.
+//! A file is written outside the bucket's content and synced, then its sidecar is written, and then
+//! the file is renamed into place. So readers see complete objects only, and after a power failure
+//! an object is complete or absent. A crash may leave a file in `.aftertake/parts/` or a sidecar
+//! without an object; neither is listed, and [`Folder::abandon`] or the next write of the same key
+//! removes them.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -24,25 +24,23 @@ use super::whereabouts::{Overlaps, id_of};
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::{Attributes, ObjectMeta};
 
-/// How often a directory is made again that a deletion removed while it was still empty.
+/// How often to recreate a directory that a deletion removed while it was still empty.
 const TRIES: u32 = 10;
 
-/// One directory.
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
     pub(super) etags: Etags,
 }
 
-/// An object to delete.
 #[derive(Debug)]
 pub(super) struct Deletion {
     pub(super) key: String,
-    /// The object that stays, when that is a file: it must be another one.
+    /// The file that must survive, so it must not be the same file.
     pub(super) stays: Option<(Arc<Folder>, String)>,
 }
 
-/// An object that is there, opened.
+/// An existing object, opened.
 struct Found {
     file: File,
     metadata: Metadata,
@@ -100,8 +98,8 @@ impl Folder {
         self.place(&part, key, &Sidecar::new(attributes))
     }
 
-    /// Copies an object that has the ETag `etag`. The digest is taken of the copy, so it
-    /// tells at once that the source is the expected one and that the copy is whole.
+    /// Copies an object that has the ETag `etag`. The digest of the copy verifies both the source
+    /// and the copy.
     pub(super) fn copy(
         &self,
         source: &Folder,
@@ -128,7 +126,7 @@ impl Folder {
         self.place(&part, to, &source.sidecar(from)?)
     }
 
-    /// Removes what a crash amid a write of `key` left.
+    /// Removes what an interrupted write of `key` left.
     pub(super) fn abandon(&self, key: &str) -> Result<(), Failure> {
         let Some(root) = Dir::root(&self.root)? else {
             return Ok(());
@@ -141,15 +139,15 @@ impl Folder {
         }
     }
 
-    /// Deletes objects, and the directories that become empty with them: a bucket has none.
-    /// `others` are the directories of the other buckets.
+    /// Deletes objects and directories that become empty, as buckets have no directories. `others`
+    /// are the directories of the other buckets.
     pub(super) fn delete(
         &self,
         deletions: Vec<Deletion>,
         others: &[(String, PathBuf)],
     ) -> Result<Vec<(String, Failure)>, Failure> {
         let overlaps = Overlaps::new(&self.root, others);
-        // Of each directory one key: a thousand are not held open at once.
+        // One key per directory, so that not every directory is held open at once.
         let mut cleared = BTreeMap::new();
         let mut failures = Vec::new();
         for deletion in deletions {
@@ -175,7 +173,7 @@ impl Folder {
         Ok(self.sidecar(key)?.tags)
     }
 
-    /// Changes what stands in the object's sidecar.
+    /// Changes the object's sidecar.
     pub(super) fn amend(
         &self,
         key: &str,
@@ -187,11 +185,11 @@ impl Folder {
         sidecar.save(&Dir::made_root(&self.root)?, key)
     }
 
-    /// Where `key` is; `None` when there is no directory for it.
+    /// The location of `key`; `None` when its directory does not exist.
     fn location(&self, key: &str) -> Result<Option<Location>, Failure> {
         match Dir::root(&self.root)? {
             Some(root) => Location::find(root, key),
-            // A key that cannot be is refused all the same.
+            // Still refuse an invalid key.
             None => super::path::names_of(key).map(|_| None),
         }
     }
@@ -222,7 +220,7 @@ impl Folder {
         }
     }
 
-    /// A new part of `key`, on the file system of its directory if that is known.
+    /// A new part for `key`, on the file system of its nearest existing directory.
     fn part(&self, key: &str) -> Result<Part, Failure> {
         let way = Location::way(Dir::made_root(&self.root)?, key)?;
         let (root, nearest) = (&way[0], &way[way.len() - 1]);
@@ -233,13 +231,13 @@ impl Folder {
         }
     }
 
-    /// Refuses a link at `key`, and on the way to it.
+    /// Refuses links at `key` and on the path to it.
     fn refuse_link(&self, key: &str) -> Result<(), Failure> {
         let location = self.location(key)?;
         location.map_or(Ok(()), |location| location.refuse_link())
     }
 
-    /// Refuses what would lose `file` when the object `key` is the same one.
+    /// Refuses a target `key` that is the same file as `file`, which would be lost.
     fn refuse_same(&self, key: &str, file: &Found) -> Result<(), Failure> {
         match self.find(key)? {
             Some(found) if id_of(&found.metadata) == id_of(&file.metadata) => {
@@ -261,8 +259,8 @@ impl Folder {
         })
     }
 
-    /// Renames a part to its key, durably. A deletion may remove the directory while it is
-    /// still empty, so it is made again a few times.
+    /// Durably renames a part to its key. A deletion may remove the directory while it is still
+    /// empty, so it is recreated a few times.
     fn move_into_place(&self, part: &Part, key: &str) -> Result<(), Failure> {
         for _ in 0..TRIES {
             let location = match Location::make(Dir::made_root(&self.root)?, key) {
@@ -306,7 +304,7 @@ impl Folder {
     }
 }
 
-/// Copies content and permissions, and answers the copy's digest.
+/// Copies content and permissions, and returns the copy's digest.
 fn copy_whole(file: &mut File, copy: &mut File) -> io::Result<String> {
     io::copy(file, copy)?;
     copy.set_permissions(file.metadata()?.permissions())?;
@@ -314,8 +312,8 @@ fn copy_whole(file: &mut File, copy: &mut File) -> io::Result<String> {
     digest(copy)
 }
 
-/// Copies a part to the directory of its key, to which no rename leads from where it is: one
-/// device may be mounted twice, or have borders of its own. Verified and synced as any copy is.
+/// Copies a part to its key's directory when rename fails across devices: a device may be mounted
+/// twice or have internal boundaries. Verified and synced like any copy.
 fn place_across(part: &Part, key: &str, location: &Location) -> Result<(), Failure> {
     let dir = location.dir();
     let mut there = Part::beside(dir, &object_part(key), SHARED)?;
@@ -348,7 +346,7 @@ fn one_file(path: &Path, other: &Path) -> Failure {
     Failure::new(FailureKind::Forbidden, reason)
 }
 
-/// How the names of an object's parts begin: [`sidecar::stem_of`] and more.
+/// Common prefix of the names of an object's parts; begins with [`sidecar::stem_of`].
 fn object_part(key: &str) -> String {
     format!("{}.object.", sidecar::stem_of(key))
 }

@@ -10,19 +10,19 @@ use sha2::{Digest, Sha256};
 
 use super::sidecar::hex;
 
-/// Digests of files above this many bytes are remembered. Below it, reading again costs
-/// little, and a change within one tick of the file system's clock is still seen.
+/// Larger files' digests are cached. Smaller files are cheap to read, and reading them also detects
+/// a change within one tick of the file system's clock.
 const REMEMBER_ABOVE: u64 = 1024 * 1024;
 
-/// How many digests are remembered before all are forgotten.
+/// When the cache has this many digests, it is cleared.
 const REMEMBERED: usize = 4096;
 
-/// Digests of large files by key, as long as size and time of change stay the same.
+/// Digests of large files by key, valid while size and modification time stay the same.
 #[derive(Debug, Default)]
 pub(super) struct Etags(Mutex<HashMap<String, (u64, SystemTime, String)>>);
 
 impl Etags {
-    /// The ETag of the object `key`, which is this file.
+    /// The ETag of the object `key`, stored in `file`.
     pub(super) fn of(&self, key: &str, file: &mut File, found: &Metadata) -> io::Result<String> {
         if found.len() <= REMEMBER_ABOVE {
             return digest(file);
@@ -51,7 +51,7 @@ impl Etags {
     }
 }
 
-/// The first half of the SHA-256 of what is left to read.
+/// The first half of the SHA-256 of the rest of the file.
 pub(super) fn digest(file: &mut File) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];

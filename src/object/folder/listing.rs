@@ -1,4 +1,4 @@
-//! Listings of a folder: its files in key order, a page at a time.
+//! Listings of a folder: its files in key order, page by page.
 
 use std::ffi::OsStr;
 
@@ -8,10 +8,10 @@ use super::path::{OWN, failure};
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::{Attributes, ObjectMeta, Page};
 
-/// Objects of one page of a listing, as in OBS.
+/// Objects per page, as in OBS.
 const PAGE: usize = 1000;
 
-/// What is asked for, and what of it was found.
+/// A listing request and its result so far.
 struct Listing<'a> {
     folder: &'a Folder,
     prefix: &'a str,
@@ -40,9 +40,9 @@ impl Folder {
 }
 
 impl Listing<'_> {
-    /// Collects the objects below `dir`, whose keys begin with `above`, in key order, until one
-    /// more than a page is found. A directory sorts as its name and a slash: `a-b` comes
-    /// before `a/b`.
+    /// Collects the objects below `dir`, whose keys begin with `above`, in key order, until there
+    /// is one more than a page. A directory sorts as its name plus a slash: `a-b` comes before
+    /// `a/b`.
     fn walk(&mut self, dir: &Dir, above: &str) -> Result<(), Failure> {
         for key in names(dir, above)? {
             if self.more {
@@ -87,18 +87,18 @@ impl Listing<'_> {
     }
 }
 
-/// The keys of the files in `dir`, and of its directories with a slash, in their order.
+/// The sorted keys of the files in `dir`, and of its directories with a slash.
 fn names(dir: &Dir, above: &str) -> Result<Vec<String>, Failure> {
     let mut keys = Vec::new();
     for name in dir.names()? {
-        // A name that is not UTF-8 is no key.
+        // A name that is not UTF-8 is not a key.
         let Some(name) = name.to_str().filter(|name| *name != OWN) else {
             continue;
         };
         match dir.entry(OsStr::new(name))? {
             Some(Entry::File) => keys.push(format!("{above}{name}")),
             Some(Entry::Directory) => keys.push(format!("{above}{name}/")),
-            // A link is not followed; what vanished meanwhile is not there.
+            // Links are not followed; the entry may also have vanished.
             Some(Entry::Link | Entry::Other) | None => {}
         }
     }
@@ -106,7 +106,7 @@ fn names(dir: &Dir, above: &str) -> Result<Vec<String>, Failure> {
     Ok(keys)
 }
 
-/// A link that has come since its name was read is not followed, either.
+/// Skips a link that appeared after its name was read.
 fn not_linked<T>(opened: Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
     match opened {
         Err(failure) if failure.kind == FailureKind::Forbidden => Ok(None),
@@ -114,7 +114,7 @@ fn not_linked<T>(opened: Result<Option<T>, Failure>) -> Result<Option<T>, Failur
     }
 }
 
-/// The last name of a key.
+/// The last segment of a key.
 fn last(key: &str) -> &OsStr {
     OsStr::new(key.rsplit_once('/').map_or(key, |(_, name)| name))
 }

@@ -1,4 +1,4 @@
-//! Where an object of a folder is: its directory, held open with all above it.
+//! Where an object of a folder is: its directory and all parents, held open.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -9,28 +9,27 @@ use super::path::{linked, names_of};
 use crate::model::bucket::FileId;
 use crate::model::failure::Failure;
 
-/// An object's place in a bucket.
 #[derive(Debug)]
 pub(super) struct Location {
-    /// From the bucket's root to the directory that the object is in; never empty.
+    /// From the bucket's root to the object's directory; never empty.
     dirs: Vec<Dir>,
-    /// Of each directory but the root its name in the one before, and the object's.
+    /// The name of each directory except the root, then the object's name.
     names: Vec<OsString>,
 }
 
 impl Location {
-    /// Where `key` is below `root`; `None` when one of its directories is not there.
+    /// The location of `key` below `root`; `None` when one of its directories does not exist.
     pub(super) fn find(root: Dir, key: &str) -> Result<Option<Self>, Failure> {
         Self::walk(root, key, Dir::directory)
     }
 
-    /// The same, with the directories that are not there made.
+    /// Like [`Self::find`], but creates missing directories.
     pub(super) fn make(root: Dir, key: &str) -> Result<Self, Failure> {
         let made = Self::walk(root, key, |dir, name| dir.made(name, SHARED).map(Some))?;
         Ok(made.expect("what is made is there"))
     }
 
-    /// From `root` on, the directories on the way to `key` that are there.
+    /// The existing directories on the path to `key`, starting with `root`.
     pub(super) fn way(root: Dir, key: &str) -> Result<Vec<Dir>, Failure> {
         let mut names: Vec<&str> = names_of(key)?.collect();
         names.pop();
@@ -60,27 +59,26 @@ impl Location {
         Ok(Some(Self { dirs, names }))
     }
 
-    /// The directory that the object is in.
     pub(super) fn dir(&self) -> &Dir {
         &self.dirs[self.dirs.len() - 1]
     }
 
-    /// The object's name in it.
+    /// The object's name in its directory.
     pub(super) fn name(&self) -> &OsStr {
         &self.names[self.names.len() - 1]
     }
 
-    /// For a message.
+    /// For messages.
     pub(super) fn path(&self) -> PathBuf {
         self.dir().path_of(self.name())
     }
 
-    /// The object's file, opened for reading.
+    /// Opens the object's file for reading.
     pub(super) fn file(&self) -> Result<Option<(File, Metadata)>, Failure> {
         self.dir().file(self.name())
     }
 
-    /// Refuses a link: what replaces it would be another thing than what it stands for.
+    /// Refuses a link: replacing it would not replace the file that it points to.
     pub(super) fn refuse_link(&self) -> Result<(), Failure> {
         match self.dir().entry(self.name())? {
             Some(Entry::Link) => Err(linked(&self.path())),
@@ -88,13 +86,12 @@ impl Location {
         }
     }
 
-    /// The directories below the root.
     pub(super) fn ids(&self) -> Result<Vec<FileId>, Failure> {
         self.dirs.iter().map(Dir::id).collect()
     }
 
-    /// Makes deletions in the object's directory durable, and removes it and those above it
-    /// while empty: a bucket has no directories.
+    /// Fsyncs the object's directory after deletions, and removes it and its parents while they are
+    /// empty: a bucket has no directories.
     pub(super) fn tidy(&self) -> Result<(), Failure> {
         let mut last = self.dirs.len() - 1;
         while last > 0

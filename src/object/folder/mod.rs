@@ -1,16 +1,15 @@
-//! A directory that behaves as a bucket: for trying things out and for tests.
+//! A directory that behaves as a bucket: for trials and tests.
 //!
-//! A key is a path below the directory, exactly. Keys that no path can be are refused
-//! rather than encoded, so that what a person sees in the directory is what rules name
-//! (`path`). What a file system cannot hold (content type, metadata, storage class, tags)
-//! stands in sidecar files under `.aftertake/`, which is no part of the bucket
-//! (`sidecar`). Below the bucket's directory no link is ever followed, whenever it was made:
-//! paths are walked by open directories (`dir`, `location`). All work is blocking and done
-//! off the runtime's threads (`disk`, `listing`).
+//! A key is exactly a path below the directory. Keys that cannot be paths are refused, not encoded,
+//! so that the directory shows the names that rules use (`path`). What a file system cannot store
+//! (content type, metadata, storage class, tags) is in sidecar files under `.aftertake/`, which is
+//! not part of the bucket (`sidecar`). Links below the bucket's directory are never followed
+//! (`dir`, `location`). All work is blocking and runs outside the async threads (`disk`,
+//! `listing`).
 //!
-//! An object's ETag is a digest of its content, computed when it is asked for; those of
-//! large files are remembered in memory by size and time of change, so that a read never
-//! writes. Files may be put into the directory by anything at any time.
+//! The ETag is a digest of the content, computed on request. Digests of large files are cached in
+//! memory by size and modification time, so reading never writes. Other programs may add files to
+//! the directory at any time.
 
 mod dir;
 mod disk;
@@ -37,17 +36,15 @@ use super::{Attributes, Copy, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::time::Timestamp;
 
-/// A directory as a bucket.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     folder: Arc<Folder>,
-    /// Every folder bucket by name: where the source of a copy is looked up.
+    /// All folder buckets by name, to find the source of a copy.
     all: Arc<BTreeMap<String, Arc<Folder>>>,
 }
 
-/// Opens the folder buckets of one rules file, given by name and directory: objects can
-/// be copied between those that were opened together. A directory is made when something
-/// is first written into it.
+/// Opens the folder buckets of one rules file, given by name and directory. Objects can be copied
+/// between buckets opened together. The first write creates the directory.
 pub fn open(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, FolderStore> {
     let all: BTreeMap<_, _> = paths
         .into_iter()
@@ -66,7 +63,7 @@ pub fn open(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, FolderStore> {
 }
 
 impl FolderStore {
-    /// Deletes, unless another bucket's name leads to the same files.
+    /// Refuses to delete where another bucket's directory overlaps.
     async fn deleting(&self, deletions: Vec<Deletion>) -> Result<Vec<(String, Failure)>, Failure> {
         let own = |other: &Arc<Folder>| Arc::ptr_eq(other, &self.folder);
         let others = self.all.iter().filter(|(_, other)| !own(other));
@@ -186,7 +183,7 @@ impl ObjectStore for FolderStore {
         Url::from_file_path(&path).map_or_else(|()| path.display().to_string(), Into::into)
     }
 
-    /// The plain link: whoever may read the file needs no signature.
+    /// The plain link: files need no signature.
     fn signed_url(&self, key: &str, _lifetime: Duration, _now: Timestamp) -> String {
         self.url(key)
     }

@@ -1,7 +1,7 @@
-//! Files in the making: written beside the bucket's content, synced, then renamed into place.
+//! Files being written: outside the bucket's content, then synced and renamed into place.
 //!
-//! No rename leads from one file system to another, so what is to be on a disk that is mounted
-//! below the bucket's directory is made there.
+//! A rename cannot cross file systems. So a part for a disk that is mounted below the bucket's
+//! directory is written on that disk.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,29 +14,29 @@ use super::dir::{Dir, OWN as OWN_MODE};
 use super::path::{OWN, failure};
 use crate::model::failure::{Failure, FailureKind};
 
-/// Where parts are, in the store's own directory.
+/// Directory of the parts, inside the store's own directory.
 const PARTS: &str = "parts";
 
-/// How often a part is made again whose directory was removed as it was made.
+/// How often to retry creating a part whose directory was removed meanwhile.
 const TRIES: u32 = 10;
 
-/// So that no two parts of this process have one name.
+/// Makes the names of parts unique within the process.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// A file that is not in its place yet; removed when it is dropped there.
+/// A file that is not in place yet; removed on drop.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) file: File,
     parts: Dir,
     name: OsString,
-    /// The directory of objects that it was made beside, if so: the store's own directory there
-    /// is removed with the last part.
+    /// The object directory that the part was created next to, if any: the store's own directory
+    /// there is removed with the last part.
     beside: Option<Dir>,
 }
 
 impl Part {
-    /// A new one whose name begins with `prefix`. What a crash cut short is written again, and
-    /// nobody else knows of its part: those of this prefix are removed.
+    /// Creates a part whose name begins with `prefix`, and removes older ones of that prefix: they
+    /// were left by a crash and nobody uses them.
     pub(super) fn new(root: &Dir, prefix: &str, mode: Mode) -> Result<Self, Failure> {
         remove_all(root, prefix)?;
         let own = root.made(OsStr::new(OWN), OWN_MODE)?;
@@ -55,9 +55,9 @@ impl Part {
         }
     }
 
-    /// The same beside the objects of a directory, from where it can be renamed into that one and
-    /// those below. The last part that is dropped there takes the directory with it, so this is tried
-    /// a few times.
+    /// Creates a part next to the objects in `dir`, so that it can be renamed to that directory and
+    /// those below. Retries a few times, because dropping the last other part removes the parts
+    /// directory.
     pub(super) fn beside(dir: &Dir, prefix: &str, mode: Mode) -> Result<Self, Failure> {
         let beside = dir.again()?;
         let mut part = Self::new(dir, prefix, mode);
@@ -74,7 +74,6 @@ impl Part {
         part
     }
 
-    /// What is wrong with it when `error` happened.
     pub(super) fn failure(&self, error: &io::Error) -> Failure {
         failure(&self.parts.path_of(&self.name), error)
     }
@@ -83,7 +82,7 @@ impl Part {
         self.file.sync_all().map_err(|error| self.failure(&error))
     }
 
-    /// Renames the file, which was synced, over whatever file is there.
+    /// Renames the file, which must be synced, and replaces a file there.
     pub(super) fn place(&self, dir: &Dir, name: &OsStr) -> io::Result<()> {
         self.parts.rename(&self.name, dir, name)
     }
@@ -91,7 +90,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // One that was placed is not here any more, and what stays is removed by the next one.
+        // After `place` the name is gone. What cannot be removed is left to the next part.
         let _ = self.parts.remove(&self.name);
         if let Some(dir) = &self.beside {
             tidy(dir);
@@ -99,7 +98,7 @@ impl Drop for Part {
     }
 }
 
-/// Removes the store's own directory beside objects while it is empty.
+/// Removes the store's own directory next to objects if it is empty.
 fn tidy(dir: &Dir) {
     if let Ok(Some(own)) = dir.directory(OsStr::new(OWN)) {
         let _ = own.remove_directory(OsStr::new(PARTS));
@@ -107,8 +106,8 @@ fn tidy(dir: &Dir) {
     }
 }
 
-/// Removes the parts whose names begin with `prefix`, also those that were made beside objects
-/// in a directory of `way`, which begins with that of the bucket.
+/// Removes the parts whose names begin with `prefix` from every directory of `way`, which starts
+/// with the bucket's root.
 pub(super) fn remove_all_on(way: &[Dir], prefix: &str) -> Result<(), Failure> {
     for (depth, dir) in way.iter().enumerate() {
         remove_all(dir, prefix)?;
@@ -119,7 +118,6 @@ pub(super) fn remove_all_on(way: &[Dir], prefix: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the parts whose names begin with `prefix`.
 fn remove_all(root: &Dir, prefix: &str) -> Result<(), Failure> {
     let Some(own) = root.directory(OsStr::new(OWN))? else {
         return Ok(());

@@ -1,8 +1,8 @@
-//! Which keys a folder can hold, and what the file system's errors mean.
+//! Which keys a folder can hold, and what file system errors mean.
 //!
-//! A key is refused when a path cannot be that key and nothing else: `.` and `..`, empty
-//! segments (`a//b`), a leading or trailing slash, NUL, more than 1,024 bytes, the store's
-//! own `.aftertake`. A symbolic link below the root is never followed, wherever it leads (`dir`).
+//! A key is refused when it is not exactly a path: `.` and `..`, empty segments (`a//b`), a leading
+//! or trailing slash, NUL, more than 1,024 bytes, or the store's own `.aftertake`. Symbolic links
+//! below the root are never followed (`dir`).
 
 use std::io;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::model::failure::{Failure, FailureKind};
 /// The store's own directory below the root.
 pub(super) const OWN: &str = ".aftertake";
 
-/// The longest key in bytes, as in OBS.
+/// In bytes, as in OBS.
 const KEY_LIMIT: usize = 1024;
 
-/// The names that `key` consists of: at least one, none of which leads anywhere else.
+/// The segments of `key`: at least one, and none leads elsewhere.
 pub(super) fn names_of(key: &str) -> Result<std::str::Split<'_, char>, Failure> {
     match fault(key) {
         None => Ok(key.split('/')),
@@ -28,7 +28,7 @@ pub(super) fn names_of(key: &str) -> Result<std::str::Split<'_, char>, Failure> 
     }
 }
 
-/// Whether the error says that nothing stands at a path.
+/// Whether the error means that nothing exists at a path.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     // `a/b` is absent, too, when `a` is a file.
     matches!(
@@ -37,14 +37,13 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// What an error of the file system means.
 pub(super) fn failure(path: &Path, error: &io::Error) -> Failure {
     let kind = of_disk(error).unwrap_or_else(|| of_file(error));
     Failure::new(kind, format!("{}: {error}", path.display()))
 }
 
-/// The same where an object is nothing that it depends on: in the bucket's directory, or in the
-/// store's own. What this process may not do there, it may do with no object.
+/// The failure of an operation in the bucket's root or the store's own directory: missing
+/// permission there affects every object.
 pub(super) fn failure_of_all(path: &Path, error: &io::Error) -> Failure {
     let failure = failure(path, error);
     if failure.kind != FailureKind::Denied {
@@ -57,11 +56,11 @@ pub(super) fn failure_of_all(path: &Path, error: &io::Error) -> Failure {
     Failure::new(FailureKind::Credentials, reason)
 }
 
-/// What it means when other objects of the bucket would fare no better, or may not.
+/// The kind of an error that affects, or may affect, the whole bucket.
 fn of_disk(error: &io::Error) -> Option<FailureKind> {
     Some(match Errno::from_io_error(error)? {
         Errno::NOSPC | Errno::DQUOT | Errno::ROFS => FailureKind::Unwritable,
-        // The server of a network mount, or the program that serves one, is away.
+        // The network mount's server, or the program that serves it, is down.
         Errno::NOTCONN
         | Errno::HOSTDOWN
         | Errno::HOSTUNREACH
@@ -71,13 +70,13 @@ fn of_disk(error: &io::Error) -> Option<FailureKind> {
         | Errno::CONNRESET
         | Errno::CONNABORTED => FailureKind::Unreachable,
         Errno::TIMEDOUT => FailureKind::Timeout,
-        // One file may be broken, or the whole disk: that is seen by what others meet.
+        // One file or the whole disk: other objects' errors will show which.
         Errno::IO | Errno::STALE | Errno::NODEV | Errno::NXIO => FailureKind::Unavailable,
         _ => return None,
     })
 }
 
-/// What it means for one object.
+/// The kind of an error that affects one object.
 fn of_file(error: &io::Error) -> FailureKind {
     use io::ErrorKind::{
         AlreadyExists, DirectoryNotEmpty, FileTooLarge, InvalidFilename, InvalidInput,
@@ -88,13 +87,13 @@ fn of_file(error: &io::Error) -> FailureKind {
         PermissionDenied => FailureKind::Denied,
         InvalidFilename | InvalidInput => FailureKind::Invalid,
         FileTooLarge => FailureKind::Unsupported,
-        // One key names an object and another, below it, needs a folder of that name.
+        // A file and a directory would need the same name: `a` and `a/b`.
         AlreadyExists | IsADirectory | NotADirectory | DirectoryNotEmpty => FailureKind::Conflict,
         _ => FailureKind::Storage,
     }
 }
 
-/// Whether the error says that the disk takes nothing, whatever file was named with it.
+/// Whether the whole disk refuses writes.
 pub(super) fn is_unwritable(error: &io::Error) -> bool {
     of_disk(error) == Some(FailureKind::Unwritable)
 }
@@ -117,7 +116,7 @@ fn fault(key: &str) -> Option<&'static str> {
     key.split('/').find_map(|segment| match segment {
         "" => Some("it has an empty segment"),
         "." | ".." => Some("it has a . or .. segment"),
-        // A file system may take both for one.
+        // A file system may treat both as the same.
         _ if segment.eq_ignore_ascii_case(OWN) => {
             Some("it is in .aftertake, which the store keeps for itself")
         }
@@ -166,7 +165,7 @@ mod tests {
             (Errno::ACCESS, FailureKind::Denied),
             (Errno::FBIG, FailureKind::Unsupported),
             (Errno::NAMETOOLONG, FailureKind::Invalid),
-            // Ours, and not the bucket's.
+            // A limit of this process, not of the bucket.
             (Errno::MFILE, FailureKind::Storage),
         ] {
             assert_eq!(kind(number), expected, "{number}");

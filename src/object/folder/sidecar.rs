@@ -1,8 +1,8 @@
-//! What belongs to an object beside its content, as a JSON file under `.aftertake/`.
+//! An object's attributes and tags, as a JSON file under `.aftertake/`.
 //!
-//! Named by a digest of the key: a key may be longer than a file name, and one key may
-//! be the beginning of another. The key itself stands inside, for a person who looks.
-//! An object without attributes and tags has no sidecar.
+//! Named by a digest of the key: a key may be too long for a file name, and one key may be a prefix
+//! of another. The file contains the key, for human readers. An object without attributes and tags
+//! has no sidecar.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,6 @@ use super::path::{OWN, failure};
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::Attributes;
 
-/// The content of a sidecar file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sidecar {
     key: String,
@@ -32,7 +31,7 @@ pub(super) struct Sidecar {
 }
 
 impl Sidecar {
-    /// The sidecar of an object that has these attributes and no tags.
+    /// A sidecar without tags.
     pub(super) fn new(attributes: Attributes) -> Self {
         Self {
             key: String::new(),
@@ -43,7 +42,7 @@ impl Sidecar {
         }
     }
 
-    /// Reads the sidecar of `key`; an empty one when there is none.
+    /// Empty when there is none.
     pub(super) fn read(root: &Dir, key: &str) -> Result<Self, Failure> {
         let Some(own) = root.directory(OsStr::new(OWN))? else {
             return Ok(Self::default());
@@ -62,7 +61,7 @@ impl Sidecar {
         })
     }
 
-    /// Writes the sidecar of `key`, durably, or removes it when there is nothing to keep.
+    /// Durably writes the sidecar, or removes it when it would be empty.
     pub(super) fn save(&self, root: &Dir, key: &str) -> Result<(), Failure> {
         let Some(json) = self.to_json(key) else {
             return remove(root, key);
@@ -77,7 +76,7 @@ impl Sidecar {
         own.sync()
     }
 
-    /// The file's content for `key`; `None` when there is nothing to keep.
+    /// `None` when it would be empty.
     fn to_json(&self, key: &str) -> Option<Vec<u8>> {
         let named = |key: &str| Self {
             key: key.to_owned(),
@@ -89,7 +88,7 @@ impl Sidecar {
         Some(serde_json::to_vec_pretty(&named(key)).expect("a map of strings is JSON"))
     }
 
-    /// What a store's `head` tells of it.
+    /// The attributes that `head` returns.
     pub(super) fn attributes(self) -> Attributes {
         Attributes {
             content_type: self.content_type,
@@ -100,7 +99,6 @@ impl Sidecar {
     }
 }
 
-/// Removes the sidecar of `key`, if there is one.
 pub(super) fn remove(root: &Dir, key: &str) -> Result<(), Failure> {
     match root.directory(OsStr::new(OWN))? {
         Some(own) => own.remove(&name_of(key)),
@@ -112,12 +110,12 @@ fn name_of(key: &str) -> OsString {
     format!("{}.json", stem_of(key)).into()
 }
 
-/// The file name, without extension, of everything the store keeps for `key`.
+/// Common stem of the names of all files that the store keeps for `key`.
 pub(super) fn stem_of(key: &str) -> String {
     hex(&Sha256::digest(key)[..16])
 }
 
-/// Lower-case hexadecimal digits.
+/// In lower case.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {

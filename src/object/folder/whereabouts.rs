@@ -1,8 +1,8 @@
-//! Where directories and files are, whatever their names: links, mounts and hard links give
-//! one file several.
+//! Identifies directories and files independently of their paths: links, mounts and hard links give
+//! one file several paths.
 //!
-//! A rules file in which one bucket's directory holds another's is refused. Links and mounts
-//! are made at any time, so this is looked at again before anything is deleted.
+//! A rules file with overlapping bucket directories is refused. Links and mounts may be added
+//! later, so this is checked again before every deletion.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::model::bucket::{FileId, Whereabouts};
 use crate::model::failure::{Failure, FailureKind};
 
-/// Where the directory at `path` is. Asks the file system.
+/// Asks the file system where the directory at `path` is.
 pub fn locate(path: &Path) -> Whereabouts {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let real = path.ancestors().find_map(|ancestor| {
@@ -38,16 +38,16 @@ pub(super) fn id_of(found: &Metadata) -> FileId {
     }
 }
 
-/// The directories of other buckets, none of which may hold what is deleted.
+/// The directories of other buckets, which must not contain anything that is deleted.
 #[derive(Debug)]
 pub(super) struct Overlaps<'a> {
     others: Vec<(&'a str, FileId)>,
-    /// The directories above the bucket's own.
+    /// The parents of the bucket's directory.
     above: Vec<FileId>,
 }
 
 impl<'a> Overlaps<'a> {
-    /// As the bucket at `root` and the others are now.
+    /// The current state of the bucket at `root` and the others.
     pub(super) fn new(root: &Path, others: &'a [(String, PathBuf)]) -> Self {
         let others = others.iter().filter_map(|(name, path)| {
             let found = path.metadata().ok()?;
@@ -59,8 +59,8 @@ impl<'a> Overlaps<'a> {
         }
     }
 
-    /// Refuses to delete `path` when one of `dirs`, the directories that it is in from the
-    /// bucket's own on, or one above them, is another bucket's.
+    /// Refuses to delete `path` when another bucket's directory is one of `dirs`, the directories
+    /// from the bucket's root to the file, or a parent of the root.
     pub(super) fn refuse(&self, path: &Path, dirs: &[FileId]) -> Result<(), Failure> {
         let holds = |id: &FileId| dirs.contains(id) || self.above.contains(id);
         let Some((other, _)) = self.others.iter().find(|(_, id)| holds(id)) else {

@@ -1,8 +1,8 @@
-//! Access rights: OBS's access control policy of an object.
+//! An object's access rights: OBS's access control policy.
 //!
-//! A copy is private, whatever its source was, so rights are read from the source and
-//! given to the copy: at once where a canned policy says the same, else in a request
-//! after it. In between the copy is less open than it should be, never more.
+//! A copy is private whatever its source is, so we read the source's rights and give them to the
+//! copy: in the same request if a canned policy expresses them, otherwise in a second one. Until
+//! then the copy is less accessible, never more.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0089.html>
 
 use std::fmt::Write as _;
@@ -31,13 +31,12 @@ enum Grantee {
 #[derive(Debug, PartialEq, Eq)]
 struct Policy {
     owner: String,
-    /// Whether the object takes over the bucket's rights; OBS's word.
+    /// Whether the object inherits the bucket's rights; OBS's term.
     delivered: Option<String>,
     grants: Vec<(Grantee, String)>,
 }
 
 impl ObsStore {
-    /// Who may use the object beside its owner.
     pub(super) async fn rights_of(&self, bucket: &str, key: &str) -> Result<Rights, Error> {
         let call = Call::object("read the access rights of", Method::GET, bucket, key).about("acl");
         match self.client.read(&call, Policy::read).await {
@@ -47,7 +46,6 @@ impl ObsStore {
         }
     }
 
-    /// Replaces who may use the object beside its owner.
     pub(super) async fn give_rights(&self, key: &str, rights: &Rights) -> Result<(), Error> {
         let call = Call::object("set the access rights of", Method::PUT, &self.bucket, key);
         let call = call.about("acl");
@@ -59,7 +57,7 @@ impl ObsStore {
         self.client.confirm(&call).await.map(|_| ())
     }
 
-    /// Gives an object that was written with [`canned`] rights what those could not say.
+    /// Sets the rights that [`canned`] headers could not express.
     pub(super) async fn complete_rights(&self, key: &str, rights: &Rights) -> Result<(), Error> {
         match rights {
             Rights::Shared(policy) if is_document(policy) => self.give_rights(key, rights).await,
@@ -68,7 +66,7 @@ impl ObsStore {
     }
 }
 
-/// The header that creates an object with these rights, as far as a header can.
+/// Headers that create an object with these rights, where a canned policy can express them.
 pub(super) fn canned(rights: &Rights) -> HeaderMap {
     match rights {
         Rights::Shared(policy) if policy == PUBLIC_READ => HeaderMap::from_iter([(

@@ -1,8 +1,7 @@
-//! Where requests go: an endpoint, and how the bucket stands in its URLs.
+//! Builds the URLs of requests: the endpoint, with the bucket in the host name or path.
 //!
-//! Paths are built from encoded bytes and compared with what the URL parser made of
-//! them: it drops `.` and `..` segments, and a request for another key than the one
-//! that was asked for must never leave.
+//! The URL parser drops `.` and `..` segments, so its result is compared with the encoded path: a
+//! request must never go to another key.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0007.html>
 
 use url::{Host, Url};
@@ -12,19 +11,17 @@ use super::sign::Query;
 use crate::model::bucket::Addressing;
 use crate::model::failure::{Failure, FailureKind};
 
-/// An endpoint.
 #[derive(Debug)]
 pub(super) struct Address {
     scheme: String,
-    /// Host, and port unless it is the scheme's own.
+    /// Host, and port unless it is the scheme's default.
     authority: String,
     addressing: Addressing,
 }
 
 impl Address {
-    /// The address of `bucket` at an endpoint. Refuses an endpoint that names the bucket
-    /// itself, the usual cause of signatures that do not match, and one whose host can
-    /// have no name before it.
+    /// Refuses an endpoint that contains the bucket's name, the usual cause of wrong signatures,
+    /// and a host such as an IP address that cannot have the bucket's name before it.
     pub(super) fn new(
         endpoint: &Url,
         addressing: Addressing,
@@ -56,7 +53,7 @@ impl Address {
         })
     }
 
-    /// What two buckets have in common between which objects can be copied.
+    /// Objects can be copied between buckets of the same site.
     pub(super) fn site(&self) -> String {
         format!("{}://{}", self.scheme, self.authority)
     }
@@ -68,13 +65,13 @@ impl Address {
         format!("{origin}{path}{mark}{query}")
     }
 
-    /// [`Self::link`], ready to be requested.
+    /// [`Self::link`] as a URL, refused when the parser changed its path.
     pub(super) fn url(&self, bucket: &str, key: &str, query: &Query) -> Result<Url, Failure> {
         let (_, path, encoded) = self.split(bucket, key, query);
         let url = Url::parse(&self.link(bucket, key, query)).ok();
         url.filter(|url| url.path() == path && url.query().unwrap_or_default() == encoded)
             .ok_or_else(|| {
-                let reason = format!("key {key:?} in bucket {bucket:?} cannot stand in a URL");
+                let reason = format!("key {key:?} in bucket {bucket:?} is not valid in a URL");
                 Failure::new(FailureKind::Invalid, reason)
             })
     }

@@ -1,8 +1,8 @@
-//! Sends signed requests to OBS and reads what comes back.
+//! Sends signed requests to OBS and reads the responses.
 //!
-//! Knows requests, answers and the server's clock; not what the operations mean. Follows
-//! no redirect (a signature is for one host), uses no proxy from the environment, and
-//! repeats nothing by itself but the one request that a wrong clock spoiled.
+//! Knows requests, responses and the server's clock, but not the operations. Follows no redirects
+//! (a signature is valid for one host) and uses no proxy from the environment. Retries only a
+//! request that was refused for a wrong clock.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -25,46 +25,45 @@ use crate::model::bucket::Timeouts;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
-/// For a connection to be used again: shorter than servers keep one, since a request that
-/// meets its closing has an unknown effect.
+/// Shorter than servers keep idle connections: a request sent while the server closes the
+/// connection has an unknown effect.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes of a document: a listing of 1,000 keys of 1,024 bytes, each byte escaped.
+/// Maximum bytes of an XML document: a listing of 1,000 keys of 1,024 bytes, all escaped.
 const DOCUMENT_LIMIT: u64 = 16 << 20;
-/// Bytes read of an error's body.
+/// Maximum bytes read of an error's body.
 const ERROR_LIMIT: u64 = 64 << 10;
 
 const SKEWED: &str = "RequestTimeTooSkewed";
 
-/// A connection to one site with one set of credentials.
+/// A client for one site and one set of credentials.
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
     pub(super) address: Address,
     credentials: Credentials,
     timeouts: Timeouts,
-    /// Milliseconds by which the server's clock is ahead of ours, once it complained.
+    /// Milliseconds by which the server's clock is ahead, learned when OBS refuses a request.
     ahead_ms: AtomicI64,
 }
 
-/// One request.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
-    /// What is done, for reasons: `copy to`.
+    /// The operation in error texts, such as `copy to`.
     what: &'static str,
     method: Method,
     bucket: &'a str,
-    /// `None` for a request to the bucket itself.
+    /// `None` for a request on the bucket.
     key: Option<&'a str>,
     query: Query,
     headers: HeaderMap,
     body: Bytes,
     effect: Effect,
-    /// Whether the server needs time to copy.
+    /// Whether to use the longer timeout for copies.
     copies: bool,
     limit: u64,
 }
 
-/// A 2xx. The status alone is no success: `read`, `confirm` and `content` look inside.
+/// A 2xx response. The status alone does not mean success; see `read`, `confirm` and `content`.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
@@ -99,18 +98,18 @@ impl Client {
         })
     }
 
-    /// Sends a request; any answer but 2xx is an error.
+    /// Sends a request; any status but 2xx is an error.
     async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
         match self.attempt(call).await {
-            // The first attempt has learned the server's time; nothing was carried out.
+            // The refusal set the clock offset, and nothing was executed.
             Err(error) if error.is(SKEWED) => self.attempt(call).await,
             outcome => outcome,
         }
     }
 
-    /// Sends a request and reads the document it is answered with. A 200 may hold an error
-    /// all the same, and `read` finds nothing when the document lacks what makes it a
-    /// success: OBS sends the status before it is done.
+    /// Sends a request and parses the response document. OBS sends the status before it finishes,
+    /// so a 200 may contain an error; `read` returns `None` when the document does not confirm
+    /// success.
     /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0082.html>
     pub(super) async fn read<T>(
         &self,
@@ -120,21 +119,21 @@ impl Client {
         let answer = self.send(call).await?;
         let root = call.root(&answer)?;
         read(&root).ok_or_else(|| {
-            let why = format!("{} lacks what makes it a success", root.name());
+            let why = format!("{} does not confirm success", root.name());
             call.unusable(&answer.headers, &why)
         })
     }
 
-    /// Sends a request whose success has no body, and answers the headers. Whatever has one
-    /// is no success: an error in spite of its status, or the page of a proxy on the way.
+    /// Sends a request whose success has no body, and returns the headers. A response with a body
+    /// is an error in a 200, or the page of a proxy.
     pub(super) async fn confirm(&self, call: &Call<'_>) -> Result<HeaderMap, Error> {
         let answer = self.send(call).await?;
         call.nothing(&answer)?;
         Ok(answer.headers)
     }
 
-    /// [`Client::confirm`] for a request that OBS answers 204. Any other success may be that of a
-    /// proxy on the way: whether it is one.
+    /// [`Client::confirm`] for a request that OBS answers with 204. Returns whether it did: any
+    /// other 2xx may come from a proxy.
     pub(super) async fn confirm_empty(&self, call: &Call<'_>) -> Result<bool, Error> {
         let answer = self.send(call).await?;
         if answer.status == StatusCode::NO_CONTENT {
@@ -143,7 +142,7 @@ impl Client {
         call.nothing(&answer).map(|()| false)
     }
 
-    /// Sends a request that is answered with an object's content, and its ETag beside it.
+    /// Reads an object's content. The response must have an ETag.
     pub(super) async fn content(&self, call: &Call<'_>) -> Result<Bytes, Error> {
         let answer = self.send(call).await?;
         if answer.headers.contains_key(ETAG) {
@@ -201,7 +200,7 @@ impl Client {
         let url = url.map_err(|failure| Error::new(failure.kind, failure.reason))?;
         let mut headers = call.headers.clone();
         if call.body.is_empty() && matches!(call.method, Method::PUT | Method::POST) {
-            // hyper sends none for an empty body, and OBS answers 411.
+            // hyper sends no length for an empty body; OBS then responds with 411.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let now = self.at_server(clock::now());
@@ -222,7 +221,7 @@ impl Client {
         })
     }
 
-    /// What was learnt of the server's clock, if anything was.
+    /// The clock offset, if known.
     pub(super) fn clock_ahead(&self) -> Option<chrono::Duration> {
         let ahead = self.ahead_ms.load(Ordering::Relaxed);
         (ahead != 0).then(|| chrono::Duration::milliseconds(ahead))
@@ -245,7 +244,7 @@ impl Client {
 }
 
 impl<'a> Call<'a> {
-    /// A request about an object.
+    /// A request on an object.
     pub(super) fn object(
         what: &'static str,
         method: Method,
@@ -258,7 +257,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A request about the bucket.
+    /// A request on the bucket.
     pub(super) fn bucket(what: &'static str, method: Method, bucket: &'a str) -> Self {
         Self {
             what,
@@ -274,31 +273,28 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// With a bare query parameter.
+    /// Adds a query parameter without a value.
     pub(super) fn about(mut self, name: &'static str) -> Self {
         self.query.push((name, None));
         self
     }
 
-    /// With a query parameter.
     pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, Some(value.into())));
         self
     }
 
-    /// With a header.
     pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// With further headers.
     pub(super) fn headers(mut self, headers: &HeaderMap) -> Self {
         self.headers.extend(headers.clone());
         self
     }
 
-    /// With a body and the digest that OBS checks it by.
+    /// Adds a body and the MD5 that OBS checks.
     pub(super) fn body(mut self, body: Bytes) -> Self {
         let digest = STANDARD.encode(Md5::digest(&body));
         let digest = HeaderValue::from_str(&digest).expect("base64 is ASCII");
@@ -306,7 +302,7 @@ impl<'a> Call<'a> {
         self.header("content-md5", digest)
     }
 
-    /// With a document as its body.
+    /// Adds an XML body.
     pub(super) fn document(self, document: String) -> Self {
         let mut call = self.body(Bytes::from(document));
         let xml = HeaderValue::from_static("application/xml");
@@ -314,19 +310,19 @@ impl<'a> Call<'a> {
         call
     }
 
-    /// Not to be repeated before its effect is known.
+    /// Marks a request that must not be repeated before its effect is known.
     pub(super) fn once(mut self) -> Self {
         self.effect = Effect::Once;
         self
     }
 
-    /// With time for the server to copy.
+    /// Uses the timeout for copies.
     pub(super) fn patient(mut self) -> Self {
         self.copies = true;
         self
     }
 
-    /// With an answer of at most `limit` bytes.
+    /// Limits the size of the response, in bytes.
     pub(super) fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
         self
@@ -343,7 +339,7 @@ impl<'a> Call<'a> {
         Ok(root)
     }
 
-    /// Refuses an answer of success that has a body.
+    /// Refuses a 2xx response with a body.
     fn nothing(&self, answer: &Answer) -> Result<(), Error> {
         if answer.body.trim_ascii().is_empty() {
             return Ok(());
@@ -353,7 +349,7 @@ impl<'a> Call<'a> {
         Err(self.unusable(&answer.headers, &why))
     }
 
-    /// An answer of success that does not say what it has to.
+    /// The error for a 2xx response that does not confirm success.
     pub(super) fn unusable(&self, headers: &HeaderMap, why: &str) -> Error {
         let id = headers.get("x-obs-request-id").map(HeaderValue::to_str);
         let id = id.and_then(Result::ok).unwrap_or("none");
@@ -371,8 +367,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The answer did not come, or not whole. Only a connection that was never made proves
-    /// that nothing happened.
+    /// The response is missing or incomplete. Only a failed connection proves that nothing
+    /// happened.
     fn lost(&self, error: reqwest::Error) -> Error {
         let kind = match self.effect {
             _ if error.is_connect() => FailureKind::Unreachable,
@@ -416,7 +412,7 @@ async fn read_body(mut response: Response, limit: u64) -> Result<Bytes, BodyErro
     Ok(body.freeze())
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes on one line.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,8 +1,8 @@
-//! Copies inside OBS, so that nothing of the source is lost on the way.
+//! Copies within OBS that keep everything the source has.
 //!
-//! OBS copies content type and metadata by itself, tags when told to, and neither
-//! storage class, nor encryption, nor access rights; a copy by parts takes over nothing
-//! at all. Both ways go through here and end with the same look at the target.
+//! OBS copies content type and metadata, copies tags on request, and does not copy storage class,
+//! encryption or access rights. A copy by parts keeps nothing. Both kinds of copy set the rest here
+//! and check the target.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0082.html>
 
 use std::borrow::Cow;
@@ -33,8 +33,7 @@ impl From<Error> for CopyStopped {
 }
 
 impl ObsStore {
-    /// Copies, by parts when the object is large. Verifies the copy unless the source is
-    /// `known`.
+    /// Copies, by parts when the object is large. Verifies the copy unless the source is `known`.
     pub(super) async fn make_copy(
         &self,
         copy: Copy<'_>,
@@ -43,7 +42,7 @@ impl ObsStore {
     ) -> Result<ObjectMeta, CopyStopped> {
         let by_parts = copy.size > self.copy_part_above;
         if !by_parts && let Some(note) = log.noted().map(str::to_owned) {
-            // It was larger than what is copied whole when that was noted.
+            // The copy by parts was noted under a lower `copy_part_above`.
             self.end_noted(copy.to, &Note::parse(&note)?).await?;
             log.note(None).await?;
         }
@@ -86,14 +85,13 @@ impl ObsStore {
         }
     }
 
-    /// Whether only a mark can tell the copy from another object after a lost answer: its ETag
-    /// will not be the source's, or nobody knows yet whether it will, as the bucket may encrypt
-    /// what is written to it.
+    /// Whether the copy can only be recognised by a mark after a lost response: its ETag will or
+    /// may differ from the source's, as the bucket may encrypt what is written.
     fn needs_mark(&self, copy: Copy<'_>, attributes: &Attributes) -> bool {
         !is_comparable(copy, attributes) || !self.keeps_etags.load(Ordering::Relaxed)
     }
 
-    /// What an earlier try of this copy left: the copy, or at most an upload that is taken up.
+    /// The finished copy of an earlier try. Ends an upload that was requested but never answered.
     pub(super) async fn earlier_copy(
         &self,
         copy: Copy<'_>,
@@ -146,7 +144,7 @@ impl ObsStore {
         }
     }
 
-    /// The single request; answers the copy's ETag.
+    /// Copies in one request; returns the copy's ETag.
     async fn copy_whole(
         &self,
         copy: Copy<'_>,
@@ -160,7 +158,7 @@ impl ObsStore {
             Err(error) if error.failure.kind == FailureKind::Unsupported => error,
             outcome => return outcome,
         };
-        // The refusal may be of the directive alone, where the source has no tags to copy.
+        // The tag directive alone may be refused, when the source has no tags.
         if headers.remove(TAGGING_DIRECTIVE).is_none()
             || self.tags_of(copy.source, copy.from).await? != TagSupport::Unsupported
         {
@@ -195,13 +193,13 @@ impl ObsStore {
     }
 }
 
-/// Whether a copy's ETag tells that it has the source's content: both are digests of it,
-/// unless the source was written by parts or is encrypted.
+/// Whether a copy has the source's ETag: both are digests of the content, unless the source was
+/// written by parts or is encrypted.
 fn is_comparable(copy: Copy<'_>, attributes: &Attributes) -> bool {
     !copy.etag.contains('-') && !is_encrypted(attributes)
 }
 
-/// Names the source, and that it must be the one that was looked at.
+/// Headers that name the source and require its ETag.
 pub(super) fn source_headers(copy: Copy<'_>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     for (name, value) in [

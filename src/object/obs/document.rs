@@ -1,5 +1,4 @@
-//! The XML documents of the OBS operations that are used: what is read from each, and
-//! what is written. Knows no requests.
+//! The XML documents of the OBS operations that are used. Sends no requests.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,13 +8,13 @@ use quick_xml::escape::escape;
 use super::xml::Node;
 use crate::object::{Attributes, ObjectMeta, Page};
 
-/// An ETag without its quotes: listings, headers and results quote it differently.
+/// An ETag without quotes: listings, headers and results differ in them.
 pub(super) fn bare_etag(etag: &str) -> String {
     etag.trim().trim_matches('"').to_owned()
 }
 
-/// The ETag by which a `CopyObjectResult`, a `CopyPartResult` or a
-/// `CompleteMultipartUploadResult` says that it succeeded.
+/// The ETag in a `CopyObjectResult`, `CopyPartResult` or `CompleteMultipartUploadResult`, which
+/// confirms success.
 pub(super) fn etag(result: &Node) -> Option<String> {
     result
         .text_of("ETag")
@@ -51,15 +50,13 @@ pub(super) fn upload_id(result: &Node) -> Option<String> {
     result.text_of("UploadId").map(str::to_owned)
 }
 
-/// A `ListMultipartUploadsResult`.
 pub(super) struct Uploads {
     /// Key and upload id.
     pub(super) uploads: Vec<(String, String)>,
-    /// The markers from which the next page goes on.
+    /// Key and id markers of the next page.
     pub(super) next: Option<(String, String)>,
 }
 
-/// Reads a `ListMultipartUploadsResult`.
 pub(super) fn uploads(result: &Node) -> Option<Uploads> {
     let entry = |entry: &Node| {
         Some((
@@ -83,7 +80,6 @@ pub(super) fn uploads(result: &Node) -> Option<Uploads> {
     })
 }
 
-/// A part of an open upload.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// From 1.
@@ -92,7 +88,7 @@ pub(super) struct Part {
     pub(super) etag: String,
 }
 
-/// A `ListPartsResult`: its parts, and the number after which the next page goes on.
+/// Parses a `ListPartsResult` into its parts and the part number after which the next page starts.
 pub(super) fn parts(result: &Node) -> Option<(Vec<Part>, Option<usize>)> {
     let part = |part: &Node| {
         Some(Part {
@@ -110,7 +106,7 @@ pub(super) fn parts(result: &Node) -> Option<(Vec<Part>, Option<usize>)> {
     Some((parts, next))
 }
 
-/// A `CompleteMultipartUpload`: the ETag of every part, from part 1.
+/// A `CompleteMultipartUpload` with the ETag of every part, from part 1.
 pub(super) fn completion(etags: &[String]) -> String {
     let mut body = String::from("<CompleteMultipartUpload>");
     for (number, etag) in (1..).zip(etags) {
@@ -123,7 +119,7 @@ pub(super) fn completion(etags: &[String]) -> String {
     body + "</CompleteMultipartUpload>"
 }
 
-/// A `Tagging`, read.
+/// Parses a `Tagging`.
 pub(super) fn tags(result: &Node) -> Option<BTreeMap<String, String>> {
     let tag = |tag: &Node| {
         Some((
@@ -134,7 +130,7 @@ pub(super) fn tags(result: &Node) -> Option<BTreeMap<String, String>> {
     result.child("TagSet")?.all("Tag").map(tag).collect()
 }
 
-/// A `Tagging`, written.
+/// Writes a `Tagging`.
 pub(super) fn tagging(tags: &BTreeMap<String, String>) -> String {
     let mut body = String::from("<Tagging><TagSet>");
     for (key, value) in tags {
@@ -148,7 +144,7 @@ pub(super) fn tagging(tags: &BTreeMap<String, String>) -> String {
     body + "</TagSet></Tagging>"
 }
 
-/// A `Delete`, quiet: only failures are answered.
+/// A quiet `Delete`: the response only lists failures.
 pub(super) fn deletion(keys: &[String]) -> String {
     let mut body = String::from("<Delete><Quiet>true</Quiet>");
     for key in keys {
@@ -157,7 +153,7 @@ pub(super) fn deletion(keys: &[String]) -> String {
     body + "</Delete>"
 }
 
-/// One key that a deletion did not delete.
+/// A key that was not deleted, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Undeleted {
     pub(super) key: String,
@@ -165,8 +161,7 @@ pub(super) struct Undeleted {
     pub(super) message: String,
 }
 
-/// A `DeleteResult`. An empty one says that all are gone, and only its name tells it from
-/// any other document.
+/// Parses a `DeleteResult`. An empty one means that all keys are deleted, so the name must match.
 pub(super) fn undeleted(result: &Node) -> Option<Vec<Undeleted>> {
     if result.name() != "DeleteResult" {
         return None;

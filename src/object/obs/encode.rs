@@ -1,8 +1,8 @@
-//! Percent-encoding as OBS wants it: of keys, query values, copy sources and metadata.
+//! Percent-encoding for OBS: keys, query values, copy sources and metadata.
 //!
-//! Written out here because a key must be encoded exactly once and the same way in the
-//! URL and in the signed resource. Everything but `A-Z a-z 0-9 - _ . ~` is encoded (and
-//! `/`, where it separates), as both official SDKs do; a space is `%20`, never `+`.
+//! A key must be encoded exactly once, and identically in the URL and the signed resource.
+//! Everything except `A-Z a-z 0-9 - _ . ~` (and `/` as separator) is encoded, as in both official
+//! SDKs; a space is `%20`, not `+`.
 
 use std::fmt::Write as _;
 
@@ -15,26 +15,25 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 const KEY: &AsciiSet = &VALUE.remove(b'/');
 
-/// A key as it stands in a URL's path and in the signed resource.
+/// A key for the URL's path and the signed resource.
 pub(super) fn key(key: &str) -> String {
     utf8_percent_encode(key, KEY).to_string()
 }
 
-/// A query value as it stands in a URL.
 pub(super) fn value(value: &str) -> String {
     utf8_percent_encode(value, VALUE).to_string()
 }
 
-/// The header value that names the source of a copy. Its `?` is encoded like any other:
-/// a bare one would begin a version id.
+/// The header value that names the source of a copy. `?` is encoded, or it would start a version
+/// id.
 /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0082.html>
 pub(super) fn copy_source(bucket: &str, source: &str) -> String {
     format!("/{bucket}/{}", key(source))
 }
 
-/// A custom metadata value as a header can carry it. Only what cannot stand in a header
-/// is encoded, so that a value read from one object is written to another unchanged.
-/// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0091.html>: ASCII only.
+/// A custom metadata value. Headers are ASCII only
+/// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0091.html>). Only forbidden bytes
+/// are encoded, so that a value that was read is written unchanged.
 pub(super) fn metadata_value(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {

@@ -1,8 +1,7 @@
-//! What an OBS answer other than success means.
+//! Classifies OBS error responses.
 //!
-//! The one place where status and code become a [`FailureKind`]; nothing is decided from
-//! the message. Every reason names the operation, the key, and the request id that
-//! Huawei's support asks for.
+//! The only place where status and code become a [`FailureKind`]; messages are not used. Every
+//! error names the operation, the key, and the request id that Huawei's support asks for.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0115.html>
 
 use std::time::Duration;
@@ -13,10 +12,9 @@ use http::{HeaderMap, StatusCode};
 use super::xml::Node;
 use crate::model::failure::{Failure, FailureKind};
 
-/// An unsuccessful request.
 #[derive(Debug)]
 pub(super) struct Error {
-    /// OBS's code; empty when it gave none.
+    /// OBS's error code; empty when there is none.
     pub(super) code: String,
     pub(super) failure: Failure,
 }
@@ -37,7 +35,7 @@ impl From<Error> for Failure {
 }
 
 impl Error {
-    /// A failure in which OBS had no word.
+    /// A failure without an OBS code.
     pub(super) fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self {
             code: String::new(),
@@ -45,24 +43,23 @@ impl Error {
         }
     }
 
-    /// Whether OBS answered with this code.
     pub(super) fn is(&self, code: &str) -> bool {
         self.code == code
     }
 }
 
-/// Whether repeating a request could do harm, and its failures thus need care.
+/// Whether a request may be repeated without checking its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Doing it twice is the same as once.
+    /// Twice has the same effect as once.
     Repeatable,
-    /// Whether it happened has to be known before it is done again.
+    /// Must not be repeated before its effect is known.
     Once,
 }
 
 impl Effect {
-    /// The kind of a failure after which the effect may have happened all the same: OBS
-    /// says of 500, 503 and lost answers alike that the state has to be queried first.
+    /// The kind of a failure after which the effect may still have happened: for 500, 503 and lost
+    /// responses, OBS says to query the state first.
     /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0118.html>
     pub(super) fn judge(self, kind: FailureKind) -> FailureKind {
         match (self, kind) {
@@ -72,21 +69,20 @@ impl Effect {
     }
 }
 
-/// What OBS said of a request it did not carry out.
+/// An OBS error response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// `None` for an error inside an answer of 200, which OBS sends before it is done.
+    /// `None` for an error inside a 200, which OBS may send before it finishes.
     pub(super) status: Option<StatusCode>,
     pub(super) code: String,
     pub(super) message: String,
     pub(super) request_id: Option<String>,
     pub(super) retry_after: Option<Duration>,
-    /// Where a redirect points.
     pub(super) location: Option<String>,
 }
 
 impl Refusal {
-    /// Reads an answer. One to HEAD has no body: its code stands in headers.
+    /// Reads a response. Responses to HEAD have no body: their code is in headers.
     pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: Option<&Node>) -> Self {
         let text = |name: &str| {
             let value = headers.get(name)?;
@@ -109,7 +105,7 @@ impl Refusal {
         }
     }
 
-    /// The failure of `what`, which describes the request.
+    /// `what` describes the request.
     pub(super) fn into_error(self, what: &str, effect: Effect) -> Error {
         let kind = effect.judge(kind(self.status, &self.code));
         let mut failure = Failure::new(kind, self.reason(what));
@@ -149,8 +145,8 @@ impl Refusal {
     }
 }
 
-/// What follows from an answer. `status` is absent for an error inside a 200 and for the
-/// single keys of a deletion.
+/// The kind of an OBS error. `status` is `None` for an error inside a 200 and for single keys of a
+/// deletion.
 pub(super) fn kind(status: Option<StatusCode>, code: &str) -> FailureKind {
     use FailureKind as Kind;
     match code {
@@ -190,7 +186,7 @@ pub(super) fn kind(status: Option<StatusCode>, code: &str) -> FailureKind {
     }
 }
 
-/// For codes that are not listed, and answers without one.
+/// For other codes, and for responses without one.
 fn kind_of_status(status: StatusCode) -> FailureKind {
     use FailureKind as Kind;
     match status.as_u16() {
@@ -206,7 +202,7 @@ fn kind_of_status(status: StatusCode) -> FailureKind {
     }
 }
 
-/// What a person can do about a code that is not plain by itself.
+/// What the operator can do about a code that does not explain itself.
 fn advice(code: &str) -> &'static str {
     match code {
         "SignatureDoesNotMatch" => {

@@ -1,7 +1,7 @@
-//! The true rename of a parallel file system.
+//! The real rename of a parallel file system.
 //!
-//! OBS does not repeat it harmlessly: after a lost answer the source is gone, and a second
-//! request is refused. So both ends are looked at whenever that may be the case.
+//! It is not safe to repeat: after a lost response the source may be gone and a second request is
+//! refused. So after an error both ends are checked.
 //! <https://support.huaweicloud.com/api-obs/obs_04_0094.html>
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::model::failure::FailureKind;
 use crate::object::{Attributes, Copy, ObjectMeta};
 
 impl ObsStore {
-    /// Renames a file, or finds that it is renamed already.
+    /// Renames a file, or finds that it already was.
     pub(super) async fn rename_file(&self, rename: Copy<'_>) -> Result<ObjectMeta, Error> {
         let Err(error) = self.ask_rename(rename).await else {
             return self.arrived(rename).await;
@@ -30,8 +30,8 @@ impl ObsStore {
         let target = self.look(&self.bucket, rename.to).await?;
         match (source, target) {
             (None, Some(target)) if is_it(&target, rename) => Ok(target.meta),
-            // Not documented: whether missing parents are made. A 404 while the source is
-            // there can mean nothing else.
+            // Undocumented whether missing parents are created. A 404 with an existing source can
+            // only mean that they are not.
             (Some(_), None) if error.failure.kind == FailureKind::Missing => {
                 self.make_folder(rename.to).await?;
                 self.ask_rename(rename).await?;
@@ -43,7 +43,7 @@ impl ObsStore {
 
     async fn ask_rename(&self, rename: Copy<'_>) -> Result<(), Error> {
         let call = Call::object("rename", Method::POST, &self.bucket, rename.from)
-            // An absolute path, as the operation's constraints demand.
+            // The operation requires an absolute path.
             .query("name", format!("/{}", rename.to))
             .about("rename")
             .once();
@@ -66,7 +66,7 @@ impl ObsStore {
             })
     }
 
-    /// Makes the folder that a key is to stand in: an empty object whose key ends in `/`.
+    /// Creates the folder of a key: an empty object whose key ends in `/`.
     async fn make_folder(&self, key: &str) -> Result<(), Error> {
         if let Some((folder, _)) = key.rsplit_once('/') {
             let folder = format!("{folder}/");

@@ -1,4 +1,4 @@
-//! What OBS says of an object in the headers of HEAD.
+//! Reads and writes an object's attributes in headers.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0084.html>
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::object::{Attributes, ObjectMeta};
 
 const METADATA_PREFIX: &str = "x-obs-meta-";
 const STORAGE_CLASS: &str = "x-obs-storage-class";
-/// What HEAD leaves out of the answer.
+/// HEAD does not return this class.
 const STANDARD: &str = "STANDARD";
 /// Standard headers that are stored with an object.
 const DESCRIPTION: [HeaderName; 6] = [
@@ -34,16 +34,15 @@ const ENCRYPTION: [&str; 2] = [
     "x-obs-server-side-encryption-kms-key-id",
 ];
 
-/// An object as HEAD shows it.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) meta: ObjectMeta,
-    /// The multipart upload that it came out of.
+    /// The multipart upload that made it.
     pub(super) upload_id: Option<String>,
 }
 
 impl ObsStore {
-    /// What the object in a bucket of this site is; `None` when it does not exist.
+    /// The object in a bucket of this site; `None` when it does not exist.
     pub(super) async fn look(&self, bucket: &str, key: &str) -> Result<Option<Head>, Error> {
         let call = Call::object("look at", Method::HEAD, bucket, key);
         match self.client.confirm(&call).await {
@@ -76,8 +75,7 @@ impl Head {
     }
 }
 
-/// The headers that give an object these attributes. Fails with the name of a metadata
-/// key that no header can have.
+/// Headers for these attributes. The error names a metadata key that is not a valid header name.
 pub(super) fn attribute_headers(attributes: &Attributes) -> Result<HeaderMap, Error> {
     let mut headers = metadata_headers(&attributes.metadata)?;
     headers.extend(keeping_headers(attributes)?);
@@ -92,14 +90,14 @@ pub(super) fn attribute_headers(attributes: &Attributes) -> Result<HeaderMap, Er
     Ok(headers)
 }
 
-/// Whether the object is encrypted: then its ETag is no digest of its content.
+/// Whether the object is encrypted, so its ETag is not a digest of its content.
 pub(super) fn is_encrypted(attributes: &Attributes) -> bool {
     ENCRYPTION
         .iter()
         .any(|name| attributes.headers.contains_key(*name))
 }
 
-/// The headers that give a copy what no copy takes over by itself.
+/// Headers for the attributes that OBS does not copy.
 pub(super) fn keeping_headers(attributes: &Attributes) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     if let Some(class) = &attributes.storage_class {
@@ -113,13 +111,13 @@ pub(super) fn keeping_headers(attributes: &Attributes) -> Result<HeaderMap, Erro
     Ok(headers)
 }
 
-/// The headers that give an object this custom metadata.
+/// Headers for this custom metadata.
 pub(super) fn metadata_headers(metadata: &BTreeMap<String, String>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     for (key, value) in metadata {
         let name = HeaderName::from_bytes(format!("{METADATA_PREFIX}{key}").as_bytes());
         let name = name.map_err(|_| {
-            let reason = format!("metadata key {key:?} cannot stand in a header");
+            let reason = format!("metadata key {key:?} is not valid in a header");
             Error::new(FailureKind::Invalid, reason)
         })?;
         let value = header_value(key, &super::encode::metadata_value(value))?;
@@ -128,10 +126,9 @@ pub(super) fn metadata_headers(metadata: &BTreeMap<String, String>) -> Result<He
     Ok(headers)
 }
 
-/// A value of the caller's as a header.
 pub(super) fn header_value(name: &str, value: &str) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(value).map_err(|_| {
-        let reason = format!("{name}: {value:?} cannot stand in a header");
+        let reason = format!("{name}: {value:?} is not valid in a header");
         Error::new(FailureKind::Invalid, reason)
     })
 }
@@ -146,7 +143,7 @@ fn metadata(headers: &HeaderMap) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Description and encryption, without what has a field of its own.
+/// Stored headers that [`Attributes`] has no field for.
 fn others(headers: &HeaderMap) -> BTreeMap<String, String> {
     let names = DESCRIPTION.iter().map(HeaderName::as_str).chain(ENCRYPTION);
     names

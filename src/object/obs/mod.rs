@@ -1,8 +1,8 @@
-//! Huawei Cloud OBS as an [`ObjectStore`], spoken natively.
+//! Huawei Cloud OBS as an [`ObjectStore`], in its native API.
 //!
-//! The only place that knows OBS's words. Every answer becomes a [`Failure`] kind here
-//! (`error`); nothing is retried by itself but the parts of a copy, whose loss would
-//! cost all of it. A request whose effect matters is never repeated blindly.
+//! Errors become [`Failure`] kinds here (`error`). Only the parts of a copy are retried here,
+//! because losing one would lose all. A request that must happen only once is never repeated
+//! blindly.
 
 mod acl;
 mod address;
@@ -40,26 +40,25 @@ use crate::model::bucket::{Bucket, ObsBucket};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
-/// A bucket at OBS.
 #[derive(Debug)]
 pub struct ObsStore {
     client: Client,
     bucket: String,
     /// Larger objects are copied by parts; bytes.
     copy_part_above: u64,
-    /// Bytes of one copied part.
+    /// Bytes per part.
     part_size: u64,
-    /// Asked for once: a bucket is created as one or the other for good.
+    /// Cached: the layout of a bucket never changes.
     layout: OnceCell<Layout>,
-    /// Whether the last copy had its source's ETag: the bucket encrypts nothing by itself.
+    /// Whether the last copy had its source's ETag, so the bucket does not encrypt by default.
     keeps_etags: AtomicBool,
-    /// How long a request may have its effect after its answer was lost.
+    /// How long a request may take effect after its response was lost.
     lifetime: Duration,
 }
 
 impl ObsStore {
-    /// The store behind `bucket`, whose connection is `obs`. Sends nothing yet. Refuses an
-    /// endpoint that cannot work, such as one that names the bucket itself.
+    /// Sends nothing yet. Refuses an endpoint that cannot work, such as one that contains the
+    /// bucket's name.
     pub fn new(bucket: &Bucket, obs: &ObsBucket) -> Result<Self, Failure> {
         let address = Address::new(&obs.endpoint, obs.addressing, &bucket.name)?;
         let credentials = Credentials {
@@ -79,7 +78,7 @@ impl ObsStore {
     }
 }
 
-/// For a copy that nobody resumes.
+/// For a copy that is not resumed.
 struct NoLog;
 
 #[async_trait]
@@ -101,7 +100,7 @@ impl UploadLog for NoLog {
 
 #[async_trait]
 impl ObjectStore for ObsStore {
-    /// Known once OBS has refused a request for its time.
+    /// Known after OBS refused a request for its time.
     fn clock_ahead(&self) -> Option<chrono::Duration> {
         self.client.clock_ahead()
     }
@@ -133,7 +132,7 @@ impl ObjectStore for ObsStore {
             Ok(copied) => Ok(copied),
             Err(CopyStopped::Failed(failure)) => Err(failure),
             Err(CopyStopped::Halted) => {
-                let reason = format!("copy to {:?}: it was told to stop", copy.to);
+                let reason = format!("copy to {:?}: stopped on request", copy.to);
                 Err(Failure::new(FailureKind::Unknown, reason))
             }
         }

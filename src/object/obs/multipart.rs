@@ -1,9 +1,9 @@
-//! Copies by parts: what OBS demands above 5 GiB.
+//! Copies by parts, which OBS requires above 5 GiB.
 //!
-//! An open upload occupies paid space until someone ends it, so it is noted in the copy's
-//! log before and after it is opened. One that failed is ended. One that was told to stop, or
-//! whose process ended, stays open: the next try goes on with the parts that it has. Parts are
-//! retried here: giving up one would cost all of them.
+//! An open upload uses paid space until it is ended, so the log notes it before and after it is
+//! opened. A failed upload is ended. One that was stopped, or whose process died, stays open, and
+//! the next try resumes it. Failed parts are retried here, because starting over would lose all
+//! others.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0100.html>
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,16 +25,16 @@ use crate::model::failure::{Disposition, FailureKind};
 use crate::model::retry::RetryPolicy;
 use crate::object::{Copy, CopyStopped, Halt, TagSupport, UploadLog};
 
-/// Parts of one object that are copied at once.
+/// Parts of one object that are copied at a time.
 const AT_ONCE: usize = 4;
-/// Parts that one object may have.
-/// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0099.html>
+/// Maximum parts of an object
+/// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0099.html>).
 const PARTS: u64 = 10_000;
-/// Tries of one part, and of the completion, inside one try of the copy.
+/// Tries of one part, and of the completion, within one try of the copy.
 const TRIES: u32 = 3;
 
 impl ObsStore {
-    /// Copies by parts; answers the copy's ETag. `headers` are those of the new object.
+    /// Returns the copy's ETag. `headers` are those of the new object.
     pub(super) async fn copy_by_parts(
         &self,
         copy: Copy<'_>,
@@ -55,7 +55,7 @@ impl ObsStore {
         let id = match self.initiate(copy.to, &headers).await {
             Ok(id) => id,
             Err(error) => {
-                // An upload whose answer was lost may yet appear: then the note stays.
+                // The response may be lost and the upload appear later: then keep the note.
                 let ended = self.end_noted(copy.to, &note).await.is_ok();
                 if ended && error.failure.kind != FailureKind::Unknown {
                     log.note(None).await?;
@@ -74,9 +74,8 @@ impl ObsStore {
         }
     }
 
-    /// The upload that an earlier try has left open, with its parts, if it can be filled as
-    /// this copy is to be. Its parts are the source's as it is now: each was conditional on
-    /// the same ETag.
+    /// The open upload of an earlier try and its parts, if this copy can use it. The parts match
+    /// the source, because each was conditional on the same ETag.
     async fn taken_up(
         &self,
         copy: Copy<'_>,
@@ -97,12 +96,12 @@ impl ObsStore {
         if parts.iter().all(is_ours) {
             return Ok(Some((id, parts)));
         }
-        // The size of parts was another when it was opened.
+        // It was opened with another part size.
         self.end_upload(copy.to, &id).await?;
         Ok(None)
     }
 
-    /// Ends an upload that could not be filled, unless it was completed after all.
+    /// Ends an upload after a failure, unless it completed after all.
     async fn give_up(
         &self,
         copy: Copy<'_>,
@@ -119,7 +118,7 @@ impl ObsStore {
                 log.note(None).await?;
                 Err(stopped)
             }
-            // The note stays, so that whoever tries next ends the upload.
+            // Keep the note, so that the next try ends the upload.
             Err(_) => Err(stopped),
         }
     }
@@ -146,8 +145,8 @@ impl ObsStore {
         Ok(self.complete(copy.to, id, &etags).await?)
     }
 
-    /// Copies every part that is not there. The first that fails keeps new ones from starting, and those
-    /// under way are waited for: one that outlives its upload may leave its space paid.
+    /// Copies the missing parts. After a failure no new ones start, and running ones are waited
+    /// for: a part that outlives its upload may use paid space.
     async fn copy_parts(
         &self,
         copy: Copy<'_>,
@@ -194,7 +193,7 @@ impl ObsStore {
         (first, last): (u64, u64),
     ) -> Result<String, Error> {
         let range = format!("bytes={first}-{last}");
-        // A part that is copied twice is there once: no care is needed.
+        // Copying a part twice is harmless.
         let call = Call::object("copy a part to", Method::PUT, &self.bucket, copy.to)
             .query("partNumber", number.to_string())
             .query("uploadId", id)
@@ -211,7 +210,7 @@ impl ObsStore {
         }
     }
 
-    /// Completes the upload, looking whether that happened before trying again.
+    /// Completes the upload. Before a retry, checks whether the object already exists.
     async fn complete(&self, key: &str, id: &str, etags: &[String]) -> Result<String, Error> {
         let call = Call::object("complete the copy to", Method::POST, &self.bucket, key)
             .query("uploadId", id)
@@ -247,8 +246,7 @@ fn ranges(size: u64, part_size: u64) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// Whether trying again at once makes sense. Not when the source changed: then another
-/// manifest is needed.
+/// Whether to retry immediately. Not after `SourceChanged`, which needs a new manifest.
 fn may_pass(error: &Error) -> bool {
     let kind = error.failure.kind;
     kind.disposition() == Disposition::Retry && kind != FailureKind::SourceChanged

@@ -1,5 +1,4 @@
-//! The operations that are one request each: read, write, list, delete, and asking what
-//! kind of bucket it is.
+//! Operations that take one request each: read, write, list, delete and bucket layout.
 
 use bytes::Bytes;
 use http::header::ETAG;
@@ -13,18 +12,18 @@ use super::head::attribute_headers;
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::{Attributes, Layout, ObjectMeta, Page};
 
-/// Keys that one request may delete.
-/// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0086.html>
+/// Maximum keys of one request
+/// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0086.html>).
 const DELETED_AT_ONCE: usize = 1000;
 
 impl ObsStore {
-    /// The object's content, of at most `limit` bytes.
+    /// The object's content, at most `limit` bytes.
     pub(super) async fn fetch(&self, key: &str, limit: u64) -> Result<Bytes, Error> {
         let call = Call::object("read", Method::GET, &self.bucket, key).limit(limit);
         self.client.content(&call).await
     }
 
-    /// Writes an object whole.
+    /// Writes an object in one request.
     pub(super) async fn write(
         &self,
         key: &str,
@@ -49,7 +48,6 @@ impl ObsStore {
         })
     }
 
-    /// One page of a listing.
     pub(super) async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Page, Error> {
         let mut call = Call::bucket("list", Method::GET, &self.bucket).query("max-keys", "1000");
         if !prefix.is_empty() {
@@ -61,7 +59,7 @@ impl ObsStore {
         self.client.read(&call, document::listing).await
     }
 
-    /// Deletes objects; the failures by key.
+    /// Returns the failures by key.
     pub(super) async fn remove(&self, keys: &[String]) -> Result<Vec<(String, Failure)>, Error> {
         if let [key] = keys {
             let failed = self.remove_one(key).await.err();
@@ -106,8 +104,8 @@ impl ObsStore {
             .collect())
     }
 
-    /// How the bucket is built. Credentials that may not ask are taken to be for an
-    /// ordinary bucket, which is what SparkRTC records into.
+    /// The bucket's layout. When the credentials may not read it, assumes an ordinary bucket, as
+    /// SparkRTC records into.
     /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0023.html>
     pub(super) async fn layout_of_bucket(&self) -> Result<Layout, Error> {
         let ask = async || {
@@ -121,8 +119,8 @@ impl ObsStore {
         self.layout.get_or_try_init(ask).await.copied()
     }
 
-    /// Takes out the headers that a parallel file system refuses: it has no storage
-    /// class of an object's own, no encryption and no tags.
+    /// Removes headers that a parallel file system refuses: its objects have no storage class,
+    /// encryption or tags.
     /// <https://support.huaweicloud.com/en-us/pfsfg-obs/obs_13_0004.html>
     pub(super) async fn drop_what_files_lack(&self, headers: &mut HeaderMap) -> Result<(), Error> {
         if self.layout_of_bucket().await? == Layout::FileSystem {

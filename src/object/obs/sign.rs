@@ -1,8 +1,7 @@
-//! The native OBS signature, in a header and in a URL.
+//! The native OBS signature, in a header or a URL.
 //!
-//! Pure: the date is an argument, so the documented cases are plain tests and a wrong
-//! system clock can be corrected by the caller. Knows nothing of hosts: the signed
-//! resource is `/bucket/key` whether the bucket stands in the host name or in the path.
+//! Pure: the date is an argument, so documented cases can be tested and the caller can correct a
+//! wrong clock. The signed resource is always `/bucket/key`, wherever the URL has the bucket.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0010.html>
 
 #[cfg(test)]
@@ -20,8 +19,8 @@ use sha1::Sha1;
 use super::encode;
 use crate::model::time::Timestamp;
 
-/// Query parameters that belong to the signed resource, as documented; in byte order.
-/// All others, such as `prefix` and `marker`, are not signed.
+/// Query parameters that are signed, as documented; in byte order. Others, such as `prefix` and
+/// `marker`, are not signed.
 const SUBRESOURCES: [&str; 48] = [
     "CDNNotifyConfiguration",
     "acl",
@@ -77,29 +76,28 @@ const CONTENT_MD5: &str = "content-md5";
 const OBS_DATE: &str = "x-obs-date";
 const OBS_TOKEN: &str = "x-obs-security-token";
 
-/// What signs requests.
 pub(super) struct Credentials {
     pub(super) access_key: String,
     pub(super) secret_key: SecretString,
-    /// Of temporary credentials.
+    /// For temporary credentials.
     pub(super) security_token: Option<SecretString>,
 }
 
-/// Query parameters: a name, and a value unless it is a bare one. Raw, not encoded.
+/// Names and optional values, not encoded.
 pub(super) type Query = Vec<(&'static str, Option<String>)>;
 
-/// What a signature covers.
+/// The parts of a request that are signed.
 pub(super) struct Signable<'a> {
     pub(super) method: &'a Method,
     pub(super) bucket: &'a str,
-    /// Empty for a request to the bucket itself.
+    /// Empty for a request on the bucket.
     pub(super) key: &'a str,
     pub(super) query: &'a Query,
     pub(super) headers: &'a HeaderMap,
 }
 
 impl Credentials {
-    /// Puts the date, the security token and the signature into `headers`.
+    /// Adds the date, the security token and the signature to `headers`.
     pub(super) fn sign(
         &self,
         method: &Method,
@@ -124,8 +122,8 @@ impl Credentials {
         headers.insert(AUTHORIZATION, secret_value(&authorization));
     }
 
-    /// The query of a link that anyone may GET until `expires`, in Unix seconds. A link
-    /// signed with temporary credentials dies with their token.
+    /// Query of a link that anyone may GET until `expires` (Unix seconds). With temporary
+    /// credentials the link stops working when their token expires.
     /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0011.html>
     pub(super) fn signed_query(&self, bucket: &str, key: &str, expires: i64) -> Query {
         let mut query: Query = Vec::new();
@@ -162,8 +160,8 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// The text that is signed. `expires` stands in the date's place in a link; otherwise
-/// the date line is the Date header, or empty when `x-obs-date` is sent.
+/// In a link, `expires` replaces the date. Otherwise the date line is the `Date` header, or empty
+/// when `x-obs-date` is sent.
 fn string_to_sign(request: &Signable<'_>, expires: Option<&str>) -> String {
     let date = if request.headers.contains_key(OBS_DATE) {
         String::new()
@@ -185,7 +183,7 @@ fn string_to_sign(request: &Signable<'_>, expires: Option<&str>) -> String {
     text
 }
 
-/// `x-obs-` headers by name, one a line; those of one name joined by commas.
+/// `x-obs-` headers by name, one per line; values of the same name are joined by commas.
 fn canonical_headers(headers: &HeaderMap) -> String {
     let mut names: Vec<&str> = headers
         .keys()
@@ -197,8 +195,7 @@ fn canonical_headers(headers: &HeaderMap) -> String {
     names.into_iter().map(line).collect()
 }
 
-/// `/bucket/key`, encoded, and the signed sub-resources by name. Their values are raw
-/// here, though encoded in the URL.
+/// `/bucket/key`, encoded, and the signed sub-resources by name. Their values are not encoded here.
 fn canonical_resource(request: &Signable<'_>) -> String {
     let mut signed: Vec<&(&str, Option<String>)> = request
         .query
@@ -218,7 +215,7 @@ fn canonical_resource(request: &Signable<'_>) -> String {
     resource
 }
 
-/// The values of one name, trimmed and joined by commas; empty when there is none.
+/// All values of a header, trimmed and joined by commas; empty when there are none.
 fn header(headers: &HeaderMap, name: &str) -> String {
     let values: Vec<_> = headers
         .get_all(name)
@@ -228,14 +225,14 @@ fn header(headers: &HeaderMap, name: &str) -> String {
     values.join(",")
 }
 
-/// The form of dates in headers: `Wed, 01 Jul 2026 04:19:21 GMT`.
+/// Dates in headers: `Wed, 01 Jul 2026 04:19:21 GMT`.
 fn http_date(date: Timestamp) -> String {
     let date: DateTime<Utc> = date.to_chrono().unwrap_or_default();
     date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// A text of ours as a header. What no header can carry, such as a line break in a key
-/// of the rules file, is left empty: the server then says that the signature is wrong.
+/// A header value. Invalid text, such as a key with a line break, becomes empty: OBS then reports a
+/// wrong signature.
 fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }

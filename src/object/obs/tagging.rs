@@ -1,4 +1,4 @@
-//! Object tags, and custom metadata, which stands in for them where a bucket has none.
+//! Object tags, and custom metadata, which replaces them where a bucket has no tags.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0172.html>
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ impl ObsStore {
         let call = Call::object("read the tags of", Method::GET, bucket, key).about("tagging");
         match self.client.read(&call, document::tags).await {
             Ok(tags) => Ok(TagSupport::Tags(tags)),
-            // OBS's way of saying that there are none, though the object is there.
+            // The object exists and has no tags.
             Err(error) if error.is("NoSuchTagSet") => Ok(TagSupport::Tags(BTreeMap::new())),
             Err(error) if error.failure.kind == FailureKind::Unsupported => {
                 Ok(TagSupport::Unsupported)
@@ -27,7 +27,6 @@ impl ObsStore {
         }
     }
 
-    /// Replaces the object's tags.
     pub(super) async fn give_tags(
         &self,
         key: &str,
@@ -43,7 +42,7 @@ impl ObsStore {
         self.client.confirm(&call).await.map(|_| ())
     }
 
-    /// Replaces the object's custom metadata; what OBS itself knows of it stays.
+    /// Replaces the object's custom metadata; OBS's own metadata stays.
     /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0091.html>
     pub(super) async fn give_metadata(
         &self,
@@ -68,7 +67,7 @@ impl ObsStore {
     }
 }
 
-/// Tags as the one header that creates an object with them.
+/// The header that creates an object with these tags.
 pub(super) fn tagging_header(tags: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = tags
         .iter()

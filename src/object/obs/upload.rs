@@ -1,8 +1,8 @@
-//! Multipart uploads that are open: how one is opened, found again, and ended.
+//! Opens, finds and ends multipart uploads.
 //!
-//! OBS has no name for an upload but the id it answers, which can be lost. So the ids that
-//! are open at a key are noted before a new one is asked for: whatever is open beside
-//! them afterwards is ours, for a key is written by one task at a time.
+//! OBS identifies an upload only by the id in its response, which may be lost. So we note the ids
+//! that are open at the key before we open one: any new id is ours, because only one task at a time
+//! writes a key.
 //! <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0098.html>
 
 use http::{HeaderMap, Method};
@@ -15,23 +15,25 @@ use super::head::Head;
 use super::{ObsStore, document};
 use crate::model::failure::{Failure, FailureKind};
 
-/// What a copy by parts may have left open, as its log keeps it.
+/// What a copy by parts may have left open, as stored in its log.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Note {
-    /// An upload was asked for while these were open at the key.
-    Opening { before: Vec<String> },
-    /// This one.
-    Open { id: String },
+    /// An upload was requested while these were open at the key.
+    Opening {
+        before: Vec<String>,
+    },
+    Open {
+        id: String,
+    },
 }
 
 impl Note {
-    /// The text for the log.
     pub(super) fn text(&self) -> String {
         serde_json::to_string(self).expect("a note is plain JSON")
     }
 
-    /// The note of a log's text.
+    /// Parses a note from a log.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         serde_json::from_str(text).map_err(|error| {
             let reason = format!("the note {text:?} of an upload cannot be read: {error}");
@@ -41,7 +43,7 @@ impl Note {
 }
 
 impl ObsStore {
-    /// Opens an upload for an object with these headers; answers its id.
+    /// Opens an upload for an object with these headers; returns its id.
     pub(super) async fn initiate(&self, key: &str, headers: &HeaderMap) -> Result<String, Error> {
         let call = Call::object("open an upload to", Method::POST, &self.bucket, key)
             .about("uploads")
@@ -50,7 +52,7 @@ impl ObsStore {
         self.client.read(&call, document::upload_id).await
     }
 
-    /// The ids of the uploads that are open at exactly this key.
+    /// Ids of the uploads that are open at exactly this key.
     pub(super) async fn open_uploads(&self, key: &str) -> Result<Vec<String>, Error> {
         let mut ids = Vec::new();
         let mut next: Option<(String, String)> = None;
@@ -65,7 +67,7 @@ impl ObsStore {
             let page = self.client.read(&call, document::uploads).await?;
             let ours = page.uploads.into_iter().filter(|(at, _)| at == key);
             ids.extend(ours.map(|(_, id)| id));
-            // In key order, the key itself comes before those that only begin with it.
+            // In key order, the key itself precedes longer ones that begin with it.
             match page.next {
                 Some(marker) if marker.0 == key => next = Some(marker),
                 _ => return Ok(ids),
@@ -73,7 +75,7 @@ impl ObsStore {
         }
     }
 
-    /// The parts that an open upload has; `None` when it is not open any more.
+    /// The parts of an upload; `None` when it is no longer open.
     /// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0101.html>
     pub(super) async fn parts(&self, key: &str, id: &str) -> Result<Option<Vec<Part>>, Error> {
         let mut all = Vec::new();
@@ -91,21 +93,20 @@ impl ObsStore {
             };
             all.extend(page);
             match more {
-                // No page without end.
+                // Protects against endless pages.
                 Some(after) if next.is_none_or(|before| before < after) => next = Some(after),
                 _ => return Ok(Some(all)),
             }
         }
     }
 
-    /// The object at `key`, if it is the result of this upload.
+    /// The object at `key`, if this upload made it.
     pub(super) async fn came_out_of(&self, key: &str, id: &str) -> Result<Option<Head>, Error> {
         let found = self.look(&self.bucket, key).await?;
         Ok(found.filter(|head| head.upload_id.as_deref() == Some(id)))
     }
 
-    /// Ends an upload. Whichever of this and a completion under way came first, the look
-    /// afterwards tells: then the object is answered.
+    /// Ends an upload. If it completed first, returns the object.
     pub(super) async fn end_upload(&self, key: &str, id: &str) -> Result<Option<Head>, Error> {
         let call = Call::object("end an upload to", Method::DELETE, &self.bucket, key)
             .query("uploadId", id);
@@ -116,7 +117,7 @@ impl ObsStore {
         self.came_out_of(key, id).await
     }
 
-    /// Ends whatever a note says may be open; the object that came out of it all the same.
+    /// Ends every upload that the note may refer to. If one completed first, returns the object.
     pub(super) async fn end_noted(&self, key: &str, note: &Note) -> Result<Option<Head>, Error> {
         let before = match note {
             Note::Open { id } => return self.end_upload(key, id).await,

@@ -1,18 +1,15 @@
-//! Reads the XML that OBS answers into a tree of local names.
+//! Parses OBS's XML into a tree of elements without namespaces.
 //!
-//! Namespaces differ by region and site (`http://obs.<region>…/doc/2015-06-30/`), so they
-//! are dropped. Text is kept to the letter: a key may begin or end with a space, which
-//! is why serde's deserialiser, which trims, is not used. Knows no document; see
-//! [`super::document`].
+//! Namespaces differ by region and site (`http://obs.<region>…/doc/2015-06-30/`). Text is not
+//! trimmed, because keys may begin or end with spaces; serde's deserialiser would trim it.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
-/// Elements inside one another; OBS's deepest document has six.
+/// Maximum nesting; OBS's deepest document has six levels.
 const DEEPEST: usize = 32;
 
-/// An element: its local name, its own text, its children.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Node {
     name: String,
@@ -26,7 +23,6 @@ pub(super) struct Node {
 pub(super) struct NotXml(String);
 
 impl Node {
-    /// The document's root.
     pub(super) fn parse(body: &[u8]) -> Result<Self, NotXml> {
         let body = std::str::from_utf8(body).map_err(|error| NotXml(error.to_string()))?;
         let mut reader = Reader::from_str(body);
@@ -59,7 +55,7 @@ impl Node {
         }
     }
 
-    /// The only child of the level above the document, once every element is closed.
+    /// The only top-level element, once every element is closed.
     fn root(mut open: Vec<Self>) -> Result<Self, NotXml> {
         let mut document = open.pop().unwrap_or_default();
         match (open.len(), document.children.len()) {
@@ -75,29 +71,27 @@ impl Node {
         }
     }
 
-    /// The local name.
+    /// Without namespace.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The element's own text.
+    /// Without the text of children.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The first child of this name.
     pub(super) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
     }
 
-    /// The text of the first child of this name; `None` also when it is empty.
+    /// Text of the first child of this name; `None` also when it is empty.
     pub(super) fn text_of(&self, name: &str) -> Option<&str> {
         self.child(name)
             .map(Self::text)
             .filter(|text| !text.is_empty())
     }
 
-    /// Every child of this name.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children.iter().filter(move |child| child.name == name)
     }

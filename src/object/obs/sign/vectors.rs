@@ -1,5 +1,4 @@
-//! Signatures that were computed with Huawei's own Python client, and the parts of a
-//! signature one by one.
+//! Signatures computed with Huawei's Python client, and tests of the parts of a signature.
 
 use super::*;
 
@@ -14,7 +13,7 @@ fn credentials(token: Option<&str>) -> Credentials {
     }
 }
 
-/// One documented case: `{Date}` in `text` stands for the date line.
+/// A documented case; `{Date}` in `text` is replaced by the date line.
 struct Case {
     method: Method,
     bucket: &'static str,
