@@ -95,76 +95,76 @@
 //!
 //! # Decisions
 //!
-//! **Why SQLite with one writer thread?** The queue and the history are rows that an operator
-//! can query. One thread that commits everything waiting was measured at five times the rate
-//! of a transaction for each request.
+//! **Why SQLite with one writer thread?** Operators can query the queue and the history. One thread
+//! that commits everything that waits was measured at five times the rate of one transaction per
+//! request.
 //!
-//! **Why are ids derived, and why do they begin with a time?** Recorders give no event id, and
-//! a resent callback is not always the same bytes. A random unique key halves SQLite's insert
-//! rate at a million rows. A task's id begins as its event's does, and is found through it: no index
-//! is written for that.
+//! **Why are ids derived, and why do they begin with a time?** Recorders send no event id, and a
+//! callback that is sent again may differ in its bytes. Random keys halve SQLite's insert rate at a
+//! million rows. A task's id begins like its event's, so no index from event to tasks is needed.
 //!
-//! **Why is it not stored why a rule did not match?** With two hundred rules that was fourteen
-//! kilobytes for each callback, written for the few that somebody asks about.
+//! **Why does the store not keep why a rule did not match?** With two hundred rules that was 14 kB
+//! per callback, and almost nobody reads it. It can be computed from the event and its rules.
 //!
-//! **Why does `record` return claims?** The usual task can start at once: writing it as running
-//! in the transaction that stores its event saves a commit. What cannot start stays in the store.
+//! **Why does `record` return claims?** Most tasks can start at once. Storing them as running
+//! together with their event saves a commit. The others wait in the store.
 //!
-//! **Why does a crash beside a step end the process?** A claim that its worker has lost would wait
-//! for the next start anyway, and a listener that has ended takes no callbacks while the process
-//! looks alive. A start takes less than a second and is the most tested path there is.
+//! **Why does a crash of a part end the process?** A listener that has crashed receives nothing
+//! while the process looks alive, and a lost claim would wait for the next start anyway. A start
+//! takes less than a second and is the best tested path.
 //!
-//! **Why is the log not written by `tracing-appender`?** Its queue is bounded in lines and not in
-//! bytes, it does not count lines that could not be written, and when its queue is full at the end
-//! it prints to standard output, which nobody may be reading either.
+//! **Why is the log not written by `tracing-appender`?** Its queue is limited in lines, not in
+//! bytes; it does not count lines that it fails to write; and when its queue is full at exit it
+//! prints to standard output, which may block too.
 //!
-//! **Why are there no leases with a time?** A store is served by one process, held by a file
-//! lock. What was running when a process starts is due at once; what it runs never expires.
+//! **Why do claims have no lease time?** One process serves a store and holds a file lock on it.
+//! When a process starts, all running tasks are due; its own claims never expire.
 //!
-//! **Why does a task keep how long it waits beside when it is due?** A due time alone is as wrong
-//! as the clock that wrote it. With both, nobody waits for longer than was decided, whatever the
-//! clock did meanwhile, also while no process ran. What a process measures itself it measures
-//! by a clock that nobody sets.
+//! **Why does a task store its wait in addition to its due time?** A due time is only as right as
+//! the clock that wrote it. With both, no task waits longer than was decided, even if the clock was
+//! set meanwhile or no process ran. A process measures its waits by the monotonic clock.
 //!
-//! **Why is history not forgotten by the clock alone?** One start by a clock that is years ahead
-//! would forget everything. The time that has come for certain grows as a process runs, and is
-//! set by recordings whose end agrees with the clock. A service that was off for weeks, and hears
-//! of none, forgets so much later.
+//! **Why does retention not trust the clock?** One start with a clock that is years ahead would
+//! delete everything. The certain time (`model::certain`) grows while a process runs, and is set by
+//! recordings whose end agrees with the clock. A service that was off for weeks and receives none
+//! deletes that much later.
 //!
-//! **Why is a watched file read every second?** Editors replace it and Kubernetes swaps a link
-//! on the way to it; network file systems tell no changes. Its content is all that counts, and
-//! two equal looks in a row tell one that is written from one that is being written.
+//! **Why is a watched file read every second?** Editors replace files, Kubernetes replaces a link
+//! in the path, and network file systems report no changes. Only the content counts, and two equal
+//! reads show that nobody is writing it.
 //!
-//! **Why is a lane's state stored before the task that changed it?** A process that dies in
-//! between finds the lane paused and the task still to be tried; the other way round, the next
-//! task would find out again what was known.
+//! **Why is a lane's state stored before the task that changed it?** If the process dies in
+//! between, the lane is paused and the task is tried again later. In the other order, the next task
+//! would have to fail first.
 //!
-//! **Why is the notice of a dead task a task?** It has to survive whatever a task survives, wait
-//! for its destination and be seen. It is stored in the transaction that buries.
+//! **Why is the notice of a dead task a task?** It must survive a restart, wait for its
+//! destination, and be listed, as tasks do. It is stored in the transaction that makes the task
+//! dead.
 //!
-//! **Why does a retrying task give up its turn?** Rules are independent: a tag must not wait
-//! because another rule's rename is refused. Only unfinished moves hold the turn.
+//! **Why does a retrying task release its turn?** Rules are independent: a tag must not wait
+//! because another rule's rename fails. Only unfinished moves keep the turn.
 //!
-//! **Why are HLS sets copied even where a bucket can rename?** A parallel file system renames
-//! one object at a time. The recording would be whole nowhere until the last one has moved.
+//! **Why are HLS sets copied even where a bucket can rename?** A parallel file system renames one
+//! object at a time. Until the last one has moved, the recording would be whole nowhere.
 //!
-//! **Why is a source looked at once more before it is deleted?** A recorder may have written it
-//! again while it was copied. The look costs one request for each object, or page of a set.
+//! **Why is a source checked again before it is deleted?** The recorder may have written it again
+//! during the copy. The check costs one request per object, or per page of a set.
 //!
-//! **Why does it keep its order?** That is what `order_by` asks for: whoever comes later in a
-//! room must not be told of first. The order is waited for before the turn, so nobody who
-//! holds a turn waits for an order; `store::sqlite` has the argument, a test the histories.
+//! **Why does a retrying task keep its order?** `order_by` promises it: a later event of a room
+//! must not be announced first. A task waits for its order before it takes the turn, so no holder
+//! of a turn waits for an order and there is no deadlock; `store::sqlite` has the argument, and a
+//! test the histories.
 //!
-//! **Why is the backlog of callbacks bounded before the store?** A queue that grows while the disk is slow
-//! only moves the wait into memory, and past the sender's patience. With a bound on callbacks
-//! a worker's write is in one of the next commits, without priorities.
+//! **Why is the backlog of callbacks limited before the store?** With a slow disk an unlimited
+//! queue only moves the wait into memory, until senders time out. With a limit, a worker's write is
+//! in one of the next commits without priorities.
 //!
-//! **Why does a task that is retried under other rules not begin anew?** What it did is done, and
-//! the recording may have moved. It goes on at the step with the same id; a rename that is half
-//! done is refused, as only the rules that began it know where its copies are.
+//! **Why does a task not start over when it is retried under other rules?** Its earlier steps are
+//! done, and the recording may have moved. It continues at the step with the same id. A half-done
+//! rename is refused, because only the rules that began it know where its copies are.
 //!
-//! **Why does a replay of everything leave out what still waits?** It would do the same work
-//! twice. So the command may be repeated, after it was interrupted or by mistake.
+//! **Why does a replay of everything skip unfinished tasks?** It would do their work twice. So the
+//! command can be repeated, after an interruption or by mistake.
 
 pub mod action;
 pub mod app;
