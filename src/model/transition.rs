@@ -1,7 +1,7 @@
-//! Decides what happens to a task after a step ran.
+//! Decides what happens to a task after a step.
 //!
-//! Pure: the worker passes `now` and `jitter`; the store writes whatever is
-//! returned. Kept apart so that every row of the state table is a one-line test.
+//! Pure: the worker passes `now` and `jitter`, and the store writes the result. Separate, so that
+//! every row of the state table is a one-line test.
 
 use std::time::Duration;
 
@@ -10,32 +10,32 @@ use super::retry::{Jitter, RetryPolicy};
 use super::time::Timestamp;
 use super::wait::WaitsFor;
 
-/// How a step ended, seen from its task.
+/// How a step ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ran {
     /// It succeeded or was skipped.
     Passed,
     Failed(Failure),
-    /// The service stops; the step was not carried to its end.
+    /// The service stops; the step was interrupted.
     Interrupted,
-    /// It cannot start for a reason outside the task, such as a name that is gone
-    /// from the rules file or a key that another task uses.
+    /// It cannot start for a reason outside the task: a name is no longer in the rules file, or
+    /// another task uses a key.
     Unable {
         on: WaitsFor,
         why: String,
     },
-    /// A person cancelled the task, and it is brought to a safe end.
+    /// A person cancelled the task, and it is at a safe point.
     Cancelled,
-    /// An earlier try was the last one, with this failure. What was left to do since was to
-    /// remove what the step had left behind.
+    /// An earlier try was the last one and failed like this. Since then the task only removed what
+    /// the step had left.
     GivenUp(Failure),
 }
 
-/// What a step's rule and history say about how to go on.
+/// The step's policy and history.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing<'a> {
     pub policy: &'a RetryPolicy,
-    /// Tries of the step spent, the present one included.
+    /// Tries of the step so far, including this one.
     pub tries: u32,
     /// The event's arrival, or the last `tasks retry`.
     pub since: Timestamp,
@@ -43,51 +43,53 @@ pub struct Standing<'a> {
     pub on_failure: OnFailure,
 }
 
-/// Whether a step has a successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     Last,
     HasNext,
 }
 
-/// What the end of a step's tries means for its task.
+/// What happens to a task when its step has failed for the last time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The task is dead.
     #[default]
     Stop,
-    /// The task goes on with the next step.
+    /// The task continues with the next step.
     Continue,
 }
 
-/// A change of a task's state. The store knows one statement for each.
+/// A change of a task's state. The store has one statement for each.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transition {
-    /// To the next step.
     Advance,
-    /// Every step is done.
     Finish,
-    /// The same step again after `wait`. Not at a time: the clock may be set before the store
+    /// Repeat the step after `wait`. Not at a time, because the clock may be set before the store
     /// has written it.
-    RetryAfter { wait: Duration, why: Failure },
-    /// Ready again with the try refunded, once what it waits for is there; shown with this
-    /// reason until then.
-    Wait { on: WaitsFor, why: String },
-    /// Dead.
-    Bury { why: Failure },
-    /// Ready again after `wait` with the try refunded, to remove what the step has left behind. Only
-    /// then the task ends: dead of `given_up`, or cancelled.
+    RetryAfter {
+        wait: Duration,
+        why: Failure,
+    },
+    /// Ready again, with the try refunded, when what it waits for is there. Until then `why` is
+    /// shown.
+    Wait {
+        on: WaitsFor,
+        why: String,
+    },
+    Bury {
+        why: Failure,
+    },
+    /// Ready again after `wait`, with the try refunded, to remove what the step left. Only then
+    /// does the task end: dead of `given_up`, or cancelled.
     Undo {
         wait: Duration,
         given_up: Option<Failure>,
     },
     /// Ready again with the try refunded.
     HandBack,
-    /// Ended by a person.
     Cancel,
 }
 
-/// What happens to a task whose step ended like `ran`.
+/// The transition of a task whose step ended like `ran`.
 pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) -> Transition {
     match ran {
         Ran::Passed => go_on(standing.position),
@@ -95,7 +97,7 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
         Ran::Unable { on, why } => Transition::Wait { on, why },
         Ran::Cancelled => Transition::Cancel,
         Ran::GivenUp(why) => give_up(standing, why),
-        // Whatever the rule's policy is: the lane is left alone, and a person has to act.
+        // Under any policy: the lane pauses, and a person must act.
         Ran::Failed(why) if why.kind.disposition() == Disposition::PauseLane => Transition::Wait {
             on: WaitsFor::ItsLane,
             why: why.to_string(),
@@ -121,18 +123,16 @@ fn go_on(position: Position) -> Transition {
     }
 }
 
-/// Why a step is not tried again.
 enum End {
-    /// No try could succeed.
     Final,
-    /// So many tries were allowed.
+    /// The allowed number of tries is spent.
     Tries(u32),
-    /// So much time was allowed.
+    /// The allowed time has passed.
     Time(Duration),
 }
 
 impl End {
-    /// The failure, which also says which limit made it the last.
+    /// The failure, with the limit that made it the last.
     fn told(self, why: Failure) -> Failure {
         let limit = match self {
             Self::Final => return why,
@@ -149,8 +149,8 @@ impl End {
     }
 }
 
-/// How long to wait before the next try, unless the failure is final or the policy is at its
-/// end. A wish of the other side may exceed the longest delay, but not the deadline.
+/// The wait before the next try; `None` if the failure is final or a limit is reached.
+/// `Retry-After` may exceed the longest delay, but not the deadline.
 fn retry_wait(
     standing: Standing<'_>,
     why: &Failure,
@@ -158,7 +158,7 @@ fn retry_wait(
     jitter: Jitter,
 ) -> Result<Duration, End> {
     let policy = standing.policy;
-    // A task that is said to have arrived later than now did so by a clock that was ahead.
+    // A task may seem to arrive after now, if the clock was ahead then.
     let deadline = standing.since.min(now).plus(policy.give_up_after);
     if why.kind.disposition() == Disposition::Final {
         return Err(End::Final);

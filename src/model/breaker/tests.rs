@@ -1,4 +1,4 @@
-//! A lane's breaker over its life: when it opens, whom it lets through, when it closes.
+//! A lane's breaker over its life: when it opens, which steps it lets through, when it closes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::model::moment::Present;
 use crate::model::retry::Jitter;
 
 const START: Timestamp = Timestamp::from_millis(1_772_413_200_000);
-/// How long the process has been running then.
+/// How long the process has been running at second 0.
 const RUNNING: Moment = Moment::after(Duration::from_secs(5));
 /// The whole delay.
 const WHOLE: Jitter = Jitter::MOST;
@@ -21,7 +21,6 @@ fn at(seconds: u64) -> Present {
     start.plus(Duration::from_secs(seconds))
 }
 
-/// Lets a step pass at this second.
 fn admit(circuit: &mut Circuit, seconds: u64) -> Result<Pass, Shut> {
     circuit.admit(at(seconds).moment)
 }
@@ -35,7 +34,7 @@ fn circuit(failures: u32, longest: u64) -> Circuit {
     Circuit::new(Breaker { failures, longest })
 }
 
-/// A task's step ends at this try.
+/// A step of a task ends at this try.
 fn ends(
     circuit: &mut Circuit,
     sign: Sign<'_>,
@@ -48,7 +47,6 @@ fn ends(
     change
 }
 
-/// A task's first try fails.
 fn fails(circuit: &mut Circuit, pass: Pass, now: Present) -> Option<LaneChange> {
     fails_at(circuit, 1, pass, now)
 }
@@ -58,13 +56,13 @@ fn fails_at(circuit: &mut Circuit, tries: u32, pass: Pass, now: Present) -> Opti
     ends(circuit, Sign::of(&failure), tries, pass, now)
 }
 
-/// A request is let through at this second and its task's first try fails.
+/// A request passes at this second, and fails its task's first try.
 fn goes_wrong(circuit: &mut Circuit, seconds: u64) -> Option<LaneChange> {
     let pass = admit(circuit, seconds).unwrap();
     fails(circuit, pass, at(seconds))
 }
 
-/// Passes that are let through at this second, until there is no more room.
+/// Takes passes at this second until there is no more room.
 fn room(circuit: &mut Circuit, seconds: u64) -> Vec<Pass> {
     let passes: Vec<Pass> = std::iter::from_fn(|| admit(circuit, seconds).ok())
         .take(2_000)
@@ -101,10 +99,10 @@ fn breaker_opens_after_failures_in_a_row_of_whichever_tasks() {
     let change = fails(&mut circuit, passes[6], at(1));
     assert!(matches!(change, Some(LaneChange::Opened(_))));
     assert_eq!(admit(&mut circuit, 1), Err(Shut::Until(at(2).moment)));
-    // Those under way change nothing more.
+    // The other running requests change nothing more.
     assert_eq!(fails(&mut circuit, passes[7], at(1)), None);
     assert_eq!(probe_at(&circuit), Some(2));
-    // One of them can close it.
+    // But one of them can close the breaker.
     let change = ends(&mut circuit, Sign::Answered, 1, passes[8], at(1));
     assert_eq!(change, Some(LaneChange::Closed));
 }
@@ -128,7 +126,7 @@ fn one_probe_at_a_time_and_growing_waits_until_one_succeeds() {
         (1, 3, Whom::MostTried),
         (3, 7, Whom::MostTried),
         (7, 15, Whom::MostTried),
-        // It may be that task alone.
+        // That task alone may be the problem.
         (15, 23, Whom::DueLongest),
         (23, 31, Whom::MostTried),
         (31, 39, Whom::DueLongest),
@@ -161,7 +159,7 @@ fn probe_that_says_nothing_makes_room_for_the_next_one() {
     assert!(admit(&mut circuit, 1).unwrap().probe.is_some());
 }
 
-/// Opens the lane by first tries that fail, and closes it by a probe whose task succeeds.
+/// First tries fail until the breaker opens; then a successful probe closes it.
 fn comes_back(circuit: &mut Circuit, tries: u32) {
     while goes_wrong(circuit, 0).is_none() {}
     let probe = admit(circuit, 1).unwrap();
@@ -187,7 +185,6 @@ fn lane_that_is_well_again_takes_one_at_a_time_then_two_then_four() {
 fn tries_that_others_got_over_are_excused_as_many_as_there_is_room_for() {
     let mut circuit = circuit(2, 600);
     comes_back(&mut circuit, 3);
-    // Room for one.
     assert!(matches!(
         goes_wrong(&mut circuit, 1),
         Some(LaneChange::Opened(_))
@@ -195,7 +192,7 @@ fn tries_that_others_got_over_are_excused_as_many_as_there_is_room_for() {
     assert_eq!(probe_at(&circuit), Some(2), "the waits begin anew");
     let probe = admit(&mut circuit, 2).unwrap();
     ends(&mut circuit, Sign::Well, 3, probe, at(2));
-    // Room for two, and what a third try says counts for itself.
+    // Room for two; a failed third try still counts.
     assert_eq!(goes_wrong(&mut circuit, 2), None);
     let pass = admit(&mut circuit, 2).unwrap();
     assert_eq!(fails_at(&mut circuit, 3, pass, at(2)), None);
@@ -351,10 +348,10 @@ fn stored_probe_is_believed_for_as_long_as_it_was_put_off() {
     let mut ahead = circuit(1, 600);
     goes_wrong(&mut ahead, 3600);
     for (probe_at, wait, remaining) in [
-        // Of a clock that was ahead, by an hour and by ten seconds.
+        // Written by a clock that was an hour ahead, and ten seconds ahead.
         (3602, Some(2), 2),
         (12, Some(2), 2),
-        // What is left of a wait, and one that is over.
+        // The rest of a wait, and a wait that is over.
         (5, Some(8), 5),
         (0, Some(8), 0),
         // Stored without its wait.

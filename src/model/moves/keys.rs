@@ -1,43 +1,41 @@
 //! The ledger of keys: which uses of one key exclude each other.
 //!
-//! A move holds every key that it reads or writes from the moment its manifest is stored
-//! until it is settled. A request whose end is unknown holds its key until it can no longer
-//! arrive, also after the move has ended.
+//! A move holds every key that it reads or writes from the moment its manifest is stored until it
+//! is settled. A request whose result is unknown holds its key until it can no longer arrive, even
+//! after the move has ended.
 
 use super::super::id::TaskId;
 use super::super::recording::Place;
 use super::super::time::Timestamp;
 
-/// What a move does with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Use {
-    /// The source of a copy that is left, or an object that is at its target already.
+    /// The source of a copy that is kept, or an object that is already at its target.
     Reads,
-    /// The source of a copy that is deleted in the end.
+    /// The source of a copy that is deleted after the commit.
     Takes,
-    /// The target of a copy.
     Writes,
 }
 
-/// A use that the ledger holds.
+/// A use in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Held {
-    /// `None` once the move is settled and only `late` is left.
+    /// `None` once the move is settled and only `late` remains.
     pub used: Option<Use>,
-    /// Whether it is by a move of the task that asks.
+    /// Whether the task that asks holds it.
     pub own: bool,
-    /// Whether it is by a move of the same recording: its tasks take turns.
+    /// Whether a move of the same recording holds it: tasks of one recording take turns.
     pub takes_turns: bool,
     /// Whether a request that changes the object may still arrive.
     pub late: bool,
 }
 
-/// Whether what is held forbids what is wanted.
+/// Whether `held` excludes `wanted`.
 ///
-/// Two moves may read one key: what recordings share. Nobody takes what another one reads, as
-/// that one relies on it, unless both are of one recording: these move one after the other, and
-/// the later one looks anew. A request that may still arrive forbids writing to everyone, the move
-/// that sent it included: what it would change is no longer what it was sent for.
+/// Two moves may read one key that their recordings share. A key that one move reads cannot be
+/// taken by another, unless both are of one recording: these run one after the other, and the later
+/// one checks again. A request that may still arrive blocks all writes, even by the move that sent
+/// it, because the object may have changed since.
 pub fn forbids(held: Held, wanted: Use) -> bool {
     match wanted {
         Use::Writes => held.late || (!held.own && held.used.is_some()),
@@ -48,23 +46,23 @@ pub fn forbids(held: Held, wanted: Use) -> bool {
     }
 }
 
-/// A key that a move wants and another use forbids.
+/// A wanted key that another use blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     pub key: Place,
     pub by: TakenBy,
 }
 
-/// What has to end before the key is free.
+/// What must end before the key is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakenBy {
-    /// This task's move.
+    /// A move of this task.
     Move(TaskId),
-    /// This task is about to move what stands there.
+    /// This task is about to move the object at the key.
     Wanted(TaskId),
-    /// A request that may arrive until then.
+    /// A request that may arrive until this time.
     Late(Timestamp),
-    /// This task waits, over others or not, for the task that asks: one of them has to fail.
+    /// This task waits, directly or through others, for the task that asks: one of them must fail.
     Circle(TaskId),
 }
 

@@ -1,9 +1,8 @@
-//! The protocol of a rename, as data and decisions: the journal's rows, the stages of a
-//! manifest, what may be done with each object, and which uses of a key exclude each other.
+//! The rename protocol as data and decisions: rows of the journal, stages of a manifest, what may
+//! be done with each object, and which uses of a key exclude each other.
 //!
-//! Pure. `action::rename` looks and acts, the store keeps; both ask here what follows from
-//! what they know. `docs/MOVES.md` has the picture, and a test explores every state that
-//! these functions can lead to.
+//! Pure. `action::rename` inspects and acts, and the store stores; both ask here what to do.
+//! `docs/MOVES.md` has a diagram, and a test explores every state that these functions can reach.
 
 pub mod keys;
 pub mod object;
@@ -12,124 +11,120 @@ pub mod stage;
 use super::id::TaskId;
 use super::recording::Place;
 
-/// One object of a rename.
+/// The move of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
-    /// Its place in the manifest, from 0; the playlist of a set is the last one.
+    /// Position in the manifest, from 0; a set's playlist is last.
     pub number: u32,
     pub from: Place,
     pub to: Place,
     pub part: Part,
-    /// Bytes, as the manifest found it.
+    /// In bytes, from the manifest's survey.
     pub size: u64,
-    /// The source's ETag, as the manifest found it.
+    /// The source's ETag, from the manifest's survey.
     pub etag: String,
-    /// What stood at the target when the manifest was made.
+    /// What was at the target when the manifest was made.
     pub target: Target,
-    /// The copy's ETag, once it is verified: what tells our copy from a stranger's.
-    /// Until then the ETag of what may be replaced: what stood there, or the move's own earlier
-    /// copy that a look has missed.
+    /// The verified copy's ETag, which identifies it as ours. Before that, the ETag of an object
+    /// that may be replaced: the target's old one, or an earlier copy of this move that an
+    /// inspection missed.
     pub target_etag: Option<String>,
-    /// The multipart upload that is open for it.
+    /// The open multipart upload.
     pub upload: Option<String>,
     /// Whether the copy carries our mark, which is removed before the move is complete.
     pub is_marked: bool,
-    /// What becomes of the source once the recording is at its new place.
+    /// What happens to the source after the commit.
     pub source: Source,
     pub phase: MovePhase,
 }
 
 impl Move {
-    /// Whether it has no copy, and only deletes what is at its source, or leaves it: an outdated
-    /// playlist, or what a recording that was replaced had more.
+    /// Whether it makes no copy, and only deletes or leaves its source: an outdated playlist, or an
+    /// object that a replaced recording had in addition.
     pub fn only_goes(&self) -> bool {
         self.target == Target::Present && self.target_etag.is_none()
     }
 }
 
-/// What the moves of one step are together: enough to tell how far it is without reading
-/// them all, as those of a long recording are too many to be held at once.
+/// Summary of a step's moves: a long recording has too many to hold them all in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
     pub count: u32,
-    /// The last move: the named object's.
+    /// The last move, of the named object.
     pub main: Move,
-    /// How many are complete.
     pub moved: u32,
-    /// How many were given up.
     pub undone: u32,
-    /// How many carry an object; one that does not only deletes what is outdated.
+    /// How many move an object. The others only delete something outdated.
     pub objects: u32,
-    /// The objects' sizes together.
+    /// Total size of the objects.
     pub bytes: u64,
-    /// Whether "the recording is at its target" is stored: the commit point.
+    /// Whether the commit is stored.
     pub committed: bool,
-    /// Names this manifest and no other, in the marks of its copies.
+    /// Unique text in the marks of this manifest's copies.
     pub mark: String,
 }
 
 impl Outline {
-    /// Whether more than one object moves.
     pub fn is_set(&self) -> bool {
         self.count > 1
     }
 }
 
-/// What an object is to its recording. Decided once, when the recording is surveyed: keys
-/// say too little, and a target's key may say nothing at all.
+/// An object's role in its recording. Decided once, by the survey: the key may not show it, least
+/// of all the target's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A media segment among others of its kind: recorders write these all alike.
+    /// One of many media segments, which recorders name alike.
     Segment,
     /// A playlist that names the others.
     Playlist,
-    /// Anything else: a key, an init segment, an object on its own.
+    /// Anything else: an encryption key, an init segment, a single object.
     Other,
 }
 
-/// Where a move may lead.
+/// Targets of a rename.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Targets {
-    /// Where the rule says.
+    /// The target in the rule.
     pub asked: Place,
-    /// With `on_conflict: keep_both`, the name that it takes where that is taken.
+    /// With `on_conflict: keep_both`, the name to use if `asked` is taken.
     pub other_name: Option<Place>,
 }
 
 impl Targets {
-    /// Whether a recording at this place has nowhere to move: it is at one of them. A step that
-    /// is run again changes nothing, also where the name that was taken then is free by now.
+    /// Whether a recording at this place needs no move. Also if it has the other name and the first
+    /// one is free by now: running the step again changes nothing.
     pub fn have(&self, place: &Place) -> bool {
         self.asked == *place || self.other_name.as_ref() == Some(place)
     }
 }
 
-/// What a manifest found at a target, and thus what may be done there.
+/// What the manifest found at a target, which decides what may be done there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// Nothing: whatever appears there without our doing is a stranger's.
+    /// Nothing: an object that appears there and is not our copy is a stranger's.
     Absent,
-    /// An object that the rule's `on_conflict: overwrite` lets us replace, or that
-    /// an earlier move of the same recording put there.
+    /// An object that may be replaced, because of `on_conflict: overwrite`, or because an earlier
+    /// move of the same recording put it there.
     Replace,
-    /// The object is there already by an earlier move of the same recording: nothing to copy.
+    /// The object itself, from an earlier move of the same recording: nothing to copy.
     Present,
 }
 
-/// A completed move that any step of any task made.
+/// A completed move of any task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeBy {
     pub task: TaskId,
     pub one: Move,
-    /// Whether the event of that task names the same key.
+    /// Whether that task's event names the same key.
     pub is_of_this_key: bool,
     pub job: SameJob,
 }
 
 impl MadeBy {
-    /// Whether what it took along may be what this recording names as its `part`. What another
-    /// job recorded under the same key is another recording, and its segments are others
-    /// wherever they are named. An init segment or a key may be one for all.
+    /// Whether an object that it moved may also be this recording's `part`. If another job recorded
+    /// under the same key, that is another recording, and segments are never shared with it. An
+    /// init segment or an encryption key may be.
     pub fn may_be_shared(&self, part: Part) -> bool {
         match self.job {
             SameJob::Yes | SameJob::Unknown => true,
@@ -137,8 +132,7 @@ impl MadeBy {
         }
     }
 
-    /// Whether it made the object at this place, which has this ETag, of one that had the ETag
-    /// `from`.
+    /// Whether it made the object at this place, with this ETag, from one with the ETag `from`.
     pub fn made(&self, from: &str, to: (&Place, &str)) -> bool {
         let (place, etag) = to;
         self.one.etag == from
@@ -147,26 +141,25 @@ impl MadeBy {
     }
 }
 
-/// A completed move that an earlier step of the same named key made.
+/// A completed move of an earlier step for the same named key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
     pub one: Move,
     pub job: SameJob,
 }
 
-/// Whether two events are of one job of the recorder, which tells whether a key that is named
-/// again names the same recording.
+/// Whether two events belong to one job of the recorder. If so, the same key means the same
+/// recording.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum SameJob {
     Yes,
     No,
-    /// One of them names no job.
+    /// At least one of them names no job.
     #[default]
     Unknown,
 }
 
 impl SameJob {
-    /// Of the jobs that two events name.
     pub fn of(one: Option<&str>, other: Option<&str>) -> Self {
         match (one, other) {
             (Some(one), Some(other)) if one == other => Self::Yes,
@@ -176,9 +169,9 @@ impl SameJob {
     }
 }
 
-/// Whether what was written at a key again may replace what an earlier move of that key made:
-/// only the same recording that has grown. `holds`: whether the new content names all that the
-/// old one names; `None` when it is unknown.
+/// Whether new content at a key may replace what an earlier move of that key made: only if it is
+/// the same recording, grown. `holds`: whether the new content names everything that the old one
+/// names; `None` if unknown.
 pub fn renews(job: SameJob, holds: Option<bool>) -> bool {
     match (job, holds) {
         (SameJob::No, _) | (_, Some(false)) | (SameJob::Unknown, None) => false,
@@ -186,20 +179,18 @@ pub fn renews(job: SameJob, holds: Option<bool>) -> bool {
     }
 }
 
-/// What becomes of a source after the commit point.
+/// What happens to a source after the commit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// It is deleted.
     #[default]
     Goes,
-    /// Other playlists name it, too: it goes with the last recording that names it.
+    /// Other playlists name it too: the last recording that names it deletes it.
     Shared,
     /// It belongs to another recording and is left.
     Stays,
 }
 
 impl Source {
-    /// The use that a move makes of such a source.
     pub fn used(self) -> keys::Use {
         match self {
             Self::Goes => keys::Use::Takes,
@@ -213,19 +204,18 @@ impl Source {
 pub enum MovePhase {
     /// In the manifest; a copy may have been started.
     Planned,
-    /// The copy is there and verified.
+    /// The copy is verified.
     Copied,
-    /// The source is deleted, or left for good: this object's move is complete.
+    /// Complete: the source is deleted, or left for good.
     Moved,
-    /// Given up before the commit point; the copy, if any, is removed.
+    /// Given up before the commit; a copy, if there was one, is removed.
     Undone,
-    /// Given up before the commit point, and the copy is left: its source is gone or was
-    /// written again, or it replaced what stood there.
+    /// Given up before the commit, and the copy is left: its source is gone or was written again,
+    /// or the copy replaced another object.
     Kept,
 }
 
 impl MovePhase {
-    /// Every phase.
     pub const ALL: [Self; 5] = [
         Self::Planned,
         Self::Copied,
@@ -234,7 +224,7 @@ impl MovePhase {
         Self::Kept,
     ];
 
-    /// The phase's one spelling in rows and JSON.
+    /// The name in rows and JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Planned => "planned",

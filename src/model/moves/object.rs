@@ -1,42 +1,39 @@
-//! What may be done with one object of a move, given what a look found at both ends.
+//! What may be done with one object of a move, given the objects at source and target.
 
 use super::{Move, MovePhase, Source, Target};
 
-/// An object as a look finds it.
+/// An object as an inspection finds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
     pub etag: String,
-    /// The mark that a copy of ours carries until its move is complete; `None` also where
-    /// the look does not show marks.
+    /// The mark that our copy carries until its move is complete; also `None` if the request does
+    /// not return marks.
     pub mark: Option<String>,
-    /// Whether it came out of the multipart upload that is noted for the move.
+    /// Whether it is the result of the multipart upload in the journal.
     pub is_from_upload: bool,
 }
 
-/// What stands at the source of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AtSource {
     Nothing,
-    /// What the manifest found.
+    /// Unchanged since the manifest.
     Same,
     Changed,
 }
 
-/// What stands at the target of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AtTarget {
     Nothing,
-    /// The copy that this move made.
+    /// This move's copy.
     Ours,
-    /// What the manifest found there and may be replaced.
+    /// The object that the manifest found there and may replace.
     Replaceable,
     Stranger,
 }
 
 impl Move {
-    /// What stands at the source.
     pub fn at_source(&self, found: Option<&Found>) -> AtSource {
         match found {
             None => AtSource::Nothing,
@@ -45,17 +42,17 @@ impl Move {
         }
     }
 
-    /// What stands at the target. `mark` is the manifest's.
+    /// What is at the target. `mark` is the manifest's.
     ///
-    /// Nobody else's object is taken for our copy by chance: it has the ETag that the copy
-    /// was answered with, or our mark, or came out of the upload that was noted, or has the
-    /// source's own ETag, which is a digest of its content or, encrypted, like no other.
+    /// An object is never mistaken for our copy by chance. Ours has the ETag that the copy request
+    /// returned, or our mark, or comes from the upload in the journal, or has the source's ETag,
+    /// which is a digest of the content or, if encrypted, unique.
     pub fn at_target(&self, found: Option<&Found>, mark: &str) -> AtTarget {
         let Some(found) = found else {
             return AtTarget::Nothing;
         };
         let is_noted = self.target_etag.as_ref() == Some(&found.etag);
-        // A copy that was asked for twice may arrive twice, with the same content and mark.
+        // A copy that was requested twice may arrive twice, with the same content and mark.
         let is_marked = found.mark.as_deref() == Some(&self.mark(mark));
         if is_marked || found.is_from_upload {
             AtTarget::Ours
@@ -68,33 +65,31 @@ impl Move {
         } else if is_noted && self.target == Target::Replace {
             AtTarget::Replaceable
         } else if is_noted || (found.size, &found.etag) == (self.size, &self.etag) {
-            // Noted where nothing stood: a copy of ours that a look has missed, or that was
-            // made again and not answered.
+            // The target was empty, so this is our copy, which an inspection missed, or which was
+            // repeated without a response.
             AtTarget::Ours
         } else {
             AtTarget::Stranger
         }
     }
 
-    /// The mark of this object's copy, given the manifest's.
     pub fn mark(&self, manifest: &str) -> String {
         format!("{manifest}.{}", self.number)
     }
 }
 
-/// What to do about a copy before the commit point.
+/// What to do about a copy before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CopyNext {
-    /// It is made.
+    /// The copy exists.
     Made,
     Copy,
-    /// A stranger's object stands at the target.
+    /// A stranger's object is at the target.
     Conflict,
     SourceChanged,
     SourceMissing,
 }
 
-/// What to do about the copy of an object.
 pub fn copy_next(source: AtSource, target: AtTarget, overwrite: bool) -> CopyNext {
     match (target, source) {
         (AtTarget::Ours, _) => CopyNext::Made,
@@ -105,23 +100,22 @@ pub fn copy_next(source: AtSource, target: AtTarget, overwrite: bool) -> CopyNex
     }
 }
 
-/// What to do about a source after the commit point.
+/// What to do about a source after the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClearNext {
-    /// The move is complete: nothing is left to delete, or what is there is not ours.
+    /// Nothing is left to delete, or what is there is not ours.
     Complete,
     Delete,
-    /// The copy is gone and the source is still there: copy it again.
+    /// The copy is gone, but the source is still there.
     CopyAgain,
-    /// Something else stands at the target. The source stays until a person has decided.
+    /// Another object is at the target. The source stays until a person decides.
     NotOurs,
-    /// Neither the source nor its copy is there any more.
+    /// Both the source and its copy are gone.
     Lost,
 }
 
-/// What to do about the source of an object whose recording is at its target.
-///
-/// Nothing is deleted unless its copy was seen in the same run.
+/// What to do about a source after the commit. Nothing is deleted unless its copy was seen in the
+/// same run.
 pub fn clear_next(one: &Move, source: AtSource, target: AtTarget) -> ClearNext {
     match (source, target) {
         (AtSource::Same, _) if one.only_goes() && one.source == Source::Goes => ClearNext::Delete,
@@ -134,18 +128,18 @@ pub fn clear_next(one: &Move, source: AtSource, target: AtTarget) -> ClearNext {
     }
 }
 
-/// What to do about a source that its copy was seen of.
+/// What to do about a source whose copy was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceNext {
     Delete,
     Leave,
-    /// Delete it if no other task reads it: then this recording is the last that named it.
+    /// Delete it unless another task reads it: then this is the last recording that names it.
     DeleteUnlessRead,
 }
 
-/// What to do about a source after the commit point, once the recording's own old playlists are
-/// gone: `is_named` says whether another playlist names it. The last of the recordings that
-/// share an object to ask finds no other's playlist.
+/// What to do about a source after the commit, once the recording's own old playlists are gone.
+/// `is_named`: whether another playlist names it. Of the recordings that share an object, the last
+/// to ask finds no such playlist.
 pub fn source_next(source: Source, is_named: bool) -> SourceNext {
     match (source, is_named) {
         (Source::Goes, false) => SourceNext::Delete,
@@ -154,19 +148,19 @@ pub fn source_next(source: Source, is_named: bool) -> SourceNext {
     }
 }
 
-/// What to do about a copy when a move is given up before its commit point.
+/// What to do about a copy when its move is given up before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UndoNext {
     Remove,
-    /// It is the only one, as its source is gone or was written again, or what it replaced
-    /// would not come back.
+    /// The only copy left, as its source is gone or was written again, or it replaced an object
+    /// that cannot be restored.
     Keep,
-    /// There is none.
+    /// There is no copy.
     Nothing,
 }
 
-/// What to do about the copy of an object that is given up, once no request that was sent for
-/// it can arrive any more.
+/// What to do about the copy of an object that is given up, once none of its requests can still
+/// arrive.
 pub fn undo_next(one: &Move, source: AtSource, target: AtTarget) -> UndoNext {
     match (one.target, target, source) {
         (Target::Present, ..) => UndoNext::Nothing,
@@ -224,7 +218,7 @@ mod tests {
         assert_eq!(one.at_source(Some(&found("other"))), AtSource::Changed);
     }
 
-    /// An encrypted copy has neither its source's ETag nor, before it is noted, a known one.
+    /// An encrypted copy has another ETag than its source, and it is unknown until it is stored.
     #[test]
     fn object_is_our_copy_only_on_evidence_that_nobody_else_has_by_chance() {
         let planned = one();
@@ -269,12 +263,12 @@ mod tests {
         for (one, etag, is) in [
             (&planned, "source", AtTarget::Ours),
             (&replaces, "source", AtTarget::Ours),
-            // What was answered for the copy is known better than what its source was.
+            // The copy's own ETag counts more than the source's.
             (&copied, "source", AtTarget::Stranger),
             (&planned, "noted", AtTarget::Stranger),
             (&replaces, "noted", AtTarget::Replaceable),
             (&copied, "noted", AtTarget::Ours),
-            // Nothing stood there: it is what an earlier copy was answered with.
+            // The target was empty: this is the ETag of an earlier copy.
             (&again, "noted", AtTarget::Ours),
         ] {
             let there = found(etag);
@@ -340,7 +334,7 @@ mod tests {
         }
     }
 
-    /// What is outdated is not copied: what is at its target is no concern of its.
+    /// An outdated object is not copied, so its target does not matter.
     #[test]
     fn what_is_outdated_is_deleted_only_as_it_was_surveyed_and_if_it_goes() {
         let outdated = Move {

@@ -1,41 +1,40 @@
-//! On which side of the commit point a rename is.
+//! On which side of the commit a rename is.
 //!
-//! The two sides are two types. What undoes takes an [`Open`], and the only way from there
-//! to [`Committed`] is by [`Open::forward`] and [`Forward::commit`], which consume it: a
-//! committed move cannot be undone.
+//! Each side has its type. Undoing takes an [`Open`]. The only way from there to [`Committed`] is
+//! [`Open::forward`] and [`Forward::commit`], which consume it, so a committed move cannot be
+//! undone.
 
 use super::{MovePhase, Outline, Target};
 
-/// Where a step's manifest is between its beginning and its end.
+/// The stage of a step's manifest.
 #[derive(Debug)]
 pub enum Stage {
-    /// Nothing was begun, or all of it was undone.
+    /// Nothing was begun, or everything was undone.
     Untouched,
-    /// The recording is at its source, whole; there may be copies.
+    /// The whole recording is at its source; there may be copies.
     Open(Open),
-    /// As `Open`, but copies have begun to be removed: they all have to be, first.
+    /// Like `Open`, but removing the copies has begun, and must be finished first.
     HalfUndone(Open),
-    /// As `Open`, but the named object's copy has replaced what stood at its target, which
-    /// removing the copy would not bring back. It is the last copy, so all others are made.
+    /// Like `Open`, but the named object's copy has replaced an object at its target that cannot be
+    /// restored. It is the last copy, so all others exist.
     Replaced(Forward),
-    /// The recording is at its target. Only deletions are left.
+    /// The recording is at its target. Only deletions remain.
     Committed(Committed),
 }
 
-/// A manifest before its commit point, which can be undone.
+/// A manifest before the commit, which can be undone.
 #[derive(Debug)]
 pub struct Open(Outline);
 
-/// A manifest before its commit point that can only go on to it.
+/// A manifest before the commit that can only be finished.
 #[derive(Debug)]
 pub struct Forward(Outline);
 
-/// A manifest after its commit point.
+/// A manifest after the commit.
 #[derive(Debug)]
 pub struct Committed(Outline);
 
 impl Stage {
-    /// The stage of a step with this manifest.
     pub fn of(outline: Option<Outline>) -> Self {
         let Some(outline) = outline else {
             return Self::Untouched;
@@ -56,24 +55,22 @@ impl Stage {
 }
 
 impl Open {
-    /// The manifest in short.
     pub fn outline(&self) -> &Outline {
         &self.0
     }
 
-    /// Gives up the way back.
+    /// Rules out undoing.
     pub fn forward(self) -> Forward {
         Forward(self.0)
     }
 }
 
 impl Forward {
-    /// The manifest in short.
     pub fn outline(&self) -> &Outline {
         &self.0
     }
 
-    /// The same manifest, of which it is stored that the recording is at its target.
+    /// To be called once the commit is stored.
     pub fn commit(self) -> Committed {
         Committed(Outline {
             committed: true,
@@ -83,7 +80,6 @@ impl Forward {
 }
 
 impl Committed {
-    /// The manifest in short.
     pub fn outline(&self) -> &Outline {
         &self.0
     }
