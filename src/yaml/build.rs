@@ -1,7 +1,7 @@
-//! Builds the tree from the YAML parser's events: the only file that drives the parser.
+//! Builds the tree from the YAML parser's events: the only file that uses the parser.
 //!
-//! The parser's serde side would guess types before variables are filled in, and loses
-//! places inside unions.
+//! The parser's serde support would guess types before variables are filled in, and loses positions
+//! inside unions.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -13,17 +13,17 @@ use super::shield::{shield, unshield};
 use super::tree::{Content, Node, NodeId, Scalar, Tree};
 use super::variables::{Text, Variables};
 
-/// Nodes that a file may have with its aliases written out; far beyond any real one.
+/// Maximum nodes of a file with its aliases expanded; far more than any real file has.
 const LARGEST: usize = 250_000;
 
-/// Characters of a key. A tree written as JSON is read back as YAML, where a key must end within
-/// 1,024 characters (<https://yaml.org/spec/1.2.2/#742-flow-mappings>); in JSON a character
+/// Maximum characters of a key. A tree is written as JSON and read as YAML, where a key is limited
+/// to 1,024 characters (<https://yaml.org/spec/1.2.2/#742-flow-mappings>); in JSON a character
 /// takes up to six.
 const LONGEST_KEY: usize = 160;
 
 pub(super) struct Builder<'a> {
     source: &'a str,
-    /// The byte at which each character of the source begins.
+    /// Byte offset of each character of the source.
     bytes: Vec<usize>,
     variables: &'a dyn Variables,
     nodes: Vec<Node>,
@@ -34,7 +34,7 @@ pub(super) struct Builder<'a> {
     wrong: Vec<(NodeId, Problem)>,
 }
 
-/// A list or map whose end has not come yet.
+/// A list or map that has not ended yet.
 struct Open {
     start: usize,
     anchor: usize,
@@ -63,7 +63,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The tree, or all problems of a text that is no YAML.
+    /// The tree, or all problems of a text that is not valid YAML.
     pub(super) fn build(mut self) -> Result<Tree, Vec<Problem>> {
         let shielded = shield(self.source);
         for event in Parser::new_from_str(&shielded) {
@@ -216,7 +216,7 @@ impl<'a> Builder<'a> {
         NodeId(self.nodes.len() - 1)
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a finished node to its parent.
     fn place(&mut self, id: NodeId, anchor: usize) -> Result<(), Problem> {
         if anchor != 0 {
             self.anchors.insert(anchor, id);
@@ -239,7 +239,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A list or map under a key is shown at the key: that is what a person looks for.
+    /// A list or map under a key has the key's position, which is where people look.
     fn stand_at_key(&mut self, id: NodeId, key: NodeId) {
         if matches!(
             self.nodes[id.0].content,
@@ -282,7 +282,7 @@ impl<'a> Builder<'a> {
         matches!(innermost, Some(Members::Map { key: None, .. }))
     }
 
-    /// The byte at a parser's mark. Marks count characters: shielding leaves those alone.
+    /// The byte offset of a parser mark. Marks count characters, and shielding keeps their number.
     fn offset(&self, mark: &Marker) -> usize {
         self.bytes
             .get(mark.index())
@@ -291,7 +291,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// What a plain scalar means when it is not a text.
+/// The literal or null that a plain scalar means, unless it is text.
 fn literal(value: &str) -> Option<Content> {
     match value {
         "" | "~" | "null" | "Null" | "NULL" => Some(Content::Null),

@@ -1,7 +1,7 @@
-//! Why a node of the tree cannot be read, as serde's error type.
+//! Why a node cannot be read, as serde's error type.
 //!
-//! Says what was expected, not what was found: the reader adds that from the tree, which
-//! knows which values came from the environment.
+//! Says only what was expected. The reader adds what was found, because the tree knows which values
+//! came from the environment.
 
 use std::fmt;
 
@@ -11,10 +11,9 @@ use super::problem::Problem;
 use super::spelling::did_you_mean;
 use super::tree::{Content, NodeId, Tree};
 
-/// Why a node cannot be read. The reader adds the place.
+/// Why a node cannot be read. The reader adds the position.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// What the node should be.
     Expected(String),
     UnknownKey(&'static [&'static str]),
     UnknownWord(&'static [&'static str]),
@@ -23,9 +22,9 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// The problem that this is at `id`.
+    /// Converts it to a problem at `id`.
     pub(super) fn into_problem(self, tree: &Tree, id: NodeId) -> Problem {
-        // A suggestion would show the environment's value.
+        // A suggestion would reveal the environment's value.
         let word = tree.value(id).filter(|_| tree.is_public(id));
         let meant = |known: &'static [&'static str]| {
             let close = word.and_then(|word| did_you_mean(word, known.iter().copied()));
@@ -64,7 +63,7 @@ impl Fault {
         }
     }
 
-    /// This, at `id` unless it has a place already.
+    /// Adds the position `id`, unless it already has one.
     pub(super) fn at(self, tree: &Tree, id: NodeId) -> Self {
         Self::Placed(Box::new(self.into_problem(tree, id)))
     }

@@ -1,13 +1,13 @@
-//! A tree as JSON, variables not filled in.
+//! Writes a tree as JSON, with variables unexpanded.
 //!
-//! JSON is YAML, so the text is read again as the same tree. Comments, layout and quotes
-//! are not in it.
+//! JSON is YAML, so the text is read again as the same tree. Comments, layout and quotes are
+//! dropped.
 
 use std::fmt::Write as _;
 
 use super::tree::{Content, NodeId, Tree};
 
-/// One node as JSON, variables not filled in.
+/// One node as JSON, with variables unexpanded.
 pub(crate) fn node(tree: &Tree, id: NodeId) -> String {
     let mut text = String::new();
     write_node(tree, id, &mut text);
@@ -46,7 +46,7 @@ fn write_all<T>(
     text.push(around[1]);
 }
 
-/// A JSON string. Escapes more than JSON asks for: what YAML does not take as it is.
+/// A JSON string. Also escapes characters that YAML does not allow unescaped.
 fn write_text(content: &str, text: &mut String) {
     text.push('"');
     for character in content.chars() {

@@ -5,7 +5,7 @@
 //!  tree ──▶ read: serde into types made of shape's ──▶ a value, or the first problem of that part
 //! ```
 //!
-//! Knows nothing of rules, and reads no file and no environment itself.
+//! Knows no rules, and reads no files and no environment itself.
 
 pub(crate) mod json;
 pub mod problem;

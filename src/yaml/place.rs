@@ -1,27 +1,26 @@
-//! The place of a part of a scalar's text in the file.
+//! Finds the file position of a part of a scalar's text.
 //!
-//! The text of a scalar has no quotes, escapes, folded lines and indentation any more, so
-//! this follows the text through the file, character by character.
+//! The text no longer has its quotes, escapes, folded lines and indentation, so it is matched
+//! against the file character by character.
 
 use std::ops::Range;
 
 use serde_saphyr::granit_parser::ScalarStyle;
 
-/// A scalar as the file has it.
+/// A scalar as written in the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written<'a> {
-    /// The file.
     pub(crate) source: &'a str,
-    /// The scalar's bytes in it, quotes included; of a block those behind its header.
+    /// The scalar's bytes in the file, including quotes; for a block, those after its header.
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) style: ScalarStyle,
-    /// The scalar's text.
+    /// The parsed text.
     pub(crate) text: &'a str,
 }
 
 impl Written<'_> {
-    /// The bytes of the file for the bytes `range` of the text.
+    /// The bytes in the file of the bytes `range` of the text.
     pub(crate) fn place(&self, range: &Range<usize>) -> Range<usize> {
         let mut places = Vec::new();
         let mut at = self.content_start();
@@ -49,7 +48,7 @@ impl Written<'_> {
         self.source.get(at..self.end).unwrap_or_default()
     }
 
-    /// Where `character` begins: past the breaks and indentation that are no part of the text.
+    /// Where `character` begins, after line breaks and indentation that are not part of the text.
     fn begin(&self, at: usize, character: char) -> usize {
         let rest = self.rest(at);
         let visible = rest.trim_start();
@@ -61,7 +60,7 @@ impl Written<'_> {
         }
     }
 
-    /// How many bytes `character` takes in the file.
+    /// Bytes of `character` in the file.
     fn width(&self, at: usize, character: char) -> usize {
         let rest = self.rest(at);
         match self.style {
@@ -72,7 +71,7 @@ impl Written<'_> {
                 _ => 2,
             },
             ScalarStyle::SingleQuoted if character == '\'' => 2,
-            // A folded line break is a space of the text and more than a space of the file.
+            // A folded line break is one space in the text, but more in the file.
             _ if rest.starts_with(character) => character.len_utf8(),
             _ => 0,
         }

@@ -1,20 +1,18 @@
-//! One thing that is wrong with a text, where, and the way out.
+//! A problem in a text: what is wrong, where, and how to fix it.
 
 use std::ops::Range;
 
-/// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Bytes of the file that are at fault.
+    /// The wrong bytes of the file.
     pub span: Range<usize>,
     /// Names the thing and the value; lower case, no full stop.
     pub message: String,
-    /// The way out.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
 impl Problem {
-    /// A problem at `span` without a known way out.
     pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             span,
@@ -24,7 +22,7 @@ impl Problem {
     }
 }
 
-/// The line and column of a byte, both from 1; columns count characters.
+/// Line and column of a byte, both from 1; columns count characters.
 pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(offset)];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -1,8 +1,8 @@
-//! Reads a node of the tree into a wire type, by serde.
+//! Reads a node of the tree into a type with serde.
 //!
-//! A deserializer of its own, so that every error has its place, numbers are parsed after
-//! variables are filled in, and "one or a list", "short or long" and "by a key" keep the
-//! places of what is in them, which serde's untagged and tagged enums lose.
+//! A custom deserializer, so that every error has a position, numbers are parsed after variables
+//! are filled in, and "one or a list", "short or long" and "by a key" keep inner positions, which
+//! serde's untagged and tagged enums lose.
 
 use std::str::FromStr;
 
@@ -17,21 +17,18 @@ use super::fault::Fault;
 use super::problem::Problem;
 use super::tree::{Content, NodeId, Tree};
 
-/// Names by which types ask for special treatment. serde tells a deserializer nothing else
-/// of a type.
+/// Type names that request special treatment: serde tells a deserializer only a type's name.
 pub(super) const AT: &str = "$at";
 pub(super) const ONE_OR_MANY: &str = "$one_or_many";
 pub(super) const SHORT_OR_LONG: &str = "$short_or_long";
-/// Before the key whose word chooses the variant of an enum.
+/// Prefix of the key whose value selects the variant of an enum.
 const BY: &str = "$by:";
 
-/// Reads the node `id` as a `T`.
 pub(crate) fn read<'t, T: de::Deserialize<'t>>(tree: &'t Tree, id: NodeId) -> Result<T, Problem> {
     let reader = Reader { tree, id };
     T::deserialize(reader).map_err(|fault| fault.into_problem(tree, id))
 }
 
-/// A node, to be read.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'t> {
     tree: &'t Tree,
@@ -49,7 +46,7 @@ impl<'t> Reader<'t> {
         parsed.ok_or_else(|| Fault::Expected(expected.to_string()))
     }
 
-    /// The word that `key` has in this map, one of `known`.
+    /// The value of `key` in this map, which must be one of `known`.
     fn word_of(self, key: &'static str, known: &'static [&'static str]) -> Result<&'t str, Fault> {
         let found = self.tree.get(self.id, key).ok_or(Fault::Missing(key))?;
         let word = self.tree.value(found).unwrap_or_default();
@@ -60,7 +57,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads `self` by `seed`; a fault without a place gets this one.
+    /// Reads `self` with `seed`; errors without a position get this one.
     fn seed<S: DeserializeSeed<'t>>(self, seed: S) -> Result<S::Value, Fault> {
         seed.deserialize(self)
             .map_err(|fault| fault.at(self.tree, self.id))
@@ -103,7 +100,7 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         visitor.visit_u64(self.parsed("a whole number")?)
     }
 
-    /// A key without a value is refused: somebody meant to give one.
+    /// A key without a value is refused: a value was probably forgotten.
     fn deserialize_option<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_some(self)
     }
@@ -183,7 +180,6 @@ impl<'t> Deserializer<'t> for Reader<'t> {
     }
 }
 
-/// The members of a list.
 struct Items<'t, 'i> {
     tree: &'t Tree,
     items: &'i [NodeId],
@@ -209,7 +205,6 @@ impl<'t> SeqAccess<'t> for Items<'t, '_> {
     }
 }
 
-/// The entries of a map.
 struct Entries<'t> {
     tree: &'t Tree,
     rest: &'t [(NodeId, NodeId)],
@@ -273,7 +268,7 @@ impl<'t> SeqAccess<'t> for Placed<'t> {
     }
 }
 
-/// A variant's name and what is in it.
+/// A variant's name and its content.
 struct Union<'t> {
     name: &'t str,
     content: Reader<'t>,

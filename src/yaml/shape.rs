@@ -1,6 +1,6 @@
-//! The shapes of values: with a place, deferred, one or many, short or long.
+//! Generic shapes of values: with a position, deferred, one or many, short or long.
 //!
-//! The reader treats each of these types specially; the JSON schema sees what is in them.
+//! The reader treats these types specially; the JSON schema only sees their content.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,21 +12,20 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 use super::read::{AT, ONE_OR_MANY, SHORT_OR_LONG};
 use super::tree::NodeId;
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
     pub(crate) at: NodeId,
     pub(crate) value: T,
 }
 
-/// A part that is read on its own, so that a problem in it does not hide those elsewhere.
+/// A part that is read separately, so that a problem in it does not hide others.
 #[derive(Debug)]
 pub(crate) struct Deferred<T> {
     pub(crate) at: NodeId,
     content: PhantomData<fn() -> T>,
 }
 
-/// One value, or a list of them.
 #[derive(Debug)]
 pub(crate) struct OneOrMany<T>(pub(crate) Vec<T>);
 
@@ -36,7 +35,7 @@ impl<T> Default for OneOrMany<T> {
     }
 }
 
-/// A single word in place of the long form, or the long form.
+/// Either a single word or the long form.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(rename = "$short_or_long", rename_all = "lowercase")]
 #[schemars(untagged, inline)]
@@ -45,7 +44,7 @@ pub(crate) enum ShortOrLong<T> {
     Long(T),
 }
 
-/// Names that the file chooses and their values, in the order of the file.
+/// Names chosen in the file and their values, in the order of the file.
 #[derive(Debug)]
 pub(crate) struct Table<T>(pub(crate) Vec<(At<String>, T)>);
 
@@ -55,7 +54,6 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// Any YAML.
 #[derive(Debug)]
 pub(crate) struct Anything;
 
@@ -140,7 +138,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Rows<T> {
     }
 }
 
-/// The schema sees the content only.
+/// The schema only sees the content.
 macro_rules! transparent {
     ($($shape:ident),*) => {$(
         impl<T: JsonSchema> JsonSchema for $shape<T> {
@@ -209,5 +207,5 @@ impl JsonSchema for Anything {
     }
 }
 
-// The derive takes a literal; the reader compares with the constant.
+// The derive takes only a literal; the reader compares with the constant.
 const _: () = assert!(matches!(SHORT_OR_LONG.as_bytes(), b"$short_or_long"));

@@ -1,9 +1,8 @@
 //! Allows `${NAME}` without quotes inside `[…]` and `{…}`.
 //!
-//! YAML ends a plain scalar there at the brace, so `[${A}, ${B}]` would be refused. Before
-//! parsing, the flow characters of every variable are replaced, one for one, by characters
-//! of the private use area, and put back in each scalar afterwards. Counted in characters
-//! every place in the text stays what it was.
+//! In YAML the brace ends a plain scalar there, so `[${A}, ${B}]` would be refused. Before parsing,
+//! each flow character of a variable is replaced by a character of the private use area, and
+//! restored in each scalar afterwards. Positions in characters stay the same.
 
 use std::borrow::Cow;
 
@@ -38,7 +37,6 @@ pub(super) fn shield(source: &str) -> Cow<'_, str> {
     Cow::Owned(shielded)
 }
 
-/// Undoes [`shield`] in one scalar.
 pub(super) fn unshield(value: &str) -> String {
     let pairs = PAIRS.map(|(plain, private)| (private, plain));
     value
@@ -52,7 +50,7 @@ fn swap(character: char, pairs: [(char, char); 5]) -> char {
     pair.map_or(character, |(_, to)| to)
 }
 
-/// The bytes of the variable at the start of `text`, if it is a whole one on one line.
+/// Length in bytes of the variable at the start of `text`, if it is complete and on one line.
 fn variable_length(text: &str) -> Option<usize> {
     let end = text
         .find(['}', '\n'])

@@ -1,9 +1,9 @@
 //! Suggests the word that was probably meant.
 
-/// Comparing takes memory for each pair of characters, and nobody mistypes a longer word.
+/// The comparison needs memory for each pair of characters, and longer words are not typing errors.
 const LONGEST_WORD: usize = 200;
 
-/// "did you mean …", when one of `known` is close enough to be meant.
+/// `did you mean …`, when one of `known` is close enough.
 pub(crate) fn did_you_mean<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -11,7 +11,7 @@ pub(crate) fn did_you_mean<'a>(
     closest(word, known).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// The closest of `known`, when one is close enough to be meant.
+/// The closest of `known`, if it is close enough.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     if length > LONGEST_WORD {

@@ -1,8 +1,8 @@
-//! A YAML text as a tree whose every node knows its place in the text.
+//! A YAML text as a tree in which every node knows its position.
 //!
-//! Plain `true`, `false`, `null` and JSON numbers are literals, everything else is text.
-//! The reader of a node decides what a number or a duration is, after variables are filled
-//! in. So the tree can be written as JSON and read back as the same tree.
+//! Plain `true`, `false`, `null` and JSON numbers are literals; everything else is text. Numbers,
+//! durations and the like are parsed later, after variables are filled in. So the tree can be
+//! written as JSON and read again as the same tree.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -14,11 +14,11 @@ use super::place::Written;
 use super::problem::{Problem, position};
 use super::variables::{Text, Variables};
 
-/// Names a node of a [`Tree`].
+/// Index of a node in its [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct NodeId(pub(crate) usize);
 
-/// A file, taken apart.
+/// A parsed file.
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(super) source: String,
@@ -28,39 +28,37 @@ pub(crate) struct Tree {
     pub(super) wrong: Vec<(NodeId, Problem)>,
 }
 
-/// A node and its place. That of a list or map is its key or its first member.
+/// A node and its position. A list or map has the position of its key or its first member.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) span: Range<usize>,
     pub(crate) content: Content,
-    /// Nodes in it, itself included and keys left out, aliases written out.
+    /// Number of nodes in it, itself included, without keys and with aliases expanded.
     pub(super) size: usize,
 }
 
 #[derive(Debug)]
 pub(crate) enum Content {
     Null,
-    /// `true`, `false` or a JSON number, as it is written.
+    /// `true`, `false` or a JSON number, as written.
     Literal(String),
     Text(Scalar),
     List(Vec<NodeId>),
-    /// Keys are texts, each once, in the order of the file.
+    /// Keys are unique texts, in the order of the file.
     Map(Vec<(NodeId, NodeId)>),
 }
 
-/// A text of the file.
 #[derive(Debug)]
 pub(crate) struct Scalar {
-    /// Without its quotes, variables not filled in.
+    /// Without quotes, variables unexpanded.
     pub(crate) raw: String,
     pub(crate) text: Text,
     pub(super) style: ScalarStyle,
 }
 
 impl Tree {
-    /// Parses `source` and fills in its variables. Fails with all problems of a text that is
-    /// no YAML; smaller ones, such as a variable that is not set, are [wrong in](Tree::wrong_in)
-    /// the tree.
+    /// Parses `source` and fills in its variables. Fails only when the text is not valid YAML;
+    /// smaller problems, such as an unset variable, are listed by [`Tree::wrong_in`].
     pub(crate) fn parse(source: &str, variables: &dyn Variables) -> Result<Self, Vec<Problem>> {
         Builder::new(source, variables).build()
     }
@@ -71,7 +69,7 @@ impl Tree {
         wrong.map(|(_, problem)| problem.clone()).collect()
     }
 
-    /// The problems of a node and of all that is in it.
+    /// The problems of a node and everything in it.
     pub(crate) fn wrong_in(&self, id: NodeId) -> Vec<Problem> {
         if self.wrong.is_empty() {
             return Vec::new();
@@ -94,7 +92,7 @@ impl Tree {
         wrong.map(|(_, problem)| problem.clone()).collect()
     }
 
-    /// Every node of the file, those without a place in the tree included.
+    /// All nodes, including those outside the tree.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         (0..).map(NodeId).zip(&self.nodes)
     }
@@ -103,7 +101,7 @@ impl Tree {
         &self.nodes[id.0]
     }
 
-    /// The text of a scalar, variables filled in; `None` for anything else.
+    /// A scalar's text with variables filled in; `None` for other nodes.
     pub(crate) fn value(&self, id: NodeId) -> Option<&str> {
         match &self.node(id).content {
             Content::Literal(text) => Some(text),
@@ -112,7 +110,7 @@ impl Tree {
         }
     }
 
-    /// What a node is, for a person: a scalar's text without what came from the environment.
+    /// A node for messages: a scalar's text without values from the environment.
     pub(crate) fn shown(&self, id: NodeId) -> String {
         let text = match &self.node(id).content {
             Content::Null => return "nothing".to_owned(),
@@ -136,7 +134,7 @@ impl Tree {
         text.into_iter().flat_map(Text::environment)
     }
 
-    /// Whether nothing of a node came from the environment, so that it may be shown.
+    /// Whether no part came from the environment, so that it may be shown.
     pub(crate) fn is_public(&self, id: NodeId) -> bool {
         self.environment_of(id).next().is_none()
     }
@@ -147,7 +145,7 @@ impl Tree {
         secret.filter_map(|(id, _)| Some((id, self.value(id)?)))
     }
 
-    /// Every variable that came from a file which other users can read, and which users.
+    /// The variables read from files that other users can read, and which users.
     pub(crate) fn exposed(&self) -> impl Iterator<Item = (NodeId, &str, &str)> {
         self.nodes().flat_map(|(id, node)| {
             let text = match &node.content {
@@ -159,7 +157,6 @@ impl Tree {
         })
     }
 
-    /// The value of `key` in a map.
     pub(crate) fn get(&self, map: NodeId, key: &str) -> Option<NodeId> {
         let Content::Map(entries) = &self.node(map).content else {
             return None;
@@ -170,7 +167,7 @@ impl Tree {
         found.map(|(_, value)| *value)
     }
 
-    /// The place in the file of `range` of a scalar's value.
+    /// The file position of `range` of a scalar's value.
     pub(crate) fn locate(&self, id: NodeId, range: &Range<usize>) -> Range<usize> {
         match &self.node(id).content {
             Content::Text(scalar) => self.locate_raw(id, scalar, &scalar.text.to_raw(range)),
@@ -178,7 +175,7 @@ impl Tree {
         }
     }
 
-    /// The same of `range` of its text before variables are filled in.
+    /// The file position of `range` of its unexpanded text.
     pub(crate) fn locate_raw(
         &self,
         id: NodeId,
@@ -190,7 +187,7 @@ impl Tree {
             .place(range)
     }
 
-    /// The line and column at which a node begins, both from 1.
+    /// Line and column of a node, both from 1.
     pub(crate) fn position(&self, id: NodeId) -> (usize, usize) {
         position(&self.source, self.node(id).span.start)
     }

@@ -1,7 +1,7 @@
-//! `${NAME}`, `${NAME:-default}` and `$$` in one scalar.
+//! Expands `${NAME}`, `${NAME:-default}` and `$$` in a scalar.
 //!
-//! Works on scalars that are already parsed, so a value can never add structure to the
-//! file. The text before expansion is kept, for messages and for writing it as JSON.
+//! Scalars are already parsed, so a value can never add structure to the file. The unexpanded text
+//! is kept for messages and for JSON.
 
 use std::ops::Range;
 
@@ -9,15 +9,14 @@ use crate::model::secret::SHOWN;
 
 /// Where `${NAME}` takes its value from.
 pub trait Variables {
-    /// The value of the variable `name`.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// The content of the file at `path`, which a variable `NAME_FILE` names. The error says
-    /// what went wrong without naming the path.
+    /// The content of the file at `path`, which the variable `NAME_FILE` contains. The error does
+    /// not contain the path.
     fn file(&self, path: &str) -> Result<String, String>;
 
-    /// Which other users can read that file, and how to stop that; `None` when none can.
-    /// Does not name the path, either.
+    /// Which other users can read that file, and how to prevent it; `None` when none can. Does not
+    /// contain the path.
     fn exposed(&self, _path: &str) -> Option<String> {
         None
     }
@@ -34,15 +33,15 @@ impl Variables for std::collections::BTreeMap<&str, &str> {
     }
 }
 
-/// Maximum bytes of a value: masking searches all that is stored and logged for it.
+/// Maximum bytes of a value: everything stored and logged is searched for it, to mask it.
 const LONGEST: usize = 64 * 1024;
 
 /// A scalar's text with its variables filled in.
 #[derive(Clone, Default)]
 pub(crate) struct Text {
-    /// What the file means.
+    /// The text with real values.
     pub(crate) value: String,
-    /// What a person may see: `***` for everything that came from the environment.
+    /// The text for messages: `***` for everything from the environment.
     pub(crate) shown: String,
     parts: Vec<Part>,
 }
@@ -65,14 +64,13 @@ enum Origin {
     },
 }
 
-/// A variable's value.
 struct Value {
     text: String,
     exposed: Option<String>,
 }
 
 impl Part {
-    /// The offset in the unexpanded text; `edge` for a value from a variable.
+    /// The offset in the unexpanded text; `edge` for a variable's value.
     fn raw_offset(&self, offset: usize, edge: usize) -> usize {
         if self.origin == Origin::Literal && self.raw.len() == self.value.len() {
             self.raw.start + offset.min(self.value.end) - self.value.start
@@ -97,7 +95,6 @@ impl std::fmt::Debug for Text {
 }
 
 impl Text {
-    /// Fills in the variables of `raw`.
     pub(crate) fn expand(raw: &str, variables: &dyn Variables) -> Result<Self, Unexpandable> {
         let mut text = Self::default();
         let mut at = 0;
@@ -118,7 +115,7 @@ impl Text {
         Ok(text)
     }
 
-    /// The parts of the value that came from the environment, each with its variable's name.
+    /// The parts of the value that came from the environment, with their variables' names.
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
         self.parts.iter().filter_map(|part| match &part.origin {
             Origin::Environment { name, .. } => Some((name.as_str(), part.value.clone())),
@@ -126,7 +123,7 @@ impl Text {
         })
     }
 
-    /// The variables that came from files which other users can read, and which users.
+    /// The variables read from files that other users can read, and which users.
     pub(crate) fn exposed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.parts.iter().filter_map(|part| match &part.origin {
             Origin::Environment { name, exposed } => Some((name.as_str(), exposed.as_deref()?)),
@@ -134,8 +131,8 @@ impl Text {
         })
     }
 
-    /// The range of the unexpanded text that `range` of the value came from: the whole `${…}`
-    /// for a part of a variable's value.
+    /// The range of the unexpanded text that `range` of the value came from: the whole `${…}` for a
+    /// part of a variable's value.
     pub(crate) fn to_raw(&self, range: &Range<usize>) -> Range<usize> {
         let part_at = |offset: usize| {
             let found = self.parts.iter().find(|part| part.value.contains(&offset));
@@ -162,7 +159,7 @@ impl Text {
         self.parts.push(Part { raw, value, origin });
     }
 
-    /// Fills in the variable whose `$` is at `dollar`; returns the end of it.
+    /// Fills in the variable whose `$` is at `dollar`; returns where it ends.
     fn variable(
         &mut self,
         raw: &str,
@@ -187,7 +184,7 @@ impl Text {
             (Ok(Some(Value { text, .. })), _) if text.len() > LONGEST => {
                 return Err(too_long(name, range, text.len()));
             }
-            // As in a shell, `:-` also replaces a value that is empty.
+            // As in a shell, `:-` also replaces an empty value.
             (Ok(Some(Value { text, exposed })), default)
                 if !text.is_empty() || default.is_none() =>
             {
@@ -342,7 +339,7 @@ mod tests {
         assert_eq!(text.to_raw(&(13..14)), 15..16);
         assert_eq!(text.to_raw(&(3..4)), 2..8);
         assert_eq!(text.to_raw(&(0..17)), 0..19);
-        // A value as long as its name is, for all that, not the text of the file.
+        // The value is as long as `${FIVE}`, but is not the file's text.
         let text = Text::expand("${FIVE}", &BTreeMap::from([("FIVE", "seven77")])).unwrap();
         assert_eq!(text.to_raw(&(2..4)), 0..7);
     }
