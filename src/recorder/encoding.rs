@@ -1,15 +1,14 @@
-//! Names how a body is written that is not plain UTF-8, so that its refusal can say so.
+//! Detects why a body is not plain UTF-8, so that the refusal can say so.
 //!
-//! Asked about bodies that could not be read, and no others: a header that is wrong about a
-//! body which can be read must not lose a callback.
+//! Only for bodies that could not be parsed: a wrong header must not lose a readable callback.
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-/// Characters of a header's word that are shown.
+/// Maximum characters of a header in an error.
 const SHOWN: usize = 40;
 
-/// How a body is written.
+/// Encodings that are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Encoding {
     #[error("body is compressed ({0}); it has to come without compression")]
@@ -18,7 +17,7 @@ pub(super) enum Encoding {
     Charset(String),
 }
 
-/// How a body that could not be read is written, when that is the reason.
+/// The encoding of an unparsable body, if that explains it.
 pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<Encoding> {
     let evident = evident(body);
     if evident.is_none() && std::str::from_utf8(body).is_ok() {
@@ -27,7 +26,7 @@ pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<Encoding> {
     declared(headers).or(evident)
 }
 
-/// What the headers say, where they say anything but plain UTF-8.
+/// The encoding in the headers, unless it is plain UTF-8.
 fn declared(headers: &HeaderMap) -> Option<Encoding> {
     let text = |name| headers.get(name)?.to_str().ok();
     let coding = text(CONTENT_ENCODING).map(word);
@@ -36,7 +35,7 @@ fn declared(headers: &HeaderMap) -> Option<Encoding> {
     coding.map(Encoding::Compressed).or_else(charset)
 }
 
-/// What the first bytes give away.
+/// The encoding according to the first bytes.
 fn evident(body: &[u8]) -> Option<Encoding> {
     let compressed = |name: &str| Some(Encoding::Compressed(name.to_owned()));
     match body {
@@ -49,7 +48,7 @@ fn evident(body: &[u8]) -> Option<Encoding> {
     }
 }
 
-/// The charset of a `Content-Type`, unless it is UTF-8 or a part of it.
+/// The charset of a `Content-Type`, unless it is UTF-8 or a subset of it.
 fn charset(content_type: &str) -> Option<String> {
     let mut parameters = content_type.split(';').skip(1);
     let charset = parameters.find_map(|parameter| {
@@ -65,7 +64,7 @@ fn charset(content_type: &str) -> Option<String> {
     (!is_plain).then_some(charset)
 }
 
-/// The word without what no name of a coding or charset has.
+/// Keeps only characters that occur in names of codings and charsets.
 fn word(text: &str) -> String {
     let is_part = |c: &char| c.is_ascii_alphanumeric() || "-_.:, ".contains(*c);
     let word: String = text.chars().filter(is_part).take(SHOWN).collect();

@@ -1,9 +1,9 @@
-//! One JSON value, read as whatever a field needs.
+//! Converts a JSON value to the type that a field needs.
 //!
-//! Recorders of one family send the same field as a number here and as a string
-//! there (<https://support.huaweicloud.com/api-isdp/api_01_0411.html> has widths as
-//! strings), and document none as mandatory. A value that cannot be what
-//! its field needs is therefore an absent field and never a refused callback.
+//! Related recorders send the same field as a number or as a string
+//! (<https://support.huaweicloud.com/api-isdp/api_01_0411.html> has widths as strings), and
+//! document none as mandatory. So a value of the wrong type makes the field absent; the callback is
+//! not refused.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,24 +14,23 @@ use serde_json::value::RawValue;
 
 use crate::model::time::Timestamp;
 
-/// A JSON value, as far as a field can use it.
+/// The parts of JSON that a field can use.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
     Whole(i128),
     Fraction(f64),
-    /// Null, a boolean, a list, an object, or what no value can hold.
+    /// Null, a boolean, a list, an object, or an unparsable value.
     Odd,
 }
 
 impl<'a> Scalar<'a> {
-    /// What is written there, which is JSON.
     pub(super) fn read(written: &'a RawValue) -> Self {
         serde_json::from_str(written.get()).unwrap_or(Self::Odd)
     }
 
-    /// A text that is not empty, or a whole number as it is written. A fraction is no
-    /// text: whole numbers beyond 64 bits arrive as fractions, with digits lost.
+    /// A text that is not empty, or an integer as text. Not a fraction: integers beyond 64 bits are
+    /// parsed as fractions and lose digits.
     pub(super) fn text(self) -> Option<String> {
         match self {
             Self::Text(text) => (!text.is_empty()).then(|| text.into_owned()),
@@ -40,7 +39,7 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// A number that is not negative, rounded down, or a text that is one.
+    /// A number that is not negative, rounded down, or a text with one.
     pub(super) fn number(self) -> Option<u64> {
         match self {
             Self::Text(text) => {
@@ -54,7 +53,7 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// A text like `2026-03-02T01:00:01Z`, with or without a fraction, in any zone.
+    /// A text like `2026-03-02T01:00:01Z`, in any zone; a fraction of a second is allowed.
     pub(super) fn time(self) -> Option<Timestamp> {
         match self {
             Self::Text(text) => text.trim().parse().ok(),
@@ -69,7 +68,7 @@ impl<'a> Scalar<'a> {
     reason = "the range is checked, and rounding down is meant"
 )]
 fn rounded_down(number: f64) -> Option<u64> {
-    // Up to 2^53 a double holds every whole number.
+    // Up to 2^53 a double represents every integer.
     (0.0..=9_007_199_254_740_992.0)
         .contains(&number)
         .then_some(number as u64)

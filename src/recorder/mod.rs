@@ -1,8 +1,7 @@
-//! Recorders' callbacks: from a request's headers and bytes to an event.
+//! Recorders' callbacks: from request headers and body to an event.
 //!
-//! What is a recorder's own is in its folder: the words of its bodies, how it signs, who may
-//! call, and the answer that it expects. Everything else reads `model::event::Event`. Knows no
-//! HTTP server and no store, and decides nothing about what follows from an event.
+//! Each recorder has a folder with its field names, signature, callers and response. Everything
+//! else uses `model::event::Event`. Knows no HTTP server, store or rules.
 
 mod encoding;
 mod lenient;
@@ -17,34 +16,33 @@ use crate::model::identity;
 use crate::model::recorder::Recorder;
 use crate::model::time::Timestamp;
 
-/// The first part of the path that callbacks are posted to; the recorder's name is the second.
+/// First part of the path of callbacks; the second is the recorder's name.
 pub const CALLBACKS: &str = "callbacks";
 
-/// What some editors put before a text.
+/// Some editors write it before a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Who may call, by recorder.
+/// Who may send callbacks, by recorder.
 #[derive(Debug, Clone)]
 pub struct Callers {
     pub sparkrtc: sparkrtc::Callers,
 }
 
-/// Why a request is no event. The text is for the log and names no key.
+/// Why a request is not an event. The text is for the log and contains no keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Its signature is missing or wrong. The text has what the sender signed beside the body,
-    /// so that an operator can distinguish a wrong key from an attack.
+    /// The signature is missing or wrong. The text has the signed headers, so that the operator can
+    /// distinguish a wrong key from an attack.
     #[error("{0}")]
     Signature(String),
-    /// Its body is not a JSON object.
+    /// The body is not a JSON object.
     #[error("{0}")]
     NotAnEvent(String),
-    /// Its body is compressed, or in another charset than UTF-8.
+    /// The body is compressed or not in UTF-8.
     #[error("{0}")]
     Encoded(String),
 }
 
-/// A body that is not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnEvent {
     #[error("body is not JSON: {reason}")]
@@ -53,19 +51,19 @@ pub enum NotAnEvent {
     NotAnObject,
 }
 
-/// The path that the recorder posts its callbacks to.
+/// The path to which the recorder posts callbacks.
 pub fn path(recorder: Recorder) -> String {
     format!("/{CALLBACKS}/{recorder}")
 }
 
-/// The body of the answer that tells the recorder that its callback is taken.
+/// The response body that tells the recorder that its callback was accepted.
 pub const fn success(recorder: Recorder) -> &'static str {
     match recorder {
         Recorder::SparkRtc => sparkrtc::SUCCESS,
     }
 }
 
-/// Checks that a callback comes from somebody who may call.
+/// Checks that the sender may send callbacks.
 pub fn verify(
     recorder: Recorder,
     callers: &Callers,
@@ -83,8 +81,8 @@ pub fn verify(
     })
 }
 
-/// Reads a callback that came at `received`. A body that can be read is taken whatever its
-/// headers say of it.
+/// Parses a callback that arrived at `received`. A readable body is accepted, whatever its headers
+/// say.
 pub fn parse(
     recorder: Recorder,
     headers: &HeaderMap,
@@ -105,8 +103,8 @@ pub fn parse(
     })
 }
 
-/// Turns a stored body back into its event. A body that cannot be read is an event
-/// without fields: what was accepted once never fails later.
+/// Turns a stored body back into its event. An unreadable body becomes an event without fields:
+/// what was accepted once never fails later.
 pub fn decode(recorder: Recorder, id: EventId, received: Timestamp, body: Bytes) -> Event {
     let no_fields = || Fields::new(EventType::from_name(""));
     Event {
@@ -124,7 +122,7 @@ fn fields(recorder: Recorder, body: &[u8]) -> Result<Fields, NotAnEvent> {
     }
 }
 
-/// The body without its byte order mark, which is no JSON.
+/// The body without its byte order mark, which JSON does not allow.
 fn unmarked(body: Bytes) -> Bytes {
     if body.starts_with(BYTE_ORDER_MARK) {
         body.slice(BYTE_ORDER_MARK.len()..)

@@ -1,8 +1,8 @@
-//! SparkRTC's callback body, and the only file that spells its fields.
+//! SparkRTC's callback body; the only file that knows its field names.
 //!
-//! The vendor documents every field as optional, its two field tables disagree with
-//! its example, and its sibling products send the same fields with other types. So
-//! whatever is a JSON object is an event; a field that makes no sense is absent.
+//! The vendor documents every field as optional, its two field tables contradict its example, and
+//! related products send the same fields with other types. So any JSON object is an event, and an
+//! unusable field counts as absent.
 //! Sources: <https://support.huaweicloud.com/api-rtc/rtc_07_0021.html> (fields),
 //! <https://support.huaweicloud.com/usermanual-rtc/rtc_04_0007.html> (example).
 
@@ -17,9 +17,8 @@ use crate::model::event::{EventType, Fields};
 use crate::recorder::NotAnEvent;
 use crate::recorder::lenient::Scalar;
 
-/// What the body says.
 pub(in crate::recorder) fn fields(body: &[u8]) -> Result<Fields, NotAnEvent> {
-    // Checked once for the whole body: values that are skipped are not looked into.
+    // Check the whole body now, because skipped values are not parsed.
     let text = std::str::from_utf8(body).map_err(|error| NotAnEvent::Malformed {
         reason: format!("byte {} is not UTF-8", error.valid_up_to()),
     })?;
@@ -64,8 +63,8 @@ enum Key {
     Unknown,
 }
 
-/// Fills the fields in one pass over the body. Not derived: a derived struct would
-/// refuse a repeated key, and accept a list.
+/// Reads the fields in one pass over the body. Derived code would refuse a repeated key, and accept
+/// a list.
 struct CallbackVisitor;
 
 impl<'de> Visitor<'de> for CallbackVisitor {
@@ -77,8 +76,8 @@ impl<'de> Visitor<'de> for CallbackVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = Fields::new(EventType::from_name(""));
-        // Taken as they are written: JSON has texts and numbers that no value can hold, such
-        // as half of a character that was cut in two (`"\ud83d"`), and 1e999.
+        // Keep values raw: JSON may contain texts and numbers that do not parse, such as half of a
+        // surrogate pair (`"\ud83d"`) and 1e999.
         while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
             match serde_json::from_str(key.get()).unwrap_or(Key::Unknown) {
                 Key::Unknown => {}
@@ -116,8 +115,7 @@ fn set(fields: &mut Fields, key: Key, value: Scalar<'_>) {
     }
 }
 
-/// Only one slash goes: the rest of the key is the recorder's, and empty segments
-/// are real.
+/// Removes only one slash: the rest is the real key, in which empty segments are possible.
 fn without_leading_slash(key: String) -> Option<String> {
     match key.strip_prefix('/') {
         Some("") => None,

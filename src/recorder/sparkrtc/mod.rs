@@ -1,4 +1,4 @@
-//! Huawei Cloud SparkRTC.
+//! Callbacks of Huawei Cloud SparkRTC: signature, body and response.
 
 mod body;
 pub mod signature;
@@ -14,34 +14,34 @@ pub(super) use self::body::fields;
 use self::signature::Headers;
 use crate::model::time::Timestamp;
 
-/// The answer that the guide shows. Nothing says that a 2xx other than 200 counts.
+/// The response body from the vendor's guide, which does not say that any status but 200 counts.
 /// <https://support.huaweicloud.com/usermanual-rtc/rtc_04_0007.html>
 pub(super) const SUCCESS: &str = r#"{"status":1,"result":"success"}"#;
 
-/// Bytes that a refusal shows of a header.
+/// Maximum bytes of a header in an error.
 const SHOWN: usize = 64;
 
-/// Who may call.
+/// Who may send callbacks.
 #[derive(Debug, Clone)]
 pub struct Callers {
-    /// The console's "Private Key"; several while rotating. Empty: nothing is signed.
+    /// The console's "Private Key"; several while rotating. Empty: signatures are not checked.
     pub keys: Vec<SecretString>,
     pub unsigned: Unsigned,
-    /// The oldest `X-Rtc-Timestamp` that is accepted.
+    /// Maximum age by `X-Rtc-Timestamp`.
     pub max_age: Option<Duration>,
 }
 
-/// What happens to a callback without a signature.
+/// What happens to an unsigned callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unsigned {
-    /// It is refused: the default once there are keys.
+    /// Refuse it: the default when there are keys.
     Refuse,
-    /// It is accepted, for the move from unsigned to signed.
+    /// Accept it, for the transition to signed callbacks.
     Accept,
 }
 
-/// Checks the signature where one is needed. The reason has what the sender signed.
+/// Checks the signature if one is required. The error contains the signed headers.
 pub(super) fn verify(
     callers: &Callers,
     headers: &HeaderMap,
@@ -62,7 +62,7 @@ pub(super) fn verify(
     })
 }
 
-/// Quoted and cut, as anybody may have sent it.
+/// Quotes and truncates a header, because anybody may have sent it.
 fn shown(header: Option<&str>) -> String {
     match header {
         Some(text) => format!("{:?}", &text[..text.floor_char_boundary(SHOWN)]),

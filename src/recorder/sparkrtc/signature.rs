@@ -1,12 +1,11 @@
-//! Checks that a callback comes from whoever holds the callback key.
+//! Checks that the sender of a callback has the callback key.
 //!
-//! HMAC-SHA256 with the key over the random text, the timestamp and the raw body, one
-//! after the other, in lower-case hexadecimal:
-//! <https://support.huaweicloud.com/intl/en-us/rtc_faq/rtc_06_0144.html>. The raw
-//! bytes count: JSON that was read and written again has another signature.
+//! HMAC-SHA256 with the key over random text, timestamp and raw body, concatenated, in lower-case
+//! hexadecimal: <https://support.huaweicloud.com/intl/en-us/rtc_faq/rtc_06_0144.html>. The raw
+//! bytes are signed: reserialised JSON has another signature.
 //!
-//! A repeated pair of random text and timestamp is no error: nothing says whether the
-//! vendor's retries reuse them, and a repeated callback changes nothing anyway.
+//! A repeated pair of random text and timestamp is accepted: the vendor's retries may reuse them,
+//! and a repeated callback changes nothing.
 
 use std::time::Duration;
 
@@ -18,15 +17,12 @@ use sha2::Sha256;
 
 use crate::model::time::Timestamp;
 
-/// The header with the random text.
 pub const RAND: &str = "X-Rtc-Rand";
-/// The header with the time of signing.
 pub const TIMESTAMP: &str = "X-Rtc-Timestamp";
-/// The header with the signature.
 pub const SIGNATURE: &str = "X-Rtc-Signature";
 
-/// The headers that SparkRTC signs a callback with: an unsigned one has none of them. Texts are
-/// trimmed; an empty one is an absent one.
+/// The headers of SparkRTC's signature; unsigned callbacks have none of them. Values are trimmed;
+/// an empty one counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     pub rand: Option<String>,
@@ -49,7 +45,7 @@ impl From<&HeaderMap> for Headers {
     }
 }
 
-/// Why a callback is not trusted.
+/// Why a callback's signature is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     #[error(
@@ -78,8 +74,8 @@ pub enum SignatureError {
     NotATime(String),
 }
 
-/// Checks a callback against every key in force: there are several while they rotate.
-/// With `max_age`, also that it was signed no longer ago than that.
+/// Checks a callback with every key. Several are valid during a rotation. With `max_age`, also
+/// refuses callbacks that were signed longer ago.
 pub fn verify(
     keys: &[SecretString],
     headers: &Headers,
@@ -106,7 +102,7 @@ pub fn verify(
     }
 }
 
-/// The signature of a callback, as the vendor would send it.
+/// The signature that the vendor would send.
 pub fn sign(key: &SecretString, rand: &str, timestamp: &str, body: &[u8]) -> String {
     let signature = mac(key, rand, timestamp, body).finalize();
     format!("{:x}", Bytes::copy_from_slice(&signature.into_bytes()))
@@ -136,12 +132,12 @@ fn check_age(timestamp: &str, now: Timestamp, max_age: Duration) -> Result<(), S
     }
 }
 
-/// As much of a stranger's text as an error shows.
+/// Truncates untrusted text for an error.
 fn shown(text: &str) -> String {
     text[..text.floor_char_boundary(64)].to_owned()
 }
 
-/// The unit is not documented. As seconds 10^11 is the year 5138, as milliseconds 1973.
+/// The unit is undocumented. 10^11 is the year 5138 in seconds and 1973 in milliseconds.
 fn read_time(text: &str) -> Option<Timestamp> {
     let number: i64 = text.parse().ok()?;
     let millis = if number < 100_000_000_000 {
