@@ -1,8 +1,7 @@
-//! Builds the HTTP client that a destination's settings ask for.
+//! Builds the HTTP client for a destination's settings.
 //!
-//! Knows TLS files and proxies. What all clients have in common: no redirects (they
-//! would lead past the guard), no proxy that the rules file does not name (it would
-//! look names up itself), no repetition of requests (retrying is the queue's work).
+//! No client follows redirects (they would bypass the address check), uses a proxy that is not in
+//! the rules file (it would resolve names itself), or retries (the queue does).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,18 +16,18 @@ use super::failure::causes;
 use super::resolve::{PublicOnly, Resolver};
 use crate::model::destination::{Destination, TlsFiles};
 
-/// The longest time for looking up, connecting and the TLS handshake together.
+/// Maximum time for name lookup, connecting and the TLS handshake together.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection is kept that nothing is sent on. Load balancers drop theirs after
-/// 60 seconds, and a request that meets the drop is lost.
+/// How long an idle connection is kept. Load balancers drop theirs after 60 seconds, and a request
+/// on a dropped connection is lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What makes two destinations need different clients.
+/// Destinations with equal settings share a client.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Settings {
-    /// `None` where TLS is not spoken: reading the system's authorities takes time,
-    /// and fails on a machine that has none.
+    /// `None` for plain http: loading the system's CA certificates takes time, and fails where
+    /// there are none.
     tls: Option<TlsFiles>,
     proxy: Option<Url>,
     allow_private: bool,
@@ -46,13 +45,11 @@ impl Settings {
         }
     }
 
-    /// A client with these settings, or in words why there is none: a file that
-    /// cannot be read or used.
+    /// Builds a client. The error describes a file that cannot be read or used.
     pub(super) fn build(&self, resolver: &Arc<dyn Resolver>) -> Result<Client, String> {
         self.built(self.builder(resolver)?)
     }
 
-    /// The client that came of [`Self::builder`].
     pub(super) fn built(&self, builder: ClientBuilder) -> Result<Client, String> {
         builder.build().map_err(|error| match &self.tls {
             Some(files) => format!("TLS with {}: {}", shown(files), causes(&error)),
@@ -60,7 +57,6 @@ impl Settings {
         })
     }
 
-    /// What such a client is built from.
     pub(super) fn builder(&self, resolver: &Arc<dyn Resolver>) -> Result<ClientBuilder, String> {
         let mut builder = Client::builder()
             .no_proxy()
@@ -69,8 +65,7 @@ impl Settings {
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT);
-        // A proxy is the operator's own machine, and it is the one that looks up where
-        // the destination leads.
+        // A proxy is trusted, and resolves the destination's name itself.
         if let Some(url) = &self.proxy {
             let proxy = Proxy::all(url.clone())
                 .map_err(|error| format!("proxy cannot be used: {}", causes(&error)))?;

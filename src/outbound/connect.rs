@@ -1,7 +1,7 @@
-//! Connects to a destination and sends it nothing: whether it can be reached at all.
+//! Connects to a destination without sending a request, to check that it can be reached.
 //!
-//! The connection is made by the same client as a request's, with the same guard, proxy,
-//! authorities and certificates, and given up once it stands.
+//! Uses the client of real requests, with the same address check, proxy and certificates, and
+//! closes the connection when it is established.
 
 use std::error::Error;
 use std::future::Future;
@@ -19,7 +19,7 @@ use crate::model::destination::Destination;
 use crate::model::failure::{Failure, FailureKind};
 
 impl Guarded {
-    /// Looks `destination` up, connects to it and, where its URL says so, greets it by TLS.
+    /// Resolves `destination`, connects to it and does the TLS handshake for https.
     pub async fn connect(&self, destination: &Destination) -> Result<(), Failure> {
         let to = To(destination);
         if !destination.allow_private {
@@ -41,7 +41,7 @@ impl Guarded {
     }
 }
 
-/// The connection stands, and nothing more was wanted.
+/// Aborts a connection that was established successfully.
 #[derive(Debug, thiserror::Error)]
 #[error("connected")]
 struct Connected;

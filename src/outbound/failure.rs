@@ -1,4 +1,4 @@
-//! Says in words, and by kind, why there was no answer.
+//! Turns the HTTP client's errors into failures with a kind and a text.
 
 use std::error::Error;
 use std::iter::successors;
@@ -9,7 +9,7 @@ use super::resolve::Refused;
 use super::{NoAnswer, To};
 use crate::model::failure::{Failure, FailureKind};
 
-/// The failure that the client's error is. `to` names destination and origin.
+/// The failure for a client error. `to` displays destination and origin.
 pub(super) fn no_answer(error: &reqwest::Error, to: &To<'_>) -> NoAnswer {
     if let Some(refused) = layers(error).find_map(|layer| layer.downcast_ref::<Refused>()) {
         return NoAnswer::unsent(forbidden(refused, to));
@@ -37,22 +37,21 @@ pub(super) fn no_answer(error: &reqwest::Error, to: &To<'_>) -> NoAnswer {
     NoAnswer { failure, unsent }
 }
 
-/// The failure of a request that took longer than it may.
+/// The failure of a request that exceeded its timeout.
 pub(super) fn too_slow(timeout: Duration, to: &To<'_>) -> Failure {
     let reason = format!("{to}: no complete answer within {}", words(timeout));
     Failure::new(FailureKind::Timeout, reason)
 }
 
-/// The failure of a destination that leads where it may not.
+/// The failure of a destination with a forbidden address.
 pub(super) fn forbidden(refused: &Refused, to: &To<'_>) -> Failure {
     let reason =
         format!("{to} {refused}, which is refused unless the destination says allow_private: true");
     Failure::new(FailureKind::Forbidden, reason)
 }
 
-/// The causes below an error, outermost first. The error itself is left out, as it
-/// names the whole URL, and so is the layer below it where there are deeper ones: it
-/// says only in which part of the client they arose.
+/// The causes of an error, outermost first. Leaves out the error itself, which contains the whole
+/// URL, and, if there are deeper causes, the next one, which only names a part of the client.
 pub(super) fn causes(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = layers(error).map(ToString::to_string).collect();
     texts.dedup();

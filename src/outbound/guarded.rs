@@ -1,7 +1,7 @@
-//! Sends requests to destinations over connections that are kept and reused.
+//! Sends requests to destinations over pooled connections.
 //!
-//! Whatever a name resolves to at the moment of connecting is what is checked, and
-//! one request never costs more than its time and [`ANSWER_LIMIT`] bytes of memory.
+//! Addresses are checked when connecting, and a request never takes more than its timeout and
+//! [`ANSWER_LIMIT`] bytes of memory.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,23 +20,22 @@ use crate::model::failure::{Failure, FailureKind};
 
 /// The client of the service.
 ///
-/// Destinations with equal TLS, proxy and `allow_private` settings share connections.
-/// TLS files are read when the first request needs them; one that cannot be used is
-/// read again for the next request, the others when a new `Guarded` is made.
+/// Destinations with equal TLS, proxy and `allow_private` settings share connections. TLS files are
+/// read on the first request. An unusable one is read again on the next request; others only when a
+/// new `Guarded` is created.
 pub struct Guarded {
     pub(super) resolver: Arc<dyn Resolver>,
-    // Few: most destinations have no settings of their own.
+    // Few, because most destinations have default settings.
     clients: Mutex<Vec<(Settings, Client)>>,
 }
 
 impl Guarded {
-    /// A client without connections that looks names up as the system does.
+    /// Uses the system's resolver.
     pub fn new() -> Self {
         Self::with_resolver(Arc::new(System))
     }
 
-    /// The same with another way to look names up. Where a destination may be private its
-    /// names are looked up as the system does all the same.
+    /// Uses `resolver`, except for destinations with `allow_private`, which use the system's.
     pub fn with_resolver(resolver: Arc<dyn Resolver>) -> Self {
         Self {
             resolver,
@@ -44,7 +43,7 @@ impl Guarded {
         }
     }
 
-    /// The client for a request to `url`, if it may be sent.
+    /// The client for a request to `url`, if the destination allows it.
     fn allowed(&self, destination: &Destination, url: &Url) -> Result<Client, Failure> {
         check_origin(destination, url)?;
         let to = To(destination);
@@ -52,7 +51,7 @@ impl Guarded {
             check_literal(url).map_err(|refused| forbidden(&refused, &to))?;
         }
         self.client(destination).map_err(|why| {
-            // Files can come late or be half written, so this is worth another try.
+            // Files can appear late or be incomplete, so a retry may help.
             Failure::new(FailureKind::Storage, format!("{to}: {why}"))
         })
     }
@@ -89,7 +88,7 @@ impl Outbound for Guarded {
     }
 }
 
-/// Path and query may be a step's own; scheme, host and port never.
+/// A step may set path and query, but not scheme, host or port.
 fn check_origin(destination: &Destination, url: &Url) -> Result<(), Failure> {
     let configured = &destination.url;
     if url.scheme() == configured.scheme()

@@ -1,7 +1,7 @@
-//! The HTTP client for destinations: guarded, bounded, and behind a small trait.
+//! The HTTP client for destinations, behind a small trait.
 //!
-//! Knows destinations and bytes; nothing of rules, tasks or recordings. Texts name a
-//! URL by its [`origin`] only: paths and queries of webhooks are secrets.
+//! Knows no rules, tasks or recordings. Messages contain only the [`origin`] of a URL: paths and
+//! queries of webhooks are secrets.
 
 mod client;
 mod connect;
@@ -22,27 +22,27 @@ use crate::model::failure::Failure;
 pub use guarded::Guarded;
 pub use resolve::Resolver;
 
-/// Bytes read of an answer; the rest is not read.
+/// Maximum bytes that are read of a response.
 pub const ANSWER_LIMIT: usize = 16 * 1024;
 
 /// Sends requests to destinations.
 #[async_trait]
 pub trait Outbound: Send + Sync {
-    /// Sends one request and reads the answer's first [`ANSWER_LIMIT`] bytes. Any status
-    /// is an answer; a failure means that there was none. Redirects are not followed.
+    /// Sends one request and reads the first [`ANSWER_LIMIT`] bytes of the response. A response
+    /// with any status is `Ok`. Redirects are not followed.
     async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, NoAnswer>;
 }
 
-/// Why there was no answer.
+/// Why there was no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoAnswer {
     pub failure: Failure,
-    /// Whether it is certain that nothing of the request was sent.
+    /// Whether nothing of the request can have been sent.
     pub unsent: bool,
 }
 
 impl From<Failure> for NoAnswer {
-    /// The request was sent, or that is not known.
+    /// Assumes that the request may have been sent.
     fn from(failure: Failure) -> Self {
         Self {
             failure,
@@ -52,7 +52,6 @@ impl From<Failure> for NoAnswer {
 }
 
 impl NoAnswer {
-    /// It failed before anything was sent.
     pub(crate) fn unsent(failure: Failure) -> Self {
         Self {
             failure,
@@ -61,27 +60,25 @@ impl NoAnswer {
     }
 }
 
-/// A request, whole: what is sent is exactly this.
+/// A complete request: exactly what is sent.
 #[derive(Clone)]
 pub struct Request {
     pub method: http::Method,
     pub url: Url,
     pub headers: http::HeaderMap,
     pub body: Bytes,
-    /// Total time, from connecting to the end of the answer.
+    /// Total time, from connecting to the end of the response.
     pub timeout: Duration,
 }
 
-/// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: http::StatusCode,
     pub headers: http::HeaderMap,
-    /// At most [`ANSWER_LIMIT`] bytes.
     pub body: Bytes,
 }
 
-/// A destination by name and origin, as failures name it.
+/// Shows a destination as name and origin.
 struct To<'a>(&'a Destination);
 
 impl fmt::Display for To<'_> {
@@ -91,7 +88,7 @@ impl fmt::Display for To<'_> {
     }
 }
 
-/// A URL's scheme, host and port: what may be shown of it.
+/// Scheme, host and port: the parts that may be shown.
 pub fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }

@@ -1,9 +1,8 @@
-//! Finds out where a destination leads, and refuses to be led astray.
+//! Resolves a destination's host and refuses private addresses.
 //!
-//! The check sits inside the connection's own look-up: addresses that were looked up
-//! and checked beforehand need not be the ones that are then connected to, as the
-//! name's owner can answer differently the second time. A literal address is never
-//! looked up, so it is checked apart.
+//! The check is part of the connection's own lookup: after a separate check, the name's owner could
+//! return another address for the connection. A literal address is never looked up, so it is
+//! checked separately.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +14,7 @@ use url::Url;
 
 use crate::model::address::{special, special_host};
 
-/// A destination that leads where it may not.
+/// A destination with a forbidden address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("leads to {address} ({what})")]
 pub(super) struct Refused {
@@ -23,7 +22,7 @@ pub(super) struct Refused {
     what: &'static str,
 }
 
-/// Refuses a URL whose host is itself an address that is not public.
+/// Refuses a URL whose host is a literal non-public address.
 pub(super) fn check_literal(url: &Url) -> Result<(), Refused> {
     match special_host(url) {
         Some((address, what)) => Err(Refused { address, what }),
@@ -31,14 +30,14 @@ pub(super) fn check_literal(url: &Url) -> Result<(), Refused> {
     }
 }
 
-/// Finds the addresses of a host. What it finds is checked before it is connected to.
+/// Looks up the addresses of a host; the caller checks them before connecting.
 #[async_trait]
 pub trait Resolver: Send + Sync {
-    /// All addresses of `host`, in the order in which they are tried.
+    /// All addresses of `host`, in the order in which to try them.
     async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// Looks names up as every program of the machine does.
+/// The system's resolver.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct System;
 
@@ -50,7 +49,7 @@ impl Resolver for System {
     }
 }
 
-/// Gives only the public addresses that its resolver finds.
+/// Returns only the public addresses of its resolver.
 pub(super) struct PublicOnly(pub(super) Arc<dyn Resolver>);
 
 impl Resolve for PublicOnly {
@@ -58,7 +57,7 @@ impl Resolve for PublicOnly {
         let resolver = Arc::clone(&self.0);
         Box::pin(async move {
             let public = public_of(resolver.addresses(name.as_str()).await?)?;
-            // The port is put in by the connection: zero means that of the URL.
+            // Port zero means the URL's port.
             let public = public
                 .into_iter()
                 .map(|address| SocketAddr::new(address, 0));
@@ -67,7 +66,7 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// The public addresses among those found; refused when there are only others.
+/// The public addresses; an error when all are private.
 fn public_of(found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refused> {
     let mut refused = None;
     let mut public = Vec::new();
