@@ -1,7 +1,7 @@
-//! Answers in which a code of the JSON body says what became of a message.
+//! Responses with a result code in the JSON body.
 //!
-//! Bots of China answer 200 also when they refuse. Codes are known by number: the words
-//! beside them change.
+//! Chinese bots answer 200 even for a refusal. Codes are recognised by number, because the texts
+//! change.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use serde_json::Value;
 use super::Chat;
 use crate::model::failure::{Failure, FailureKind};
 
-/// Characters of a service's own words that a reason shows.
+/// Maximum characters of a service's text in an error.
 const SHOWN: usize = 200;
 
-/// Where a service says what became of a message. The code of a success is 0.
+/// Where a service's result is. Code 0 is success.
 #[derive(Debug)]
 pub(super) struct Codes {
-    /// Names of the code's field, the present one first.
+    /// Names of the code's field, the current one first.
     pub(super) code: &'static [&'static str],
-    /// The field with the service's words.
+    /// The field with the service's text.
     pub(super) words: &'static str,
-    /// Codes after which another try may succeed; all others need a person.
+    /// Codes after which a retry may succeed; all others need a person.
     pub(super) passing: &'static [(i64, FailureKind)],
-    /// How long a service refuses everything after too many messages.
+    /// How long a service refuses all messages after too many.
     pub(super) pause: Option<Duration>,
 }
 
 impl Chat {
-    /// Why a message did not arrive although the status says so; and for a status that refuses,
-    /// that another try may succeed. `None` where the status is all that counts.
+    /// The failure that a response's code means: for a 200 any error code, for an error status only
+    /// throttling. `None` when the status decides.
     pub fn refusal(&self, status: StatusCode, body: &[u8]) -> Option<Failure> {
         let codes = self.codes.as_ref()?;
         let body: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -11,13 +11,13 @@ use super::signature::{Signature, SignedPart, hmac};
 use crate::model::destination::Format;
 use crate::model::failure::FailureKind::{Throttled, Unavailable};
 
-/// Longer requests are answered with 460101, "message too long, exceed 20000 bytes".
+/// Longer requests get 460101, "message too long, exceed 20000 bytes".
 pub(super) const DINGTALK: Chat = Chat {
     format: Format::DingTalk,
     frame: |text| json!({ "msgtype": "text", "text": { "content": text } }),
     limit: Limit::of_request(),
     escapes: &[],
-    // Time and secret are signed with the secret:
+    // The secret is the key, and is also signed together with the time:
     // <https://open.dingtalk.com/document/robots/customize-robot-security-settings>.
     signature: Some(Signature {
         part: SignedPart::Query,
@@ -29,8 +29,7 @@ pub(super) const DINGTALK: Chat = Chat {
             )
         },
     }),
-    // -1 is "the system is busy". A robot that sent more than 20 messages in a minute is
-    // refused for ten.
+    // -1 is "the system is busy". More than 20 messages in a minute block a robot for ten minutes.
     codes: Some(Codes {
         code: &["errcode"],
         words: "errmsg",

@@ -9,7 +9,7 @@ use super::signature::{Signature, SignedPart, hmac};
 use crate::model::destination::Format;
 use crate::model::failure::FailureKind::{Throttled, Unavailable};
 
-/// It reads no entities, so the wide form of a character stands for it.
+/// Entities are not decoded, so `<` is replaced by its full-width form.
 pub(super) const FEISHU: Chat = Chat {
     format: Format::Feishu,
     frame: |text| json!({ "msg_type": "text", "content": { "text": text } }),
@@ -26,8 +26,8 @@ pub(super) const FEISHU: Chat = Chat {
             )
         },
     }),
-    // 11232 is the limit of the bots and 99991400 that of the platform. 9499 stands for "too
-    // many request" and "Bad Request" alike, and only the first may be given up late.
+    // 11232 is the bots' rate limit, 99991400 the platform's. 9499 means both "too many request"
+    // and "Bad Request"; it is retried, as the first may pass.
     codes: Some(Codes {
         code: &["code", "StatusCode"],
         words: "msg",

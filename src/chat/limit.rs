@@ -1,20 +1,19 @@
-//! How long a message may be, and how it is cut.
+//! Cuts messages to the length that a service accepts.
 //!
-//! A message that is too long is refused for good, and one that ends in `…` is better than
-//! none.
+//! Services refuse longer messages for good; a message that ends in `…` is better than none.
 
 use std::borrow::Cow;
 
-/// What a cut message ends in.
+/// The end of a cut message.
 const CUT: char = '…';
 
-/// Bytes of a request that Feishu and DingTalk accept.
+/// Maximum request size of Feishu and DingTalk, in bytes.
 pub(super) const REQUEST: usize = 20_000;
 
-/// Of these, what frame and signature need.
+/// Bytes of a request that are reserved for the frame and the signature.
 pub(super) const FRAME: usize = 300;
 
-/// The longest text, and how a service counts each character of it.
+/// Maximum length of a text, and how the service measures each character.
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) most: usize,
@@ -22,7 +21,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// Of a service that limits the whole request.
+    /// For a service that limits the whole request.
     pub(super) const fn of_request() -> Self {
         Self {
             most: REQUEST - FRAME,
@@ -46,7 +45,7 @@ impl Limit {
     }
 }
 
-/// Bytes of a character within a JSON string, as `serde_json` writes it.
+/// Bytes of a character in a JSON string written by `serde_json`.
 const fn in_json(character: char) -> usize {
     match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,

@@ -1,6 +1,6 @@
-//! Chat services: what each does in its own way, one file for each.
+//! Chat services, one file each: message format, length limit, signature, response codes.
 //!
-//! Pure: makes messages and signatures and judges answers. The action sends.
+//! Pure: builds and signs messages and checks responses; `action` sends them.
 
 mod codes;
 mod dingtalk;
@@ -17,30 +17,28 @@ use self::limit::Limit;
 pub use self::signature::{SIGNED, Signature, SignedPart};
 use crate::model::destination::Format;
 
-/// What one chat service does in its own way.
 #[derive(Debug)]
 pub struct Chat {
     format: Format,
-    /// The request that says a text.
+    /// The request body for a text.
     frame: fn(&str) -> Value,
     limit: Limit,
-    /// How characters in an event's values are written: with `<…>` some services call people
-    /// to the chat, and a room's name must not.
+    /// How to escape event values: in some services `<…>` mentions people, and a room's name must
+    /// not.
     escapes: &'static [(char, &'static str)],
-    /// `None` where nothing is signed: the URL is the secret.
+    /// `None` when requests are not signed: the URL is the secret.
     pub signature: Option<Signature>,
-    /// `None` where the status alone tells whether a message arrived.
+    /// `None` when the status alone says whether a message arrived.
     codes: Option<Codes>,
 }
 
-/// What a notification of a format says.
+/// Kinds of notifications, by format.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// The document of the README.
+    /// The document described in the README.
     Document,
-    /// The callback's body as it came.
+    /// The callback's original body.
     Callback,
-    /// The document's data as a structured `CloudEvent`.
     CloudEvent,
     /// A text for people.
     Message(&'static Chat),
@@ -60,7 +58,7 @@ impl From<Format> for Kind {
     }
 }
 
-/// The chat service of a format, if it is one of a chat.
+/// The chat service of a format, if it has one.
 pub fn of(format: Format) -> Option<&'static Chat> {
     match format.into() {
         Kind::Message(chat) => Some(chat),
@@ -68,30 +66,28 @@ pub fn of(format: Format) -> Option<&'static Chat> {
     }
 }
 
-/// The chat service with this name in the rules file.
 pub fn named(name: &str) -> Option<&'static Chat> {
     let format = Format::ALL.into_iter().find(|known| known.name() == name)?;
     of(format)
 }
 
-/// Whether secrets for one format sign requests of the other: Standard Webhooks for all that
-/// are no chat, and each chat has its own way.
+/// Whether both formats sign with the same kind of secret: chats each have a different one, all
+/// others use Standard Webhooks.
 pub fn share_secrets(one: Format, other: Format) -> bool {
     one == other || of(one).is_none() && of(other).is_none()
 }
 
 impl Chat {
-    /// Its name in the rules file.
     pub const fn name(&self) -> &'static str {
         self.format.name()
     }
 
-    /// The message that says `text`, cut to what the service accepts.
+    /// A message with `text`, cut to the service's limit.
     pub fn message(&self, text: &str) -> Value {
         (self.frame)(&self.limit.cut(text))
     }
 
-    /// A value of an event as it is written in a message; `None` for unchanged.
+    /// The escaped value; `None` if unchanged.
     pub fn escaped(&self, value: &str) -> Option<String> {
         if self.escapes.is_empty() {
             return None;

@@ -1,6 +1,6 @@
-//! Signatures of bots: a time and a `sign`, made with the bot's secret when a request is sent.
+//! Signatures of bots: time and `sign`, made with the bot's secret when the request is sent.
 //!
-//! The services refuse a time that is more than an hour off theirs.
+//! The services refuse a time that is more than one hour off.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,29 +14,27 @@ use super::Chat;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::time::Timestamp;
 
-/// The names of the two values.
+/// Names of the time and the signature.
 pub const SIGNED: [&str; 2] = ["timestamp", "sign"];
 
-/// How a service signs.
 #[derive(Debug)]
 pub struct Signature {
-    /// Where the two values go.
     pub part: SignedPart,
-    /// The time and the signature.
+    /// Returns the time and the signature.
     pub(super) sign: fn(secret: &str, now: Timestamp) -> (String, String),
 }
 
-/// Where a signature goes.
+/// Where the time and the signature are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignedPart {
-    /// Into the body's JSON object.
+    /// The body's JSON object.
     Body,
-    /// Into the query of the URL.
+    /// The query of the URL.
     Query,
 }
 
 impl Chat {
-    /// URL and body, signed where the service signs.
+    /// Adds the signature to URL and body, if the service has one.
     pub fn signed(
         &self,
         (mut url, body): (Url, Bytes),

@@ -6,9 +6,9 @@ use super::Chat;
 use super::limit::Limit;
 use crate::model::destination::Format;
 
-/// Longer texts are cut by the service:
-/// <https://api.slack.com/changelog/2018-04-truncating-really-long-messages>. Entities stand
-/// for special characters: <https://docs.slack.dev/messaging/formatting-message-text>.
+/// The service cuts longer texts
+/// (<https://api.slack.com/changelog/2018-04-truncating-really-long-messages>). Special characters
+/// are written as entities (<https://docs.slack.dev/messaging/formatting-message-text>).
 pub(super) const SLACK: Chat = Chat {
     format: Format::Slack,
     frame: |text| json!({ "text": text }),

@@ -8,8 +8,8 @@ use super::limit::Limit;
 use crate::model::destination::Format;
 use crate::model::failure::FailureKind::{Throttled, Unavailable};
 
-/// It limits the text, not the request. It reads no entities, so the wide form of a character
-/// stands for it.
+/// The limit is on the text, not the request. Entities are not decoded, so `<` is replaced by its
+/// full-width form.
 pub(super) const WECOM: Chat = Chat {
     format: Format::WeCom,
     frame: |text| json!({ "msgtype": "text", "text": { "content": text } }),
