@@ -195,7 +195,7 @@ impl Service {
 fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
     let StoreUrl::Sqlite(path) = &settings.store;
     if sqlite::has_crashed(path) {
-        tracing::warn!(store = %settings.store, "the last process did not close the store: all of it is looked through first");
+        tracing::warn!(store = %settings.store, "the last process did not close the store: checking all of it first");
     }
     let told = metrics.on_commit();
     let around: AroundCommit = Arc::new(move |operations, commit| {

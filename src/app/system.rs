@@ -146,6 +146,6 @@ pub(super) fn notify_stopping() {
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot tell systemd how the service stands");
+        tracing::warn!(%error, "cannot notify systemd");
     }
 }

@@ -1,7 +1,7 @@
 //! The only module that prints.
 //!
-//! Each answer is one value, printed as text or as JSON. A closed pipe, as in `aftertake tasks list
-//! | head -1`, is no error.
+//! Each answer is one value, printed as text or as JSON. A closed pipe, as in
+//! `aftertake tasks list | head -1`, is no error.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};

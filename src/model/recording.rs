@@ -112,11 +112,11 @@ pub struct MovedBy {
 }
 
 impl MovedBy {
-    /// Fails if the recording, last at `place`, was replaced and no longer exists.
+    /// The failure if the recording, last at `place`, was replaced and no longer exists.
     pub fn replaced_at(&self, place: &Place) -> Option<Failure> {
         let by = self.replaced_by?;
         let reason = format!(
-            "{by} has replaced the recording at {place} (on_conflict: overwrite): it is nowhere any more"
+            "{by} has replaced the recording at {place} (on_conflict: overwrite): it no longer exists"
         );
         Some(Failure::new(FailureKind::Missing, reason))
     }

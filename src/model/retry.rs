@@ -61,8 +61,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The delay after try number `tries` failed, without jitter: `min(longest, first ×
-    /// factor^(tries-1))`.
+    /// The delay after try number `tries` failed, without jitter:
+    /// `min(longest, first × factor^(tries-1))`.
     pub fn base_delay(&self, tries: u32) -> Duration {
         let exponent = i32::try_from(tries.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.first.as_secs_f64() * self.factor.powi(exponent);
