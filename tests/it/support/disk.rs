@@ -1,4 +1,4 @@
-//! A disk whose commits a test holds and lets go, one by one.
+//! A disk whose commits a test can hold and release one by one.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -6,7 +6,6 @@ use aftertake::store::sqlite::AroundCommit;
 
 use super::TOO_LONG;
 
-/// The disk.
 #[derive(Default)]
 pub(crate) struct Disk {
     state: Mutex<State>,
@@ -16,14 +15,14 @@ pub(crate) struct Disk {
 #[derive(Default)]
 struct State {
     is_held: bool,
-    /// Commits that are let go all the same.
+    /// Commits that may pass although the disk is held.
     free: usize,
     /// Operations in the largest commit.
     largest: usize,
 }
 
 impl Disk {
-    /// What a store is opened with.
+    /// The hook to open a store with.
     pub(crate) fn around(self: &Arc<Self>) -> AroundCommit {
         let disk = Arc::clone(self);
         Arc::new(move |operations, commit| {
@@ -32,7 +31,7 @@ impl Disk {
         })
     }
 
-    /// Waits while commits are held. Not for ever: a test that fails must end.
+    /// Waits while commits are held, up to a limit: a test that fails must end.
     fn pass(&self, operations: usize) {
         let mut state = self.state.lock().unwrap();
         state.largest = state.largest.max(operations);
@@ -47,17 +46,15 @@ impl Disk {
         self.set(|state| state.is_held = true);
     }
 
-    /// Lets this many commits go, the one that waits included.
+    /// Lets this many commits pass, the waiting one included.
     pub(crate) fn let_go(&self, commits: usize) {
         self.set(|state| state.free += commits);
     }
 
-    /// Holds no commit any more.
     pub(crate) fn release(&self) {
         self.set(|state| state.is_held = false);
     }
 
-    /// Operations in the largest commit until now.
     pub(crate) fn largest(&self) -> usize {
         self.state.lock().unwrap().largest
     }

@@ -1,4 +1,4 @@
-//! Workers on parts that a test chooses: buckets and destinations that break on demand.
+//! Workers with parts that a test chooses: buckets and destinations that fail on demand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,17 +44,17 @@ pub(crate) fn reach(rules: &str, outbound: Arc<dyn Outbound>) -> Reach {
 }
 
 impl Floor {
-    /// Workers under these rules, with the real client for their destinations.
+    /// Workers with these rules and the real client for their destinations.
     pub(crate) async fn outward(rules: &str) -> Self {
         Self::new(rules, reach(rules, Arc::new(Guarded::new()))).await
     }
 
-    /// Workers under these rules. What steps reach is `reach` and nothing of the rules' own.
+    /// Workers with these rules. Steps reach only `reach`, nothing named in the rules.
     pub(crate) async fn new(rules: &str, reach: Reach) -> Self {
         Self::timed(rules, reach, Arc::new(clock::System)).await
     }
 
-    /// The same, by this clock.
+    /// Like `new`, with this clock.
     pub(crate) async fn timed(rules: &str, reach: Reach, clock: Arc<dyn Clock>) -> Self {
         let supervisor = Supervisor::default();
         let premises = Premises::new();
@@ -93,15 +93,15 @@ impl Floor {
         }
     }
 
-    /// Stores a callback about this object, and lets the workers know. Its tasks, in the
-    /// order of the rules, are ready.
+    /// Stores a callback about this object and wakes the workers. Its tasks, in the order of
+    /// the rules, are ready.
     pub(crate) async fn record(&self, object: &str) -> Vec<TaskId> {
         let tasks = self.store_only(object).await;
         self.workers.lanes().waker().wake();
         tasks
     }
 
-    /// The same, and the workers are none the wiser.
+    /// Like `record`, without waking the workers.
     pub(crate) async fn store_only(&self, object: &str) -> Vec<TaskId> {
         let event = event(callback(object), self.clock.now());
         let plan = self.rules.plan(&event, 0);

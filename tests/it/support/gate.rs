@@ -1,8 +1,8 @@
-//! Lets one operation of a run go wrong, by its number.
+//! Makes one operation of a run fail, chosen by number or name.
 //!
 //! Every operation of the store and of the journal passes the gate. Its effect runs on a
-//! task of its own, so that it happens whole even when the run that asked for it is
-//! dropped, as a server goes on when its client dies; [`Gate::quiet`] waits for that.
+//! separate task and completes even if the run that asked for it is dropped, as a server goes
+//! on when its client dies. [`Gate::quiet`] waits for all effects.
 
 use std::future::{Future, pending};
 use std::sync::Mutex;
@@ -14,25 +14,25 @@ use tokio_util::task::TaskTracker;
 
 use super::in_time;
 
-/// How an operation goes wrong.
+/// How an operation fails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum How {
     /// It fails without an effect.
     Fails,
-    /// It has its effect, and the answer is lost.
+    /// It takes effect, and the response is lost.
     AnswerIsLost,
     /// The process dies before the effect.
     DiesBefore,
     /// The process dies after the effect.
     DiesAfter,
-    /// It is refused for our credentials, without an effect.
+    /// Our credentials are refused; no effect.
     Locks,
-    /// It panics without an effect; what asked for it goes on.
+    /// It panics without an effect; the caller goes on.
     Panics,
 }
 
 impl How {
-    /// Those after which a run has to be taken up.
+    /// The failures after which a run must be resumed.
     pub(crate) const ALL: [Self; 4] = [
         Self::Fails,
         Self::AnswerIsLost,
@@ -43,24 +43,23 @@ impl How {
 
 type Check = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Which operation goes wrong.
+/// Which operation fails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Which {
-    /// The one with this number, counted from 0.
+    /// The operation with this number, from 0.
     Number(usize),
-    /// The first one of this name.
+    /// The first operation of this name.
     First(&'static str),
 }
 
-/// Counts operations and breaks one.
 #[derive(Default)]
 pub(crate) struct Gate {
     fault: Mutex<Option<(Which, How)>>,
-    /// An operation that is held before its effect.
+    /// An operation to hold before its effect.
     hold: Mutex<Option<Which>>,
     held: Notify,
     release: Notify,
-    /// The names of the operations, in the order in which they began.
+    /// Operation names, in starting order.
     log: Mutex<Vec<&'static str>>,
     check: Mutex<Option<Check>>,
     dead: Mutex<CancellationToken>,
@@ -68,14 +67,14 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Breaks one operation from now on.
+    /// Makes one operation fail from now on.
     pub(crate) fn break_at(&self, which: Which, how: How) {
         self.log.lock().unwrap().clear();
         *self.fault.lock().unwrap() = Some((which, how));
         *self.dead.lock().unwrap() = CancellationToken::new();
     }
 
-    /// Breaks nothing from now on.
+    /// Makes none fail from now on.
     pub(crate) fn mend(&self) {
         self.log.lock().unwrap().clear();
         *self.fault.lock().unwrap() = None;
@@ -88,12 +87,10 @@ impl Gate {
         *self.hold.lock().unwrap() = Some(Which::First(name));
     }
 
-    /// Waits until an operation is held.
     pub(crate) async fn held(&self) {
         in_time(self.held.notified()).await;
     }
 
-    /// Lets the held operation go.
     pub(crate) fn release(&self) {
         *self.hold.lock().unwrap() = None;
         self.release.notify_one();
@@ -114,14 +111,14 @@ impl Gate {
         dead.cancelled().await;
     }
 
-    /// Waits until every effect has happened.
+    /// Waits until all effects have happened.
     pub(crate) async fn quiet(&self) {
         self.effects.close();
         self.effects.wait().await;
         self.effects.reopen();
     }
 
-    /// Carries out one operation, unless it is the one to break.
+    /// Carries out one operation, unless it is the one to fail.
     pub(crate) async fn pass<T: Send + 'static>(
         self: &std::sync::Arc<Self>,
         name: &'static str,
@@ -162,7 +159,7 @@ impl Gate {
         }
     }
 
-    /// How the operation goes wrong, and whether it is held.
+    /// How the operation fails, if at all, and whether it is held.
     fn begin(&self, name: &'static str) -> (Option<How>, bool) {
         let mut log = self.log.lock().unwrap();
         log.push(name);

@@ -15,33 +15,33 @@ use async_trait::async_trait;
 
 use super::gate::Gate;
 
-/// What one step stored, and what earlier tasks did.
+/// What one step stored, and what earlier tasks moved.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) moves: Vec<Move>,
-    /// Pages of a manifest that is not in force.
+    /// Pages of a manifest that is not yet in force.
     drafts: Vec<Move>,
     pub(crate) place: Option<Place>,
     pub(crate) committed: bool,
-    /// A key that is taken, and by what.
+    /// A taken key, and what took it.
     pub(crate) taken: Option<Taken>,
     pub(crate) earlier: Vec<Move>,
-    /// Whether they were for the job of this task's event.
+    /// Whether the earlier moves were for the same job as this task's event.
     pub(crate) job: SameJob,
-    /// How many writes of rows there were.
+    /// Number of row writes.
     pub(crate) writes: usize,
-    /// Whether a run has begun that has not said how it ended.
+    /// Whether a run has begun that has not reported its end.
     pub(crate) is_under_way: bool,
-    /// Keys that a request without an answer may still change.
+    /// Keys that an unanswered request may still change.
     pub(crate) late: Vec<Place>,
     /// Until when a copy of an earlier run may still arrive.
     pub(crate) late_until: Option<Timestamp>,
-    /// Checkpoints that pass before the step is asked to end.
+    /// Checkpoints to pass before the step is asked to stop.
     pub(crate) interrupt_after: Option<usize>,
 }
 
 impl State {
-    /// Adds a page of a manifest; the first one begins it anew.
+    /// Adds a page of a manifest; the first page starts a new one.
     fn draft(&mut self, page: Vec<Move>) {
         if page[0].number == 0 {
             let undone = self.moves.iter().all(|one| one.phase == MovePhase::Undone);
@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-/// What these moves are together.
+/// The outline of these moves.
 pub(crate) fn outline(moves: &[Move], committed: bool) -> Option<Outline> {
     let count = |which: &dyn Fn(&Move) -> bool| {
         let count = moves.iter().filter(|one| which(one)).count();
@@ -96,12 +96,12 @@ impl Journal {
         self.state.lock().unwrap().moves.clone()
     }
 
-    /// The journal of the next task of the recording, which begins at `place`.
+    /// The journal of the recording's next task, which begins at `place`.
     pub(crate) fn next_task(&self, place: Place) -> Self {
         let next = Self::new(place, Arc::clone(&self.gate));
         let old = self.state.lock().unwrap();
         let done = old.moves.iter().filter(|one| one.phase == MovePhase::Moved);
-        // The newest first, so that the first found is the one that counts.
+        // Newest first: the first match counts.
         next.state.lock().unwrap().earlier = done.chain(&old.earlier).cloned().collect();
         next
     }

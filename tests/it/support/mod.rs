@@ -1,4 +1,4 @@
-//! What tests need from the other side of the service.
+//! What tests need around the service: fakes, receivers, stores with signals.
 
 pub(crate) mod disk;
 pub(crate) mod fake_obs;
@@ -28,10 +28,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tempfile::TempDir;
 
-/// What no test takes: turns a hang into a failure.
+/// A timeout that no test reaches: turns a hang into a failure.
 pub(crate) const TOO_LONG: Duration = Duration::from_mins(1);
 
-/// Waits for what has to come.
+/// Awaits `signal`; panics after [`TOO_LONG`].
 pub(crate) async fn in_time<T>(signal: impl Future<Output = T>) -> T {
     tokio::time::timeout(TOO_LONG, signal)
         .await
@@ -44,7 +44,7 @@ pub(crate) fn event(body: impl Into<Bytes>, received: Timestamp) -> Event {
     recorder::parse(Recorder::SparkRtc, &headers, body.into(), received).unwrap()
 }
 
-/// A folder in memory where there is such a place: tests sync thousands of files.
+/// A folder in memory if possible: tests fsync thousands of files.
 pub(crate) fn folder_in_memory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() {

@@ -6,7 +6,7 @@ use aftertake::model::time::Timestamp;
 use aftertake::store::Unavailable;
 use aftertake::store::operator::{CancelOutcome, Operator, RetryOutcome};
 
-/// An act on one task, by nobody in particular.
+/// Interventions on one task, without a name of who did it.
 pub(crate) trait OneTask {
     fn retry_one(&mut self, id: TaskId, now: Timestamp) -> Result<RetryOutcome, Unavailable>;
 

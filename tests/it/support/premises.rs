@@ -1,4 +1,4 @@
-//! The real service on real ports, and the folder that outlives it.
+//! The service under test on real ports, and the folder that outlives it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use super::{folder_in_memory, in_time};
 
 pub(crate) type Env = BTreeMap<&'static str, &'static str>;
 
-/// Grace that no test uses up.
+/// A grace period that no test reaches.
 pub(crate) const PATIENT: Duration = Duration::from_hours(1);
 
 pub(crate) fn settings(folder: &Path, grace: Duration) -> Settings {
@@ -44,7 +44,7 @@ pub(crate) fn parse(text: &str, env: &Env) -> RulesFile {
     file::parse("rules.yaml", text, Path::new(""), env).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// One rule that announces to `sink`, one at a time; `steps` as in a rules file.
+/// One rule that notifies `sink`, one request at a time; `steps` as in a rules file.
 pub(crate) fn announcing(sink: &Sink, steps: &str) -> String {
     format!(
         "destinations: {{ lms: {{ url: '{}', allow_private: true, concurrency: 1 }} }}\n\
@@ -63,19 +63,19 @@ pub(crate) fn callback(object: &str) -> String {
     body.to_string()
 }
 
-/// The folder of a store.
+/// The folder with store and rules file.
 pub(crate) struct Premises {
     folder: tempfile::TempDir,
 }
 
-/// A service that runs there.
+/// A running service.
 pub(crate) struct Running {
     pub(crate) service: Service,
     pub(crate) store: Arc<Watched>,
     pub(crate) front: Front,
 }
 
-/// A service as others see it.
+/// The service's listeners, seen from outside.
 pub(crate) struct Front {
     pub(crate) public: SocketAddr,
     admin: SocketAddr,
@@ -89,7 +89,7 @@ impl Premises {
         }
     }
 
-    /// The same in memory, where syncs cost nothing.
+    /// A folder in memory, where fsync is fast.
     pub(crate) fn in_memory() -> Self {
         Self {
             folder: folder_in_memory(),
@@ -105,12 +105,10 @@ impl Premises {
         std::fs::write(self.rules(), rules).unwrap();
     }
 
-    /// Where the rules file is.
     pub(crate) fn rules(&self) -> PathBuf {
         self.folder.path().join("rules.yaml")
     }
 
-    /// Starts the service on these rules.
     pub(crate) async fn start(&self, rules: &str, grace: Duration) -> Running {
         self.start_in(rules, &Env::new(), grace).await
     }
@@ -130,7 +128,7 @@ impl Premises {
         self.start_with(store, rules, lookup, grace).await
     }
 
-    /// Starts the service on the store of these premises, opened before.
+    /// Starts the service on a store of this folder that is already open.
     pub(crate) async fn start_with(
         &self,
         store: Arc<Watched>,
@@ -159,7 +157,7 @@ impl Premises {
         SqliteOperator::open(&self.path()).unwrap()
     }
 
-    /// Runs a command on the store that must succeed; answers what it printed.
+    /// Runs a command that must succeed on the store, and returns its output.
     pub(crate) fn aftertake(&self, args: &[&str]) -> String {
         let store = format!("sqlite:{}", self.path().display());
         let ran = Command::new(env!("CARGO_BIN_EXE_aftertake"))
@@ -173,7 +171,7 @@ impl Premises {
         String::from_utf8(ran.stdout).unwrap()
     }
 
-    /// Runs a command on the store, and answers all that it printed, however it ended.
+    /// Runs a command on the store and returns all its output, whatever its exit code.
     pub(crate) fn tells(&self, args: &[&str]) -> String {
         let store = format!("sqlite:{}", self.path().display());
         let ran = Command::new(env!("CARGO_BIN_EXE_aftertake"))
@@ -189,7 +187,7 @@ impl Premises {
         format!("{out}{told}")
     }
 
-    /// Every task, the oldest first.
+    /// All tasks, oldest first.
     pub(crate) fn tasks(&self) -> Vec<TaskRow> {
         let mut tasks = self
             .operator()
@@ -199,14 +197,13 @@ impl Premises {
         tasks
     }
 
-    /// State, step and tries of every task, the oldest first.
+    /// State, step and tries of all tasks, oldest first.
     pub(crate) fn states(&self) -> Vec<(&'static str, u16, u32)> {
         let tasks = self.tasks();
         let state = |task: &TaskRow| (task.state, task.step, task.tries);
         tasks.iter().map(state).collect()
     }
 
-    /// The only task.
     pub(crate) fn only(&self) -> TaskDetail {
         let tasks = self.tasks();
         assert_eq!(tasks.len(), 1);
@@ -215,25 +212,24 @@ impl Premises {
 }
 
 impl Front {
-    /// Posts a callback, and answers what it got.
     pub(crate) async fn post(&self, body: String) -> reqwest::Response {
         let url = format!("http://{}/callbacks/sparkrtc", self.public);
         self.client.post(url).body(body).send().await.unwrap()
     }
 
-    /// Posts a callback about this object, which must be stored.
+    /// Posts a callback about this object and asserts that it is stored.
     pub(crate) async fn announce(&self, object: &str) {
         assert_eq!(self.post(callback(object)).await.status(), 200);
     }
 
-    /// What the operator listener answers.
+    /// GETs a path of the operator listener.
     pub(crate) async fn ask(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.admin);
         let answer = self.client.get(url).send().await.unwrap();
         answer.text().await.unwrap()
     }
 
-    /// Asks for a reload: the answer's status and document.
+    /// Requests a reload; status and document of the response.
     pub(crate) async fn reload(&self) -> (u16, Value) {
         let url = format!("http://{}/-/reload", self.admin);
         let answer = self.client.post(url).send().await.unwrap();
@@ -242,7 +238,7 @@ impl Front {
         (status, serde_json::from_str(&document).unwrap())
     }
 
-    /// Asks `/readyz` until it says of the workers what is `expected`.
+    /// Polls `/readyz` until what it reports of the workers is `expected`.
     pub(crate) async fn readyz_says(&self, expected: impl Fn(&Value) -> bool) -> Value {
         let ask = async {
             loop {

@@ -1,4 +1,4 @@
-//! A receiver below HTTP: it says what it is told to, right or wrong.
+//! A receiver below HTTP: it sends scripted bytes, valid or not.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// The receiver. Stops when it is dropped.
+/// Stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Raw {
     address: SocketAddr,
@@ -16,8 +16,8 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Starts a receiver that answers everybody with `first`, and with `rest` again and
-    /// again until they go away; without a rest it is the one who goes.
+    /// Starts a receiver that answers every connection with `first`, then sends `rest` over and
+    /// over until the client leaves. If `rest` is empty, it closes the connection itself.
     pub(crate) async fn start(first: &'static str, rest: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -43,7 +43,7 @@ impl Raw {
         format!("http://{}/hooks", self.address)
     }
 
-    /// Waits until a connection has ended, and gives the bytes that it took.
+    /// Waits until a connection has ended, and returns the number of bytes it took.
     pub(crate) async fn written(&self) -> u64 {
         let mut written = self.written.clone();
         let ended = written.wait_for(|all| !all.is_empty());

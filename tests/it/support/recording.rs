@@ -1,4 +1,4 @@
-//! Recordings to move: an object, or a playlist with its segments.
+//! Recordings to move: one object, or a playlist with its segments.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ pub(crate) fn place(bucket: &str, key: &str) -> Place {
     }
 }
 
-/// What a recording consists of, independent of where it is.
+/// The content of a recording, independent of its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Recording {
-    /// The named object: the content it begins with, and the one it has once it is moved.
+    /// The named object: its content before the move and after it.
     pub(crate) named: (String, String),
-    /// The other objects by their keys relative to the named object's folder.
+    /// The other objects, by key relative to the named object's folder.
     pub(crate) parts: BTreeMap<String, String>,
 }
 
@@ -61,7 +61,7 @@ impl Recording {
         }
     }
 
-    /// What a callback says that it is.
+    /// The extent that a callback reports.
     pub(crate) fn extent(&self) -> Extent {
         if self.parts.is_empty() {
             Extent::Object
@@ -74,7 +74,7 @@ impl Recording {
         self.parts.len() + 1
     }
 
-    /// Its objects and their contents when the named one is at `place` in the end.
+    /// Its objects and contents after a move of the named one to `place`.
     pub(crate) fn at(&self, place: &Place) -> BTreeMap<Place, String> {
         let folder = place.key.strip_suffix(place.name()).unwrap();
         let part = |(name, content): (&String, &String)| {

@@ -1,4 +1,4 @@
-//! The real program, serving in a process of its own.
+//! The real program, serving in a child process.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,7 +12,7 @@ pub(crate) struct Served {
     pub(crate) child: Child,
     /// The address and port of the public listener.
     pub(crate) public: String,
-    /// The same of the operator listener.
+    /// The address and port of the operator listener.
     pub(crate) admin: String,
 }
 
@@ -22,12 +22,11 @@ impl Drop for Served {
     }
 }
 
-/// Serves in this folder, and waits until the program says where it listens.
+/// Serves in this folder and waits until the program logs its addresses.
 pub(crate) fn serve(folder: &Path) -> Served {
     Served::start(&mut serving(folder))
 }
 
-/// The command that serves in this folder.
 pub(crate) fn serving(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
     let listen = [
@@ -42,12 +41,12 @@ pub(crate) fn serving(folder: &Path) -> Command {
     command
 }
 
-/// Starts the program; all that it logs.
+/// Starts the program; the receiver gets every line that it logs.
 pub(crate) fn heard(command: &mut Command) -> (Child, Receiver<String>) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let (told, log) = channel();
-    // Read on, or the program would stop at a full pipe.
+    // Keep reading, or the program blocks on a full pipe.
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
             let _ = told.send(line);
@@ -56,7 +55,7 @@ pub(crate) fn heard(command: &mut Command) -> (Child, Receiver<String>) {
     (child, log)
 }
 
-/// Asks the program to come to an orderly end, and waits for that.
+/// Asks the program to stop in order and waits until it has.
 pub(crate) fn stop(child: &mut Child) {
     let pid = child.id().to_string();
     let asked = Command::new("kill").args(["-TERM", &pid]).status();
@@ -69,7 +68,7 @@ impl Served {
         Self::start_heard(command).0
     }
 
-    /// The same, with what the program logs from then on.
+    /// Starts the program; the receiver gets what it logs after the addresses.
     pub(crate) fn start_heard(command: &mut Command) -> (Self, Receiver<String>) {
         let (child, log) = heard(command);
         let says = loop {
@@ -88,18 +87,17 @@ impl Served {
         (served, log)
     }
 
-    /// Where callbacks go.
+    /// The URL that takes callbacks.
     pub(crate) fn callbacks(&self) -> String {
         format!("http://{}/callbacks/sparkrtc", self.public)
     }
 
-    /// Ends it at once, as `kill -9` does.
+    /// Ends the process at once, as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Lets it come to an orderly end.
     pub(crate) fn stop(&mut self) {
         stop(&mut self.child);
     }

@@ -1,8 +1,7 @@
-//! A webhook receiver that answers from a script and remembers what it was sent.
+//! A webhook receiver that answers from a script and records the requests.
 //!
-//! Serves real HTTP on a port of its own. Each request takes the script's next reply;
-//! when the script is used up, requests are answered 200. Waiting is for the n-th
-//! request, never for time.
+//! Real HTTP. Each request takes the script's next reply; when the script is used up, the reply
+//! is 200. Tests wait for the n-th request, never for time.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -26,7 +25,6 @@ use url::Url;
 
 use super::in_time;
 
-/// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) method: Method,
@@ -37,7 +35,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// The header's value; empty when there is none.
+    /// The header's value; empty if missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -45,7 +43,6 @@ impl Received {
     }
 }
 
-/// What a request gets.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     Answer {
@@ -53,11 +50,11 @@ pub(crate) enum Reply {
         headers: Vec<(&'static str, String)>,
         body: Bytes,
     },
-    /// The reply inside, once the test calls [`Sink::release`].
+    /// This reply, after the test calls [`Sink::release`].
     Held(Box<Reply>),
-    /// Nothing, for ever.
+    /// No response, ever.
     Hang,
-    /// The connection is reset before an answer.
+    /// The connection is reset before a response.
     Reset,
     /// 200 and the start of a body, then the connection closes.
     CutShort,
@@ -68,7 +65,7 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// An answer with this status and nothing else.
+    /// A response with only this status.
     pub(crate) fn status(status: u16) -> Self {
         Self::Answer {
             status,
@@ -77,12 +74,10 @@ impl Reply {
         }
     }
 
-    /// A redirect to `location`.
     pub(crate) fn redirect(location: &str) -> Self {
         Self::status(302).header("location", location)
     }
 
-    /// The answer with a header more.
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Self::Answer { headers, .. } = &mut self {
             headers.push((name, value.to_owned()));
@@ -90,7 +85,6 @@ impl Reply {
         self
     }
 
-    /// The answer with this body.
     pub(crate) fn body(mut self, content: impl Into<Bytes>) -> Self {
         if let Self::Answer { body, .. } = &mut self {
             *body = content.into();
@@ -98,7 +92,7 @@ impl Reply {
         self
     }
 
-    /// The reply, held back until it is released.
+    /// This reply, held until it is released.
     pub(crate) fn held(self) -> Self {
         Self::Held(Box::new(self))
     }
@@ -121,7 +115,6 @@ struct Shared {
 }
 
 impl Sink {
-    /// Starts a receiver with this script.
     pub(crate) async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -139,13 +132,12 @@ impl Sink {
         }
     }
 
-    /// The URL of a path here.
     pub(crate) fn url(&self, path: &str) -> Url {
         let address = self.address;
         format!("http://{address}{path}").parse().unwrap()
     }
 
-    /// The port here, to be reached under other names.
+    /// The port, for use with other host names.
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
@@ -155,19 +147,19 @@ impl Sink {
         self.shared.script.lock().unwrap().push_back(reply);
     }
 
-    /// Lets `count` held replies go.
+    /// Releases `count` held replies.
     pub(crate) fn release(&self, count: usize) {
         self.shared.released.add_permits(count);
     }
 
-    /// Waits until `count` requests were received whole, and gives all received.
+    /// Waits until `count` requests were fully received, and returns all so far.
     pub(crate) async fn received(&self, count: usize) -> Vec<Received> {
         let mut received = self.shared.received.subscribe();
         let enough = received.wait_for(|received| received.len() >= count);
         in_time(enough).await.unwrap().clone()
     }
 
-    /// Waits until this many more requests were received than until now.
+    /// Waits until `count` more requests were received.
     pub(crate) async fn received_more(&self, count: usize) {
         let mut received = self.shared.received.subscribe();
         let enough = received.borrow().len() + count;
@@ -175,17 +167,15 @@ impl Sink {
         in_time(signal).await.unwrap();
     }
 
-    /// The requests received so far.
     pub(crate) fn requests(&self) -> Vec<Received> {
         self.shared.received.borrow().clone()
     }
 
-    /// How many requests were received so far.
     pub(crate) fn count(&self) -> usize {
         self.shared.received.borrow().len()
     }
 
-    /// The connections accepted so far.
+    /// The number of connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
@@ -207,11 +197,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let stream = stream.into_std().unwrap();
-    // A second handle on the socket, as the first one belongs to the HTTP server.
+    // A second handle on the socket: the first belongs to the HTTP server.
     let reset = Arc::new(TcpStream::from_std(stream.try_clone().unwrap()).unwrap());
     let service = service_fn(move |request| answer(request, shared.clone(), reset.clone()));
     let stream = TokioIo::new(TcpStream::from_std(stream).unwrap());
-    // Errors are what the script asked for, or a client that went away.
+    // Errors are scripted, or the client went away.
     let _ = http1::Builder::new()
         .serve_connection(stream, service)
         .await;

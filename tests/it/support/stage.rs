@@ -1,4 +1,4 @@
-//! The real service with a fake OBS behind it and a webhook receiver before it.
+//! The real service with a fake OBS behind it and a webhook receiver in front.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -20,40 +20,40 @@ use super::premises::{Env, PATIENT, parse, settings};
 use super::sink::{Received, Sink};
 use super::take::{ARCHIVE, RECORDED, Take};
 
-/// How long a task may take until the test is given up as failed.
+/// How long to wait for a task before the test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Keeps no connection: one that is kept ends with the runtime of the test that made it.
+/// Pools no connection: a pooled one dies with the runtime of the test that opened it.
 static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
     let client = reqwest::Client::builder().no_proxy();
     client.pool_max_idle_per_host(0).build().unwrap()
 });
 
-/// A recording, and all that is needed to do something with it.
+/// A recording, and everything needed to process it.
 pub(crate) struct Stage {
     pub(crate) obs: FakeObs,
     pub(crate) sink: Sink,
     pub(crate) take: Take,
     folder: TempDir,
-    /// The steps of the only rule, as YAML.
+    /// Steps of the only rule, as YAML.
     pub(crate) steps: String,
-    /// Tries of a step.
+    /// `tries` of a step.
     pub(crate) tries: u32,
-    /// From how many bytes on objects are copied by parts of 300.
+    /// The size in bytes above which objects are copied in parts of 300.
     pub(crate) part_above: &'static str,
-    /// More settings of both buckets, as YAML.
+    /// Additional settings of both buckets, as YAML.
     pub(crate) bucket: &'static str,
     pub(crate) timeouts: Timeouts,
 }
 
-/// A service in a process of its own, as far as one can die without the other.
+/// A service on its own runtime, so that it can be killed.
 pub(crate) struct Killable {
     runtime: Runtime,
     service: Service,
 }
 
 impl Stage {
-    /// A recording as the recorder left it, and the rule: rename, tag, notify.
+    /// A new recording, and a rule that renames, tags and notifies.
     pub(crate) async fn new(take: impl FnOnce(&FakeObs) -> Take) -> Self {
         let obs = FakeObs::start().await;
         let take = take(&obs);
@@ -117,14 +117,12 @@ impl Stage {
         settings(self.folder.path(), PATIENT)
     }
 
-    /// Starts the service.
     pub(crate) async fn serve(&self) -> Service {
         let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(Env::new());
         let started = Service::start(&self.settings(), self.rules(), lookup).await;
         started.unwrap()
     }
 
-    /// Starts the service so that it can be killed.
     pub(crate) async fn serve_killable(&self) -> Killable {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
@@ -137,12 +135,12 @@ impl Stage {
         }
     }
 
-    /// Announces the recording. Its task runs when this returns.
+    /// Announces the recording; its task is running when this returns.
     pub(crate) async fn announce(&self, service: &Service) {
         self.announce_in(service, "class-7", 2).await;
     }
 
-    /// Announces the recording as that of a room, with an end at this second.
+    /// Announces the recording for a room, ended at this second.
     pub(crate) async fn announce_in(&self, service: &Service, room: &str, second: usize) {
         let end_time = format!("2026-03-02T01:01:{second:02}Z");
         let body = json!({
@@ -154,13 +152,13 @@ impl Stage {
         assert_eq!(answer.status(), 200);
     }
 
-    /// Waits until the rule has told of its end, and so many times.
+    /// Waits until the rule has sent its notification `times` times.
     pub(crate) async fn told(&self, times: usize, at: &str) -> Vec<Received> {
         let told = tokio::time::timeout(PATIENCE, self.sink.received(times)).await;
         told.unwrap_or_else(|_| panic!("{at}: nothing was told: {:#?}", self.task()))
     }
 
-    /// Serves until the task, announced before or now, has told of its end.
+    /// Serves until the task, announced before or now, has notified.
     pub(crate) async fn play(&self, at: &str) {
         let service = self.serve().await;
         self.announce(&service).await;
@@ -175,12 +173,11 @@ impl Stage {
         service.drain().await;
     }
 
-    /// Where the service's store is.
+    /// The path of the service's store.
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("a.db")
     }
 
-    /// The only task.
     pub(crate) fn task(&self) -> TaskDetail {
         let operator = SqliteOperator::open(&self.store()).unwrap();
         let tasks = operator
@@ -190,14 +187,14 @@ impl Stage {
         operator.task(tasks[0].id).unwrap().unwrap()
     }
 
-    /// The reason of the dead task.
+    /// The reason why the task is dead.
     pub(crate) fn reason(&self) -> String {
         let task = self.task();
         assert_eq!(task.row.state, "dead", "{task:#?}");
         task.row.failure.unwrap().reason
     }
 
-    /// Asserts that the task is done and the recording where it belongs.
+    /// Asserts that the task is done and the recording is at its target.
     pub(crate) fn assert_done(&self, at: &str) {
         let task = self.task();
         assert_eq!(task.row.state, "done", "{at}: {task:#?}");
@@ -208,7 +205,7 @@ impl Stage {
         self.obs.world(|world| self.take.assert_moved(world, at));
     }
 
-    /// Every byte that the service has written.
+    /// All bytes that the service has written.
     pub(crate) fn stored(&self) -> Vec<u8> {
         let files = std::fs::read_dir(self.folder.path()).unwrap();
         files
@@ -222,7 +219,7 @@ impl Killable {
         &self.service
     }
 
-    /// Ends everything where it stands.
+    /// Kills the service at once.
     pub(crate) async fn kill(self) {
         let Self { runtime, service } = self;
         drop(service);

@@ -1,10 +1,10 @@
-//! Recordings in the fake OBS: what they consist of, and where they are whole.
+//! Recordings in the fake OBS: their objects, and where they are whole.
 
 use std::collections::BTreeMap;
 
 use super::fake_obs::{Content, FakeObs, Kind, Object, World};
 
-/// The bucket that is recorded into, and the one for keeping.
+/// The bucket that is recorded into, and the archive.
 pub(crate) const RECORDED: &str = "recorded";
 pub(crate) const ARCHIVE: &str = "archive";
 
@@ -14,25 +14,25 @@ struct Part {
     from: String,
     to: String,
     object: Object,
-    /// Its content once it is moved, where that is another.
+    /// Its content after the move, if different.
     after: Option<Content>,
 }
 
-/// A recording, and where it is to be moved.
+/// A recording and its target.
 #[derive(Debug, Clone)]
 pub(crate) struct Take {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// The bucket of the target.
+    /// The target's bucket.
     pub(crate) bucket: &'static str,
-    /// The object that the callback names, and its new key.
+    /// The key that the callback names, and the new key.
     pub(crate) from: String,
     pub(crate) to: String,
     parts: Vec<Part>,
 }
 
 impl Take {
-    /// A file that is copied in one request.
+    /// A file that one request copies.
     pub(crate) fn mp4(kind: Kind, bucket: &'static str) -> Self {
         Self::file("mp4", kind, bucket, Object::text("moov and mdat"))
     }
@@ -48,7 +48,7 @@ impl Take {
         take
     }
 
-    /// A playlist with segments beside it, one of them named by its whole URL.
+    /// A playlist with segments next to it, one of them referenced by its full URL.
     pub(crate) fn hls(kind: Kind, bucket: &'static str, obs: &FakeObs) -> Self {
         let names = ["1.ts", "2 +.ts", "3.ts", "4.ts", "5.ts"];
         let playlist = |first: &str| {
@@ -66,8 +66,8 @@ impl Take {
         take
     }
 
-    /// Segments that everyone may read, in two renditions; the decryption key and the init
-    /// segment are private, as are captions, and the key is encrypted.
+    /// Public segments in two renditions. The decryption key, init segment and captions are
+    /// private, and the key is encrypted.
     pub(crate) fn guarded_hls() -> Self {
         let everyone = |mut object: Object| {
             object.grants = vec![("*".to_owned(), "READ".to_owned())];
@@ -109,7 +109,7 @@ impl Take {
         take
     }
 
-    /// A playlist of so many segments beside it.
+    /// A playlist with this many segments next to it.
     pub(crate) fn long_hls(segments: usize) -> Self {
         let names: Vec<String> = (0..segments).map(|number| format!("{number}.ts")).collect();
         let playlist = format!("#EXTM3U\n{}\n", names.join("\n"));
@@ -120,7 +120,7 @@ impl Take {
         }
         take.add(from, Object::text(&playlist), None);
         for part in &mut take.parts {
-            // What can be given to a copy in its own request.
+            // A grant that a copy request can carry itself.
             part.object.grants = vec![("*".to_owned(), "READ".to_owned())];
         }
         take
@@ -151,7 +151,7 @@ impl Take {
         });
     }
 
-    /// How many objects it has.
+    /// The number of its objects.
     pub(crate) fn objects(&self) -> usize {
         self.parts.len()
     }
@@ -167,7 +167,7 @@ impl Take {
         });
     }
 
-    /// Whether every object of it is at its old place, or every one at its new place.
+    /// Whether all its objects are at the old place, or all at the new place.
     pub(crate) fn is_whole(&self, world: &World) -> bool {
         self.is_at_source(world) || self.is_at_target(world)
     }
@@ -188,7 +188,7 @@ impl Take {
         })
     }
 
-    /// Asserts that the world holds the recording where it was, and nothing else.
+    /// Asserts that the world holds only the recording, at its old place.
     pub(crate) fn assert_untouched(&self, world: &World, at: &str) {
         let expected = self.parts.iter().map(|part| {
             let place = (RECORDED.to_owned(), part.from.clone());
@@ -197,8 +197,8 @@ impl Take {
         assert_same(world, expected.collect(), at);
     }
 
-    /// Asserts that the world holds the recording at its new place, with all that belongs
-    /// to its objects and the tag `room`, and nothing else.
+    /// Asserts that the world holds only the recording, at its new place, with its metadata and
+    /// the tag `room`.
     pub(crate) fn assert_moved(&self, world: &World, at: &str) {
         let expected = self.parts.iter().map(|part| {
             let mut object = part.object.clone();
@@ -218,7 +218,7 @@ fn assert_same(world: &World, expected: BTreeMap<(String, String), Object>, at: 
     let mut found = BTreeMap::new();
     for (name, bucket) in &world.buckets {
         for (key, object) in &bucket.objects {
-            // Folders stand for themselves in a file system.
+            // A file system lists folders as objects.
             if !key.ends_with('/') {
                 found.insert((name.clone(), key.clone()), bare(object.clone()));
             }
@@ -234,14 +234,14 @@ fn assert_same(world: &World, expected: BTreeMap<(String, String), Object>, at: 
     assert_eq!(world.open_uploads(), 0, "{at}: an upload is open");
 }
 
-/// Without what tells how an object was written.
+/// Without what depends on how the object was written.
 fn bare(mut object: Object) -> Object {
     object.etag.clear();
     object.upload_id = None;
     object
 }
 
-/// With everything that has to come along.
+/// With every header and grant that a move must preserve.
 fn dressed(object: Object, kind: Kind) -> Object {
     let mut object = object.dressed();
     object.tags = BTreeMap::from([("course".to_owned(), "数学 1".to_owned())]);
@@ -254,7 +254,7 @@ fn dressed(object: Object, kind: Kind) -> Object {
     object
 }
 
-/// The tag that the rule puts on the named object.
+/// Adds the rule's tag to the named object.
 fn tag(object: &mut Object, kind: Kind) {
     if kind == Kind::Objects {
         object.tags.insert("room".to_owned(), "class-7".to_owned());

@@ -1,4 +1,4 @@
-//! A clock that a test sets. Moments pass as they do.
+//! A clock whose wall time a test sets. Elapsed time stays real.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,10 +10,9 @@ use aftertake::model::time::Timestamp;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-/// The clock.
 #[derive(Default)]
 pub(crate) struct Wall {
-    /// What it is ahead, in milliseconds.
+    /// Milliseconds ahead of the real time.
     ahead: AtomicI64,
     set: watch::Sender<()>,
 }
@@ -25,7 +24,7 @@ impl Wall {
         wall
     }
 
-    /// Sets it so many hours ahead of the right time.
+    /// Sets it this many hours ahead of the real time.
     pub(crate) fn set(&self, hours: i64) {
         self.ahead.store(hours * 3_600_000, Ordering::SeqCst);
         self.set.send_replace(());
@@ -51,7 +50,7 @@ impl Clock for Wall {
         let mut set = self.set.subscribe();
         loop {
             let present = self.present();
-            // A test's thread may be kept from running for a while in between.
+            // The test's thread may be suspended in between.
             if present.set_by(earlier).abs() > 1_800_000 {
                 return present;
             }

@@ -1,7 +1,7 @@
 //! The default store, with signals for what passes through it.
 //!
-//! Everything reaches the real store and comes back as it is; a call can be held after
-//! its effect, as a slow disk would hold its answer.
+//! Every call reaches the real store unchanged. A call can be held after its effect, as a slow
+//! disk would delay its result.
 
 use std::ops::Range;
 use std::path::Path;
@@ -29,10 +29,9 @@ use tokio::sync::{Notify, watch};
 
 use super::{TOO_LONG, in_time};
 
-/// Between two looks at what no signal tells.
+/// How often to poll what no signal reports.
 const NOW_AND_THEN: Duration = Duration::from_millis(50);
 
-/// The store.
 pub(crate) struct Watched {
     store: SqliteStore,
     applies: watch::Sender<usize>,
@@ -49,7 +48,6 @@ pub(crate) struct Watched {
     pub(crate) applied: Hold,
 }
 
-/// Holds one call.
 #[derive(Default)]
 pub(crate) struct Hold {
     armed: AtomicBool,
@@ -58,7 +56,6 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Holds the next call.
     pub(crate) fn arm(&self) {
         self.armed.store(true, Ordering::SeqCst);
     }
@@ -68,7 +65,6 @@ impl Hold {
         in_time(self.reached.notified()).await;
     }
 
-    /// Lets the held call go.
     pub(crate) fn release(&self) {
         self.go.notify_one();
     }
@@ -93,7 +89,7 @@ impl Watched {
         Self::open_around(path, around)
     }
 
-    /// The same, with commits that go through `around`.
+    /// Opens a store whose commits go through `around`.
     pub(crate) fn open_around(path: &Path, around: AroundCommit) -> Result<Arc<Self>, OpenError> {
         Ok(Arc::new(Self {
             store: SqliteStore::open(path, around)?,
@@ -109,18 +105,18 @@ impl Watched {
         }))
     }
 
-    /// Waits until `count` settlements were on their way.
+    /// Waits until `count` settlements have begun.
     pub(crate) async fn applies(&self, count: usize) {
         at_least(&self.applies, |applies| *applies >= count).await;
     }
 
-    /// Waits until `count` settlements were committed, and gives all of them.
+    /// Waits until `count` settlements were committed and returns all of them.
     pub(crate) async fn settled(&self, count: usize) -> Vec<Transition> {
         at_least(&self.settled, |settled| settled.len() >= count).await
     }
 
-    /// Whether `enough` comes true in time. It is asked after every settlement, and now and
-    /// then for what no settlement tells.
+    /// Whether `enough` becomes true in time. Checked after every settlement, and polled for
+    /// what no settlement signals.
     pub(crate) async fn comes_true(&self, enough: impl Fn() -> bool) -> bool {
         let mut settled = self.settled.subscribe();
         let asks = async {
@@ -136,12 +132,12 @@ impl Watched {
         at_least(&self.refused, |refused| *refused >= count).await;
     }
 
-    /// Waits until `count` running tasks have been told that they are cancelled.
+    /// Waits until `count` running tasks were notified of their cancellation.
     pub(crate) async fn cancels(&self, count: usize) {
         at_least(&self.cancels, |cancels| *cancels >= count).await;
     }
 
-    /// Waits until `count` changes of lanes were committed, and gives all of them.
+    /// Waits until `count` lane changes were committed and returns all of them.
     pub(crate) async fn lane_changes(&self, count: usize) -> Vec<LaneChange> {
         at_least(&self.lane_changes, |changes| changes.len() >= count).await
     }
@@ -151,12 +147,11 @@ impl Watched {
         at_least(&self.corrected, |corrected| *corrected >= count).await;
     }
 
-    /// Fills the disk: what needs a page more is refused.
+    /// Fills the disk: what needs another page is refused.
     pub(crate) async fn fill(&self) {
         self.store.limit_pages(1).await.unwrap();
     }
 
-    /// Frees the disk.
     pub(crate) async fn free(&self) {
         self.store.limit_pages(1_000_000).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Two folder buckets in a temporary directory, and what can be seen of them.
+//! Two folder buckets in a temporary directory, and checks of their content.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,20 +22,20 @@ use super::folder_in_memory;
 use super::gate::Gate;
 use super::recording::Recording;
 
-/// Rules for the buckets that move a recording into the archive. Their paths are not used.
+/// Rules that move a recording into the archive. The bucket paths are not used.
 pub(crate) const RENAMING: &str = "
 buckets: { recorded: { store: folder, path: recorded }, archive: { store: folder, path: archive } }
 retry: { first: 1ms, longest: 1ms, tries: 3 }
 rules: [{ name: archive, steps: [{ rename: { to: 'classes/{{ room_id }}/', bucket: archive } }] }]
 ";
 
-/// The buckets: `recorded` and `archive`.
+/// The buckets `recorded` and `archive`.
 pub(crate) struct World {
     directory: TempDir,
     pub(crate) gate: Arc<Gate>,
     pub(crate) stores: BTreeMap<String, FolderStore>,
     configs: BTreeMap<String, Bucket>,
-    /// How long a request may still arrive after nobody waits for its answer.
+    /// How long an unanswered request may still take effect.
     pub(crate) lingers: Duration,
 }
 
@@ -56,17 +56,16 @@ impl World {
         }
     }
 
-    /// Changes a bucket's configuration.
     pub(crate) fn configure(&mut self, bucket: &str, change: impl FnOnce(&mut Bucket)) {
         change(self.configs.get_mut(bucket).unwrap());
     }
 
-    /// The buckets as a step sees them, through the gate.
+    /// The buckets as a step sees them, behind the gate.
     pub(crate) fn reach(&self) -> Reach {
         self.reach_with(false)
     }
 
-    /// The same, with buckets that know no object tags.
+    /// Like `reach`, with buckets that do not support object tags.
     pub(crate) fn reach_without_tags(&self) -> Reach {
         self.reach_with(true)
     }
@@ -103,7 +102,7 @@ impl World {
         self.path(&place.bucket).join(&place.key)
     }
 
-    /// Writes an object as anyone could.
+    /// Writes an object without the store.
     pub(crate) fn write(&self, place: &Place, content: &str) {
         let path = self.path_of(place);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -114,7 +113,7 @@ impl World {
         std::fs::remove_file(self.path_of(place)).unwrap();
     }
 
-    /// Records: every object with content type, metadata and tags of its own.
+    /// Records: every object gets content type, metadata and tags.
     pub(crate) async fn record(&self, recording: &Recording, place: &Place) {
         let store = &self.stores[&place.bucket];
         for (object, mut content) in recording.at(place) {
@@ -130,8 +129,8 @@ impl World {
         }
     }
 
-    /// Whether every object of the recording is at `place`. Asked amid a move, so the
-    /// playlist may be the old one or the new one.
+    /// Whether every object of the recording is at `place`. During a move the playlist may be
+    /// the old or the new one.
     pub(crate) fn is_whole(&self, recording: &Recording, place: &Place) -> bool {
         is_whole(self.directory.path(), recording, place)
     }
@@ -151,7 +150,7 @@ impl World {
         }
     }
 
-    /// Every object of both buckets with its content.
+    /// All objects of both buckets with their contents.
     pub(crate) fn objects(&self) -> BTreeMap<Place, String> {
         let mut objects = BTreeMap::new();
         for bucket in self.stores.keys() {
@@ -169,8 +168,8 @@ impl World {
         objects
     }
 
-    /// Asserts that the buckets hold exactly this recording, with all that belongs to its
-    /// objects, and that the stores keep nothing for anything else.
+    /// Asserts that the buckets hold exactly this recording with its metadata and tags, and that
+    /// the stores keep nothing else.
     pub(crate) async fn assert_only(&self, recording: &Recording, place: &Place) {
         assert_eq!(self.objects(), recording.at(place));
         for object in recording.at(place).keys() {
@@ -204,7 +203,7 @@ impl World {
     }
 }
 
-/// What belongs to the object of this name.
+/// The metadata and tags of the object of this name.
 fn belongings(name: &str) -> (Attributes, BTreeMap<String, String>) {
     let map = |key: &str| BTreeMap::from([(key.to_owned(), name.to_owned())]);
     let attributes = Attributes {
@@ -227,7 +226,7 @@ fn is_whole(directory: &Path, recording: &Recording, place: &Place) -> bool {
     })
 }
 
-/// The files below a directory, by their paths relative to it.
+/// Paths of the files below a directory, relative to it.
 fn files(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];

@@ -1,4 +1,4 @@
-//! Copies, whole and by parts.
+//! Copies of whole objects and of parts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use super::request::{Recorded, decode};
 use super::world::{Content, Kind, Object, Part, Upload, World, md5_hex};
 use super::xml;
 
-/// The most that one request copies.
+/// The largest copy in one request, in bytes.
 const COPY_LIMIT: u64 = 5 << 30;
 
-/// The source that the headers name, if their condition holds.
+/// The source object, if the request's precondition holds.
 fn source(world: &World, request: &Recorded) -> Result<(Kind, Object), (u16, &'static str)> {
     let source = request.header("x-obs-copy-source").unwrap_or_default();
     let named = source
@@ -45,7 +45,7 @@ pub(super) fn copy(world: &mut World, request: &Recorded) -> Outcome {
     Ok(write(world, request, copied))
 }
 
-/// The object that the copy is going to be.
+/// The future copy.
 pub(super) fn read(world: &mut World, request: &Recorded) -> Result<Object, (u16, &'static str)> {
     if !request.body.is_empty() {
         return Err((400, "UnexpectedContent"));
@@ -156,7 +156,7 @@ pub(super) fn copy_part(world: &mut World, request: &Recorded) -> Outcome {
     add_part(world, request, part)
 }
 
-/// The bytes of the source that the part is going to be.
+/// The source bytes of the future part.
 pub(super) fn read_part(
     world: &mut World,
     request: &Recorded,
@@ -240,7 +240,7 @@ pub(super) fn complete(world: &mut World, request: &Recorded) -> Outcome {
     Ok(reply)
 }
 
-/// The parts' source, when together they are all of it: no test joins anything else.
+/// The parts' common source if they cover all of it; no test joins anything else.
 fn joined(parts: &[&Part]) -> Option<Content> {
     let content = &parts.first()?.content;
     let mut next = 0;

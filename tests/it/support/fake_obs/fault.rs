@@ -1,4 +1,4 @@
-//! What can go wrong with one request.
+//! Faults that can strike one request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::request::Recorded;
 
-/// What OBS answers when it refuses, by status.
+/// OBS's error codes by status.
 const REFUSALS: [(u16, &str); 8] = [
     (400, "InvalidRequest"),
     (403, "AccessDenied"),
@@ -19,7 +19,7 @@ const REFUSALS: [(u16, &str); 8] = [
     (503, "ServiceUnavailable"),
 ];
 
-/// What happens to a request instead of its answer.
+/// What happens to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
     /// Not carried out; an error document with this status and code.
@@ -34,9 +34,9 @@ pub(crate) enum Fault {
     NothingInside,
     /// Carried out; 200 with an empty body.
     NothingInsideAfter,
-    /// Not carried out; the page of a proxy on the way, with this status.
+    /// Not carried out; a proxy's error page with this status.
     Page(u16),
-    /// Carried out; then the page of a proxy on the way, with this status.
+    /// Carried out; then a proxy's error page with this status.
     PageAfter(u16),
     /// Not carried out; the connection closes.
     DropBefore,
@@ -44,15 +44,15 @@ pub(crate) enum Fault {
     DropAfter,
     /// Carried out; 200 and half of the body, then the connection closes.
     CutAnswer,
-    /// Not carried out; a redirect to there.
+    /// Not carried out; a redirect to this URL.
     Redirect(&'static str),
-    /// Not carried out; asked to slow down, and for so many seconds.
+    /// Not carried out; asked to slow down for this many seconds.
     Wait(u32),
-    /// Not carried out; no answer ever.
+    /// Not carried out; never answered.
     SilentBefore,
-    /// Carried out; no answer ever.
+    /// Carried out; never answered.
     SilentAfter,
-    /// Carried out; 200 and half of the body, and never the rest.
+    /// Carried out; 200 and half of the body, the rest never comes.
     StallAnswer,
     /// A read sees the world before its latest mutation.
     Stale,
@@ -60,26 +60,26 @@ pub(crate) enum Fault {
     Hold(Gate),
     /// Carried out; answered when the gate opens.
     HoldAfter(Gate),
-    /// Begun at once, with what is there now; takes effect and is answered when the gate
-    /// opens, also when the client is gone by then.
+    /// Reads its source at once; takes effect and is answered when the gate opens, even if the
+    /// client is gone by then.
     Slow(Gate),
-    /// Accepted, and answered as if it were lost; carried out when the test says so, also
-    /// when the client is gone by then.
+    /// Accepted, and answered as `Lost` says; carried out when the test says so, even if the
+    /// client is gone by then.
     Late(Lost),
 }
 
-/// What the client gets of a request that is carried out late.
+/// The response to a request that is carried out late.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lost {
     /// The connection closes.
     Dropped,
-    /// No answer ever.
+    /// Never answered.
     Silent,
     /// An error document with this status and code.
     Refused(u16, &'static str),
 }
 
-/// Holds requests back until the test opens it.
+/// Holds requests until the test opens it.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     reached: Arc<Semaphore>,
@@ -94,14 +94,14 @@ impl Gate {
         }
     }
 
-    /// Waits until a request stands before it. Gives up on one that never comes, so that
-    /// a broken client is a failed test, not one without end.
+    /// Waits until a request is held. Times out, so that a broken client fails the test
+    /// instead of hanging it.
     pub(crate) async fn reached(&self) {
         let reached = tokio::time::timeout(Duration::from_mins(1), self.reached.acquire());
         reached.await.unwrap().unwrap().forget();
     }
 
-    /// Lets one request through.
+    /// Lets one request pass.
     pub(crate) fn open(&self) {
         self.open.add_permits(1);
     }
@@ -117,13 +117,13 @@ pub(super) struct Planned {
     wanted: Box<dyn Fn(&Recorded) -> bool + Send>,
     fault: Fault,
     once: bool,
-    /// Requests that it lets pass first.
+    /// Matching requests to let pass first.
     passes: usize,
 }
 
 impl Fault {
-    /// Every answer that OBS or a proxy on the way can give, with the effect and without,
-    /// and none at all.
+    /// Every response that OBS or a proxy can give, with the effect and without it, and no
+    /// response at all.
     pub(crate) fn every_answer() -> Vec<Self> {
         let refused = REFUSALS.map(|(status, code)| Self::Refuse(status, code));
         let after = REFUSALS.map(|(status, code)| Self::RefuseAfter(status, code));
@@ -140,7 +140,7 @@ impl Fault {
         refused.into_iter().chain(after).chain(others).collect()
     }
 
-    /// Whether nothing but a client's own clock ends the request.
+    /// Whether only a client's timeout ends the request.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(
             self,
@@ -159,7 +159,7 @@ impl Planned {
         }
     }
 
-    /// Strikes the request after so many that are wanted, too.
+    /// Lets this many matching requests pass first.
     pub(super) fn after(mut self, passes: usize) -> Self {
         self.passes = passes;
         self
@@ -175,7 +175,7 @@ impl Planned {
         }
     }
 
-    /// Takes the first fault that strikes this request.
+    /// Removes and returns the first fault that strikes this request.
     pub(super) fn take(planned: &mut Vec<Self>, request: &Recorded) -> Option<Fault> {
         let place = planned.iter_mut().position(|one| one.strikes(request))?;
         if planned[place].once {

@@ -1,12 +1,11 @@
-//! An OBS server for tests: real HTTP on a port of its own, path addressing, signatures
-//! checked by its own code.
+//! An OBS server for tests: real HTTP, path addressing, signatures checked independently.
 //!
-//! Strict where OBS is: unknown query parameters, missing lengths and digests, wrong
-//! dates and unencoded paths are refused. Requests are numbered from 0 and remembered;
-//! faults strike chosen ones. Shares no code with the client under test.
+//! As strict as OBS: it refuses unknown query parameters, missing lengths and digests, wrong
+//! dates and unencoded paths. Requests are numbered from 0 and recorded; faults strike chosen
+//! ones. It shares no code with the client under test.
 //!
-//! Hostile where OBS may be: what is encrypted gets a new ETag with every write, copies can
-//! take time and go on without their client, and effects can come long after their answer.
+//! As hostile as OBS may be: encrypted objects get a new ETag with every write, copies can be
+//! slow and outlive their client, and effects can come long after the response.
 
 mod copying;
 mod fault;
@@ -40,8 +39,8 @@ pub(crate) const ACCESS_KEY: &str = "FAKEACCESSKEY0000001";
 pub(crate) const SECRET_KEY: &str = "FakeSecretKey00000000000000000000000001";
 pub(crate) const TOKEN: &str = "FAKE-SECURITY-TOKEN";
 
-/// For a client that gives up a request soon: where a test has nothing but silence to wait
-/// for. A slow answer is then taken for none, which is a fault more.
+/// For a client that gives up soon, in tests that wait for silence. A slow response may then
+/// count as none, which is one more fault.
 pub(crate) const IMPATIENT: Timeouts = Timeouts {
     connect: Duration::from_secs(10),
     answer: Duration::from_millis(300),
@@ -59,35 +58,35 @@ pub(crate) struct FakeObs {
     serving: JoinHandle<()>,
 }
 
-/// Everything behind the server, under one lock.
+/// The server's state, under one lock.
 struct State {
     world: World,
-    /// The world before its latest mutation: what a stale read shows.
+    /// The world before its latest mutation, for stale reads.
     before: Option<World>,
     requests: Vec<Recorded>,
-    /// Told of every request.
+    /// Signals every request.
     arrived: watch::Sender<()>,
     faults: Vec<Planned>,
     hook: Option<Hook>,
     /// Milliseconds by which the server's clock is ahead.
     ahead_ms: i64,
-    /// Requests must carry [`TOKEN`].
+    /// Whether requests must carry [`TOKEN`].
     token: bool,
-    /// A request that has come so long ago has no effect any more: its date is refused.
+    /// A request that arrived longer ago than this has no effect: its date is refused.
     lifetime: Duration,
     /// How long a copy takes.
     copy_time: Option<Time>,
-    /// How long a request takes before it is carried out.
+    /// The delay before a request is carried out.
     answer_time: Option<Time>,
-    /// Requests that were accepted and are to be carried out later, the oldest first.
+    /// Requests accepted and to be carried out later, oldest first.
     late: Vec<(Recorded, Effect)>,
-    /// Requests under way, and the most of them so far.
+    /// Requests in flight; below, their maximum so far.
     under_way: usize,
     most: usize,
 }
 
 impl State {
-    /// Has a request take effect, and shows the world to the hook.
+    /// Applies a request's effect and calls the hook with the world.
     fn change(
         &mut self,
         request: &Recorded,
@@ -109,7 +108,6 @@ impl State {
 }
 
 impl FakeObs {
-    /// A server without buckets.
     pub(crate) async fn start() -> Self {
         let state = Arc::new(Mutex::new(State {
             world: World::default(),
@@ -149,50 +147,49 @@ impl FakeObs {
         result
     }
 
-    /// Keeps no earlier world for stale reads: large worlds take long to copy.
+    /// Stops keeping an earlier world for stale reads: large worlds are slow to copy.
     pub(crate) fn keep_nothing(&self) {
         self.state().before = None;
     }
 
-    /// The most requests that were under way at a time.
+    /// The most requests in flight at the same time.
     pub(crate) fn most(&self) -> usize {
         self.state().most
     }
 
-    /// Called after every mutation by a request, before it is answered.
+    /// The hook is called after every mutation by a request, before its response.
     pub(crate) fn after_every_mutation(&self, hook: impl Fn(&World) + Send + 'static) {
         self.state().hook = Some(Box::new(hook));
     }
 
-    /// Waits until there was a request that is so.
+    /// Waits until a matching request has arrived.
     pub(crate) async fn asked(&self, wanted: impl Fn(&Recorded) -> bool) {
         let mut arrived = self.state().arrived.subscribe();
         let asked = arrived.wait_for(|()| self.requests().iter().any(&wanted));
         in_time(asked).await.unwrap();
     }
 
-    /// Every request so far.
     pub(crate) fn requests(&self) -> Vec<Recorded> {
         self.state().requests.clone()
     }
 
-    /// The lines of the requests since number `from`.
+    /// The lines of the requests from number `from` on.
     pub(crate) fn lines(&self, from: usize) -> Vec<String> {
         let requests = self.requests();
         requests[from..].iter().map(Recorded::line).collect()
     }
 
-    /// Sets the server's clock this much ahead of ours.
+    /// Sets the server's clock ahead of ours.
     pub(crate) fn set_ahead(&self, ahead: Duration) {
         self.state().ahead_ms = i64::try_from(ahead.as_millis()).unwrap();
     }
 
-    /// Demands [`TOKEN`] with every request.
+    /// Requires [`TOKEN`] in every request.
     pub(crate) fn demand_token(&self) {
         self.state().token = true;
     }
 
-    /// How a rules file would give access to `bucket` here.
+    /// Access to `bucket` on this server, as in a rules file.
     pub(crate) fn access(&self) -> ObsBucket {
         ObsBucket {
             endpoint: format!("http://{}", self.address).parse().unwrap(),
@@ -209,8 +206,8 @@ impl FakeObs {
         }
     }
 
-    /// The client under test for `bucket`, which is made unless it exists. Objects above
-    /// 1,000 bytes are copied by parts of 300.
+    /// The client under test for `bucket`, created if missing. Objects above 1,000 bytes are
+    /// copied in parts of 300.
     pub(crate) fn store(&self, bucket: &str) -> ObsStore {
         self.world(|world| {
             world.bucket(bucket);

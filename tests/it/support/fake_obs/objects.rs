@@ -1,4 +1,4 @@
-//! Operations on objects that are there, and on the bucket.
+//! Operations on existing objects and on the bucket.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,6 @@ use super::request::Recorded;
 use super::world::{Content, ENCRYPTION, FakeBucket, Kind, OWNER, Object, World};
 use super::xml;
 
-/// Headers that are stored with an object.
 const KEPT: [&str; 6] = [
     "cache-control",
     "content-disposition",
@@ -105,7 +104,7 @@ pub(super) fn put(world: &mut World, request: &Recorded) -> Outcome {
     Ok(Reply::status(200).header("etag", &format!("\"{etag}\"")))
 }
 
-/// The object with what the request's headers say of it.
+/// The object, described by the request's headers.
 pub(super) fn described(
     bucket: &FakeBucket,
     request: &Recorded,
@@ -159,7 +158,7 @@ pub(super) fn delete(world: &mut World, request: &Recorded) -> Reply {
     Reply::status(204)
 }
 
-/// A key that begins with `locked/` may not be deleted.
+/// Refuses to delete keys that begin with `locked/`.
 pub(super) fn delete_many(world: &mut World, request: &Recorded) -> Outcome {
     let body = std::str::from_utf8(&request.body).unwrap();
     let keys = xml::texts(body, "Key");
@@ -219,7 +218,7 @@ pub(super) fn put_acl(world: &mut World, request: &Recorded) -> Outcome {
     Ok(Reply::status(200))
 }
 
-/// `None` for the owner's own.
+/// `None` for the owner's grant.
 fn read_grant(grant: &str) -> Option<super::Grant> {
     let permission = xml::texts(grant, "Permission").remove(0);
     match xml::texts(grant, "ID").first() {

@@ -1,4 +1,4 @@
-//! Which operation a request is, and what every operation demands.
+//! Maps a request to its operation and checks what every operation requires.
 
 use bytes::Bytes;
 use http::Method;
@@ -7,7 +7,7 @@ use super::request::Recorded;
 use super::world::{World, md5_base64};
 use super::{copying, objects};
 
-/// An answer; `Err` is a status and a code.
+/// The response; `Err` is a status and a code.
 pub(super) type Outcome = Result<Reply, (u16, &'static str)>;
 
 #[derive(Debug)]
@@ -40,17 +40,17 @@ impl Reply {
     }
 }
 
-/// What an accepted request does to the world in the end.
+/// The effect of an accepted request.
 pub(super) type Effect = Box<dyn FnOnce(&mut World) -> Outcome + Send>;
 
-/// Carries out a request whose signature is right.
+/// Carries out a request whose signature was checked.
 pub(super) fn carry_out(world: &mut World, request: &Recorded) -> Outcome {
     check(world, request)?;
     act(world, request)
 }
 
-/// Accepts a request whose signature is right, to carry it out later. A copy reads its
-/// source now; everything else meets the world as it is then.
+/// Accepts a request whose signature was checked, to be carried out later. A copy reads its
+/// source now; every other operation sees the world as it is later.
 pub(super) fn accept(world: &mut World, request: &Recorded) -> Result<Effect, (u16, &'static str)> {
     check(world, request)?;
     let request = request.clone();
@@ -104,7 +104,7 @@ fn act(world: &mut World, request: &Recorded) -> Outcome {
     }
 }
 
-/// The operation's parameter; any that its documentation does not name is refused.
+/// The operation's parameter; refuses parameters that OBS does not document for it.
 fn subresource(request: &Recorded) -> Result<&'static str, (u16, &'static str)> {
     const OPERATIONS: [(&str, &[&str]); 8] = [
         (

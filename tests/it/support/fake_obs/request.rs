@@ -1,13 +1,13 @@
-//! A request as it came over the wire.
+//! A request as received.
 
 use aftertake::clock::Stopwatch;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-/// A request, and what was answered.
+/// A request and the status of its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
-    /// From 0, in the order of arrival.
+    /// From 0, in order of arrival.
     pub(crate) number: usize,
     pub(super) came: Stopwatch,
     pub(crate) method: Method,
@@ -20,7 +20,7 @@ pub(crate) struct Recorded {
     pub(crate) query: Vec<(String, Option<String>)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// `None` until it is answered, or when the connection was closed instead.
+    /// `None` until it is answered, and if the connection was closed instead.
     pub(crate) status: Option<u16>,
 }
 
@@ -42,28 +42,25 @@ impl Recorded {
         }
     }
 
-    /// Whether the query has this parameter.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.query.iter().any(|(known, _)| known == name)
     }
 
-    /// The parameter's value.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, _)| known == name);
         found?.1.as_deref()
     }
 
-    /// The header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         Some(self.headers.get(name)?.to_str().unwrap())
     }
 
-    /// Whether it copies, an object or a part of one.
+    /// Whether it copies an object or a part.
     pub(crate) fn is_copy(&self) -> bool {
         self.method == Method::PUT && self.headers.contains_key("x-obs-copy-source")
     }
 
-    /// In one line: `PUT b/k?partNumber=1&uploadId`; ids are left out. A copy ends in
+    /// The request in one line, without ids: `PUT b/k?partNumber=1&uploadId`. A copy ends with
     /// ` (copy)`.
     pub(crate) fn line(&self) -> String {
         let query: Vec<String> = self

@@ -1,4 +1,4 @@
-//! Connections, faults and the frame of every answer.
+//! Connections, faults, and the headers of every response.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -46,7 +46,7 @@ pub(super) async fn start(state: Shared) -> (SocketAddr, JoinHandle<()>) {
     (address, serving)
 }
 
-/// Counts the request as under way.
+/// Counts the request as in flight while it is answered.
 async fn answer(state: Shared, request: Request<Incoming>) -> io::Result<Response<Body>> {
     {
         let mut state = state.lock().unwrap();
@@ -152,8 +152,8 @@ fn copy_time(state: &Shared, request: &Recorded) -> Option<Duration> {
     request.is_copy().then(|| time(request))
 }
 
-/// Accepts a request, and carries it out after `time`: on a task of its own, as a server
-/// goes on when its client is gone.
+/// Accepts a request and carries it out after `time`, on a separate task: a server goes on
+/// when its client is gone.
 async fn take_time(
     state: &Shared,
     request: &Recorded,
@@ -168,7 +168,7 @@ async fn take_time(
     work.await.unwrap()
 }
 
-/// Accepts a request that the test has carried out later.
+/// Accepts a request that the test carries out later.
 fn set_aside(state: &Shared, request: &Recorded) -> Outcome {
     let arrived = {
         let mut state = state.lock().unwrap();
@@ -193,7 +193,7 @@ fn error(request: &Recorded, code: &str) -> String {
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>{inside}</Error>")
 }
 
-/// A HEAD's refusal stands in headers.
+/// A refusal; for HEAD the error is in headers.
 fn refusal(request: &Recorded, status: u16, code: &str) -> Reply {
     if request.method == Method::HEAD {
         let mut reply = Reply::status(status);
@@ -208,7 +208,7 @@ fn refusal(request: &Recorded, status: u16, code: &str) -> Reply {
     Reply::document(status, error(request, &xml::escape(code)))
 }
 
-/// What a proxy says in OBS's place.
+/// A proxy's error page.
 fn page(status: u16) -> Reply {
     let body = format!("<html><head><title>{status}</title></head><body>proxy</body></html>");
     Reply {
@@ -232,7 +232,7 @@ fn frame(reply: &Reply, request: &Recorded, ahead_ms: i64, body: Body) -> Respon
     response.body(body).unwrap()
 }
 
-/// Half of the body, then what else comes of it.
+/// Half of the body, then `then`.
 fn half(body: &Bytes, then: impl Stream<Item = io::Result<Frame<Bytes>>> + Send + 'static) -> Body {
     let half = Frame::data(body.slice(..body.len() / 2));
     let frames = stream::iter([Ok(half)]).chain(then).boxed();

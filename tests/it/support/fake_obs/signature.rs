@@ -1,4 +1,4 @@
-//! Checks signatures from first principles: SHA-1 is the only thing not written here.
+//! Checks signatures from first principles: only SHA-1 comes from a library.
 
 use aftertake::clock;
 use base64::Engine as _;
@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 use super::request::Recorded;
 use super::{ACCESS_KEY, SECRET_KEY, TOKEN};
 
-/// Farther from the server's time, a request is refused.
+/// A request is refused if its date differs by more from the server's time.
 const SKEW_MS: i64 = 15 * 60 * 1000;
 
 const SIGNED: [&str; 20] = [
@@ -36,7 +36,7 @@ const SIGNED: [&str; 20] = [
     "x-obs-security-token",
 ];
 
-/// Status and code of a refusal; `Ok` when the request is signed rightly.
+/// Checks the signature; `Err` is the status and code of the refusal.
 pub(super) fn check(
     request: &Recorded,
     ahead_ms: i64,
@@ -107,8 +107,8 @@ fn string_to_sign(request: &Recorded, date_line: &str) -> String {
     )
 }
 
-/// By name: `x-obs-copy-source` comes before `x-obs-copy-source-range`, though its line
-/// does not.
+/// Sorted by name: `x-obs-copy-source` before `x-obs-copy-source-range`. Sorting whole lines
+/// would swap them.
 fn obs_headers(headers: &HeaderMap) -> String {
     let mut named: Vec<(&str, &str)> = headers
         .iter()

@@ -1,4 +1,4 @@
-//! What a test lets go wrong at the server, and when.
+//! Faults that a test injects, and when they strike.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ impl FakeObs {
             .push(Planned::new(move |request| request.number == number, fault));
     }
 
-    /// Strikes the first request that is so.
+    /// Strikes the first matching request.
     pub(crate) fn strike_first(
         &self,
         wanted: impl Fn(&Recorded) -> bool + Send + 'static,
@@ -27,7 +27,7 @@ impl FakeObs {
         self.state().faults.push(Planned::new(wanted, fault));
     }
 
-    /// Strikes the request that is so after `passes` others that are.
+    /// Strikes the matching request after `passes` others.
     pub(crate) fn strike_after(
         &self,
         passes: usize,
@@ -38,7 +38,7 @@ impl FakeObs {
         self.state().faults.push(planned);
     }
 
-    /// Strikes every request that is so.
+    /// Strikes every matching request.
     pub(crate) fn strike_every(
         &self,
         wanted: impl Fn(&Recorded) -> bool + Send + 'static,
@@ -47,18 +47,18 @@ impl FakeObs {
         self.state().faults.push(Planned::always(wanted, fault));
     }
 
-    /// No more faults.
+    /// Removes all faults.
     pub(crate) fn calm(&self) {
         self.state().faults.clear();
     }
 
-    /// Has every copy, whole or of a part, take as long as `time` says. It reads its source
-    /// when it begins, is there at its end, and goes on when its client is gone.
+    /// Makes every copy, of an object or a part, take `time`. It reads its source at the
+    /// beginning, takes effect at the end, and goes on when its client is gone.
     pub(crate) fn slow_copies(&self, time: impl Fn(&Recorded) -> Duration + Send + Sync + 'static) {
         self.state().copy_time = Some(std::sync::Arc::new(time));
     }
 
-    /// Has every request that is carried out take as long as `time` says before it is.
+    /// Delays every request by `time` before it is carried out.
     pub(crate) fn slow_answers(
         &self,
         time: impl Fn(&Recorded) -> Duration + Send + Sync + 'static,
@@ -66,30 +66,30 @@ impl FakeObs {
         self.state().answer_time = Some(std::sync::Arc::new(time));
     }
 
-    /// Has requests no effect any more once they came so long ago.
+    /// A request that arrived longer ago than this no longer takes effect.
     pub(crate) fn forget_after(&self, lifetime: Duration) {
         self.state().lifetime = lifetime;
     }
 
-    /// Signals every request that comes.
+    /// Signals the arrival of every request.
     pub(crate) fn arrivals(&self) -> watch::Receiver<()> {
         self.state().arrived.subscribe()
     }
 
-    /// Waits until so many requests were accepted that are to be carried out late.
+    /// Waits until this many requests were set aside.
     pub(crate) async fn set_aside(&self, count: usize) {
         let mut arrived = self.state().arrived.subscribe();
         let enough = arrived.wait_for(|()| self.state().late.len() >= count);
         in_time(enough).await.unwrap();
     }
 
-    /// Carries out what was set aside, in the order of arrival. Answers the requests.
+    /// Carries out the requests that were set aside, in order of arrival, and returns them.
     pub(crate) fn release_late(&self) -> Vec<Recorded> {
         let mut state = self.state();
         let late = std::mem::take(&mut state.late);
         let mut released = Vec::new();
         for (request, effect) in late {
-            // One that can no longer be carried out has no effect, and nobody hears of it.
+            // A request that has expired has no effect, and its client is gone.
             let _ = state.change(&request, effect);
             released.push(request);
         }

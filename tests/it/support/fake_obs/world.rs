@@ -7,28 +7,27 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
-/// Whom objects belong to.
+/// The owner of all objects.
 pub(crate) const OWNER: &str = "owner-domain-id";
 
-/// Headers that say how an object is encrypted. No copy takes them over by itself.
+/// Headers that say how an object is encrypted. A copy does not inherit them.
 pub(super) const ENCRYPTION: [&str; 2] = [
     "x-obs-server-side-encryption",
     "x-obs-server-side-encryption-kms-key-id",
 ];
 
-/// All buckets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
     pub(crate) buckets: BTreeMap<String, FakeBucket>,
     /// Upload ids given out so far.
     pub(super) uploads: u32,
-    /// How many times an ETag was given out that says nothing of a content.
+    /// Random ETags (not a digest of the content) given out so far.
     etags: u32,
-    /// Entries of a listing's page; 1,000 unless set.
+    /// Entries per listing page; 1,000 unless set.
     pub(crate) page: Option<usize>,
 }
 
-/// What a bucket is and can.
+/// The kind of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
     #[default]
@@ -54,18 +53,18 @@ impl Kind {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeBucket {
     pub(crate) kind: Kind,
-    /// Whether all that is written is encrypted, also when the request does not ask for it.
+    /// Whether everything written is encrypted, even if the request does not ask for it.
     pub(crate) encrypts: bool,
     pub(crate) objects: BTreeMap<String, Object>,
-    /// By upload id.
+    /// Keyed by upload id.
     pub(crate) uploads: BTreeMap<String, Upload>,
 }
 
-/// Bytes, or only their number.
+/// The bytes, or only their number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     Bytes(Bytes),
-    /// So many bytes, of which a seed says whether they are the same.
+    /// This many bytes; equal seeds mean equal bytes.
     Synthetic {
         size: u64,
         seed: String,
@@ -90,20 +89,20 @@ impl Content {
 
 pub(crate) type Grant = (String, String);
 
-/// An object. Its headers are those stored with it, custom metadata included.
+/// An object with all headers stored with it, custom metadata included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
     pub(crate) content: Content,
     pub(crate) etag: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) storage_class: String,
-    /// Grantee (`*` is everyone) and permission, beside the owner's.
+    /// Grantee (`*` is everyone) and permission, in addition to the owner's.
     pub(crate) grants: Vec<Grant>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) upload_id: Option<String>,
 }
 
-/// An open multipart upload: the object to be, and its parts by number.
+/// An open multipart upload: the future object and its parts by number.
 #[derive(Debug, Clone)]
 pub(crate) struct Upload {
     pub(crate) key: String,
@@ -111,7 +110,7 @@ pub(crate) struct Upload {
     pub(crate) parts: BTreeMap<u32, Part>,
 }
 
-/// Some bytes of a copied object.
+/// A range of a copied object.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(super) content: Content,
@@ -121,23 +120,23 @@ pub(crate) struct Part {
 }
 
 impl World {
-    /// The bucket, made unless it exists.
+    /// The bucket; created if missing.
     pub(crate) fn bucket(&mut self, name: &str) -> &mut FakeBucket {
         self.buckets.entry(name.to_owned()).or_default()
     }
 
-    /// Makes a bucket of this kind.
+    /// Creates a bucket of this kind.
     pub(crate) fn make(&mut self, name: &str, kind: Kind) {
         self.bucket(name).kind = kind;
     }
 
-    /// Has a bucket encrypt all that is written to it.
+    /// Makes a bucket encrypt everything written to it.
     pub(crate) fn encrypt(&mut self, name: &str) {
         self.bucket(name).encrypts = true;
     }
 
-    /// Stores what a request wrote, and answers its ETag. What is encrypted has another one
-    /// than anything else ever had.
+    /// Stores what a request wrote and returns its ETag. An encrypted object gets a new ETag
+    /// with every write.
     pub(super) fn store(&mut self, bucket: &str, key: &str, mut object: Object) -> String {
         if object.is_encrypted() {
             let by_parts = object.etag.find('-');
@@ -149,26 +148,25 @@ impl World {
         etag
     }
 
-    /// An ETag that nothing ever had.
+    /// An ETag that was never used before.
     pub(super) fn new_etag(&mut self) -> String {
         self.etags += 1;
         md5_hex(format!("ETag {}", self.etags).as_bytes())
     }
 
-    /// Stores an object as it is.
+    /// Stores an object unchanged.
     pub(crate) fn put(&mut self, bucket: &str, key: &str, object: Object) {
         self.bucket(bucket).objects.insert(key.to_owned(), object);
     }
 
-    /// The object.
     pub(crate) fn object(&self, bucket: &str, key: &str) -> Option<&Object> {
         self.buckets.get(bucket)?.objects.get(key)
     }
 
-    /// Opens an upload that no request asked for.
+    /// Opens an upload that nobody requested.
     pub(crate) fn open_upload(&mut self, bucket: &str, key: &str) {
         self.uploads += 1;
-        // Listed before those that requests ask for.
+        // Sorts before the ids of requested uploads.
         let id = format!("00-STRANGER{}", self.uploads);
         let upload = Upload {
             key: key.to_owned(),
@@ -178,7 +176,7 @@ impl World {
         self.bucket(bucket).uploads.insert(id, upload);
     }
 
-    /// How many uploads are open, in all buckets.
+    /// The number of open uploads in all buckets.
     pub(crate) fn open_uploads(&self) -> usize {
         self.buckets
             .values()
@@ -188,7 +186,7 @@ impl World {
 }
 
 impl Object {
-    /// A private object of class STANDARD with this content.
+    /// A private object of class STANDARD.
     pub(crate) fn of(content: Content) -> Self {
         Self {
             etag: content.digest(),
@@ -201,12 +199,12 @@ impl Object {
         }
     }
 
-    /// A private object with this text.
+    /// A private text object.
     pub(crate) fn text(text: &str) -> Self {
         Self::of(Content::Bytes(Bytes::copy_from_slice(text.as_bytes())))
     }
 
-    /// A private object of so many bytes, which do not exist.
+    /// A private object of this size without real bytes.
     pub(crate) fn large(size: u64) -> Self {
         Self::of(Content::Synthetic {
             size,
@@ -214,7 +212,7 @@ impl Object {
         })
     }
 
-    /// Encrypted with a key of the customer's. Its ETag is not the MD5 of its content.
+    /// Encrypted with a customer's key: its ETag is not the MD5 of its content.
     pub(crate) fn encrypted(mut self) -> Self {
         let name = |at: usize| ENCRYPTION[at].to_owned();
         self.headers.insert(name(0), "kms".to_owned());
@@ -228,7 +226,7 @@ impl Object {
         self.headers.contains_key(ENCRYPTION[0])
     }
 
-    /// Takes over what a copy takes over by itself of its source's headers.
+    /// Inherits the headers that a copy inherits from its source.
     pub(super) fn describe_as(&mut self, source: &Self) {
         let is_own = |name: &str| ENCRYPTION.contains(&name);
         self.headers.retain(|name, _| is_own(name));
@@ -237,7 +235,7 @@ impl Object {
         self.headers.extend(taken);
     }
 
-    /// With everything that a copy has to bring along.
+    /// With every header and grant that a move must preserve.
     pub(crate) fn dressed(mut self) -> Self {
         for (name, value) in [
             ("content-type", "video/mp4"),

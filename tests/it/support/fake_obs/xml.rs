@@ -1,11 +1,11 @@
-//! The little XML that the fake needs: elements without attributes, by searching.
+//! The XML that the fake needs: elements without attributes, found by searching.
 
-/// The texts of every element of this name, however deep.
+/// The texts of all elements of this name, at any depth.
 pub(super) fn texts(document: &str, name: &str) -> Vec<String> {
     inner(document, name).map(unescape).collect()
 }
 
-/// What stands inside of every element of this name, unparsed.
+/// The raw content of all elements of this name.
 pub(super) fn inner<'a>(document: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let mut rest = document;
@@ -25,14 +25,13 @@ fn unescape(text: &str) -> String {
         .replace("&amp;", "&")
 }
 
-/// Text for an element.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// A document with OBS's kind of namespace.
+/// A document with a namespace, as OBS sends it.
 pub(super) fn document(root: &str, inside: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n\
