@@ -1,4 +1,4 @@
-//! The body of a callback, and what rules make of its words.
+//! The body of a callback, and what rules make of its values.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -91,7 +91,7 @@ const TARGET: Target = Target {
     usual: 4_000,
 };
 
-/// Every place of a request into which an event's words go.
+/// Rules that put event values into every part of a request.
 const RULES: &str = r#"
 buckets: { abc-rtc-bucket2: { store: folder, path: ./a }, archive: { store: folder, path: ./b } }
 destinations: { lms: { url: "https://lms.example.com/hooks?k=v" } }
@@ -145,7 +145,7 @@ fn any_json_object_is_an_event_and_leads_nowhere_else() {
     });
 }
 
-/// By a scan of JSON's grammar that looks at no value.
+/// A scan by JSON's grammar, without reading values.
 fn is_object(input: &[u8]) -> bool {
     let text = std::str::from_utf8(input).ok();
     let text = text.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
@@ -153,10 +153,10 @@ fn is_object(input: &[u8]) -> bool {
     value.is_some_and(|value| value.get().starts_with('{'))
 }
 
-/// The fields, printed, are the same fields.
+/// The fields, printed and parsed again, are the same.
 fn reads_back(event: &Event) {
     let entry = |(name, value): (&str, Field<'_>)| match value {
-        // One slash goes when an object's name is read.
+        // Reading an object's name drops one slash.
         Field::Text(key) if name == "obs_object" => (name.to_owned(), format!("/{key}").into()),
         _ => (name.to_owned(), json!(value)),
     };
@@ -165,7 +165,7 @@ fn reads_back(event: &Event) {
     assert_eq!(again.fields, event.fields, "{printed}");
 }
 
-/// What an event says reaches only what the rules name.
+/// An event's values reach only buckets and destinations that the rules name.
 fn stays_within(
     file: &RulesFile,
     destinations: &BTreeMap<String, Arc<Destination>>,

@@ -1,10 +1,10 @@
-//! Whatever others send or write, mangled: every input is parsed as the service would, and
-//! what has to hold of any input is checked.
+//! Mutated input: each is parsed as the service would, and the properties that hold for any input
+//! are checked.
 //!
-//! Inputs come from a corpus (`corpus/<target>/`, and the samples that other tests use) and
-//! are mutated with a dictionary; see [`mutate`]. `AFTERTAKE_FUZZ_INPUTS` says how many each
-//! target gets, `AFTERTAKE_FUZZ_SEED` repeats a run. No engine that follows the branches of
-//! the code: those need a nightly compiler, and this runs wherever the other tests do.
+//! Inputs come from a corpus (`corpus/<target>/`, and samples of other tests) and a dictionary;
+//! see [`mutate`]. `AFTERTAKE_FUZZ_INPUTS` sets the number per target, `AFTERTAKE_FUZZ_SEED`
+//! repeats a run. There is no coverage-guided engine: those need a nightly compiler, and this
+//! runs wherever the other tests do.
 
 #![expect(clippy::print_stdout, reason = "a long run tells what it did")]
 
@@ -23,19 +23,17 @@ use std::path::{Path, PathBuf};
 
 use self::mutate::Mutator;
 
-/// What is fuzzed, and with what.
 struct Target {
     /// Its folder in `corpus`.
     name: &'static str,
-    /// Files of other tests that are inputs, too: a folder in `tests/it` and an extension.
+    /// Further inputs: a folder in `tests/it` and an extension.
     samples: Option<(&'static str, &'static str)>,
-    /// Words that mean something to what is fuzzed.
+    /// Words that mean something to the target.
     dictionary: &'static [&'static str],
-    /// Inputs of a run that nobody asked more of.
+    /// Inputs of a run without `AFTERTAKE_FUZZ_INPUTS`.
     usual: u64,
 }
 
-/// What became of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Accepted,
@@ -43,7 +41,7 @@ enum Verdict {
 }
 
 impl Target {
-    /// Gives `check` the corpus as it is, and then mutated.
+    /// Calls `check` with the corpus unchanged, and then mutated.
     fn run(&self, mut check: impl FnMut(&[u8]) -> Verdict) {
         let mut verdict_of = |input: &[u8]| catch_unwind(AssertUnwindSafe(|| check(input))).ok();
         let (mut right, mut wrong) = (Vec::new(), Vec::new());
@@ -69,7 +67,7 @@ impl Target {
             }
         }
         println!("fuzz {}: {accepted} of {count} accepted", self.name);
-        // Else one side of what is checked was hardly ever looked at.
+        // Otherwise one side of the check is hardly ever tested.
         let rarer = accepted.min(count - accepted);
         assert!(
             count < 500 || rarer * 50 > count,
@@ -101,7 +99,7 @@ impl Target {
         paths.into_iter().map(read).collect()
     }
 
-    /// Keeps an input that broke something, and says what to do with it.
+    /// Saves a failing input, and returns how to reproduce it.
     fn found(&self, seed: u64, input: &[u8]) -> String {
         let kept =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}-{seed}", self.name));

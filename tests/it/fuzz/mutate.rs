@@ -1,14 +1,14 @@
-//! Makes inputs that are almost right: pieces of a corpus, changed a little.
+//! Makes inputs that are almost valid: pieces of a corpus, changed a little.
 //!
-//! Changes follow what texts are made of (lines, words, numbers, brackets) at least as often
-//! as their bytes, since a text that is wrong from the start ends at the first check.
+//! At least half of the changes follow the text's structure (lines, words, numbers, brackets):
+//! an input that is wrong from its first byte fails at the first check.
 
 use std::ops::Range;
 
 /// Bytes of an input; the largest sample has about five thousand.
 const LONGEST: usize = 8 * 1024;
 
-/// Numbers at which something ends.
+/// Boundary values.
 const NUMBERS: &[&str] = &[
     "0",
     "1",
@@ -36,7 +36,7 @@ pub(super) struct Mutator<'a> {
 }
 
 impl<'a> Mutator<'a> {
-    /// Pieces that are accepted as they are, pieces that are not, and words.
+    /// `right` pieces are accepted as they are, `wrong` ones are not.
     pub(super) fn new(
         seed: u64,
         right: &'a [Vec<u8>],
@@ -51,7 +51,6 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// The next input.
     pub(super) fn input(&mut self) -> Vec<u8> {
         let mut input = self.piece().to_vec();
         // Mostly one or two changes, sometimes many.
@@ -113,7 +112,7 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// A few bytes many times over: deep and long.
+    /// Repeats a few bytes many times: deep nesting and long runs.
     fn repeat(&mut self, input: &mut Vec<u8>) {
         let range = self.range(input.len(), 16);
         let times = 1 << self.rng.u32(..9);
@@ -121,7 +120,7 @@ impl<'a> Mutator<'a> {
         input.splice(range, repeated);
     }
 
-    /// The rest of another piece in place of this one's.
+    /// Replaces the rest of this piece with the rest of another.
     fn splice(&mut self, input: &mut Vec<u8>) {
         let other = self.piece();
         let (end, start) = (self.line(input).start, self.line(other).start);
@@ -129,7 +128,7 @@ impl<'a> Mutator<'a> {
         input.extend_from_slice(&other[start..]);
     }
 
-    /// Mostly a right one: whatever is done to a wrong one, it seldom becomes right.
+    /// Mostly a valid piece: mutation rarely turns an invalid one into a valid one.
     fn piece(&mut self) -> &'a [u8] {
         let pieces = if self.rng.u8(..4) == 0 {
             self.wrong
@@ -157,7 +156,7 @@ impl<'a> Mutator<'a> {
         start..(start + self.rng.usize(..=longest)).min(length)
     }
 
-    /// The run of such bytes after a random place; empty, at the end, when there is none.
+    /// The run of such bytes after a random place; empty and at the end if there is none.
     fn run(&mut self, input: &[u8], belongs: impl Fn(&u8) -> bool) -> Range<usize> {
         let from = self.rng.usize(..=input.len());
         let begin = input[from..].iter().position(&belongs);
@@ -169,7 +168,7 @@ impl<'a> Mutator<'a> {
         start..start + length
     }
 
-    /// A random line, its end included.
+    /// A random line with its line end.
     fn line(&mut self, input: &[u8]) -> Range<usize> {
         let at = self.rng.usize(..=input.len());
         let before = input[..at].iter().rposition(|byte| *byte == b'\n');

@@ -1,6 +1,6 @@
-//! The documents that OBS answers, through the client that reads them.
+//! OBS's response documents, read by the real client.
 //!
-//! An input's first line is a status and what is asked, then come header fields, an empty
+//! The first line of an input is a status and the request, then come header fields, an empty
 //! line and the document.
 
 use aftertake::model::failure::Failure;
@@ -111,7 +111,7 @@ fn any_answer_of_obs_is_read_whole_or_is_a_failure() {
     });
 }
 
-/// What an answer was read as.
+/// The result that the client read.
 #[derive(Debug, PartialEq)]
 enum Told {
     Objects(Vec<String>),
@@ -120,7 +120,7 @@ enum Told {
     Rights(Rights),
 }
 
-/// An input, taken apart.
+/// A parsed input.
 struct Asked<'a> {
     status: u16,
     what: &'a str,
@@ -135,7 +135,7 @@ impl<'a> Asked<'a> {
         let head = std::str::from_utf8(head).unwrap_or_default();
         let (first, rest) = head.split_once('\n').unwrap_or((head, ""));
         let (status, what) = first.split_once(' ').unwrap_or(("200", first));
-        // Others have no body, or are no end of the answer.
+        // Other statuses have no body or are not final.
         let status = status
             .parse()
             .ok()
@@ -182,10 +182,10 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// An answer is a success only with that status and by the document that was asked for.
+    /// Only this status with the right document counts as success.
     fn is_success(&self, told: &Told) {
         let root = root(self.body);
-        // What is read from refusals: that a bucket knows no such thing, that there is none.
+        // Read from refusals: the bucket has no such feature, or there is nothing.
         let nothing = match told {
             Told::Tags(TagSupport::Unsupported) | Told::Rights(Rights::Private) => true,
             Told::Tags(TagSupport::Tags(tags)) => tags.is_empty(),
@@ -209,7 +209,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The local name of a document's first element.
+/// The local name of a document's root element.
 fn root(document: &[u8]) -> Option<String> {
     let mut reader = Reader::from_str(std::str::from_utf8(document).ok()?);
     loop {
@@ -223,7 +223,7 @@ fn root(document: &[u8]) -> Option<String> {
     }
 }
 
-/// What was read, written as a document of our own and read again, is the same.
+/// What was read, written as our own document and read again, is the same.
 async fn said_again(obs: &Parrot, store: &dyn ObjectStore, told: Told) {
     obs.say(200, "", b"");
     match told {

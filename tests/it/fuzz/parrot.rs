@@ -1,4 +1,4 @@
-//! An OBS that answers whatever it was told to, and remembers what it was last sent.
+//! An OBS with preset responses that remembers the last request.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::fake_obs::{ACCESS_KEY, SECRET_KEY, store_with};
 
-/// Serves as long as the runtime that it was started in.
+/// Serves as long as the runtime that started it.
 pub(super) struct Parrot {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -20,7 +20,7 @@ pub(super) struct Parrot {
 
 #[derive(Default)]
 struct State {
-    /// The next answers, whole.
+    /// The next response, complete.
     answer: Vec<u8>,
     /// The body of the last request.
     heard: Vec<u8>,
@@ -40,7 +40,7 @@ impl Parrot {
         Self { address, state }
     }
 
-    /// A client of its bucket `b1`.
+    /// A client of bucket `b1`.
     pub(super) fn store(&self) -> ObsStore {
         let access = ObsBucket {
             endpoint: format!("http://{}", self.address).parse().unwrap(),
@@ -58,7 +58,7 @@ impl Parrot {
         store_with("b1", &access)
     }
 
-    /// Answers with this from now on; `fields` are lines that end in CR LF.
+    /// Sets the response from now on; `fields` are lines that end in CR LF.
     pub(super) fn say(&self, status: u16, fields: &str, body: &[u8]) {
         let length = body.len();
         let head = format!("HTTP/1.1 {status} x\r\n{fields}content-length: {length}\r\n\r\n");
@@ -88,7 +88,7 @@ async fn talk(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     }
 }
 
-/// The body of a request that has arrived to its end.
+/// The request's body, if it has arrived completely.
 fn whole(request: &[u8]) -> Option<Vec<u8>> {
     let end = request.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();

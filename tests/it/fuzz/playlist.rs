@@ -1,4 +1,4 @@
-//! An HLS playlist: what it refers to, and what a rewrite leaves alone.
+//! An HLS playlist: its references, and what a rewrite leaves unchanged.
 
 use aftertake::action::rename::playlist::{Need, Playlist, Reference, Role, read};
 use aftertake::model::failure::Failure;
@@ -109,7 +109,7 @@ fn any_playlist_is_rewritten_only_in_its_uris() {
     });
 }
 
-/// In order, apart from each other, each within its line.
+/// References are in order, do not overlap, and stay within their line.
 fn names_objects(references: &[Reference], text: &str) {
     let mut end = 0;
     for reference in references {
@@ -126,7 +126,7 @@ fn names_objects(references: &[Reference], text: &str) {
     }
 }
 
-/// Rewritten, it refers to the same objects, only relatively, and every other byte stayed.
+/// The rewritten playlist refers to the same objects, relatively; every other byte is unchanged.
 fn says_the_same(playlist: &Playlist<'_>, references: &[Reference], text: &str, new: &str) {
     let again = read(new.as_bytes(), KEY, URL).unwrap_or_else(|failure| panic!("{failure}: {new}"));
     assert_eq!(again.kind, playlist.kind);
@@ -144,7 +144,7 @@ fn named(references: &[Reference]) -> Vec<(&str, Role, Need)> {
         .collect()
 }
 
-/// The text around its URIs.
+/// The text outside its URIs.
 fn rest<'a>(references: &[Reference], text: &'a str) -> Vec<&'a str> {
     let mut start = 0;
     let mut parts = Vec::new();

@@ -1,4 +1,4 @@
-//! The `Retry-After` of a destination's answer, up to when the task is due again.
+//! A destination's `Retry-After`, from the response to the task's next due time.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ const TARGET: Target = Target {
     usual: 20_000,
 };
 
-/// Answers every request that it is busy, for so long.
+/// Answers every request as busy, with this `Retry-After`.
 struct Busy(HeaderValue);
 
 #[async_trait]
@@ -89,7 +89,7 @@ fn any_wish_for_patience_is_bounded_and_does_not_grow_with_waiting() {
     });
 }
 
-/// Not before the wish, not before our own delay, and only for that after the deadline.
+/// Waits as long as the destination wishes, at least our first delay and at most `give_up_after`.
 fn is_due_in_time(failure: Failure, wish: Duration) {
     let policy = RetryPolicy {
         jitter: JitterMode::None,

@@ -1,5 +1,5 @@
-//! The rules file: whatever it says, it loads as rules that read back as the same, or is
-//! refused at places that are in it, without a word of what the environment holds.
+//! The rules file: any input either loads as rules that read back the same, or is refused with
+//! places in the file and without values of the environment.
 
 use std::path::Path;
 
@@ -111,7 +111,7 @@ const TARGET: Target = Target {
     usual: 1_500,
 };
 
-/// What only the environment says.
+/// A value that only the environment has.
 const SECRET: &str = "kept-from-everyone";
 
 struct Environment;
@@ -163,7 +163,7 @@ fn any_rules_file_is_loaded_as_it_reads_back_or_refused_at_its_faults() {
 }
 
 fn tells_places(error: &RulesError, text: &str) {
-    // It is no part of what is shown.
+    // The BOM is not shown.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     assert!(!error.problems().is_empty());
     for problem in error.problems() {
@@ -182,12 +182,12 @@ fn tells_places(error: &RulesError, text: &str) {
         let line = before.matches('\n').count() + 1;
         assert_eq!(error.position(problem), (line, column), "{problem:?}");
         assert!(!problem.message.is_empty(), "{problem:?}");
-        // It may repeat what the file says, a name of any length too, but once.
+        // It may repeat the file's text, even a very long name, but only once.
         assert!(problem.message.len() < text.len() + 2_000, "{problem:?}");
     }
     let shown = error.to_string();
     assert!(!shown.contains(SECRET), "{shown}");
-    // A problem shows its lines, and an input has eight thousand bytes.
+    // A problem shows its lines, and an input has up to eight thousand bytes.
     assert!(
         shown.len() <= error.problems().len() * 40_000,
         "{} bytes",
@@ -206,7 +206,7 @@ fn is_place(text: &str, line: usize, column: usize) {
     );
 }
 
-/// The text of the rules in force is the same rules, and again the same text.
+/// The text of the loaded rules loads as the same rules and the same text.
 fn reads_back(file: &RulesFile) {
     let buckets = file.buckets.keys().cloned().collect();
     let again = parse_revision(&file.rules.text, &buckets, &Environment);

@@ -1,8 +1,8 @@
 //! The headers of a callback and its signature.
 //!
-//! An input is header lines, an empty line and a body. A signature `{1}` or `{2}` stands for
-//! the right one by that key, in upper case with a `+`, and `{3}` for a stranger's: no
-//! mutation would ever hit upon one.
+//! An input is header lines, an empty line and a body. The signature `{1}` or `{2}` is replaced
+//! by the right one for that key, in upper case with a `+`, and `{3}` by one for an unknown key:
+//! mutation would never find one.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ fn accepted_signature_is_the_one_over_exactly_these_bytes() {
     });
 }
 
-/// Header fields that no server would hand on are left out.
+/// Drops header fields that no server would pass on.
 fn take_apart(input: &[u8]) -> (Headers, &[u8]) {
     let end = input.windows(2).position(|pair| pair == b"\n\n");
     let (head, body) = end.map_or((input, &b""[..]), |end| (&input[..end], &input[end + 2..]));
@@ -123,7 +123,7 @@ fn fill_in(keys: &[SecretString; 2], headers: &mut Headers, body: &[u8]) {
     });
 }
 
-/// As the vendor says it: the key over random text, timestamp and body, one after another.
+/// HMAC over random text, timestamp and body, concatenated.
 fn is_signed(keys: &[SecretString; 2], headers: &Headers, body: &[u8]) -> bool {
     let Headers {
         rand: Some(rand),
@@ -156,7 +156,7 @@ fn is_young(headers: &Headers) -> bool {
     number >= 0 && age.unsigned_abs() <= MAX_AGE.as_millis()
 }
 
-/// The callback with a bit more or less in each of its parts.
+/// The callback with a change in each signed part.
 fn changed(headers: &Headers, body: &[u8]) -> [(Headers, Vec<u8>); 4] {
     let grown = |text: &Option<String>| text.as_ref().map(|text| format!("{text}0"));
     let rand = Headers {

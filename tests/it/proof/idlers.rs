@@ -1,7 +1,7 @@
-//! Connections by the thousand that ask for nothing, requests that come byte by byte, bodies
-//! without end: others are served meanwhile.
+//! Thousands of idle connections, requests sent byte by byte, bodies without end: other callers
+//! are still served.
 //!
-//! `AFTERTAKE_FLOOD_SECONDS` says for how long.
+//! `AFTERTAKE_FLOOD_SECONDS` sets the duration.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,21 +19,20 @@ use crate::support::served::{Served, serve};
 use crate::support::sink::Sink;
 use crate::support::{folder_in_memory, in_time};
 
-/// Connections that ask for nothing.
+/// Idle connections.
 const IDLE: usize = 5_000;
-/// Requests that come byte by byte.
+/// Requests sent byte by byte.
 const SLOW: u64 = 300;
 /// Bodies without end.
 const ENDLESS: usize = 20;
-/// Callbacks of others that are answered meanwhile.
+/// Callbacks of other callers that must be answered meanwhile.
 const SERVED: usize = 50;
-/// Connections that both listeners hold at the most.
+/// The most connections that both listeners hold together.
 const HELD: usize = 512 + 64;
 
-/// Those who keep the program busy with nothing.
 struct Idlers {
     idle: Vec<TcpStream>,
-    /// Ends with these.
+    /// Aborted when dropped.
     _busy: JoinSet<()>,
 }
 
@@ -54,7 +53,7 @@ impl Idlers {
     }
 }
 
-/// Sends a callback byte by byte, and comes again when it is shown the door. No two are in step.
+/// Sends a callback byte by byte and reconnects when closed. `number` staggers the callers.
 async fn dribble(address: String, number: u64) {
     let pace = Duration::from_secs(1) + Duration::from_millis(number);
     let mut pace = tokio::time::interval(pace);
@@ -70,7 +69,7 @@ async fn dribble(address: String, number: u64) {
     }
 }
 
-/// Sends a body without end, and comes again when it is shown the door.
+/// Sends a body without end and reconnects when closed.
 async fn pour(address: String) {
     let chunk = [b"2000\r\n".as_slice(), &[b'x'; 0x2000], b"\r\n"].concat();
     let mut pace = tokio::time::interval(Duration::from_millis(20));
@@ -86,8 +85,8 @@ async fn pour(address: String) {
     }
 }
 
-/// Posts callbacks one after the other, each on a new connection, for that long and until
-/// enough are answered; answers how many were, and the most descriptors held meanwhile.
+/// Posts callbacks one after the other, each on a new connection, for `time` and until enough
+/// are answered. Returns the number answered and the most descriptors held meanwhile.
 async fn served_meanwhile(served: &Served, time: Duration) -> (usize, usize) {
     let begun = Stopwatch::start();
     let (mut answered, mut most) = (0, 0);

@@ -1,4 +1,4 @@
-//! Callers who post callbacks one after the other, and note what they were answered.
+//! Callers that post callbacks one after the other and record the responses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +15,16 @@ use crate::support::event;
 use crate::support::in_time;
 use crate::support::served::Served;
 
-/// A callback that was posted.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
     pub(crate) lane: usize,
     pub(crate) number: usize,
     pub(crate) id: EventId,
-    /// `None` when no answer came.
+    /// `None` when no response came.
     pub(crate) status: Option<u16>,
 }
 
-/// The posts of one caller: all of one connection to one process.
+/// One caller's posts on one connection to one process.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) process: u32,
@@ -40,11 +39,11 @@ pub(crate) struct Load {
     calls: Vec<JoinHandle<Option<Call>>>,
 }
 
-/// Writes a callback, given the caller and the number of its post.
+/// The body of a callback, from the caller and the number of its post.
 type Write = dyn Fn(usize, usize) -> String + Send + Sync;
 
 impl Load {
-    /// Starts that many callers, each with post number `first`.
+    /// Starts this many callers, each with post number `first`.
     pub(crate) fn start(
         served: &Served,
         callers: usize,
@@ -54,7 +53,7 @@ impl Load {
         Self::resume(served, vec![first; callers], write)
     }
 
-    /// Starts a caller for each of these numbers of its first post.
+    /// Starts one caller for each number of a first post.
     pub(crate) fn resume(
         served: &Served,
         first: Vec<usize>,
@@ -81,19 +80,19 @@ impl Load {
         }
     }
 
-    /// Waits until that many were answered with this status.
+    /// Waits until this many responses had this status.
     pub(crate) async fn answered(&self, status: u16, count: usize) {
         let mut answered = self.answered.subscribe();
         let enough = |all: &BTreeMap<u16, usize>| all.get(&status).is_some_and(|n| *n >= count);
         in_time(answered.wait_for(enough)).await.unwrap();
     }
 
-    /// How many were answered with this status until now.
+    /// The number of responses with this status so far.
     pub(crate) fn count(&self, status: u16) -> usize {
         self.answered.borrow().get(&status).copied().unwrap_or(0)
     }
 
-    /// Lets the callers end after the post that each is at.
+    /// Stops every caller after its current post.
     pub(crate) async fn stop(self) -> Vec<Call> {
         self.stop.cancel();
         let mut calls = Vec::new();
@@ -114,7 +113,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Posts until it is told to stop or no answer comes; `None` when nobody listens.
+    /// Posts until stopped or unanswered; `None` if the connection is refused.
     async fn post_from(self, first: usize) -> Option<Call> {
         let stream = TcpStream::connect(&self.address).await.ok()?;
         let mut call = Call {
@@ -149,7 +148,6 @@ pub(crate) fn id_of(body: &str) -> EventId {
     event(body.to_owned(), clock::now()).id
 }
 
-/// The request that sends this callback.
 pub(crate) fn request(body: &str) -> String {
     format!(
         "POST /callbacks/sparkrtc HTTP/1.1\r\nhost: here\r\ncontent-length: {}\r\n\r\n{body}",
@@ -157,7 +155,7 @@ pub(crate) fn request(body: &str) -> String {
     )
 }
 
-/// Sends a callback; answers the status. One that asks to come again must say when.
+/// Sends a callback; returns the status. A 503 must have a `Retry-After`.
 pub(crate) async fn exchange(
     stream: &mut BufReader<TcpStream>,
     body: &str,

@@ -1,10 +1,10 @@
-//! Proof of what is promised: the real program, killed at any moment, for long, among idlers,
-//! and on a disk that fails, is slow or loses what it was not told to keep. `docs/RELIABILITY.md` says what is promised.
+//! Tests of what `docs/RELIABILITY.md` promises, on the real program: killed at any moment, run for
+//! long, among idle connections, and on a disk that fails, is slow or loses what was not synced.
 
 mod load;
 mod torture;
 
-// They look at the program in /proc.
+// These read /proc.
 #[cfg(target_os = "linux")]
 mod idlers;
 #[cfg(target_os = "linux")]
@@ -12,7 +12,7 @@ mod process;
 #[cfg(target_os = "linux")]
 mod soak;
 
-// What stands between the program and its disk is preloaded, as the GNU system can do it.
+// The disk's library is preloaded the way GNU/Linux does it.
 #[cfg(all(
     target_os = "linux",
     target_env = "gnu",
@@ -23,7 +23,7 @@ mod disk;
 
 use std::path::Path;
 
-/// Whether SQLite finds its own file whole.
+/// SQLite's integrity check of the file.
 fn sound(path: &Path) -> Result<(), String> {
     let conn = rusqlite::Connection::open(path).unwrap();
     let check = conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));

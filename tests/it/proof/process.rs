@@ -1,4 +1,4 @@
-//! What the system says of a running program, and how many files this one may open.
+//! Memory and descriptors of a running program, and how many files this one may open.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::support::served::Served;
 
-/// Connections that a destination may keep for its next requests. No more than its `concurrency`
-/// are busy, but one that was begun while another came free is kept beside that.
+/// Idle connections that may be kept to a destination. Its `concurrency` limits the busy ones;
+/// one that was being opened while another became free is kept, too.
 pub(crate) const KEPT: usize = 64;
 
-/// What a program holds.
+/// A program's resources.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
-    /// Memory in kB, and the most that it ever was.
+    /// Resident memory in kB; below, its peak.
     pub(crate) memory: u64,
     pub(crate) most: u64,
     pub(crate) descriptors: usize,
@@ -48,7 +48,7 @@ impl fmt::Display for Usage {
     }
 }
 
-/// Waits until the program holds no more descriptors than these, beside what it may keep.
+/// Waits until the program holds at most `rest`'s descriptors plus the kept connections.
 pub(crate) async fn let_go(served: &Served, rest: Usage) {
     let most = rest.descriptors + KEPT;
     let falls = async {
@@ -64,17 +64,17 @@ pub(crate) async fn let_go(served: &Served, rest: Usage) {
     );
 }
 
-/// How many of these connections this process can open; says so when they are fewer.
+/// How many of the wanted connections this process can open; prints a notice if fewer.
 #[expect(clippy::print_stdout, reason = "says what is left out")]
 pub(crate) fn connections(wanted: usize) -> usize {
     // For everything else that the tests open.
     const OTHERS: u64 = 500;
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it cannot be raised it stays as it was.
+    // If the limit cannot be raised it stays as it was.
     let _ = setrlimit(Resource::Nofile, limit);
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // Another test does the same beside this one.
+    // Half: another test may be doing the same.
     let possible = (limit / 2).saturating_sub(OTHERS);
     let possible = usize::try_from(possible).unwrap_or(usize::MAX);
     if possible < wanted {

@@ -1,8 +1,8 @@
-//! The real program under a load of all kinds for a long time, among callers and receivers that
-//! fail: what it holds does not grow, and what it acknowledged is done.
+//! The real program under mixed load for a long time, with failing callers and receivers: its
+//! resources do not grow, and what it acknowledged is done.
 //!
-//! `AFTERTAKE_SOAK_MINUTES` says how long, and only then is memory judged: it takes its time to
-//! come to rest.
+//! `AFTERTAKE_SOAK_MINUTES` sets the duration. Memory is judged only then, as it needs time to
+//! level off.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,20 +24,20 @@ use crate::support::in_time;
 use crate::support::served::{Served, serving};
 use crate::support::sink::{Reply, Sink};
 
-/// Callers, each with rooms of its own.
+/// Callers; each has separate rooms.
 const CALLERS: usize = 5;
-/// How often each of them posts in a long run.
+/// Time between the posts of a caller in a long run.
 const PACE: Duration = Duration::from_millis(400);
-/// The same in a short one, and how long it is.
+/// The same for a short run, and its duration.
 const QUICK: Duration = Duration::from_millis(100);
 const SECONDS: u64 = 8;
-/// Requests that a receiver gets in a second, at the most.
+/// The most requests per second that a receiver gets.
 const REQUESTS: u64 = 200;
-/// By how much memory may grow after the first third, in kB: less than a kilobyte for each
-/// callback of half an hour.
+/// Allowed growth of memory after the first third, in kB: less than one for each callback of
+/// half an hour.
 const GROWTH: u64 = 16 * 1024;
 
-/// A caller who posts the callbacks of one lane, with or without manners.
+/// A caller that posts the callbacks of one lane, sometimes badly.
 struct Caller {
     lane: usize,
     address: String,
@@ -62,7 +62,7 @@ impl Caller {
         self.posts
     }
 
-    /// Posts a callback until it is acknowledged; half of them not only that.
+    /// Posts a callback until it is acknowledged; half of the time sends something else first.
     async fn post(&mut self, number: usize) {
         let lane = self.lane;
         self.writer.record(lane, number);
@@ -87,13 +87,13 @@ impl Caller {
         });
     }
 
-    /// Sends this, and goes away before there is an answer.
+    /// Sends this and disconnects before the response.
     async fn hang_up_after(&mut self, sent: &str) {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         stream.write_all(sent.as_bytes()).await.unwrap();
     }
 
-    /// Asks until there is this answer: on a busy machine a disk is slow at times.
+    /// Repeats the request until the response has this status: a busy machine's disk can be slow.
     async fn ask(&mut self, body: &str, answer: u16) {
         let asked = async {
             loop {
@@ -117,7 +117,6 @@ impl Caller {
     }
 }
 
-/// Callers at work.
 fn calls(
     recordings: &Recordings,
     served: &Served,
@@ -139,7 +138,7 @@ fn calls(
     (0..CALLERS).map(call).collect()
 }
 
-/// A quarter of what a receiver gets for that long is not answered as it should be.
+/// Replies for this many seconds; a quarter of them are failures.
 fn replies(seconds: u64) -> Vec<Reply> {
     let mut chance = Rng::with_seed(seconds);
     let mut reply = || match chance.u8(..100) {
@@ -153,7 +152,7 @@ fn replies(seconds: u64) -> Vec<Reply> {
     (0..seconds * REQUESTS).map(|_| reply()).collect()
 }
 
-/// Looks at the program every second, and tells of it every minute.
+/// Samples the program every second and prints a line every minute.
 #[expect(clippy::print_stdout, reason = "the report of a long run")]
 async fn watch(served: &Served, sink: &Sink, seconds: u64) -> Vec<Usage> {
     let mut pace = tokio::time::interval(Duration::from_secs(1));
@@ -173,7 +172,7 @@ async fn watch(served: &Served, sink: &Sink, seconds: u64) -> Vec<Usage> {
     seen
 }
 
-/// Asserts that the last third took no more memory than the first one.
+/// Asserts that memory was no higher in the last third than in the first.
 fn assert_flat(seen: &[Usage]) {
     let third = seen.len() / 3;
     let most = |part: &[Usage]| part.iter().map(|usage| usage.memory).max().unwrap();

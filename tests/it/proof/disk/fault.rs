@@ -1,5 +1,5 @@
-//! A disk that fails for a while, under load: callbacks are refused, none is lost, and the
-//! service goes on by itself once the disk works again.
+//! A disk that fails for a while under load: callbacks are refused, none is lost, and the service
+//! recovers by itself once the disk works again.
 
 use serde_json::Value;
 
@@ -10,7 +10,6 @@ use super::{Stage, object};
 use crate::proof::load::{Call, Post};
 use crate::support::served::{Served, serving};
 
-/// The objects of callbacks that were answered 200.
 fn acknowledged(calls: &[Call]) -> Vec<String> {
     let posts = calls.iter().flat_map(|call| &call.posts);
     let taken = posts.filter(|post| post.status == Some(200));
@@ -19,7 +18,7 @@ fn acknowledged(calls: &[Call]) -> Vec<String> {
         .collect()
 }
 
-/// A run under load whose disk fails three times; what it was asked and gave its disk.
+/// A run under load whose disk fails three times; returns its trace and its calls.
 async fn failed(stage: &Stage, fault: &str) -> (Vec<Record>, Vec<Call>) {
     let mut run = stage.run();
     let load = run.load(4, 0, 0);
@@ -28,7 +27,7 @@ async fn failed(stage: &Stage, fault: &str) -> (Vec<Record>, Vec<Call>) {
         run.disk.fails(fault);
         load.answered(503, load.count(503) + 8).await;
         run.disk.works();
-        // Answers that were under way when the disk failed.
+        // Includes responses that were in flight when the disk failed.
         load.answered(200, load.count(200) + 8).await;
     }
     let calls = load.stop().await;
@@ -51,8 +50,8 @@ async fn disk_that_fails_for_a_while_refuses_callbacks_and_loses_none_that_was_a
     }
 }
 
-/// Commits need the log alone. That it cannot be brought into the database is no reason to
-/// refuse anything: it grows until it can.
+/// Commits need only the WAL. A failing checkpoint refuses no callback: the WAL grows until the
+/// checkpoint succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn database_that_cannot_be_written_for_a_while_is_brought_up_to_date_afterwards() {
     let of_base =
@@ -82,7 +81,7 @@ async fn database_that_cannot_be_written_for_a_while_is_brought_up_to_date_after
     }
 }
 
-/// What `/readyz` answers.
+/// The response of `/readyz`.
 async fn readyz(served: &Served) -> (u16, Value) {
     let url = format!("http://{}/readyz", served.admin);
     let answer = reqwest::get(url).await.unwrap();

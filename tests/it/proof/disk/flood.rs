@@ -1,7 +1,7 @@
-//! About ten times what the disk takes: who finds no place is told when to come again, memory
-//! stays bounded, deliveries go on, and once the disk is quick again nothing is left of it.
+//! About ten times more callbacks than the disk can take. Refused callers get a `Retry-After`,
+//! memory stays bounded, deliveries go on, and once the disk is fast again nothing remains of it.
 //!
-//! `AFTERTAKE_FLOOD_SECONDS` says for how long.
+//! `AFTERTAKE_FLOOD_SECONDS` sets the duration.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,39 +21,39 @@ use crate::support::served::Served;
 use crate::support::sink::Sink;
 use crate::support::{TOO_LONG, in_time};
 
-/// A commit takes two seconds. The 256 callbacks that have a place go with every other one, as
-/// what workers write goes in between: the disk takes 64 a second. In a long flood ten times as
-/// many come.
+/// Callbacks per second in a long flood: ten times what the disk takes. A commit takes two
+/// seconds. Every other commit stores up to 256 callbacks, those between store the workers'
+/// writes, so the disk takes 64 a second.
 const PER_SECOND: u64 = 640;
-/// The same in a short one, and how long it is.
+/// Callbacks per second in a short flood, and its duration.
 const FEW_PER_SECOND: u64 = 400;
 const SECONDS: u64 = 4;
-/// How long a caller waits for an answer, and how many do so at once.
+/// How long a caller waits for a response, and how many wait at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 const CALLERS: usize = 6_400;
-/// How often in a second some come, and how far that is apart.
+/// Bursts per second, and the time between them.
 const TICKS: u64 = 20;
 const TICK: Duration = Duration::from_millis(50);
-/// Callbacks that have to be refused, and deliveries: as many as a destination may be sent at
-/// once, and one that began after a worker had written.
+/// Callbacks that must be refused, and deliveries that must happen: the destination's
+/// concurrency, and one that began after a worker's write.
 const REFUSED: usize = 100;
 const DELIVERED: usize = 16 + 1;
-/// By how much memory may grow, in kB: what as many connections as are accepted may hold.
+/// Allowed growth of memory in kB: what the accepted connections may hold.
 const GROWTH: u64 = 64 * 1024;
 
-/// What came of the callbacks offered.
+/// What became of the callbacks.
 #[derive(Debug, Clone, Default)]
 struct Tally {
     offered: usize,
-    /// Numbers of those answered 200.
+    /// Numbers of the callbacks answered 200.
     taken: Vec<usize>,
     refused: usize,
-    /// Nobody answered in time.
+    /// No response in time.
     unanswered: usize,
 }
 
 impl Tally {
-    /// What the callbacks were about that were answered 200.
+    /// The objects of the callbacks answered 200.
     fn objects(&self) -> Vec<String> {
         let taken = self.taken.iter();
         taken.map(|number| object(number % 100, *number)).collect()
@@ -71,7 +71,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Callbacks, each on a connection of its own.
+/// Callbacks, each on a new connection.
 struct Flood {
     address: String,
     calls: JoinSet<(usize, Option<u16>)>,
@@ -94,7 +94,7 @@ impl Flood {
         self.calls.spawn(async move { (number, call.await) });
     }
 
-    /// Goes on for that long, and until there is something to see.
+    /// Posts for `seconds`, and until enough was refused and delivered.
     async fn rise(&mut self, per_second: u64, seconds: u64, sink: &Sink) {
         let room = connections(CALLERS);
         let mut pace = tokio::time::interval(TICK);
@@ -130,7 +130,7 @@ impl Flood {
         }
     }
 
-    /// Waits until everybody has an answer or has gone away.
+    /// Waits until every caller has a response or has given up.
     async fn ebb(mut self) -> Tally {
         while let Some(ended) = in_time(self.calls.join_next()).await {
             self.note(ended.unwrap());
@@ -139,7 +139,7 @@ impl Flood {
     }
 }
 
-/// Posts this callback on a new connection; the status if it is answered in time.
+/// Posts this callback on a new connection; the status, if answered in time.
 async fn call(address: String, number: usize) -> Option<u16> {
     let call = async {
         let mut stream = BufReader::new(TcpStream::connect(address).await?);

@@ -1,4 +1,4 @@
-//! The program on a disk that tells what it was given, and fails when it is told to.
+//! The program on a disk that records its writes and fails on command.
 
 mod fault;
 mod flood;
@@ -19,13 +19,12 @@ use crate::support::served::{Served, serving};
 use crate::support::sink::Sink;
 use preload::Preload;
 
-/// A service on such a disk, and a receiver for what it announces.
+/// A service on such a disk, and a receiver of its notifications.
 struct Stage {
     folder: tempfile::TempDir,
     sink: Sink,
 }
 
-/// A run of the program there.
 struct Run {
     served: Served,
     disk: Preload,
@@ -50,12 +49,11 @@ impl Stage {
         Self { folder, sink }
     }
 
-    /// Where the store is, and nothing else.
+    /// The store's folder, which holds nothing else.
     fn store(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap().join("store")
     }
 
-    /// Serves on the disk.
     fn run(&self) -> Run {
         self.run_on(Preload::new(&self.store()))
     }
@@ -67,7 +65,7 @@ impl Stage {
         Run { served, disk }
     }
 
-    /// Waits until every rule has told the receiver of all these objects.
+    /// Waits until every rule has notified the receiver of all these objects.
     async fn announced(&self, objects: &[String]) {
         let due = |object: &String| Self::RULES.map(|rule| json!([object, rule]).to_string());
         let mut due: BTreeSet<String> = objects.iter().flat_map(due).collect();
@@ -84,7 +82,7 @@ impl Stage {
 }
 
 impl Run {
-    /// Callers who post bodies of `filler` bytes and more, `first` the number of the first.
+    /// Callers that post bodies of at least `filler` bytes, starting with number `first`.
     fn load(&self, callers: usize, first: usize, filler: usize) -> Load {
         Load::start(&self.served, callers, first, move |lane, number| {
             body(lane, number, filler)
@@ -92,7 +90,7 @@ impl Run {
     }
 }
 
-/// A callback with a message of that many bytes.
+/// A callback with a message of `filler` bytes.
 fn body(lane: usize, number: usize, filler: usize) -> String {
     let body = json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": object(lane, number),
@@ -102,7 +100,7 @@ fn body(lane: usize, number: usize, filler: usize) -> String {
     body.to_string()
 }
 
-/// The object that this callback is about.
+/// The callback's object.
 fn object(lane: usize, number: usize) -> String {
     format!("{lane}-{number}.mp4")
 }

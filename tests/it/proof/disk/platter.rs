@@ -1,10 +1,10 @@
-//! What a disk has kept once the power is back.
+//! A model of what a disk holds after a power loss.
 //!
-//! The system keeps what it is given in memory, by pages, and owes it to the disk until a sync
-//! succeeds. When a sync fails, it owes nothing any more, and what the disk has not, it never
-//! gets: every process still reads it, and the next sync succeeds without it
-//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). A file's name is kept by a sync of its
-//! folder alone.
+//! The system caches writes in memory, by pages, until a sync writes them to the disk. A failed
+//! sync marks its pages as clean: the disk never gets them, every process still reads them from
+//! the cache, and the next sync succeeds without them
+//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). A file's name is durable only once its
+//! folder is synced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,20 +12,19 @@ use std::path::Path;
 use super::name_of;
 use super::trace::{Record, What};
 
-/// What the system remembers and writes as a whole, in bytes.
+/// Unit of the system's cache, in bytes.
 const PAGE: usize = 4096;
-/// What a disk writes as a whole.
+/// Unit that a disk writes atomically, in bytes.
 const SECTOR: usize = 512;
 
-/// The disk below one folder.
 #[derive(Debug, Default)]
 pub(super) struct Platter {
     files: Vec<File>,
-    /// The files by name, as every process sees them.
+    /// Files by name, as every process sees them.
     seen: BTreeMap<String, usize>,
-    /// The same as the disk has them.
+    /// Files by name, as the disk has them.
     kept: BTreeMap<String, usize>,
-    /// Syncs under way, by process and thread, with what was owed when they began.
+    /// Syncs in progress by process and thread, with the pages that were dirty when they began.
     syncs: BTreeMap<(u32, u32), Sync>,
 }
 
@@ -33,7 +32,7 @@ pub(super) struct Platter {
 struct File {
     seen: Vec<u8>,
     kept: Vec<u8>,
-    /// The pages that are owed to the disk.
+    /// Dirty pages: not yet on the disk.
     owed: BTreeSet<usize>,
 }
 
@@ -48,7 +47,7 @@ enum Sync {
 }
 
 impl Platter {
-    /// Does what the record says. SQLite builds its `-shm` anew after a loss of power.
+    /// Applies the record. SQLite rebuilds its `-shm` after a power loss.
     pub(super) fn apply(&mut self, record: &Record) {
         let Record { name, what, .. } = record;
         let whose = (record.process, record.thread);
@@ -83,7 +82,7 @@ impl Platter {
         }
     }
 
-    /// Takes in what a program that was killed had done and not told any more.
+    /// Reads what a killed program had written without a record.
     pub(super) fn look_at(&mut self, folder: &Path) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -101,8 +100,8 @@ impl Platter {
         }
     }
 
-    /// The files after a loss of power. Of each thing that was owed to the disk, `kept` says
-    /// whether it got there all the same.
+    /// The files after a power loss. For each unsynced write, `kept` says whether it reached the
+    /// disk all the same.
     pub(super) fn survivors<'a>(
         &'a self,
         kept: &mut dyn FnMut() -> bool,
@@ -230,9 +229,9 @@ mod tests {
             ([&new[..], &synced].concat(), "new"),
             (new.to_vec(), "old"),
             (late.to_vec(), "old"),
-            // The sync that succeeds after one that failed writes nothing.
+            // The sync that succeeds after a failed one writes nothing.
             ([&new[..], &failed, &synced].concat(), "old"),
-            // What is written again is owed again.
+            // What is written again is dirty again.
             ([&new[..], &failed, &new, &synced].concat(), "new"),
         ] {
             let kept = BTreeMap::from([("a".to_owned(), kept.as_bytes().to_vec())]);

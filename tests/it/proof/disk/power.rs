@@ -1,14 +1,14 @@
-//! Loss of power: whatever was acknowledged is on the disk by then.
+//! Power loss: what was acknowledged is already on the disk.
 
 use super::trace::{Record, What};
 use super::witness::Witness;
 use super::{Run, Stage};
 use crate::proof::load::Call;
 
-/// A body that fills the log of 2,000 pages after some eighty callbacks.
+/// A body so large that some eighty callbacks fill the WAL of 2,000 pages.
 const LARGE: usize = 60_000;
 
-/// One run under load until `count` callbacks were acknowledged.
+/// One run under load until `count` callbacks are acknowledged.
 async fn ran(run: &mut Run, count: usize, filler: usize) -> (Vec<Record>, Vec<Call>) {
     let load = run.load(4, 0, filler);
     load.answered(200, count).await;
@@ -36,20 +36,20 @@ async fn every_acknowledged_callback_outlives_a_loss_of_power_at_any_moment() {
 async fn loss_of_power_is_noticed_where_the_log_is_not_synced() {
     let stage = Stage::set().await;
     let (mut trace, calls) = ran(&mut stage.run(), 20, 0).await;
-    // What `PRAGMA synchronous = NORMAL` leaves out.
+    // The syncs that `PRAGMA synchronous = NORMAL` omits.
     trace.retain(|record| {
         let is_sync = [What::SyncBegun, What::Synced].contains(&record.what);
         !(is_sync && record.name.ends_with("-wal"))
     });
     let found = Witness::new(2, Stage::RULES.len()).watch(&trace, &calls);
     let found = found.unwrap_err();
-    // What is missing is noticed by the callbacks that are gone, or by the file as such.
+    // Shows as missing callbacks or as a malformed file.
     let signs = ["lost with what was not synced", "is malformed"];
     assert!(signs.iter().any(|sign| found.contains(sign)), "{found}");
 }
 
-/// The system holds what it failed to write for written. Who was killed then leaves a log
-/// that every process can read to its end, and the disk cannot.
+/// After a failed sync the system treats the pages as written. A process killed then leaves a WAL
+/// that every process can read completely, but the disk does not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_of_power_after_a_failed_sync_and_a_kill_takes_nothing_that_was_acknowledged_since() {
     let stage = Stage::set().await;

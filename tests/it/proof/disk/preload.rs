@@ -1,5 +1,5 @@
-//! Puts `disk.c` between the program and its disk. It is compiled by `cc`, which building
-//! the program needs, too.
+//! Preloads `disk.c` between the program and its disk. It is compiled with `cc`, which building
+//! the program needs anyway.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::trace::{self, Record};
 
-/// What stands below one run of the program.
+/// The preloaded library's settings for one run of the program.
 pub(super) struct Preload {
     folder: TempDir,
     watched: PathBuf,
@@ -18,7 +18,7 @@ pub(super) struct Preload {
 }
 
 impl Preload {
-    /// Below a program whose store is in this folder.
+    /// For a program whose store is in this folder.
     pub(super) fn new(watched: &Path) -> Self {
         let folder = crate::support::folder_in_memory();
         let watched = watched.to_owned();
@@ -32,7 +32,7 @@ impl Preload {
         disk
     }
 
-    /// The same, where nobody asks for the trace: it would grow by all that is written.
+    /// Without a trace, which would grow by everything written.
     pub(super) fn untraced(self) -> Self {
         Self {
             traced: false,
@@ -44,7 +44,7 @@ impl Preload {
         self.folder.path().join(name)
     }
 
-    /// The command, above this disk.
+    /// Adds the library to the command.
     pub(super) fn beneath<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if self.traced {
             command.env("PROOF_TRACE", self.path("trace"));
@@ -55,7 +55,7 @@ impl Preload {
             .env("PROOF_FAULT", self.path("fault"))
     }
 
-    /// Everything fails from now on that `fault` means; see `disk.c`.
+    /// Makes the operations of `fault` fail from now on; see `disk.c`.
     pub(super) fn fails(&self, fault: &str) {
         // In place: the program has this file mapped.
         let mut file = std::fs::File::options()
@@ -67,24 +67,24 @@ impl Preload {
         file.write_all(fault.as_bytes()).unwrap();
     }
 
-    /// Nothing fails any more.
+    /// Lets everything succeed again.
     pub(super) fn works(&self) {
         self.fails("--");
     }
 
-    /// What the disk was given until now.
+    /// The trace so far.
     pub(super) fn trace(&self) -> Vec<Record> {
         trace::parse(&std::fs::read(self.path("trace")).unwrap())
     }
 }
 
-/// The library, compiled once for all tests of this process.
+/// The library, compiled once per process.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let library = folder.join("proof-disk.so");
-        // Under a name of its own first: another process may be loading the library.
+        // Renamed into place: another process may be loading the library.
         let made = folder.join(format!("proof-disk-{}.so", std::process::id()));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/proof/disk/disk.c");
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());

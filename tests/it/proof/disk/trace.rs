@@ -1,38 +1,38 @@
-//! What `disk.c` has written down.
+//! Parses the trace that `disk.c` writes.
 
-/// Something that happened.
+/// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) process: u32,
     pub(super) thread: u32,
-    /// The file in the watched folder; empty for the folder itself.
+    /// The file's name in the watched folder; empty for the folder itself.
     pub(super) name: String,
     pub(super) what: What,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
-    /// The file is there from now on, and was perhaps before.
+    /// The file exists from now on; perhaps it did before.
     Created,
     Wrote {
         at: usize,
         data: Vec<u8>,
     },
-    /// The file has this length from now on.
+    /// The file was truncated to this length.
     Cut(usize),
     SyncBegun,
     Synced,
-    /// What was asked for last on this thread was refused.
+    /// The thread's latest operation was refused.
     Refused,
     Removed,
-    /// An HTTP answer is about to leave to this port.
+    /// An HTTP response is about to leave for this port.
     Answered {
         port: u16,
         status: u16,
     },
 }
 
-/// The records, in order. The last one may be torn where the program was killed.
+/// The records in order. The last one may be torn if the program was killed.
 pub(super) fn parse(mut bytes: &[u8]) -> Vec<Record> {
     std::iter::from_fn(|| record(&mut bytes)).collect()
 }

@@ -1,4 +1,4 @@
-//! Cuts the power at every moment of a trace, and asks the store what it still has.
+//! Cuts the power at every moment of a trace and checks what a store then still has.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,17 +14,17 @@ use crate::proof::sound;
 use crate::store_contract::plain;
 use crate::support::folder_in_memory;
 
-/// Moments in a run, beside those before the answers, at which the power is cut.
+/// Random power cuts per run, in addition to one before every response.
 const SAMPLES: usize = 60;
 
-/// Watches runs of the program on one disk.
+/// Checks runs of the program on one disk.
 pub(super) struct Witness {
     pub(super) platter: Platter,
     acknowledged: BTreeSet<EventId>,
-    /// What a store on the disk had, as long as the disk has not changed.
+    /// The events of a store on the disk; cleared when the disk changes.
     stored: Option<BTreeSet<EventId>>,
     chance: fastrand::Rng,
-    /// Tasks of every event.
+    /// Tasks per event.
     tasks: usize,
 }
 
@@ -39,8 +39,8 @@ impl Witness {
         }
     }
 
-    /// Watches one run. Before every answer the power is cut and all is lost that was not
-    /// synced; now and then in between, parts of that are kept. Says what is not as it must be.
+    /// Checks one run. Before every response the power is cut and everything unsynced is lost; at
+    /// random moments in between, parts of it survive. `Err` says what is wrong.
     pub(super) fn watch(&mut self, trace: &[Record], calls: &[Call]) -> Result<(), String> {
         let mut asked = asked(calls);
         for record in trace {
@@ -62,7 +62,6 @@ impl Witness {
         Ok(())
     }
 
-    /// How many callbacks were answered 200.
     pub(super) fn acknowledged(&self) -> usize {
         self.acknowledged.len()
     }
@@ -95,7 +94,7 @@ impl Witness {
     }
 }
 
-/// The callbacks that each connection asked for, in order.
+/// The callbacks posted on each connection, in order.
 fn asked(calls: &[Call]) -> BTreeMap<(u32, u16), VecDeque<EventId>> {
     let asked = calls.iter().map(|call| {
         let ids = call.posts.iter().map(|post| post.id).collect();
@@ -104,7 +103,7 @@ fn asked(calls: &[Call]) -> BTreeMap<(u32, u16), VecDeque<EventId>> {
     asked.collect()
 }
 
-/// The events of a store that is opened on these files.
+/// The events in a store opened on these files.
 fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<EventId>, String> {
     let folder = folder_in_memory();
     for (name, content) in files {

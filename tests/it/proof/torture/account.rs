@@ -1,4 +1,4 @@
-//! What has to be true once the service is quiet.
+//! What must hold once the service is idle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::support::in_time;
 use crate::support::served::Served;
 use crate::support::sink::Sink;
 
-/// Asks the service until it has nothing to do. However much there is to do, it must go on.
+/// Polls the service until it has nothing to do; fails if it stops making progress.
 pub(crate) async fn quiet(served: &Served) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/metrics", served.admin);
@@ -43,13 +43,12 @@ pub(crate) async fn quiet(served: &Served) {
     }
 }
 
-/// Everything that was posted, and what came of it.
+/// All callbacks posted, and what became of them.
 pub(crate) struct Account<'a> {
     recordings: &'a Recordings,
     posts: &'a BTreeMap<EventId, Post>,
-    /// The events in the store.
     stored: BTreeMap<EventId, EventDetail>,
-    /// The `webhook-id`s received, in the order of the first requests.
+    /// The `webhook-id`s received, in the order of their first requests.
     received: Vec<String>,
 }
 
@@ -81,7 +80,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Asserts that every account is settled.
+    /// Asserts all of the following.
     pub(crate) async fn settle(&self) {
         let posts = self.posts;
         let acknowledged = posts.values().filter(|post| post.status == Some(200));
@@ -101,8 +100,8 @@ impl<'a> Account<'a> {
         self.assert_nothing_left();
     }
 
-    /// Asserts that every task of every event has sent its request under its id, and nobody
-    /// anything else.
+    /// Asserts that every task of every event sent its request under its id, and that there
+    /// were no other requests.
     fn assert_delivered(&self) {
         let received: BTreeSet<&str> = self.received.iter().map(String::as_str).collect();
         let due = self.stored.keys().flat_map(|event| {
@@ -112,7 +111,7 @@ impl<'a> Account<'a> {
         assert_eq!(received, due.iter().map(String::as_str).collect());
     }
 
-    /// Asserts that the callbacks of each room, which came one after the other, were first
+    /// Asserts that the callbacks of each room, posted one after the other, were first
     /// announced in that order.
     fn assert_in_order(&self) {
         let by_id = |event: &EventId| (TaskId::derive(*event, "in-order", 0).webhook_id(0), *event);
@@ -128,7 +127,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Asserts that every recording is whole where it belongs, and nothing is anywhere else.
+    /// Asserts that every recording is whole at its target and nothing is anywhere else.
     fn assert_in_place(&self) {
         let mut expected: BTreeMap<Place, String> = BTreeMap::new();
         for (id, Post { lane, number, .. }) in self.posts {
@@ -160,7 +159,7 @@ impl<'a> Account<'a> {
         );
     }
 
-    /// Asserts that the buckets keep a sidecar for each tagged recording, and nothing beside.
+    /// Asserts that the buckets keep a sidecar for each tagged recording and no other files.
     fn assert_nothing_left(&self) {
         let own = |bucket| self.recordings.world.path(bucket).join(".aftertake");
         let files = |path: std::path::PathBuf| {

@@ -1,9 +1,9 @@
-//! The real program under load, killed again and again at moments that chance chooses, and
-//! then held to account for everything that it ever acknowledged.
+//! The real program under load, killed at random moments again and again. At the end everything
+//! that it acknowledged must be done.
 //!
-//! `AFTERTAKE_TORTURE_ROUNDS` kills more often, `AFTERTAKE_TORTURE_SEED` chooses the moments
-//! of an earlier run. What the system does in between is its own, so a seed brings back the
-//! plan of a run and not its every instant.
+//! `AFTERTAKE_TORTURE_ROUNDS` sets the number of kills, `AFTERTAKE_TORTURE_SEED` repeats an
+//! earlier choice of moments. A seed repeats the plan of a run, not the operating system's
+//! scheduling.
 
 pub(super) mod account;
 pub(super) mod recordings;
@@ -20,21 +20,21 @@ use crate::proof::load::{Load, Post};
 use crate::support::served::{Served, serving};
 use crate::support::sink::{Reply, Sink};
 
-/// Callers, each with rooms of its own.
+/// Callers; each has separate rooms.
 const CALLERS: usize = 6;
-/// The longest that a round goes on after what it waits for, in microseconds.
+/// The longest time from a round's signal to its kill, in microseconds.
 const AFTERWARDS: u64 = 4_000;
-/// The longest start that is cut short, in microseconds.
+/// The longest wait before a starting program is killed, in microseconds.
 const START: u64 = 150_000;
 
-/// When a round ends.
+/// When a round's kill happens.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
     /// While the program starts.
     Starting,
-    /// Once that many callbacks were acknowledged in it.
+    /// After this many acknowledged callbacks.
     Acknowledged(usize),
-    /// Once that many requests were received in it.
+    /// After this many received requests.
     Delivered(usize),
 }
 
@@ -57,12 +57,11 @@ pub(super) fn setting(name: &str) -> Option<u64> {
     )
 }
 
-/// Not a wait for anything: the moment itself is what chance chooses.
+/// A random sleep; it waits for nothing.
 async fn any_time(chance: &mut Rng, longest_us: u64) {
     tokio::time::sleep(Duration::from_micros(chance.u64(..longest_us))).await;
 }
 
-/// The service, its receiver, and what was asked of it.
 struct Torture {
     recordings: Recordings,
     sink: Sink,
@@ -122,8 +121,8 @@ impl Torture {
         })
     }
 
-    /// Notes what was answered. A caller whose last callback was not answered posts it again,
-    /// or not: chance decides.
+    /// Records the responses. A caller whose last callback got none posts it again, or not, at
+    /// random.
     async fn note(&mut self, load: Load) {
         for call in load.stop().await {
             for post in call.posts {

@@ -14,10 +14,10 @@ use crate::support::world::World;
 /// Rules by name, with the number of the step that notifies.
 pub(crate) const RULES: [(&str, u16); 3] = [("announce", 0), ("archive", 2), ("in-order", 0)];
 
-/// Rooms of each caller.
+/// Rooms per caller.
 const ROOMS: usize = 2;
 
-/// A store's folder, and two buckets elsewhere.
+/// The store's folder, and two buckets elsewhere.
 pub(crate) struct Recordings {
     folder: tempfile::TempDir,
     pub(crate) world: World,
@@ -58,7 +58,6 @@ impl Recordings {
         Self { folder, world }
     }
 
-    /// Where the program runs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -69,8 +68,8 @@ impl Recordings {
 }
 
 impl Writer {
-    /// Records before the callback of that number. When that is sent again, the recording is
-    /// where it is by now.
+    /// Creates the recording of the callback with this number, but not when the callback is
+    /// resent: the recording may have moved by then.
     pub(crate) fn record(&self, lane: usize, number: usize) {
         let at = source(lane, number);
         let mark = self.0.with_extension("recorded").join(at.name());
@@ -96,7 +95,7 @@ pub(crate) fn room(lane: usize, number: usize) -> String {
     format!("class-{lane}-{}", number % ROOMS)
 }
 
-/// Every third one is a playlist with segments, named by where they were recorded.
+/// Every third recording is a playlist whose segments are named by their recorded place.
 fn is_playlist(number: usize) -> bool {
     number.is_multiple_of(3)
 }
@@ -106,7 +105,6 @@ fn name(lane: usize, number: usize) -> (String, &'static str) {
     (format!("{lane}-{number}"), kind)
 }
 
-/// What was recorded.
 pub(crate) fn recording(lane: usize, number: usize) -> Recording {
     let (stem, _) = name(lane, number);
     if is_playlist(number) {
@@ -122,14 +120,14 @@ pub(crate) fn source(lane: usize, number: usize) -> Place {
     place("recorded", &format!("Record/{stem}/{stem}.{kind}"))
 }
 
-/// Where the rules want it.
+/// Where the rules move it.
 pub(crate) fn target(lane: usize, number: usize) -> Place {
     let (stem, kind) = name(lane, number);
     let room = room(lane, number);
     place("archive", &format!("classes/{room}/{stem}/{stem}.{kind}"))
 }
 
-/// The tags that the rules want.
+/// The tags that the rules set.
 pub(crate) fn tags(lane: usize, number: usize) -> BTreeMap<String, String> {
     let tag = |key: &str, value: String| (key.to_owned(), value);
     BTreeMap::from([
@@ -138,7 +136,6 @@ pub(crate) fn tags(lane: usize, number: usize) -> BTreeMap<String, String> {
     ])
 }
 
-/// The callback.
 pub(crate) fn body(lane: usize, number: usize) -> String {
     let body = json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "recorded",
