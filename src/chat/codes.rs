@@ -19,7 +19,6 @@ const SHOWN: usize = 200;
 pub(super) struct Codes {
     /// Names of the code's field, the current one first.
     pub(super) code: &'static [&'static str],
-    /// The field with the service's text.
     pub(super) words: &'static str,
     /// Codes after which a retry may succeed; all others need a person.
     pub(super) passing: &'static [(i64, FailureKind)],

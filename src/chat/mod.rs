@@ -20,7 +20,6 @@ use crate::model::destination::Format;
 #[derive(Debug)]
 pub struct Chat {
     format: Format,
-    /// The request body for a text.
     frame: fn(&str) -> Value,
     limit: Limit,
     /// How to escape event values: in some services `<…>` mentions people, and a room's name must
@@ -58,7 +57,6 @@ impl From<Format> for Kind {
     }
 }
 
-/// The chat service of a format, if it has one.
 pub fn of(format: Format) -> Option<&'static Chat> {
     match format.into() {
         Kind::Message(chat) => Some(chat),

@@ -20,7 +20,6 @@ pub const SIGNED: [&str; 2] = ["timestamp", "sign"];
 #[derive(Debug)]
 pub struct Signature {
     pub part: SignedPart,
-    /// Returns the time and the signature.
     pub(super) sign: fn(secret: &str, now: Timestamp) -> (String, String),
 }
 

@@ -132,7 +132,6 @@ pub trait ObjectStore: Send + Sync {
         ))
     }
 
-    /// Who other than the owner may read and write the object.
     async fn rights(&self, _key: &str) -> Result<Rights, Failure> {
         Ok(Rights::Private)
     }
@@ -153,7 +152,7 @@ pub trait ObjectStore: Send + Sync {
         self.delete(&keys).await
     }
 
-    /// The object's tags; `Missing` when it does not exist.
+    /// `Missing` when the object does not exist.
     async fn tags(&self, key: &str) -> Result<TagSupport, Failure>;
 
     async fn set_tags(&self, key: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure>;
@@ -164,7 +163,6 @@ pub trait ObjectStore: Send + Sync {
         metadata: &BTreeMap<String, String>,
     ) -> Result<(), Failure>;
 
-    /// A plain link to the object.
     fn url(&self, key: &str) -> String;
 
     fn signed_url(&self, key: &str, lifetime: Duration, now: Timestamp) -> String;
@@ -192,7 +190,6 @@ pub struct Pair {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Copy<'a> {
-    /// Name of the source bucket, which is at the same site.
     pub source: &'a str,
     pub from: &'a str,
     pub to: &'a str,
@@ -264,7 +261,6 @@ pub enum TagSupport {
     Unsupported,
 }
 
-/// Whether a bucket has a real rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// A rename is a copy and a deletion.
@@ -300,11 +296,9 @@ pub trait UploadLog: Send {
     fn go_on(&mut self) -> Result<(), Halt>;
 }
 
-/// The caller wants the copy to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Halt;
 
-/// Why a copy did not finish.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CopyStopped {
     Failed(Failure),

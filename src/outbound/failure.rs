@@ -37,7 +37,6 @@ pub(super) fn no_answer(error: &reqwest::Error, to: &To<'_>) -> NoAnswer {
     NoAnswer { failure, unsent }
 }
 
-/// The failure of a request that exceeded its timeout.
 pub(super) fn too_slow(timeout: Duration, to: &To<'_>) -> Failure {
     let reason = format!("{to}: no complete answer within {}", words(timeout));
     Failure::new(FailureKind::Timeout, reason)
@@ -62,7 +61,6 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
     }
 }
 
-/// Whether a `T` is among the error's causes.
 pub(super) fn caused_by<T: Error + 'static>(error: &reqwest::Error) -> bool {
     layers(error).any(<dyn Error>::is::<T>)
 }

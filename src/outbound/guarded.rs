@@ -30,7 +30,6 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Uses the system's resolver.
     pub fn new() -> Self {
         Self::with_resolver(Arc::new(System))
     }
@@ -43,7 +42,6 @@ impl Guarded {
         }
     }
 
-    /// The client for a request to `url`, if the destination allows it.
     fn allowed(&self, destination: &Destination, url: &Url) -> Result<Client, Failure> {
         check_origin(destination, url)?;
         let to = To(destination);

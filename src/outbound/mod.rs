@@ -25,7 +25,6 @@ pub use resolve::Resolver;
 /// Maximum bytes that are read of a response.
 pub const ANSWER_LIMIT: usize = 16 * 1024;
 
-/// Sends requests to destinations.
 #[async_trait]
 pub trait Outbound: Send + Sync {
     /// Sends one request and reads the first [`ANSWER_LIMIT`] bytes of the response. A response
@@ -33,7 +32,6 @@ pub trait Outbound: Send + Sync {
     async fn send(&self, destination: &Destination, request: Request) -> Result<Answer, NoAnswer>;
 }
 
-/// Why there was no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoAnswer {
     pub failure: Failure,
@@ -78,7 +76,6 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Shows a destination as name and origin.
 struct To<'a>(&'a Destination);
 
 impl fmt::Display for To<'_> {

@@ -37,7 +37,6 @@ pub trait Resolver: Send + Sync {
     async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// The system's resolver.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct System;
 

@@ -8,7 +8,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 /// Maximum characters of a header in an error.
 const SHOWN: usize = 40;
 
-/// Encodings that are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Encoding {
     #[error("body is compressed ({0}); it has to come without compression")]

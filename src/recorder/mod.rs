@@ -22,7 +22,6 @@ pub const CALLBACKS: &str = "callbacks";
 /// Some editors write it before a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Who may send callbacks, by recorder.
 #[derive(Debug, Clone)]
 pub struct Callers {
     pub sparkrtc: sparkrtc::Callers,
@@ -35,10 +34,8 @@ pub enum Refusal {
     /// distinguish a wrong key from an attack.
     #[error("{0}")]
     Signature(String),
-    /// The body is not a JSON object.
     #[error("{0}")]
     NotAnEvent(String),
-    /// The body is compressed or not in UTF-8.
     #[error("{0}")]
     Encoded(String),
 }
@@ -51,7 +48,6 @@ pub enum NotAnEvent {
     NotAnObject,
 }
 
-/// The path to which the recorder posts callbacks.
 pub fn path(recorder: Recorder) -> String {
     format!("/{CALLBACKS}/{recorder}")
 }
@@ -63,7 +59,6 @@ pub const fn success(recorder: Recorder) -> &'static str {
     }
 }
 
-/// Checks that the sender may send callbacks.
 pub fn verify(
     recorder: Recorder,
     callers: &Callers,

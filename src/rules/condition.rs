@@ -28,7 +28,6 @@ pub(super) enum Unmet<'a> {
     Below(&'a str, u64, u64),
     NotBelow(&'a str, u64, u64),
     Holds(&'a Matcher, &'a FieldValues<'a>),
-    /// A reason as text.
     InWords(String),
 }
 
@@ -119,7 +118,6 @@ fn check_matcher<'a>(matcher: &'a Matcher, fields: &'a FieldValues<'a>) -> Resul
     }
 }
 
-/// A matcher that holds, and its value.
 fn describe(matcher: &Matcher, fields: &FieldValues<'_>) -> String {
     match matcher {
         Matcher::Glob { key, field, globs } => {

@@ -25,7 +25,6 @@ use crate::model::task::Outputs;
 /// Signs a link to the recording that works without credentials for the given time.
 pub type SignUrl = Arc<dyn Fn(Duration) -> String + Send + Sync>;
 
-/// What a step is rendered from.
 #[derive(Clone)]
 pub struct Context<'a> {
     pub event: &'a Event,

@@ -35,7 +35,6 @@ enum Part<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         url: Option<&'a str>,
     },
-    /// Rarely used fields.
     Other(Value),
 }
 

@@ -14,7 +14,6 @@ use crate::yaml::problem::{Problem, position};
 #[derive(Debug)]
 pub struct RulesError {
     name: String,
-    /// The file's text with secrets overwritten.
     text: String,
     /// In the order of the file; never empty.
     problems: Vec<Problem>,
@@ -32,7 +31,6 @@ impl RulesError {
         }
     }
 
-    /// In the order of the file.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }

@@ -60,7 +60,6 @@ pub fn lane_and_turn(step: &Step, place: Option<&Place>) -> Option<(Lane, Turn)>
     Some((lane, turn))
 }
 
-/// What all rules of one planning share.
 struct Subject<'a> {
     event: &'a Event,
     generation: u32,

@@ -15,7 +15,6 @@ use crate::model::step::{OnConflict, OnInvalid, TagMode, TagObjects, TagStorage}
 use crate::model::task::RevisionId;
 use crate::model::transition::OnFailure;
 
-/// The rules of one revision.
 #[derive(Debug)]
 pub struct RuleSet {
     pub revision: RevisionId,
@@ -40,7 +39,6 @@ impl RuleSet {
     }
 }
 
-/// One rule.
 #[derive(Debug)]
 pub struct Rule {
     pub name: String,
@@ -55,7 +53,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether one of its steps changes the recording's object.
     pub fn changes_object(&self) -> bool {
         let mut steps = self.steps.iter();
         steps.any(|step| step.action.changes_object())
@@ -90,16 +87,13 @@ impl Rule {
     }
 }
 
-/// The `when` of a rule: every key given must hold.
 #[derive(Debug, Default)]
 pub struct Condition {
-    /// `RECORD_FILE_COMPLETE` when the file names none.
     pub events: Vec<EventType>,
     pub matchers: Vec<Matcher>,
     pub expression: Option<Expression>,
 }
 
-/// One key of `when`.
 #[derive(Debug)]
 pub enum Matcher {
     /// A field matches one of the globs. Formats ignore case.
@@ -130,7 +124,6 @@ impl std::fmt::Debug for Glob {
     }
 }
 
-/// One entry of the rooms table.
 #[derive(Debug)]
 pub struct RoomEntry {
     pub room: Vec<Glob>,
@@ -242,7 +235,6 @@ impl Action {
     }
 }
 
-/// `rename:`
 #[derive(Debug)]
 pub struct RenameStep {
     pub to: Template,
@@ -251,7 +243,6 @@ pub struct RenameStep {
     pub on_conflict: OnConflict,
 }
 
-/// `tag:`
 #[derive(Debug)]
 pub struct TagStep {
     pub tags: TagSource,
@@ -268,12 +259,10 @@ pub enum TagSource {
     Given(BTreeMap<String, Template>),
 }
 
-/// `notify:`
 #[derive(Debug)]
 pub struct NotifyStep {
     pub destination: String,
     pub method: http::Method,
-    /// Path and query under the destination's URL.
     pub path: Option<Address>,
     pub headers: Vec<(String, Template)>,
     pub body: Option<BodyTemplate>,
@@ -310,7 +299,6 @@ pub enum BodyTemplate {
 }
 
 impl BodyTemplate {
-    /// Whether one of its texts names the recording's object.
     pub fn names_object(&self) -> bool {
         match self {
             Self::Literal(_) => false,

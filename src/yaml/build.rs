@@ -34,7 +34,6 @@ pub(super) struct Builder<'a> {
     wrong: Vec<(NodeId, Problem)>,
 }
 
-/// A list or map that has not ended yet.
 struct Open {
     start: usize,
     anchor: usize,

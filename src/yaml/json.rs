@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use super::tree::{Content, NodeId, Tree};
 
-/// One node as JSON, with variables unexpanded.
 pub(crate) fn node(tree: &Tree, id: NodeId) -> String {
     let mut text = String::new();
     write_node(tree, id, &mut text);

@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use serde_saphyr::granit_parser::ScalarStyle;
 
-/// A scalar as written in the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written<'a> {
     pub(crate) source: &'a str,
@@ -15,7 +14,6 @@ pub(crate) struct Written<'a> {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) style: ScalarStyle,
-    /// The parsed text.
     pub(crate) text: &'a str,
 }
 

@@ -8,7 +8,6 @@ pub struct Problem {
     pub span: Range<usize>,
     /// Names the thing and the value; lower case, no full stop.
     pub message: String,
-    /// How to fix it.
     pub help: Option<String>,
 }
 

@@ -12,7 +12,6 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 use super::read::{AT, ONE_OR_MANY, SHORT_OR_LONG};
 use super::tree::NodeId;
 
-/// A value and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
     pub(crate) at: NodeId,

@@ -18,7 +18,6 @@ use super::variables::{Text, Variables};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct NodeId(pub(crate) usize);
 
-/// A parsed file.
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(super) source: String,
@@ -63,7 +62,6 @@ impl Tree {
         Builder::new(source, variables).build()
     }
 
-    /// All problems in the tree.
     pub(crate) fn wrong(&self) -> Vec<Problem> {
         let wrong = self.wrong.iter();
         wrong.map(|(_, problem)| problem.clone()).collect()

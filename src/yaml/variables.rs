@@ -36,7 +36,6 @@ impl Variables for std::collections::BTreeMap<&str, &str> {
 /// Maximum bytes of a value: everything stored and logged is searched for it, to mask it.
 const LONGEST: usize = 64 * 1024;
 
-/// A scalar's text with its variables filled in.
 #[derive(Clone, Default)]
 pub(crate) struct Text {
     /// The text with real values.

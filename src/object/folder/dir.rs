@@ -39,11 +39,9 @@ enum Holds {
     All,
     /// The store's own files.
     Own,
-    /// Some objects.
     Some,
 }
 
-/// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     File,
@@ -99,7 +97,6 @@ impl Dir {
         }
     }
 
-    /// Opens the same directory again.
     pub(super) fn again(&self) -> Result<Self, Failure> {
         let held = self.held.try_clone();
         Ok(Self {
@@ -127,7 +124,6 @@ impl Dir {
         })
     }
 
-    /// The type of the entry `name`.
     pub(super) fn entry(&self, name: &OsStr) -> Result<Option<Entry>, Failure> {
         let found = fs::statat(&self.held, name, AtFlags::SYMLINK_NOFOLLOW);
         match found {
@@ -208,7 +204,6 @@ impl Dir {
         }
     }
 
-    /// Fsyncs the directory.
     pub(super) fn sync(&self) -> Result<(), Failure> {
         let synced = self.held.sync_all();
         synced.map_err(|error| failure(&self.path, &error))
@@ -220,7 +215,6 @@ impl Dir {
         Ok(id_of(&found))
     }
 
-    /// For messages.
     pub(super) fn path_of(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
@@ -233,14 +227,12 @@ impl Dir {
         failure(&self.path.join(name), &error.into())
     }
 
-    /// The failure to create something in it.
     fn failure_to_add(&self, name: &OsStr, error: Errno) -> Failure {
         self.holds.failure(&self.path.join(name), &error.into())
     }
 }
 
 impl Holds {
-    /// What the directory `name` inside it contains.
     fn within(self, name: &OsStr) -> Self {
         match self {
             Self::All if name == OWN_NAME => Self::Own,

@@ -40,7 +40,6 @@ pub(super) struct Deletion {
     pub(super) stays: Option<(Arc<Folder>, String)>,
 }
 
-/// An existing object, opened.
 struct Found {
     file: File,
     metadata: Metadata,
@@ -173,7 +172,6 @@ impl Folder {
         Ok(self.sidecar(key)?.tags)
     }
 
-    /// Changes the object's sidecar.
     pub(super) fn amend(
         &self,
         key: &str,

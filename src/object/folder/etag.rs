@@ -22,7 +22,6 @@ const REMEMBERED: usize = 4096;
 pub(super) struct Etags(Mutex<HashMap<String, (u64, SystemTime, String)>>);
 
 impl Etags {
-    /// The ETag of the object `key`, stored in `file`.
     pub(super) fn of(&self, key: &str, file: &mut File, found: &Metadata) -> io::Result<String> {
         if found.len() <= REMEMBER_ABOVE {
             return digest(file);

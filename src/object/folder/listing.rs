@@ -11,7 +11,6 @@ use crate::object::{Attributes, ObjectMeta, Page};
 /// Objects per page, as in OBS.
 const PAGE: usize = 1000;
 
-/// A listing request and its result so far.
 struct Listing<'a> {
     folder: &'a Folder,
     prefix: &'a str,
@@ -91,7 +90,6 @@ impl Listing<'_> {
 fn names(dir: &Dir, above: &str) -> Result<Vec<String>, Failure> {
     let mut keys = Vec::new();
     for name in dir.names()? {
-        // A name that is not UTF-8 is not a key.
         let Some(name) = name.to_str().filter(|name| *name != OWN) else {
             continue;
         };
@@ -114,7 +112,6 @@ fn not_linked<T>(opened: Result<Option<T>, Failure>) -> Result<Option<T>, Failur
     }
 }
 
-/// The last segment of a key.
 fn last(key: &str) -> &OsStr {
     OsStr::new(key.rsplit_once('/').map_or(key, |(_, name)| name))
 }

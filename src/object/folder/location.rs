@@ -63,17 +63,14 @@ impl Location {
         &self.dirs[self.dirs.len() - 1]
     }
 
-    /// The object's name in its directory.
     pub(super) fn name(&self) -> &OsStr {
         &self.names[self.names.len() - 1]
     }
 
-    /// For messages.
     pub(super) fn path(&self) -> PathBuf {
         self.dir().path_of(self.name())
     }
 
-    /// Opens the object's file for reading.
     pub(super) fn file(&self) -> Result<Option<(File, Metadata)>, Failure> {
         self.dir().file(self.name())
     }

@@ -20,7 +20,6 @@ const PARTS: &str = "parts";
 /// How often to retry creating a part whose directory was removed meanwhile.
 const TRIES: u32 = 10;
 
-/// Makes the names of parts unique within the process.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A file that is not in place yet; removed on drop.

@@ -28,7 +28,6 @@ pub(super) fn names_of(key: &str) -> Result<std::str::Split<'_, char>, Failure> 
     }
 }
 
-/// Whether the error means that nothing exists at a path.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     // `a/b` is absent, too, when `a` is a file.
     matches!(
@@ -76,7 +75,6 @@ fn of_disk(error: &io::Error) -> Option<FailureKind> {
     })
 }
 
-/// The kind of an error that affects one object.
 fn of_file(error: &io::Error) -> FailureKind {
     use io::ErrorKind::{
         AlreadyExists, DirectoryNotEmpty, FileTooLarge, InvalidFilename, InvalidInput,

@@ -31,7 +31,6 @@ pub(super) struct Sidecar {
 }
 
 impl Sidecar {
-    /// A sidecar without tags.
     pub(super) fn new(attributes: Attributes) -> Self {
         Self {
             key: String::new(),
@@ -88,7 +87,6 @@ impl Sidecar {
         Some(serde_json::to_vec_pretty(&named(key)).expect("a map of strings is JSON"))
     }
 
-    /// The attributes that `head` returns.
     pub(super) fn attributes(self) -> Attributes {
         Attributes {
             content_type: self.content_type,
@@ -115,7 +113,6 @@ pub(super) fn stem_of(key: &str) -> String {
     hex(&Sha256::digest(key)[..16])
 }
 
-/// In lower case.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {

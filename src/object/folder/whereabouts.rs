@@ -47,7 +47,6 @@ pub(super) struct Overlaps<'a> {
 }
 
 impl<'a> Overlaps<'a> {
-    /// The current state of the bucket at `root` and the others.
     pub(super) fn new(root: &Path, others: &'a [(String, PathBuf)]) -> Self {
         let others = others.iter().filter_map(|(name, path)| {
             let found = path.metadata().ok()?;

@@ -53,7 +53,6 @@ impl Address {
         })
     }
 
-    /// Objects can be copied between buckets of the same site.
     pub(super) fn site(&self) -> String {
         format!("{}://{}", self.scheme, self.authority)
     }

@@ -35,7 +35,6 @@ const ERROR_LIMIT: u64 = 64 << 10;
 
 const SKEWED: &str = "RequestTimeTooSkewed";
 
-/// A client for one site and one set of credentials.
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -52,7 +51,6 @@ pub(super) struct Call<'a> {
     what: &'static str,
     method: Method,
     bucket: &'a str,
-    /// `None` for a request on the bucket.
     key: Option<&'a str>,
     query: Query,
     headers: HeaderMap,
@@ -221,7 +219,6 @@ impl Client {
         })
     }
 
-    /// The clock offset, if known.
     pub(super) fn clock_ahead(&self) -> Option<chrono::Duration> {
         let ahead = self.ahead_ms.load(Ordering::Relaxed);
         (ahead != 0).then(|| chrono::Duration::milliseconds(ahead))
@@ -244,7 +241,6 @@ impl Client {
 }
 
 impl<'a> Call<'a> {
-    /// A request on an object.
     pub(super) fn object(
         what: &'static str,
         method: Method,
@@ -257,7 +253,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A request on the bucket.
     pub(super) fn bucket(what: &'static str, method: Method, bucket: &'a str) -> Self {
         Self {
             what,
@@ -302,7 +297,6 @@ impl<'a> Call<'a> {
         self.header("content-md5", digest)
     }
 
-    /// Adds an XML body.
     pub(super) fn document(self, document: String) -> Self {
         let mut call = self.body(Bytes::from(document));
         let xml = HeaderValue::from_static("application/xml");
@@ -316,7 +310,6 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Uses the timeout for copies.
     pub(super) fn patient(mut self) -> Self {
         self.copies = true;
         self
@@ -339,7 +332,6 @@ impl<'a> Call<'a> {
         Ok(root)
     }
 
-    /// Refuses a 2xx response with a body.
     fn nothing(&self, answer: &Answer) -> Result<(), Error> {
         if answer.body.trim_ascii().is_empty() {
             return Ok(());
@@ -412,7 +404,6 @@ async fn read_body(mut response: Response, limit: u64) -> Result<Bytes, BodyErro
     Ok(body.freeze())
 }
 
-/// An error and its causes on one line.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -144,7 +144,6 @@ impl ObsStore {
         }
     }
 
-    /// Copies in one request; returns the copy's ETag.
     async fn copy_whole(
         &self,
         copy: Copy<'_>,

@@ -22,7 +22,6 @@ pub(super) fn etag(result: &Node) -> Option<String> {
         .filter(|etag| !etag.is_empty())
 }
 
-/// A `ListBucketResult`.
 pub(super) fn listing(result: &Node) -> Option<Page> {
     let objects = result.all("Contents").map(|entry| {
         Some(ObjectMeta {
@@ -51,7 +50,6 @@ pub(super) fn upload_id(result: &Node) -> Option<String> {
 }
 
 pub(super) struct Uploads {
-    /// Key and upload id.
     pub(super) uploads: Vec<(String, String)>,
     /// Key and id markers of the next page.
     pub(super) next: Option<(String, String)>,
@@ -119,7 +117,6 @@ pub(super) fn completion(etags: &[String]) -> String {
     body + "</CompleteMultipartUpload>"
 }
 
-/// Parses a `Tagging`.
 pub(super) fn tags(result: &Node) -> Option<BTreeMap<String, String>> {
     let tag = |tag: &Node| {
         Some((
@@ -130,7 +127,6 @@ pub(super) fn tags(result: &Node) -> Option<BTreeMap<String, String>> {
     result.child("TagSet")?.all("Tag").map(tag).collect()
 }
 
-/// Writes a `Tagging`.
 pub(super) fn tagging(tags: &BTreeMap<String, String>) -> String {
     let mut body = String::from("<Tagging><TagSet>");
     for (key, value) in tags {

@@ -14,7 +14,6 @@ use crate::model::failure::{Failure, FailureKind};
 
 #[derive(Debug)]
 pub(super) struct Error {
-    /// OBS's error code; empty when there is none.
     pub(super) code: String,
     pub(super) failure: Failure,
 }
@@ -35,7 +34,6 @@ impl From<Error> for Failure {
 }
 
 impl Error {
-    /// A failure without an OBS code.
     pub(super) fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self {
             code: String::new(),
@@ -69,7 +67,6 @@ impl Effect {
     }
 }
 
-/// An OBS error response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// `None` for an error inside a 200, which OBS may send before it finishes.
@@ -105,7 +102,6 @@ impl Refusal {
         }
     }
 
-    /// `what` describes the request.
     pub(super) fn into_error(self, what: &str, effect: Effect) -> Error {
         let kind = effect.judge(kind(self.status, &self.code));
         let mut failure = Failure::new(kind, self.reason(what));

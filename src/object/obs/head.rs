@@ -111,7 +111,6 @@ pub(super) fn keeping_headers(attributes: &Attributes) -> Result<HeaderMap, Erro
     Ok(headers)
 }
 
-/// Headers for this custom metadata.
 pub(super) fn metadata_headers(metadata: &BTreeMap<String, String>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     for (key, value) in metadata {

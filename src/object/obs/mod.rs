@@ -46,7 +46,6 @@ pub struct ObsStore {
     bucket: String,
     /// Larger objects are copied by parts; bytes.
     copy_part_above: u64,
-    /// Bytes per part.
     part_size: u64,
     /// Cached: the layout of a bucket never changes.
     layout: OnceCell<Layout>,
@@ -78,7 +77,6 @@ impl ObsStore {
     }
 }
 
-/// For a copy that is not resumed.
 struct NoLog;
 
 #[async_trait]

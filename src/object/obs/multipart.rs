@@ -235,7 +235,6 @@ impl ObsStore {
     }
 }
 
-/// First and last byte of every part.
 fn ranges(size: u64, part_size: u64) -> Vec<(u64, u64)> {
     let part_size = part_size.max(size.div_ceil(PARTS)).max(1);
     (0..size.div_ceil(part_size))

@@ -17,13 +17,11 @@ use crate::object::{Attributes, Layout, ObjectMeta, Page};
 const DELETED_AT_ONCE: usize = 1000;
 
 impl ObsStore {
-    /// The object's content, at most `limit` bytes.
     pub(super) async fn fetch(&self, key: &str, limit: u64) -> Result<Bytes, Error> {
         let call = Call::object("read", Method::GET, &self.bucket, key).limit(limit);
         self.client.content(&call).await
     }
 
-    /// Writes an object in one request.
     pub(super) async fn write(
         &self,
         key: &str,

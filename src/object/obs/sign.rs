@@ -79,14 +79,12 @@ const OBS_TOKEN: &str = "x-obs-security-token";
 pub(super) struct Credentials {
     pub(super) access_key: String,
     pub(super) secret_key: SecretString,
-    /// For temporary credentials.
     pub(super) security_token: Option<SecretString>,
 }
 
 /// Names and optional values, not encoded.
 pub(super) type Query = Vec<(&'static str, Option<String>)>;
 
-/// The parts of a request that are signed.
 pub(super) struct Signable<'a> {
     pub(super) method: &'a Method,
     pub(super) bucket: &'a str,

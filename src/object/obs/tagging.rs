@@ -13,7 +13,6 @@ use crate::model::failure::FailureKind;
 use crate::object::TagSupport;
 
 impl ObsStore {
-    /// The tags of an object in a bucket of this site.
     pub(super) async fn tags_of(&self, bucket: &str, key: &str) -> Result<TagSupport, Error> {
         let call = Call::object("read the tags of", Method::GET, bucket, key).about("tagging");
         match self.client.read(&call, document::tags).await {
@@ -67,7 +66,6 @@ impl ObsStore {
     }
 }
 
-/// The header that creates an object with these tags.
 pub(super) fn tagging_header(tags: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = tags
         .iter()

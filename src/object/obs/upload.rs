@@ -33,7 +33,6 @@ impl Note {
         serde_json::to_string(self).expect("a note is plain JSON")
     }
 
-    /// Parses a note from a log.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         serde_json::from_str(text).map_err(|error| {
             let reason = format!("the note {text:?} of an upload cannot be read: {error}");
@@ -43,7 +42,6 @@ impl Note {
 }
 
 impl ObsStore {
-    /// Opens an upload for an object with these headers; returns its id.
     pub(super) async fn initiate(&self, key: &str, headers: &HeaderMap) -> Result<String, Error> {
         let call = Call::object("open an upload to", Method::POST, &self.bucket, key)
             .about("uploads")

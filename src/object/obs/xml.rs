@@ -17,7 +17,6 @@ pub(super) struct Node {
     children: Vec<Node>,
 }
 
-/// A body that is not an XML document.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not an XML document: {0}")]
 pub(super) struct NotXml(String);

@@ -21,13 +21,11 @@ pub(super) const SUCCESS: &str = r#"{"status":1,"result":"success"}"#;
 /// Maximum bytes of a header in an error.
 const SHOWN: usize = 64;
 
-/// Who may send callbacks.
 #[derive(Debug, Clone)]
 pub struct Callers {
     /// The console's "Private Key"; several while rotating. Empty: signatures are not checked.
     pub keys: Vec<SecretString>,
     pub unsigned: Unsigned,
-    /// Maximum age by `X-Rtc-Timestamp`.
     pub max_age: Option<Duration>,
 }
 

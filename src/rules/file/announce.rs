@@ -52,7 +52,6 @@ fn only_announces(rule: &Rule, destinations: &BTreeMap<String, Destination>) -> 
     !rule.changes_object() && rule.steps.iter().any(announces)
 }
 
-/// Whether the request contains the recording's place.
 fn tells_place(step: &NotifyStep, destination: &Destination) -> bool {
     if let Some(body) = &step.body {
         return body.names_object();

@@ -117,7 +117,6 @@ fn collect_words(rest: &str, start: usize, words: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Where the value begins on a line with a secret key.
 fn value_of_secret(line: &str) -> Option<usize> {
     let keys = SECRET_KEYS.iter().chain(&["headers", "proxy", "url"]);
     let values = keys.flat_map(|key| {

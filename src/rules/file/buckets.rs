@@ -125,7 +125,6 @@ impl RawTagLimits {
 }
 
 impl Loading<'_> {
-    /// The buckets without problems.
     pub(super) fn buckets(
         &mut self,
         section: Option<&Deferred<Table<Deferred<Raw>>>>,

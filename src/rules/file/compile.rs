@@ -88,7 +88,6 @@ impl Loading<'_> {
         }
     }
 
-    /// A template for a path and query.
     pub(super) fn address(&mut self, text: &At<String>, scope: Scope<'_>) -> Option<Address> {
         self.refuse_foreign_syntax(text)?;
         match Address::parse(&text.value, scope) {

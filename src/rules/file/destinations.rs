@@ -206,7 +206,6 @@ impl Loading<'_> {
         }
     }
 
-    /// A header name that the rules file may set.
     pub(super) fn header_name(&mut self, name: &At<String>) -> Option<String> {
         self.read_node(name.at).map(|HeaderName(name)| name)
     }

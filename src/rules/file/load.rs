@@ -163,7 +163,6 @@ impl Loading<'_> {
         None
     }
 
-    /// A text that must not be empty.
     pub(super) fn filled(&mut self, text: &At<String>, what: &str) -> Option<String> {
         if text.value.is_empty() {
             self.refuse(text.at, format!("{what} is empty"), "give it a value");
@@ -179,7 +178,6 @@ impl Loading<'_> {
         Some(secret)
     }
 
-    /// A path relative to the rules file.
     pub(super) fn path(&mut self, text: &At<String>) -> Option<PathBuf> {
         self.filled(text, "the path")
             .map(|path| self.base.join(path))

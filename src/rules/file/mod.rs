@@ -58,7 +58,6 @@ impl Lookup for BTreeMap<&str, &str> {}
 
 #[derive(Debug)]
 pub struct RulesFile {
-    /// Who may send callbacks.
     pub callers: Callers,
     pub buckets: BTreeMap<String, Bucket>,
     pub destinations: BTreeMap<String, Destination>,
@@ -80,7 +79,6 @@ impl RulesFile {
         skipped(&self.rules, event, &self.mask)
     }
 
-    /// In the order of the file.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.rules.iter().map(|rule| rule.name.as_str())
     }

@@ -51,7 +51,6 @@ impl Revision {
         }
     }
 
-    /// Plans an event as the service does. Skip reasons show no secrets.
     pub fn plan(&self, event: &Event, generation: u32) -> Plan {
         plan(&self.rules, event, generation).masked(&self.mask)
     }

@@ -60,7 +60,6 @@ impl Loading<'_> {
         }
     }
 
-    /// Hides the file's secrets and all values from the environment.
     pub(super) fn mask(&self) -> Mask {
         let scalars = self.tree.with_environment();
         let environment = scalars.flat_map(|(id, text)| {
@@ -121,7 +120,6 @@ fn web_url(text: &str) -> Option<Url> {
     matches!(url.scheme(), "http" | "https").then_some(url)
 }
 
-/// Why a secret is refused, and how to fix it.
 fn check(format: Format, secret: &str, number: usize) -> Result<(), (String, String)> {
     let name = format.name();
     match chat::of(format) {

@@ -79,7 +79,6 @@ fn split(steps: &[Step], number: StepNo) -> Option<(&Step, &[Step])> {
     Some((steps.get(number)?, &steps[..number]))
 }
 
-/// Everything that a step is rendered from.
 struct Scene<'a> {
     rule: &'a Rule,
     number: StepNo,
@@ -92,7 +91,6 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Why the step's `if` skips it.
     fn skipped(&self) -> Result<Option<String>, Failure> {
         let Some(expression) = &self.step.condition else {
             return Ok(None);

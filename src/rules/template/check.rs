@@ -12,7 +12,6 @@ use super::{PartOf, Scope, TemplateError};
 use crate::model::event::Fields;
 use crate::yaml::spelling;
 
-/// Names other than the event's fields.
 const ROOTS: &[&str] = &[
     "event",
     "event_id",
@@ -101,7 +100,6 @@ pub(super) fn check(
     }
 }
 
-/// Why an outside name is refused.
 fn name_fault(name: &str, scope: Scope<'_>) -> Option<String> {
     let mut parts = name.split('.');
     let root = parts.next()?;
@@ -244,7 +242,6 @@ fn argument<'t, 'a>(tokens: &'t [Token<'a>], sign: &str) -> Option<&'t Token<'a>
     }
 }
 
-/// Where a dotted name first occurs.
 fn find(tokens: &[Token<'_>], name: &str) -> Option<Range<usize>> {
     (0..tokens.len()).find_map(|at| {
         if follows(&tokens[..at], ".") {

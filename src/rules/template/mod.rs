@@ -62,7 +62,6 @@ impl Scope<'_> {
     };
 }
 
-/// Why rendering failed.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum Fault {
     /// The event or the room lacks a value that the template names.
@@ -81,7 +80,6 @@ pub struct Names {
     pub(super) object_lacks: Option<&'static str>,
 }
 
-/// A text with `{{ … }}` parts.
 #[derive(Clone)]
 pub struct Template(Arc<CompiledTemplate>);
 
@@ -195,7 +193,6 @@ impl Address {
         Template::compile(environment, language::ADDRESS, source, scope).map(Self)
     }
 
-    /// The template, which percent-encodes values.
     pub fn template(&self) -> &Template {
         &self.0
     }

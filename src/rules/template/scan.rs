@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-/// A token inside `{{ }}` or `{% %}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
@@ -24,7 +23,6 @@ pub(super) enum Kind {
     Text,
     /// One character, or a number.
     Sign,
-    /// `{%`
     Block,
 }
 

@@ -48,14 +48,12 @@ pub(crate) enum OnFailure {
     Continue,
 }
 
-/// What a step may refer to.
 #[derive(Debug, Clone, Copy)]
 struct Surroundings<'s> {
     /// `None` when names are not checked.
     names: Option<&'s Names<'s>>,
     /// `None` when the rule's `when` is wrong.
     condition: Option<&'s Condition>,
-    /// Ids of the earlier steps.
     earlier: &'s [String],
 }
 
