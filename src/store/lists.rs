@@ -1,4 +1,4 @@
-//! What a person sees of the queue: rows of lists, and all that is known of one task or event.
+//! Rows of the lists for people, and the details of one task or event.
 
 use std::sync::Arc;
 
@@ -15,38 +15,37 @@ use crate::model::recording::Place;
 use crate::model::task::{Lane, Outputs, StepNo};
 use crate::model::time::Timestamp;
 
-/// Which tasks are meant: by a list as by a bulk act.
+/// Selects tasks, for lists and bulk acts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskFilter {
-    /// In one of these states, of [`TaskState::NAMES`](crate::model::task::TaskState::NAMES); in any
-    /// when there is none.
+    /// In one of these [`TaskState::NAMES`](crate::model::task::TaskState::NAMES); empty means any.
     pub states: Vec<String>,
     pub rule: Option<String>,
     pub room: Option<String>,
-    /// Of events that arrived at this time or later.
+    /// Event received at this time or later.
     pub since: Option<Timestamp>,
-    /// Of events that arrived before this time.
+    /// Event received before this time.
     pub until: Option<Timestamp>,
-    /// What the last failure was.
+    /// Kind of the last failure.
     pub failure: Option<FailureKind>,
-    /// The destination that the next step needs.
+    /// Destination of the next step.
     pub destination: Option<String>,
-    /// Only those that have left something behind in buckets.
+    /// Only tasks that have left something behind in buckets.
     pub leaves: bool,
 }
 
-/// Which events are meant: by a list as by a bulk act.
+/// Selects events, for lists and bulk acts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     pub room: Option<String>,
-    /// Those that arrived at this time or later.
+    /// Received at this time or later.
     pub since: Option<Timestamp>,
-    /// Those that arrived before this time.
+    /// Received before this time.
     pub until: Option<Timestamp>,
 }
 
 impl TaskFilter {
-    /// Whether nothing but the states narrows the choice.
+    /// Whether at most the states narrow the choice.
     pub fn is_everything(&self) -> bool {
         let states = self.states.clone();
         *self
@@ -58,27 +57,25 @@ impl TaskFilter {
 }
 
 impl EventFilter {
-    /// Whether nothing narrows the choice.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Where a task or an event is in the order of acceptance.
+/// Position in the order of acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(pub(super) i64);
 
-/// A part of a list, which goes from the newest to older ones.
+/// A page of a list, newest first.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
     /// Maximum number of rows.
     pub limit: usize,
-    /// Only what is older than this.
+    /// Only rows older than this.
     pub before: Option<Cursor>,
 }
 
 impl Page {
-    /// The newest rows.
     pub const fn newest(limit: usize) -> Self {
         Self {
             limit,
@@ -87,12 +84,12 @@ impl Page {
     }
 }
 
-/// A walk through all that a filter means, the oldest first. It ends with what was there when
-/// it began.
+/// A walk through all rows that match a filter, oldest first, up to the newest row at its
+/// beginning.
 #[derive(Debug, Clone)]
 pub struct Walk<Filter> {
     pub(super) filter: Filter,
-    /// The last that was met.
+    /// The last row visited.
     pub(super) after: Cursor,
     pub(super) last: Cursor,
 }
@@ -107,18 +104,16 @@ pub struct TaskRow {
     pub state: &'static str,
     pub step: StepNo,
     pub tries: u32,
-    /// When it is due; `None` unless it is ready, and while it waits for its turn or for
-    /// something outside it.
+    /// When it is due; `None` unless it is ready and waits only for a time or its lane.
     pub due: Option<Timestamp>,
     pub failure: Option<Failure>,
-    /// Why it waits, for a reason outside the task: for another task, if need be.
+    /// Why it waits, for a reason outside the task.
     pub note: Option<String>,
-    /// What it has left behind in buckets, and where. A task that is given up ends once it
-    /// could remove that.
+    /// What it has left behind in buckets, and where. A task that is given up ends once it has
+    /// removed that.
     pub leaves: Option<String>,
 }
 
-/// Everything about a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskDetail {
     pub row: TaskRow,
@@ -126,15 +121,15 @@ pub struct TaskDetail {
     pub outputs: Outputs,
     pub attempts: Vec<AttemptRecord>,
     pub moves: Vec<Move>,
-    /// What people did to it, the oldest first.
+    /// What people did to it, oldest first.
     pub interventions: Vec<Intervention>,
-    /// Where the recording was moved; `None` while it is where its event says.
+    /// Where the recording was moved; `None` if it was not.
     pub place: Option<Place>,
-    /// The task whose recording has replaced it there.
+    /// The task whose recording has overwritten this one there.
     pub replaced_by: Option<TaskId>,
 }
 
-/// An event in a list, and in a document: keys may be added to it, never renamed or removed.
+/// An event in a list, also as JSON: keys may be added, never renamed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventRow {
     pub id: EventId,
@@ -143,16 +138,14 @@ pub struct EventRow {
     pub room: Option<String>,
 }
 
-/// Everything about an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventDetail {
     pub row: EventRow,
-    /// `None` once retention removed its body.
+    /// `None` once retention has removed its body.
     pub event: Option<Arc<Event>>,
-    /// The text of the rules that it was planned under when it arrived, `${…}` unexpanded.
+    /// The text of the rules that planned it on arrival, `${…}` unexpanded.
     pub rules: Option<String>,
     pub tasks: Vec<TaskRow>,
-    /// What people did to its tasks.
     pub interventions: Vec<(TaskId, Intervention)>,
 }
 
@@ -161,7 +154,7 @@ pub struct EventDetail {
 pub struct LaneRow {
     pub lane: Lane,
     pub state: LaneState,
-    /// Tasks that wait for it, or for a time; not those that wait for a turn, or for something
-    /// else outside them.
+    /// Tasks that wait for the lane or for a time, not those that wait for a turn or something
+    /// else.
     pub waiting: u64,
 }

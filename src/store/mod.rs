@@ -1,9 +1,8 @@
-//! The durable queue: what survives whatever happens to the process.
+//! The durable queue.
 //!
-//! [`Store`] is what the service needs; its documentation is the crash contract, and
-//! one contract suite runs against every implementation. [`operator::Operator`] is what people
-//! need. [`sqlite`] is the default.
-//! Knows nothing of YAML, HTTP or buckets: it writes what it is told, fenced.
+//! [`Store`] is the service's half: its documentation is the crash contract, and one contract test
+//! suite runs against every implementation. [`operator::Operator`] is the half for people.
+//! [`sqlite`] is the default. Knows nothing of YAML, HTTP or buckets.
 
 pub mod lists;
 pub mod operator;
@@ -33,59 +32,56 @@ use crate::model::wait::Outside;
 
 /// The queue that the service runs on.
 ///
-/// **Crash contract.** When a call that writes has returned `Ok`, its effect is
-/// committed and synced to disk. When it returned [`Unavailable`], or the process died
-/// before it returned, the effect happened whole or not at all. Calls made at the same
-/// time share one commit. No call holds a transaction across anything but its own
-/// statements.
+/// **Crash contract.** When a call that writes has returned `Ok`, its effect is committed and
+/// synced to disk. When it returned [`Unavailable`], or the process died before it returned, the
+/// effect happened completely or not at all. Concurrent calls share one commit. No transaction
+/// spans more than one call.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Keeps the text of a revision, so that its tasks can be run after a restart
-    /// with other rules. Storing a revision again changes nothing.
+    /// Stores the text of a revision, so that its tasks can run after a restart with other rules.
+    /// Storing a revision again changes nothing.
     async fn keep_revision(&self, id: RevisionId, text: String) -> Result<(), Unavailable>;
 
-    /// The text of a kept revision.
+    /// The text of a stored revision.
     async fn revision(&self, id: RevisionId) -> Result<Option<String>, Unavailable>;
 
-    /// Stores an event with its plan and its tasks in one transaction, or recognises
-    /// it as stored before and changes nothing.
+    /// Stores an event with its tasks in one transaction, or recognises it as stored before and
+    /// changes nothing.
     ///
-    /// `start` names the new tasks for which the caller holds permits: those that need
-    /// not wait for a turn or for order are stored as running, their first try spent,
-    /// and come back as claims. All others are stored as ready, doomed ones as dead, with a
-    /// task that tells of it where their rule asks for one.
+    /// `start` names the new tasks for which the caller holds permits. Those that need not wait for
+    /// a turn or an order are stored as running, their first try spent, and returned as claims. All
+    /// others are stored as ready; doomed ones as dead, with a notice if their rule asks for one.
     async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable>;
 
-    /// Takes up to `free` due tasks of each named lane, spending one try of each.
-    /// A task whose turn is taken is set to wait for it instead. The cost does not
-    /// grow with the backlog or with finished history.
+    /// Claims up to `free` due tasks of each lane and spends one try of each. A task whose turn is
+    /// taken waits for it instead. The cost does not grow with the backlog or with finished
+    /// history.
     async fn claim(&self, room: Vec<LaneRoom>, now: Timestamp) -> Result<Claimed, Unavailable>;
 
-    /// What the manifest of the claimed task's present step says in short; `None` while
-    /// none is in force.
+    /// The outline of the manifest of the claimed task's current step; `None` while none is in
+    /// force.
     async fn outline(&self, claim: &Claim) -> Result<Option<Outline>, Unavailable>;
 
-    /// The moves of that manifest with these numbers, in their order.
+    /// The moves of that manifest with these numbers, in order.
     async fn moves(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable>;
 
-    /// The moves with these numbers of a manifest in the making.
+    /// The moves with these numbers of a manifest that is not in force yet.
     async fn drafts(&self, claim: &Claim, numbers: Range<u32>) -> Result<Vec<Move>, Unavailable>;
 
-    /// The newest completed move from each of these places that any step of any task of
-    /// the same recording made.
+    /// The newest completed move from each of these places by any task of the same recording.
     async fn earlier_moves(
         &self,
         claim: &Claim,
         from: Vec<Place>,
     ) -> Result<Vec<Earlier>, Unavailable>;
 
-    /// The newest completed moves from each of these places that any task of any recording
-    /// made, newest first.
+    /// The newest completed moves from each of these places by tasks of any recording, newest
+    /// first.
     async fn made_from(&self, claim: &Claim, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable>;
 
-    /// Writes to the journal of the claimed task's present step. A page of a manifest holds
-    /// every key that its moves read or write, until the step is settled or undone; where one
-    /// is taken, nothing of the manifest is left.
+    /// Writes to the journal of the claimed task's current step. A page of a manifest holds every
+    /// key that its moves read or write until the step is settled or undone. If one of them is
+    /// taken, the whole manifest is removed.
     async fn journal(
         &self,
         claim: &Claim,
@@ -93,7 +89,7 @@ pub trait Store: Send + Sync {
         now: Present,
     ) -> Result<(), JournalError>;
 
-    /// The first of these keys that the claimed task may not write to now, if one is.
+    /// The first of these keys that the claimed task may not write to now, if any.
     async fn taken(
         &self,
         claim: &Claim,
@@ -101,18 +97,17 @@ pub trait Store: Send + Sync {
         now: Present,
     ) -> Result<Option<Taken>, Unavailable>;
 
-    /// Until when a copy that the claimed task's moves have asked for may still arrive; `None`
-    /// when none can any more.
+    /// Until when a copy requested by the claimed task's moves may still arrive; `None` if none
+    /// can.
     async fn late_until(
         &self,
         claim: &Claim,
         now: Present,
     ) -> Result<Option<Timestamp>, Unavailable>;
 
-    /// Ends the claim with a transition. [`Transition::Advance`] with [`Hold::Keep`]
-    /// goes on with the next step under a new claim, one try of it spent, unless that
-    /// step has to wait for its turn. Whoever waited for the turn or the order that
-    /// this gives up is released.
+    /// Ends the claim with a transition. [`Transition::Advance`] with [`Hold::Keep`] continues with
+    /// the next step under a new claim and spends one try of it, unless that step has to wait for
+    /// its turn. Releases the task that waited for a turn or order that this one gives up.
     async fn apply(
         &self,
         claim: Claim,
@@ -120,33 +115,32 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Applied, ApplyError>;
 
-    /// Says which lanes there are. Tasks of all others wait, spend no tries and are shown
-    /// with that reason, until a later call names their lane. Answers those of these lanes
-    /// that tasks wait in. The cost does not grow with the backlog.
+    /// Sets which lanes exist. Tasks of other lanes wait, spend no tries and are shown with that
+    /// reason until a later call names their lane. Returns the other lanes in which tasks wait. The
+    /// cost does not grow with the backlog.
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable>;
 
-    /// What tasks wait for outside them, each thing once. The cost grows with the number of
-    /// things, not with that of tasks.
+    /// What tasks wait for outside the queue, each thing once. The cost grows with the number of
+    /// things, not of tasks.
     async fn waits(&self) -> Result<Vec<Outside>, Unavailable>;
 
-    /// Lets tasks go on that wait for this, a bounded number a call, those that have waited
-    /// longest first; whether there may be more. They are due since they began to wait.
+    /// Releases some of the tasks that wait for this, the longest waiting first. Answers whether
+    /// there may be more.
     async fn release(&self, on: Outside, now: Timestamp) -> Result<bool, Unavailable>;
 
-    /// How lanes stand that are paused or whose breaker is open, or were so once.
+    /// The states of all lanes that are paused or whose breaker is open, or once were.
     async fn lane_states(&self) -> Result<Vec<(Lane, LaneState)>, Unavailable>;
 
-    /// Keeps a change of how a lane stands. A pause that is there already stays.
+    /// Stores a change of a lane's state. An existing pause is kept.
     async fn change_lane(&self, lane: Lane, change: LaneChange) -> Result<(), Unavailable>;
 
-    /// The clock may have been set. Whatever is due further ahead than it was told to wait waits
-    /// from `now` on; how many tasks that are. Those that are due as they were told to be stay
-    /// as they are, so the call can be repeated. Requests of earlier processes count as sent at
-    /// the first call.
+    /// Call after the clock may have been set: tasks that are due further ahead than their stored
+    /// wait wait that long from `now`. Answers how many changed; repeating the call changes nothing
+    /// more. The first call also counts requests of earlier processes as sent now.
     async fn correct_due(&self, now: Present) -> Result<usize, Unavailable>;
 
-    /// The pauses that [`Store::lane_states`] told of hold from now on: whoever made one may be
-    /// waiting for that.
+    /// Confirms that the service obeys these pauses from [`Store::lane_states`]: the commands that
+    /// made them may wait for it.
     async fn heard_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable>;
 
     /// Which of these running tasks a person asked to cancel.
@@ -155,50 +149,50 @@ pub trait Store: Send + Sync {
     /// Waits until another process, such as the command line, has written.
     async fn changed(&self);
 
-    /// Removes what has outlived `keep` by a time that has come for certain, at most a bounded
-    /// number of rows a call, however many an event has. Dead tasks stay. No event is looked at
-    /// again for as long as nothing of it can be removed.
+    /// Removes what has certainly been kept for longer than `keep`, a bounded number of rows per
+    /// call. Dead tasks stay. An event from which nothing can be removed yet is not visited again
+    /// until something can.
     async fn prune(&self, keep: Retention, now: Present) -> Result<Pruned, Unavailable>;
 
-    /// The queue's figures, for metrics.
+    /// The queue's figures for metrics.
     async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable>;
 
-    /// Whether the store can be trusted with a callback now: writes as much as one needs, and
-    /// fails with the reason why it cannot. What failed before counts until a write has
-    /// succeeded, damage to the file until the next start.
+    /// Whether the store can take a callback now: writes as much as one needs, and fails with the
+    /// reason. An earlier failure counts until a write succeeds, damage to the file until the next
+    /// start.
     async fn ready(&self) -> Result<(), Unavailable>;
 
-    /// Waits until the store can never write again before the next start, and says why.
+    /// Waits until nothing can be written before the next start, and says why.
     async fn ended(&self) -> Unavailable;
 }
 
-/// An event with what the rules in force make of it.
+/// An event with its plan under the rules in force.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub event: Arc<Event>,
     pub plan: Plan,
 }
 
-/// What became of an arrival.
+/// The result of [`Store::record`].
 #[derive(Debug)]
 pub enum Recorded {
-    /// Stored now; tasks among `start` that run from here on.
+    /// Stored now, with the claims of the tasks of `start` that run.
     New { claims: Vec<Claim> },
-    /// Stored before, as this event.
+    /// Stored before as this event.
     Duplicate { of: EventId },
 }
 
-/// A lane and how many tasks more it can run.
+/// A lane and how many more tasks it can run.
 #[derive(Debug, Clone)]
 pub struct LaneRoom {
     pub lane: Lane,
     pub free: usize,
-    /// Which of the due ones come first.
+    /// Which due tasks come first.
     pub whom: Whom,
 }
 
 impl LaneRoom {
-    /// Room for so many tasks of the lane, those that are due longest first.
+    /// Room for `free` tasks of the lane, the longest due first.
     pub fn new(lane: Lane, free: usize) -> Self {
         Self {
             lane,
@@ -208,12 +202,12 @@ impl LaneRoom {
     }
 }
 
-/// What a claim call found.
+/// The result of [`Store::claim`].
 #[derive(Debug)]
 pub struct Claimed {
     pub claims: Vec<Claim>,
-    /// When the next task of the lanes asked about is due; `None` when none waits for
-    /// a time. At or before `now` when there was more than there was room for.
+    /// When the next task of these lanes is due; `None` when none waits for a time. At or before
+    /// `now` when more tasks are due than there was room for.
     pub next_due: Option<Timestamp>,
 }
 
@@ -223,7 +217,7 @@ pub struct Claimed {
 #[derive(Debug)]
 #[must_use = "a claim holds its task; apply a settlement to it"]
 pub struct Claim {
-    /// The store's own key of the task.
+    /// The store's key of the task.
     key: i64,
     task: Task,
     attempt: Attempt,
@@ -233,12 +227,12 @@ pub struct Claim {
     given_up: Option<Failure>,
     /// The newest event that was stored when the claim began.
     known: i64,
-    /// How many keys moves had ended with when it began.
+    /// How many target keys of moves had been released when the claim began.
     settled: u64,
 }
 
 impl Claim {
-    /// The task as it stood when it was claimed.
+    /// The task as it was when it was claimed.
     pub fn task(&self) -> &Task {
         &self.task
     }
@@ -253,14 +247,15 @@ impl Claim {
         &self.event
     }
 
-    /// Where the recording is, and who moved it there; `None` when the event names no
-    /// object. What only an earlier event's task moved is back at the place its event
-    /// names. Nobody else moves it while the claim holds its turn.
+    /// Where the recording is, and who moved it there; `None` when the event names no object. A
+    /// move that a task of an earlier event committed before this event does not count: the
+    /// recorder has written the object again. Nobody else moves the recording while the claim holds
+    /// its turn.
     pub fn located(&self) -> Option<&Located> {
         self.located.as_ref()
     }
 
-    /// Why the step was given up: all that is left to do is to remove what it left behind.
+    /// Why the step was given up: it only has to remove its copies.
     pub fn given_up(&self) -> Option<&Failure> {
         self.given_up.as_ref()
     }
@@ -282,26 +277,25 @@ pub struct Located {
 /// A write to the journal of a rename.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalEntry {
-    /// A page of a manifest in the making, of which nothing is begun: its moves are copied
-    /// where the object is present, else planned. Until all is in force, it is nobody's
-    /// manifest. The page with the move 0 replaces what was there: a draft that was left, or
-    /// a manifest that was undone.
+    /// A page of a manifest that is not in force: nothing of it has begun. Its moves are copied
+    /// where the object is already at the target, else planned. The page with move 0 replaces an
+    /// older draft or an undone manifest.
     Draft(Vec<Move>),
-    /// The last page of the manifest, or the only one: puts the drafted pages in force with
-    /// it, before anything is copied. Replaces what was there as a draft does.
+    /// The last or only page of the manifest: puts the drafted pages in force with it, before
+    /// anything is copied. Replaces like a draft.
     Manifest(Vec<Move>),
-    /// Rows that changed, by number.
+    /// Changed moves.
     Progress(Vec<Move>),
     /// The commit point: from now on the recording is at this place.
     Commit(Place),
-    /// No other playlist names the sources of these moves any more. Those that no other task
-    /// reads are no longer shared: they go with this move.
+    /// No other playlist names the sources of these moves any more. Those that no other task reads
+    /// are no longer shared: this move deletes them.
     Last(Vec<Move>),
-    /// A run takes the manifest up. Where the one before did not write `Ended`, its requests
-    /// may still arrive for as long as `lingers`, and all keys of the step stay taken meanwhile.
+    /// A run begins. If the run before it did not write `Ended`, its requests may still arrive for
+    /// `lingers`, and all keys of the step stay taken until then.
     Begun { lingers: Duration },
-    /// A run has ended without completing the step. Of its requests only those that change
-    /// `late` may still arrive, for as long as `lingers`.
+    /// A run has ended without completing the step. Of its requests, only those that change `late`
+    /// may still arrive, for `lingers`.
     Ended { late: Vec<Place>, lingers: Duration },
 }
 
@@ -311,16 +305,16 @@ pub struct Settlement {
     pub transition: Transition,
     /// The attempt to log; `None` when nothing was tried.
     pub attempt: Option<AttemptRecord>,
-    /// The task's outputs from now on.
+    /// The task's outputs after the claim.
     pub outputs: Outputs,
-    /// What the task has left behind and where, for a person; `None` when nothing.
+    /// What the task has left behind and where, for a person.
     pub leaves: Option<String>,
-    /// Where [`Transition::Advance`] leads, or the step that tells of the death that is
-    /// [`Transition::Bury`]: of a task of its own, which the same call stores.
+    /// For [`Transition::Advance`], the next step. For [`Transition::Bury`], the step of the
+    /// notice, which is stored as a separate task by the same call.
     pub next: Option<NextStep>,
 }
 
-/// The step a task goes on with.
+/// The step with which a task continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextStep {
     pub step: StepNo,
@@ -329,43 +323,43 @@ pub struct NextStep {
     pub hold: Hold,
 }
 
-/// Whether the worker has room to go on with the next step itself.
+/// Whether the worker has room to run the next step itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     Keep,
     Leave,
 }
 
-/// What became of an applied claim.
+/// The result of [`Store::apply`].
 #[derive(Debug)]
 pub enum Applied {
-    /// The task is no longer the caller's.
+    /// The caller no longer holds the task.
     Settled,
     /// The caller runs the next step.
     Continues(Box<Claim>),
 }
 
-/// How long things are kept.
+/// Retention times.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// Bodies and attempts of finished tasks.
+    /// For bodies and attempts of finished tasks.
     pub history: Duration,
-    /// Ids and places, so that a late duplicate still changes nothing.
+    /// For ids and places: within it, a duplicate is recognised.
     pub dedup_horizon: Duration,
 }
 
-/// What a prune call removed.
+/// The result of [`Store::prune`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Events that it looked at, be it for nothing.
+    /// Events visited.
     pub looked: usize,
     pub bodies: usize,
     pub tasks: usize,
     pub events: usize,
-    /// Whether there was more than one call may remove.
+    /// Whether one call could not remove all.
     pub more: bool,
-    /// Whether it stopped at an event that came later than the clock says, which is behind the
-    /// time that has come for certain.
+    /// Whether it stopped at an event from the future of the clock, which is behind the certain
+    /// time.
     pub awaits_clock: bool,
 }
 
@@ -377,11 +371,11 @@ pub struct Figures {
     pub done: u64,
     pub dead: u64,
     pub cancelled: u64,
-    /// How long the longest-due task has been due.
+    /// For how long the longest due task has been due.
     pub oldest_due: Option<Duration>,
-    /// Tasks, in whatever state, that have left something behind in buckets.
+    /// Tasks in any state that have left something behind in buckets.
     pub leaving: u64,
-    /// How long the task has waited that waits longest for something outside it.
+    /// For how long the longest waiting task has waited for something outside the queue.
     pub oldest_waiting: Option<Duration>,
 }
 
@@ -391,12 +385,11 @@ pub struct Figures {
 pub struct Unavailable {
     pub path: PathBuf,
     pub reason: String,
-    /// Whether its file is damaged: no later call is answered either.
+    /// Whether the file is damaged. Then all later calls fail, too.
     pub is_malformed: bool,
 }
 
 impl Unavailable {
-    /// The store at `path` cannot answer for this reason, for now.
     pub fn new(path: &Path, reason: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
@@ -425,7 +418,7 @@ pub enum ApplyError {
     /// A newer claim of the task exists, or it was settled: drop it.
     #[error("task {0} belongs to a newer claim")]
     Lost(TaskId),
-    /// Nothing was written; the claim comes back to be applied again.
+    /// Nothing was written; apply the claim again.
     #[error("{cause}")]
     Unavailable {
         claim: Box<Claim>,

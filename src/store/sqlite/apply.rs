@@ -16,13 +16,12 @@ use crate::model::transition::Transition;
 use crate::model::wait::WaitsFor;
 use crate::store::{Claim, Hold, NextStep, Settlement};
 
-/// How long a task waits that goes on as soon as its lane lets it through.
+/// How long a task waits that waits only for its lane.
 const WAIT_MS: i64 = 5_000;
 
-/// The number of a task's first attempt.
 const FIRST: Attempt = 1;
 
-/// What became of a settlement.
+/// The result of a settlement.
 pub(super) enum Written {
     Settled,
     Continues(Box<Claim>),
@@ -30,29 +29,29 @@ pub(super) enum Written {
     Lost,
 }
 
-/// The claim that is ended.
+/// The claim that ends.
 struct Held {
     seq: i64,
     /// The recording whose turn it holds.
     turn: Option<RecordingId>,
-    /// The order whose head it is.
+    /// The order of which it is the head.
     order: Option<Order>,
-    /// The record of its first attempt, which its row holds.
+    /// The record of its first attempt, which is a column.
     tried: Option<String>,
 }
 
 /// How a task waits for its next try.
 struct Again<'a> {
     now: i64,
-    /// Milliseconds from then on.
+    /// Milliseconds from `now`.
     wait: i64,
-    /// What it waits for instead, since it was due; as stored.
+    /// What it waits for outside itself, instead of a time; as stored.
     waits_for: Option<String>,
     /// Tries to give back.
     refund: i64,
     why: Option<&'a Failure>,
     note: Option<&'a str>,
-    /// What it dies of once nothing is left behind.
+    /// What it dies of once its copies are removed.
     given_up: Option<&'a Failure>,
 }
 
@@ -73,7 +72,7 @@ pub(super) fn apply(
         (None, _) => {}
     }
     let written = end(txn, &held, settlement, now)?;
-    // Only tasks that touch recordings hold keys, and are waited for.
+    // Only tasks that touch recordings hold keys.
     if held.turn.is_some() {
         journal::release_keys(txn, seq, &settlement.transition, now)?;
     }
@@ -152,7 +151,6 @@ fn millis(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Whether this claim is still the newest.
 pub(super) fn is_held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<bool> {
     Ok(held(txn, seq, attempt)?.is_some())
 }
@@ -211,7 +209,7 @@ fn ready(
     Ok(())
 }
 
-/// Passes the turn on, unless objects are half moved.
+/// Passes the turn on, unless a move is half done.
 fn give_up_turn(
     txn: &Txn<'_>,
     held: &Held,
@@ -270,7 +268,7 @@ fn advance(
     settlement: &Settlement,
     now: Timestamp,
 ) -> rusqlite::Result<Written> {
-    // A settlement without the step it leads to would lose the task; it is done instead.
+    // Without the next step the task would be lost, so it is done instead.
     let Some(next) = &settlement.next else {
         settle(txn, held, settlement, DONE, None, now)?;
         return Ok(Written::Settled);
@@ -331,7 +329,7 @@ fn go_to(
     Ok(())
 }
 
-/// Takes the turn for the step that the task came to; whether it has to wait for it.
+/// Takes the turn for the task's new step; answers whether it has to wait for it.
 fn wait_for_turn(txn: &Txn<'_>, held: &Held) -> rusqlite::Result<bool> {
     let needed: Option<[u8; 16]> = txn
         .conn

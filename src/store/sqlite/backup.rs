@@ -1,4 +1,4 @@
-//! A copy of the whole store, made while a service may write to it.
+//! Backs up the whole store while a service may write to it.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -14,32 +14,30 @@ use super::operator::SqliteOperator;
 use super::{error, file, lineage, schema};
 use crate::store::Unavailable;
 
-/// Pages that are copied between two rests.
+/// Pages copied between two rests.
 const PIECE: c_int = 1024;
 
-/// What the copy's connection holds back of them, in KiB.
+/// Cache of the copy's connection, in KiB.
 const HELD: i32 = 256;
 
-/// Bytes that are synced between two rests.
+/// Bytes synced between two rests.
 const SYNCED: usize = 4 * 1024 * 1024;
 
-/// Steps of SQLite's between two rests, while it looks through the copy. One may be a page.
+/// Steps of SQLite's virtual machine between two rests of the check. One may read a page.
 const LOOKS: c_int = 500;
 
-/// Where a database says that it has a write-ahead log, and what it says without one
+/// The file format bytes that say whether a database uses a write-ahead log
 /// (<https://sqlite.org/fileformat2.html#file_format_version_numbers>).
 const LOGGED_AT: u64 = 18;
 const NOT_LOGGED: [u8; 2] = [1, 1];
 
 impl SqliteOperator {
-    /// Copies the whole store, as it is at one moment, to a file that is not there yet. It
-    /// gets its name once it is whole, looked through and synced. Calls `rest` after each
-    /// piece of the work.
+    /// Copies the whole store, as it is at one moment, to a new file. The file gets its name once
+    /// it is complete, checked and synced. Calls `rest` after each piece of work.
     ///
-    /// SQLite's backup in steps begins anew with every commit of the service, unless the
-    /// connection that it reads from holds one state. That locks nobody out, but the log keeps
-    /// meanwhile what is written beside it, and is given back afterwards. So syncing and looking
-    /// through, which take longer, come later.
+    /// SQLite's incremental backup restarts at every commit of the service, so the source
+    /// connection holds a read transaction. That blocks nobody, but the log grows until it ends. So
+    /// syncing and checking, which take longer, come after it.
     pub fn backup(
         &self,
         to: &Path,
@@ -51,7 +49,7 @@ impl SqliteOperator {
             .map_err(|error| self.caused(to, &error))?;
         self.bring_log_in();
         sync(copy.path(), &mut rest).map_err(failed)?;
-        // A log beside a copy would be taken for the store's.
+        // A log next to a copy would be taken for the store's.
         copy.as_file()
             .write_all_at(&NOT_LOGGED, LOGGED_AT)
             .map_err(failed)?;
@@ -64,13 +62,12 @@ impl SqliteOperator {
         file::sync_folder(to).map_err(failed)
     }
 
-    /// Copies the pages of one state.
     fn copy_to(&self, path: &Path, rest: &mut dyn FnMut()) -> rusqlite::Result<()> {
         let state = self.core.conn.unchecked_transaction()?;
-        // The transaction has its state from the first read on.
+        // The transaction's snapshot begins at the first read.
         state.pragma_query(None, "schema_version", |_| Ok(()))?;
         let mut copy = Connection::open(path)?;
-        // What is not whole is thrown away.
+        // An incomplete copy is thrown away.
         copy.pragma_update(None, "journal_mode", "off")?;
         copy.pragma_update(None, "synchronous", "off")?;
         copy.pragma_update(None, "cache_size", -HELD)?;
@@ -81,14 +78,14 @@ impl SqliteOperator {
         Ok(())
     }
 
-    /// What the log has kept meanwhile is much for a commit of the service that happens to bring
-    /// it in. Without success, such a commit does.
+    /// Checkpoints the log that has grown meanwhile, so that no commit of the service has to. If it
+    /// fails, a commit does.
     fn bring_log_in(&self) {
         let passive = "PRAGMA wal_checkpoint(PASSIVE)";
         let _ = self.core.conn.query_row(passive, [], |_| Ok(()));
     }
 
-    /// A disk that is full is that of the copy: of the store, nothing but its log is written.
+    /// A full disk is the copy's: of the store, only the log is written.
     fn caused(&self, to: &Path, cause: &rusqlite::Error) -> Unavailable {
         if cause.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             return Unavailable::new(to, cause.to_string());
@@ -97,7 +94,6 @@ impl SqliteOperator {
     }
 }
 
-/// Another backup may have got the name meanwhile.
 fn not_named(to: &Path, error: &io::Error) -> Unavailable {
     let reason = match error.kind() {
         io::ErrorKind::AlreadyExists => "it exists already; name a file that does not".to_owned(),
@@ -106,9 +102,8 @@ fn not_named(to: &Path, error: &io::Error) -> Unavailable {
     Unavailable::new(to, reason)
 }
 
-/// Syncs the copy piece by piece: each is written again as it is, through a handle that syncs
-/// what it writes and nothing else. While one sync of all wrote it out, the service's own would
-/// have to wait.
+/// Syncs the copy in pieces: each is written again through a handle that syncs only what it writes.
+/// During one sync of the whole file, the service's own sync would wait.
 fn sync(copy: &Path, rest: &mut dyn FnMut()) -> io::Result<()> {
     let file = File::options()
         .read(true)
@@ -127,7 +122,7 @@ fn sync(copy: &Path, rest: &mut dyn FnMut()) -> io::Result<()> {
     }
 }
 
-/// Whether everything is copied. Nobody else knows the copy, to lock it.
+/// Whether the copy is complete. Nobody else can lock it.
 fn is_last(step: StepResult) -> rusqlite::Result<bool> {
     match step {
         StepResult::Done => Ok(true),
@@ -139,7 +134,7 @@ fn is_last(step: StepResult) -> rusqlite::Result<bool> {
     }
 }
 
-/// Refuses a copy in which anything is wrong: so is the store then.
+/// Refuses a damaged copy: then the store is damaged, too.
 fn look_through(copy: &Path, mut rest: impl FnMut() + Send + 'static) -> rusqlite::Result<()> {
     let mut conn = Connection::open(copy)?;
     let resting = move || {
@@ -153,8 +148,8 @@ fn look_through(copy: &Path, mut rest: impl FnMut() + Send + 'static) -> rusqlit
     }
 }
 
-/// Names the state of a copy anew: what comes after it is not what comes after the store, and
-/// no log of the store belongs to it.
+/// Gives the copy's state a new name: the store's log does not belong to it, and its own later
+/// states are not the store's.
 pub(super) fn set_apart(copy: &Path) -> rusqlite::Result<()> {
     let conn = Connection::open(copy)?;
     conn.pragma_update(None, "journal_mode", "memory")?;

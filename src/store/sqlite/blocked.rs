@@ -1,15 +1,13 @@
 //! Tasks that wait for another one: for their order or for their turn.
 //!
-//! They name what they wait for in `blocked_by`, which keeps them out of the index of due
-//! tasks: a million of them cost a claim nothing, and whoever passes on what they wait for
-//! touches the first of them alone.
+//! `blocked_by` names what they wait for and keeps them out of the index of due tasks: a million of
+//! them do not slow claims down, and passing on the turn or order touches only the first one.
 
 use rusqlite::OptionalExtension;
 
 use super::core::Txn;
 use crate::model::time::Timestamp;
 
-/// Sets the task to wait for what has this id.
 pub(super) fn wait(txn: &Txn<'_>, seq: i64, by: &[u8; 16]) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE tasks SET blocked_by = ?2 WHERE seq = ?1")?
@@ -17,7 +15,7 @@ pub(super) fn wait(txn: &Txn<'_>, seq: i64, by: &[u8; 16]) -> rusqlite::Result<(
     Ok(())
 }
 
-/// The task that was accepted first of those that wait for it.
+/// The waiting task that was accepted first.
 pub(super) fn first(txn: &Txn<'_>, by: &[u8; 16]) -> rusqlite::Result<Option<i64>> {
     txn.conn
         .prepare_cached("SELECT seq FROM tasks WHERE blocked_by = ?1 ORDER BY seq LIMIT 1")?
@@ -25,8 +23,7 @@ pub(super) fn first(txn: &Txn<'_>, by: &[u8; 16]) -> rusqlite::Result<Option<i64
         .optional()
 }
 
-/// Lets the task be claimed: it waits for nothing else, also when its due time was written by
-/// a clock that was ahead.
+/// Makes the task due now, even if its due time was written by a clock that was ahead.
 pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(

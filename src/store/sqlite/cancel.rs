@@ -1,4 +1,4 @@
-//! Ends tasks, at once or, where something is half done, through the service.
+//! Cancels tasks: at once, or through the service where a move is half done.
 
 use super::core::{CANCELLED, DEAD, DONE, RUNNING, Txn};
 use super::found::{Found, find};
@@ -10,7 +10,6 @@ use crate::model::recording::RecordingId;
 use crate::model::time::Timestamp;
 use crate::store::operator::CancelOutcome;
 
-/// What [`cancel`] would answer.
 pub(super) fn dry_run(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<CancelOutcome> {
     match cancellable(txn, id)? {
         Ok(found) => cancel_outcome(txn, &found),
@@ -18,7 +17,6 @@ pub(super) fn dry_run(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<CancelOutco
     }
 }
 
-/// The task, when it can be cancelled.
 fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, CancelOutcome>> {
     Ok(match find(txn, id)? {
         None => Err(CancelOutcome::Unknown),
@@ -62,9 +60,8 @@ pub(super) fn cancel(
     Ok(outcome)
 }
 
-/// Lets the service bring the task to a safe end, whatever it waits for: perhaps that needs
-/// less than going on. One that has ended has left copies behind: it runs once more, to remove
-/// them or to see that they are gone.
+/// Lets the service end the task safely, whatever it waits for: ending may need less than
+/// continuing. A settled task with copies left runs once more, to remove them.
 fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     if found.state == DEAD || found.state == CANCELLED {
         requeue(txn, found, now)?;
@@ -100,7 +97,7 @@ fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// A task that waits for its turn holds none to pass on.
+/// A task that waits for its turn has none to pass on.
 fn give_up(
     txn: &Txn<'_>,
     seq: i64,

@@ -1,4 +1,4 @@
-//! The time that has come for certain, kept over restarts.
+//! Stores the certain time across restarts.
 
 use rusqlite::Connection;
 
@@ -7,7 +7,7 @@ use crate::model::event::Event;
 use crate::model::moment::Present;
 use crate::model::time::Timestamp;
 
-/// Goes on from the look before and keeps what has come.
+/// Continues from the check before, and stores the progress.
 pub(super) fn reckon(
     conn: &Connection,
     before: Option<Reckoning>,
@@ -26,8 +26,8 @@ pub(super) fn reckon(
     Ok((kept, certain))
 }
 
-/// Hears what time an event tells, which counts more than what was known. Seldom writes: what is
-/// known is near.
+/// Adopts the time that an event proves, which counts more than what was known. Rarely writes,
+/// because the two are usually close.
 pub(super) fn hear(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
     if let Some(told) = certain::told_by(event) {
         conn.prepare_cached(
@@ -39,8 +39,7 @@ pub(super) fn hear(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// At the first look at a store, the time is that of its newest event. Where it has none, the
-/// clock's: there is nothing to lose.
+/// Before the first check, the time is that of the newest event, or the clock's in an empty store.
 fn begin(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO certain (id, time) VALUES (1, \

@@ -1,4 +1,4 @@
-//! Takes due tasks, lane by lane.
+//! Claims due tasks, lane by lane.
 
 use rusqlite::OptionalExtension;
 
@@ -62,8 +62,8 @@ fn due_longest(
         .collect()
 }
 
-/// Of the due tasks that were tried before, the one with the most tries. Looks at one task for
-/// each number of tries that tasks of the lane have spent, however many there are.
+/// The tried task with the most tries among the due ones. Reads one task for each number of tries
+/// that occurs in the lane.
 fn most_tried(txn: &Txn<'_>, lane: &str, now: Timestamp) -> rusqlite::Result<Option<TaskRow>> {
     let mut level = fewer_tries(txn, lane, u32::MAX)?;
     while let Some(tries) = level {
@@ -85,7 +85,7 @@ fn most_tried(txn: &Txn<'_>, lane: &str, now: Timestamp) -> rusqlite::Result<Opt
     Ok(None)
 }
 
-/// The most tries below `most` that a waiting task of the lane has spent.
+/// The highest number of tries below `most` among waiting tasks of the lane.
 fn fewer_tries(txn: &Txn<'_>, lane: &str, most: u32) -> rusqlite::Result<Option<u32>> {
     txn.conn
         .prepare_cached(
@@ -106,7 +106,7 @@ fn take(txn: &mut Txn<'_>, mut row: TaskRow, now: Timestamp) -> rusqlite::Result
         blocked::wait(txn, row.seq, recording.as_bytes())?;
         return Ok(None);
     }
-    // One that arrived by a clock that was ahead has as much time as if it arrived now.
+    // An event received while the clock was ahead has as much time as one received now.
     row.since = row.since.min(now);
     txn.conn
         .prepare_cached(
@@ -120,11 +120,11 @@ fn take(txn: &mut Txn<'_>, mut row: TaskRow, now: Timestamp) -> rusqlite::Result
     claimed(txn, row)
 }
 
-/// The claim of a task whose row says that it runs.
+/// The claim of a task that its row says is running.
 pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Claim>> {
     let (key, attempt, cancel, event_seq) = (row.seq, row.attempt, row.cancel, row.event_seq());
     let given_up = row.given_up.clone();
-    // Bodies of unsettled tasks are never pruned, so the event is there.
+    // Bodies of unsettled tasks are never pruned.
     let Some(event) = row::event(txn, event_seq)? else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! The synchronous core: one connection, one transaction at a time.
 //!
-//! Knows no thread and no clock. The writer thread wraps it, the command line uses it on
-//! a connection of its own, and tests drive it directly.
+//! No threads and no clock. The writer thread wraps it, commands use it on their own connection,
+//! and tests drive it directly.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -13,31 +13,29 @@ use super::file::Opened;
 use super::lineage;
 use super::settled::Settled;
 
-/// Positions in `TaskState::NAMES`, as stored.
+/// Indexes of `TaskState::NAMES`, as stored.
 pub(super) const READY: usize = 0;
 pub(super) const RUNNING: usize = 1;
 pub(super) const DONE: usize = 2;
 pub(super) const DEAD: usize = 3;
 pub(super) const CANCELLED: usize = 4;
 
-/// A connection that writes.
 pub(super) struct Core {
     pub(super) conn: Connection,
     pub(super) files: Opened,
     settled: RefCell<Settled>,
 }
 
-/// A transaction in the making.
+/// An open transaction.
 pub(super) struct Txn<'a> {
     pub(super) conn: &'a Connection,
-    /// What has ended in a transaction that is rolled back costs another one a look.
+    /// Not rolled back with the transaction: a surplus entry only costs another task a new survey.
     pub(super) settled: &'a RefCell<Settled>,
-    /// How the counts by state change, written once for the whole batch.
+    /// Changes of the counts by state, written once per batch.
     delta: [i64; 5],
 }
 
 impl Core {
-    /// On a connection to the store at `path`.
     pub(super) fn new(conn: Connection, path: &Path) -> Result<Self, OpenError> {
         let files = Opened::at(path).map_err(|error| OpenError::unusable(path, error))?;
         Ok(Self {
@@ -47,15 +45,13 @@ impl Core {
         })
     }
 
-    /// Runs `work` in one transaction and commits it, or nothing of it. Where the files have lost
-    /// their names, nothing is begun and no commit is believed: SQLite writes to them all the
-    /// same, and what nobody finds any more ends with the process.
+    /// Runs `work` in one transaction and commits it, or nothing of it. Fails if the store's files
+    /// were moved or replaced: SQLite would write to them all the same, and nobody would find it.
     ///
-    /// The connection stays usable after a failed read, write or sync: with the rollback,
-    /// SQLite drops the pages it holds and goes back to the last whole commit of its log, so
-    /// what a failed sync may have lost is written again before it counts
-    /// (<https://sqlite.org/lang_transaction.html>, errors within a transaction). Once the disk
-    /// works again, so does the next call.
+    /// The connection stays usable after a failed read, write or sync: the rollback drops SQLite's
+    /// cached pages and returns to the last whole commit in the log, so data lost by a failed sync
+    /// is written again before it counts (<https://sqlite.org/lang_transaction.html>, errors within
+    /// a transaction). Once the disk works again, so does the next call.
     pub(super) fn commit<T>(
         &mut self,
         work: impl FnOnce(&mut Txn<'_>) -> rusqlite::Result<T>,
@@ -88,7 +84,7 @@ impl Core {
         }
     }
 
-    /// For single reads, each on the state of the store at its moment.
+    /// For single reads, each with its own snapshot.
     pub(super) fn reads(&self) -> Txn<'_> {
         Txn {
             conn: &self.conn,
@@ -97,7 +93,7 @@ impl Core {
         }
     }
 
-    /// Runs `look`, which only reads, on one state of the store: nobody has to wait for it.
+    /// Runs `look`, which only reads, in one snapshot. Blocks nobody.
     pub(super) fn look<T>(
         &mut self,
         look: impl FnOnce(&Txn<'_>) -> rusqlite::Result<T>,
@@ -112,12 +108,10 @@ impl Core {
 }
 
 impl Txn<'_> {
-    /// A task came to be in a state.
     pub(super) fn enters(&mut self, state: usize) {
         self.delta[state] += 1;
     }
 
-    /// A task left a state.
     pub(super) fn leaves(&mut self, state: usize) {
         self.delta[state] -= 1;
     }

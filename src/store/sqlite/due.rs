@@ -1,27 +1,25 @@
-//! Due times that a clock which was ahead has written.
+//! Corrects due times written by a clock that was ahead.
 //!
-//! Each task keeps how long it was told to wait. Once the clock is right, whatever is due
-//! further ahead than that waits anew, for as long as it was told to: never for as long as the
-//! clock was ahead.
+//! Each task stores its wait. Once the clock is right, a task that is due further ahead than its
+//! wait waits that long from now.
 
 use rusqlite::Connection;
 
 use super::core::Txn;
 use crate::model::time::Timestamp;
 
-/// Tasks looked at, and written, in one go: the writer must not be held for long.
+/// Number of tasks read or written at once: the writer must not be blocked for long.
 const CHUNK: usize = 500;
 
-/// What a look found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ahead {
-    /// Tasks whose due time is not to be believed.
+    /// Tasks whose due time is wrong.
     pub(super) tasks: Vec<i64>,
-    /// Where the next look goes on: after the task with this due time and key.
+    /// The due time and key of the last task read, to continue from.
     pub(super) next: Option<(i64, i64)>,
 }
 
-/// Looks at tasks of the lane that wait for a time after `now`, from `after` on.
+/// Checks tasks of the lane that wait for a time after `now`, starting behind `after`.
 pub(super) fn ahead(
     conn: &Connection,
     lane: &str,
@@ -45,7 +43,7 @@ pub(super) fn ahead(
     })
 }
 
-/// Lets these tasks wait from `now` on, unless they are due sooner; how many had to be told.
+/// Makes these tasks wait from `now`, unless they are due sooner; answers how many changed.
 pub(super) fn correct(txn: &Txn<'_>, tasks: &[i64], now: Timestamp) -> rusqlite::Result<usize> {
     let mut update = txn.conn.prepare_cached(
         "UPDATE tasks SET due = ?2 + wait WHERE seq = ?1 AND state = 0 AND due > ?2 + wait",

@@ -1,4 +1,4 @@
-//! What is wrong with a store, and the way out.
+//! What is wrong with a store, and how to fix it.
 
 use std::fmt;
 use std::io;
@@ -77,8 +77,8 @@ pub enum OpenError {
     },
     #[error("store {}: {reason}", .path.display())]
     Unusable { path: PathBuf, reason: String },
-    /// The same, and the next try may find it otherwise: the disk is full or fails, or somebody
-    /// holds the file.
+    /// The same, but the next try may succeed: the disk is full or fails, or somebody holds the
+    /// file.
     #[error("store {}: {reason}", .path.display())]
     Away { path: PathBuf, reason: String },
 }
@@ -91,11 +91,11 @@ impl OpenError {
         }
     }
 
-    /// A file of the store at `path` cannot be used as `what` says.
+    /// A failed operation on a file of the store; `what` names the operation.
     pub(super) fn io(path: &Path, what: &str, error: &io::Error) -> Self {
         let (path, reason) = (path.to_owned(), format!("{what}: {error}"));
         match error.kind() {
-            // Somebody has to do something about the name or the rights.
+            // A person has to fix the name or the permissions.
             io::ErrorKind::NotFound
             | io::ErrorKind::PermissionDenied
             | io::ErrorKind::IsADirectory
@@ -112,7 +112,7 @@ impl OpenError {
         }
     }
 
-    /// What an error of SQLite means for whoever opens the store at `path`.
+    /// Converts an error of SQLite while the store at `path` is opened.
     pub(super) fn of(path: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy {
         move |error| {
             if is_damage(&error) {
@@ -127,7 +127,7 @@ impl OpenError {
     }
 }
 
-/// What an error of SQLite means for whoever uses the store at `path`.
+/// Converts an error of SQLite while the store at `path` is used.
 pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Unavailable {
     Unavailable {
         is_malformed: is_damage(error),
@@ -135,7 +135,7 @@ pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Unavailable {
     }
 }
 
-/// A file of the store that is open was moved, removed or replaced.
+/// A file of the open store was moved, removed or replaced.
 pub(super) fn moved(file: &Path) -> rusqlite::Error {
     let reason = format!(
         "{} is not the file that was opened: it was moved, removed or replaced, and nothing more is written to it; \
@@ -146,19 +146,18 @@ pub(super) fn moved(file: &Path) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(code, Some(reason))
 }
 
-/// This is wrong in a database.
 pub(super) fn malformed(fault: &str) -> rusqlite::Error {
     let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
     let told = format!("it is malformed ({})", in_one_line(fault));
     rusqlite::Error::SqliteFailure(code, Some(told))
 }
 
-/// What SQLite finds is told in lines.
+/// SQLite reports several lines.
 fn in_one_line(told: &str) -> String {
     told.trim().replace('\n', ", ")
 }
 
-/// What is wrong, and the way out where there is one.
+/// The error text, with the way out if there is one.
 pub(super) fn reason(error: &rusqlite::Error) -> String {
     if is_damage(error) {
         format!("{error}; put a backup back with `aftertake restore FILE`")
@@ -167,7 +166,7 @@ pub(super) fn reason(error: &rusqlite::Error) -> String {
     }
 }
 
-/// Whether a later try may succeed though nobody has changed anything about the store.
+/// Whether a later try may succeed without any change to the store.
 fn passes(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -182,7 +181,7 @@ fn passes(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Whether the file is damaged: no later try finds it whole.
+/// Whether the file is damaged, which later tries cannot change.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     matches!(

@@ -1,4 +1,4 @@
-//! The files of a store: their names, whose they are and who may read them.
+//! The files of a store: their names, owners and permissions.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read};
@@ -10,27 +10,26 @@ use tempfile::NamedTempFile;
 
 use super::error::OpenError;
 
-/// How the names of a store's other files end.
+/// Suffixes of a store's other files.
 pub(super) const LOG: &str = "-wal";
 pub(super) const INDEX: &str = "-shm";
 pub(super) const JOURNAL: &str = "-journal";
 pub(super) const LOCK: &str = ".lock";
 
-/// What whoever uses a store must be allowed to do with its file.
+/// Access that a user of the store needs to its file.
 pub(super) const USED: Access = Access::READ_OK.union(Access::WRITE_OK);
 
-/// For the owner alone: callbacks name people and rooms.
+/// Owner only: callbacks name people and rooms.
 const PRIVATE: u32 = 0o600;
 
-/// The file of the store at `path` whose name ends so.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     PathBuf::from(name)
 }
 
-/// Where the store is when `path` is a link: SQLite keeps the log there, and everybody who
-/// uses the store must mean the same lock.
+/// The target if `path` is a symbolic link: SQLite keeps the log there, and all users of the store
+/// must use the same lock.
 pub(super) fn real(path: &Path) -> Result<PathBuf, OpenError> {
     if !path.is_symlink() {
         return Ok(path.to_owned());
@@ -41,8 +40,8 @@ pub(super) fn real(path: &Path) -> Result<PathBuf, OpenError> {
     })
 }
 
-/// Refuses what is there and is no file, or none that this process may use so. SQLite would say
-/// less, and would make files beside it that its owner cannot use.
+/// Refuses something that is not a file, or not accessible. SQLite's message would say less, and
+/// SQLite would create files next to it that the owner cannot use.
 pub(super) fn refuse_unusable(path: &Path, access: Access) -> Result<(), OpenError> {
     let Ok(meta) = fs::metadata(path) else {
         return Ok(());
@@ -61,8 +60,7 @@ pub(super) fn refuse_unusable(path: &Path, access: Access) -> Result<(), OpenErr
     }
 }
 
-/// A file without its name yet, in the folder of `to`. One that a killed process has left there
-/// is removed: nobody has a lock on it.
+/// A temporary file in the folder of `to`. Removes those of killed processes, which have no lock.
 pub(super) fn unnamed(to: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     for entry in fs::read_dir(folder(to))?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(prefix) {
@@ -77,7 +75,7 @@ pub(super) fn unnamed(to: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// An empty one may have been made a moment ago, and get its lock now.
+/// An empty one may just have been created and not be locked yet.
 fn remove_left(path: &Path) -> io::Result<()> {
     let is_left = is_filled(path) && File::open(path).is_ok_and(|file| file.try_lock().is_ok());
     match is_left.then(|| fs::remove_file(path)) {
@@ -86,12 +84,11 @@ fn remove_left(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether there is anything in the file.
 pub(super) fn is_filled(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.len() > 0)
 }
 
-/// Opens a file for writing, and makes it if it is not there.
+/// Opens a file for writing, and creates it, private, if missing.
 pub(super) fn private(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true);
@@ -105,20 +102,19 @@ pub(super) fn private(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Lets only its owner read and write the file, whatever the umask says.
+/// Makes the file private, whatever the umask.
 pub(super) fn close_to_others(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(PRIVATE))
 }
 
-/// The rights of the file, where others have any.
+/// The file's permissions, if others have any.
 pub(super) fn open_to_others(file: &File) -> Option<u32> {
     let mode = file.metadata().ok()?.mode() & 0o777;
     (mode & 0o077 != 0).then_some(mode)
 }
 
-/// Gives the file to the owner of `like`, or of its folder where it is not there. Root makes
-/// files that the user who serves could not open otherwise; anybody else who may write to the
-/// folder keeps what he makes there.
+/// Gives the file to the owner of `like`, or of its folder if it is missing: files created by root
+/// must be usable by the service's user. Without root, the file keeps its owner.
 pub(super) fn give_to_owner_of(like: &Path, file: &File) -> io::Result<()> {
     let there = fs::metadata(like);
     let is_new = there.is_err();
@@ -132,20 +128,19 @@ pub(super) fn give_to_owner_of(like: &Path, file: &File) -> io::Result<()> {
     }
 }
 
-/// The folder that the file is in.
 pub(super) fn folder(path: &Path) -> &Path {
     let folder = path.parent();
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
 }
 
-/// Makes durable which files the folder of this one has.
+/// Syncs the folder of this file.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
 
-/// Has the system read the file, from its beginning to its end. What visits it in another order
-/// afterwards takes a quarter of the time on a disk that nothing was read from before.
+/// Reads the whole file into the page cache. On a cold disk, reading it in another order afterwards
+/// takes a quarter of the time.
 ///
 /// Not while this process has the database open: closing a file gives up all locks on it.
 pub(super) fn read_ahead(path: &Path) -> io::Result<()> {
@@ -155,7 +150,7 @@ pub(super) fn read_ahead(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Which file it is, whatever its name.
+/// A file's identity, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -177,12 +172,12 @@ impl From<&fs::Metadata> for Identity {
     }
 }
 
-/// The files of a store that is open, to be found again by their names.
+/// The identities of an open store's files.
 #[derive(Debug)]
 pub(super) struct Opened {
     path: PathBuf,
     base: Identity,
-    /// `None` where it had no log when it was opened.
+    /// `None` if there was no log when it was opened.
     log: Option<Identity>,
 }
 
@@ -195,7 +190,7 @@ impl Opened {
         })
     }
 
-    /// In words of the lock file.
+    /// For the lock file.
     pub(super) fn to_text(&self) -> String {
         let words = [Some(self.base), self.log].map(|file| match file {
             Some(Identity { device, inode }) => format!("{device}:{inode}"),
@@ -204,7 +199,7 @@ impl Opened {
         words.join(" ")
     }
 
-    /// The files of the store at `path` that those words are of.
+    /// Parses [`Self::to_text`] for the store at `path`.
     pub(super) fn from_text(path: &Path, text: &str) -> Option<Self> {
         let mut words = text.split(' ').map(|word| {
             let (device, inode) = word.split_once(':')?;
@@ -220,7 +215,7 @@ impl Opened {
         })
     }
 
-    /// The file that has another's name now, or none: what is written to it nobody finds.
+    /// A file that has been replaced or removed, so that nobody would find what is written to it.
     pub(super) fn gone(&self) -> Option<PathBuf> {
         let log = beside(&self.path, LOG);
         let is_there = |path, identity| Identity::of(path).is_ok_and(|now| now == identity);

@@ -1,4 +1,4 @@
-//! The task that a person names, as it is before anything is done to it.
+//! The task that a person names, before anything is done to it.
 
 use rusqlite::OptionalExtension;
 
@@ -13,7 +13,6 @@ use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::operator::Ending;
 
-/// A task that a person names.
 pub(super) struct Found {
     pub(super) seq: i64,
     pub(super) state: usize,
@@ -21,8 +20,8 @@ pub(super) struct Found {
     pub(super) turn: Option<RecordingId>,
     pub(super) order: Option<Order>,
     failure: Option<Failure>,
-    /// The state that the service brings it to: a person has asked for that, or it has failed
-    /// for good, and something of its move was left.
+    /// The final state that the service is working towards: a person cancelled it, or it has failed
+    /// for good, and its copies are not removed yet.
     pub(super) end: Option<usize>,
     /// Whether its step's move is past the commit point.
     is_committed: bool,
@@ -33,7 +32,6 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether it is ready and waits for a time.
     pub(super) fn waits(&self, now: Timestamp) -> bool {
         self.state == READY && self.due.is_some_and(|due| due > now)
     }
@@ -42,7 +40,7 @@ impl Found {
         TaskState::NAMES[self.state]
     }
 
-    /// How it is to end, where it is ready for nothing else.
+    /// How it will end, if ending is all it is ready for.
     pub(super) fn ending(&self, due_now: bool) -> Option<Ending> {
         let end = self.end.filter(|_| self.state == READY)?;
         Some(Ending {
@@ -52,7 +50,7 @@ impl Found {
         })
     }
 
-    /// What a person does to the task as it is.
+    /// The history entry for an act on the task in its present state.
     pub(super) fn intervention(&self, act: Act, by: &By, now: Timestamp) -> Intervention {
         Intervention::new(act, by, now).on(self.state_name(), self.failure.clone())
     }
@@ -84,7 +82,7 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
         .optional()
 }
 
-/// Whether the event can still be worked on: retention has not removed its callback's body.
+/// Whether retention has kept the callback's body, without which the event cannot be worked on.
 pub(super) fn has_body(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<bool> {
     txn.conn
         .prepare_cached("SELECT 1 FROM bodies WHERE event = ?1")?

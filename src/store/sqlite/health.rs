@@ -1,8 +1,8 @@
-//! Whether the store can be trusted with a callback now, and why not.
+//! Whether the store can take a callback now, and why not.
 //!
-//! One value, shared by everything that notices trouble: the writer sets it when a commit
-//! fails and clears it when one succeeds; a check that finds the file damaged or gone sets
-//! it, too. `Store::ready` shows it.
+//! One value, shared by everything that detects trouble: the writer sets it when a commit fails and
+//! clears it when one succeeds; checks set it when the file is damaged or gone. `Store::ready`
+//! reads it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,17 +12,16 @@ use rusqlite::Connection;
 use super::error;
 use crate::store::Unavailable;
 
-/// Bytes that a probe writes: as many as the largest callback has.
+/// Bytes that a probe writes: the size of the largest callback.
 const PROBE: usize = 64 * 1024;
 
-/// Why the store cannot be trusted, if so. Clones share one value.
+/// The current trouble, if any. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Health {
     path: PathBuf,
     trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
-/// Why the store cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
     pub(super) reason: String,
@@ -32,11 +31,11 @@ pub(super) struct Trouble {
 /// How trouble ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lasts {
-    /// A write that succeeds shows that it is over.
+    /// The next successful write ends it.
     UntilAWrite,
-    /// Only a start of the service can show it: the writer has ended.
+    /// The writer has ended; a restart of the service ends it.
     UntilAStart,
-    /// The file is damaged; somebody has to put another in its place, and start the service.
+    /// The file is damaged; a person has to replace it and restart the service.
     WhileDamaged,
 }
 
@@ -48,7 +47,7 @@ impl Health {
         }
     }
 
-    /// The store cannot be trusted from now on. Trouble that lasts longer stays as it is.
+    /// Sets the trouble, unless there is trouble that lasts longer.
     pub(super) fn failed(&self, trouble: Trouble) {
         let mut present = self.present();
         if present
@@ -70,7 +69,6 @@ impl Health {
         }
     }
 
-    /// Fails with the trouble, if there is any.
     pub(super) fn check(&self) -> Result<(), Unavailable> {
         match &*self.present() {
             None => Ok(()),
@@ -78,12 +76,10 @@ impl Health {
         }
     }
 
-    /// What a caller gets whose call failed for this reason.
     pub(super) fn unavailable(&self, reason: String) -> Unavailable {
         Unavailable::new(&self.path, reason)
     }
 
-    /// What a caller gets whose call failed by this trouble.
     pub(super) fn caused_by(&self, trouble: &Trouble) -> Unavailable {
         Unavailable {
             is_malformed: trouble.lasts == Lasts::WhileDamaged,
@@ -110,8 +106,8 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
-/// Writes what a callback needs. The pages that this takes are free again after
-/// [`clear_probe`], so that the next probe finds out whether there is room, too.
+/// Writes as much as a callback needs. [`clear_probe`] frees the pages again, so that the next
+/// probe needs space, too.
 pub(super) fn probe(conn: &Connection) -> rusqlite::Result<()> {
     write(conn, PROBE)
 }

@@ -7,7 +7,6 @@ use super::row::json;
 use crate::model::id::TaskId;
 use crate::model::intervention::Intervention;
 
-/// Appends to the task's history.
 pub(super) fn log(txn: &Txn<'_>, seq: i64, intervention: &Intervention) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
@@ -18,8 +17,8 @@ pub(super) fn log(txn: &Txn<'_>, seq: i64, intervention: &Intervention) -> rusql
     Ok(())
 }
 
-/// The interventions into the tasks with keys from `first` to before `end`, the oldest of
-/// each task first.
+/// The interventions of the tasks with keys from `first` to before `end`, oldest first within a
+/// task.
 pub(super) fn of(
     conn: &Connection,
     first: i64,

@@ -1,7 +1,7 @@
-//! How lanes stand: written by the service as it learns, and by a person's commands.
+//! States of lanes, written by the service and by people's commands.
 //!
-//! The service writes what changed and nothing else, so that it never undoes a pause that it
-//! has not heard of yet.
+//! The service writes only what it changed, so that it never undoes a pause that it does not know
+//! yet.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn set_paused(txn: &Txn<'_>, lane: &Lane, pause: &Pause) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// The service goes by these pauses. One that was made since is another.
+/// The service obeys these pauses. A newer pause of the same lane is not confirmed.
 pub(super) fn heard(txn: &Txn<'_>, paused: &[(Lane, Pause)]) -> rusqlite::Result<()> {
     let mut update = txn.conn.prepare_cached(
         "UPDATE lane_states SET heard = 1 WHERE lane = ?1 AND paused = ?2 AND heard = 0",
@@ -54,7 +54,7 @@ pub(super) fn heard(txn: &Txn<'_>, paused: &[(Lane, Pause)]) -> rusqlite::Result
     Ok(())
 }
 
-/// The lanes that have a row, in order of their names.
+/// The lanes that have a row, sorted by name.
 pub(super) fn states(conn: &Connection) -> rusqlite::Result<Vec<(Lane, LaneState)>> {
     let rows: Vec<(String, Option<String>, Option<String>)> = conn
         .prepare_cached("SELECT lane, paused, open FROM lane_states")?
@@ -70,8 +70,8 @@ pub(super) fn states(conn: &Connection) -> rusqlite::Result<Vec<(Lane, LaneState
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
-/// Keeps which lanes there are; answers those that tasks wait in and that are not there.
-/// Whoever shows a task says so: marking the tasks would touch a whole backlog.
+/// Stores which lanes exist; answers the others in which tasks wait. Their tasks are not marked,
+/// because that would touch a whole backlog: lists derive the reason.
 pub(super) fn mark_unknown(txn: &Txn<'_>, known: &[Lane]) -> rusqlite::Result<Vec<Lane>> {
     txn.conn.prepare_cached("DELETE FROM lanes")?.execute([])?;
     let mut insert = txn
@@ -98,8 +98,8 @@ pub(super) fn rows(conn: &Connection) -> rusqlite::Result<Vec<LaneRow>> {
     listed(conn)?.into_iter().map(row).collect()
 }
 
-/// Every lane of the rules file that was last served, and every other one that tasks wait in or
-/// that has a row.
+/// The lanes of the rules file that was last served, and all others in which tasks wait or that
+/// have a row.
 fn listed(conn: &Connection) -> rusqlite::Result<BTreeMap<Lane, LaneState>> {
     let served: Vec<String> = conn
         .prepare_cached("SELECT name FROM lanes")?
@@ -129,15 +129,14 @@ pub(super) fn pause(txn: &Txn<'_>, lane: &Lane, pause: &Pause) -> rusqlite::Resu
     }
 }
 
-/// Whether the service knows the lane's pause; `None` when there is none: somebody else may have
-/// resumed it meanwhile.
+/// Whether the service knows the lane's pause; `None` when there is none, for example because
+/// somebody has resumed it.
 pub(super) fn is_heard(conn: &Connection, lane: &Lane) -> rusqlite::Result<Option<bool>> {
     conn.prepare_cached("SELECT heard FROM lane_states WHERE lane = ?1")?
         .query_row([lane.to_string()], |row| row.get(0))
         .optional()
 }
 
-/// Ends the lane's pause, and closes its breaker.
 pub(super) fn resume(txn: &Txn<'_>, lane: &Lane) -> rusqlite::Result<LaneOutcome> {
     match listed(txn.conn)?.get(lane) {
         None => Ok(LaneOutcome::Unknown),

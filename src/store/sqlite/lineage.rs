@@ -1,14 +1,13 @@
-//! Which log belongs to which file.
+//! Checks that a write-ahead log belongs to its database file.
 //!
-//! SQLite plays a log onto whatever file it lies beside. One that belongs to another file, as
-//! after a backup was copied over a store that had crashed, destroys both. So every commit
-//! names the state that it makes and the one that it follows, in the one row of a table. A
-//! log belongs to a file when it follows the state that the file is in, or when the file is
-//! in a state that the log makes, because a part of it was brought in already.
+//! SQLite plays any log onto the file next to it. A log of another file (for example, after a
+//! backup was copied over a crashed store) destroys both. So every commit names its own state and
+//! the state before it, in the one row of a table. A log belongs to a file if its first commit
+//! follows the file's state, or if one of its commits made the file's state, because a part of it
+//! was checkpointed.
 //!
-//! That the row is the last of its page, and always of one length, is what this rests on: it
-//! is found in the log without SQLite, and lies in one sector, so that no loss of power
-//! leaves half of it.
+//! The row is the last on its page and has a fixed length. So it can be found in the log without
+//! SQLite, and it lies in one sector, so that a power loss cannot leave half of it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,42 +19,41 @@ use super::file::{self, LOG};
 use super::schema;
 use super::wal;
 
-/// What the row begins with. No text has such a byte: nothing that others send looks like it.
+/// The beginning of the row. The first byte occurs in no text, so callbacks cannot forge it.
 const MARK: [u8; 16] = *b"\xffaftertake-state";
 
-/// The name of a state, drawn by chance.
+/// The random name of a state.
 type State = [u8; 16];
 
-/// What the first state of a store follows.
+/// The state before a store's first one.
 const NOTHING: State = [0; 16];
 
-/// How often a log is looked at that does not seem to belong, and the pause in between: a
-/// command that ends at the moment brings its log in.
+/// Retries when a log does not seem to belong: a command that is just ending checkpoints it.
 const LOOKS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The row, as a page of the log has it.
+/// The row on a page of the log.
 struct Commit {
     page: u32,
     latest: State,
     previous: State,
 }
 
-/// The state of the file itself, whatever its log says.
+/// The state of the file without its log.
 enum Base {
     Known {
         page: u32,
         latest: State,
     },
-    /// It has no row: a store that is being made, or one of an earlier version.
+    /// It has no row: a new store, or one of an earlier version.
     Unknown,
-    /// Bringing the log in was cut short; only the log makes up for that.
+    /// A checkpoint was interrupted; only the log can repair that.
     Unreadable,
 }
 
 type Log = wal::Log<Commit>;
 
-/// Refuses a store whose log belongs to another file. Touches neither.
+/// Refuses a store whose log belongs to another file. Changes neither.
 pub(super) fn refuse_foreign_log(path: &Path) -> Result<(), OpenError> {
     for look in 1.. {
         let log = Log::read(&file::beside(path, LOG), Commit::of)
@@ -75,7 +73,7 @@ pub(super) fn refuse_foreign_log(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Names the state that the transaction makes. Chance of SQLite's own: nothing turns on it.
+/// Gives the transaction's state a name. SQLite's random numbers are good enough for that.
 pub(super) fn stamp(conn: &Connection) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE lineage SET previous = latest, latest = randomblob(16)")?
         .execute([])?;
@@ -83,7 +81,7 @@ pub(super) fn stamp(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 impl Commit {
-    /// The row at the end of a page.
+    /// The row at the end of the page.
     fn of(page: u32, content: &[u8]) -> Option<Self> {
         let (row, previous) = content.split_last_chunk()?;
         let (row, latest) = row.split_last_chunk()?;
@@ -111,16 +109,16 @@ impl Base {
         Ok(Self::Known { page, latest })
     }
 
-    /// Whether the log belongs to the file. What other programs alone wrote names no state, and
-    /// has to be looked through.
+    /// Whether the log belongs to the file. A log without our row was written by other programs and
+    /// has to be checked completely.
     fn is_continued_by(&self, log: &Log) -> bool {
         let Some(first) = log.found.first() else {
             return true;
         };
         match *self {
             Self::Known { page, latest } => {
-                // The row never changes its page, unless somebody has SQLite write the whole
-                // database anew: then the log holds all of it.
+                // The row moves to another page only in a `VACUUM`: then the log holds the whole
+                // database.
                 let is_here = |commit: &Commit| commit.page == page || log.is_whole();
                 let is_made = |commit: &Commit| commit.latest == latest && is_here(commit);
                 first.previous == latest && is_here(first) || log.found.iter().any(is_made)

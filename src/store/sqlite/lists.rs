@@ -1,4 +1,4 @@
-//! Lists of tasks and events, and all that is known of one.
+//! Lists of tasks and events, and the details of one.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -43,7 +43,7 @@ macro_rules! list {
     };
 }
 
-/// The statement that lists the tasks with `$which` that a filter means, of a span.
+/// The statement that lists a span's tasks with `$which` that match a filter.
 macro_rules! tasks {
     ($which:literal, $order:literal) => {
         concat!(
@@ -69,16 +69,14 @@ macro_rules! events {
     };
 }
 
-/// A list begins with the newest, a walk with the oldest.
 #[derive(Clone, Copy)]
 enum Order {
     Newest,
     Oldest,
 }
 
-/// The statement, and its `?10`: the number of the one state, or a bit for each. One state is
-/// found by its index, and so are the few tasks that leave something; `done`, which is in none, and
-/// several states are picked out on the way.
+/// The statement and its `?10`: the one state, or a bit for each of several. A single state, and
+/// `leaves`, use an index; `done`, which is in none, and several states are filtered.
 fn statement(filter: &TaskFilter, order: Order) -> (&'static str, usize) {
     let number = |name: &String| TaskState::NAMES.iter().position(|known| known == name);
     let numbers: Vec<usize> = filter.states.iter().filter_map(number).collect();
@@ -107,7 +105,7 @@ fn statement(filter: &TaskFilter, order: Order) -> (&'static str, usize) {
     (sql, bits)
 }
 
-/// The tasks of a span, each with its key.
+/// The span's tasks with their keys.
 fn tasks_in(
     conn: &Connection,
     filter: &TaskFilter,
@@ -134,7 +132,7 @@ fn tasks_in(
         .collect()
 }
 
-/// The events of a span, each with its key.
+/// The span's events with their keys.
 fn events_in(
     conn: &Connection,
     filter: &EventFilter,
@@ -207,7 +205,6 @@ pub(super) fn event_key(conn: &Connection, id: EventId) -> rusqlite::Result<Opti
         .optional()
 }
 
-/// One task with all that happened.
 pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDetail>> {
     let read = |row: &Row<'_>| {
         let lane: String = row.get("lane")?;
@@ -240,7 +237,6 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
     }))
 }
 
-/// One event with its tasks, and the rules that it was planned under.
 pub(super) fn event(txn: &Txn<'_>, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
     let found = txn
         .conn
@@ -297,8 +293,8 @@ fn moves(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Move>> {
     .collect()
 }
 
-/// Where the recording of the task was moved, seen from its event: another job's recording,
-/// or what has grown since, may have been moved from the same key.
+/// Where the task's recording was moved, as seen by its event: moves of other jobs from the same
+/// key do not count.
 fn moved(
     txn: &Txn<'_>,
     seq: i64,
@@ -332,7 +328,7 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
     })
 }
 
-/// Which task it waits for. One that waits for another one's keys has noted whose, and why.
+/// Which task it waits for. A task that waits for keys has a note that names it.
 fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
     let Some(id) = row.get("before")? else {
         return Ok(None);

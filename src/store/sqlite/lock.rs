@@ -1,9 +1,8 @@
-//! The lock that says who serves a store, and how the last who did has ended.
+//! The lock file: who serves a store, and whether the last service crashed.
 //!
-//! A file beside the store, locked by the system for as long as its process lives. Who serves
-//! writes its process id there and removes it at an orderly end: an id in a lock that nobody
-//! holds is that of a process that ended otherwise. Below it stands which files it has opened,
-//! for a command that finds others under their names.
+//! The service holds a file lock for as long as it lives. It writes its process id into the file
+//! and removes it at a clean end: an id in an unlocked file means a crash. The second line
+//! identifies the files that the service has opened, so that a command can detect replaced ones.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
@@ -13,21 +12,19 @@ use std::time::Duration;
 use super::error::OpenError;
 use super::file::{self, LOCK, LOG, Opened};
 
-/// How often the lock is asked for, and the pause in between: a command that asks whether the
-/// store is served has it for a moment.
+/// Retries of the lock: a command that checks whether the store is served holds it for a moment.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Says that this process serves the store. Ends with the process at the latest.
+/// The lock of the serving process.
 pub(super) struct Lock {
     file: File,
-    /// It was not there: nobody has served a store of this name yet.
+    /// The lock file did not exist: nobody has served a store of this name yet.
     is_new: bool,
     is_served: bool,
 }
 
 impl Lock {
-    /// Takes the lock of the store at `path`.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
         let (file, is_new) =
             open(path).map_err(|error| OpenError::io(path, "cannot make its lock file", &error))?;
@@ -41,7 +38,7 @@ impl Lock {
                 }
             }
         }
-        // An earlier version has left it open to others, who can hold it.
+        // An earlier version made it accessible to others, who could lock it.
         if file::open_to_others(&file).is_some() {
             let _ = file::close_to_others(&file);
         }
@@ -52,17 +49,17 @@ impl Lock {
         })
     }
 
-    /// Whether the last process that served ended without a word.
+    /// Whether the last service crashed.
     pub(super) fn tells_of_a_crash(&self) -> bool {
         self.file.metadata().is_ok_and(|meta| meta.len() > 0)
     }
 
-    /// Whether nobody has served a store of this name yet: one that is there was brought.
+    /// Whether nobody has served a store of this name: an existing file was put there.
     pub(super) const fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Says that this process serves these files, until its orderly end.
+    /// Writes the process id and the files, until a clean end.
     pub(super) fn serve(&mut self, files: &Opened) -> io::Result<()> {
         self.clear()?;
         write!(self.file, "{}\n{}\n", std::process::id(), files.to_text())?;
@@ -70,26 +67,24 @@ impl Lock {
         self.file.sync_all()
     }
 
-    /// Forgets how the last process ended.
     pub(super) fn clear(&self) -> io::Result<()> {
         self.file.set_len(0)
     }
 }
 
-/// Not by closing the file alone: a child process that is just starting has a copy of it.
+/// Unlocks explicitly: a child process that is just starting may have a copy of the file handle.
 impl Drop for Lock {
     fn drop(&mut self) {
-        // At worst the next process looks through the store once more.
+        // If it fails, the next process checks the store once more.
         if self.is_served {
             let _ = self.clear();
         }
-        // Closing it is all that is left to do.
         let _ = self.file.unlock();
     }
 }
 
-/// Whether the store at `path` was left by a crash: whoever opens it looks all of it through,
-/// which takes its time.
+/// Whether the store at `path` was left by a crash: then opening it checks the whole file, which
+/// takes long.
 pub fn has_crashed(path: &Path) -> bool {
     match outside(path) {
         Outside::Served => false,
@@ -98,21 +93,20 @@ pub fn has_crashed(path: &Path) -> bool {
     }
 }
 
-/// How the store at `path` stands for a command that does not serve it.
+/// A store as seen by a command that does not serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outside {
     Served,
-    /// Nobody serves it; the last one who did ended in order.
+    /// Not served; the last service ended cleanly.
     Free,
-    /// Nobody serves it, and the last one who did ended otherwise.
+    /// Not served; the last service crashed.
     Crashed,
 }
 
-/// Asks whether the store is served.
 pub(super) fn outside(path: &Path) -> Outside {
     let file = match File::open(file::beside(path, LOCK)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Outside::Free,
-        // Whose lock this user may not open looks after the store.
+        // A lock file that this user may not open: assume that the service holds it.
         Err(_) => return Outside::Served,
         Ok(file) => file,
     };
@@ -123,8 +117,8 @@ pub(super) fn outside(path: &Path) -> Outside {
     }
 }
 
-/// The file of a served store that is not the one that its process has opened; `None` also when
-/// the lock file does not say which those are.
+/// A file of a served store that is not the one the service has opened; `None` also if the lock
+/// file does not name them.
 pub(super) fn replaced(path: &Path) -> Option<PathBuf> {
     let said = std::fs::read_to_string(file::beside(path, LOCK)).ok()?;
     let files = said.lines().nth(1)?;
@@ -180,7 +174,7 @@ mod tests {
 
         std::fs::write(file::beside(&path, LOCK), "4242\n").unwrap();
         assert_eq!(outside(&path), Outside::Crashed);
-        // Who is refused before it serves knows no better.
+        // A refused process does not change that.
         let lock = Lock::take(&path).unwrap();
         assert!(lock.tells_of_a_crash());
         drop(lock);

@@ -1,8 +1,7 @@
 //! The default store: one SQLite file, served by one process.
 //!
-//! Write-ahead log, `synchronous=FULL`, one writer thread that commits in groups around a
-//! synchronous core, a connection apart for reading. Commit, then answer: that order is
-//! the whole durability.
+//! Write-ahead log, `synchronous=FULL`, one writer thread that commits in groups, and a separate
+//! connection for reads. It replies only after the commit: durability depends on that order.
 
 mod apply;
 mod backup;
@@ -79,11 +78,11 @@ pub use self::operator::SqliteOperator;
 pub use self::restore::{RestoreError, Restored, restore};
 pub use self::writer::AroundCommit;
 
-/// The reading connection's cache in kilobytes, as SQLite takes it. Every commit makes it
-/// worthless; a larger one would only hold what a long manifest leaves in it.
+/// The reading connection's cache in KiB, negative as SQLite takes it. Every commit invalidates it,
+/// so a larger one would be of no use.
 const READER_CACHE: i32 = -1_000;
 
-/// Between two looks for what another process wrote.
+/// How often to check for writes of other processes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A served SQLite store.
@@ -92,12 +91,12 @@ pub struct SqliteStore {
     reader: Arc<Mutex<Connection>>,
     path: PathBuf,
     health: Health,
-    /// What the last sweep knew of the time.
+    /// What the last sweep knew about the time.
     reckoning: Mutex<Option<Reckoning>>,
-    /// What [`Store::changed`] has seen.
+    /// The version that [`Store::changed`] saw last.
     seen: AtomicI64,
-    /// Held for as long as the store is served. The last field, so that the writer has ended
-    /// before it is given up.
+    /// Held while the store is served. The last field, so that the writer ends before it is
+    /// released.
     _lock: Lock,
 }
 
@@ -110,8 +109,8 @@ impl std::fmt::Debug for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store at `path` for this process alone, and makes it if it is not there.
-    /// Tasks that were running when the last process ended are due at once.
+    /// Opens the store at `path` for this process only, and creates it if missing. Tasks that were
+    /// running when the last process ended are due at once.
     pub fn open(path: &Path, around_commit: AroundCommit) -> Result<Self, OpenError> {
         Self::open_with(path, |core, health| {
             Writer::start(core, health, around_commit)
@@ -119,9 +118,8 @@ impl SqliteStore {
         })
     }
 
-    /// [`SqliteStore::open`] without threads: a call does its work when it is first polled,
-    /// on the thread that polls it, and is done with that. The same calls in the same order
-    /// are the same history, which a simulation can repeat.
+    /// [`SqliteStore::open`] without threads: a call does its work when it is first polled, on the
+    /// polling thread. So a simulation can repeat a history.
     pub fn open_here(path: &Path) -> Result<Self, OpenError> {
         Self::open_with(path, |core, health| Ok(Writer::here(core, health)))
     }
@@ -157,8 +155,8 @@ impl SqliteStore {
         })
     }
 
-    /// Lets the database grow to `pages` pages of 4,096 bytes and no further; what does not
-    /// fit is refused as on a full disk.
+    /// Limits the database to `pages` pages of 4,096 bytes; beyond that, writes fail as on a full
+    /// disk.
     pub async fn limit_pages(&self, pages: u32) -> Result<(), Unavailable> {
         self.writer
             .run(move |txn| txn.conn.pragma_update(None, "max_page_count", pages))
@@ -194,7 +192,7 @@ impl SqliteStore {
     }
 }
 
-/// What ran when the last process ended runs no more.
+/// Tasks that ran when the last process ended are ready again.
 fn recover(txn: &mut core::Txn<'_>) -> rusqlite::Result<()> {
     let orphans = txn.conn.execute(
         "UPDATE tasks SET state = 0 WHERE state <> 2 AND state = 1",
@@ -410,7 +408,7 @@ impl Store for SqliteStore {
     async fn changed(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            // On the writer's connection: only there do our own writes not count.
+            // On the writer's connection, which does not report its own writes.
             let Ok(version) = self.writer.run(|txn| data_version(txn.conn)).await else {
                 continue;
             };

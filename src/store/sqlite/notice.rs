@@ -1,4 +1,4 @@
-//! Stores the notice about a task that died, in the transaction that buries it.
+//! Stores the notice about a dead task, in the transaction that makes it dead.
 
 use super::core::{READY, Txn};
 use super::row::{TASK_BITS, json};
@@ -8,8 +8,8 @@ use crate::model::notice::Death;
 use crate::model::task::Lane;
 use crate::model::time::Timestamp;
 
-/// Adds a task of the dead one's event that tells of its death in `lane`. Each death has its
-/// own, also that of a task that was retried.
+/// Adds a task to the dead one's event that reports the death in `lane`. Each death gets a notice,
+/// also after a retry.
 pub(super) fn tell(
     txn: &mut Txn<'_>,
     dead: i64,
@@ -40,7 +40,7 @@ pub(super) fn tell(
     Ok(())
 }
 
-/// The next key of a task of the same event; `None` once the event has used up its keys.
+/// The next free key of a task of the same event; `None` when all are used.
 fn next_of_event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<i64>> {
     let end = ((seq >> TASK_BITS) + 1) << TASK_BITS;
     let last: i64 = txn
@@ -50,7 +50,6 @@ fn next_of_event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<i64>> {
     Ok(Some(last + 1).filter(|next| *next < end))
 }
 
-/// What happened to the task, and the id of the notice.
 fn death(
     txn: &Txn<'_>,
     dead: i64,

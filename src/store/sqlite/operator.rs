@@ -1,6 +1,6 @@
-//! A person's connection to the store, beside the service.
+//! A person's connection to the store, next to the service.
 //!
-//! Works while the store is served and never migrates it. The service notices within a
+//! Works while the store is served, and never migrates it. The service notices changes within a
 //! second.
 
 use std::path::Path;
@@ -27,14 +27,13 @@ use crate::store::operator::{
 };
 use crate::store::{Arrival, Recorded, Unavailable};
 
-/// A connection for what people ask and do.
 pub struct SqliteOperator {
     pub(super) core: Core,
     pub(super) path: std::path::PathBuf,
 }
 
 impl SqliteOperator {
-    /// Opens the store at `path`, which must be there and of this version.
+    /// Opens the store at `path`, which must exist and have this version.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let path = file::real(path)?;
         Ok(Self {
@@ -48,7 +47,7 @@ impl SqliteOperator {
         move |error| error::unavailable(&path, &error)
     }
 
-    /// Single reads, each on the state of the store at its moment.
+    /// For single reads, each with its own snapshot.
     fn see<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -56,7 +55,7 @@ impl SqliteOperator {
         read(&self.core.conn).map_err(self.unavailable())
     }
 
-    /// Reads one state of the store: nobody has to wait for it.
+    /// Reads one snapshot. Blocks nobody.
     fn look<T>(
         &mut self,
         read: impl FnOnce(&Txn<'_>) -> rusqlite::Result<T>,

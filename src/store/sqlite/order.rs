@@ -1,34 +1,31 @@
-//! Whose go it is among the tasks of a rule with one value: one at a time, in order of
-//! arrival, across retries and restarts.
+//! Runs the tasks with the same `order_by` value one at a time, in order of arrival, across retries
+//! and restarts.
 //!
-//! Such tasks stand in line from when they are stored until they are settled. The head of
-//! the line is a row of `orders`; all others are blocked by the order's key. Whoever is
-//! settled makes the next one the head in the same transaction, however long the line is. A
-//! dead task leaves the line, too, unless its rule says `order_blocks`: then it keeps its
-//! place, as the head in the end, until a person retries it, and it runs again before those
-//! behind it, or cancels it. A retried task that had left the line stands in it again where
-//! its arrival puts it, behind the head: never do two run at once.
+//! A task is in line from its storing until it is settled. The head of the line is a row of
+//! `orders`; all others are blocked by the order's key. Settling the head makes the next one the
+//! head in the same transaction, however long the line is. A dead task leaves the line, too, unless
+//! its rule says `order_blocks`: then it keeps its place until a person cancels it, or retries it
+//! and it runs before those behind it. A retried task that had left the line re-enters it where its
+//! arrival puts it, but behind the head: two never run at once.
 //!
-//! **Nobody waits for ever.** A task may need both the order and a recording's turn, and it
-//! asks for the turn only as the head: when it is stored, claimed or goes on to its next
-//! step. So the holder of a turn waits for no order. A task in the line waits for its head, and the
-//! head at most for the holder of a turn. That one runs, has a time to run at, or waits for something
-//! outside all tasks. One that would wait for
-//! the keys of a task that waits for it, over others or not, fails instead. What then still
-//! stands in line stands behind a dead head, or behind what that waits for.
+//! **There is no deadlock.** A task may need both the order and a recording's turn, and asks for
+//! the turn only as the head: when it is stored or claimed, or continues with its next step. So no
+//! holder of a turn waits for an order. A task in line waits for the head, and the head at most for
+//! the holder of a turn. That holder runs, waits for a time, or waits for something outside all
+//! tasks: if it would wait for keys of a task that waits for it, directly or through others, it
+//! fails instead. So a line stops only behind a dead head, or behind what its head waits for.
 
 use super::blocked;
 use super::core::Txn;
 use crate::model::time::Timestamp;
 
-/// A task's order, as stored.
 pub(super) struct Order {
     pub(super) key: [u8; 16],
     pub(super) dead_blocks: bool,
 }
 
 impl Order {
-    /// The order of a row with the columns `order_key` and `order_blocks`.
+    /// Reads the columns `order_key` and `order_blocks`.
     pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Self>> {
         let key: Option<[u8; 16]> = row.get("order_key")?;
         let dead_blocks = row.get("order_blocks")?;
@@ -36,7 +33,7 @@ impl Order {
     }
 }
 
-/// Puts the task in line; whether it is the head. If not, it has to be blocked by the key.
+/// Puts the task in line; answers whether it is the head. If not, the caller blocks it by the key.
 pub(super) fn join(txn: &Txn<'_>, seq: i64, key: &[u8; 16]) -> rusqlite::Result<bool> {
     let head: i64 = txn
         .conn
@@ -48,7 +45,7 @@ pub(super) fn join(txn: &Txn<'_>, seq: i64, key: &[u8; 16]) -> rusqlite::Result<
     Ok(head == seq)
 }
 
-/// The task is settled and not blocked: if it was the head, the next one is.
+/// The task is settled and not blocked: if it was the head, the next one becomes the head.
 pub(super) fn leave(
     txn: &Txn<'_>,
     seq: i64,

@@ -1,8 +1,8 @@
-//! How SQLite finds the rows of every statement that this store runs.
+//! Tests how SQLite finds the rows of every statement of this store.
 //!
-//! A statement that walks a growing table is right in every other test and stops a queue
-//! with a million rows. There is no list of statements to keep: what runs is traced, and what
-//! stands in the sources has to have run.
+//! A statement that scans a growing table passes all other tests and stops a queue with a million
+//! rows. There is no list of statements to maintain: executed statements are traced, and every
+//! statement in the sources must have been executed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -49,8 +49,8 @@ const PRESENT: Present = Present {
     moment: Moment::after(Duration::ZERO),
 };
 
-/// Tables of a few rows, however long the queue and the history; `waiting` is what the list
-/// of lanes calls its own rows. Few tasks leave something behind.
+/// Tables that stay small however long the queue and the history. `waiting` is a CTE of the list of
+/// lanes. Few tasks leave something behind.
 const SMALL: [&str; 8] = [
     "certain",
     "counts",
@@ -127,8 +127,8 @@ fn every_index_is_needed_by_a_statement() {
     }
 }
 
-/// A condition of an index such as `state IN (0, 1, 3)` would make a table for its list each time
-/// that a row of `tasks` is written, which costs more than the row.
+/// An index condition such as `state IN (0, 1, 3)` would build a temporary table at each write of a
+/// row of `tasks`, which costs more than the row.
 #[test]
 fn task_is_written_without_a_temporary_table() {
     let ran = Ran::everything();
@@ -153,7 +153,6 @@ fn task_is_written_without_a_temporary_table() {
     }
 }
 
-/// What is wrong with how SQLite would run the statement.
 fn faults(conn: &Connection, sql: &str) -> Vec<String> {
     let mut explain = match conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")) {
         Ok(explain) => explain,
@@ -166,8 +165,8 @@ fn faults(conn: &Connection, sql: &str) -> Vec<String> {
         let walks = step
             .strip_prefix("SCAN ")
             .is_some_and(|table| !SMALL.iter().any(|small| table.starts_with(small)));
-        // Ready tasks are the backlog: their state alone is no way to a few of them. With a range
-        // of keys it is.
+        // Ready tasks are the backlog: the state alone selects too many, unless a key range limits
+        // them.
         let is_ready = |(_, condition): (_, &str)| condition.contains("state = 0");
         let by_state = step.contains("tasks_state (state=?)")
             && sql.split_once(" WHERE ").is_some_and(is_ready);
@@ -178,7 +177,7 @@ fn faults(conn: &Connection, sql: &str) -> Vec<String> {
     faults
 }
 
-/// The texts in a source that are statements, or begin one.
+/// String literals in a source that are statements or begin one.
 fn statements_in(source: &str) -> Vec<String> {
     let verbs = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
     let texts = source.split('"').skip(1).step_by(2);
@@ -193,7 +192,7 @@ fn statements_in(source: &str) -> Vec<String> {
         .collect()
 }
 
-/// A store on which everything has run that a store does.
+/// A store that has executed everything a store can do.
 struct Ran {
     operator: SqliteOperator,
     statements: BTreeSet<String>,
@@ -234,7 +233,7 @@ impl Ran {
     }
 }
 
-/// What the workers and the intake do.
+/// What workers and intake do.
 fn service(core: &mut Core) {
     let revision = RevisionId::of("rules");
     run(core, |txn| record::keep_revision(txn, revision, "rules"));
@@ -321,7 +320,7 @@ fn service(core: &mut Core) {
     assert_eq!(corrected, ahead.tasks.len());
 }
 
-/// What a rename writes down and reads again.
+/// What a rename writes and reads.
 fn journal_of(core: &mut Core, claim: &Claim) {
     let moves = |phase| vec![moved(phase)];
     for entry in [
@@ -368,7 +367,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     journal::made_from(&core.conn, recording, None, &[place("first")]).unwrap();
 }
 
-/// A line of two, to its end.
+/// An order with two tasks, to its end.
 fn line(core: &mut Core) {
     let lane = || Lane::Destination("ordered".into());
     for key in ["one", "other"] {
@@ -383,7 +382,7 @@ fn line(core: &mut Core) {
     }
 }
 
-/// What is done from the command line.
+/// What commands do.
 fn person(operator: &mut SqliteOperator) {
     let alone = arrival("alone", &[("a", lane(), Turn::Needed)]);
     let (id, event) = (alone.plan.tasks[0].id, alone.event.id);
@@ -425,7 +424,7 @@ fn person(operator: &mut SqliteOperator) {
     assert!(operator.event(event).unwrap().is_some());
 }
 
-/// What is done from the command line to many tasks or events.
+/// What bulk commands do.
 fn in_bulk(operator: &mut SqliteOperator, id: TaskId, event: EventId) {
     let mut walk = operator.walk_events(EventFilter::default()).unwrap();
     assert!(!operator.next_events(&mut walk).unwrap().is_empty());
@@ -493,7 +492,7 @@ fn history(core: &mut Core) {
         pruned
     };
     assert!(pruned(core, 1).events > 0);
-    // What was passed as it waits is come back for.
+    // The passed event's task ends now, so the sweep returns to it.
     let waits = take(core, slow());
     end(core, &waits, Transition::Finish, None);
     assert!(pruned(core, 2).events > 0);

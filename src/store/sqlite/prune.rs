@@ -1,9 +1,9 @@
-//! Forgets what has outlived its retention, a bounded number of rows at a time.
+//! Removes history that is older than its retention, a bounded number of rows at a time.
 //!
-//! The sweep goes through the events in the order in which they came, twice: once to remove
-//! their history, once, at the horizon, to forget them. How far it came is stored, so it looks
-//! at no event again that stays. One that is still needed is noted in `passed`, and each task of
-//! it that is settled says there since when: the sweep comes back when that is long enough ago.
+//! The sweep visits events in order of arrival, twice: once to remove their history and once, at
+//! the dedup horizon, to remove the event. Its position is stored, so it does not visit an event
+//! again. An event that is still needed is put in `passed`; when its last task is settled, the time
+//! is noted there, and the sweep returns once that is long enough ago.
 
 use rusqlite::{OptionalExtension, Params};
 
@@ -15,13 +15,13 @@ use crate::model::moment::Present;
 use crate::model::time::Timestamp;
 use crate::store::{Pruned, Retention};
 
-/// Events looked at in one call, and tasks after which no further event is looked at.
+/// Events visited in one call. Tasks of visited events count, too.
 const LOOKS: usize = 250;
 
-/// Rows removed in one call. The service's commits wait for so many and no more.
+/// Rows removed in one call, because the service's commits wait for it.
 const ROWS: usize = 250;
 
-/// What is removed of events, by its name in `sweeps`.
+/// What is removed. The names are rows of `sweeps`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
     History,
@@ -40,19 +40,19 @@ impl What {
 /// How far a sweep has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
-    /// The event that was looked at last.
+    /// The last event visited.
     seq: i64,
-    /// When the newest event came that was looked at.
+    /// When the newest visited event was received.
     newest: i64,
 }
 
-/// By when an event must have come to be forgotten.
+/// Events received before these times are removed.
 #[derive(Clone, Copy)]
 struct Ages {
     now: i64,
     history: i64,
     horizon: i64,
-    /// Whether the clock is behind: what seems to come from the future may be right.
+    /// Whether the clock is behind: then an event from the future may be right.
     is_behind: bool,
 }
 
@@ -67,7 +67,7 @@ impl Ages {
         }
     }
 
-    /// What is as old as history is kept when the other is at the horizon.
+    /// The time that is as old as history retention once `received` is at the horizon.
     const fn until_horizon(self, received: i64) -> i64 {
         let longer = self.history.saturating_sub(self.horizon);
         received.saturating_add(longer)
@@ -81,19 +81,17 @@ impl Ages {
     }
 }
 
-/// Whether something of an event is needed.
+/// Whether an event is still needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// It has a task that is not finished, that a person has to look at, or that has left
-    /// something behind.
+    /// A task is unfinished, dead, or has left something behind.
     Unsettled,
-    /// Its last task was settled at this time, or it came then, which is within the time that
-    /// history is kept.
+    /// Settled or received at this time, which is within history retention.
     Since(i64),
     None,
 }
 
-/// What a call may still do, and what it did.
+/// One call: its budget, and what it did.
 struct Step<'a, 't> {
     txn: &'a mut Txn<'t>,
     ages: Ages,
@@ -102,7 +100,7 @@ struct Step<'a, 't> {
     pruned: Pruned,
 }
 
-/// The task is settled: if the sweep has passed its event, it may come back for it.
+/// A task was settled: if the sweep has passed its event, it may return.
 pub(super) fn settled(txn: &Txn<'_>, task: i64, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE passed SET since = ?2 WHERE event = ?1 AND since IS NULL")?
@@ -110,14 +108,14 @@ pub(super) fn settled(txn: &Txn<'_>, task: i64, now: Timestamp) -> rusqlite::Res
     Ok(())
 }
 
-/// Removes what is due, the oldest first. `before` is what the process knew of the time at its
-/// last call.
+/// Removes what is due, oldest first. `before` is the reckoning of the last call.
 ///
-/// No event is older than one that came before it: a clock that was behind makes nothing old.
-/// One that came while the clock was ahead is as old as it says, once that time has come.
+/// An event counts as at least as young as every event before it, so a clock that was behind makes
+/// nothing old. An event received while the clock was ahead counts from its own time, once that has
+/// come.
 ///
-/// The newest event always stays: SQLite gives a new row the greatest key and one more, and
-/// a key that is given twice would tie a new event to what an old one left behind.
+/// The newest event always stays: SQLite gives a new row the greatest key plus one, and a reused
+/// key would tie a new event to the remains of an old one.
 pub(super) fn prune(
     txn: &mut Txn<'_>,
     before: Option<Reckoning>,
@@ -140,7 +138,7 @@ pub(super) fn prune(
 }
 
 impl Step<'_, '_> {
-    /// Goes on through the events, up to the first that is too young.
+    /// Visits events up to the first that is too young.
     fn go_on(&mut self, what: What) -> rusqlite::Result<()> {
         let from = self.reached(what)?;
         let mut reached = from;
@@ -179,7 +177,7 @@ impl Step<'_, '_> {
             })
     }
 
-    /// The event after this one and when it came, but for the newest of all.
+    /// The next event and when it was received. Never the newest of all.
     fn next(&self, seq: i64) -> rusqlite::Result<Option<(i64, i64)>> {
         self.txn
             .conn
@@ -191,7 +189,7 @@ impl Step<'_, '_> {
             .optional()
     }
 
-    /// Does with the event what is due; whether that was done to its end.
+    /// Visits one event; answers whether nothing is left to do for it.
     fn event(&mut self, what: What, event: i64, received: i64) -> rusqlite::Result<bool> {
         self.look();
         if self.is_passed(event)? {
@@ -203,7 +201,7 @@ impl Step<'_, '_> {
         }
     }
 
-    /// Comes back for the events that were needed and are so no more.
+    /// Returns to the passed events that are no longer needed.
     fn come_back(&mut self) -> rusqlite::Result<()> {
         let forgotten = self.reached(What::Event)?.seq;
         while let Some((event, received)) = self.next_passed()? {
@@ -212,7 +210,7 @@ impl Step<'_, '_> {
                 break;
             }
             self.look();
-            // One that came while the clock was ahead is passed at any age.
+            // An event received while the clock was ahead is passed whatever its age.
             let is_due = received < self.ages.horizon;
             let what = if event <= forgotten && is_due {
                 What::Event
@@ -275,7 +273,6 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Dead tasks stay until a person acts.
     fn need(&mut self, event: i64, received: i64) -> rusqlite::Result<Need> {
         let (tasks, unsettled, last): (usize, Option<bool>, Option<i64>) = self
             .txn
@@ -296,11 +293,11 @@ impl Step<'_, '_> {
         })
     }
 
-    /// Removes the event's history, or the event, in an order that leaves what the rest needs
-    /// until the end; whether it came to that end.
+    /// Removes the event's history, or the event, in an order that allows for interruption; answers
+    /// whether all was removed.
     fn remove(&mut self, what: What, event: i64) -> rusqlite::Result<bool> {
         let (first, end) = tasks_of(event);
-        // With its body gone, none of its tasks can be retried any more.
+        // Without the body, none of its tasks can be retried.
         self.pruned.bodies += self.delete("DELETE FROM bodies WHERE event = ?1", [event])?;
         self.delete(
             "UPDATE tasks SET tried = NULL WHERE seq IN \
@@ -323,7 +320,7 @@ impl Step<'_, '_> {
         Ok(self.rows > 0)
     }
 
-    /// Moves are kept as long as ids: a later event of the recording may refer to them.
+    /// Moves are kept as long as ids, because a later event of the recording may refer to them.
     fn forget(&mut self, event: i64, first: i64, end: i64) -> rusqlite::Result<()> {
         self.delete(
             "DELETE FROM moves WHERE (task, step, number) IN \
@@ -334,7 +331,7 @@ impl Step<'_, '_> {
             "DELETE FROM manifests WHERE task >= ?1 AND task < ?2",
             (first, end),
         )?;
-        // All tasks of an event are of the recording that it names.
+        // All tasks of an event belong to the recording that it names.
         self.delete(
             "DELETE FROM recordings WHERE turn IS NULL AND coalesce(moved_event, 0) <= ?3 \
              AND id = (SELECT recording FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1)",
@@ -390,7 +387,7 @@ impl Step<'_, '_> {
     }
 }
 
-/// Keys of an event's tasks: from, and to before.
+/// The key range of an event's tasks: first, and end (exclusive).
 const fn tasks_of(event: i64) -> (i64, i64) {
     (event << TASK_BITS, (event + 1) << TASK_BITS)
 }

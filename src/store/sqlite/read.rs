@@ -1,4 +1,4 @@
-//! Reads of the service that no claim is needed for.
+//! The service's reads without a claim.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use crate::model::task::RevisionId;
 use crate::model::time::Timestamp;
 use crate::store::Figures;
 
-/// The text of a kept revision.
 pub(super) fn revision(conn: &Connection, id: RevisionId) -> rusqlite::Result<Option<String>> {
     conn.prepare_cached("SELECT text FROM revisions WHERE id = ?1")?
         .query_row([id.number()], |row| row.get(0))
@@ -34,8 +33,7 @@ pub(super) fn cancel_requests(
     Ok(asked)
 }
 
-/// Every lane in which tasks wait for a time or for room, one index step each: a million
-/// rows are not walked.
+/// All lanes in which tasks wait for a time or for room, with one index lookup each.
 pub(super) fn lanes(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     conn.prepare_cached(
         "WITH RECURSIVE waiting (lane) AS ( \
@@ -51,7 +49,7 @@ pub(super) fn lanes(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     .collect()
 }
 
-/// When the first task of the lane that waits for a time or for room is due.
+/// When the first task that waits in the lane for a time or for room is due.
 pub(super) fn first_due(conn: &Connection, lane: &str) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(
         "SELECT min(due) FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL",
@@ -95,7 +93,6 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
     })
 }
 
-/// The newest event's key.
 pub(super) fn newest_event(conn: &Connection) -> rusqlite::Result<i64> {
     conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?
         .query_row([], |row| row.get(0))

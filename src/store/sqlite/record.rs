@@ -1,4 +1,4 @@
-//! Stores an event with its tasks, or recognises it.
+//! Stores an event with its tasks, or recognises it as stored before.
 
 use std::collections::HashSet;
 
@@ -52,8 +52,8 @@ pub(super) fn record(
     Ok(Recorded::New { claims })
 }
 
-/// The event of a neighbouring window that this one repeats. One that is stored under the
-/// very same id is found when it is inserted.
+/// The event of a neighbouring time window that this one repeats. The same id is detected by the
+/// insert.
 fn repeated(txn: &Txn<'_>, event: &Event) -> rusqlite::Result<Option<EventId>> {
     for id in identity::neighbours(event).into_iter().flatten() {
         let received = txn
@@ -69,8 +69,8 @@ fn repeated(txn: &Txn<'_>, event: &Event) -> rusqlite::Result<Option<EventId>> {
     Ok(None)
 }
 
-/// Stores the tasks of a stored event, numbered from `first`, and answers the claims of those
-/// that are started. What counts from the event's arrival counts from `received`.
+/// Stores the tasks of a stored event, numbered from `first`, and answers the claims of the started
+/// ones. Time limits count from `received`.
 pub(super) fn tasks(
     txn: &mut Txn<'_>,
     event_seq: i64,
@@ -104,7 +104,7 @@ pub(super) fn tasks(
     Ok(claims)
 }
 
-/// Puts the task in line for its order, then for its turn; what it has to wait for.
+/// Puts the task in line for its order, then for its turn; answers what it has to wait for.
 fn blocked_by(
     txn: &Txn<'_>,
     seq: i64,
@@ -126,7 +126,7 @@ fn blocked_by(
     Ok(None)
 }
 
-/// After all tasks that were planned with them: theirs are the keys from `first` on.
+/// Stores the notices of doomed tasks, with keys behind all planned tasks.
 fn tell_of_doomed(
     txn: &mut Txn<'_>,
     event_seq: i64,
@@ -214,7 +214,6 @@ fn insert(
     Ok(())
 }
 
-/// Keeps the text of a revision. Storing a revision again changes nothing.
 pub(super) fn keep_revision(txn: &Txn<'_>, id: RevisionId, text: &str) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("INSERT INTO revisions (id, text) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?

@@ -1,4 +1,4 @@
-//! Plans events of the past again: their tasks become ready like those of new events.
+//! Replays past events: plans them again and stores the new tasks as ready.
 
 use std::sync::Arc;
 
@@ -17,13 +17,12 @@ use crate::model::time::Timestamp;
 use crate::store::Arrival;
 use crate::store::operator::{Replay, ReplayOutcome, Replayed, Scope};
 
-/// Tasks that an event can have.
+/// Maximum number of tasks of an event.
 const MOST: i64 = 1 << TASK_BITS;
 
-/// An event that can be planned again.
 pub(super) struct Planned {
     event_seq: i64,
-    /// The tasks that it had when it was planned.
+    /// The tasks it had when it was planned.
     earlier: Vec<Earlier>,
     /// The number of its first new task.
     first: i64,
@@ -33,7 +32,7 @@ pub(super) struct Planned {
     unfinished: usize,
 }
 
-/// A task that the event has.
+/// An existing task of the event.
 #[derive(PartialEq)]
 struct Earlier {
     number: i64,
@@ -42,10 +41,9 @@ struct Earlier {
     is_settled: bool,
 }
 
-/// What an event becomes, or why it cannot be planned again.
+/// The new plan, or why there is none.
 pub(super) type Judged = Result<Planned, ReplayOutcome>;
 
-/// What [`replay`] would answer.
 pub(super) fn dry_run(
     txn: &Txn<'_>,
     id: EventId,
@@ -55,8 +53,8 @@ pub(super) fn dry_run(
     Ok(judged.map_or_else(|outcome| outcome, Planned::outcome))
 }
 
-/// Plans an event again that was judged before this transaction began: reading and planning is
-/// most of the work, and nobody has to wait for it.
+/// Stores a plan that was made before this transaction: reading and planning is most of the work,
+/// and this way blocks nobody.
 pub(super) fn replay(
     txn: &mut Txn<'_>,
     id: EventId,
@@ -71,8 +69,7 @@ pub(super) fn replay(
     }
 }
 
-/// What was judged before this transaction, or, where the event has changed since, what is to
-/// be judged now.
+/// The plan, or a new one if the event has changed since.
 fn still(
     txn: &Txn<'_>,
     id: EventId,
@@ -113,7 +110,7 @@ pub(super) fn judge(txn: &Txn<'_>, id: EventId, replay: &Replay<'_>) -> rusqlite
     Ok(Ok(planned))
 }
 
-/// A settled task of the event that left objects half moved.
+/// A settled task of the event with a half-done move.
 fn half_moved(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<Option<TaskId>> {
     txn.conn
         .prepare_cached(
@@ -142,7 +139,7 @@ fn earlier(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<Vec<Earlier>> {
         .collect()
 }
 
-/// Keys of an event's tasks: from, and to before.
+/// The key range of an event's tasks: first, and end (exclusive).
 fn tasks_of(event_seq: i64) -> (i64, i64) {
     (event_seq << TASK_BITS, (event_seq + 1) << TASK_BITS)
 }
@@ -205,7 +202,7 @@ fn store(
     }
     let revision = planned.plan.revision;
     record::keep_revision(txn, revision, replay.rules)?;
-    // To its new tasks the event arrives now: `give_up_after` counts from here.
+    // The new tasks count their time from now, so that `give_up_after` applies to the replay.
     let arrival = Arrival {
         event: Arc::new(Event {
             received: now,

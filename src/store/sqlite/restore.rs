@@ -1,4 +1,4 @@
-//! Puts a backup in the place of a store.
+//! Restores a backup in place of a store.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,15 +14,15 @@ use super::lock::{self, Lock, Outside};
 use super::schema;
 use crate::model::time::Timestamp;
 
-/// A backup that is in the place of the store.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
     pub bytes: u64,
-    /// The files that were there, under their new names.
+    /// The replaced files, under their new names.
     pub aside: Vec<PathBuf>,
 }
 
-/// Why a backup was not put back. The store is as it was, unless the error says more.
+/// Why a backup was not restored. The store is unchanged, unless the error says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     #[error("{} does not exist; name a file that `aftertake backup` made", .0.display())]
@@ -58,11 +58,11 @@ pub enum RestoreError {
     Failed { what: String, error: io::Error },
 }
 
-/// Puts the backup `from` in the place of the store `to`, which nobody may serve. What is there
-/// is moved aside, under a name with this time.
+/// Restores the backup `from` in place of the store `to`, which must not be served. Existing files
+/// are renamed, with this time in their names.
 ///
-/// The copy takes the place of the old file in one step, and the old log goes after it: whenever
-/// the process ends, there is the old store, the new one, or one with a log that is refused.
+/// The copy replaces the old file in one step, and the old log is moved after that. If the process
+/// dies, there is the old store, the new one, or the new one with an old log, which is refused.
 pub fn restore(from: &Path, to: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
     let to = file::real(to)?;
     let lock = Lock::take(&to)?;
@@ -84,8 +84,7 @@ fn failed(what: String) -> impl FnOnce(io::Error) -> RestoreError {
     move |error| RestoreError::Failed { what, error }
 }
 
-/// What is wrong with the file that was named: what the store's own errors advise is of no use
-/// with it.
+/// The error for the backup file: the store's own advice would not fit.
 fn unfit(error: OpenError) -> RestoreError {
     match error {
         OpenError::Foreign(file) => RestoreError::Foreign(file),
@@ -99,7 +98,7 @@ fn unfit(error: OpenError) -> RestoreError {
     }
 }
 
-/// Refuses what is no backup.
+/// Refuses a file that is not a backup.
 fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
     let file = from.to_owned();
     let meta = match File::open(from).and_then(|opened| opened.metadata()) {
@@ -122,15 +121,15 @@ fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
     schema::refuse_foreign(from).map_err(unfit)
 }
 
-/// A copy in the folder of the store.
+/// Copies the backup into the folder of the store.
 fn copy(from: &Path, to: &Path) -> io::Result<NamedTempFile> {
     let mut copy = file::unnamed(to, ".aftertake-restore-")?;
     io::copy(&mut File::open(from)?, copy.as_file_mut())?;
     Ok(copy)
 }
 
-/// Looks through the copy and brings it up to this version. Its state gets a name of its own:
-/// it may be put back a second time, after the store has gone on from it.
+/// Checks the copy and migrates it. Renames its state, because the same backup may be restored
+/// again after the store has continued from it.
 fn make_ready(copy: &Path, from: &Path) -> Result<(), OpenError> {
     let named = OpenError::of(from);
     let mut conn = Connection::open(copy).map_err(named)?;
@@ -152,7 +151,7 @@ fn put_in_place(copy: NamedTempFile, to: &Path, now: Timestamp) -> io::Result<Ve
     let name = free_name(to, now);
     let mut aside = Vec::new();
     if to.exists() {
-        // A second name, where the file system has such: then the store's is never without a file.
+        // A hard link if possible: then the store's name is never without a file.
         fs::hard_link(to, &name).or_else(|_| fs::rename(to, &name))?;
         aside.push(name.clone());
     }
@@ -168,7 +167,7 @@ fn put_in_place(copy: NamedTempFile, to: &Path, now: Timestamp) -> io::Result<Ve
     Ok(aside)
 }
 
-/// A name that no file has, nor its log.
+/// A name that neither a file nor its log has.
 fn free_name(to: &Path, now: Timestamp) -> PathBuf {
     let second = Timestamp::from_millis(now.seconds() * 1000);
     let time = second.to_string().replace(['-', ':'], "");

@@ -13,11 +13,10 @@ use crate::model::task::{RevisionId, StepNo};
 use crate::model::time::Timestamp;
 use crate::store::operator::{RetryOutcome, StoppedTask, Under};
 
-/// How a task is retried.
 enum Retried {
-    /// It waited for a time.
+    /// It waited for a time and is due now.
     Hastened(Found),
-    /// It stopped; where it goes on under other rules.
+    /// It stopped; with where it continues under other rules.
     Requeued(Found, Option<Restart>),
 }
 
@@ -32,7 +31,6 @@ impl Retried {
     }
 }
 
-/// What [`retry`] would answer.
 pub(super) fn dry_run(
     txn: &Txn<'_>,
     id: TaskId,
@@ -70,7 +68,7 @@ pub(super) fn retry(
     Ok(judged.outcome())
 }
 
-/// What is done to the task, or why nothing is.
+/// What to do with the task, or why nothing.
 fn judge(
     txn: &Txn<'_>,
     id: TaskId,
@@ -102,7 +100,7 @@ fn on_its_own_rules(
     Ok(retriable.map(|found| Retried::Requeued(found, None)))
 }
 
-/// The task, when it stopped and can be made ready again.
+/// The task, if it is dead or cancelled and can be retried.
 fn retriable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, RetryOutcome>> {
     let Some(found) = find(txn, id)? else {
         return Ok(Err(RetryOutcome::Unknown));
@@ -117,7 +115,7 @@ fn retriable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, RetryO
     Ok(Ok(found))
 }
 
-/// Makes a dead or cancelled task ready, its tries and its time counted anew.
+/// Makes a dead or cancelled task ready, with new tries and a new time limit.
 pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
@@ -135,7 +133,6 @@ pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusql
     Ok(())
 }
 
-/// Makes a task due that waits for a time.
 fn hasten(txn: &Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE tasks SET due = ?2, wait = 0 WHERE seq = ?1")?
@@ -143,7 +140,7 @@ fn hasten(txn: &Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Where the task goes on. What its own rules began to move, only they know how to end.
+/// Where the task continues. A half-done move can only be ended under the rules that began it.
 fn restart(
     txn: &Txn<'_>,
     found: &Found,
@@ -202,7 +199,7 @@ fn has_moved(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<bool> {
         .exists((seq, step))
 }
 
-/// Its place in an order stays what its own rules made it.
+/// Its place in an order does not change.
 fn put_under(
     txn: &Txn<'_>,
     seq: i64,

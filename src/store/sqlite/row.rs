@@ -1,4 +1,4 @@
-//! Between rows and the domain: the only place that knows how a column is spelled.
+//! Converts between rows and the model: only this module knows how columns are encoded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::recorder::decode;
 
-/// Tasks of one event have keys that begin with the event's. A rule causes at most one, and
-/// no rules file is long enough to have 65,536 rules.
+/// Bits of a task's key below its event's key. A rule causes at most one task, and no rules file
+/// has 65,536 rules.
 pub(super) const TASK_BITS: u32 = 16;
 
-/// The columns that [`TaskRow::read`] takes by their number, of `tasks`. A macro, so that statements are
+/// The columns of `tasks` that [`TaskRow::read`] expects, in order. A macro, because statements are
 /// constants.
 macro_rules! task_columns {
     () => {
@@ -33,7 +33,7 @@ macro_rules! task_columns {
 }
 pub(super) use task_columns;
 
-/// A row of `tasks`, before its event is known.
+/// A row of `tasks` without its event.
 pub(super) struct TaskRow {
     pub(super) seq: i64,
     pub(super) id: TaskId,
@@ -77,7 +77,6 @@ impl TaskRow {
         })
     }
 
-    /// The key of the task's event.
     pub(super) fn event_seq(&self) -> i64 {
         self.seq >> TASK_BITS
     }
@@ -99,11 +98,11 @@ impl TaskRow {
     }
 }
 
-/// The key of the task with this id. It is found through its event: an index of tasks' ids would be
-/// written for each task, and be asked by people only.
+/// The key of the task with this id, found through its event: an index of task ids would be written
+/// for each task, and only people would use it.
 pub(super) fn key_of(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
     let (first, last) = id.events();
-    // Not in one statement: SQLite would index all tasks for it.
+    // Not in one statement: SQLite would build a temporary index of all tasks.
     let mut events = conn.prepare_cached("SELECT seq FROM events WHERE id >= ?1 AND id <= ?2")?;
     let mut tasks =
         conn.prepare_cached("SELECT seq FROM tasks WHERE seq >= ?1 AND seq < ?2 AND id = ?3")?;
@@ -119,7 +118,6 @@ pub(super) fn key_of(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i
     Ok(None)
 }
 
-/// The event with this key, read back from its body.
 pub(super) fn event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<Arc<Event>>> {
     txn.conn
         .prepare_cached(
@@ -144,7 +142,7 @@ pub(super) fn recording(bytes: Option<[u8; 16]>) -> Option<RecordingId> {
     bytes.map(RecordingId::from_bytes)
 }
 
-/// Most tasks have no outputs yet: they are not written.
+/// `None` if empty, as for most tasks.
 pub(super) fn outputs_text(outputs: &Outputs) -> Option<String> {
     (!outputs.is_empty()).then(|| json(outputs))
 }
@@ -158,7 +156,7 @@ pub(super) fn failure(text: Option<String>) -> Option<Failure> {
     text.and_then(|text| serde_json::from_str(&text).ok())
 }
 
-/// An attempt as stored: a list without names, as there is one for each task.
+/// An attempt as stored: JSON arrays, because names would cost too much per task.
 type StoredAttempt<T, O> = (StepNo, T, T, i64, u64, O, Option<StoredExchange<T>>);
 type StoredExchange<T> = (
     T,
@@ -227,12 +225,12 @@ pub(super) fn attempt(text: &str) -> Option<AttemptRecord> {
     })
 }
 
-/// The JSON of one of our own types, which always has one: string keys, no custom errors.
+/// Serialization of our own types cannot fail: string keys, no custom errors.
 pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The columns that [`read_move`] takes.
+/// The columns that [`read_move`] expects, in order.
 macro_rules! move_columns {
     () => {
         "number, from_bucket, from_key, to_bucket, to_key, size, etag, target, target_etag, upload, phase, \
@@ -241,7 +239,7 @@ macro_rules! move_columns {
 }
 pub(super) use move_columns;
 
-/// How many columns these are.
+/// The number of these columns.
 pub(super) const MOVE_COLUMNS: usize = 14;
 
 pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
@@ -300,8 +298,7 @@ pub(super) const fn target_number(target: Target) -> i64 {
     }
 }
 
-/// The phase of a move whose manifest is not in force yet. Only `journal` writes it, and no
-/// reader takes it for one of [`MovePhase`].
+/// The phase of a move whose manifest is not in force. Not a [`MovePhase`]: only `journal` uses it.
 pub(super) const DRAFTED: i64 = 4;
 
 pub(super) const fn phase_number(phase: MovePhase) -> i64 {

@@ -1,4 +1,4 @@
-//! Opening a database: whose it is, the pragmas, the migrations.
+//! Opens databases: checks what they are, sets the pragmas, runs the migrations.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -14,17 +14,15 @@ use super::file::{self, LOG};
 use super::lineage;
 use super::lock::{self, Lock, Outside};
 
-/// Every migration, in order. A database's `user_version` counts those it has had, and the versions
-/// before the first release.
+/// All migrations, in order. `user_version` is their number plus [`UNRELEASED`].
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_store.sql")];
 
-/// Versions of builds before the first release, whose stores are refused.
+/// Versions before the first release, which are refused.
 const UNRELEASED: usize = 3;
 
-/// The version that this program reads and writes.
 const VERSION: usize = UNRELEASED + MIGRATIONS.len();
 
-/// "Aftk", which says whose file it is
+/// "Aftk", the application id of our files
 /// (<https://sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION: i32 = 0x4166_746b;
 
@@ -32,24 +30,20 @@ const APPLICATION: i32 = 0x4166_746b;
 /// (<https://sqlite.org/wal.html>).
 const LEAST_SQLITE: i32 = 3_051_003;
 
-/// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Between two looks of the service whether another process's transaction has ended. SQLite's
-/// own waiting looks up to 100 ms later, and meanwhile the next transaction of a command would
-/// have begun.
+/// How often the service checks whether another process's transaction has ended. SQLite's busy
+/// timeout checks up to 100 ms apart, and meanwhile a command would begin its next transaction.
 const SERVICE_LOOKS: Duration = Duration::from_micros(500);
 
-/// Between two looks of a command whether the service's transaction has ended. It lets the
-/// service look first.
+/// The same for a command: more rarely, so that the service comes first.
 const COMMAND_LOOKS: Duration = Duration::from_millis(3);
 
-/// Bytes that the log keeps on the disk once what it holds is in the database: about twice
-/// what it grows to in an ordinary load.
+/// Bytes of log that stay allocated after a checkpoint: about twice its size under ordinary load.
 const LOG_KEPT: i64 = 16 * 1024 * 1024;
 
-/// Refuses a file that is not a store, before anything is written to it or made beside it.
-/// A file that is empty or not there becomes one.
+/// Refuses a file that is not a store, before anything is written to it or next to it. A missing or
+/// empty file will become one.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     if !path.metadata().is_ok_and(|meta| meta.len() > 0) {
         return Ok(());
@@ -64,9 +58,9 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Opens the file itself, to be read. Immutable: SQLite takes no lock, makes no file beside it
-/// and does not bring in what a program that crashed has left in its log. Not by reading the
-/// bytes: closing a file gives up all locks that this process has on it.
+/// Opens the file read-only and immutable: SQLite takes no lock, makes no files and ignores the
+/// log. Reading the bytes ourselves would not do: closing a file gives up all locks that this
+/// process has on it.
 pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut name = Url::from_file_path(absolute)
@@ -76,9 +70,9 @@ pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(name.as_str(), flags)?;
-    // A program that crashed while its log was being brought in may have left a file that is
-    // shorter than its header says. The log makes up for that, and this connection does not
-    // see it; with this setting it does not call the file malformed for it.
+    // A crash during a checkpoint may leave a file that is shorter than its header says. The log
+    // makes up for that, but this connection does not read the log. With this setting SQLite does
+    // not report the file as malformed.
     conn.pragma_update(None, "writable_schema", true)?;
     Ok(conn)
 }
@@ -87,10 +81,10 @@ fn whose(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
-/// Opens the database, makes it if it is not there, and brings it up to this version.
+/// Opens the database, creates it if missing, and migrates it.
 ///
-/// Until its log is known to belong to it, and after a crash it has been looked through, nothing
-/// is written to it: a store that is refused is left as it was found.
+/// Nothing is written before its log is known to belong to it and, after a crash, the whole file
+/// was checked: a refused store is left as it was found.
 pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < LEAST_SQLITE {
         return Err(OpenError::unusable(
@@ -112,7 +106,7 @@ pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenE
     known_version(&conn, path)?;
     conn.busy_handler(Some(|looks| look_again(looks, SERVICE_LOOKS)))
         .map_err(failed)?;
-    // A new file is marked before it has a log, so that the mark stands in the file itself.
+    // Before there is a log, so that the id is in the file itself.
     if whose(&conn).map_err(failed)? != APPLICATION {
         conn.pragma_update(None, "application_id", APPLICATION)
             .map_err(failed)?;
@@ -123,14 +117,14 @@ pub(super) fn open_serving(path: &Path, lock: &Lock) -> Result<Connection, OpenE
         .map_err(failed)?;
     renew_log(&mut conn, path)?;
     if migrate(&mut conn, path)? {
-        // The file names its state from now on, whenever the process ends.
+        // So that the file itself names its state, whenever the process ends.
         conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(failed)?;
     }
     Ok(conn)
 }
 
-/// Opens what is there as it is, and looks all of it through where it may be damaged.
+/// Opens the database without changing it. `look`: checks all of it.
 fn open_found(path: &Path, flags: OpenFlags, look: bool) -> Result<Connection, OpenError> {
     let failed = OpenError::of(path);
     let mut conn = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -144,7 +138,6 @@ fn open_found(path: &Path, flags: OpenFlags, look: bool) -> Result<Connection, O
     Ok(conn)
 }
 
-/// Refuses a database in which anything is wrong.
 pub(super) fn look_through(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     match fault(conn).map_err(OpenError::of(path))? {
         None => Ok(()),
@@ -152,14 +145,13 @@ pub(super) fn look_through(conn: &Connection, path: &Path) -> Result<(), OpenErr
     }
 }
 
-/// What is wrong in the whole database, indexes that lack a row included.
+/// The first error in the whole database, missing index rows included.
 pub(super) fn fault(conn: &Connection) -> rusqlite::Result<Option<String>> {
     let said: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     Ok((said != "ok").then_some(said))
 }
 
-/// Brings the database up to this version; whether there was anything to do. `path` is what it
-/// is called.
+/// Migrates the database; answers whether there was anything to do. `path` is for errors.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<bool, OpenError> {
     let failed = OpenError::of(path);
     let found = known_version(conn, path)?;
@@ -169,7 +161,7 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<bool, OpenEr
         txn.execute_batch(migration).map_err(failed)?;
         txn.pragma_update(None, "user_version", version)
             .map_err(failed)?;
-        // The first one gives the state its first name.
+        // The first migration sets the first state itself.
         if version > UNRELEASED + 1 {
             lineage::stamp(&txn).map_err(failed)?;
         }
@@ -178,7 +170,7 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<bool, OpenEr
     Ok(found < VERSION)
 }
 
-/// The version of a database that this program can bring up to its own; 0 for an empty one.
+/// The version of a database that this program can migrate; 0 if empty.
 fn known_version(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
     match version(conn).map_err(OpenError::of(path))? {
         1..=UNRELEASED => Err(OpenError::Unreleased(path.to_owned())),
@@ -191,14 +183,14 @@ fn known_version(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
     }
 }
 
-/// Writes the log again as it is, and syncs it.
+/// Writes the log again and syncs it.
 ///
-/// The last process may have been killed after a sync that failed. What it could not write the
-/// system has all the same, and counts it as written: it is read as committed, and no later
-/// sync writes it (<https://wiki.postgresql.org/wiki/Fsync_Errors>). Commits behind such a gap
-/// would be lost with the power.
+/// The last process may have been killed after a failed sync. Then the page cache has data that the
+/// disk lacks, but counts it as written: reads return it, and no later sync writes it
+/// (<https://wiki.postgresql.org/wiki/Fsync_Errors>). After a power loss, commits behind such a gap
+/// would be lost.
 fn renew_log(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    // Nobody else may write to the log meanwhile, the command line included.
+    // Nobody else may write to the log meanwhile, not even the command line.
     let held = conn
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(OpenError::of(path))?;
@@ -207,7 +199,7 @@ fn renew_log(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
     held.rollback().map_err(OpenError::of(path))
 }
 
-/// Writes a file's own content to it, and syncs it.
+/// Overwrites a file with its content, and syncs it.
 fn rewrite(path: &Path) -> io::Result<()> {
     let mut file = File::options().read(true).write(true).open(path)?;
     let mut buffer = vec![0; 1024 * 1024];
@@ -224,9 +216,9 @@ fn rewrite(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a database that is there and of this version, beside whoever serves it. Where nobody
-/// does, its log and what a crash has left are looked at as whoever serves it would. Where
-/// somebody does, another file under the store's name is nothing that a command may write to.
+/// Opens an existing database of this version for a command. If nobody serves it, log and crash are
+/// checked as the service would. If somebody does, refuses files that are not those that the
+/// service has opened.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     file::refuse_unusable(path, file::USED)?;
     let outside = lock::outside(path);
@@ -249,22 +241,22 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     }
 }
 
-/// Waits before another look; whether to look again.
+/// Sleeps before the next check; answers whether to check again.
 fn look_again(looks: i32, every: Duration) -> bool {
     std::thread::sleep(every);
     every.saturating_mul(looks.unsigned_abs()) < BUSY
 }
 
-/// `synchronous` and the others belong to a connection and have to be set on each.
+/// These settings belong to a connection, so each sets them.
 fn configure(conn: &mut Connection) -> rusqlite::Result<()> {
     conn.busy_handler(Some(|looks| look_again(looks, COMMAND_LOOKS)))?;
     conn.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
     conn.pragma_update(None, "synchronous", "full")?;
-    // Commits look through all of it for pages beyond the end: with 32 MB that was an eighth of
-    // the writer's time. What the queue reads lies close together.
+    // Each commit searches the whole cache for pages past the end: with 32 MB that was an eighth of
+    // the writer's time. The queue's working set is small.
     conn.pragma_update(None, "cache_size", -8_000)?;
-    // Else SQLite prepares a statement anew whenever a value is bound that one of the partial
-    // indexes or statistics might turn on: a fifth of the writer's time
+    // Else SQLite prepares a statement again whenever a bound value could affect the use of a
+    // partial index or of statistics: a fifth of the writer's time
     // (<https://sqlite.org/queryplanner-ng.html#qpstab>).
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(64);

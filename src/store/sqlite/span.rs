@@ -1,8 +1,7 @@
-//! Keys that a reader has still to look at, and how it goes through them: a window at a time.
+//! Key ranges that a reader still has to visit, one window at a time.
 //!
-//! A read that goes on for long holds up the log: what was written since it began cannot be
-//! brought into the database, and the log grows. So no statement looks at more than a window,
-//! however few of its rows are meant, and between two windows nothing is held.
+//! A long read transaction blocks checkpoints, and the log grows. So no statement visits more than
+//! one window, however few of its rows match, and no transaction is held between two windows.
 
 use rusqlite::Connection;
 
@@ -10,15 +9,15 @@ use super::row::TASK_BITS;
 use crate::store::lists::{Cursor, EventFilter, TaskFilter, Walk};
 use crate::store::operator::CHUNK;
 
-/// Events, or the tasks of so many, that one statement looks at.
+/// Number of events (or events' tasks) that one statement visits.
 const WINDOW: i64 = 4_000;
 
-/// The keys after the one, up to the other.
+/// The keys after `after` up to `last`.
 #[derive(Debug, Clone)]
 pub(super) struct Span {
     pub(super) after: i64,
     pub(super) last: i64,
-    /// Keys in a window.
+    /// Number of keys in a window.
     window: i64,
 }
 
@@ -33,7 +32,7 @@ impl Span {
         Self::between(conn, ends, WINDOW)
     }
 
-    /// What a walk has still to meet.
+    /// The rest of a walk.
     pub(super) fn tasks_left(walk: &Walk<TaskFilter>) -> Self {
         Self::left(walk, WINDOW << TASK_BITS)
     }
@@ -50,7 +49,6 @@ impl Span {
         }
     }
 
-    /// A walk through all of it.
     pub(super) fn walk<Filter>(self, filter: Filter) -> Walk<Filter> {
         Walk {
             filter,
@@ -59,7 +57,6 @@ impl Span {
         }
     }
 
-    /// The keys before this one.
     pub(super) fn before(self, cursor: Option<Cursor>) -> Self {
         let last = cursor.map_or(self.last, |Cursor(key)| self.last.min(key - 1));
         Self { last, ..self }
@@ -77,8 +74,8 @@ impl Span {
         })
     }
 
-    /// The next rows, from the beginning, and goes behind them: at most [`CHUNK`], none at the
-    /// end. `read` reads so many rows of a span, in the order of their keys.
+    /// The next rows, at most [`CHUNK`], and moves past them; empty at the end. `read` reads up to
+    /// that many rows of a span, in order of their keys.
     pub(super) fn next<T>(
         &mut self,
         read: impl Fn(&Self, usize) -> rusqlite::Result<Vec<(i64, T)>>,
@@ -100,14 +97,14 @@ impl Span {
         Ok(all)
     }
 
-    /// The last `limit` rows, the last one first. `read` reads so many rows of a span, in the
-    /// reverse order of their keys.
+    /// The last `limit` rows, newest first. `read` reads up to that many rows of a span, in
+    /// descending order of their keys.
     pub(super) fn newest<T>(
         mut self,
         limit: usize,
         read: impl Fn(&Self, usize) -> rusqlite::Result<Vec<(i64, T)>>,
     ) -> rusqlite::Result<Vec<T>> {
-        // The database counts no further.
+        // SQLite's limit is an i64.
         let limit = limit.min(usize::try_from(i64::MAX).unwrap_or(limit));
         let mut all = Vec::new();
         while self.after < self.last && all.len() < limit {

@@ -1,8 +1,7 @@
-//! Whose turn it is with a recording: one task at a time, in order of acceptance.
+//! The turn of a recording: one task at a time may move or tag it, in order of acceptance.
 //!
-//! A task holds the turn from when it is given until it leaves the step that needs it.
-//! Waiting tasks are blocked by the recording; whoever gives the turn up passes it on in the
-//! same transaction.
+//! A task holds the turn until it leaves the step that needs it. Waiting tasks are blocked by the
+//! recording; whoever gives up the turn passes it on in the same transaction.
 
 use rusqlite::{OptionalExtension, Row};
 
@@ -14,7 +13,7 @@ use crate::model::recording::{MovedBy, Place, RecordingId};
 use crate::model::time::Timestamp;
 use crate::store::Located;
 
-/// Gives the turn to the task, unless another has it; whether it has it now.
+/// Takes the turn unless another task has it; answers whether the task has it now.
 pub(super) fn take(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<bool> {
     let holder: i64 = txn
         .conn
@@ -26,8 +25,8 @@ pub(super) fn take(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite:
     Ok(holder == seq)
 }
 
-/// Passes the turn of `seq` on to whoever waits longest. A holder that is due at once
-/// `competes`: an earlier task keeps its turn before later ones. Answers whether it did.
+/// Passes the turn on to the first waiting task. If the holder is due at once, it `competes`: it
+/// keeps the turn before later tasks. Answers whether it kept it.
 pub(super) fn pass_on(
     txn: &Txn<'_>,
     seq: i64,
@@ -46,16 +45,16 @@ pub(super) fn pass_on(
     Ok(false)
 }
 
-/// Whether the task has objects half moved: then nobody else may touch the recording.
+/// Whether a move of the task is half done: then nobody else may touch the recording.
 pub(super) fn is_unfinished(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
     txn.conn
         .prepare_cached("SELECT 1 FROM moves WHERE task = ?1 AND phase < 2 LIMIT 1")?
         .exists([seq])
 }
 
-/// Where the recording is, seen from a task of the event with key `event_seq`: what only an
-/// earlier event's task moved is back where the recorder has written it again, and what was
-/// moved for another job is another recording, whose key was used again.
+/// Where the recording is, as seen by a task of the event with key `event_seq`. Moves that only
+/// earlier events' tasks made do not count, because the recorder has written the object again; nor
+/// do moves for another job, which is another recording under the same key.
 pub(super) fn located(
     txn: &Txn<'_>,
     event: &Event,
@@ -77,7 +76,7 @@ pub(super) fn located(
                 replaced_by: row.get::<_, Option<[u8; 16]>>(6)?.map(TaskId::from_bytes),
                 rule: row.get(2)?,
                 same_planning: planning == (event_seq, generation),
-                // A replay of the event wants it moved again.
+                // A replay of the event moves it again.
                 took_it_whole: generation == 0
                     && planning.0 < event_seq
                     && row.get::<_, i64>(5)? >= event_seq,

@@ -1,11 +1,10 @@
-//! Tasks that wait for something outside them: for keys that another task uses, a rule that
-//! cannot be read, a name that is gone.
+//! Tasks that wait for something outside them: keys that another task uses, a rule that cannot be
+//! read, a name that is gone.
 //!
-//! They name it in `waits_for`, which keeps them out of the index of due tasks: however many
-//! wait, they cost a claim nothing. Whoever finds it there again releases them, a bounded
-//! number at a time; those that wait for keys, in the transaction that gives the keys up. `due`
-//! stays as it was, so that how long they wait can be told, and so that they come first when
-//! they go on.
+//! `waits_for` names it and keeps the task out of the index of due tasks, so waiting tasks do not
+//! slow claims down. Whoever finds the thing again releases them, a bounded number at a time; tasks
+//! that wait for keys are released in the transaction that frees the keys. `due` stays as it was:
+//! it shows how long they have waited, and they come first afterwards.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -14,14 +13,13 @@ use super::keys;
 use crate::model::time::Timestamp;
 use crate::model::wait::{Outside, WaitsFor};
 
-/// Tasks that one call releases at the most.
+/// Maximum number of tasks released by one call.
 const RELEASED: usize = 500;
 
-/// How it begins what a task waits for that another one holds keys of; that one's number follows.
+/// Prefix of `waits_for` for keys; the number of the task that holds them follows.
 const KEYS: &str = "keys/";
 
-/// What the column holds of a task that waits for this; `None` when it is in line for its
-/// lane, also because the keys are free meanwhile.
+/// The `waits_for` of a task; `None` when it waits only for its lane, or the keys are already free.
 pub(super) fn text(conn: &Connection, on: &WaitsFor) -> rusqlite::Result<Option<String>> {
     match on {
         WaitsFor::ItsLane | WaitsFor::Until(_) => Ok(None),
@@ -34,8 +32,8 @@ fn keys_of(holder: i64) -> String {
     format!("{KEYS}{holder}")
 }
 
-/// The task that has to end, or to go on, before this one can: whose keys it waits for, that is
-/// before it in its order, or that has the turn of its recording.
+/// The task that has to end or continue before this one can: it holds the keys, is the head of the
+/// order, or has the turn.
 pub(super) fn before(conn: &Connection, seq: i64) -> rusqlite::Result<Option<i64>> {
     let before: Option<(Option<String>, Option<i64>)> = conn
         .prepare_cached(
@@ -51,7 +49,7 @@ pub(super) fn before(conn: &Connection, seq: i64) -> rusqlite::Result<Option<i64
     Ok(holder.or(ahead))
 }
 
-/// Everything that tasks wait for and that is no task's, one index step each.
+/// Everything outside the queue that tasks wait for, with one index lookup each.
 pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<Outside>> {
     let texts: Vec<String> = conn
         .prepare_cached(
@@ -67,12 +65,12 @@ pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<Outside>> {
     Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
-/// Lets the tasks go on that have waited longest for it; whether there may be more.
+/// Releases the longest waiting tasks; answers whether there may be more.
 pub(super) fn release(txn: &Txn<'_>, on: &Outside, now: Timestamp) -> rusqlite::Result<bool> {
     some(txn.conn, &on.to_string(), now)
 }
 
-/// Lets all tasks look anew that wait for keys of this one.
+/// Releases all tasks that wait for keys of this one.
 pub(super) fn release_keys(conn: &Connection, holder: i64, now: Timestamp) -> rusqlite::Result<()> {
     let on = keys_of(holder);
     while some(conn, &on, now)? {}
@@ -89,7 +87,7 @@ fn some(conn: &Connection, on: &str, now: Timestamp) -> rusqlite::Result<bool> {
     Ok(released == RELEASED)
 }
 
-/// Since when the task waits that waits longest.
+/// Since when the longest waiting task has waited.
 pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("SELECT min(due) FROM tasks INDEXED BY tasks_waiting_since WHERE state = 0 AND waits_for IS NOT NULL")?
         .query_row([], |row| row.get(0))

@@ -1,31 +1,31 @@
-//! Reads a write-ahead log as SQLite would play it, without SQLite, which plays it onto any
-//! file that it lies beside (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+//! Reads a write-ahead log like SQLite, without SQLite, which would play it onto the file next to
+//! it (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-/// The first number of a log whose checksums are of little-endian words. One more: big-endian.
+/// First number of a log with little-endian checksums. Plus one: big-endian.
 const MAGIC: u32 = 0x377f_0682;
 
 const VERSION: u32 = 3_007_000;
 
-/// Read at once.
+/// Bytes read at once.
 const BUFFER: usize = 1024 * 1024;
 
-/// What a log holds of whole commits.
+/// The whole commits of a log.
 pub(super) struct Log<T> {
-    /// What was looked for, in the order in which it was written.
+    /// What was looked for, in the order written.
     pub(super) found: Vec<T>,
     pages: HashSet<u32>,
-    /// Pages of the database after the last commit.
+    /// Size of the database in pages after the last commit.
     size: u32,
 }
 
 impl<T> Log<T> {
-    /// Reads what `look` finds in the pages of whole commits; `None` where SQLite would find
-    /// nothing to play.
+    /// Collects what `look` finds in the pages of whole commits; `None` if SQLite would play
+    /// nothing.
     pub(super) fn read(
         path: &Path,
         look: impl Fn(u32, &[u8]) -> Option<T>,
@@ -55,7 +55,7 @@ impl<T> Log<T> {
         Ok((log.size > 0).then_some(log))
     }
 
-    /// Whether it holds all of the database: nothing of the file below it is left then.
+    /// Whether the log has every page of the database, so that nothing of the file remains.
     pub(super) fn is_whole(&self) -> bool {
         (1..=self.size).all(|page| self.pages.contains(&page))
     }
@@ -64,11 +64,11 @@ impl<T> Log<T> {
 /// A page in the log.
 struct Frame {
     page: u32,
-    /// Pages of the database, where the frame ends a commit; else 0.
+    /// Size of the database in pages if the frame ends a commit, else 0.
     size: u32,
 }
 
-/// The frames up to the first that does not belong to the log.
+/// Iterates over the frames up to the first that does not belong to the log.
 struct Frames<R> {
     log: R,
     salts: [u8; 8],
@@ -77,7 +77,7 @@ struct Frames<R> {
 }
 
 impl<R: Read> Frames<R> {
-    /// Reads the header; `None` where there is none that SQLite would take.
+    /// Reads the header; `None` if SQLite would not accept it.
     fn begin(mut log: R) -> io::Result<Option<Self>> {
         let mut header = [0; 32];
         if !fill(&mut log, &mut header)? {
@@ -117,7 +117,7 @@ impl<R: Read> Frames<R> {
     }
 }
 
-/// The checksum over everything that was read.
+/// The running checksum.
 struct Sum {
     is_big_endian: bool,
     first: u32,
@@ -155,14 +155,14 @@ impl Sum {
     }
 }
 
-/// The big-endian number that the bytes begin with.
+/// The big-endian number at the beginning.
 fn word(bytes: &[u8]) -> u32 {
     bytes
         .first_chunk()
         .map_or(0, |word| u32::from_be_bytes(*word))
 }
 
-/// Fills the buffer; whether there was enough.
+/// Fills the buffer; answers whether there were enough bytes.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match from.read_exact(buffer) {
         Ok(()) => Ok(true),
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// A log of three commits, of one page each but the first, and its connection.
+    /// A log of three commits, each of one page except the first, and its connection.
     fn logged(folder: &Path) -> (Connection, std::path::PathBuf) {
         let conn = Connection::open(folder.join("a.db")).unwrap();
         conn.execute_batch(

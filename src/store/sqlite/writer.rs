@@ -1,11 +1,11 @@
-//! The writer thread: commits everything that waits in one transaction.
+//! The writer thread: commits all waiting operations in one transaction.
 //!
-//! No linger: while one commit syncs, the next batch gathers by itself. Replies leave
-//! after the commit, so whoever has one knows that its effect is on disk.
+//! There is no delay: while one commit syncs, the next batch gathers. Replies are sent after the
+//! commit, so a caller with a reply knows that its effect is on disk.
 //!
-//! First come, first served. What waits here is bounded by those who write: each worker
-//! has one operation at a time, and the intake lets no more callbacks in than a part of a
-//! batch. So whatever floods in, a worker's write is in one of the next commits.
+//! Operations run in order of arrival. The queue is bounded by its callers: each worker has one
+//! operation at a time, and the intake admits fewer callbacks than fit into a batch. So a worker's
+//! write is always in one of the next commits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,14 +19,14 @@ use super::core::{Core, Txn};
 use super::health::{Health, Lasts, Trouble};
 use crate::store::Unavailable;
 
-/// Operations in one commit at the most.
+/// Maximum number of operations in one commit.
 const BATCH: usize = 1024;
 
-/// Runs each commit, given the number of operations in it: whoever wants to know how long
-/// commits take measures around the call. The store reads no clock.
+/// Runs each commit, given the number of its operations, so that callers can measure it: the store
+/// reads no clock.
 pub type AroundCommit = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
 
-/// A piece of a batch.
+/// One operation of a batch.
 trait Job: Send {
     fn run(&mut self, txn: &mut Txn<'_>) -> rusqlite::Result<()>;
     fn reply(self: Box<Self>, committed: Result<(), Unavailable>);
@@ -55,18 +55,18 @@ where
         let answer = match (committed, value) {
             (Ok(()), Some(value)) => Ok(value),
             (Err(cause), _) => Err(cause),
-            // A job that ran without error has a value, and a batch commits whole.
+            // A job that ran without error has a value, and a batch commits completely or not at
+            // all.
             (Ok(()), None) => return,
         };
-        // Nobody waits any more: the effect stands all the same.
+        // The caller may be gone; the effect remains.
         let _ = reply.send(answer);
     }
 }
 
-/// Why a call fails once the thread has ended.
 const STOPPED: &str = "the writer has stopped; restart the service";
 
-/// Tells of the thread's end when it is dropped, be it by a panic.
+/// Reports the end of the thread when dropped, also by a panic.
 struct End(Health, CancellationToken);
 
 impl Drop for End {
@@ -79,11 +79,11 @@ impl Drop for End {
     }
 }
 
-/// The way to the core. Dropping it ends the writer thread after what waits.
+/// Access to the core. Dropping it ends the writer thread after the waiting operations.
 pub(super) struct Writer {
     way: Way,
     health: Health,
-    /// Cancelled when the thread has ended, for whatever reason.
+    /// Cancelled when the thread has ended.
     ended: CancellationToken,
 }
 
@@ -92,12 +92,11 @@ enum Way {
         jobs: Option<Sender<Box<dyn Job>>>,
         thread: Option<JoinHandle<()>>,
     },
-    /// Without a thread: whoever calls does the work, and each call is a batch.
+    /// Without a thread: each call is a batch, on the caller's thread.
     Here(Box<Mutex<Core>>),
 }
 
 impl Writer {
-    /// Starts the thread.
     pub(super) fn start(core: Core, health: Health, around: AroundCommit) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
         let ended = CancellationToken::new();
@@ -105,7 +104,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                // Moved in whole: it must be dropped when this thread ends.
+                // Moved in completely, so that it is dropped when this thread ends.
                 let end = end;
                 run(core, &inbox, &end.0, &around);
             })?;
@@ -119,7 +118,7 @@ impl Writer {
         })
     }
 
-    /// Starts none.
+    /// Without a thread.
     pub(super) fn here(core: Core, health: Health) -> Self {
         Self {
             way: Way::Here(Box::new(Mutex::new(core))),
@@ -128,7 +127,7 @@ impl Writer {
         }
     }
 
-    /// Waits until the thread has ended, and says why nothing can be written any more.
+    /// Waits until the thread has ended, and says why nothing can be written.
     pub(super) async fn ended(&self) -> Unavailable {
         self.ended.cancelled().await;
         self.stopped()
@@ -142,7 +141,7 @@ impl Writer {
         matches!(self.way, Way::Here(_))
     }
 
-    /// Runs `work` in the next batch and answers once it is committed.
+    /// Runs `work` in the next batch, and returns after its commit.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
@@ -188,7 +187,6 @@ fn run(mut core: Core, inbox: &Receiver<Box<dyn Job>>, health: &Health, around: 
     }
 }
 
-/// Commits the batch, then answers.
 fn do_batch(
     core: &mut Core,
     mut batch: Vec<Box<dyn Job>>,
@@ -214,9 +212,9 @@ fn do_batch(
     }
 }
 
-/// Commits the batch or nothing of it; answers whether there was anything to write, for
-/// what only reads says nothing of the disk. A panic ends the transaction like an error: were the
-/// thread to end with it, every call after it would be refused until the next start.
+/// Commits all of the batch or nothing. Answers whether anything was written, because reads say
+/// nothing about the disk. A panic is a failed transaction: if it ended the thread, all later calls
+/// would fail until the next start.
 fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<bool, Trouble> {
     let before = core.conn.total_changes();
     let work = || core.commit(|txn| batch.iter_mut().try_for_each(|job| job.run(txn)));
