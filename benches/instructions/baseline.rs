@@ -1,26 +1,25 @@
-//! The counts that this machine's kind of processor took when somebody last looked at them,
-//! in a file that is committed, and what has become of them.
+//! The committed counts for this kind of processor, and their comparison with new counts.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Per cent by which a count may exceed its baseline.
+/// By how many per cent a count may exceed its baseline.
 const TOLERANCE: u64 = 10;
 
-/// What was counted before.
+/// The committed counts.
 #[derive(Debug)]
 pub(crate) struct Baseline {
-    /// The compiler and the counter of then.
+    /// The compiler and valgrind that made it.
     made_with: String,
     counts: Vec<(String, u64)>,
 }
 
-/// Counts beside those of the baseline.
+/// New counts compared with the baseline.
 #[derive(Debug)]
 pub(crate) struct Compared {
     pub(crate) table: String,
-    /// Whether one exceeds its baseline, or has none.
+    /// Whether a count exceeds its baseline or has none.
     pub(crate) refused: bool,
 }
 
@@ -62,7 +61,7 @@ impl Baseline {
         Compared { table, refused }
     }
 
-    /// Whether it was made with this valgrind and the compiler in use.
+    /// Whether it was made with this valgrind and the current compiler.
     pub(crate) fn is_by(&self, valgrind: &str) -> bool {
         self.made_with == made_with(valgrind)
     }

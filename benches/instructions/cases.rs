@@ -1,4 +1,4 @@
-//! What is counted: the pure parts that every callback and every attempt go through.
+//! The counted cases: the pure parts that every callback and every attempt use.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -27,7 +27,7 @@ const BODY: &[u8] =
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
-/// Six rules of which the first matches: globs, bounds and an expression are looked at.
+/// Six rules, of which the first matches, with globs, bounds and an expression.
 const RULES: &str = r#"
 buckets: { abc-rtc-bucket2: { store: folder, path: ./a } }
 destinations: { lms: { url: "https://lms.example.com/hooks" } }
@@ -49,10 +49,10 @@ rules:
   - { name: over, when: { event: CLOUD_RECORD_SERVER_OVER }, steps: [{ notify: lms }] }
 "#;
 
-/// A call, set up.
+/// A prepared call.
 type Call = Box<dyn Fn()>;
 
-/// A name, and what sets up its call.
+/// A name, and a function that prepares its call.
 type Case = (&'static str, fn() -> Call);
 
 const CASES: [Case; 7] = [
@@ -69,7 +69,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     CASES.iter().map(|(name, _)| *name)
 }
 
-/// Makes so many calls, after one that fills whatever is made on first use.
+/// Makes this many calls, after a first one that initializes lazy values.
 pub(crate) fn call(case: &str, calls: u64) {
     let found = CASES.iter().find(|(name, _)| *name == case);
     let (_, set_up) = found.unwrap_or_else(|| panic!("no case is called {case}"));
@@ -100,7 +100,7 @@ fn plan_event() -> Call {
     })
 }
 
-/// Every way in which a step can end.
+/// Every way a step can end.
 fn settle_attempts() -> Call {
     let failed = |kind| Ran::Failed(Failure::new(kind, "destination lms answered 503"));
     let ends = [

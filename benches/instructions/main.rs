@@ -1,9 +1,9 @@
-//! Counts the instructions of what every callback goes through, and refuses more of them.
+//! Counts the instructions of what every callback goes through, and fails if they grow.
 //!
-//! Reads no clock, so it says the same on a busy machine: the program runs itself under
-//! valgrind, once with many calls and once with none, and the difference is what the calls
-//! took. Counts follow the compiler and a little the processor (a libc picks its copy of
-//! `memcpy` by it), which the tolerance has to cover; the baseline names its compiler.
+//! Reads no clock, so a busy machine gives the same result: the program runs itself under
+//! valgrind, once with many calls and once with none, and takes the difference. Counts depend on
+//! the compiler and slightly on the processor (libc chooses its `memcpy` by it), which the
+//! tolerance covers; the baseline names its compiler.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
 #![expect(
@@ -24,19 +24,19 @@ use crate::baseline::Baseline;
 #[derive(Debug, Clone, Parser)]
 #[command(about = "Counts the instructions of what every callback goes through", long_about = None)]
 struct Options {
-    /// Make what is counted now the baseline.
+    /// Make the current counts the baseline.
     #[arg(long)]
     bless: bool,
-    /// Fail where nothing can be counted.
+    /// Fail if counting is impossible here.
     #[arg(long)]
     required: bool,
-    /// Only make the calls of this case; used by the program itself.
+    /// Only make the calls of this case (internal).
     #[arg(long, hide = true)]
     case: Option<String>,
-    /// How many.
+    /// Number of calls.
     #[arg(long, hide = true, default_value_t = 0)]
     calls: u64,
-    /// Given by `cargo bench`.
+    /// Passed by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -63,11 +63,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why there is no good news.
+/// Why the run does not succeed.
 enum Trouble {
     /// Nothing can be counted or compared here.
     Uncounted(String),
-    /// Something takes more than it did.
+    /// A count has grown.
     Refused(String),
 }
 

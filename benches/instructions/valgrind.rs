@@ -1,26 +1,25 @@
-//! Counts by valgrind: the one counter that works in containers and virtual machines,
-//! where the processor's own is mostly hidden.
+//! Counts instructions with valgrind, which works in containers and virtual machines, where the
+//! processor's counter is mostly hidden.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// Calls that are counted; what differs from one to the next evens out.
+/// Calls to count; differences between calls average out.
 const CALLS: u64 = 200;
 
-/// The version; `None` when it is not installed.
+/// The version; `None` if valgrind is not installed.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new("valgrind").arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// Instructions of one call of this case. Those of starting and setting up are in both
-/// counts and fall out.
+/// Instructions per call of this case. Startup and setup are in both counts and cancel out.
 pub(crate) fn count(case: &str) -> u64 {
     instructions(case, CALLS).saturating_sub(instructions(case, 0)) / CALLS
 }
 
-/// Instructions of this program when it makes so many calls.
+/// Instructions of this program when it makes this many calls.
 fn instructions(case: &str, calls: u64) -> u64 {
     let report = tempfile::NamedTempFile::new().expect("a temporary file");
     let itself = std::env::current_exe().expect("a program knows its own path");

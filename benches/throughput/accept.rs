@@ -1,5 +1,5 @@
-//! Callbacks accepted: signature checked, two rules of which one matches, event and task
-//! committed and synced before the 200; against the same warp route that only parses.
+//! Callbacks accepted: signature checked, one of two rules matched, event and task committed and
+//! synced before the 200; against the same warp route that only parses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ async fn load(options: &Options, service: &Service, next: &Arc<AtomicU64>) -> Ta
     drive(service.callbacks, options.connections, next, until).await
 }
 
-/// A receiver that never answers: with room for one request, all other tasks wait.
+/// A receiver that never answers: it gets one request, and all other tasks wait.
 pub(crate) async fn mute() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound port");

@@ -1,5 +1,5 @@
-//! How long deliveries take beside a destination that accepts and never answers, against
-//! the same with one that answers.
+//! Latency of deliveries next to a destination that accepts and never answers, against the same
+//! next to one that answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     report.ratio(name, "µs", &beside, &undisturbed);
 }
 
-/// The p99 of the time from callback to receiver, in microseconds, while each callback is
-/// announced to `other`, too.
+/// The p99 latency from callback to receiver, in microseconds, while each callback is also sent to
+/// `other`.
 async fn deliver(options: &Options, other: SocketAddr) -> f64 {
     let (sink, receiver) = Sink::noting().await;
     let deployment = Deployment::new();

@@ -1,6 +1,5 @@
-//! Callbacks while a command works through the whole store, against callbacks alone: how long
-//! the slowest of a hundred waits for its answer, how many are refused, and how large the
-//! database's log grows.
+//! Callbacks while a command works through the whole store, against callbacks alone: the p99
+//! latency, how many are refused, and how large the WAL grows.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,10 +12,10 @@ use crate::load::{Pressed, Until, drive, press};
 use crate::report::{Report, megabytes};
 use crate::service::{Deployment, Service, binary};
 
-/// Callbacks a second when there are few.
+/// Callbacks per second at the low rate.
 const FEW: f64 = 200.0;
 
-/// What a person does to everything, in this order: each finds what the one before has left.
+/// Commands on everything, in this order: each works on what the previous one left.
 const COMMANDS: [(&str, &[&str]); 4] = [
     (
         "events replay --all",
@@ -37,10 +36,10 @@ const COMMANDS: [(&str, &[&str]); 4] = [
     ("tasks list --room", &["tasks", "list", "--room", "nobody"]),
 ];
 
-/// Between two looks at how large the log is.
+/// How often to read the size of the WAL.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What the backup is written to.
+/// The backup's file.
 const COPY: &str = "copy.db";
 
 /// Rounds of one command at one rate, with it and without.
@@ -61,7 +60,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     let service = deployment.serve().await;
     let all = Until::Sent(options.filled / 5);
     drive(service.callbacks, options.connections, &next, all).await;
-    // What waits is cancelled, so that a replay makes it again.
+    // Waiting tasks are cancelled, so that a replay creates them again.
     run(&deployment, COMMANDS[1].1).wait().expect("it ends");
     let most = Until::Elapsed(options.time());
     let most = drive(service.callbacks, options.connections, &next, most).await;
@@ -75,7 +74,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
         rate,
         next: &next,
     };
-    // Before the load at half the rate has made the store several times as large.
+    // Before the load at half the rate, which makes the store several times larger.
     for (rate, name) in rates {
         load(rate).backups(report, name).await;
     }
@@ -89,7 +88,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     }
 }
 
-/// What is measured beside a command.
+/// What a command is measured against.
 struct Load<'a> {
     options: &'a Options,
     deployment: &'a Deployment,
@@ -123,14 +122,14 @@ impl Load<'_> {
             .map(|one| run(self.deployment, one))
             .collect();
         rounds.add(&self.press().await);
-        // What it has not done by then is left to the next round.
+        // The next round does what is not done by now.
         for command in &mut running {
             let _ = command.kill();
             let _ = command.wait();
         }
     }
 
-    /// A backup is measured to its end: there the copy is looked through and the log brought in.
+    /// Measures until the backup ends: it then checks the copy and checkpoints the WAL.
     async fn backups(&self, report: &mut Report, name: &str) {
         let mut rounds = Rounds::default();
         let mut copied = Vec::new();
@@ -153,7 +152,7 @@ impl Load<'_> {
             let took = backup.await.expect("it ends").as_secs_f64();
             let size = std::fs::metadata(&copy).map_or(0, |copy| copy.len());
             copied.push(format!("{} in {took:.1} s", megabytes(size)));
-            // The next backup writes to no file that is there.
+            // A backup refuses to overwrite a file.
             let _ = std::fs::remove_file(&copy);
         }
         rounds.tell(report, "backup", name);
@@ -206,7 +205,7 @@ impl Rounds {
     }
 }
 
-/// The same beside the sweep: a service that keeps nothing finds everything due when it starts.
+/// The same during the sweep: with no retention, everything is due when the service starts.
 async fn sweep(
     options: &Options,
     report: &mut Report,
@@ -229,7 +228,7 @@ async fn sweep(
     report.row(&row, removed.to_string(), detail);
 }
 
-/// Rounds of load on a service with these flags, which then comes to an orderly end.
+/// Rounds of load on a service with these flags, which is then stopped in order.
 async fn served(
     options: &Options,
     deployment: &Deployment,

@@ -1,5 +1,5 @@
-//! Claiming 100 tasks of a filled queue beside a filled history, against an almost empty
-//! store; on the store alone, in this process.
+//! Claiming 100 tasks of a filled queue with a filled history, against an almost empty store; on
+//! the store alone, in this process.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,9 +22,9 @@ use crate::report::Report;
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 const BATCH: usize = 100;
-/// Calls at a time while a store is filled; they share commits.
+/// Concurrent calls while filling a store; they share commits.
 const TOGETHER: usize = 512;
-/// Claims in a round.
+/// Claims per round.
 const CLAIMS: usize = 20;
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) {
@@ -50,7 +50,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     );
 }
 
-/// Stores events with one task each; `finish`ed at once, or ready.
+/// Stores events with one task each, `finish`ed at once or ready.
 async fn fill(store: &SqliteStore, numbers: std::ops::Range<u64>, finish: bool) {
     let stored = stream::iter(numbers).map(|number| store_one(store, number, finish));
     stored.buffer_unordered(TOGETHER).collect::<()>().await;
@@ -87,7 +87,7 @@ async fn settle(store: &SqliteStore, claim: Claim, transition: Transition) {
     applied.expect("the claim is the newest");
 }
 
-/// Microseconds that claiming takes, the commit included.
+/// Microseconds per claim, commit included.
 async fn claims(store: &SqliteStore) -> f64 {
     let mut times = Vec::new();
     for _ in 0..CLAIMS {

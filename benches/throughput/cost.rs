@@ -1,5 +1,5 @@
-//! What a callback costs the service: processor time and disk, half of them with one task that
-//! sends one request. Beside another build, when there is one to compare with.
+//! Processor time and disk per callback, half of which have one task that sends one request.
+//! Optionally compared with another build.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::report::Report;
 use crate::service::{Deployment, binary};
 use crate::sink::Sink;
 
-/// Callbacks of a round.
+/// Callbacks per round.
 const CALLBACKS: u64 = 20_000;
 
-/// What a round took.
+/// The cost of a round.
 struct Cost {
-    /// Milliseconds of processor time for 1,000 callbacks.
+    /// Milliseconds of processor time per 1,000 callbacks.
     processor: f64,
-    /// Bytes of disk for one callback, and its task if it has one.
+    /// Bytes of disk per callback, its task included.
     disk: f64,
 }
 

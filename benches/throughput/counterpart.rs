@@ -1,5 +1,5 @@
-//! What the service is measured against: the same parts without a store, each in a
-//! process of its own as the service is.
+//! The counterparts in each comparison: the same parts without a store, each in a child process
+//! like the service.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -21,14 +21,14 @@ pub(crate) enum Counterpart {
     Parse,
     /// Parses a callback, hands it to senders in memory, and answers.
     Forward,
-    /// Sends requests of its own making.
+    /// Sends generated requests.
     Send,
 }
 
-/// A counterpart's process, killed when it goes out of scope.
+/// A counterpart's process, killed when dropped.
 pub(crate) struct Running {
     child: Child,
-    /// Where it takes callbacks; a sender takes none.
+    /// Where it takes callbacks; `None` for a sender.
     pub(crate) address: Option<SocketAddr>,
 }
 
@@ -62,7 +62,6 @@ impl Drop for Running {
     }
 }
 
-/// Serves until the process is killed.
 pub(crate) async fn run(counterpart: Counterpart, to: Option<SocketAddr>, connections: usize) {
     let to = || format!("http://{}/hook", to.expect("--to says where to send"));
     match counterpart {
@@ -85,7 +84,7 @@ pub(crate) async fn run(counterpart: Counterpart, to: Option<SocketAddr>, connec
     }
 }
 
-/// Senders with a short queue each; none at all take nothing.
+/// Senders with a short queue each; without senders it drops what it gets.
 #[derive(Clone, Default)]
 struct Outbox {
     senders: Arc<Vec<mpsc::Sender<Bytes>>>,
@@ -121,7 +120,7 @@ impl Outbox {
     }
 }
 
-/// The same warp route as the service's, with no store behind it.
+/// The same warp route as the service's, without a store.
 async fn serve(outbox: Outbox) {
     let route = warp::path!("callbacks" / "sparkrtc")
         .and(warp::post())

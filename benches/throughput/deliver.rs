@@ -1,5 +1,5 @@
-//! Callbacks all the way: accepted, matched, announced and done; against taking and
-//! sending on without a store.
+//! Callbacks end to end: accepted, matched, delivered and done; against accepting and forwarding
+//! without a store.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     );
 }
 
-/// Events a second from the first callback until the last is received and `done`.
+/// Events per second, from the first callback until the last is received and `done`.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 async fn pass(
     options: &Options,

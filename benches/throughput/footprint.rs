@@ -1,5 +1,5 @@
-//! A filled queue: what it takes of memory and disk, how long a start with it takes, and
-//! how fast it is sent out against a bare client.
+//! A filled queue: its memory and disk, how long a start with it takes, and how fast it is
+//! delivered, against a bare client.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -80,7 +80,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     );
 }
 
-/// What a bare client sends a second.
+/// Requests per second of a bare client.
 async fn send(options: &Options) -> f64 {
     let (sink, receiver) = Sink::serve().await;
     let _client = Counterpart::Send.start(Some(receiver), options.connections);

@@ -1,4 +1,4 @@
-//! From a callback, and from its 200, to its request at the receiver, when there is time.
+//! Latency at low load: from a callback, and from its 200, to its request at the receiver.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     for (number, (sent, answered)) in (0..count).zip(times) {
         let arrival = sink.arrival(number).expect("every callback is announced");
         in_all.push(arrival - sent);
-        // A request may be there before its callback's answer is read.
+        // The request may arrive before the 200 has been read.
         late.push(arrival.saturating_duration_since(answered));
     }
     report.percentiles("callback to receiver, 100 callbacks/s", in_all);

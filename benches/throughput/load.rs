@@ -1,4 +1,4 @@
-//! A load generator: callbacks over kept connections, each one distinct.
+//! A load generator: distinct callbacks over persistent connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The key that the benchmarked service expects.
+/// The signature key of the benchmarked service.
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug, Clone)]
 pub(crate) struct Taken {
     pub(crate) accepted: u64,
     pub(crate) elapsed: Duration,
-    /// Sorted, one for each callback.
+    /// Sorted; one per callback.
     pub(crate) latencies: Vec<Duration>,
 }
 
@@ -83,19 +83,19 @@ pub(crate) async fn drive(
     }
 }
 
-/// What a load at a steady rate came to.
+/// The result of a load at a steady rate.
 #[derive(Debug, Default)]
 pub(crate) struct Pressed {
-    /// Sorted, one for each callback that was accepted.
+    /// Sorted; one per accepted callback.
     pub(crate) latencies: Vec<Duration>,
-    /// Callbacks that got 503.
+    /// Callbacks answered 503.
     pub(crate) refused: u64,
-    /// The largest size of the database's log, in bytes.
+    /// The largest size of the WAL, in bytes.
     pub(crate) log: u64,
 }
 
 impl Pressed {
-    /// Takes in what came after it.
+    /// Adds a later result.
     pub(crate) fn add(&mut self, later: Self) {
         self.latencies.extend(later.latencies);
         self.latencies.sort_unstable();
@@ -103,7 +103,7 @@ impl Pressed {
         self.log = self.log.max(later.log);
     }
 
-    /// What 99 of 100 callbacks are answered within, in microseconds.
+    /// The p99 latency in microseconds.
     pub(crate) fn slowest_of_hundred(&self) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
         let time = self.latencies.get(last * 99 / 100);
@@ -111,8 +111,8 @@ impl Pressed {
     }
 }
 
-/// Posts `rate` callbacks a second for `time`, each at its moment whatever became of those
-/// before: one whose connection is late has waited since that moment.
+/// Posts `rate` callbacks per second for `time`, each at its scheduled moment. Latency counts
+/// from that moment, also when the connection was still busy with an earlier one.
 #[expect(clippy::cast_precision_loss, reason = "moments of a load")]
 pub(crate) async fn press(
     to: SocketAddr,
@@ -161,8 +161,8 @@ pub(crate) async fn press(
     all
 }
 
-/// Posts `count` callbacks one after another, `every` so often; answers when each
-/// was sent and when it got its 200.
+/// Posts `count` callbacks one after another, one per `every`; returns when each was sent and
+/// when it got its 200.
 pub(crate) async fn pace(to: SocketAddr, count: u64, every: Duration) -> Vec<(Instant, Instant)> {
     let mut stream = TcpStream::connect(to).await.expect("the service listens");
     stream.set_nodelay(true).expect("a TCP option");
@@ -178,7 +178,7 @@ pub(crate) async fn pace(to: SocketAddr, count: u64, every: Duration) -> Vec<(In
     times
 }
 
-/// One request and its answer, which must be a 200.
+/// One request; its response must be a 200.
 async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) {
     answered(stream, request, answer).await;
     accepted(answer);
@@ -192,7 +192,7 @@ fn accepted(answer: &[u8]) {
     );
 }
 
-/// One request and its answer.
+/// One request and its response.
 async fn answered(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) {
     stream
         .write_all(request)
@@ -230,8 +230,8 @@ fn complete(answer: &[u8]) -> bool {
     body.len() >= length
 }
 
-/// The signed request of callback number `number`: about 870 bytes of body, with times
-/// that advance as real ones do.
+/// The signed request of callback `number`: a body of about 870 bytes with times that advance
+/// like real ones.
 pub(crate) fn callback(number: u64) -> Vec<u8> {
     signed(number, &body(number))
 }
@@ -248,7 +248,7 @@ fn signed(number: u64, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Posts one callback that says that the playlist `key` of `bucket` is complete.
+/// Posts a callback that reports the playlist `key` of `bucket` as complete.
 pub(crate) async fn announce(to: SocketAddr, bucket: &str, key: &str) {
     let body = serde_json::json!({
         "event_type": "RECORD_FILE_COMPLETE",
@@ -262,7 +262,7 @@ pub(crate) async fn announce(to: SocketAddr, bucket: &str, key: &str) {
     exchange(&mut stream, &signed(0, &body.to_string()), &mut Vec::new()).await;
 }
 
-/// Names callback `number`, in its body and in what is sent on.
+/// Identifies callback `number` in its body and in the delivered request.
 fn stream(number: u64) -> String {
     format!("stream{number:09}")
 }

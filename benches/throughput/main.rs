@@ -1,8 +1,8 @@
-//! Measures the service as it is released, against what it is built on, in one run.
+//! Benchmarks of the released service against what it is built on.
 //!
-//! Starts the real program, drives it over real connections with callbacks that are all
-//! distinct, and prints ratios: figures of one machine mean little on another. Each ratio
-//! is the median of rounds that alternate with its counterpart's.
+//! Drives the real program over real connections with callbacks that are all distinct, and
+//! prints ratios, since absolute figures mean little on another machine. Each ratio is the median
+//! of rounds that alternate with its counterpart's.
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
@@ -23,7 +23,7 @@ mod report;
 mod service;
 mod sink;
 
-/// The OBS of the tests, which checks every signature.
+/// The tests' fake OBS, which checks every signature.
 #[path = "../../tests/it/support/fake_obs/mod.rs"]
 #[expect(unused, reason = "tests need more of it")]
 #[expect(clippy::unwrap_used, reason = "it is written for tests")]
@@ -36,41 +36,40 @@ use clap::{Parser, ValueEnum};
 use crate::counterpart::Counterpart;
 use crate::report::Report;
 
-/// What to measure, and how long.
 #[derive(Debug, Clone, Parser)]
 #[command(about = "Measures Aftertake against what it is built on", long_about = None)]
 pub(crate) struct Options {
     /// Measure only these.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Measure>,
-    /// Rounds of each side of a ratio.
+    /// Rounds per side of a ratio.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Seconds of load in a round.
+    /// Seconds of load per round.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
-    /// Events or tasks that a filled store holds.
+    /// Events or tasks in a filled store.
     #[arg(long, default_value_t = 1_000_000)]
     filled: u64,
-    /// Segments of the recording that is moved.
+    /// Segments of the recording to move.
     #[arg(long, default_value_t = 10_000)]
     segments: usize,
-    /// Connections that callbacks come in on, and senders that deliver.
+    /// Connections for callbacks, and senders that deliver.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Another build of the program, to compare what a callback costs with.
+    /// Another build of the program to compare the cost of a callback with.
     #[arg(long, value_name = "PROGRAM")]
     beside: Option<std::path::PathBuf>,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
-    /// Serve as a counterpart; used by the program itself.
+    /// Serve as a counterpart (internal).
     #[arg(long, hide = true)]
     counterpart: Option<Counterpart>,
     /// Where the counterpart sends to.
     #[arg(long, hide = true)]
     to: Option<std::net::SocketAddr>,
-    /// Given by `cargo bench`.
+    /// Passed by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -84,15 +83,15 @@ enum Measure {
     Deliver,
     /// Processor time and disk of a callback.
     Cost,
-    /// A filled queue sent out, against a bare client; memory, disk and start with it.
+    /// A filled queue delivered, against a bare client; its memory, disk and start.
     Drain,
     /// Claiming from a filled store, against an almost empty one.
     Claim,
-    /// From the answer to the receiver at 100 callbacks a second.
+    /// From the 200 to the receiver at 100 callbacks a second.
     Latency,
-    /// Delivering beside a destination that hangs, against one that answers.
+    /// Delivering next to a destination that hangs, against next to one that answers.
     Apart,
-    /// Callbacks beside commands that change everything, against callbacks alone.
+    /// Callbacks during commands that change everything, against callbacks alone.
     Beside,
     /// Moving a long recording at OBS, against as many bare requests.
     Rename,
@@ -149,7 +148,7 @@ async fn main() {
     }
 }
 
-/// What the fake OBS waits with.
+/// Used by the fake OBS.
 async fn in_time<T>(signal: impl Future<Output = T>) -> T {
     signal.await
 }

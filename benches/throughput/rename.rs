@@ -1,5 +1,5 @@
-//! Moving a recording of many segments at OBS, each request taking 2 ms, against the very
-//! same requests sent again by a bare client at the same concurrency.
+//! Moving a recording of many segments at OBS, 2 ms per request, against a bare client that sends
+//! the same requests with the same concurrency.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use crate::load::{KEY, announce};
 use crate::report::{Report, megabytes};
 use crate::service::Deployment;
 
-/// How long OBS takes for a request.
+/// How long the fake OBS takes per request.
 const PACE: Duration = Duration::from_millis(2);
 const CONCURRENCY: usize = 8;
-/// Between two looks at how far it is.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(50);
 const BUCKET: &str = "recordings";
 
@@ -59,16 +59,16 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     );
 }
 
-/// What a move took.
+/// The cost of a move.
 struct Moved {
     seconds: f64,
-    /// The most memory beyond what an idle service takes, in bytes.
+    /// Peak memory above that of an idle service, in bytes.
     memory: u64,
-    /// What of it came after a tenth of the copies.
+    /// The part of it added after a tenth of the copies.
     later: u64,
 }
 
-/// Puts a recording of so many segments where a recorder would.
+/// Stores a recording with this many segments where a recorder would.
 fn record(obs: &FakeObs, segments: usize) {
     obs.world(|world| {
         world.bucket(BUCKET).objects.clear();
@@ -82,7 +82,6 @@ fn record(obs: &FakeObs, segments: usize) {
     });
 }
 
-/// Moves it.
 async fn rename(obs: &FakeObs, segments: usize) -> Moved {
     let deployment = Deployment::new();
     deployment.write_rules(&format!(
@@ -113,7 +112,7 @@ async fn rename(obs: &FakeObs, segments: usize) -> Moved {
     Moved {
         seconds,
         memory: most().saturating_sub(idle),
-        // The kernel counts pages per processor: its maximum can come out a little lower later.
+        // The kernel counts pages per processor, so a later peak can be slightly lower.
         later: most().saturating_sub(early),
     }
 }

@@ -22,20 +22,20 @@ struct Row {
 }
 
 impl Report {
-    /// A ratio, from rounds of what is measured and of its counterpart.
+    /// Adds a ratio, from rounds of ours and of the counterpart.
     pub(crate) fn ratio(&mut self, name: &str, unit: &str, ours: &[f64], theirs: &[f64]) {
         let figure = format!("{:.2}", median(ours) / median(theirs));
         let detail = format!("{} against {} {unit}", spread(ours), spread(theirs));
         self.row(name, figure, detail);
     }
 
-    /// A figure, from rounds.
+    /// Adds a figure, from rounds.
     pub(crate) fn figure(&mut self, name: &str, unit: &str, rounds: &[f64]) {
         let figure = format!("{:.0} {unit}", median(rounds));
         self.row(name, figure, spread(rounds));
     }
 
-    /// The median and the hundredth part that took longest.
+    /// Adds the median and the p99.
     pub(crate) fn percentiles(&mut self, name: &str, mut times: Vec<Duration>) {
         times.sort_unstable();
         let at = |share: usize| milliseconds(times[(times.len() - 1) * share / 100]);
@@ -78,7 +78,7 @@ pub(crate) fn median(figures: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The median, and the least and the most.
+/// The median with the minimum and maximum.
 fn spread(figures: &[f64]) -> String {
     let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
     let most = figures.iter().copied().fold(0.0, f64::max);

@@ -1,4 +1,4 @@
-//! The real program in a process of its own, and what can be seen of it from outside.
+//! The real program in a child process, observed from outside.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub(crate) struct Deployment {
     program: PathBuf,
 }
 
-/// A running service, killed when it goes out of scope.
+/// A running service, killed when dropped.
 pub(crate) struct Service {
     child: Child,
     pub(crate) callbacks: SocketAddr,
@@ -28,7 +28,7 @@ impl Deployment {
         Self::of(binary())
     }
 
-    /// For this build of the program.
+    /// With this build of the program.
     pub(crate) fn of(program: PathBuf) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -36,8 +36,8 @@ impl Deployment {
         }
     }
 
-    /// Two rules of which one matches, and a receiver that may be sent `concurrency`
-    /// requests at a time.
+    /// Two rules, one of which matches, and a receiver that may be sent `concurrency` requests
+    /// at a time.
     pub(crate) fn rules(&self, receiver: SocketAddr, concurrency: usize) {
         let text = format!(
             "callbacks: {{ sparkrtc: {{ keys: [\"{KEY}\"] }} }}\n\
@@ -62,13 +62,13 @@ impl Deployment {
         self.folder.path()
     }
 
-    /// Bytes of the database's log.
+    /// Bytes of the database's WAL.
     pub(crate) fn log_bytes(&self) -> u64 {
         let path = self.folder.path().join("aftertake.db-wal");
         std::fs::metadata(path).map_or(0, |file| file.len())
     }
 
-    /// Events that the last sweep had removed when it, or the service, ended.
+    /// Events removed by the last sweep, once it or the service has ended.
     pub(crate) fn swept_events(&self) -> Option<u64> {
         let log = std::fs::read_to_string(self.folder.path().join("serve.log")).ok()?;
         let of = |line: &str| {
@@ -82,7 +82,7 @@ impl Deployment {
         self.serve_with(&[]).await
     }
 
-    /// The same with more flags.
+    /// Serves with more flags.
     pub(crate) async fn serve_with(&self, flags: &[&str]) -> Service {
         let path = self.folder.path().join("serve.log");
         let log = std::fs::File::create(&path).expect("a log file");
@@ -150,7 +150,7 @@ impl Service {
         }
     }
 
-    /// A figure of `/proc/PID/status` in bytes: `VmRSS` is the memory now, `VmHWM` the most.
+    /// A value of `/proc/PID/status` in bytes: `VmRSS` is the current memory, `VmHWM` the peak.
     pub(crate) fn memory(&self, figure: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with(figure))?;
@@ -158,12 +158,12 @@ impl Service {
         Some(kilobytes * 1024)
     }
 
-    /// Seconds of processor time that the service has taken
+    /// Processor time of the service so far, in seconds
     /// (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>, at 100 ticks a second).
     pub(crate) fn processor(&self) -> f64 {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = std::fs::read_to_string(path).expect("the service runs");
-        // The name before the last parenthesis may hold anything.
+        // The program's name, which ends at the last parenthesis, may contain anything.
         let (_, fields) = stat.rsplit_once(')').expect("a process's figures");
         let ticks = fields.split_whitespace().skip(11).take(2);
         ticks
@@ -189,12 +189,12 @@ impl Drop for Service {
     }
 }
 
-/// The program under measurement, as `cargo bench` built it.
+/// The program to measure, as `cargo bench` built it.
 pub(crate) fn binary() -> PathBuf {
     env!("CARGO_BIN_EXE_aftertake").into()
 }
 
-/// Where the service says that it listens.
+/// The addresses that the service logs.
 async fn addresses(log: &Path) -> (SocketAddr, SocketAddr) {
     loop {
         let text = std::fs::read_to_string(log).expect("the log can be read");

@@ -1,4 +1,4 @@
-//! A webhook receiver that answers at once and counts.
+//! A webhook receiver that answers at once and counts requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,10 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// Counts the requests that reached it.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
-    /// When the request about each callback came; kept only where it is asked for.
+    /// When the request for each callback arrived; kept only on demand.
     arrivals: Option<Mutex<BTreeMap<u64, Instant>>>,
     received: AtomicU64,
     target: AtomicU64,
@@ -26,7 +25,7 @@ impl Sink {
         Self::start(Self::default()).await
     }
 
-    /// The same, noting when the request about each callback comes.
+    /// Like `serve`, and records when the request for each callback arrives.
     pub(crate) async fn noting() -> (Arc<Self>, SocketAddr) {
         let arrivals = Some(Mutex::default());
         Self::start(Self {
@@ -53,7 +52,7 @@ impl Sink {
         self.received.load(Ordering::SeqCst)
     }
 
-    /// Waits until `count` requests have been received in all.
+    /// Waits until `count` requests have been received in total.
     pub(crate) async fn reached(&self, count: u64) {
         self.target.store(count, Ordering::SeqCst);
         while self.received() < count {
@@ -61,7 +60,7 @@ impl Sink {
         }
     }
 
-    /// When the request about callback `number` came.
+    /// When the request for callback `number` arrived.
     pub(crate) fn arrival(&self, number: u64) -> Option<Instant> {
         let arrivals = self.arrivals.as_ref()?.lock();
         arrivals.expect("no holder crashes").get(&number).copied()
@@ -107,7 +106,7 @@ impl Sink {
     }
 }
 
-/// The length of the first whole request in the buffer.
+/// The length of the first complete request in the buffer.
 fn request_length(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..head]).ok()?;

@@ -1,4 +1,4 @@
-//! What a person does to many tasks and events at once, with the real program.
+//! Bulk interventions on tasks and events, with the real program.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::support::sink::Sink;
 /// When everything happened: 2026-03-02T01:00:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
-/// Where nobody listens.
+/// A URL where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9/";
 
-/// Rules with these names that announce to `url`.
+/// Rules with these names that notify `url`.
 fn announcing(url: &str, rules: &[&str]) -> String {
     let rules = rules.iter().map(|rule| {
         format!("  - {{ name: {rule}, steps: [{{ id: tell, notify: {{ destination: lms, path: '/{rule}' }} }}] }}\n")
@@ -36,7 +36,7 @@ fn announcing(url: &str, rules: &[&str]) -> String {
     )
 }
 
-/// Stores an event for each room under the folder's rules.
+/// Stores one event per room under the folder's rules.
 async fn announce(folder: &Folder, rooms: &[&str]) {
     let store = served(folder);
     let text = std::fs::read_to_string(folder.path("rules.yaml")).unwrap();
@@ -65,7 +65,7 @@ fn lms() -> Lane {
     Lane::Destination("lms".into())
 }
 
-/// Lets every task that is due end like this; after a step that it passed, if there is one.
+/// Ends the current step of every due task this way, after a passed step if `next` is given.
 async fn end(folder: &Folder, lane: Lane, transition: Transition, next: Option<NextStep>) {
     let store = served(folder);
     let room = LaneRoom::new(lane, 10_000);
@@ -97,7 +97,7 @@ async fn buried(rooms: &[&str]) -> Folder {
     folder
 }
 
-/// Everything that the store holds, as the program shows it.
+/// The whole content of the store, as the program prints it.
 fn everything(folder: &Folder) -> Vec<String> {
     let mut all = vec![folder.fine(&["events", "list", "--json"])];
     for task in folder.json(&["tasks", "list"]).as_array().unwrap() {
@@ -431,7 +431,7 @@ async fn events_that_cannot_be_replayed_are_counted_with_the_reason() {
     assert_eq!(refused["reason"], reason);
 }
 
-/// A rule of a tag, which is passed, and a notification, with another step before it.
+/// A rule with the steps `first`, a tag and `notify`.
 fn staged(first: &str, notify: &str, room: &str) -> String {
     format!(
         "buckets: {{ b: {{ store: folder, path: ./b }} }}\n\
@@ -442,7 +442,7 @@ fn staged(first: &str, notify: &str, room: &str) -> String {
 
 const TELL: &str = "{ id: tell, notify: lms }";
 
-/// A folder with a dead task that stopped at the second step of its rule.
+/// A folder with a dead task that stopped at its rule's second step.
 async fn stopped() -> Folder {
     let folder = Folder::new();
     folder.write("rules.yaml", &staged("", TELL, "*"));

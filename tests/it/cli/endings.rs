@@ -1,4 +1,4 @@
-//! How commands end: exit codes, messages, and readers that went away.
+//! How commands end: exit codes, messages, and closed pipes.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -202,7 +202,7 @@ const SERVE: [&str; 5] = [
     "127.0.0.1:0",
 ];
 
-/// The folder's default store, served by this process.
+/// The folder's default store, opened by this process as a service would.
 pub(super) fn served(folder: &Folder) -> SqliteStore {
     let around = Arc::new(|_operations: usize, commit: &mut dyn FnMut()| commit());
     SqliteStore::open(&folder.path("aftertake.db"), around).unwrap()

@@ -1,5 +1,5 @@
-//! The command line as scripts and people meet it: the real binary, its exit codes, and
-//! the exact words of the obvious mistakes.
+//! The command line as scripts and people use it: the real program, its exit codes, and the exact
+//! messages for common mistakes.
 
 mod by_hand;
 pub(crate) mod endings;
@@ -9,16 +9,16 @@ mod rules;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The callback that Huawei publishes.
+/// The sample callback that Huawei publishes.
 const SAMPLE: &str = include_str!("../callbacks/01_sparkrtc_hls_file_complete.json");
 
-/// A folder in which the binary runs, with nothing of ours in its environment.
+/// A folder to run the program in, with a clean environment.
 struct Folder {
     dir: tempfile::TempDir,
     env: Vec<(&'static str, &'static str)>,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,
@@ -52,7 +52,7 @@ impl Folder {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// The command with these arguments, ready to be run here.
+    /// The command with these arguments, to be run in this folder.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
         command
@@ -68,7 +68,7 @@ impl Folder {
         Ran::of(&self.command(args).output().unwrap())
     }
 
-    /// Runs a command that must succeed, and answers what it printed.
+    /// Runs a command that must succeed; returns its output.
     #[track_caller]
     fn fine(&self, args: &[&str]) -> String {
         let ran = self.run(args);
@@ -76,14 +76,14 @@ impl Folder {
         ran.out
     }
 
-    /// The JSON document that a command prints, which must succeed.
+    /// Runs a command that must succeed; returns the JSON document that it prints.
     #[track_caller]
     fn json(&self, args: &[&str]) -> serde_json::Value {
         let args = [args, &["--json"]].concat();
         serde_json::from_str(&self.fine(&args)).unwrap()
     }
 
-    /// Runs a command that must end with `code`, print nothing and say exactly `err`.
+    /// Runs a command that must fail with `code`, an empty stdout and exactly `err` on stderr.
     #[track_caller]
     fn refused(&self, args: &[&str], code: i32, err: &str) {
         let ran = self.run(args);

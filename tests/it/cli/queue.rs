@@ -54,7 +54,7 @@ async fn record(folder: &Folder) {
     store.mark_unknown_lanes(known).await.unwrap();
 }
 
-/// A folder whose store holds the sample's task dead, after a rename that got half way.
+/// A folder whose store holds the sample's task, dead after a half-done rename.
 async fn buried() -> Folder {
     let folder = stored().await;
     let store = served(&folder);

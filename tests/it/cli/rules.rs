@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Folder;
 
-/// A file whose secrets must never be shown.
+/// A file with secrets that must never be printed.
 const SECRETS: &str = "
 buckets:
   abc-rtc-bucket2: { store: folder, path: ./r, only_under: [Record/] }

@@ -1,4 +1,4 @@
-//! Who is answered what on the callback listener.
+//! Responses of the callback listener.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,14 +35,14 @@ const RULES: &str = "callbacks: { sparkrtc: { keys: [0123456789abcdef0123456789a
 /// A callback that the rule matches.
 const BODY: &str = r#"{"event_type":"RECORD_FILE_COMPLETE"}"#;
 
-/// Limits that no test meets by chance.
+/// Limits that no test reaches by chance.
 const ROOMY: BacklogLimits = BacklogLimits {
     slots: 100,
     slot_within: HOUR,
     stored_within: HOUR,
 };
 
-/// The intake on a disk that has failed.
+/// The intake on a failed disk.
 struct Front {
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
@@ -82,7 +82,7 @@ impl Front {
         Listening::start(site, limits).await
     }
 
-    /// How many tasks of the rule could begin now.
+    /// How many tasks of the rule could start now.
     fn room(&self) -> usize {
         let lane = Lane::Destination("lms".into());
         let permits = (0..3).map_while(|_| self.workers.lanes().permit(&lane));
@@ -242,7 +242,7 @@ async fn event_is_stored_to_the_end_though_its_sender_has_gone() {
     stream.write_all(head).await.unwrap();
     come.notified().await;
     drop(stream);
-    // Once the listener has ended, the connection and its half-made answer are gone.
+    // Stops the listener and drops the connection with its unfinished response.
     listening.stop.cancel();
     listening.served.await.unwrap();
     go.notify_one();
@@ -250,8 +250,7 @@ async fn event_is_stored_to_the_end_though_its_sender_has_gone() {
     assert!(ended.whole.load(Ordering::SeqCst));
 }
 
-/// A listener with one slot for callbacks, whose disk is held, and a callback that has the
-/// slot.
+/// A listener with one slot for callbacks, held by a callback whose commit is held.
 struct Full {
     listening: Listening,
     front: Front,
@@ -297,7 +296,7 @@ impl Full {
         post(self.listening.url("/callbacks/sparkrtc"), body)
     }
 
-    /// Posts a callback for which there is no slot.
+    /// Posts a callback that finds no free slot.
     async fn refuses(&self) {
         let refused = self.post(BODY).await;
         assert_eq!(refused.status(), 503);
@@ -306,7 +305,7 @@ impl Full {
         assert_eq!(said, r#"{"error":"too many callbacks at once"}"#);
     }
 
-    /// Lets the callback that has the slot end, and another have it.
+    /// Lets the callback in the slot finish and another take the slot.
     async fn passes_on(&self) {
         self.go.notify_one();
         self.ended.signal.notified().await;

@@ -1,6 +1,6 @@
-//! A store whose disk has failed: it answers every call, and stores nothing.
+//! A store whose disk has failed: it answers every call and stores nothing.
 //!
-//! For what callers make of such a store, which a real one cannot be brought to at will.
+//! It tests callers in failures that a real store cannot be forced into on demand.
 
 use std::future::pending;
 use std::ops::Range;
@@ -23,26 +23,26 @@ use aftertake::store::{
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-/// The store. Its signals tell how far a call of `record` has come.
+/// Its signals show the progress of a call of `record`.
 #[derive(Default)]
 pub(crate) struct FailedDisk {
-    /// A call has come.
+    /// Signals the start of a call.
     pub(crate) come: Arc<Notify>,
-    /// Crashes instead of an answer.
+    /// Whether calls panic instead of returning.
     pub(crate) crashes: bool,
-    /// Awaited by a call before it fails, when there is one.
+    /// A call waits for this signal, if set, before it fails.
     pub(crate) go: Option<Arc<Notify>>,
     pub(crate) ended: Arc<Ended>,
 }
 
-/// Tells that a call has ended, and whether its caller waited for it.
+/// Signals the end of a call, and whether its caller waited for it.
 #[derive(Default)]
 pub(crate) struct Ended {
     pub(crate) signal: Notify,
     pub(crate) whole: AtomicBool,
 }
 
-/// Signals when it is dropped, be it with its call.
+/// Signals when dropped, also when the call is cancelled.
 struct Ending(Arc<Ended>);
 
 impl Drop for Ending {

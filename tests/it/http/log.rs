@@ -1,4 +1,4 @@
-//! What the log says of callbacks that come to nothing: enough, and not more.
+//! What the log says of callbacks that fail or match nothing: enough, and no more.
 
 use std::sync::mpsc::Receiver;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::TOO_LONG;
 use crate::support::served::{Served, serving};
 
-/// A program that serves these rules in a folder of its own.
+/// A program that serves these rules in a temporary folder.
 struct Program {
     served: Served,
     log: Receiver<String>,
@@ -38,7 +38,7 @@ impl Program {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
-    /// The warnings and errors up to the line that tells of a further event.
+    /// Warnings and errors up to the line about a further event.
     async fn complaints(&self) -> Vec<Value> {
         let last = r#"{"event_type":"LAST","room_id":"last"}"#;
         assert_eq!(self.post("/callbacks/sparkrtc", last).await, 200);

@@ -1,7 +1,6 @@
-//! The listeners as strangers meet them, over real sockets.
+//! The listeners over real sockets.
 //!
-//! Where a test needs a store it is one whose disk has failed; what a working store
-//! makes of callbacks is tested with the whole service.
+//! The store is one whose disk has failed; tests of the whole service use a working store.
 
 mod callback;
 mod failed_disk;
@@ -27,7 +26,7 @@ use crate::support::premises::{Env, parse};
 
 const HOUR: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(50);
-/// What no test takes: turns a hang into a failure.
+/// A timeout that no test reaches: turns a hang into a failure.
 const TOO_LONG: Duration = Duration::from_mins(1);
 
 /// These rules in force since `loaded`.
@@ -37,7 +36,7 @@ fn in_force(rules: &str, loaded: Timestamp) -> Current {
     Current::new(opened.unwrap())
 }
 
-/// Limits that no test meets by chance.
+/// Limits that no test reaches by chance.
 const PATIENT: Limits = Limits {
     connections: 100,
     head_bytes: 8192,
@@ -51,7 +50,7 @@ const PATIENT: Limits = Limits {
     drain: HOUR,
 };
 
-/// A listener that runs, and the means to stop it.
+/// A running listener.
 struct Listening {
     addr: SocketAddr,
     stop: CancellationToken,
@@ -83,7 +82,7 @@ impl Listening {
     }
 }
 
-/// Everything that comes until the connection ends; a reset is an end.
+/// Everything received until the connection ends or is reset.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut received = Vec::new();
     let _ = tokio::time::timeout(TOO_LONG, stream.read_to_end(&mut received))

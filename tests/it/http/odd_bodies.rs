@@ -1,4 +1,4 @@
-//! Bodies that are not plain UTF-8: one mark is taken, everything else is refused by name.
+//! Bodies that are not plain UTF-8: a BOM is accepted, anything else is refused with its name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 const BODY: &str = r#"{"event_type":"RECORD_FILE_COMPLETE","obs_object":"k","end_time":"2026-03-02T01:00:01Z","room_id":"会议"}"#;
 
-/// What is made of this body with a right signature.
+/// Checks this body with a right signature.
 fn admitted(body: &[u8], headers: &[(HeaderName, &str)]) -> Result<Event, Refusal> {
     let text = format!(
         "callbacks: {{ sparkrtc: {{ keys: ['{KEY}'] }} }}\n\

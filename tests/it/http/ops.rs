@@ -1,4 +1,4 @@
-//! Who is shown what on the operator listener.
+//! Access to the operator listener.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::failed_disk::FailedDisk;
 use super::{Listening, PATIENT, in_force};
 
-/// Reloads that end as they are told, and are counted.
+/// Counts reloads, which end as preset.
 #[derive(Default)]
 struct Reloads {
     refused: Option<Refused>,

@@ -1,4 +1,4 @@
-//! Limits, places for connections, and drain, whatever the routes are.
+//! Limits, slots for connections, and drain, independent of the routes.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use warp::{Filter, Reply};
 
 use super::{Listening, PATIENT, SOON, rest};
 
-/// Answers every request with its body's length.
+/// Answers every request with the length of its body.
 fn echo() -> Site {
     let routes = warp::body::bytes()
         .map(|body: Bytes| body.len().to_string().into_response())
@@ -27,7 +27,7 @@ fn post(length: usize, headers: &str) -> Vec<u8> {
 #[tokio::test]
 async fn client_that_writes_all_of_a_large_body_first_gets_to_read_the_refusal() {
     let listening = Listening::start(echo(), PATIENT).await;
-    // More than the sockets' buffers hold: it can only be written if it is read.
+    // More than the sockets' buffers hold: it can be written only if it is read.
     let mut request = post(50_000_000, "");
     request.resize(request.len() + 50_000_000, b'x');
     let answer = listening.exchange(&request).await;
@@ -135,7 +135,7 @@ async fn waiting_connections_keep_nobody_out() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-/// Routes that tell when a request has come, and answer it once they are let.
+/// Routes that signal a request's arrival and answer it once released.
 fn held() -> (Site, Arc<Notify>, Arc<Notify>) {
     let (come, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (coming, going) = (Arc::clone(&come), Arc::clone(&go));

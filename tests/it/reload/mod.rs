@@ -1,4 +1,4 @@
-//! The rules file is loaded again while the service runs.
+//! Reloading the rules file while the service runs.
 
 mod names;
 mod program;
@@ -10,7 +10,7 @@ mod unreadable;
 use crate::support::premises::{Premises, Running};
 
 impl Premises {
-    /// Puts these rules in force, which must be accepted.
+    /// Puts these rules in force and asserts that they are accepted.
     async fn reload(&self, running: &Running, rules: &str) {
         self.write(rules);
         let (status, said) = running.front.reload().await;

@@ -1,4 +1,4 @@
-//! Buckets and destinations that change or go while tasks need them.
+//! Buckets and destinations that change or disappear while tasks need them.
 
 use aftertake::model::task::Lane;
 use aftertake::model::transition::Transition;
@@ -7,7 +7,7 @@ use aftertake::model::wait::Outside;
 use crate::support::premises::{PATIENT, Premises};
 use crate::support::sink::{Reply, Sink};
 
-/// One rule that notifies `destination`, which leads to `sink` one request at a time.
+/// One rule that notifies `destination`, which leads to `sink`, one request at a time.
 fn rules(destination: &str, sink: &Sink, path: &str) -> String {
     format!(
         "destinations: {{ {destination}: {{ url: '{}', allow_private: true, timeout: 1h, concurrency: 1 }} }}\n\
@@ -110,7 +110,7 @@ fn archiving(premises: &Premises, sink: &Sink) -> (String, String) {
     (with, without)
 }
 
-/// Puts a recording where the callback says.
+/// Stores a recording where the callback says it is.
 fn record(premises: &Premises, object: &str) {
     for name in ["r", "a"] {
         std::fs::create_dir(premises.rules().with_file_name(name)).unwrap();
@@ -161,7 +161,7 @@ async fn bucket_that_comes_back_while_it_is_stored_that_a_task_waits_for_it_is_n
     applying.arm();
     sink.release(1);
     applying.reached().await;
-    // The next one is that of the rename, which has found no archive.
+    // Next is the settlement of the rename, which found no archive.
     applying.arm();
     applying.release();
     applying.reached().await;

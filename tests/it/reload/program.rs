@@ -1,4 +1,4 @@
-//! The real program, told by a signal or by its own look at the file.
+//! The real program, which reloads on a signal or when it sees the file change.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use aftertake::rules::file::parse;
 use serde_json::Value;
 
-/// What no test takes: turns a hang into a failure.
+/// A timeout that no test reaches: turns a hang into a failure.
 const TOO_LONG: Duration = Duration::from_mins(1);
 
-/// A program that serves, killed when it goes out of scope.
+/// A running service, killed when dropped.
 struct Program {
     child: Child,
     log: Receiver<Value>,
@@ -79,7 +79,7 @@ impl Program {
     }
 }
 
-/// Waits for the log line that begins so.
+/// Waits for the log line whose message begins like this.
 fn wait(log: &Receiver<Value>, message: &str) -> Value {
     loop {
         let line = log.recv_timeout(TOO_LONG).unwrap();
@@ -192,7 +192,7 @@ fn watched_file_is_loaded_when_it_is_written_replaced_or_linked_anew() {
     std::fs::rename(at("next"), at("data")).unwrap();
     program.assert_loads(&rules("two"));
 
-    // As editors save: another file takes its place.
+    // As editors save: another file replaces it.
     std::fs::write(at("rules.yaml~"), rules("three")).unwrap();
     std::fs::rename(at("rules.yaml~"), at("rules.yaml")).unwrap();
     program.assert_loads(&rules("three"));

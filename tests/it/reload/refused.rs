@@ -1,4 +1,4 @@
-//! A file that is refused changes nothing, and everybody is told why.
+//! A refused file changes nothing, and the reason is reported.
 
 use aftertake::rules::file;
 use serde_json::Value;
@@ -10,8 +10,8 @@ async fn readyz(running: &Running) -> Value {
     serde_json::from_str(&running.front.ask("/readyz").await).unwrap()
 }
 
-/// Asserts that a reload is refused for `reason`, that operators see it, and that callbacks
-/// are taken and carried out as before.
+/// Asserts that a reload is refused for `reason`, that operators see the reason, and that callbacks
+/// are still accepted and processed.
 async fn assert_refused(running: &Running, sink: &Sink, number: usize, reason: &str) {
     let before = readyz(running).await;
     let (status, said) = running.front.reload().await;
@@ -91,7 +91,7 @@ async fn reload_that_cannot_be_stored_is_asked_to_come_again_and_changes_nothing
     let running = premises.start(&good, PATIENT).await;
     let before = readyz(&running).await;
     running.store.fill().await;
-    // The text of the rules needs a page that there is no room for.
+    // The text of the rules needs a page more than there is room for.
     let long = "x".repeat(100_000);
     premises.write(good.replace("announce", &long));
     assert_eq!(running.front.reload().await.0, 503);

@@ -1,4 +1,4 @@
-//! Secrets are read again, and old ones stay hidden.
+//! A reload reads secrets again, and old ones stay masked.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use aftertake::yaml::variables::Variables;
 use crate::support::premises::{PATIENT, Premises, Running, callback};
 use crate::support::sink::{Reply, Sink};
 
-/// Every variable is the content of the file of its name.
+/// Reads each variable from the file of its name.
 pub(super) struct Files(pub(super) PathBuf);
 
 impl Lookup for Files {}
@@ -31,7 +31,7 @@ fn rotate(folder: &Path, key: &str, token: &str) {
     std::fs::write(folder.join("TOKEN"), token).unwrap();
 }
 
-/// Posts a callback that is signed with `key`; answers its status.
+/// Posts a callback signed with `key`; returns the status.
 async fn post(running: &Running, object: &str, key: &str) -> u16 {
     let body = callback(object);
     let signature = sign(&key.into(), "rand", "1", body.as_bytes());

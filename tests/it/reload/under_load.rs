@@ -1,4 +1,4 @@
-//! Callbacks come in while the file is loaded back and forth.
+//! Callbacks arrive while two versions of the file are loaded alternately.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::support::sink::Sink;
 const ROUNDS: usize = 12;
 const EACH: usize = 16;
 
-/// Which targets the rules with these paths send a recording to.
+/// The targets to which the rules with these paths send a recording.
 type Targets = BTreeSet<String>;
 
-/// One rule for each path.
+/// One rule per path.
 fn rules(sink: &Sink, paths: &[&str]) -> (String, RevisionId, Targets) {
     let rules: Vec<String> = paths
         .iter()
@@ -34,7 +34,7 @@ fn rules(sink: &Sink, paths: &[&str]) -> (String, RevisionId, Targets) {
     (text, revision, targets)
 }
 
-/// The revision that each stored recording's event was planned under.
+/// The revision under which each stored recording's event was planned.
 fn planned(store: &Path) -> BTreeMap<String, RevisionId> {
     let store = rusqlite::Connection::open(store).unwrap();
     let mut rows = store

@@ -1,4 +1,4 @@
-//! Rules that are no longer in force and of which a part cannot be read any more.
+//! Rules that are no longer in force and that can no longer be read in part.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::secrets::Files;
 use crate::support::premises::{Env, PATIENT, Premises, Running, parse};
 use crate::support::sink::{Reply, Sink};
 
-/// Two rules of which one uses a variable, and other rules that use none.
+/// Two rules, one of which uses a variable, and rules that use none.
 fn rules(sink: &Sink) -> (String, String) {
     let destination = format!(
         "destinations: {{ lms: {{ url: '{}', allow_private: true, timeout: 1h, concurrency: 1 }} }}\n",
@@ -102,7 +102,7 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
     running.service.drain().await;
     drop(running.store);
 
-    // Another start finds it gone, too, and claims nothing of it.
+    // Another start finds the variable still missing and claims none of its tasks.
     let running = start(&premises, &new).await;
     running.front.announce("c.mp4").await;
     running.store.settled(1).await;

@@ -48,7 +48,7 @@ impl Cancelled {
         Self { world, floor }
     }
 
-    /// Lets the rename go on; answers how it was settled.
+    /// Releases the rename and returns its settlements.
     async fn settled(&self, count: usize) -> Vec<Transition> {
         self.world.gate.release();
         let settled = self.floor.store.settled(count).await;
@@ -56,7 +56,7 @@ impl Cancelled {
         settled
     }
 
-    /// The task's state, and whether all of its moves are in this phase.
+    /// The task's state, and the phases of its moves without repeats.
     fn stands(&self) -> (&'static str, Vec<MovePhase>) {
         let task = self.floor.premises.only();
         let mut phases: Vec<_> = task.moves.iter().map(|one| one.phase).collect();
@@ -120,7 +120,7 @@ async fn task_cancelled_after_its_rename_took_effect_takes_no_further_step() {
 #[tokio::test]
 async fn failure_on_the_way_forward_is_retried_though_the_task_is_cancelled() {
     let cancelled = Cancelled::amid("delete", RENAMING).await;
-    // The playlist is deleted; deleting the segments fails once in the next try.
+    // The playlist is deleted; the next try fails once to delete the segments.
     cancelled
         .world
         .gate

@@ -1,4 +1,4 @@
-//! A clock that is wrong and is set right while the workers run.
+//! A wrong clock that is corrected while the workers run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::support::wall::Wall;
 /// Hours in a year.
 const YEAR: i64 = 24 * 365;
 
-/// One destination that is left alone for an hour at the most, and tasks that are tried again
-/// after an hour.
+/// One destination whose breaker stays open for at most an hour, and tasks that are retried after
+/// an hour.
 fn rules(sink: &Sink, failures: u32) -> String {
     format!(
         "destinations: {{ lms: {{ url: '{}', allow_private: true, breaker: {{ failures: {failures}, longest: 1h }} }} }}\n\
@@ -41,13 +41,12 @@ async fn retry_comes_when_it_was_told_to_although_the_clock_was_a_year_ahead() {
     floor.store.settled(1).await;
     wall.set(0);
     let in_an_hour = || wall.now().plus(Duration::from_hours(1));
-    // A look that began before the task was stored finds it ahead by as long as that took.
+    // A poll that began before the task was stored sees it slightly in the future.
     let mut corrections = 0;
     while floor.premises.tasks()[0].due.unwrap() > in_an_hour() {
         corrections += 1;
         floor.store.corrected(corrections).await;
     }
-    // An hour later.
     wall.set(1);
     sink.received(2).await;
     floor.workers.drain(PATIENT).await;

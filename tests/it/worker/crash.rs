@@ -1,4 +1,4 @@
-//! Steps that panic, and a rename that dies on its way forward.
+//! Steps that panic, and a rename that dies after its commit.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::support::premises::PATIENT;
 use crate::support::recording::{Recording, place};
 use crate::support::world::{RENAMING, World};
 
-/// Panics on the way to the destination `broken`; all others take everything.
+/// Panics for the destination `broken`; all others accept everything.
 struct Fragile;
 
 #[async_trait]
@@ -46,7 +46,7 @@ async fn step_that_panics_fails_that_try_and_nothing_else() {
     let tasks = floor.record("a.mp4").await;
     floor.workers.start();
     floor.store.settled(3).await;
-    // The lane of one is free again after each panic.
+    // The lane has room for one; it is free again after each panic.
     floor.record("b.mp4").await;
     floor.store.settled(6).await;
     floor.workers.drain(PATIENT).await;
@@ -64,7 +64,7 @@ async fn step_that_panics_fails_that_try_and_nothing_else() {
             failure.reason.starts_with("the step crashed: "),
             "{failure}"
         );
-        // What it said was made of the request.
+        // The panic's message is left out: it may contain parts of the request.
         assert!(!failure.reason.contains("a bug"), "{failure}");
     }
 }

@@ -1,4 +1,4 @@
-//! An orderly stop: what runs ends, what does not run is left as it was, no try is lost.
+//! An orderly stop: running steps end, waiting tasks stay as they were, no try is lost.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn step_under_way_ends_within_the_grace_and_nothing_else_begins() {
     while TcpStream::connect(running.front.public).await.is_ok() {}
     sink.release(1);
     running.store.settled(1).await;
-    // Operators are answered to the end; and meanwhile there was time for a claim.
+    // The operator listener still answers, and there was time for a claim.
     let metrics = running.front.ask("/metrics").await;
     let waits = "\naftertake_tasks{state=\"ready\"} 1\n";
     assert!(metrics.contains(waits), "{metrics}");
@@ -97,8 +97,8 @@ async fn stop_lets_a_step_end_and_leaves_the_next_one_to_the_next_start() {
     assert_eq!(premises.states(), [("done", 1, 1)]);
 }
 
-/// Workers with a step under way at `sink`, room for two more, and a claim of two of three
-/// tasks that is committed and not yet answered.
+/// Workers with a step running at `sink`, room for two more, and a claim of two of three tasks
+/// that is committed but not yet returned.
 async fn claiming(sink: &Sink) -> Floor {
     let rules = announcing(sink, NOTIFY).replace("concurrency: 1", "concurrency: 3");
     let floor = Floor::outward(&rules).await;
@@ -134,7 +134,7 @@ async fn tasks_whose_claim_comes_after_the_grace_are_handed_back_unbegun() {
     let sink = Sink::start([Reply::Hang]).await;
     let floor = claiming(&sink).await;
     tokio::join!(floor.workers.drain(Duration::ZERO), async {
-        // What ran is handed back: the grace is over.
+        // The running task is handed back: the grace period is over.
         floor.store.settled(1).await;
         floor.store.claimed.release();
     });

@@ -1,5 +1,5 @@
-//! A part of the service that crashes outside of a step: the process ends, with a code that
-//! has it started again, and the next one finds the claims.
+//! A part of the service crashes outside of a step: the process exits with a code that makes its
+//! supervisor restart it, and the next process takes over the claims.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::support::premises::{Env, PATIENT, Premises, announcing, callback, par
 use crate::support::sink::{Reply, Sink};
 use crate::support::watched::Watched;
 
-/// A clock that crashes whoever asks it.
+/// A clock that panics when read.
 #[derive(Default)]
 struct Broken {
     time: AtomicBool,

@@ -1,4 +1,4 @@
-//! Destinations that fail, that want nothing any more, or that take only so much at a time.
+//! Destinations that fail, refuse further requests, or take only so many at a time.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn with(sink: &Sink, keys: &str) -> String {
     announcing(sink, NOTIFY).replace("concurrency: 1", keys)
 }
 
-/// One rule for each of these destinations, which have the name of their rule.
+/// One rule per destination, with the destination's name.
 fn each(destinations: &[(&str, String, &str)]) -> String {
     let destination = |(name, url, keys): &(&str, String, &str)| {
         format!("{name}: {{ url: '{url}', allow_private: true, {keys} }}")
@@ -48,7 +48,7 @@ fn unavailable() -> Reply {
     Reply::status(503)
 }
 
-/// What `destinations list` says of the only destination.
+/// The only destination, as `destinations list` prints it.
 fn listed(premises: &Premises) -> Value {
     let listed = premises.aftertake(&["destinations", "list", "--json"]);
     let mut listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
@@ -56,7 +56,7 @@ fn listed(premises: &Premises) -> Value {
     listed.remove(0)
 }
 
-/// Asks `/metrics` until this line is there.
+/// Polls `/metrics` until it has this line.
 async fn metrics_say(front: &Front, line: &str) {
     let ask = async { while !front.ask("/metrics").await.lines().any(|one| one == line) {} };
     in_time(ask).await;
@@ -127,7 +127,7 @@ async fn probe_is_the_only_request_however_wide_the_lane_is() {
     sink.release(1);
     running.store.lane_changes(1).await;
     sink.received(3).await;
-    // The one that was under way counts as a try, and neither opens nor closes anything.
+    // The request in flight counts as a try and does not change the breaker.
     sink.release(1);
     running.store.settled(2).await;
     metrics_say(
@@ -250,7 +250,7 @@ async fn running_service_heeds_a_person_who_pauses_and_resumes() {
     let pause = ["destinations", "pause", "lms", "--json"];
     let changed = json!({ "name": "lms", "changed": true, "state": "paused" });
     assert_eq!(said(&premises.aftertake(&pause)), changed);
-    // It holds when the command has answered.
+    // In force as soon as the command has returned.
     let metrics = running.front.ask("/metrics").await;
     let paused = "aftertake_lane{lane=\"destination/lms\",state=\"paused\"} 1\n";
     assert!(metrics.contains(paused), "{metrics}");
@@ -293,7 +293,7 @@ async fn destinations_that_hang_refuse_and_fail_hold_up_nothing_but_themselves()
         running.front.announce(&format!("{number}.mp4")).await;
     }
     fine.received(50).await;
-    // Each of the two opens its breaker; what runs of the third is as much as may run.
+    // Two destinations open their breakers; the third runs as much as it may.
     running.store.lane_changes(2).await;
     let tasks = premises.tasks();
     let count = |rule: &str, state: &str| {
@@ -382,12 +382,12 @@ async fn bucket_that_refuses_our_credentials_is_left_alone_at_once_and_burns_no_
         "{settled:?}"
     );
     let changes = floor.store.lane_changes(1).await;
-    // A breaker that is open when the clock is judged at the start is stored once more.
+    // A breaker that is already open when the clock is checked at the start is stored again.
     assert!(matches!(changes[..], [LaneChange::Opened(_), ..]));
     let waits = floor.premises.operator().task(task).unwrap().unwrap();
     assert_eq!((waits.row.state, waits.row.tries), ("ready", 0));
     assert_eq!(waits.attempts.len(), 1);
-    // Buckets are listed where something is amiss, and resumed under the names of their lanes.
+    // Buckets are listed while something is wrong, and resumed by the names of their lanes.
     let listed = floor.premises.aftertake(&["destinations", "list"]);
     assert!(listed.contains("bucket/recorded  open"), "{listed}");
 
@@ -395,7 +395,7 @@ async fn bucket_that_refuses_our_credentials_is_left_alone_at_once_and_burns_no_
     floor
         .premises
         .aftertake(&["destinations", "resume", "bucket/recorded"]);
-    // It is due a few seconds after its last try; a person need not wait for that.
+    // Due a few seconds after its last try; a person need not wait for that.
     let lane = Lane::Bucket("recorded".into());
     in_time(async {
         while floor.workers.lanes().permit(&lane).is_none() {

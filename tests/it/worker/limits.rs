@@ -1,4 +1,4 @@
-//! What ends a task that failed again and again.
+//! The limits that end a failing task.
 
 use aftertake::model::transition::Transition;
 

@@ -1,4 +1,4 @@
-//! Workers under stops, crashes, cancels and a store that is away.
+//! Workers during stops, crashes, cancels and store outages.
 
 mod cancel;
 mod clock;

@@ -1,4 +1,4 @@
-//! Notices that tell of dead tasks.
+//! Notices about dead tasks.
 
 use aftertake::action::Reach;
 use aftertake::model::id::TaskId;
@@ -8,7 +8,7 @@ use crate::support::floor::{Floor, reach};
 use crate::support::premises::{PATIENT, Premises};
 use crate::support::sink::{Received, Reply, Sink};
 
-/// One rule that announces to `lms`, after one try dead, and tells `ops` of it.
+/// One rule that notifies `lms` with one try, and `ops` when that task is dead.
 fn rules(lms: &Sink, ops: &Sink) -> String {
     let to = |sink: &Sink| format!("{{ url: '{}', allow_private: true }}", sink.url("/"));
     format!(
@@ -23,7 +23,7 @@ fn document(received: &Received) -> Value {
     serde_json::from_slice(&received.body).unwrap()
 }
 
-/// Rule, state and tries of every task, the oldest first.
+/// Rule, state and tries of all tasks, oldest first.
 fn told(premises: &Premises) -> Vec<(String, &'static str, u32)> {
     let tasks = premises.tasks().into_iter();
     tasks

@@ -1,4 +1,4 @@
-//! Order through the front door: what a receiver sees of a rule that says `order_by`.
+//! `order_by` as a receiver sees it.
 
 use aftertake::clock;
 use aftertake::store::operator::{CancelOutcome, RetryOutcome};
@@ -8,7 +8,7 @@ use crate::support::operator::OneTask;
 use crate::support::premises::{PATIENT, Premises, Running, announcing};
 use crate::support::sink::{Reply, Sink};
 
-/// Announces to `sink` in order, with room for many at a time.
+/// Notifies `sink` in order, with room for many requests at a time.
 fn in_order(sink: &Sink, blocks: bool) -> String {
     announcing(sink, "{ notify: lms }")
         .replace("concurrency: 1", "concurrency: 8")
@@ -18,7 +18,7 @@ fn in_order(sink: &Sink, blocks: bool) -> String {
         )
 }
 
-/// The objects that were announced, in the order in which that was tried.
+/// The announced objects in the order of the attempts.
 fn announced(sink: &Sink) -> Vec<String> {
     let object = |body: &[u8]| -> Value {
         let body: Value = serde_json::from_slice(body).unwrap();
@@ -59,7 +59,7 @@ async fn one_at_a_time_is_under_way_though_there_is_room_for_more() {
     three(&running).await;
     for under_way in 1..=3 {
         sink.received(under_way).await;
-        // A look at the queue, which finds nothing to claim.
+        // By now the queue was polled, and nothing was claimed.
         let ready = format!("\naftertake_tasks{{state=\"ready\"}} {}\n", 3 - under_way);
         let metrics = running.front.ask("/metrics").await;
         assert!(metrics.contains(&ready), "{metrics}");

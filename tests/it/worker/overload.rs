@@ -1,5 +1,5 @@
-//! More callbacks than the disk takes: what is kept waiting stays bounded, what is refused is
-//! not stored, and deliveries go on.
+//! More callbacks than the disk can take: the backlog stays bounded, refused callbacks are not
+//! stored, and deliveries go on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::support::premises::{Env, PATIENT, Premises, Running, announcing, call
 use crate::support::sink::{Reply, Sink};
 use crate::support::watched::Watched;
 
-/// Callbacks that are let into the store's queue at once.
+/// Callbacks that may be in the store's queue at once.
 const PLACES: usize = 256;
 const FLOOD: usize = 320;
 
-/// What others write meanwhile: a claim, the end of a step, a look for other writers.
+/// Other writes meanwhile: a claim, the end of a step, a poll for other writers.
 const OTHERS: usize = 3;
 
 async fn start(premises: &Premises, sink: &Sink, disk: &Arc<Disk>) -> Running {
@@ -55,7 +55,7 @@ async fn flood_on_a_slow_disk_is_refused_beyond_a_bound_while_deliveries_go_on()
         assert_eq!(answer.headers()["retry-after"], "5");
         refused.insert(object);
     }
-    // The disk takes the commit under way and one more, in which a delivery has its share.
+    // The disk takes the current commit and one more, which includes a delivery's write.
     sink.release(1);
     running.store.applies(1).await;
     disk.let_go(2);
@@ -67,7 +67,7 @@ async fn flood_on_a_slow_disk_is_refused_beyond_a_bound_while_deliveries_go_on()
         if answer.status() == 200 {
             accepted.insert(object);
         } else {
-            // On a busy machine its time was over; it is stored all the same.
+            // On a busy machine it timed out; it is stored all the same.
             assert_eq!(answer.status(), 503);
         }
     }

@@ -1,5 +1,5 @@
-//! Receivers that only need a second or third try, beside one that is dead: in simulated time,
-//! on the real workers and the real store.
+//! Receivers that need a second or third try, next to one that is dead: in simulated time, with
+//! the real workers and the real store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -29,14 +29,14 @@ use crate::support::event;
 use crate::support::folder_in_memory;
 use crate::support::premises::{Env, callback, parse};
 
-/// What it takes to answer.
+/// Latency of a response.
 const LATENCY: Duration = Duration::from_millis(5);
 
 /// Callbacks, all within ten seconds.
 const EVENTS: u32 = 1_000;
 
-/// Time as it passes for a runtime that is paused, and chance from a seed, or none: then every
-/// wait is the longest.
+/// The time of a paused runtime, and random numbers from a seed; without a seed every wait is the
+/// longest possible.
 struct Simulated {
     began: Instant,
     chance: Option<Mutex<fastrand::Rng>>,
@@ -62,16 +62,16 @@ impl Clock for Simulated {
     }
 }
 
-/// What a receiver does with the requests of each event.
+/// How a receiver answers the requests of each event.
 #[derive(Clone, Copy)]
 enum Receiver {
-    /// Answers the first so many with this status, and takes the next one.
+    /// Answers the first requests with this status and accepts the next one.
     Refuses {
         first: u32,
         status: u16,
     },
     Dead,
-    /// Refuses this event whatever happens, and everything for so long after the beginning.
+    /// Always refuses this event, and refuses everything for this long from the beginning.
     RefusesOne {
         event: &'static str,
         dead_for: Duration,
@@ -81,7 +81,7 @@ enum Receiver {
 struct Sink {
     receiver: Receiver,
     began: Instant,
-    /// Requests for each event, by the `webhook-id`.
+    /// Requests per event, by `webhook-id`.
     requests: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -200,7 +200,7 @@ impl Stand {
         }
     }
 
-    /// A callback comes in, as the service takes it.
+    /// Records a callback as the service does.
     async fn hear(&self, object: &str) {
         let event = event(callback(object), self.clock.now());
         let plan = self.rules.plan(&event, 0);
@@ -214,7 +214,6 @@ impl Stand {
         room.run(claims);
     }
 
-    /// All callbacks, within ten seconds.
     async fn hear_all(&self) {
         for number in 0..EVENTS {
             self.hear(&format!("{number}.mp4")).await;
@@ -222,14 +221,14 @@ impl Stand {
         }
     }
 
-    /// Tasks that are done, and that are dead.
+    /// The numbers of done and dead tasks.
     async fn ended(&self) -> (u64, u64) {
         let figures = self.store.figures(self.clock.now()).await.unwrap();
         (figures.done, figures.dead)
     }
 }
 
-/// Plays on simulated time.
+/// Runs on simulated time.
 fn play<F: Future<Output = ()>>(act: impl FnOnce() -> F) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
@@ -266,8 +265,8 @@ fn dead_receiver_gets_no_more_than_the_first_failures_and_the_probes() {
             let stand = Stand::new(Receiver::Dead, at_a_time, QUICK, None).await;
             stand.hear_all().await;
             sleep(Duration::from_hours(3)).await;
-            // Five failures in a row beside what was under way; then waits of 1 s, 2 s and so on:
-            // 1,023 s for the first ten, and ten minutes for each other one.
+            // Five failures in a row, plus the requests in flight; then waits of 1 s, 2 s and so on: ten
+            // that take 1,023 s together, and ten minutes for each further one.
             let probes = 10 + (3 * 3600 - 1_023) / 600;
             let count = stand.sink.count();
             assert!(

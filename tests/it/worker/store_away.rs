@@ -1,4 +1,4 @@
-//! A store whose disk is full while callbacks come in and steps end.
+//! A store whose disk is full while callbacks arrive and steps end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::support::recording::{Recording, place};
 use crate::support::sink::{Received, Reply, Sink};
 use crate::support::world::{RENAMING, World};
 
-/// An answer that is kept as the step's output, and needs pages of its own.
+/// A response that becomes the step's output and needs further pages.
 fn long_answer() -> Reply {
     Reply::status(200).body("x".repeat(12_000))
 }
 
-/// A service that has announced `a.mp4` and cannot store it.
+/// A service that has notified about `a.mp4` and cannot store that.
 async fn stuck(premises: &Premises, sink: &Sink, grace: Duration) -> Running {
     let rules = announcing(sink, "{ notify: lms }");
     let running = premises.start(&rules, grace).await;
@@ -90,7 +90,7 @@ async fn nothing_is_claimed_while_the_end_of_a_step_cannot_be_stored() {
     sink.release(1);
     floor.store.refused(1).await;
     floor.workers.lanes().waker().wake();
-    // A pause later there was time for a claim, and room in the lane.
+    // After one backoff there was time for a claim, and room in the lane.
     floor.store.refused(3).await;
     assert_eq!(sink.requests().len(), 1);
 
@@ -119,8 +119,8 @@ async fn stop_does_not_wait_for_a_store_that_stays_away_and_the_step_is_repeated
     assert_eq!(ids(&received).into_iter().collect::<BTreeSet<_>>().len(), 1);
 }
 
-/// Posts callbacks of a kilobyte until one is refused; answers the objects of those that
-/// were not.
+/// Posts callbacks of a kilobyte until one is refused; returns the objects of the accepted ones
+/// and the refusal.
 async fn post_until_refused(running: &Running) -> (Vec<String>, String) {
     let mut accepted = Vec::new();
     loop {
@@ -166,8 +166,8 @@ fn object(request: &Received) -> String {
     body["data"]["obs_object"].as_str().unwrap().to_owned()
 }
 
-/// The end of the step can be stored all the same: the task would be claimed again at once, and
-/// fail again, for as long as it takes.
+/// The step's end can still be stored. Without a pause the task would be claimed and fail again
+/// in a tight loop.
 #[tokio::test]
 async fn step_whose_journal_cannot_be_written_leaves_the_store_alone_for_a_while() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! What the sweep tells in the log.
+//! What the sweep logs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::support::served::{heard, serving, stop};
 const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ notify: lms }] }]\n\
                      destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n";
 
-/// Stores events that no rule matches, so many days ago.
+/// Stores events that match no rule, received this many days ago.
 fn store(path: &Path, objects: std::ops::Range<usize>, days: u64) {
     let rules = parse(RULES, &Env::new());
     let mut operator = SqliteOperator::open(path).unwrap();
@@ -36,7 +36,7 @@ fn put(operator: &mut SqliteOperator, rules: &RulesFile, object: &str, at: Times
     operator.record(&arrival, &rules.rules.text).unwrap();
 }
 
-/// Serves until the sweep has told of so many bodies that are gone, and to its end; all it told.
+/// Serves until the sweep has logged this many removed bodies, then stops; returns all it logged.
 fn swept(folder: &Path, retention: &str, bodies: u64) -> Vec<u64> {
     let (mut served, log) = heard(serving(folder).args(["--retention", retention]));
     let pruned = |line: String| {
@@ -67,7 +67,7 @@ fn sweep_tells_of_what_it_has_forgotten_and_of_nothing_else() {
     std::fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
     let path = folder.path().join("aftertake.db");
     drop(open(&path));
-    // More than one step of a sweep looks at.
+    // More than one step of a sweep processes.
     store(&path, 0..501, 60);
     store(&path, 0..1, 35);
     store(&path, 0..1, 0);

@@ -1,4 +1,4 @@
-//! Steps that take longer than they may.
+//! Steps that exceed their timeout.
 
 use aftertake::model::failure::FailureKind;
 use aftertake::model::transition::Transition;
