@@ -1,7 +1,7 @@
-//! What the rules file puts in force, replaced as one.
+//! What the rules file puts in force, replaced as one snapshot.
 //!
-//! A callback or a step looks at it once, when it begins, and ends with what it found then: it
-//! sees one file whole, its callers and rules as well as its buckets and destinations.
+//! A callback or a step takes the snapshot once, when it begins, and keeps it: so it never mixes
+//! callers, rules, buckets and destinations of two files.
 
 mod reach;
 mod revisions;
@@ -22,7 +22,7 @@ use crate::store::{Store, Unavailable};
 #[derive(Debug)]
 pub struct Snapshot {
     pub callers: Callers,
-    /// Its rules, with a mask that hides the secrets of this file and of all before it.
+    /// Its rules, with a mask for the secrets of this file and of all before it.
     pub rules: Arc<Revision>,
     pub reach: Reach,
     /// The rules of this file and of those before it.
@@ -30,13 +30,13 @@ pub struct Snapshot {
     pub loaded: Timestamp,
 }
 
-/// The snapshot in force. Clones show the same one.
+/// The snapshot in force. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Current(Arc<RwLock<Arc<Snapshot>>>);
 
 impl Snapshot {
-    /// Opens what `file` names. `hidden` is hidden beside its own secrets. Fails with why a
-    /// bucket cannot work as it is configured.
+    /// Opens the buckets and destinations of `file`. Masks `hidden` in addition to its own secrets.
+    /// Fails if a bucket cannot work as configured.
     pub fn open(
         file: RulesFile,
         lookup: Arc<dyn Lookup + Send + Sync>,
@@ -53,7 +53,7 @@ impl Snapshot {
         Ok(Self::new(file.callers, rules, reach, parse, loaded))
     }
 
-    /// These rules over what they reach; `parse` reads rules of earlier files.
+    /// A snapshot of these parts; `parse` reads rules of earlier files.
     pub fn new(
         callers: Callers,
         rules: Arc<Revision>,
@@ -70,8 +70,7 @@ impl Snapshot {
         }
     }
 
-    /// Stores what must be known before the first callback is judged by it: the text of
-    /// the rules, and which lanes there are.
+    /// Stores what the first callback needs: the text of the rules, and which lanes there are.
     pub async fn keep(&self, store: &dyn Store) -> Result<(), Unavailable> {
         let rules = &self.rules.rules;
         store
@@ -84,36 +83,32 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Names its rules.
     pub fn revision(&self) -> RevisionId {
         self.rules.rules.revision
     }
 
-    /// Why nothing can be done in this lane; `None` when the file has it.
+    /// Why no task can run in this lane; `None` if the file has it.
     pub fn lacks(&self, lane: &Lane) -> Option<String> {
         (!self.reach.has(lane)).then(|| format!("{lane} is not in the rules file"))
     }
 }
 
 impl Current {
-    /// Puts the first snapshot in force.
     pub fn new(first: Snapshot) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(first))))
     }
 
-    /// The snapshot in force now.
     pub fn get(&self) -> Arc<Snapshot> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another snapshot in force.
     pub fn replace(&self, next: Arc<Snapshot>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 }
 
-/// Reads rules that are no longer in force. Hidden is what the file in force hides, and what
-/// came from the environment into the old rules alone.
+/// Reads rules that are no longer in force. Masks what the current file masks, and the environment
+/// variables of the old rules.
 fn parser(reach: &Reach, mask: Mask, lookup: Arc<dyn Lookup + Send + Sync>) -> Parse {
     let buckets = reach.buckets.keys().cloned().collect();
     Box::new(move |text| {

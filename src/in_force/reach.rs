@@ -10,8 +10,8 @@ use crate::model::failure::Failure;
 use crate::object;
 use crate::outbound::Guarded;
 
-/// All buckets and destinations. Asks none of them anything yet; fails with why a bucket
-/// cannot work as it is configured.
+/// Opens all buckets and destinations without any request. Fails if a bucket cannot work as
+/// configured.
 pub(super) fn open(
     buckets: BTreeMap<String, Bucket>,
     destinations: BTreeMap<String, Destination>,

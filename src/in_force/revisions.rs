@@ -1,8 +1,7 @@
 //! The rules that each task was planned under.
 //!
-//! A task keeps the rules in force when its event arrived. Those that are no longer in
-//! force are read back from the store and parsed once, also when they cannot be used: what
-//! they lack comes with a reload or a restart, and not before.
+//! Rules that are no longer in force are read from the store and parsed once, also if they cannot
+//! be used: what they lack comes only with a reload or a restart.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,18 +10,17 @@ use crate::model::task::RevisionId;
 use crate::rules::file::Revision;
 use crate::store::{Store, Unavailable};
 
-/// Parses a kept revision's text with the environment and names in force.
+/// Parses a stored revision with the current environment and names.
 pub type Parse = Box<dyn Fn(&str) -> Result<Revision, String> + Send + Sync>;
 
-/// Rules by revision.
 pub struct Revisions {
     parse: Parse,
     known: Mutex<HashMap<RevisionId, Known>>,
-    /// Held while one is read: after a reload every running task asks for the same one.
+    /// Held during a read: after a reload, all running tasks ask for the same revision.
     reading: tokio::sync::Mutex<()>,
 }
 
-/// Rules that were read, or why they cannot be used.
+/// Parsed rules, or why they cannot be used.
 type Known = Result<Arc<Revision>, String>;
 
 impl std::fmt::Debug for Revisions {
@@ -31,7 +29,7 @@ impl std::fmt::Debug for Revisions {
     }
 }
 
-/// Why a revision's rules cannot be had.
+/// Why the rules of a revision are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum NoRules {
     /// They cannot be used now: the task waits with this reason.
@@ -42,7 +40,7 @@ pub enum NoRules {
 }
 
 impl Revisions {
-    /// Revisions of which `current` is in force.
+    /// `current` is the revision in force.
     pub fn new(current: Arc<Revision>, parse: Parse) -> Self {
         Self {
             parse,
@@ -51,7 +49,6 @@ impl Revisions {
         }
     }
 
-    /// The rules of this revision.
     pub async fn get(&self, id: RevisionId, store: &dyn Store) -> Result<Arc<Revision>, NoRules> {
         let known = match self.known(id) {
             Some(known) => known,

@@ -1,7 +1,7 @@
-//! How many callbacks are on their way into the store, and how long a sender waits.
+//! Limits how many callbacks wait for the store, and for how long.
 //!
-//! When callbacks come faster than the disk takes them, the wait must not move into memory:
-//! those that find no slot in time are asked to come again.
+//! When callbacks arrive faster than the disk stores them, they must not pile up in memory: a
+//! callback that gets no slot in time is refused, and the sender has to repeat it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +9,19 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// The limits of a backlog.
 #[derive(Debug, Clone, Copy)]
 pub struct BacklogLimits {
-    /// Callbacks in the store's queue, those that are being committed included.
+    /// Callbacks in the store's queue, including those being committed.
     pub slots: usize,
-    /// How long a callback waits for a slot. One that finds none is not stored.
+    /// How long a callback waits for a slot. Without one it is not stored.
     pub slot_within: Duration,
-    /// How long a sender waits from then on for the commit.
+    /// How long a sender with a slot waits for the commit.
     pub stored_within: Duration,
 }
 
 impl BacklogLimits {
-    /// The service's. A quarter of what the store commits at once: writes of the workers never
-    /// wait for more callbacks than these, so deliveries go on in any flood.
+    /// The service's limits. The slots are a quarter of a commit's batch: a worker's write never
+    /// waits for more callbacks than that, so tasks run in any flood.
     pub const SERVICE: Self = Self {
         slots: 256,
         slot_within: Duration::from_secs(2),
@@ -30,20 +29,18 @@ impl BacklogLimits {
     };
 }
 
-/// The callbacks on their way into the store.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     slots: Arc<Semaphore>,
     limits: BacklogLimits,
 }
 
-/// A slot in the backlog; dropped, it is free again.
+/// A slot in the backlog. Dropping it releases it.
 pub(super) struct Slot {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Backlog {
-    /// An empty one.
     pub fn new(limits: BacklogLimits) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(limits.slots)),
@@ -51,7 +48,7 @@ impl Backlog {
         }
     }
 
-    /// A slot, unless none comes free in time.
+    /// A slot, unless none is released in time.
     pub(super) async fn slot(&self) -> Option<Slot> {
         let free = Arc::clone(&self.slots).acquire_owned();
         let permit = timeout(self.limits.slot_within, free).await.ok()?;

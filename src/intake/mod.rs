@@ -1,6 +1,6 @@
-//! What happens to a callback: it is verified, parsed, planned, given room, stored and started.
+//! Handles a callback: verifies, parses, plans, reserves room, stores and starts its tasks.
 //!
-//! Knows no recorder's words, and nothing of how a task is run.
+//! Knows no recorder's format and no status codes.
 
 pub mod backlog;
 
@@ -25,21 +25,20 @@ use crate::telemetry::CallbackResult;
 use crate::telemetry::log::Seldom;
 use crate::worker::Workers;
 
-/// Bytes of a refusal's reason that are logged: a stranger must not fill the log.
+/// Maximum length of a logged refusal reason in bytes: strangers must not fill the log.
 const LOGGED: usize = 480;
 
-/// Takes callbacks.
 pub struct Intake {
     current: Current,
     store: Arc<dyn Store>,
     workers: Workers,
     backlog: Backlog,
     supervisor: Supervisor,
-    /// Log lines about tasks that are dead on arrival.
+    /// Limits log lines about tasks that are dead on arrival.
     dead_on_arrival: Seldom,
 }
 
-/// What became of a callback.
+/// The result of a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Stored, with at least one task.
@@ -48,11 +47,11 @@ pub enum Outcome {
     Unmatched,
     /// Stored before; nothing changed.
     Duplicate,
-    /// It is no event, or from a stranger.
+    /// Not a valid event, or not from the recorder.
     Refused(Refusal),
-    /// Not stored in time, as callbacks come faster than the disk takes them.
+    /// Not stored in time: callbacks arrive faster than the disk stores them.
     Overloaded,
-    /// The store cannot take it.
+    /// The store does not work.
     Unavailable,
 }
 
@@ -76,8 +75,8 @@ impl Intake {
         }
     }
 
-    /// Takes a callback that came at `received`. `Stored`, `Unmatched` and `Duplicate` are
-    /// answered once its event is committed and synced, and not before.
+    /// Handles a callback received at `received`. Answers `Stored`, `Unmatched` and `Duplicate`
+    /// only after the event is committed and synced.
     pub async fn take(
         self: Arc<Self>,
         from: Recorder,
@@ -94,7 +93,7 @@ impl Intake {
         }
     }
 
-    /// What the rules in force make of the callback.
+    /// Verifies, parses and plans the callback by the rules in force.
     fn plan(
         &self,
         from: Recorder,
@@ -112,21 +111,20 @@ impl Intake {
         })
     }
 
-    /// Stores the arrival once there is a slot for it. Lanes are not asked for room before,
-    /// or a flood would keep it from tasks that wait in the store.
+    /// Stores the arrival once there is a slot for it. Reserves room in lanes only then, or a flood
+    /// would keep tasks in the store from running.
     ///
-    /// A sender that has waited too long for the commit is refused though the event may be
-    /// stored all the same: sent again it is a duplicate, and its tasks run either way.
+    /// If the commit takes too long, the sender is refused although the event may be stored: the
+    /// repeated callback is a duplicate, and the tasks run either way.
     async fn store_in_time(self: Arc<Self>, arrival: Arrival) -> Outcome {
         let (event_id, backlog) = (arrival.event.id, self.backlog.clone());
         let Some(slot) = backlog.slot().await else {
             tracing::warn!(%event_id, "too many callbacks wait for the disk; answered 503, not stored");
             return Outcome::Overloaded;
         };
-        // In a task of its own: the server drops an answer in the making when the client
-        // goes. Were the store's reply dropped with it, the claims in it would be held by
-        // nobody until the next start.
-        // A crash ends the service for the same reason.
+        // In its own task: when the client disconnects, the server drops this future. Dropping the
+        // store's reply would leave the claims in it without a worker until the next start. A crash
+        // ends the service for the same reason.
         let supervisor = self.supervisor.clone();
         let stored = tokio::spawn(async move {
             let stores = supervisor.watch("storing a callback", self.store_and_start(arrival));
@@ -179,7 +177,7 @@ impl Intake {
 }
 
 impl Outcome {
-    /// How it is counted.
+    /// The metrics label.
     pub const fn result(&self) -> CallbackResult {
         match self {
             Self::Stored => CallbackResult::Stored,

@@ -1,8 +1,8 @@
-//! Carries out one step: renders it, runs its action, and says how it ended.
+//! Runs one step: renders it, runs its action, and reports how it ended.
 //!
-//! A panic is a failure like another. A step that exceeds its time, or whose task is
-//! cancelled, is asked to come to a safe end and waited for; only the end of the
-//! service drops it where it stands, as a killed process would.
+//! A panic is an ordinary failure. A step that exceeds its timeout or whose task is cancelled is
+//! asked to stop safely, and waited for. Only the end of the service drops it at once, like a
+//! killed process.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,17 +31,17 @@ use crate::rules::render::{Rendering, render};
 use crate::rules::rule::Action;
 use crate::rules::rule::TimedBy;
 
-/// The shortest value in a signed link's query that is worth hiding, in bytes.
+/// The shortest query value of a signed link that is masked, in bytes.
 const SIGNATURE: usize = 16;
 
 /// Links that were signed while a step was rendered.
 type Signed = Arc<Mutex<Vec<String>>>;
 
-/// How an action came to its end.
+/// How an action ended.
 struct Halt {
-    /// `None` when the service's grace time ended first.
+    /// `None` when the grace time ended first.
     returned: Option<Result<Done, Stopped>>,
-    /// The time that it was allowed, if it took longer.
+    /// The timeout, if it was exceeded.
     exceeded: Option<Duration>,
     /// Whether the next try has less to do.
     gained: bool,
@@ -94,8 +94,8 @@ impl Runner {
         }
     }
 
-    /// What asks the step to end early. A step of a cancelled task is not begun, unless it
-    /// can only go forward: then nothing but the service's end stops it.
+    /// The token that asks the step to stop early. A step of a cancelled task does not begin,
+    /// unless it can only go forward: then only the end of the service stops it.
     async fn stop(&self, work: &Work<'_>) -> Result<CancellationToken, Ran> {
         if !self.cancel.is_cancelled() {
             return Ok(self.cancel.child_token());
@@ -169,7 +169,7 @@ impl Runner {
         }
     }
 
-    /// Runs the action to its end, or to the safe end it is asked for after `limit`.
+    /// Runs the action to its end. After `limit` it is asked to stop safely.
     async fn halt(
         &self,
         work: &Work<'_>,
@@ -214,7 +214,7 @@ impl Runner {
         };
         loop {
             tokio::select! {
-                // First: an action that has ended is not run again for want of grace.
+                // First, so that a finished action counts even if the grace time is over.
                 biased;
                 returned = &mut action => return end(Some(returned), timed_out),
                 () = self.interrupt.cancelled() => return end(None, timed_out),
@@ -227,7 +227,7 @@ impl Runner {
     }
 }
 
-/// What a task waits for whose key is taken.
+/// Why a task waits whose key is taken.
 pub(super) fn waits_for(taken: &Taken) -> String {
     let key = &taken.key;
     match taken.by {
@@ -241,8 +241,8 @@ pub(super) fn waits_for(taken: &Taken) -> String {
     }
 }
 
-/// A signed link, and what makes it one: whoever has the long values of its query can make
-/// the link.
+/// Texts to mask for a signed link: the link, and the long values of its query, from which it could
+/// be rebuilt.
 fn traces(link: &str) -> Vec<String> {
     let (_, query) = link.split_once('?').unwrap_or_default();
     let values = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -252,8 +252,8 @@ fn traces(link: &str) -> Vec<String> {
     traces
 }
 
-/// The name that is gone from the rules file and keeps the step from starting, and why. A task
-/// whose own lane is gone waits in it, with all others of that lane.
+/// The name that is gone from the rules file and keeps the step from starting, and why. If it is
+/// the task's own lane, the task waits in the lane with all others.
 fn lacking(work: &Work<'_>) -> Option<(WaitsFor, String)> {
     let own = &work.claim.task().lane;
     if let Some(why) = work.in_force.lacks(own) {
@@ -264,8 +264,8 @@ fn lacking(work: &Work<'_>) -> Option<(WaitsFor, String)> {
     Some((Outside::Lane(target).into(), why))
 }
 
-/// Why a message about the recording is not sent: another recording is where it was. The notice of a
-/// dead task tells of the task.
+/// Why a message about the recording is not sent: another recording has overwritten it. Does not
+/// apply to notices of dead tasks, which are about the task.
 fn replaced(work: &Work<'_>) -> Option<Failure> {
     let Action::Notify(notify) = &work.step.action else {
         return None;
@@ -292,7 +292,7 @@ fn render_step(work: &Work<'_>, signed: &Signed) -> Result<Rendering, Failure> {
         let (store, signed) = (Arc::clone(&bucket.store), Arc::clone(signed));
         let sign: SignUrl = Arc::new(move |lifetime| {
             let url = store.signed_url(&place.key, lifetime, clock::now());
-            // A link that opens without credentials is a secret: it is masked like one.
+            // A link that opens without credentials is a secret, so it is masked.
             signed
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

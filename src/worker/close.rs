@@ -1,7 +1,7 @@
-//! Brings a rename to a safe end when its task will not run it again.
+//! Ends a rename safely when its task will not run it again.
 //!
-//! Before the commit point the copies are removed and the source stays the place; after
-//! it the task only goes forward, be it cancelled.
+//! Before the commit point the copies are removed and the source stays the recording's place. After
+//! it the task only goes forward, even if cancelled.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
@@ -19,7 +19,7 @@ use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::moves::keys::TakenBy;
 use crate::model::transition::{OnFailure, Ran, Standing, Transition, settle};
 
-/// How a claim ends, once what its step has left behind is known.
+/// How a claim ends, and what its step has left behind.
 pub(super) struct Closed {
     pub(super) transition: Transition,
     /// What is left behind and where, for a person.
@@ -27,7 +27,6 @@ pub(super) struct Closed {
 }
 
 impl From<Transition> for Closed {
-    /// Nothing is left behind.
     fn from(transition: Transition) -> Self {
         Self {
             transition,
@@ -37,9 +36,9 @@ impl From<Transition> for Closed {
 }
 
 impl Runner {
-    /// What is decided, once the step can be left. A step that is past its commit point is
-    /// not left: it is tried again, or waits for a person. One whose copies cannot be removed
-    /// now ends when they are.
+    /// The final decision. A step past its commit point cannot be left: it is tried again, or waits
+    /// for a person. If copies cannot be removed now, the claim ends and their removal is tried
+    /// again.
     pub(super) async fn close(
         &self,
         work: &Work<'_>,
@@ -56,7 +55,7 @@ impl Runner {
         }
         Ok(match self.undo(work).await {
             Ok(Undo::Undone { kept }) if kept.is_empty() => decided.into(),
-            // Whatever the step says of failures: a person decides about them.
+            // Even if the step ignores failures: a person has to decide about the copies.
             Ok(Undo::Undone { kept }) => {
                 let left = rename::copies_left(&kept);
                 told(work, self.dead(work, decided, ran), &left)
@@ -94,8 +93,8 @@ impl Runner {
         })
     }
 
-    /// When to try again to remove what is left. Whatever its policy says, a task is not left
-    /// before it can be.
+    /// When to try again to remove the copies. The task is not left before that succeeds, whatever
+    /// its retry policy says.
     fn next_undo(&self, work: &Work<'_>, failure: Failure) -> Duration {
         let (now, jitter) = (self.parts.clock.now(), self.parts.clock.jitter());
         match settle(work.standing(), Ran::Failed(failure), now, jitter) {
@@ -125,9 +124,9 @@ impl Runner {
         }
     }
 
-    /// The end of a task whose recording is past its commit point, or that leaves copies: whatever
-    /// its step says of failures, both the old objects and the new ones are there until it is
-    /// tried again.
+    /// The end of a task whose recording is past its commit point, or that leaves copies. It is
+    /// dead even if the step ignores failures: old and new objects are there until it is tried
+    /// again.
     fn dead(&self, work: &Work<'_>, decided: Transition, ran: &Ran) -> Transition {
         let goes_on = matches!(decided, Transition::Advance | Transition::Finish);
         if !goes_on || !matches!(ran, Ran::Failed(_) | Ran::GivenUp(_)) {
@@ -141,7 +140,7 @@ impl Runner {
         settle(standing, ran.clone(), now, jitter)
     }
 
-    /// Removes the copies, unless the service's grace time ends first: the next start does.
+    /// Removes the copies. If the grace time ends first, the next process does.
     async fn undo(&self, work: &Work<'_>) -> Result<Undo, Stopped> {
         let unheard = CancellationToken::new();
         let gained = AtomicBool::new(false);
@@ -153,7 +152,7 @@ impl Runner {
             gained: &gained,
             stop: &unheard,
         };
-        // In a box: few tasks need the room for it.
+        // Boxed: few tasks need this much memory.
         let undo = Box::pin(rename::undo(&work.in_force.reach, &mut journal));
         let undo = AssertUnwindSafe(undo).catch_unwind();
         match self.interrupt.run_until_cancelled(undo).await {
@@ -185,8 +184,8 @@ fn leaves_step(decided: &Transition) -> bool {
     )
 }
 
-/// How a cancelled task goes on that is past its commit point. What stopped it was the
-/// request to cancel, which stops it no more, or a failure, which is retried like any.
+/// How a cancelled task past its commit point continues: if only the request to cancel stopped it,
+/// at once; after a failure, as after any failure.
 fn forward(settled: Transition) -> Transition {
     match settled {
         Transition::Cancel => Transition::HandBack,
@@ -195,7 +194,7 @@ fn forward(settled: Transition) -> Transition {
     }
 }
 
-/// Says what is left where: in the reason of a dead task, and in the log.
+/// Reports what is left where: in the reason of a dead task, and in the log.
 fn told(work: &Work<'_>, decided: Transition, left: &str) -> Closed {
     let left = work.revision.mask.apply(left).into_owned();
     tracing::warn!(task_id = %work.claim.task().id, %left, "a rename was given up");
@@ -214,7 +213,7 @@ fn told(work: &Work<'_>, decided: Transition, left: &str) -> Closed {
     }
 }
 
-/// Says of a dead task that its move can only go forward.
+/// Adds to a dead task's reason how to complete its move.
 fn to_complete(mut closed: Closed) -> Closed {
     if let Transition::Bury { why } = &mut closed.transition {
         why.reason.push_str("; retry the task to complete the move");

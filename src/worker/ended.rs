@@ -1,4 +1,4 @@
-//! How a step ended: what the task's fate and the log are made from.
+//! How a step ended: the input of the task's settlement and of the log.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::model::task::Outputs;
 use crate::model::time::Timestamp;
 use crate::model::transition::Ran;
 
-/// How a step ended, before its task's fate is decided.
+/// How a step ended, before the settlement.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) ran: Ran,
-    /// What the log says of it; `None` when nothing was tried.
+    /// For the log; `None` when nothing was tried.
     outcome: Option<Outcome>,
     pub(super) output: Option<Outputs>,
     exchange: Option<Exchange>,
-    /// Whether the end says something of the lane.
+    /// Whether the end says something about the lane.
     of_lane: bool,
 }
 
@@ -57,7 +57,7 @@ impl Ended {
         }
     }
 
-    /// A failure of our own making.
+    /// A failure of our own, which says nothing about the lane.
     pub(super) fn failure(kind: FailureKind, reason: impl Into<String>) -> Self {
         Self {
             of_lane: false,
@@ -65,7 +65,7 @@ impl Ended {
         }
     }
 
-    /// The step was begun and not carried to its end.
+    /// The step began but did not finish.
     pub(super) fn interrupted(ran: Ran) -> Self {
         Self {
             ran,
@@ -76,7 +76,6 @@ impl Ended {
         }
     }
 
-    /// The step was not begun.
     pub(super) fn not_begun(ran: Ran) -> Self {
         Self {
             ran,
@@ -87,7 +86,7 @@ impl Ended {
         }
     }
 
-    /// What the end says of the step's lane.
+    /// What the end says about the step's lane.
     pub(super) fn sign(&self) -> Sign<'_> {
         match &self.ran {
             Ran::Failed(failure) if self.of_lane => Sign::of(failure),
@@ -96,7 +95,7 @@ impl Ended {
         }
     }
 
-    /// Where the step left the recording, if it moved it.
+    /// Where the step moved the recording, if it did.
     pub(super) fn place(&self) -> Option<Place> {
         let text = |name| Some(self.output.as_ref()?.get(name)?.as_str()?.to_owned());
         Some(Place {
@@ -105,14 +104,14 @@ impl Ended {
         })
     }
 
-    /// What a person should know of a step that succeeded.
+    /// What a person should know about a step that succeeded.
     pub(super) fn warning(&self) -> Option<&str> {
         self.output.as_ref()?.get(WARNING)?.as_str()
     }
 
-    /// Without a secret in anything that will be stored, logged or shown: none of `mask`, and
-    /// none of `links`, which were signed for this step. Bodies are cut only then: cut before,
-    /// a secret across the end would keep its first part.
+    /// Masks the secrets in `mask`, and the `links` signed for this step, in everything that will
+    /// be stored, logged or shown. Bodies are cut after that: cut before, a secret across the cut
+    /// would keep its first part.
     pub(super) fn masked(mut self, mask: &Mask, links: &Mask) -> Self {
         let mask = &mask.and(links);
         match &mut self.ran {
@@ -125,7 +124,7 @@ impl Ended {
             Some(Outcome::Skipped(reason)) => mask.hide(reason),
             _ => {}
         }
-        // Of a rename they are where the recording is now.
+        // A rename's outputs say where the recording is now, so only links are masked there.
         let outputs = if self.exchange.is_some() { mask } else { links };
         for value in self.output.iter_mut().flat_map(Outputs::values_mut) {
             outputs.hide_within(value);
@@ -140,7 +139,7 @@ impl Ended {
         self
     }
 
-    /// The row for the log of attempts.
+    /// The record for the log of attempts.
     pub(super) fn record(
         &self,
         work: &Work<'_>,

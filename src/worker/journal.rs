@@ -1,4 +1,4 @@
-//! Lets an action remember how far it came, in the store, under its claim.
+//! The journal of a running step: an action stores its progress under the claim.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -16,16 +16,15 @@ use crate::model::recording::Place;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, JournalEntry, JournalError, Store, Unavailable};
 
-/// The journal of the step that a claim runs.
 pub(super) struct Journal<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) claim: &'a Claim,
     pub(super) clock: &'a dyn Clock,
-    /// Learns where the step puts the recording.
+    /// Set to where the step moves the recording.
     pub(super) committed: &'a OnceLock<Place>,
-    /// Learns whether the next try has less to do than this one had.
+    /// Set if the next try has less to do than this one.
     pub(super) gained: &'a AtomicBool,
-    /// Asks the step to come to a safe end.
+    /// Asks the step to stop safely.
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -72,7 +71,8 @@ impl Progress for Journal<'_> {
     }
 
     async fn commit(&mut self, place: &Place) -> Result<(), Stopped> {
-        // Before the answer, which may not come: a commit that may be made is not undone.
+        // Before the write, because its answer may be lost: a commit that may have happened is not
+        // undone.
         let _earlier = self.committed.set(place.clone());
         self.write(JournalEntry::Commit(place.clone())).await
     }

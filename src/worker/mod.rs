@@ -1,10 +1,9 @@
-//! Takes due tasks from the store and carries out their steps.
+//! Claims due tasks from the store and runs their steps.
 //!
-//! One loop claims, as far as lanes have room; each claimed task runs on its own until
-//! it is settled. Nothing is polled: the loop sleeps until a task is made due, a permit
-//! comes free that somebody waits for, another process writes, the next due time, or the
-//! time at which a lane lets something through again.
-//! Knows nothing of HTTP: `crate::intake` hands it the tasks that a callback started.
+//! One loop claims as far as lanes have room; each claimed task runs on its own until it is
+//! settled. The loop does not poll: it sleeps until a task is made due, a permit that somebody
+//! waits for is released, another process writes, a task is due, or a lane opens again. Knows
+//! nothing of HTTP: `crate::intake` passes in the tasks that a callback started.
 
 mod carry;
 mod close;
@@ -63,21 +62,20 @@ impl std::fmt::Debug for Parts {
 #[derive(Debug, Clone)]
 pub struct Workers {
     parts: Parts,
-    /// No more claims.
+    /// Set: no more claims.
     draining: CancellationToken,
-    /// The grace time is over: steps end where they are.
+    /// Set: the grace time is over, and steps are dropped.
     interrupt: CancellationToken,
     tasks: TaskTracker,
     running: Arc<Mutex<Running>>,
     pauses: Pauses,
 }
 
-/// How to ask running tasks to end. Each is known by the claim that its run began with:
-/// a task can be claimed again before the run that gave it up is gone.
+/// Cancels running tasks. The key is the claim with which the run began, because a task can be
+/// claimed again before its last run is gone.
 type Running = BTreeMap<(TaskId, Attempt), CancellationToken>;
 
 impl Workers {
-    /// Workers that do nothing yet.
     pub fn new(parts: Parts) -> Self {
         Self {
             parts,
@@ -89,8 +87,7 @@ impl Workers {
         }
     }
 
-    /// Starts claiming, watching for other processes' writes and the clock, sweeping, and
-    /// looking for what tasks wait for.
+    /// Starts the background loops.
     pub fn start(&self) {
         let (supervisor, draining) = (self.parts.supervisor.clone(), self.draining.clone());
         let claims = self.clone().claim_loop();
@@ -112,22 +109,21 @@ impl Workers {
             .spawn(async move { supervisor.keep_until(part, &draining, run).await });
     }
 
-    /// Room and wake-ups; shared with whoever stores new tasks.
+    /// Shared with the intake, which stores new tasks.
     pub fn lanes(&self) -> &Arc<Lanes> {
         &self.parts.lanes
     }
 
-    /// Whether, and why, nothing is claimed for the time being.
+    /// Whether nothing is claimed at present, and why.
     pub fn paused(&self) -> watch::Receiver<Paused> {
         self.pauses.subscribe()
     }
 
-    /// Whether the service is being stopped.
     pub fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
     }
 
-    /// Carries the claimed task to its end, in the background.
+    /// Runs the claimed task to its end in the background.
     pub fn run(&self, claim: Claim, permit: Permit) {
         let begun = (claim.task().id, claim.attempt());
         let cancel = CancellationToken::new();
@@ -141,7 +137,7 @@ impl Workers {
         };
         let workers = self.clone();
         self.tasks.spawn(async move {
-            // A crash outside the step's action leaves a claim that nobody holds: the next
+            // A crash outside the step's action leaves a running task without a worker; the next
             // process finds it.
             let supervisor = &workers.parts.supervisor;
             supervisor
@@ -151,18 +147,17 @@ impl Workers {
         });
     }
 
-    /// Begins no further step, be it of a task that runs.
+    /// Begins no further step, not even of running tasks.
     pub fn stop_claiming(&self) {
         self.draining.cancel();
     }
 
-    /// Begins no further step, lets running ones end for as long as `grace`, then hands
-    /// back the rest.
+    /// Begins no further step, lets running ones end within `grace`, and interrupts the rest.
     pub async fn drain(&self, grace: Duration) {
         self.drain_until(tokio::time::sleep(grace)).await;
     }
 
-    /// [`Workers::drain`] with a grace that is over when `over` is.
+    /// [`Workers::drain`] with a grace time that ends when `over` does.
     pub async fn drain_until(&self, over: impl Future<Output = ()>) {
         self.stop_claiming();
         self.tasks.close();
@@ -179,8 +174,8 @@ impl Workers {
         self.tasks.wait().await;
     }
 
-    /// Ends only between two claims: one that was dropped while the store commits it would
-    /// leave tasks running that nobody runs, their tries spent.
+    /// Stops only between two claims: dropping a claim during its commit would leave tasks that are
+    /// stored as running, with their tries spent, and no worker.
     async fn claim_loop(self) {
         let mut patience = self.pauses.patience();
         while !self.is_draining() {
@@ -198,7 +193,7 @@ impl Workers {
         }
     }
 
-    /// Waits until there may be something to claim, for this long at the most.
+    /// Waits until there may be something to claim, at most this long.
     async fn rest(&self, wait: Option<Duration>) {
         let woken = self.parts.lanes.waker().woken();
         match wait {
@@ -210,11 +205,11 @@ impl Workers {
         self.pauses.over().await;
     }
 
-    /// Claims once and starts what it got. Answers after how long to look again; `None` when
-    /// only a wake-up can bring work.
+    /// Claims once and starts the tasks. Answers after how long to claim again; `None` when only a
+    /// wake-up can bring work.
     pub async fn claim_once(&self, now: Present) -> Result<Option<Duration>, Unavailable> {
         let waker = self.parts.lanes.waker();
-        // Hungry before looking: a permit freed while the store is asked must wake the loop.
+        // Before the claim: a permit released during it must wake the loop.
         waker.set_hungry(true);
         let mut reserved = self.parts.lanes.reserve(now.moment);
         let opens = reserved.opens.map(|opens| opens.since(now.moment));
@@ -239,8 +234,7 @@ impl Workers {
         );
     }
 
-    /// Notices what the command line wrote: new due tasks, requests to cancel, lanes that a
-    /// person paused or resumed.
+    /// Notices what commands wrote: new due tasks, cancellations, paused and resumed lanes.
     async fn watch_loop(self) {
         loop {
             self.parts.store.changed().await;

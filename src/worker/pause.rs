@@ -1,7 +1,7 @@
-//! Who waits for the store to come back, and why nothing is claimed meanwhile.
+//! Waits for the store while it is unavailable.
 //!
-//! Nothing is claimed while anybody waits: the effect of a step whose end cannot be
-//! stored would be had again by the next process.
+//! Nothing is claimed meanwhile: if we cannot store that a step finished, the next process will
+//! repeat it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long to leave a store alone that could not answer.
+/// Pause between two tries of an unavailable store.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether workers wait for the store.
 #[derive(Debug, Clone, Default)]
 pub struct Paused {
     waiting: usize,
-    /// Why nothing is claimed for the time being; `None` while all is well.
+    /// Why nothing is claimed at present; `None` while the store works.
     pub why: Option<String>,
 }
 
@@ -24,7 +23,7 @@ pub struct Paused {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pauses(Arc<watch::Sender<Paused>>);
 
-/// One who may have to wait. Whoever drops it waits no longer.
+/// Somebody who may have to wait for the store; dropping it ends the wait.
 pub(super) struct Patience {
     pauses: Pauses,
     waits: bool,
@@ -37,7 +36,7 @@ impl Pauses {
 
     /// Waits until nobody waits for the store.
     pub(super) async fn over(&self) {
-        // The sender is alive as long as we are, so there is an end to wait for.
+        // We hold the sender, so this cannot fail.
         let _ = self
             .subscribe()
             .wait_for(|paused| paused.waiting == 0)
@@ -53,7 +52,7 @@ impl Pauses {
 }
 
 impl Patience {
-    /// Leaves the store alone for a while.
+    /// Pauses before another try of the store.
     pub(super) async fn wait(&mut self, cause: &impl fmt::Display) {
         let begins = !std::mem::replace(&mut self.waits, true);
         self.pauses.0.send_modify(|paused| {

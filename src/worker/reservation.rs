@@ -1,4 +1,4 @@
-//! Room for the tasks of an event, taken before they are stored.
+//! Reserves room for the tasks of an event before they are stored.
 
 use super::Workers;
 use super::lane::Permit;
@@ -6,17 +6,17 @@ use crate::model::id::TaskId;
 use crate::model::plan::Plan;
 use crate::store::Claim;
 
-/// Room for some of a plan's tasks; dropped, it is free again.
+/// Room for some of a plan's tasks. Dropping it releases the room.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     workers: &'a Workers,
     permits: Vec<(TaskId, Permit)>,
-    /// Tasks of the plan, those without a permit included.
+    /// Number of tasks of the plan, with or without a permit.
     planned: usize,
 }
 
 impl Workers {
-    /// Takes room for as many of the plan's tasks as can run now.
+    /// Reserves room for as many of the plan's tasks as can run now.
     pub fn reserve(&self, plan: &Plan) -> Reservation<'_> {
         let now = self.parts.clock.moment();
         let permit = |lane| {
@@ -36,17 +36,17 @@ impl Workers {
 }
 
 impl Reservation<'_> {
-    /// The tasks that there is room for.
+    /// The tasks with room.
     pub fn tasks(&self) -> Vec<TaskId> {
         self.permits.iter().map(|(id, _)| *id).collect()
     }
 
-    /// The plan is stored: runs these claims of it in the room reserved, and has the workers
-    /// look for its other tasks.
+    /// Runs these claims in the reserved room, once the plan is stored. Wakes the claiming loop for
+    /// the plan's other tasks.
     ///
     /// # Panics
     ///
-    /// When it has no room for a claim: a store starts only what [`Self::tasks`] named.
+    /// If there is no room for a claim: a store starts only what [`Self::tasks`] named.
     pub fn run(mut self, claims: Vec<Claim>) {
         let started = claims.len();
         for claim in claims {
@@ -63,7 +63,7 @@ impl Reservation<'_> {
 }
 
 impl Drop for Reservation<'_> {
-    /// The claiming loop may have looked for room that was reserved and not used.
+    /// The claiming loop may have been refused room that was reserved and not used.
     fn drop(&mut self) {
         if !std::mem::take(&mut self.permits).is_empty() {
             self.workers.lanes().waker().wake();

@@ -1,7 +1,7 @@
-//! One claimed task, from its claim to the end of the claim.
+//! Runs one claimed task to the end of its claim.
 //!
-//! Reads what the step needs, lets the action act, lets `model::transition::settle`
-//! decide and the store write the decision. Decides nothing itself.
+//! Reads what the step needs, runs the action, lets `model::transition::settle` decide and the
+//! store write the decision. Decides nothing itself.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,44 +25,43 @@ use crate::rules::plan::lane_and_turn;
 use crate::rules::rule::{Rule, Step};
 use crate::store::{Applied, ApplyError, Claim, Hold, NextStep, Settlement, Unavailable};
 
-/// Runs one task.
 pub(super) struct Runner {
     pub(super) parts: Parts,
-    /// The service stops: no further step is begun.
+    /// Set: the service stops, and no further step begins.
     pub(super) draining: CancellationToken,
-    /// The service's grace time is over.
+    /// Set: the grace time is over.
     pub(super) interrupt: CancellationToken,
-    /// A person asked to cancel this task.
+    /// Set: a person cancelled this task.
     pub(super) cancel: CancellationToken,
     pub(super) pauses: Pauses,
 }
 
-/// Room for the step that a task goes on with.
+/// Room for the task's next step.
 enum Room {
-    /// There is none, or no such step.
+    /// No room, or no next step.
     None,
-    /// That of the step before.
+    /// The permit of the step before.
     Same,
     Other(Permit),
 }
 
-/// The claim is no longer ours, or the service ends: nothing more may be written.
+/// The claim is lost, or the service ends: nothing more may be written.
 pub(super) struct Dropped;
 
-/// A claim with all that its step needs.
+/// A claim with everything that its step needs.
 pub(super) struct Work<'a> {
     pub(super) claim: &'a Claim,
     pub(super) revision: &'a Revision,
     pub(super) rule: &'a Rule,
     pub(super) step: &'a Step,
     pub(super) in_force: &'a Snapshot,
-    /// Where the step has put the recording under this claim.
+    /// Where the step has moved the recording under this claim.
     pub(super) committed: OnceLock<Place>,
 }
 
 impl Work<'_> {
-    /// Where the recording is. The claim knows it as it was when it was claimed: on the word
-    /// of that, copies would be undone of which one has just become the recording.
+    /// Where the recording is. The claim's location is from claim time. After our own commit it is
+    /// stale: trusting it would delete the new recording as a leftover copy.
     pub(super) fn place(&self) -> Option<&Place> {
         let claimed = || self.claim.located().map(|located| &located.place);
         self.committed.get().or_else(claimed)
@@ -123,7 +122,7 @@ impl Runner {
         let waits = tell_of_wait(&claim, &settlement.transition);
         let applied = self.apply(claim, settlement).await?;
         if waits && !Arc::ptr_eq(&in_force, &self.parts.in_force.get()) {
-            // What it waits for may have come before it was stored that it waits.
+            // The thing may have come before the wait was stored.
             self.parts.lanes.look_again();
         }
         Ok(match (applied, room) {
@@ -133,7 +132,7 @@ impl Runner {
         })
     }
 
-    /// The rules the task was planned under, or why it has to wait.
+    /// The rules that planned the task, or why it has to wait.
     async fn rules(
         &self,
         claim: &Claim,
@@ -201,7 +200,7 @@ impl Runner {
         Ok((settlement, room))
     }
 
-    /// Counts and logs the attempt, once.
+    /// Counts and logs the attempt.
     fn tell(&self, claim: &Claim, record: Option<&AttemptRecord>, transition: &Transition) {
         let Some(record) = record else { return };
         self.parts.metrics.attempt(record);
@@ -223,7 +222,7 @@ impl Runner {
         }
     }
 
-    /// Where the task goes on, with room for it if there is any.
+    /// The task's next step, with room for it if there is any.
     fn next_step(
         &self,
         work: &Work<'_>,
@@ -251,7 +250,7 @@ impl Runner {
         (Some(next), room)
     }
 
-    /// A step that goes on needs room like one that is claimed, and passes the same gate.
+    /// A next step needs room like a claimed one, and passes the same gate.
     fn room(&self, work: &Work<'_>, lane: &Lane, permit: &mut Permit) -> Room {
         if self.draining.is_cancelled() {
             Room::None
@@ -265,8 +264,8 @@ impl Runner {
         }
     }
 
-    /// Writes how the claim ends, for as long as it takes the store to come back: the
-    /// step's effect has happened, and forgetting it would repeat it.
+    /// Writes how the claim ends, waiting for the store as long as necessary: if the end of a step
+    /// is lost, the next process repeats it.
     async fn apply(&self, claim: Claim, settlement: Settlement) -> Result<Applied, Dropped> {
         let leaves_work = leaves_work(&claim, &settlement);
         let mut claim = claim;
@@ -302,15 +301,14 @@ impl Runner {
         cause: &Unavailable,
     ) -> Result<(), Dropped> {
         tracing::error!(error = %cause, "a task waits: the store cannot be used");
-        // A task left running in the store is due again at the next start.
+        // A task left as running is due again at the next start.
         self.interrupt
             .run_until_cancelled(patience.wait(cause))
             .await
             .ok_or(Dropped)
     }
 
-    /// Leaves the store alone for a while before a task is handed back for its sake: it would be
-    /// claimed again at once.
+    /// Waits before a task is handed back because of the store: it would be claimed again at once.
     pub(super) async fn leave_alone(&self, cause: &str) {
         let mut patience = self.pauses.patience();
         let _over_or_ended = self
@@ -320,7 +318,7 @@ impl Runner {
     }
 }
 
-/// The step that tells of the death of a task of this rule.
+/// The step of the notice about a dead task of this rule.
 fn notice(rule: &Rule) -> Option<NextStep> {
     let destination = rule.on_dead.clone()?;
     Some(NextStep {
@@ -331,7 +329,7 @@ fn notice(rule: &Rule) -> Option<NextStep> {
     })
 }
 
-/// The step with its rule, or why there is none to be had.
+/// The step with its rule, or why it cannot be found.
 fn find<'a>(
     claim: &'a Claim,
     revision: &'a Revision,
@@ -353,7 +351,7 @@ fn find<'a>(
     })
 }
 
-/// The end of a claim whose rule is not to be had now.
+/// The end of a claim whose rule cannot be used now.
 fn waiting(claim: &Claim, why: String) -> Settlement {
     let outputs = claim.task().outputs.clone();
     let rule = Outside::Rule {
@@ -372,7 +370,7 @@ fn waiting(claim: &Claim, why: String) -> Settlement {
     }
 }
 
-/// Whether the task waits for something outside it from now on; logs that it does.
+/// Whether the task waits for something outside it from now on; logs it.
 fn tell_of_wait(claim: &Claim, transition: &Transition) -> bool {
     let Transition::Wait {
         on: WaitsFor::Outside(on),
@@ -386,8 +384,8 @@ fn tell_of_wait(claim: &Claim, transition: &Transition) -> bool {
     true
 }
 
-/// Whether the transition may have made a task due, this one or one that waited for it. A step
-/// at a bucket has the recording's turn, and may pass it on though its task goes on.
+/// Whether the transition may have made a task due, this one or one that waited for it. A step in a
+/// bucket lane has the recording's turn, and may pass it on although its task continues.
 fn leaves_work(claim: &Claim, settlement: &Settlement) -> bool {
     let had_turn = matches!(claim.task().lane, Lane::Bucket(_));
     had_turn

@@ -1,8 +1,8 @@
-//! Tells lanes how steps ended, and the store how lanes stand.
+//! Reports the ends of steps to lanes, and the states of lanes to the store.
 //!
-//! What changes is stored before the task that changed it: a process that dies in between
-//! finds the lane paused and the task still to be tried, not the other way round. Whoever
-//! reads the states back and whoever writes one take turns, so that memory and store agree.
+//! A lane's state is stored before the task that changed it: if the process dies in between, the
+//! lane is paused and the task is tried again, not the other way round. A lock keeps memory and
+//! store in agreement.
 
 use super::Workers;
 use super::ended::Ended;
@@ -14,8 +14,7 @@ use crate::model::task::{Lane, Task};
 use crate::store::Unavailable;
 
 impl Workers {
-    /// Takes over how the lanes stand in the store: at the start, and whenever another
-    /// process has written.
+    /// Adopts the lane states in the store: at the start, and when another process has written.
     pub async fn adopt_lanes(&self) -> Result<(), Unavailable> {
         let (lanes, metrics) = (&self.parts.lanes, &self.parts.metrics);
         let _turn = lanes.turn().await;
@@ -26,14 +25,14 @@ impl Workers {
         lanes.adopt(states, self.parts.clock.present());
         metrics.lanes(&lanes.states());
         lanes.waker().wake();
-        // Only now, when they hold.
+        // Only now, when the lanes obey them.
         if !paused.is_empty() {
             self.parts.store.heard_pauses(paused).await?;
         }
         Ok(())
     }
 
-    /// Stores when lanes are tried again, by the clock as it is now.
+    /// Stores the new probe times of lanes after the clock was set.
     pub(super) async fn set_clock_of_lanes(&self, now: Present) -> Result<(), Unavailable> {
         let lanes = &self.parts.lanes;
         let _turn = lanes.turn().await;
@@ -45,7 +44,7 @@ impl Workers {
 }
 
 impl Runner {
-    /// Lets the lane learn from the step that ended.
+    /// Updates the lane with the end of the step.
     pub(super) async fn hear(
         &self,
         task: &Task,

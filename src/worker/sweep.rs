@@ -1,4 +1,4 @@
-//! Forgets history that has outlived its retention, in small steps.
+//! Removes history that is older than its retention, in small steps.
 
 use std::time::Duration;
 
@@ -6,14 +6,13 @@ use super::Workers;
 use super::pause::STORE_PAUSE;
 use crate::store::{Pruned, Unavailable};
 
-/// Between two looks for history that has outlived its retention.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
-/// The least rest after a step: callbacks' commits pass meanwhile.
+/// Minimum rest after a step, for the commits of callbacks.
 const LEAST_REST: Duration = Duration::from_millis(10);
 
-/// How long it rests after a step, in times of what that took: its part of the disk is a third,
-/// however slow that is.
+/// Rest after a step, as a multiple of its duration: sweeping takes at most a third of the disk's
+/// time.
 const REST: u32 = 2;
 
 pub(super) async fn sweep_loop(workers: Workers) {
@@ -30,7 +29,7 @@ pub(super) async fn sweep_loop(workers: Workers) {
     }
 }
 
-/// Says when the clock begins to hold the sweep up, and when it does so no more.
+/// Logs when a wrong clock begins to block the sweep, and when it ends.
 fn tell_of_clock(before: bool, now: bool) {
     match (before, now) {
         (false, true) => tracing::warn!(
@@ -42,7 +41,7 @@ fn tell_of_clock(before: bool, now: bool) {
     }
 }
 
-/// What one sweep has removed; says so when it ends, also where the service stops meanwhile.
+/// What one sweep has removed; logged at its end, even if the service stops meanwhile.
 #[derive(Default)]
 struct Swept(Pruned);
 
@@ -68,7 +67,7 @@ impl Drop for Swept {
     }
 }
 
-/// Removes all that is due; whether more may be due, and the clock has to be set right first.
+/// Removes everything due; answers whether a wrong clock blocks the rest.
 async fn sweep_once(workers: &Workers) -> Result<bool, Unavailable> {
     let (keep, clock) = (workers.parts.retention, &workers.parts.clock);
     let mut swept = Swept::default();

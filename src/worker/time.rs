@@ -1,8 +1,7 @@
-//! What follows when the system's clock was set.
+//! Corrects waits after the system's clock was set.
 //!
-//! What waits for a time in the store was told to wait for so long, and waits no longer than
-//! that by the clock as it is now. So it is at every start, too: nobody knows what the clock
-//! was while nothing ran.
+//! A stored task waits no longer than was decided, by the clock as it is now. The correction also
+//! runs at every start, because the clock may have been set while nothing ran.
 
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use super::Workers;
 use crate::model::moment::Present;
 use crate::store::Unavailable;
 
-/// How long a write may be on its way to the store that was given its time before the clock
-/// was set.
+/// How long a write may still be on its way to the store with a due time from before the clock was
+/// set.
 const ON_ITS_WAY: Duration = Duration::from_secs(10);
 
 pub(super) async fn clock_loop(workers: Workers) {
@@ -27,7 +26,7 @@ pub(super) async fn clock_loop(workers: Workers) {
                 clock.set_since(known).await
             }
         };
-        // Also when it was set forward: more may be due than the loop that claims expects.
+        // Also when it was set forward: more tasks may be due than the claiming loop expects.
         workers.parts.lanes.waker().wake();
         let (by_ms, now) = (present.set_by(known), present.time);
         tracing::warn!(by_ms, %now, "the system's clock was set");
@@ -36,7 +35,7 @@ pub(super) async fn clock_loop(workers: Workers) {
 }
 
 impl Workers {
-    /// Judges anew what waits for a time, for as long as it takes the store to come back.
+    /// Corrects all waits, waiting for the store as long as necessary.
     async fn judge_anew(&self) {
         let mut patience = self.pauses.patience();
         while let Err(error) = self.set_clock(self.parts.clock.present()).await {

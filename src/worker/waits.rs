@@ -1,7 +1,7 @@
-//! Lets tasks go on once a rules file has again what they wait for.
+//! Releases tasks once the rules file has what they wait for.
 //!
-//! Looked at when the service starts and when another rules file is put in force, thing by
-//! thing, not task by task: what still is not there costs nothing until the next time.
+//! Checked at the start and after a reload, for each thing rather than for each task: what is still
+//! missing costs nothing until the next check.
 
 use super::Workers;
 use crate::in_force::Snapshot;
@@ -45,7 +45,7 @@ impl Workers {
     }
 }
 
-/// Why what is waited for is not there; `None` when it is.
+/// Why the thing is missing; `None` when it is there.
 async fn lacking(
     on: &Outside,
     in_force: &Snapshot,

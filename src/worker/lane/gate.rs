@@ -1,7 +1,7 @@
-//! Who may enter a lane now, by its rate, its breaker and its pause.
+//! Decides by rate, breaker and pause whether a step may enter a lane.
 //!
-//! Joins what `model::rate` and `model::breaker` decide. An [`Admission`] gives back what it
-//! was not used for, so that room taken for a claim that finds nothing costs the lane nothing.
+//! Combines `model::rate` and `model::breaker`. Dropping an unused [`Admission`] returns its part
+//! of the rate, so a claim that finds nothing costs nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,6 @@ use crate::model::moment::{Moment, Present};
 use crate::model::rate::Limiter;
 use crate::model::retry::Jitter;
 
-/// The gate of one lane.
 #[derive(Debug)]
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -24,8 +23,8 @@ struct State {
     circuit: Circuit,
 }
 
-/// The right to begin one step. Dropping it makes room for the next probe, and for another
-/// request unless the step was begun.
+/// The right to begin one step. Dropping it allows the next probe and, if the step did not begin,
+/// returns its request to the rate.
 #[derive(Debug)]
 pub(super) struct Admission {
     gate: Arc<Gate>,
@@ -44,12 +43,12 @@ impl Gate {
         }
     }
 
-    /// Lets a step begin that the store is asked for.
+    /// Admits a step that is claimed from the store.
     pub(super) fn admit(self: &Arc<Self>, now: Moment) -> Result<Admission, Shut> {
         self.let_in(now, Circuit::admit)
     }
 
-    /// Lets a step begin that has not waited its turn in the store.
+    /// Admits a step that has not waited in the store.
     pub(super) fn admit_newcomer(self: &Arc<Self>, now: Moment) -> Result<Admission, Shut> {
         self.let_in(now, Circuit::admit_newcomer)
     }
@@ -72,7 +71,7 @@ impl Gate {
         })
     }
 
-    /// Puts other limits in force; how the lane stands stays as it is.
+    /// Changes the limits and keeps the lane's state.
     pub(super) fn configure(&self, rate: Option<Rate>, breaker: Breaker) {
         let mut state = self.state();
         if state.rate != rate {
@@ -106,12 +105,12 @@ impl Admission {
         self.begun = true;
     }
 
-    /// Whose step it is to be, if it is a probe.
+    /// If the admission is a probe, which task it is for.
     pub(super) fn probe(&self) -> Option<Whom> {
         self.pass.probe
     }
 
-    /// Lets the lane learn from the step that was admitted.
+    /// Updates the breaker with the end of the admitted step.
     pub(super) fn hear(&self, end: End<'_>, now: Present, jitter: Jitter) -> Option<LaneChange> {
         let mut state = self.gate.state();
         state.circuit.hear(end, self.pass, now, jitter)

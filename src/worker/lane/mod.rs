@@ -1,8 +1,7 @@
 //! Room in lanes: how many steps may run at once for each bucket and destination.
 //!
-//! A lane that is full, or whose gate is shut, is not claimed from, so one slow destination
-//! holds up nothing but itself, and what waits for it waits in the store. Knows no tasks,
-//! only permits.
+//! A lane that is full or shut is not claimed from, so a slow destination delays only its own
+//! tasks, and they wait in the store. Knows no tasks, only permits.
 
 mod gate;
 mod permit;
@@ -30,19 +29,18 @@ use crate::model::destination::{Breaker, Destination, Rate};
 use crate::model::moment::{Moment, Present};
 use crate::model::task::Lane;
 
-/// Tasks that run at a time in the whole process, beside the first one of each lane, those
-/// whose step has ended and is not stored yet included: bounds the memory that they take,
-/// whatever the lanes add up to.
+/// Maximum number of running tasks in the process, in addition to the first one of each lane. Tasks
+/// whose result waits to be stored count. Bounds memory, however many lanes there are.
 pub const RUNNING_LIMIT: usize = 1024;
 
-/// The most that one claim takes from a lane, so that one lane's backlog cannot hold
-/// the store's writer for long.
+/// Maximum number of tasks that one claim takes, so that a backlog cannot block the store's writer
+/// for long.
 const CLAIM_BATCH: usize = 128;
 
 /// The lanes of the rules file in force.
 #[derive(Debug)]
 pub struct Lanes {
-    /// A lane that is gone stays, without room, for as long as steps run in it.
+    /// A lane that is gone stays, without room, while steps run in it.
     by_name: RwLock<BTreeMap<Lane, OneLane>>,
     running: Arc<Semaphore>,
     waker: Arc<Waker>,
@@ -56,17 +54,17 @@ struct OneLane {
     gate: Arc<Gate>,
 }
 
-/// What a lane can take.
+/// Limits of a lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Steps at a time.
+    /// Maximum number of concurrent steps.
     pub steps: usize,
     pub rate: Option<Rate>,
     pub breaker: Breaker,
 }
 
 impl From<usize> for Limits {
-    /// So many steps at a time, at any rate.
+    /// This many concurrent steps, at any rate.
     fn from(steps: usize) -> Self {
         Self {
             steps,
@@ -92,7 +90,7 @@ impl From<&Destination> for Limits {
     }
 }
 
-/// What each bucket and destination can take.
+/// The limits of all buckets and destinations.
 pub fn limits(reach: &Reach) -> Vec<(Lane, Limits)> {
     let buckets = reach.buckets.iter();
     let buckets = buckets.map(|(name, open)| (Lane::Bucket(name.clone()), (&*open.config).into()));
@@ -112,7 +110,7 @@ impl OneLane {
 }
 
 impl Lanes {
-    /// Lanes with these limits; a number alone is that of steps at a time.
+    /// Lanes with these limits; a plain number limits concurrent steps.
     pub fn new<L: Into<Limits>>(lanes: impl IntoIterator<Item = (Lane, L)>) -> Self {
         let new = Self {
             by_name: RwLock::default(),
@@ -125,9 +123,9 @@ impl Lanes {
         new
     }
 
-    /// Puts other lanes in force. Permits that are out count in a lane that stays, and
-    /// one that shrank below them gives none until enough have been dropped. A lane that
-    /// stays stands as it stood, one that is new as it is `stored`.
+    /// Replaces the lanes. Permits in use still count in a lane that stays; if it shrank below
+    /// them, it gives none until enough are dropped. A lane that stays keeps its state, a new one
+    /// gets the state in `stored`.
     pub fn replace<L: Into<Limits>>(
         &self,
         lanes: impl IntoIterator<Item = (Lane, L)>,
@@ -157,29 +155,28 @@ impl Lanes {
         self.look_again();
     }
 
-    /// Waits until other lanes are in force, or somebody has to look again at what is; returns
-    /// at once when that happened since the last call. Only one can wait.
+    /// Waits for [`Self::replace`] or [`Self::look_again`]; returns at once if one of them was
+    /// called since the last wait. Only one caller can wait.
     pub(super) async fn replaced(&self) {
         self.replaced.notified().await;
     }
 
-    /// Ends that wait.
     pub(super) fn look_again(&self) {
         self.replaced.notify_one();
     }
 
-    /// The waker that freed permits tell.
+    /// The waker that released permits wake.
     pub fn waker(&self) -> &Arc<Waker> {
         &self.waker
     }
 
-    /// A permit of the lane for a step that has not waited its turn in the store; `None` when it
-    /// is full, not let through to now, only just well again, or not known.
+    /// A permit for a step that has not waited in the store; `None` when the lane is full, shut,
+    /// just recovered, or unknown.
     pub fn permit(&self, lane: &Lane) -> Option<Permit> {
         self.permit_at(lane, clock::moment())
     }
 
-    /// [`Lanes::permit`] for a caller that has a moment.
+    /// [`Lanes::permit`] at this moment.
     pub fn permit_at(&self, lane: &Lane, now: Moment) -> Option<Permit> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         let newcomer = |gate: &Arc<Gate>| gate.admit_newcomer(now);
@@ -193,8 +190,8 @@ impl Lanes {
     ) -> Result<Permit, Refused> {
         let taken = lane.width.take().ok_or(Refused::Full)?;
         let share = Arc::clone(&self.running).try_acquire_owned().ok();
-        // A lane's first step needs no share of what all have together: however many hang
-        // elsewhere, each lane goes on.
+        // A lane's first step needs no share: however many steps hang in other lanes, each lane
+        // continues.
         if share.is_none() && lane.width.taken() > 1 {
             return Err(Refused::Full);
         }
@@ -212,7 +209,7 @@ impl Lanes {
         })
     }
 
-    /// Takes permits for one claim, in turns over the lanes so that none takes all.
+    /// Takes permits for one claim, lane by lane in turns, so that none takes them all.
     pub fn reserve(&self, now: Moment) -> Reserved {
         let mut reserved = Reserved::default();
         let mut open = self.open();
@@ -234,7 +231,6 @@ impl Lanes {
         reserved
     }
 
-    /// How every lane stands.
     pub fn states(&self) -> Vec<(Lane, LaneState)> {
         let state = |(name, lane): (Lane, OneLane)| (name, lane.gate.lane_state());
         self.open().into_iter().map(state).collect()
@@ -245,7 +241,7 @@ impl Lanes {
         Some(by_name.get(lane)?.gate.lane_state())
     }
 
-    /// Sets how the lanes stand; those that are not named let everything through.
+    /// Sets the states of the lanes; lanes without one let everything through.
     pub(super) fn adopt(&self, states: impl IntoIterator<Item = (Lane, LaneState)>, now: Present) {
         let mut states: BTreeMap<Lane, LaneState> = states.into_iter().collect();
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
@@ -255,15 +251,15 @@ impl Lanes {
         }
     }
 
-    /// The wall clock was set: what has to be told anew of lanes that wait for a time.
+    /// The wall clock was set: adjusts the lanes that wait for a time, and answers what to store.
     pub(super) fn set_clock(&self, now: Present) -> Vec<(Lane, LaneChange)> {
         let open = self.open().into_iter();
         open.filter_map(|(name, lane)| Some((name, lane.gate.set_clock(now)?)))
             .collect()
     }
 
-    /// The turn to change how a lane stands here and in the store, or to tell of all of them. It
-    /// spans calls of the store alone.
+    /// The lock for changing lane states in memory and in the store together. Held only across
+    /// calls of the store.
     pub async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }

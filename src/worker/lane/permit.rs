@@ -1,8 +1,7 @@
-//! The right to run one step: a seat in its lane, and a share of what all lanes have.
+//! The right to run one step: a seat in its lane, and a share of the process-wide limit.
 //!
-//! The seat is for the step, the share for its end as well: a step that has ended makes room
-//! in its lane at once, while what it came to waits for the store. So a slow disk does not
-//! leave a destination idle, and what waits for the disk stays bounded.
+//! The seat is released when the step ends, the share when its result is stored. So a slow disk
+//! does not leave a destination idle, and the number of unstored results is bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,21 +14,21 @@ use crate::model::breaker::{End, LaneChange, Shut, Whom};
 use crate::model::moment::{Moment, Present};
 use crate::model::retry::Jitter;
 
-/// The right to run one step in a lane. Dropping it frees the room.
+/// The right to run one step in a lane. Dropping it releases the room.
 #[derive(Debug)]
 pub struct Permit {
     /// `None` once the step has ended.
     pub(super) seat: Option<Seat>,
-    /// `None` for a lane's first step while all shares are taken. Dropped before the waker is
-    /// told, since fields are dropped in this order.
+    /// `None` for a lane's first step while all shares are taken. Declared before `wake`, so that
+    /// it is released before the wake-up.
     pub(super) share: Option<OwnedSemaphorePermit>,
     pub(super) wake: WakeOnDrop,
 }
 
-/// A place among the steps that a lane runs at once, and the gate's leave to use it.
+/// A seat among the concurrent steps of a lane, with the admission of its gate.
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// `None` when the gate did not let a further step through.
+    /// `None` when the gate did not admit a further step.
     pub(super) admission: Option<Admission>,
     pub(super) gate: Arc<Gate>,
     pub(super) _taken: Taken,
@@ -47,7 +46,6 @@ pub(super) struct Width {
 #[derive(Debug)]
 pub(super) struct Taken(Arc<Width>);
 
-/// Why a lane gives no permit.
 pub(super) enum Refused {
     /// Too many steps run.
     Full,
@@ -55,7 +53,6 @@ pub(super) enum Refused {
 }
 
 impl Permit {
-    /// A step begins under this permit.
     pub(in crate::worker) fn begin(&mut self) {
         if let Some(Seat {
             admission: Some(admission),
@@ -68,7 +65,7 @@ impl Permit {
         }
     }
 
-    /// Is given back by the loop itself, which knows that there was nothing to use it for.
+    /// Returns an unused permit without waking the loop, which returns it itself.
     pub(super) fn give_back(mut self) {
         self.wake.silent = true;
         if let Some(seat) = &mut self.seat {
@@ -81,13 +78,13 @@ impl Permit {
         let Some(seat) = &mut self.seat else {
             return false;
         };
-        // First, so that a probe that has ended does not keep the next step out.
+        // First, so that an ended probe does not block the next step.
         seat.admission = None;
         seat.admission = seat.gate.admit_newcomer(now).ok();
         seat.admission.is_some()
     }
 
-    /// Whose step it is for, if it is to find out whether the lane is well again.
+    /// If the step is a probe, which task it is for.
     pub(super) fn probe(&self) -> Option<Whom> {
         self.seat.as_ref()?.admission.as_ref()?.probe()
     }
@@ -102,9 +99,8 @@ impl Permit {
         seat.admission.as_ref()?.hear(end, now, jitter)
     }
 
-    /// The step has ended, and no other follows it in the lane: another task's may begin. A
-    /// step without a share keeps its seat, or nothing would bound how many ends wait for
-    /// the store.
+    /// The step has ended and none follows it in the lane: another task's step may begin. A step
+    /// without a share keeps its seat, which bounds the number of unstored results.
     pub(in crate::worker) fn leave_lane(&mut self) {
         if self.share.is_some() {
             self.seat = None;

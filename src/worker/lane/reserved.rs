@@ -1,4 +1,4 @@
-//! The room that one claim may fill.
+//! The permits for one claim.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,17 @@ use crate::model::moment::Moment;
 use crate::model::task::Lane;
 use crate::store::LaneRoom;
 
-/// Permits taken for a claim.
 #[derive(Debug, Default)]
 pub struct Reserved {
     pub(super) permits: BTreeMap<Lane, Vec<Permit>>,
     /// Whether some lane had no permit left.
     pub full: bool,
-    /// When a lane that lets nothing through now does so again.
+    /// When a lane that is shut now opens again.
     pub opens: Option<Moment>,
 }
 
 impl Reserved {
-    /// Of a lane with a permit, the store says whether there is more to claim.
+    /// A lane with a permit does not count: the store says whether there is more to claim.
     pub(super) fn note(&mut self, lane: &Lane, refused: &Refused) {
         if self.permits.contains_key(lane) {
             return;
@@ -43,14 +42,13 @@ impl Reserved {
         self.permits.iter().map(room).collect()
     }
 
-    /// The permit for a claimed task of this lane.
     pub fn take(&mut self, lane: &Lane) -> Option<Permit> {
         self.permits.get_mut(lane)?.pop()
     }
 }
 
-/// Were the loop woken by what it gives back itself, it would turn for as long as any lane
-/// is full. Whoever was refused a permit meanwhile wakes it.
+/// Returning unused permits must not wake the loop, or it spins while a lane is full. A caller who
+/// was refused one of them meanwhile wakes it.
 impl Drop for Reserved {
     fn drop(&mut self) {
         let left = std::mem::take(&mut self.permits);

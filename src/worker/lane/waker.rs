@@ -1,44 +1,43 @@
 //! Wakes the claiming loop.
 //!
-//! Whoever makes a task due wakes it always; whoever frees a permit only when the loop could
-//! use it: a service whose lanes have room is not woken for nothing.
+//! A task made due always wakes it; a released permit only if the loop could use it, so that a
+//! service with room in its lanes is not woken needlessly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Told by whoever makes a task due or a permit free.
 #[derive(Debug, Default)]
 pub struct Waker {
     notify: Notify,
-    /// Whether a freed permit could be used: some lane had more due tasks than room.
+    /// Whether the loop could use a released permit: some lane had more due tasks than room.
     hungry: AtomicBool,
 }
 
-/// Tells the waker of a freed permit.
+/// Wakes the loop when a permit is released.
 #[derive(Debug)]
 pub(super) struct WakeOnDrop {
     pub(super) waker: Arc<Waker>,
-    /// Whether a probe was begun. While it is under way nobody can say when the lane lets
-    /// something through again, so its end wakes the loop, hungry or not.
+    /// Whether a probe began. While one runs, nobody knows when the lane opens, so its end wakes
+    /// the loop, hungry or not.
     pub(super) probe: bool,
-    /// Whether nobody can have missed what is freed.
+    /// Whether nobody can have missed the released permit.
     pub(super) silent: bool,
 }
 
 impl Waker {
-    /// Lets the claiming loop look for due tasks.
+    /// Makes the loop claim again.
     pub fn wake(&self) {
         self.notify.notify_one();
     }
 
-    /// Waits to be woken; returns at once when that happened since the last call.
+    /// Waits to be woken; returns at once if that happened since the last call.
     pub async fn woken(&self) {
         self.notify.notified().await;
     }
 
-    /// Says whether freed permits should wake the loop.
+    /// Sets whether released permits wake the loop.
     pub fn set_hungry(&self, hungry: bool) {
         self.hungry.store(hungry, Ordering::SeqCst);
     }
