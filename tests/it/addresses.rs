@@ -1,5 +1,5 @@
-//! Where a destination may not lead, each address as it stands in a URL and as the answer
-//! to a name that is looked up.
+//! Addresses where a destination must not lead, each as written in a URL and as the result of a DNS
+//! lookup.
 
 use std::collections::VecDeque;
 use std::io;
@@ -84,7 +84,7 @@ const SPECIAL: &str = "
     ffff::1 multicast
 ";
 
-/// Spellings of 127.0.0.1 and `::1` that a URL may have.
+/// Spellings of 127.0.0.1 and `::1` that a URL parser may accept.
 const LOOPBACK: &str = "
     127.1
     127.0.1
@@ -112,7 +112,7 @@ fn rows(table: &str) -> impl Iterator<Item = &str> {
     table.trim().lines().map(str::trim)
 }
 
-/// Gives these answers, one for each time it is asked.
+/// Returns these answers, one per lookup.
 #[derive(Default)]
 struct Zone(Mutex<VecDeque<Vec<IpAddr>>>);
 
@@ -130,7 +130,7 @@ impl Resolver for Zone {
     }
 }
 
-/// Why nothing came back from `url`, where private addresses are not allowed.
+/// Why a request to `url` fails if private addresses are not allowed.
 async fn failure(guarded: &Guarded, url: &str) -> Failure {
     let url: Url = url.parse().unwrap();
     let destination = Destination {
@@ -142,7 +142,7 @@ async fn failure(guarded: &Guarded, url: &str) -> Failure {
         url,
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"{}"),
-        // Nobody is at a public address of these tests.
+        // Nothing answers at a public address in these tests.
         timeout: Duration::from_millis(200),
     };
     let refused = guarded.send(&destination, request).await;
@@ -196,7 +196,7 @@ async fn name_that_turns_private_between_two_tries_is_refused() {
     let zone = Arc::new(Zone::default());
     let guarded = Guarded::with_resolver(zone.clone());
     let url = format!("http://turns.example.com:{}/", sink.port());
-    // An address that is public by its number and was never given to anybody.
+    // A public address that was never assigned.
     zone.then(&["3ffe::1"]);
     let first = failure(&guarded, &url).await;
     assert_eq!(first.kind.disposition(), Disposition::Retry, "{first}");

@@ -1,4 +1,4 @@
-//! What we hand out beside the program must speak of the program as it is.
+//! Files in `contrib` must match the program.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,14 +20,14 @@ fn contrib(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// Words that may be names of our metrics.
+/// Words that look like our metric names.
 fn metric_names(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| word.starts_with("aftertake_"))
         .collect()
 }
 
-/// Metrics in which every series has a sample.
+/// Metrics output in which every metric has a sample.
 fn exposition() -> String {
     let metrics = Arc::new(Metrics::default());
     metrics.attempt(&AttemptRecord {

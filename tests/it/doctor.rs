@@ -1,4 +1,4 @@
-//! `aftertake doctor` before a fake OBS and receivers that are there or not.
+//! `aftertake doctor` with a fake OBS and receivers that are up or down.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Patient {
         }
     }
 
-    /// Runs the doctor; answers its exit code, and by name of the check what it found.
+    /// Runs the doctor; returns its exit code and its results by check name.
     async fn examine(&self, secret_key: &str, to: &str, flags: &'static [&str]) -> (i32, Value) {
         let rules = format!(
             "callbacks: {{ sparkrtc: {{ keys: [0123456789abcdef0123456789abcdef] }} }}\n\
@@ -65,7 +65,7 @@ impl Patient {
     }
 }
 
-/// The checks of the bucket, each with whether it passed.
+/// The bucket's checks, each with whether it passed.
 fn checks(found: &Value) -> Vec<(&str, bool)> {
     let checks = found[0]["checks"].as_array().unwrap();
     let told = |check: &Value| check["outcome"] == "passed";
@@ -76,7 +76,7 @@ fn checks(found: &Value) -> Vec<(&str, bool)> {
         .collect()
 }
 
-/// What the doctor says of one check of the bucket.
+/// The detail of one check of the bucket.
 fn detail<'a>(found: &'a Value, check: &str) -> &'a str {
     let mut checks = found[0]["checks"].as_array().unwrap().iter();
     let found = checks.find(|found| found["name"] == check).unwrap();
@@ -98,7 +98,7 @@ async fn all_is_well_and_only_writing_writes() {
             .all(|asked| asked.method != "PUT")
     );
     assert_eq!(found[1]["checks"][0]["outcome"], "passed", "{found}");
-    // Connected to, and sent nothing.
+    // It connected and sent nothing.
     let (connection, _) = patient.receiver.accept().await.unwrap();
     let sent = connection
         .readable()

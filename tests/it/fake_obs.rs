@@ -1,4 +1,4 @@
-//! The tests' OBS itself, where it is hostile: what it promises to the tests that rely on it.
+//! Tests of the fake OBS where it is hostile: other tests rely on this behaviour.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use aftertake::object::{Copy, ObjectMeta, ObjectStore};
 
 use crate::support::fake_obs::{FakeObs, Fault, Gate, Lost, Object, Recorded};
 
-/// A server with this object at `from`, the client, and what the client sees of the object.
+/// A server with this object at `from`, the client, and the object's metadata as the client sees it.
 async fn with_source(object: Object) -> (FakeObs, Arc<ObsStore>, ObjectMeta) {
     let obs = FakeObs::start().await;
     let store = Arc::new(obs.store("b1"));
@@ -110,7 +110,7 @@ async fn copy_that_takes_time_is_there_at_its_end_with_what_it_read_at_its_begin
         let copied = client.await.unwrap();
         match text_at(&obs, "to") {
             Some(there) => assert_eq!(there.content, Object::text(&content).content),
-            // The other parts found another source.
+            // The other parts came from another source.
             None => assert!(content.len() > 1000 && copied.is_err()),
         }
     }

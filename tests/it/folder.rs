@@ -1,4 +1,4 @@
-//! What a directory has of its own as a bucket, beside `object_contract`.
+//! What folder buckets do beyond `object_contract`.
 
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ async fn symbolic_link_is_not_followed() {
     assert_eq!(world.objects()[&place("archive", "secret/x")], "secret");
 }
 
-/// What is made there could not be moved into the bucket, or would be made in another one.
+/// Files made there could not be renamed into the bucket, or would belong to another bucket.
 #[tokio::test]
 async fn own_directory_of_a_bucket_behind_a_link_is_refused_with_a_sentence() {
     for linked in [".aftertake", ".aftertake/parts"] {
@@ -202,7 +202,7 @@ async fn what_a_crash_left_beside_a_target_is_abandoned() {
     let world = World::new();
     let store = &world.stores["archive"];
     store.put("x", "x".into(), &attributes()).await.unwrap();
-    // A crash between sidecar and object, and one amid the write of a part.
+    // Crashes: between sidecar and object, and during the write of a temporary file.
     world.remove(&place("archive", "x"));
     let own = world.path("archive").join(".aftertake");
     let mut kept = std::fs::read_dir(&own).unwrap().map(|e| e.unwrap().path());
@@ -215,7 +215,7 @@ async fn what_a_crash_left_beside_a_target_is_abandoned() {
     store.abandon("x", None).await.unwrap();
     assert!(!part.exists() && !sidecar.exists() && other.exists());
 
-    // Where the target is on another disk, its part is made there.
+    // A target on another disk has its temporary file there.
     let beside = world.path("archive").join("r/.aftertake/parts");
     store.put("r/x", "x".into(), &attributes()).await.unwrap();
     let mut kept = std::fs::read_dir(&own).unwrap().map(|e| e.unwrap().path());
@@ -258,11 +258,11 @@ async fn link_is_the_files_percent_encoded() {
     );
 }
 
-/// No object of the bucket can be written, so no task is dead for it.
+/// No object of the bucket can be written, so the failure is the bucket's, not the task's.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn directory_that_nothing_may_be_made_in_holds_its_bucket_back() {
-    // Not even root may; where the system is read-only, that is the reason.
+    // Not even root can write here: the file system is read-only.
     let paths = BTreeMap::from([("closed".to_owned(), "/sys".into())]);
     let closed = &folder::open(paths)["closed"];
     for key in ["x.mp4", "r/x.mp4"] {

@@ -1,4 +1,4 @@
-//! A link that takes the place of a directory while a folder bucket works leads nowhere.
+//! A symlink that replaces a directory while a folder bucket works must not be followed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,10 +18,10 @@ use crate::support::journal::Journal;
 use crate::support::recording::{Recording, place};
 use crate::support::world::World;
 
-/// Rounds of every operation; a path that is followed is met within a few.
+/// Rounds of every operation; a followed path would show within a few.
 const ROUNDS: usize = 150;
 
-/// Puts a link in the place of a directory and takes it away again, until it is dropped.
+/// Keeps replacing a directory by a link and back until it is dropped.
 struct Swaps {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<u64>>,
@@ -45,7 +45,7 @@ impl Swaps {
         }
     }
 
-    /// Ends the swaps; answers how many there were.
+    /// Ends the swaps and returns their number.
     fn end(mut self) -> u64 {
         self.over.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
@@ -58,7 +58,7 @@ impl Drop for Swaps {
     }
 }
 
-/// Whether the link stood there for a while. The bucket may make the directory meanwhile.
+/// Whether the link was in place for a while. The bucket may create the directory meanwhile.
 fn swap(directory: &Path, aside: &Path, to: &Path) -> bool {
     fs::rename(directory, aside).unwrap();
     let stood = symlink(to, directory).is_ok();
@@ -71,7 +71,7 @@ fn swap(directory: &Path, aside: &Path, to: &Path) -> bool {
     stood
 }
 
-/// A directory beside the buckets that nothing may touch.
+/// A directory outside the buckets that must not be touched.
 struct Outside(PathBuf);
 
 impl Outside {
@@ -94,8 +94,8 @@ impl Outside {
     }
 }
 
-/// Every operation of the bucket `recorded` on objects in `r/`. Any may fail; none may read what
-/// is outside.
+/// Every operation of the bucket `recorded` on objects in `r/`. Any may fail; none may read
+/// outside the bucket.
 async fn operate(world: &World) {
     let (store, other) = (&world.stores["recorded"], &world.stores["archive"]);
     let plain = Attributes::default();
@@ -152,7 +152,7 @@ async fn link_that_comes_between_leads_no_operation_out_of_the_bucket() {
     }
 }
 
-/// Moves the recording to the other bucket; it may fail.
+/// Moves the recording to the other bucket; may fail.
 async fn rename(world: &World, from: &Place, to: &Place) {
     let step = Rendered::Rename(Rename {
         to: to.clone(),

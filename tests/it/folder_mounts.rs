@@ -1,5 +1,5 @@
-//! Disks that are mounted as folder buckets, and below them. The program runs among mounts of its
-//! own, where the system lets a test make some: without that, there is nothing to try.
+//! Disks mounted as folder buckets, and mounts below them. Needs a mount namespace; skipped where the
+//! system does not allow one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,21 +14,21 @@ use crate::support::sink::Sink;
 
 const KEY: &str = "r/x.mp4";
 
-/// A folder with rules and a recording, and whoever is told of its move.
+/// A folder with rules and a recording, and the receiver that is notified of its move.
 struct Stage {
     folder: tempfile::TempDir,
     sink: Sink,
     content: String,
 }
 
-/// Whether a process may have mounts of its own here.
+/// Whether a process may create a mount namespace here.
 fn may_mount() -> bool {
     let tried = Command::new("unshare").args(["-rm", "true"]).output();
     tried.is_ok_and(|tried| tried.status.success())
 }
 
 impl Stage {
-    /// A stage whose only rule has these steps, and tells when they are done.
+    /// A rule with these steps, and a last one that notifies.
     async fn new(steps: &str) -> Self {
         let sink = Sink::start([]).await;
         let stage = Self {
@@ -61,7 +61,7 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    /// Serves after these commands of the shell have made mounts.
+    /// Runs these shell commands, which mount, and then serves.
     fn serve(&self, mounts: &str) -> (Served, Receiver<String>) {
         let program = serving(self.folder.path());
         let mut command = Command::new("unshare");
@@ -79,7 +79,7 @@ impl Stage {
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
 
-    /// What is at this path among the mounts of the service.
+    /// This path in the service's mount namespace.
     fn seen(&self, served: &Served, name: &str) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", served.child.id()));
         root.join(self.path(name).strip_prefix("/").unwrap())
@@ -113,7 +113,7 @@ async fn recording_moves_to_and_from_disks_that_are_mounted_below_its_bucket() {
          { id: home, rename: { to: 'home/' } }",
     )
     .await;
-    // Another file system, and one that a rename cannot reach although it is the same.
+    // One more file system, and a mount across which rename(2) fails although it is the same one.
     let (served, _log) =
         stage.serve("mount -t tmpfs tmpfs recorded/disk; mount --bind elsewhere recorded/twice");
     stage.announce(&served).await;

@@ -1,5 +1,5 @@
-//! The formats of notifications through the real service, against a receiver that checks
-//! signatures from first principles.
+//! The notification formats through the real service, with a receiver that checks signatures
+//! independently.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,8 +37,8 @@ const DINGTALK: &str = r#"/bot?timestamp=1599360473123&sign=0eVlIU0GooHVuIBX6FZ8
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Runs the one task that these rules make of an event in room `class-7`, until it
-/// sent `requests`. `SINK` in the rules is where the sink is.
+/// Runs the one task that these rules make of an event in room `class-7` until it has sent
+/// `requests`. `SINK` in the rules is replaced by the sink's URL.
 async fn run(sink: &Sink, rules: &str, requests: usize) -> (Vec<Received>, TaskDetail) {
     let folder = tempfile::tempdir().unwrap();
     let env: BTreeMap<&str, &str> = BTreeMap::new();
@@ -66,7 +66,7 @@ async fn run(sink: &Sink, rules: &str, requests: usize) -> (Vec<Received>, TaskD
     (received, operator.task(task).unwrap().unwrap())
 }
 
-/// HMAC-SHA256 in base64, as RFC 2104 writes it down.
+/// HMAC-SHA256 in base64, from RFC 2104.
 fn hmac(key: &str, text: &str) -> String {
     let pad = |with: u8| {
         let mut block = [with; 64];
@@ -225,7 +225,7 @@ fn step(url: &Url, format: Format) -> Notify {
     }
 }
 
-/// What a chat that was sent to at `now` stopped the step with; `None` when nothing did.
+/// The failure of a step that notifies a chat at `now`; `None` if it succeeds.
 async fn stopped(
     destination: &Destination,
     step: &Notify,
@@ -239,8 +239,8 @@ async fn stopped(
     }
 }
 
-/// Signatures at known times with known secrets, each made with the sample program of
-/// its vendor's documentation.
+/// Signatures at known times with known secrets, made with the sample program of each vendor's
+/// documentation.
 #[tokio::test]
 async fn signature_is_that_of_the_vendors_sample() {
     let sink = Sink::start([]).await;
@@ -314,7 +314,7 @@ async fn answer_of_a_chat_says_whether_to_try_again() {
             ok.clone().body("<html>"),
             Some((Unknown, None)),
         ),
-        // A list of the destination's has the last word.
+        // The destination's own list takes precedence.
         (Format::WeCom, Reply::status(202).body("<html>"), None),
     ] {
         sink.then(reply.clone());

@@ -1,5 +1,5 @@
-//! Receivers that misbehave, each a destination of one running service: every one gets a
-//! clear reason, and nothing happens anywhere else.
+//! Receivers that misbehave, each a destination of one running service: each failure has a clear
+//! reason, and nothing else is affected.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,8 +24,8 @@ use crate::support::raw::Raw;
 use crate::support::sink::{Reply, Sink};
 use crate::tls;
 
-/// More than the socket buffers of any machine hold, and less than a hundredth of what is
-/// offered.
+/// More than any machine's socket buffers hold, and less than a hundredth of what the receiver
+/// sends.
 const BUFFERED: u64 = 64 << 20;
 
 const KILOBYTES: &str = match str::from_utf8(&[b'x'; 64 << 10]) {
@@ -33,7 +33,7 @@ const KILOBYTES: &str = match str::from_utf8(&[b'x'; 64 << 10]) {
     Err(_) => unreachable!(),
 };
 
-/// A rule for each destination: it is tried once, and then the sink is told.
+/// A rule per destination: one try, then a notification to the sink.
 fn rules(destinations: &[(&str, String)], sink: &Sink) -> RulesFile {
     let mut text = format!(
         "retry: {{ tries: 1 }}\ndestinations:\n  sink: {{ url: '{}', allow_private: true }}\n",
@@ -54,7 +54,7 @@ fn rules(destinations: &[(&str, String)], sink: &Sink) -> RulesFile {
     file::parse("rules.yaml", &text, Path::new(""), &env).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Runs the rules on one event, and gives why the first step of each failed.
+/// Runs the rules on one event; returns why the first step of each failed.
 async fn failures(destinations: &[(&str, String)]) -> BTreeMap<String, Failure> {
     let sink = Sink::start([]).await;
     let rules = rules(destinations, &sink);
@@ -160,7 +160,7 @@ async fn hostile_receiver_gets_a_clear_reason_and_nothing_else_is_touched() {
     assert_eq!(failures.len(), destinations.len());
 }
 
-/// Answers that are none: what is said first, and then without end.
+/// Invalid responses: the first bytes, and bytes repeated without end.
 const RAW: [(&str, &str, &str); 8] = [
     ("silent", "", ""),
     ("garbage", "\u{1}\u{2}\u{3} garbage\r\n\r\n", ""),

@@ -1,9 +1,9 @@
-//! As much of JSON Schema as the rules file's schema uses. Of its patterns only this is looked
-//! at: the one of `${NAME}` takes texts with a variable, the others take texts without.
+//! A validator for the part of JSON Schema that the rules file's schema uses. Patterns are checked
+//! only in part: that of `${NAME}` requires a variable, the others forbid one.
 
 use serde_json::{Map, Value};
 
-/// What is wrong with `value`, each with its path.
+/// All mistakes in `value`, each with its path.
 pub(crate) fn mistakes(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     Check {
@@ -62,7 +62,7 @@ impl Check<'_> {
                     self.expect(holds, path, argument);
                 }
                 "required" => self.required(argument, value, path),
-                // The last two are looked at together, by `members`.
+                // `members` checks the last two together.
                 "$schema"
                 | "$defs"
                 | "title"

@@ -1,4 +1,4 @@
-//! The real program, killed or stopped under load: nothing that was acknowledged is lost.
+//! The real program, killed or stopped under load: nothing acknowledged is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::served::{Served, serve};
 use crate::support::sink::{Reply, Sink};
 
-/// Rules that announce to `sink`; `keys` are more of their only rule.
+/// Rules that notify `sink`; `keys` are further keys of their only rule.
 fn rules(folder: &Path, sink: &Sink, keys: &str) {
     let text = format!(
         "destinations:\n  lms: {{ url: \"{}\", allow_private: true }}\nretry: {{ first: 50ms, longest: 50ms }}\n\
@@ -36,7 +36,7 @@ async fn post(client: &reqwest::Client, to: &str, number: usize) -> bool {
         .is_ok_and(|answer| answer.status() == 200)
 }
 
-/// Posts until the program is gone; answers which callbacks got their 200.
+/// Posts until the program is gone; returns the callbacks that got their 200.
 async fn flood(to: String, first: usize, gone: Arc<AtomicBool>) -> BTreeSet<String> {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut accepted = BTreeSet::new();
@@ -50,7 +50,7 @@ async fn flood(to: String, first: usize, gone: Arc<AtomicBool>) -> BTreeSet<Stri
     accepted
 }
 
-/// Serves three times under load, each time until `end`; answers what was accepted.
+/// Serves three times under load, each time until `end`; returns the accepted callbacks.
 async fn flooded(folder: &Path, sink: &Sink, end: impl Fn(&mut Served)) -> BTreeSet<String> {
     let mut accepted = BTreeSet::new();
     for round in 0..3 {
@@ -77,7 +77,7 @@ async fn flooded(folder: &Path, sink: &Sink, end: impl Fn(&mut Served)) -> BTree
     accepted
 }
 
-/// Serves once more until all of these were announced, each under one id.
+/// Serves again until all of these are announced, each under one id.
 async fn assert_announced(folder: &Path, sink: &Sink, accepted: &BTreeSet<String>) {
     let _served = serve(folder);
     let ids = loop {
@@ -110,7 +110,7 @@ async fn order_of_each_room_survives_failures_and_kills() {
     rules(folder.path(), &sink, "    order_by: room_id\n");
     let accepted = flooded(folder.path(), &sink, Served::kill).await;
     assert_announced(folder.path(), &sink, &accepted).await;
-    // Each room's callbacks were sent one after the other, with numbers that grow.
+    // Each room's callbacks were posted one after the other with increasing numbers.
     let mut latest: BTreeMap<String, usize> = BTreeMap::new();
     for request in sink.requests() {
         let body: Value = serde_json::from_slice(&request.body).unwrap();

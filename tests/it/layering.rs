@@ -1,12 +1,12 @@
-//! House rules that the compiler does not know: who may import whom, and that every
-//! file says what it is.
+//! House rules that the compiler does not check: which part may name which, and that every file says
+//! what it is.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each part of `src`, and the parts it may name beside itself. `lib.rs` only lists
-/// the parts and is free of the rule.
+/// Each part of `src`, and the other parts it may name. `lib.rs` only lists the parts and is
+/// exempt.
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
@@ -103,7 +103,7 @@ const IMPURE: [&str; 6] = [
     "async fn", "tokio", "reqwest", "std::fs", "std::net", "std::env",
 ];
 
-/// What only one recorder says: its name, and what its callbacks call things.
+/// Words of one recorder only: its name, and names from its callbacks.
 const RECORDERS_WORDS: [&str; 6] = [
     "sparkrtc",
     "x-rtc",
@@ -113,9 +113,8 @@ const RECORDERS_WORDS: [&str; 6] = [
     "\"result\":\"success\"",
 ];
 
-/// Where a recorder is named: the list of them, its folder, and its section of the rules file.
-/// Templates and documents call the fields of an event as `event.rs` says, and the demo plays
-/// the recorder.
+/// Where a recorder may be named: the list of recorders, its folder, and its section of the rules file.
+/// Templates and documents use the field names of `event.rs`, and the demo plays the recorder.
 const RECORDERS_PLACES: [&str; 5] = [
     "src/model/recorder.rs",
     "src/recorder/",
@@ -145,7 +144,7 @@ impl Source {
         (1..).zip(code)
     }
 
-    /// The lines that are not tests.
+    /// The lines outside tests.
     fn product(&self) -> impl Iterator<Item = (usize, &str)> {
         let is_tests = ["tests", "fixtures"].contains(&self.module.last().unwrap().as_str());
         self.lines()
@@ -191,8 +190,8 @@ fn source(src: &Path, path: &Path) -> Source {
     }
 }
 
-/// The parts that `code` names after `root`, which is `crate::` or `aftertake::`, and
-/// where: one name, or those of a group in braces, which may go over many lines.
+/// The parts that `code` names after `root` (`crate::` or `aftertake::`), with line numbers: one name,
+/// or those of a group in braces, which may span lines.
 fn named<'a>(code: &'a str, root: &'a str) -> Vec<(usize, &'a str)> {
     let mut names = Vec::new();
     for (at, _) in code.match_indices(root) {
@@ -206,7 +205,7 @@ fn named<'a>(code: &'a str, root: &'a str) -> Vec<(usize, &'a str)> {
     names
 }
 
-/// The first name of each member of a group that has just been opened.
+/// The first name of each member of a group whose brace was just opened.
 fn members(group: &str) -> impl Iterator<Item = &str> {
     let mut depth = 1;
     let end = group.find(|c| {
@@ -262,8 +261,8 @@ fn strangers(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Lines that climb to the crate's root by `super`, where [`strangers`] cannot see what
-/// they name. An inline module, such as `tests`, is one deeper.
+/// Lines that reach the crate's root through `super`, where [`strangers`] cannot see what they name. An
+/// inline module, such as `tests`, is one deeper.
 fn climbers(source: &Source) -> Vec<String> {
     let mut depth = source.module.len();
     let mut climbers = Vec::new();
@@ -294,7 +293,7 @@ fn parts_name_only_what_lies_below_them() {
     assert_none(&offences);
 }
 
-/// The parts that the map in `lib.rs` lists, in its order.
+/// The parts listed in the code map of `lib.rs`, in its order.
 fn mapped(lib: &str) -> Vec<&str> {
     let map = lib.split("//! # Code map").nth(1).unwrap();
     let map = map.split("//! # ").next().unwrap();

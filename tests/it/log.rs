@@ -1,5 +1,5 @@
-//! A log that nobody reads, that cannot be written, or that a stranger would like to write to:
-//! it costs lines, and nothing else.
+//! A log that nobody reads, that cannot be written, or into which a stranger tries to write: only log
+//! lines are lost.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixDatagram;
@@ -22,7 +22,7 @@ use crate::support::{TOO_LONG, in_time};
 const RULES: &str = "destinations: { lms: { url: 'http://127.0.0.1:9/hook', allow_private: true } }\n\
      rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
 
-/// A program whose log goes where a test wants, killed when it goes out of scope.
+/// A program that logs where the test wants, killed when dropped.
 struct Program {
     child: Child,
     public: String,
@@ -39,13 +39,13 @@ impl Drop for Program {
 }
 
 impl Program {
-    /// Serves in this folder, at an address that no other test has, and waits until it is
-    /// ready. It cannot say so in its log.
+    /// Serves in this folder at an address that no other test uses, and waits until it is ready
+    /// without reading its log.
     fn start(folder: &Path, log: impl Into<Stdio>) -> Self {
         Self::start_with(folder, log, RULES, "text")
     }
 
-    /// The same by other rules and in another format.
+    /// The same with other rules and another log format.
     fn start_with(folder: &Path, log: impl Into<Stdio>, rules: &str, format: &str) -> Self {
         static PORTS: AtomicU16 = AtomicU16::new(18_000);
         let pid = std::process::id();
@@ -75,7 +75,7 @@ impl Program {
         program
     }
 
-    /// Waits until systemd has this message.
+    /// Waits until this message is sent to systemd.
     fn told(&self, message: &str) {
         let mut told = [0; 1024];
         loop {
@@ -86,7 +86,6 @@ impl Program {
         }
     }
 
-    /// The status that a callback gets.
     async fn post(&self, body: String) -> u16 {
         let url = format!("http://{}/callbacks/sparkrtc", self.public);
         let answer = in_time(self.client.post(url).body(body).send()).await;
@@ -99,7 +98,7 @@ impl Program {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// Lines of the log that are lost by now.
+    /// Log lines lost so far.
     async fn lost(&self) -> u64 {
         let (_, metrics) = self.ask("/metrics").await;
         let name = "aftertake_log_lines_lost_total ";
@@ -113,7 +112,7 @@ impl Program {
         assert!(sent.unwrap().success());
     }
 
-    /// Does its work, and comes to an orderly end.
+    /// Serves a callback and stops in order.
     async fn serves_and_stops(&mut self) {
         for object in ["a.mp4", "b.mp4", "c.mp4"] {
             assert_eq!(self.post(callback(object)).await, 200);
@@ -124,7 +123,7 @@ impl Program {
         assert_eq!(self.ends().await, Some(0));
     }
 
-    /// Waits for its end; the exit code.
+    /// Waits until it exits; returns the exit code.
     async fn ends(&mut self) -> Option<i32> {
         let ends = async {
             loop {
@@ -156,7 +155,7 @@ async fn service_whose_log_nobody_reads_does_its_work_and_stops() {
     let folder = tempfile::tempdir().unwrap();
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let (log, room) = (writer.try_clone().unwrap(), fcntl_getpipe_size(&reader));
-    // Goes on once somebody reads.
+    // Blocks until somebody reads.
     let fill = std::thread::spawn(move || writer.write_all(&vec![b'-'; 1 << 20]));
     let room = room.unwrap() as u64;
     in_time(async {
@@ -178,7 +177,7 @@ async fn lines_that_were_lost_are_told_of_once_somebody_reads_again() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut program = Program::start(folder.path(), writer);
-    // Each refusal is a line of some hundred bytes; a megabyte of them waits.
+    // Each refusal logs some hundred bytes; a megabyte is buffered.
     in_time(async {
         while program.lost().await == 0 {
             let posts = (0..256).map(|_| program.post("[]".to_owned()));
@@ -215,17 +214,17 @@ async fn second_signal_ends_the_grace() {
     assert_eq!(program.ends().await, Some(0));
 }
 
-/// What acts on a terminal, begins a line or turns the writing round.
+/// Characters that control a terminal, begin a line or reverse the writing direction.
 const HOSTILE: &str = "a\u{1b}[2J\r\nERROR forged\u{85}\u{9b}31m\u{202e}\u{2066}b";
 
-/// As much of it as a header can hold, and often.
+/// As many of these characters as a header may contain, repeated.
 fn header() -> HeaderValue {
     let text: String = HOSTILE.chars().filter(|c| *c > '\u{1f}').collect();
     HeaderValue::from_bytes(text.repeat(100).as_bytes()).unwrap()
 }
 
 impl Program {
-    /// Posts an event under these headers, whose fields are hostile.
+    /// Posts an event with hostile fields and these headers.
     async fn post_hostile(&self, headers: [(&str, HeaderValue); 3], body: &str) -> u16 {
         let url = format!("http://{}/callbacks/sparkrtc", self.public);
         let mut request = self.client.post(url).body(body.to_owned());

@@ -1,4 +1,4 @@
-//! The integration crate: everything through public interfaces.
+//! Integration tests: everything through public interfaces.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The notify action: what a receiver gets, and what its answers lead to.
+//! The notify action: its requests, and how it handles responses.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Copies in one request: what comes along, and what an interrupted one leaves.
+//! Copies in one request: what they preserve, and what an interrupted one leaves.
 
 use aftertake::model::failure::{Disposition, FailureKind};
 use aftertake::object::{Belongings, Copy, ObjectMeta, ObjectStore};
@@ -17,7 +17,7 @@ fn copy_of<'a>(source: &'a ObjectMeta, to: &'a str) -> Copy<'a> {
     }
 }
 
-/// A bucket `b1` with one dressed object at `from`; the client, and the object.
+/// A bucket `b1` with an object with all metadata at `from`; returns the client and the object.
 async fn with_source(obs: &FakeObs, from: &str) -> (impl ObjectStore, ObjectMeta) {
     let store = obs.store("b1");
     obs.world(|world| world.put("b1", from, Object::text("film").dressed()));
@@ -99,7 +99,7 @@ async fn known_belongings_stand_in_for_the_sources_own() {
 async fn source_that_changes_after_the_look_or_is_archived_is_not_copied() {
     let obs = FakeObs::start().await;
     let (store, source) = with_source(&obs, "k").await;
-    // It changes between the look and the copy: only the condition sees it.
+    // It changes between HEAD and copy: only the precondition notices.
     obs.strike_first(
         |request| request.line().ends_with("(copy)"),
         Fault::Refuse(412, "PreconditionFailed"),
@@ -154,7 +154,7 @@ async fn copy_that_is_not_there_after_success_is_unknown() {
     assert!(found.is_some());
 }
 
-/// Whatever is lost at whichever request: the next look and try end with a whole copy.
+/// Whichever request is lost, looking again and retrying ends with a complete copy.
 #[tokio::test]
 async fn copy_recovers_from_a_loss_at_every_request() {
     let obs = FakeObs::start().await;

@@ -1,4 +1,4 @@
-//! What becomes of OBS's refusals and of answers that never come.
+//! Handling of OBS's refusals and of missing responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -201,8 +201,8 @@ async fn documents_that_are_not_what_was_asked_for_are_no_success() {
     }
 }
 
-/// Some operations are answered with nothing but a status. OBS sends it before it is done, and
-/// a proxy on the way sends a page of its own with it.
+/// For some operations the response is only a status. OBS can send it before the operation is
+/// done, and a proxy can add a page.
 #[tokio::test]
 async fn success_that_has_something_else_inside_is_no_success() {
     let obs = FakeObs::start().await;

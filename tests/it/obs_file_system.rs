@@ -1,11 +1,11 @@
-//! The true rename of a parallel file system.
+//! The atomic rename of a parallel file system.
 
 use aftertake::model::failure::Disposition;
 use aftertake::object::{Copy, Layout, ObjectMeta, ObjectStore};
 
 use crate::support::fake_obs::{FakeObs, Fault, Kind, Object};
 
-/// A file system `pfs` with one object at `from`; the client, and the object.
+/// A file system `pfs` with one object at `from`; returns the client and the object.
 async fn with_source(obs: &FakeObs, kind: Kind, from: &str) -> (impl ObjectStore, ObjectMeta) {
     obs.world(|world| {
         world.make("pfs", kind);
@@ -82,7 +82,7 @@ async fn rename_is_looked_up_after_a_loss_at_every_request_and_done_once() {
         Fault::RefuseAfter(500, "InternalError"),
         Fault::Refuse(409, "FsRenameConflict"),
     ] {
-        // Up to four: the rename, its look-up at both ends, and the last look.
+        // Up to four: the rename, a HEAD of both ends, and the final HEAD.
         for number in 0..4 {
             obs.world(|world| {
                 world.bucket("pfs").objects.clear();

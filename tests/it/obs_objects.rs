@@ -1,4 +1,4 @@
-//! What OBS has of its own beside `object_contract`, against a server that checks every signature.
+//! What OBS does beyond `object_contract`, on a server that checks every signature.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

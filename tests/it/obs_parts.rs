@@ -1,4 +1,4 @@
-//! Copies by parts: the same care as in one request, and nothing left open.
+//! Copies in parts: as safe as in one request, and no upload stays open.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use async_trait::async_trait;
 
 use crate::support::fake_obs::{FakeObs, Fault, Gate, IMPATIENT, Object, Recorded, store_with};
 
-/// Remembers notes, and stops the copy where it is told to.
+/// Records notes, and stops the copy when configured to.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) notes: Vec<Option<String>>,
     /// Parts that the next try finds.
     gained: usize,
-    /// How often it was asked whether to go on.
+    /// How often the copy asked whether to go on.
     asked: usize,
-    /// Stops when asked for the time after so many.
+    /// Stops the copy when it asks after this many times.
     stop_after: Option<usize>,
-    /// Cannot write the note after so many.
+    /// Fails to write the note after this many.
     full_after: Option<usize>,
 }
 
@@ -57,7 +57,7 @@ impl UploadLog for Log {
     }
 }
 
-/// A server with a large dressed source at `a b/源` and a stranger's upload to the target.
+/// A server with a large source with all metadata at `a b/源`, and a stranger's upload to the target.
 pub(crate) struct Scene {
     pub(crate) obs: FakeObs,
     store: Arc<ObsStore>,
@@ -103,7 +103,7 @@ impl Scene {
         self.store.copy_logged(self.copy(), None, log).await
     }
 
-    /// [`Self::attempt`] by a client that gives up a request soon.
+    /// [`Self::attempt`] with a client that gives up a request soon.
     pub(crate) async fn attempt_impatiently(
         &self,
         log: &mut Log,
@@ -116,7 +116,7 @@ impl Scene {
         store.copy_logged(self.copy(), None, log).await
     }
 
-    /// Begins a copy that is cut off once this request is carried out, before its answer.
+    /// Begins a copy that dies after this request is carried out, before its response.
     async fn dies_at(&self, log: &mut Log, wanted: impl Fn(&Recorded) -> bool + Send + 'static) {
         let gate = Gate::new();
         self.obs
@@ -127,7 +127,7 @@ impl Scene {
         }
     }
 
-    /// As whoever resumes does it: look first, then copy.
+    /// Resumes as an action does: look first, then copy.
     pub(crate) async fn resume(&self, log: &mut Log) -> ObjectMeta {
         let found = self.store.find_copy(self.copy(), None, log.newest());
         match found.await.unwrap() {
@@ -136,7 +136,7 @@ impl Scene {
         }
     }
 
-    /// The copy is whole, everything came along, and only the stranger's upload is open.
+    /// Asserts that the copy is complete and only the stranger's upload is open.
     pub(crate) fn check_end(&self, at: &str) {
         self.obs.world(|world| {
             let source = world.object("b1", FROM).unwrap();
@@ -268,7 +268,7 @@ async fn no_more_than_four_parts_are_copied_at_once() {
     copying.await.unwrap().unwrap();
 }
 
-/// Parts that were asked for, of all tries.
+/// Requests for parts, in all tries.
 fn parts_asked(obs: &FakeObs) -> usize {
     let requests = obs.requests();
     let parts = requests.iter().filter(|one| one.has("partNumber"));
@@ -334,7 +334,7 @@ async fn copy_that_is_halted_again_and_again_copies_each_part_once() {
     });
 }
 
-/// The parts that are there are no parts of it any more, or it needs none.
+/// The existing parts belong to another copy, or the new copy needs none.
 #[tokio::test]
 async fn halted_copy_begins_anew_when_it_is_to_be_made_otherwise() {
     for (part_size, copy_part_above) in [(400, 1000), (200, 1000), (300, 5 << 30)] {
@@ -455,7 +455,7 @@ async fn upload_that_shows_up_late_is_ended_by_its_note() {
     scene
         .obs
         .strike_first(|request| request.method == "POST", Fault::DropAfter);
-    // The list before it, then the one that looks for it: HEAD, rights, tags, list, open, list.
+    // The list before it, then its own check: HEAD, ACL, tags, list, open, list.
     scene.obs.strike(5, Fault::Stale);
     let mut log = Log::default();
     let stopped = scene.attempt(&mut log).await.unwrap_err();

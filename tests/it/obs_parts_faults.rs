@@ -1,5 +1,5 @@
-//! Copies by parts with every request failed, lost or its process killed in turn: the
-//! source is whole throughout, the copy in the end, and nothing is left open.
+//! Copies in parts while each request in turn fails, is lost, or has its process killed: the source
+//! stays complete, the copy ends complete, and no upload stays open.
 
 use aftertake::model::failure::Disposition;
 use aftertake::object::CopyStopped;
@@ -8,7 +8,6 @@ use tokio::task::JoinSet;
 use crate::obs_parts::{Log, Scene, TO};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
 
-/// Whatever happens to one request, whichever it is.
 #[tokio::test]
 async fn copy_by_parts_recovers_from_a_loss_at_every_request() {
     let mut cases = JoinSet::new();
@@ -54,7 +53,7 @@ async fn copy_by_parts_recovers_from_a_loss_at_every_request() {
     cases.join_all().await;
 }
 
-/// The network goes at some request and comes back after the try.
+/// The network fails at some request and recovers after the try.
 #[tokio::test]
 async fn copy_by_parts_recovers_from_an_outage_that_begins_anywhere() {
     let scene = Scene::start().await;
@@ -81,7 +80,7 @@ async fn copy_by_parts_recovers_from_an_outage_that_begins_anywhere() {
     cases.join_all().await;
 }
 
-/// The process dies while a request is under way, before or after its effect.
+/// The process dies during a request, before or after its effect.
 #[tokio::test]
 async fn copy_by_parts_goes_on_after_its_process_died_at_any_request() {
     let scene = Scene::start().await;
@@ -108,7 +107,7 @@ async fn copy_by_parts_goes_on_after_its_process_died_at_any_request() {
     cases.join_all().await;
 }
 
-/// Whether a 200 can hold an error there.
+/// Whether OBS can send 200 to this request before an error.
 fn answers_early(request: &Recorded) -> bool {
     request.method == "POST" || request.line().ends_with("(copy)")
 }
@@ -120,7 +119,7 @@ fn retryable(stopped: &CopyStopped) {
     assert_eq!(failure.kind.disposition(), Disposition::Retry, "{failure}");
 }
 
-/// How many requests a copy makes. Leaves the scene as it was.
+/// The number of requests of a copy. Leaves the scene unchanged.
 async fn count(scene: &Scene) -> usize {
     let from = scene.obs.requests().len();
     scene.attempt(&mut Log::default()).await.unwrap();

@@ -1,5 +1,5 @@
-//! Files with secrets that are not much of a secret: the token of the operator listener, and
-//! what variables of the rules are taken from.
+//! Secrets in files that others can read: the token of the operator listener, and variables of the
+//! rules file.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::support::served::{heard, serving};
 
-/// Makes the file with a secret.
+/// Creates the file with this content and mode.
 fn keep(path: &Path, secret: &str, mode: u32) {
     std::fs::write(path, secret).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// What a start says of the secret before the program serves.
+/// The log messages about the secret before the program serves.
 fn said(serve: &mut Command) -> Vec<String> {
     let (mut child, log) = heard(serve);
     let lines = log.iter().map(|line| serde_json::from_str(&line).unwrap());

@@ -1,4 +1,4 @@
-//! The client for destinations, against a real receiver.
+//! The client for destinations, with a real receiver.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::support::sink::{Reply, Sink};
 
-/// A destination at `url` that may be on this machine.
+/// A destination at `url`, which may be on this machine.
 pub(crate) fn destination(url: &Url) -> Destination {
     Destination {
         name: "lms".into(),
@@ -75,7 +75,7 @@ async fn request_arrives_as_it_is_and_its_answer_comes_back() {
     assert_eq!(received.body, "会议\0 raw");
 }
 
-/// Lets that much time pass at once.
+/// Lets `time` pass at once.
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -274,7 +274,7 @@ async fn proxy_of_the_destination_is_used() {
     let proxy = Sink::start([Reply::status(200).body("from the proxy")]).await;
     let url: Url = "http://lms.invalid/hooks".parse().unwrap();
     let destination = Destination {
-        // The proxy itself may be private: the operator named it.
+        // The proxy itself may be private: the operator configured it.
         allow_private: false,
         proxy: Some(proxy.url("/")),
         ..destination(&url)
@@ -309,7 +309,7 @@ async fn proxy_is_not_asked_for_a_private_address_but_looks_names_up_itself() {
 
 #[test]
 fn proxy_of_the_environment_is_not_used() {
-    // In a process of its own, as the environment of this one is everybody's.
+    // In a child process: the environment of this one is shared by all tests.
     let test = "outbound::request_arrives_as_it_is_and_its_answer_comes_back";
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test])

@@ -1,5 +1,4 @@
-//! Copies that are put in the place of a store: by hand, over the log of a crash, and by
-//! `aftertake restore`.
+//! Restoring a copy of a store: manually, over the WAL of a crash, and with `aftertake restore`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +13,7 @@ const STORE: &str = "aftertake.db";
 const INDEX: &str = "aftertake.db-shm";
 const LOCK: &str = "aftertake.db.lock";
 
-/// Commands on a store, whatever they do to it.
+/// Commands on a store, reading and writing ones.
 const COMMANDS: [&[&str]; 11] = [
     &["tasks", "list"],
     &["tasks", "list", "--state", "dead"],
@@ -29,10 +28,9 @@ const COMMANDS: [&[&str]; 11] = [
     &["backup", "another-copy.db"],
 ];
 
-/// A folder with rules and a store, in which the real program runs.
+/// A folder with rules and a store in which the real program runs.
 struct Folder(tempfile::TempDir);
 
-/// How a command ended.
 struct Ran {
     code: Option<i32>,
     out: String,
@@ -57,14 +55,14 @@ impl Folder {
         serve(self.0.path())
     }
 
-    /// Serves while these objects are announced, until the orderly end.
+    /// Serves while these objects are announced, then stops in order.
     async fn served(&self, objects: &[&str]) {
         let mut served = self.serve();
         post(&served, objects).await;
         served.stop();
     }
 
-    /// The same, until the crash.
+    /// Serves while these objects are announced, then crashes.
     async fn crashed(&self, objects: &[&str]) {
         let mut served = self.serve();
         post(&served, objects).await;
@@ -102,8 +100,8 @@ impl Folder {
         ran.out
     }
 
-    /// Runs `serve` and every other command on the store: each ends with 78, prints nothing,
-    /// says `sentence`, and leaves the files as they are.
+    /// Runs `serve` and every other command on the store: each exits with 78, prints nothing to
+    /// stdout and `sentence` to stderr, and leaves the files unchanged.
     #[track_caller]
     fn refuses_everything(&self, sentence: &str) {
         let before = self.files();
@@ -127,7 +125,7 @@ impl Folder {
         }
     }
 
-    /// The content of every file that has some, but for SQLite's index of a log and the lock.
+    /// All non-empty files with their contents, except the lock and SQLite's `-shm`.
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -138,7 +136,7 @@ impl Folder {
             .collect()
     }
 
-    /// The objects that events of the store are about.
+    /// The objects of the store's events.
     #[track_caller]
     fn objects(&self, store: &str) -> BTreeSet<String> {
         let store = format!("sqlite:{store}");
@@ -183,7 +181,7 @@ fn set<'a>(objects: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     objects.into_iter().map(str::to_owned).collect()
 }
 
-/// Damages the file from its middle on.
+/// Damages the second half of the file.
 fn damage(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let pages = bytes.len() / 4096;
@@ -191,7 +189,7 @@ fn damage(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-/// A store that crashed, and beside it `copy.db`: a copy of the store as it was before.
+/// A store that crashed, and `copy.db`, a copy of it from before.
 async fn crashed_after_a_copy(how: &str) -> Folder {
     let folder = Folder::new();
     match how {
@@ -271,7 +269,7 @@ async fn restore_puts_a_copy_back_and_keeps_the_store_that_had_crashed() {
 
         folder.served(&["new"]).await;
         assert_eq!(folder.objects(STORE), set(["kept", "new"]), "{how}");
-        // What was there can be looked at, log and all.
+        // The old store can be read, including its WAL.
         assert!(!folder.objects(&aside[0]).is_empty(), "{how}");
     }
 }
@@ -283,7 +281,7 @@ async fn store_that_crashed_after_a_backup_was_put_back_goes_on_with_all_it_took
     folder.crashed(&["new"]).await;
     folder.crashed(&["newer"]).await;
     assert_eq!(folder.objects(STORE), set(["kept", "new", "newer"]));
-    // The same backup once more: what came after the first time does not belong to it.
+    // Restoring the same backup again: the WAL written since the first time does not belong to it.
     folder.crashed(&["newest"]).await;
     folder.copy("copy.db", STORE);
     folder.refuses_everything("do not belong together");
@@ -315,7 +313,7 @@ async fn malformed_store_ends_every_command_with_78_after_a_crash() {
     folder.crashed(&["one more"]).await;
     damage(&folder.path(STORE));
     folder.refuses_everything("; put a backup back with `aftertake restore FILE`");
-    // Also without the log, which somebody has moved away.
+    // Also if somebody has moved the WAL away.
     fs::rename(folder.path("aftertake.db-wal"), folder.path("away")).unwrap();
     folder.refuses_everything("; put a backup back with `aftertake restore FILE`");
 
@@ -342,7 +340,7 @@ async fn damaged_copy_is_not_served_where_no_store_was() {
     );
 }
 
-/// Lists find their rows by an index: one that has lost some shows a table that is too short.
+/// Lists use an index: one that has lost entries would hide rows.
 #[tokio::test]
 async fn index_that_lacks_rows_is_found_after_a_crash() {
     let folder = Folder::new();
@@ -437,7 +435,7 @@ async fn restore_is_refused_with_a_sentence_and_changes_nothing() {
     let ran = folder.run(&["restore", "copy.db"]);
     let err = "error: store aftertake.db is already served by another process; stop it, or use another --store\n";
     assert_eq!((ran.code, ran.err.as_str()), (Some(69), err));
-    // Nor is a store that is served a backup.
+    // Nor can a served store be restored from: it is no backup.
     let ran = folder.run(&["restore", STORE, "--store", "sqlite:other.db"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     assert!(

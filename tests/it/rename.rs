@@ -1,4 +1,4 @@
-//! What a rename moves, what it refuses, and what it leaves alone.
+//! What a rename moves, what it refuses, and what it does not touch.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::support::journal::Journal;
 use super::support::recording::{Recording, place};
 use super::support::world::World;
 
-/// A world with one recording at `r/`, and the rename that is asked for.
+/// A world with one recording at `r/`, and the rename to run.
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) recording: Recording,
@@ -145,7 +145,7 @@ async fn recording_that_is_at_its_target_is_not_touched() {
     assert_eq!(scene.world.gate.log(), ["outline"]);
 }
 
-/// A step is run again when its event is replayed.
+/// A replayed event runs its steps again.
 #[tokio::test]
 async fn recording_that_has_the_other_name_already_stays_there() {
     for (recording, to, other_name) in [
@@ -398,7 +398,7 @@ async fn stranger_that_appears_at_a_target_is_neither_replaced_nor_deleted() {
 async fn source_that_changes_amid_the_copies_is_moved_as_it_is_then() {
     let mut scene = Scene::new(Recording::hls(), "s/b.m3u8").await;
     scene.die_at("commit", How::DiesBefore).await;
-    // All is copied; the recorder appends before the old objects are deleted.
+    // Everything is copied; the recorder appends before the old objects are deleted.
     let appended = format!("{}6.ts\n", scene.recording.named.0);
     scene.world.write(&place("recorded", "r/6.ts"), "six");
     scene.world.write(&place("recorded", "r/a.m3u8"), &appended);
@@ -408,7 +408,7 @@ async fn source_that_changes_amid_the_copies_is_moved_as_it_is_then() {
         appended
     );
 
-    // Its event finds the segments where the first one moved them.
+    // The next task finds the segments where the first one moved them.
     scene.journal = scene.journal.next_task(place("recorded", "r/a.m3u8"));
     assert_eq!(scene.run().await.unwrap().output["objects"], 9);
     let present = scene
@@ -503,7 +503,7 @@ async fn undo_keeps_a_copy_whose_source_is_gone() {
     scene.die_at("commit", How::DiesBefore).await;
     scene.world.remove(&place("recorded", "r/ts/2.ts"));
     let kept = vec![place("recorded", "s/ts/2.ts")];
-    // Also when it is told to whoever asks again.
+    // A repeated request gets the same result.
     for _ in 0..2 {
         assert_eq!(scene.undo().await, Undo::Undone { kept: kept.clone() });
     }
@@ -554,7 +554,7 @@ async fn interrupted_rename_stores_what_it_did_and_goes_on_from_there() {
     );
 }
 
-/// A playlist with absolute references to so many segments: more than one page of moves.
+/// A playlist with absolute references to this many segments: more than one page of moves.
 pub(crate) fn long(segments: usize) -> Recording {
     let names: Vec<String> = (0..segments).map(|number| format!("{number}.ts")).collect();
     let playlist = |folder: &str| {
@@ -589,7 +589,7 @@ async fn process_that_dies_between_two_pages_of_the_manifest_has_begun_nothing()
         assert!(scene.journal.moves().is_empty());
         assert_eq!(scene.undo().await, Undo::Undone { kept: vec![] });
 
-        // What is there by then is what moves.
+        // What exists by then is moved.
         let shorter = long(3);
         let main = place("recorded", "r/a.m3u8");
         scene.world.write(&main, &shorter.named.0);

@@ -1,5 +1,5 @@
-//! What the next run does with a rename that ended half way: past its commit point it trusts no
-//! look of an earlier run, and before it what was removed is copied again.
+//! Resuming an interrupted rename: after the commit it trusts nothing seen by an earlier run, and
+//! before the commit it repeats copies that were removed.
 
 use aftertake::action::rename::{Undo, undo};
 use aftertake::model::failure::FailureKind;
@@ -10,7 +10,7 @@ use super::rename::{Scene, long};
 use super::support::gate::{How, Which};
 use super::support::recording::{Recording, place};
 
-/// A scene whose process died right after the commit, before anything was deleted.
+/// A scene whose process died right after the commit, before any deletion.
 async fn committed(recording: Recording) -> Scene {
     let to = if recording.parts.is_empty() {
         "s/b.mp4"
@@ -23,7 +23,7 @@ async fn committed(recording: Recording) -> Scene {
     scene
 }
 
-/// Each object of a recording at its old key and at its new one.
+/// Each object's old and new key.
 fn pairs(scene: &Scene) -> Vec<(Place, Place)> {
     let name = if scene.recording.parts.is_empty() {
         "r/a.mp4"
@@ -64,7 +64,7 @@ async fn source_beside_another_object_than_its_copy_is_kept_and_a_person_decides
             assert_eq!(failure.kind, FailureKind::Conflict, "{failure:?}");
             assert!(failure.reason.contains("is no longer the copy"));
             assert_eq!(scene.world.objects(), before);
-            // The person puts it away.
+            // A person removes it.
             scene.world.remove(copy);
             scene.run().await.unwrap();
             assert_eq!(scene.world.objects(), scene.recording.at(&scene.to));
@@ -104,7 +104,7 @@ async fn source_that_was_written_again_since_the_commit_stays() {
     }
 }
 
-/// What the playlist was to replace is still there, and not taken for its copy.
+/// The object that the playlist was to replace is still there and not taken for its copy.
 #[tokio::test]
 async fn rename_that_was_to_replace_and_was_given_up_by_half_is_given_up() {
     let mut scene = Scene::new(long(1_002), "s/b.m3u8").await;
@@ -140,7 +140,7 @@ async fn rename_that_was_given_up_by_half_removes_the_rest_before_it_begins_anew
     }
     gate.quiet().await;
     gate.mend();
-    // The copies of one page are gone, and some are left.
+    // The copies of one page are gone; some are left.
     let left = scene.world.objects().len() - before.len();
     assert!((1..1_003).contains(&left), "{left}");
     scene.run().await.unwrap();

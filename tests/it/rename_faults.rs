@@ -1,5 +1,5 @@
-//! Breaks every operation of a rename and of its undoing, one after the other, in every
-//! way, and looks at the world: after each effect, and when it goes quiet.
+//! Breaks every operation of a rename and of its undo, one after the other, in every way, and checks
+//! the world after each effect and at the end.
 
 use aftertake::action::rename::{Undo, undo};
 use aftertake::action::{Done, Stopped, Subject, run};
@@ -14,7 +14,7 @@ use super::support::journal::{Journal, outline};
 use super::support::recording::{Recording, place};
 use super::support::world::World;
 
-/// A recording, and a rename of it that has to be carried out.
+/// A recording, and the rename to run.
 struct Case {
     recording: Recording,
     from: Place,
@@ -40,7 +40,7 @@ impl Case {
                 "r/x/a.m3u8",
                 ("recorded", "r/x/y/b.m3u8"),
             ),
-            // Nothing but what the callback said tells that these are playlists.
+            // Only the callback says that these are playlists.
             case(
                 Recording::absolute_hls("r"),
                 "r/a",
@@ -71,7 +71,7 @@ struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// One try; `None` when the process died.
+    /// One try; `None` if the process died.
     async fn try_once(&self) -> Option<Result<Done, Stopped>> {
         let step = Rendered::Rename(Rename {
             to: self.case.to.clone(),
@@ -129,8 +129,8 @@ impl Begun<'_> {
     }
 }
 
-/// How many operations a run without faults makes, which stores the last copy, and which is
-/// the commit.
+/// A run without faults: how many operations it has, and the numbers of the one that stores the last
+/// copy and of the commit.
 async fn clean_run(case: &Case) -> (usize, usize, usize) {
     let begun = case.begin().await;
     let done = begun.try_once().await.unwrap().unwrap();
@@ -196,7 +196,7 @@ async fn rename_that_breaks_anywhere_can_be_undone_until_its_commit_and_then_goe
 async fn undo_that_breaks_anywhere_is_carried_to_its_end_when_it_is_repeated() {
     for case in Case::all() {
         let (_, stored, commit) = clean_run(&case).await;
-        // With the last copy made and not stored, and with all stored but the commit.
+        // With the last copy made and not stored, and with everything stored except the commit.
         for before in [stored, commit] {
             for how in How::ALL {
                 for number in 0.. {

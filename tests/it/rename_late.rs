@@ -1,4 +1,4 @@
-//! Requests whose answer is lost: what they may still do is noted, and waited for before it matters.
+//! Requests without a response: their possible effects are recorded and waited for before they matter.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::rename::Scene;
 use super::support::gate::{How, Which};
 use super::support::recording::{Recording, place};
 
-/// A recording in a bucket where a request may arrive for a quarter of an hour.
+/// A recording in a bucket where a request may still arrive for a quarter of an hour.
 async fn lingering(recording: Recording) -> Scene {
     let to = if recording.parts.is_empty() {
         "s/b.mp4"
@@ -33,7 +33,7 @@ fn is_under_way(scene: &Scene) -> bool {
     scene.journal.state.lock().unwrap().is_under_way
 }
 
-/// A copy of an earlier run may arrive until then.
+/// Asserts until when a copy of an earlier run may still arrive.
 fn arrives_until(scene: &Scene, until: Option<Timestamp>) {
     scene.journal.state.lock().unwrap().late_until = until;
 }
@@ -55,7 +55,7 @@ async fn keys_of_requests_without_an_answer_are_noted_when_the_run_ends() {
     for (request, how, noted) in [
         ("copy", How::AnswerIsLost, vec![&target]),
         ("delete", How::AnswerIsLost, vec![&source]),
-        // Refused: it has no effect, now or later.
+        // A refusal: it has no effect, now or later.
         ("copy", How::Locks, vec![]),
         ("delete", How::Locks, vec![]),
     ] {
@@ -124,7 +124,7 @@ async fn neither_commit_nor_undo_while_a_copy_of_an_earlier_run_may_arrive() {
     }
 }
 
-/// A copy that is made again after the commit would be overtaken by the one that is under way.
+/// A copy repeated after the commit could be overwritten by an earlier one still in flight.
 #[tokio::test]
 async fn copy_that_vanished_after_the_commit_is_not_made_again_while_an_earlier_one_may_arrive() {
     let scene = lingering(Recording::mp4()).await;

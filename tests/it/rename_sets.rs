@@ -1,4 +1,4 @@
-//! What belongs to an HLS recording, however its playlists name it.
+//! Which objects belong to an HLS recording, however its playlists reference them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::support::world::World;
 
 const KEY: &str = "r/a.m3u8";
 
-/// A recording below `r/`, and where its callback says that it is.
+/// A recording below `r/`, and the place its callback reports.
 struct Take {
     world: World,
     named: &'static str,
@@ -19,7 +19,7 @@ struct Take {
 }
 
 impl Take {
-    /// Objects that stand below `r/`.
+    /// Objects below `r/`.
     fn of(objects: &[(&str, &str)]) -> Self {
         let world = World::new();
         for (name, content) in objects {
@@ -33,7 +33,7 @@ impl Take {
         }
     }
 
-    /// Has the real service move it; the state of its task and, when it is dead, why.
+    /// Moves it with the real service; returns the task's state and the reason if it is dead.
     async fn play(&self) -> (&'static str, String) {
         let premises = Premises::new();
         let path = self.world.path("recorded");
@@ -58,7 +58,7 @@ impl Take {
         (task.state, reason.unwrap_or_default())
     }
 
-    /// Keys and contents below a folder, without their tags.
+    /// Keys and contents below a folder, tags excluded.
     fn below(&self, folder: &str) -> BTreeMap<String, String> {
         let objects = self.world.objects().into_iter();
         objects
@@ -68,7 +68,7 @@ impl Take {
             .collect()
     }
 
-    /// Moves it, and asserts that these objects are at the target, and nothing else anywhere.
+    /// Moves it, and asserts that the target holds these objects and nothing is anywhere else.
     async fn moves(&self, objects: &[(&str, &str)]) {
         assert_eq!(self.play().await, ("done", String::new()), "{objects:?}");
         let owned = |(name, content): &(&str, &str)| ((*name).to_owned(), (*content).to_owned());
@@ -140,7 +140,7 @@ async fn renditions_that_report_each_other_move_together() {
     };
     take.moves(&[&rest[..], &[("a.m3u8", &main), ("c.m3u8", &other)]].concat())
         .await;
-    // A report alone names nothing that has to be there.
+    // A report alone does not require that anything exists.
     let take = Take::of(&[("a.m3u8", &main), ("1.ts", "1")]);
     take.moves(&[("b.m3u8", &main), ("1.ts", "1")]).await;
 }
@@ -162,7 +162,7 @@ async fn gap_and_hint_need_not_be_there_and_what_is_elsewhere_stays_in_the_text(
         let take = Take::of(&[("a.m3u8", &playlist), ("1.ts", "1")]);
         take.moves(&[("b.m3u8", &playlist), ("1.ts", "1")]).await;
     }
-    // A gap that is there comes along, and a segment that is no gap has to be there.
+    // An existing gap moves along; a segment that is not a gap must exist.
     let playlist = "#EXTM3U\n#EXT-X-GAP\n2.ts\n1.ts\n";
     let take = Take::of(&[("a.m3u8", playlist), ("1.ts", "1"), ("2.ts", "2")]);
     take.moves(&[("b.m3u8", playlist), ("1.ts", "1"), ("2.ts", "2")])

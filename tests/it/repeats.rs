@@ -1,4 +1,4 @@
-//! Which callbacks are one event: what they mean decides, and not how they are signed.
+//! Which callbacks are the same event: their meaning decides, not their signature.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,7 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 /// The end of a job: no object, and no time.
 const OVER: &str = r#"{"event_type":"CLOUD_RECORD_SERVER_OVER","job_id":"j","app_id":"a","room_id":"r","detail_message":"EXCEED_MAX_IDLE_TIME"}"#;
 
-/// The first millisecond of one of the windows in which such events are numbered.
+/// The first millisecond of a window in which such events are counted as repeats.
 const WINDOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
 const TEN_MINUTES: u64 = 600_000;
@@ -61,7 +61,7 @@ async fn callback_signed_anew_or_with_the_border_in_its_signature_moved_is_one_e
     for signed in [("first", "1772413200"), ("second", "1772413230")] {
         assert_eq!(post(&served, signed, OVER).await, 200);
     }
-    // One signature fits every way to cut its text in two.
+    // One signature is valid wherever its text is split.
     let signed = "8f14e45fceea167a1772413200";
     for border in 1..signed.len() {
         assert_eq!(post(&served, signed.split_at(border), OVER).await, 200);
@@ -77,7 +77,7 @@ async fn callback_signed_anew_or_with_the_border_in_its_signature_moved_is_one_e
     assert_eq!(program(folder.path(), &list).as_array().unwrap().len(), 1);
 }
 
-/// A store, and what it was given at which time.
+/// A store that is fed callbacks at chosen times.
 struct Shelf {
     folder: tempfile::TempDir,
     store: Option<SqliteStore>,
@@ -99,8 +99,8 @@ impl Shelf {
         self.store = Some(SqliteStore::open_here(&path).unwrap());
     }
 
-    /// Stores a callback that comes `millis` after the beginning of the window; `None` when
-    /// it is new, else the event that it repeats.
+    /// Stores a callback that arrives `millis` after the start of the window; returns its event
+    /// and, if it is a repeat, the event that it repeats.
     async fn hear(&self, body: &str, millis: i64) -> (EventId, Option<EventId>) {
         let received = Timestamp::from_millis(WINDOW.millis() + millis);
         let event = event(body.to_owned(), received);
@@ -193,7 +193,7 @@ async fn object_that_grows_is_complete_anew_also_without_an_end_time() {
             "{grown}"
         );
     }
-    // Nothing tells this one from a repeat but the time that has passed.
+    // Only the elapsed time distinguishes this one from a repeat.
     let silent = complete(json!({"start_time": start}));
     assert!(shelf.hear(&silent, 1).await.1.is_some());
     assert_eq!(shelf.hear(&silent, day).await.1, None);

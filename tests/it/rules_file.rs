@@ -1,6 +1,5 @@
-//! The rules file through its front door: every `rules/good-*.yaml` loads, and every
-//! `rules/bad-*.yaml` is refused with exactly the text beside it. Adding a case is adding
-//! a file.
+//! Loading the rules file: every `rules/good-*.yaml` loads, and every `rules/bad-*.yaml` is
+//! refused with exactly the text in the file next to it. To add a case, add a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -133,7 +132,7 @@ fn bad_file_is_refused_with_exactly_these_words() {
     }
 }
 
-/// Files that go beyond what a library below can take, each with why it is refused.
+/// Files that exceed the limits of a library, each with the reason why it is refused.
 fn beyond_the_libraries() -> Vec<(String, &'static str)> {
     const DEEP: usize = 20_000;
     let when = |room: &str| {
@@ -233,7 +232,7 @@ fn good_file_is_loaded_with_these_warnings() {
     }
 }
 
-/// What destinations hide of themselves.
+/// The parts of destinations that their output hides.
 fn hidden(file: &RulesFile) -> String {
     let mut text = String::new();
     for Destination {
@@ -250,7 +249,7 @@ fn hidden(file: &RulesFile) -> String {
     text
 }
 
-/// The rules in words of their own: what is compiled in them has no fixed look.
+/// The rules as text: the `Debug` output of compiled parts is not stable.
 fn rules(set: &RuleSet) -> String {
     let mut text = format!("revision {}\n", set.revision);
     for room in &set.rooms {

@@ -1,4 +1,4 @@
-//! Secrets that a destination sends back are nowhere in the store, whatever form they have.
+//! Secrets that a destination echoes are stored nowhere, in any encoding.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const PASSWORD: &str = "basic-passw0rd";
 
 const SECRETS: [&str; 5] = [WRITTEN_OUT, QUOTED, PIN, IN_PATH, PASSWORD];
 
-/// What a receiver may make of what it got.
+/// Encodings in which a receiver may echo a secret.
 fn echo() -> Value {
     let json = |text: &str| serde_json::to_string(text).unwrap();
     let percent = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -48,7 +48,7 @@ fn rules() -> &'static str {
      \x20     - { id: tell, notify: { destination: lms, body: { asked: '{{ steps.ask.body }}', a: '${QUOTED}' } } }\n"
 }
 
-/// Everything that stands in the folder of the store.
+/// The content of all files in the store's folder.
 fn files(folder: &Path) -> Vec<u8> {
     let entries = std::fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -66,7 +66,7 @@ async fn secrets_that_come_back_are_stored_in_no_form() {
         refusal.body(echo().to_string()),
     ])
     .await;
-    // As no parser would write it.
+    // Not normalized, as an operator may write it.
     let url = format!(
         "HTTP://LocalHost:{}/a/../hooks/t0k%65n-in-the-path?x=1 ",
         sink.port()
@@ -110,7 +110,7 @@ async fn secrets_that_come_back_are_stored_in_no_form() {
     for secret in SECRETS {
         let json = serde_json::to_string(secret).unwrap();
         let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-        // What base64 makes of the secret's first bytes is made of those before it, too.
+        // Bytes before a secret affect how base64 encodes its first bytes.
         let base64 = &STANDARD.encode(format!("user:{secret}"))[8..16];
         for form in [
             secret,

@@ -1,4 +1,4 @@
-//! The real service on real ports, started again with other rules.
+//! The real service on real ports, restarted with other rules.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -58,7 +58,7 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them
     let new = rules(&sink, "/new", &Env::new());
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env);
     let settings = settings(folder.path(), PATIENT);
-    // The lane holds one task at a time: the first stored has ended when the second is sent.
+    // The lane holds one task at a time: the first task has ended when the second request arrives.
     let service = Service::start(&settings, new, lookup).await.unwrap();
     let received = sink.received(1).await;
     service.drain().await;
@@ -109,7 +109,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
         }
         posted += 1;
     }
-    // Eight of the thirteen say that a file is complete.
+    // Eight of the thirteen samples report a complete file.
     sink.received(8).await;
     service.drain().await;
 

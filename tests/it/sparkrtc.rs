@@ -1,4 +1,4 @@
-//! SparkRTC callbacks: what becomes of real and odd bodies, and who may send them.
+//! SparkRTC callbacks: parsing of real and unusual bodies, and authentication.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -90,7 +90,7 @@ fn every_sample_body_has_an_id_of_its_own() {
     assert_eq!((ids.len(), count), (13, 13));
 }
 
-/// A complete callback with one field replaced.
+/// The sample callback with one field replaced.
 fn varied(field: &str, value: &Value) -> Event {
     let mut body: Value = serde_json::from_slice(
         &samples()
@@ -247,7 +247,7 @@ fn body() -> impl Strategy<Value = Vec<(String, Value)>> {
     prop::collection::btree_map(name, json(), 0..20).prop_map(|map| map.into_iter().collect())
 }
 
-/// The object, written by hand in the given order with the given space between tokens.
+/// The object as JSON, in the given order and with the given whitespace.
 fn written(entries: &[(String, Value)], space: &str) -> String {
     let entries: Vec<_> = entries
         .iter()

@@ -1,4 +1,4 @@
-//! Whatever the clock says: what is not old is not forgotten, and what is old is, at last.
+//! Whatever the clock says, recent history is kept and old history is finally removed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,8 +19,8 @@ const KEEP: Retention = Retention {
     dedup_horizon: Duration::from_hours(24 * 180),
 };
 
-/// Stores an event that no rule matches; when it came by the clock, and when its recording
-/// ended by the recorder's.
+/// Stores an event that matches no rule, received at `received` by our clock; its recording
+/// ended at `end` by the recorder's clock.
 async fn record(store: &SqliteStore, key: &str, received: Timestamp, end: Timestamp) {
     let mut arrival = arrival(key, 1, &[]);
     let mut event = Event::clone(&arrival.event);
@@ -31,8 +31,8 @@ async fn record(store: &SqliteStore, key: &str, received: Timestamp, end: Timest
     assert!(matches!(recorded, Recorded::New { .. }));
 }
 
-/// Sweeps in a process that has run for so long, by a clock that says `time`; bodies and
-/// events that are gone.
+/// Sweeps in a process that has run for `running` and whose clock says `time`; returns the
+/// numbers of removed bodies and events.
 async fn sweep(store: &SqliteStore, time: Timestamp, running: Duration) -> (usize, usize) {
     let moment = Moment::after(running);
     let now = Present { time, moment };
@@ -51,7 +51,7 @@ async fn sweep(store: &SqliteStore, time: Timestamp, running: Duration) -> (usiz
     }
 }
 
-/// A store that was served at [`NOW`], when events came, one more than a sweep may remove.
+/// A store served at [`NOW`], when `events` and one more arrived: a sweep keeps the newest.
 async fn served(path: &Path, events: usize) {
     let store = open(path);
     for number in 0..=events {
@@ -69,11 +69,11 @@ async fn start_by_a_clock_that_is_years_ahead_forgets_nothing() {
     for start in 0..3 {
         let store = open(&path);
         assert_eq!(sweep(&store, ahead, Duration::ZERO).await, (0, 0));
-        // What comes by that clock does not bear it out.
+        // New events by that clock do not confirm it.
         record(&store, &format!("ahead {start}"), ahead, NOW).await;
         assert_eq!(sweep(&store, ahead, DAY).await, (0, 0));
     }
-    // Three days of these have passed for certain.
+    // Three days have certainly passed by the process's elapsed time.
     let store = open(&path);
     sweep(&store, ahead, Duration::ZERO).await;
     assert_eq!(sweep(&store, ahead, DAY * 26).await, (0, 0));

@@ -1,4 +1,4 @@
-//! Copies of a store that is written to meanwhile, and on a disk without room for them.
+//! Backups of a store during writes, and on a disk without room for them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,18 +16,18 @@ use rusqlite::Connection;
 
 use crate::store_contract::{NOW, notify, open};
 
-/// Callbacks that are stored before a backup: their store is copied in several pieces.
+/// Callbacks stored before a backup: enough that it is copied in several pieces.
 const BEFORE: usize = 12;
 
-/// Callbacks that a test stores at the most beside a backup: one that begins anew with each
-/// of them never ends.
+/// The most callbacks that a test stores during a backup: one that restarts with each of them
+/// would never end.
 const BESIDE: usize = 100;
 
 fn long(number: usize) -> String {
     format!("{number}{}", "x".repeat(400_000))
 }
 
-/// What a person sees of a store, and what SQLite finds in it.
+/// The store as a person sees it, and SQLite's integrity check.
 fn seen(path: &Path) -> (Vec<String>, Vec<String>, String) {
     let operator = SqliteOperator::open(path).unwrap();
     let conn = Connection::open(path).unwrap();
@@ -51,7 +51,7 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(|entry| name(entry.unwrap())).collect()
 }
 
-/// Stores a callback each time that a backup rests.
+/// Stores a callback whenever a backup pauses.
 struct Beside {
     store: SqliteStore,
     stored: usize,
@@ -63,13 +63,13 @@ impl Beside {
         self.stored += 1;
         assert!(self.stored < BESIDE, "the backup begins anew and anew");
         let arrival = notify(&format!("beside {}", long(self.stored)), 1);
-        // Without a thread of its own: a call is done when it was polled.
+        // Without a writer thread: a call completes in its first poll.
         let recorded = self.store.record(arrival, vec![]).now_or_never();
         assert!(
             matches!(recorded, Some(Ok(Recorded::New { .. }))),
             "{recorded:?}"
         );
-        // A copy has no name before it is whole, and nobody else may read what there is of it.
+        // A copy gets its name when it is complete, and only its owner may read it before.
         let names = names(&self.copies);
         assert!(!names.contains(&"copy.db".to_owned()), "{names:?}");
         for name in names {
@@ -121,7 +121,7 @@ async fn backup_holds_one_state_of_a_store_that_is_written_to_and_gives_its_log_
     let log = fs::metadata(dir.path().join("a.db-wal")).unwrap().len();
     assert!(log <= 17_000_000, "{log} bytes");
 
-    // It is put back as any other.
+    // It restores like any other.
     drop(beside);
     restore(&copies.join("copy.db"), &path, NOW).unwrap();
     assert_eq!(seen(&path), before);
@@ -129,7 +129,7 @@ async fn backup_holds_one_state_of_a_store_that_is_written_to_and_gives_its_log_
 
 #[tokio::test]
 async fn backup_without_room_says_which_disk_is_full_and_leaves_nothing() {
-    // Mounts of its own, where the system lets a test make some.
+    // Needs a mount namespace; skipped where the system does not allow one.
     let tried = Command::new("unshare").args(["-rm", "true"]).status();
     if !tried.is_ok_and(|status| status.success()) {
         return;
@@ -180,7 +180,7 @@ fn what_a_killed_backup_has_left_is_removed_by_the_next_one() {
     let rest = move || {
         if std::mem::take(&mut first) {
             assert_eq!(names(&beside).len(), 1);
-            // This one is under way, and not to be removed by another.
+            // This one is in progress: another backup must not remove it.
             let second = SqliteOperator::open(&beside.join("../a.db")).unwrap();
             second.backup(&beside.join("second.db"), || ()).unwrap();
         }

@@ -1,5 +1,4 @@
-//! What a command leaves to the service beside which it runs: the right to write, and a log that
-//! does not grow.
+//! Commands next to a running service: they leave it write access and let the WAL stay small.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -52,7 +51,7 @@ fn generations(outcomes: &[ReplayOutcome]) -> Vec<Vec<u32>> {
 async fn service_writes_while_a_replay_plans() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
-    // Without a thread of its own: a call is done when it was polled.
+    // Without a writer thread: a call completes in its first poll.
     let store = SqliteStore::open_here(&path).unwrap();
     store.record(notify("k", 1), vec![]).await.unwrap();
     for claim in claim(&store, lane(), NOW).await {
@@ -92,7 +91,7 @@ async fn replay_looks_again_at_an_event_that_changed_while_it_was_planned() {
     let event = notify("k", 1).event.id;
     let other = RefCell::new(Some(operator(&path)));
     let plan = |event: &Event, generation| {
-        // Another person is a little quicker, once.
+        // Another person acts first, once.
         if let Some(mut other) = other.borrow_mut().take() {
             let plan = everything(&announcing);
             other
@@ -111,7 +110,7 @@ async fn replay_looks_again_at_an_event_that_changed_while_it_was_planned() {
     assert_eq!(claim(&store, lane(), NOW).await.len(), 1);
 }
 
-/// Stores this many events with a task each, all like the one that is there.
+/// Stores this many events with a task each, copies of the existing one.
 fn multiply(path: &Path, count: i64) {
     let conn = Connection::open(path).unwrap();
     let events = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
@@ -181,7 +180,7 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
     oldest.reverse();
     assert_eq!(oldest, shown);
 
-    // A walk through all comes to each once, in whole chunks.
+    // A walk visits each task once, in full chunks.
     let mut walk = operator.walk_tasks(TaskFilter::default()).unwrap();
     let mut met = 0;
     loop {

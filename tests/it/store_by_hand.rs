@@ -1,4 +1,4 @@
-//! What a person does to many tasks and events at once, beside the service.
+//! Bulk interventions of a person on tasks and events while the service runs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::store_contract::{
 
 const LATER: Timestamp = Timestamp::from_millis(NOW.millis() + 3_600_000);
 
-/// A store and a operator beside it.
+/// A store, and an operator's connection to it.
 struct Office {
     store: SqliteStore,
     operator: SqliteOperator,
@@ -51,7 +51,7 @@ impl Office {
         self.store.record(arrival, vec![]).await.unwrap();
     }
 
-    /// Ends the only task that is due in the lane.
+    /// Ends the only due task of the lane.
     async fn end(&self, lane: Lane, transition: Transition) -> TaskId {
         let claim = one(&self.store, lane, NOW).await;
         let id = claim.task().id;
@@ -59,13 +59,13 @@ impl Office {
         id
     }
 
-    /// Stores a task that notifies and dies at it.
+    /// Stores a task that dies while it notifies.
     async fn dead(&self, key: &str, kind: FailureKind) -> TaskId {
         self.store(notify(key, 1)).await;
         self.end(lane(), bury(kind)).await
     }
 
-    /// Stores a task that dies in the middle of its rename.
+    /// Stores a task that dies during its rename.
     async fn half_moved(&self, phase: MovePhase) -> (EventId, TaskId) {
         self.store(arrival("k", 1, &[("move", bucket(), Turn::Needed)]))
             .await;
@@ -77,7 +77,7 @@ impl Office {
         ids
     }
 
-    /// Everything that is known of all tasks.
+    /// Everything known about all tasks, as text.
     fn everything(&self) -> String {
         let tasks = self
             .operator
@@ -120,7 +120,7 @@ fn under(restart: &dyn Fn(&StoppedTask) -> Result<Restart, String>) -> Under<'_>
     }
 }
 
-/// A plan of tasks that notify, one for each rule.
+/// A plan with one notifying task per rule.
 fn planning<'a>(rules: &'a [&'a str]) -> impl Fn(&Event, u32) -> Plan + 'a {
     move |event, generation| {
         let rules: Vec<_> = rules
@@ -145,7 +145,7 @@ fn replay(scope: Scope, plan: &dyn Fn(&Event, u32) -> Plan) -> Replay<'_> {
     }
 }
 
-/// Rules of the tasks that were made, rules that match and rules that wait.
+/// Rules of the created tasks; numbers of matching and of waiting rules.
 fn made(outcome: &ReplayOutcome) -> (Vec<&str>, usize, usize) {
     let ReplayOutcome::Planned(Replayed {
         tasks,
@@ -620,7 +620,7 @@ async fn events_are_met_by_room_and_time_of_arrival() {
 #[tokio::test]
 async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
     let mut office = Office::new();
-    // Another event's tasks are not this one's.
+    // Tasks of another event do not count.
     office
         .store(arrival("other", 0, &[("added", bucket(), Turn::NotNeeded)]))
         .await;

@@ -1,5 +1,5 @@
-//! A clock that was ahead when something was stored, and is set right: nothing waits for
-//! longer than it was told to.
+//! A clock that was ahead when something was stored and is then corrected: nothing waits longer than
+//! it was meant to.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const YEAR: Duration = Duration::from_hours(24 * 365);
 /// The time by a clock that is ahead.
 const AHEAD: Timestamp = Timestamp::from_millis(NOW.millis() + 31_536_000_000);
 
-/// The arrival, at another time.
+/// The arrival at another time.
 fn at(time: Timestamp, mut arrival: Arrival) -> Arrival {
     let mut event = Event::clone(&arrival.event);
     event.received = time;
@@ -29,7 +29,7 @@ fn at(time: Timestamp, mut arrival: Arrival) -> Arrival {
     arrival
 }
 
-/// A failure to be tried again after so long.
+/// A failure with a retry after `wait`.
 fn again(wait: Duration) -> Transition {
     let why = Failure::new(FailureKind::Timeout, "slow");
     Transition::RetryAfter { wait, why }
@@ -39,7 +39,7 @@ async fn end_at(store: &SqliteStore, claim: Claim, transition: Transition, now: 
     store.apply(claim, ending(transition), now).await.unwrap();
 }
 
-/// When the next task of the lane is due by what the store says.
+/// When the next task of the lane is due, according to the store.
 async fn next_due(store: &SqliteStore) -> Option<Timestamp> {
     let lane = lane();
     let room = vec![LaneRoom::new(lane, 0)];
@@ -60,7 +60,7 @@ async fn retry_waits_as_long_as_it_was_told_to_after_the_clock_was_set_back() {
         let failed = one(&store, lane(), AHEAD).await;
         end_at(&store, failed, again(wait), AHEAD).await;
     }
-    // So it is for the next process, too, which saw nothing being set.
+    // The next process, which did not see the clock change, finds it so, too.
     drop(store);
     store = open(&path);
     assert_eq!(next_due(&store).await, Some(AHEAD.plus(waits[0])));
@@ -102,7 +102,7 @@ async fn due_time_that_is_as_it_was_told_is_left_alone() {
 async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_time() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
-    // More than one look takes.
+    // More than one correction step handles.
     for number in 0..1_100 {
         let arrival = at(AHEAD, notify(&number.to_string(), number));
         store.record(arrival, vec![]).await.unwrap();

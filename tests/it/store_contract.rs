@@ -1,4 +1,4 @@
-//! What every store promises, shown on the SQLite store through its public interface.
+//! What every store promises, tested on the SQLite store through its public interface.
 use crate::support::operator::OneTask;
 
 use std::path::Path;
@@ -51,7 +51,7 @@ pub(crate) fn place(key: &str) -> Place {
     }
 }
 
-/// An arrival of a recording `key`, with a task for each of the rules.
+/// An arrival of a recording `key`, with one task per rule.
 pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arrival {
     let id = EventId::derive(Some(Timestamp::from_millis(time * 1000)), &[key.as_bytes()]);
     let mut fields = Fields::new(EventType::RecordFileComplete);
@@ -102,18 +102,18 @@ pub(crate) fn ending(transition: Transition) -> Settlement {
     }
 }
 
-/// [`NOW`] by both clocks, when a process begins.
+/// [`NOW`] by both clocks, at the start of a process.
 pub(crate) const PRESENT: Present = Present {
     time: NOW,
     moment: Moment::after(Duration::ZERO),
 };
 
-/// Any time at which a process has run for so long since [`NOW`].
+/// Any time in a process that has run for `passed` since [`NOW`].
 pub(crate) fn ran(passed: Duration) -> Present {
     PRESENT.plus(passed)
 }
 
-/// Prunes as a process does that has run for so long since [`NOW`].
+/// Prunes in a process that has run for `passed` since [`NOW`].
 pub(crate) async fn prune_after(store: &SqliteStore, keep: Retention, passed: Duration) -> Pruned {
     let everything = Retention {
         history: Duration::MAX,
@@ -400,7 +400,7 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     end(&store, holder, Transition::Finish).await;
     let on = one(&store, bucket(), NOW).await;
     assert_eq!((on.task().id, on.task().tries), (waiter, 1));
-    // Nobody holds a key of that task any more.
+    // No task holds one of that task's keys any more.
     end(&store, on, waiting(WaitsFor::Keys(id))).await;
     assert_eq!(one(&store, bucket(), NOW).await.task().id, waiter);
 }
@@ -508,7 +508,7 @@ async fn probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_lo
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     let minute = Duration::from_mins(1);
-    // Tries, and how long to wait after the last of them.
+    // Tries so far, and the wait after the last of them.
     let tasks = [
         (0, minute),
         (1, minute),
@@ -766,14 +766,14 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     let id = first.task().id;
     let operator = SqliteOperator::open(&path).unwrap();
     assert!(operator.task(id).unwrap().unwrap().moves.is_empty());
-    // Nothing is half moved, so the recording is free.
+    // Nothing is half moved, so the recording's turn is free.
     end(&store, first, waiting(WaitsFor::ItsLane)).await;
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(second.task().rule, "second");
     end(&store, second, Transition::Finish).await;
 
     let first = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
-    // It is taken up by the next try.
+    // The next try continues it.
     let drafts = store.drafts(&first, 0..9).await.unwrap();
     assert_eq!(numbers(drafts), [0, 1, 2, 3, 4]);
     let present = Move {

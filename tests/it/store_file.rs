@@ -1,4 +1,4 @@
-//! The store as a file: whose it is, and copies of it.
+//! The store as a file: recognizing it, and its copies.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,6 @@ use rusqlite::Connection;
 
 use crate::store_contract::{NOW, notify, open, plain};
 
-/// Every file of a folder with its content.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries
@@ -21,7 +20,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// A database of another program, which ended before its log was brought in.
+/// Another program's database, which crashed before its WAL was checkpointed.
 fn crashed_database(at: &Path) {
     let elsewhere = tempfile::tempdir().unwrap();
     let path = elsewhere.path().join("other.db");
@@ -77,7 +76,7 @@ async fn store_that_was_killed_at_its_start_is_still_known_as_one() {
     assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
 }
 
-/// The first page says how long the file is, and is the first to be written.
+/// The first page contains the file's length and is written first.
 #[tokio::test]
 async fn store_that_was_killed_while_its_log_was_brought_in_is_still_known_as_one() {
     let dir = tempfile::tempdir().unwrap();
@@ -96,7 +95,7 @@ async fn store_that_was_killed_while_its_log_was_brought_in_is_still_known_as_on
     assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 100);
 }
 
-/// What a crash leaves of a store that is open: the copy's name.
+/// Copies an open store's files as a crash leaves them; returns the copy's path.
 fn crashed(path: &Path) -> std::path::PathBuf {
     let copy = path.with_file_name("crashed.db");
     for end in ["", "-wal"] {

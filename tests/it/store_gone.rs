@@ -1,5 +1,5 @@
-//! A store whose files are moved, removed or replaced while it is in use: nothing is answered
-//! 200 that nobody would find again.
+//! A store whose files are moved, removed or replaced while it is in use: no callback gets a 200 that
+//! would then be lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::support::served::{Served, serving};
 const STORE: &str = "aftertake.db";
 const LOG: &str = "aftertake.db-wal";
 
-/// A service and whoever calls it.
+/// A service and its callers.
 struct Stage {
     folder: tempfile::TempDir,
     client: reqwest::Client,
@@ -71,7 +71,7 @@ impl Stage {
             .len()
     }
 
-    /// A command finds other files under the names, or none, and neither reads nor makes any.
+    /// Commands find other files under the names, or none; they neither read nor create any.
     fn commands_say_so(&self, gone: &str) {
         for args in [["tasks", "list"], ["events", "list"], ["backup", "late.db"]] {
             let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
@@ -92,8 +92,8 @@ impl Stage {
         assert!(!self.path("late.db").exists());
     }
 
-    /// Serves and takes a callback; what happens to the files then has all refused that follow,
-    /// and shown with the way out.
+    /// Serves and takes a callback. After `happens`, all further callbacks are refused, and the
+    /// reason names the way out.
     async fn refused(&self, gone: &str, happens: impl FnOnce()) -> Served {
         let served = Served::start(serving(self.folder.path()).args(["--grace", "1s"]));
         assert_eq!(self.post(&served, "first").await, 200);
@@ -154,7 +154,7 @@ async fn log_that_was_removed_is_in_the_store_after_an_orderly_end() {
     assert_eq!(stage.events(), 1);
 }
 
-/// A command that goes through much beside the service takes its time.
+/// A bulk command that runs next to the service takes a while.
 #[tokio::test]
 async fn command_writes_to_no_store_that_was_put_away() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Whether a store can be trusted with a callback: it says so, and why not.
+//! Whether a store can take a callback, and the reason if not.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -27,7 +27,7 @@ async fn full_store_is_not_ready_until_there_is_room_though_nobody_writes() {
     let store = open(&path);
     for name in ["a", "b"] {
         store.ready().await.unwrap();
-        // Takes what the probe has left free.
+        // Uses up what the probe left free.
         write(&store, name).await.unwrap();
         store.limit_pages(1).await.unwrap();
         let full = store.ready().await.unwrap_err().to_string();

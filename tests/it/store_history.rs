@@ -1,4 +1,4 @@
-//! What the store shows, finds again and forgets, however much there is of it.
+//! Large histories: lists, searches and pruning.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn everything(path: &Path) -> Vec<TaskRow> {
     listed(path, &TaskFilter::default(), 100)
 }
 
-/// Prunes what is older than a day until all of it is gone; what each call did.
+/// Prunes what is older than a day until nothing is left; returns the result of each call.
 async fn prune(store: &SqliteStore) -> Vec<Pruned> {
     let keep = Retention {
         history: DAY,
@@ -124,7 +124,7 @@ async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back() {
     let unknown = store.mark_unknown_lanes(known.clone()).await.unwrap();
     assert_eq!(unknown, std::slice::from_ref(&gone));
 
-    // A task that comes to such a lane later waits like those that were there.
+    // A task that reaches such a lane later waits like the earlier ones.
     let fine = one(&store, lane(), NOW).await;
     let mut settlement = ending(Transition::Advance);
     settlement.next = Some(NextStep {
@@ -318,7 +318,7 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     store = open(&path);
     assert_eq!(looked(&store, 3).await, (0, 0, false));
 
-    // One is cancelled, another done at last: a day later their history goes.
+    // One is cancelled, another finally done: a day later their history is removed.
     let mut operator = SqliteOperator::open(&path).unwrap();
     operator.cancel_one(dead[0], NOW.plus(DAY * 3)).unwrap();
     operator.retry_one(dead[1], NOW.plus(DAY * 3)).unwrap();
@@ -332,7 +332,7 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     let pruned = prune_after(&store, keep, later).await;
     assert_eq!((pruned.looked, pruned.bodies, pruned.events), (2, 2, 0));
 
-    // At the horizon each is come to once more, and what is needed stays.
+    // At the dedup horizon each is looked at once more, and needed ones stay.
     assert_eq!(looked(&store, 11).await, (600, 0, true));
     assert_eq!(looked(&store, 12).await, (0, 0, false));
     assert_eq!(rows(&path, "events"), 600 - 202 + 1);
@@ -341,8 +341,8 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     assert_eq!(rows(&path, "events"), 600 - 203 + 1);
 }
 
-/// Sweeps after so many days, over an event that came between two others by a clock that was this
-/// far ahead; bodies and events that are gone each time.
+/// Sweeps after these numbers of days. Of three events the second was stored with a clock that many
+/// days ahead. Returns the numbers of bodies and events removed each time.
 async fn swept_with_one_ahead(ahead: u32, days: &[u32]) -> Vec<(usize, usize)> {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
@@ -363,7 +363,7 @@ async fn swept_with_one_ahead(ahead: u32, days: &[u32]) -> Vec<(usize, usize)> {
         dedup_horizon: DAY * 10,
     };
     let mut gone = Vec::new();
-    // One process, so that its time goes on from sweep to sweep.
+    // One process, so that its elapsed time continues from sweep to sweep.
     prune_after(&store, keep, Duration::ZERO).await;
     for days in days {
         let pruned = store.prune(keep, ran(DAY * *days)).await.unwrap();
@@ -374,12 +374,12 @@ async fn swept_with_one_ahead(ahead: u32, days: &[u32]) -> Vec<(usize, usize)> {
 
 #[tokio::test]
 async fn event_of_a_clock_that_was_ahead_is_forgotten_once_its_time_is_old() {
-    // What came after it is no older than it is, once its time has come.
+    // The event after it is removed with it, once its time has come.
     assert_eq!(
         swept_with_one_ahead(5, &[2, 6, 7, 11, 16]).await,
         [(2, 0), (0, 0), (1, 0), (0, 1), (0, 2)]
     );
-    // The others are forgotten long before, and it is kept as long as any.
+    // The others are removed long before it; it is kept to its full age.
     assert_eq!(
         swept_with_one_ahead(20, &[2, 11, 20, 22, 29, 31]).await,
         [(2, 0), (0, 2), (0, 0), (1, 0), (0, 0), (0, 1)]
@@ -400,7 +400,7 @@ async fn stored_body_is_read_in_the_words_of_the_recorder_that_sent_it() {
     assert_eq!(read.recorder, arrival.event.recorder);
     assert_eq!(read.fields, arrival.event.fields);
 
-    // As a later version with a further recorder would have stored it.
+    // As a later version with another recorder would store it.
     let conn = rusqlite::Connection::open(&path).unwrap();
     conn.execute("UPDATE events SET recorder = 7", []).unwrap();
     let refused = desk.event(id).unwrap_err().to_string();

@@ -1,5 +1,4 @@
-//! What the store keeps of moves and of the tasks that make them, beyond what every store
-//! promises.
+//! What the SQLite store records of moves and of the tasks that make them, beyond the store contract.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +78,7 @@ async fn task_that_runs_again_no_longer_says_why_it_waited() {
     end(&store, claim, Transition::Finish).await;
 }
 
-/// Where the claim's recording is, whether its own planning moved it there, and whether an
+/// Where the claim's recording is, whether the claim's own planning moved it there, and whether an
 /// earlier event's task moved all of it.
 fn seen(claim: &Claim) -> (&str, Option<(bool, bool)>) {
     let located = claim.located().unwrap();
@@ -151,7 +150,7 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
     assert_eq!(seen(&one(&store, bucket(), NOW).await), ("k", None));
 }
 
-/// Has the claim move the recording to this place.
+/// The claim moves the recording to this place.
 async fn move_to(store: &SqliteStore, mover: Claim, to: &str) {
     let main = Move {
         from: mover.located().unwrap().place.clone(),

@@ -1,4 +1,4 @@
-//! The ledger of keys through the store's public interface: which task may use which key.
+//! Which task may use which key, through the store's public interface.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::support::operator::OneTask;
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
-/// A store with a claimed task for each of these recordings.
+/// A store with one claimed task per recording.
 struct Tasks {
     store: SqliteStore,
     claims: Vec<Claim>,
@@ -44,7 +44,7 @@ impl Tasks {
         Self { store, claims, dir }
     }
 
-    /// What the task of this number hears when it wants to make this move.
+    /// The store's answer when the task of this number wants to make this move.
     async fn wants(&self, number: usize, one: Move) -> Option<TakenBy> {
         taken(&self.store, &self.claims[number], one, PRESENT).await
     }
@@ -76,7 +76,7 @@ fn from_to(from: &str, to: &str) -> Move {
     }
 }
 
-/// The source is left.
+/// A move that leaves its source in place.
 fn left(from: &str, to: &str) -> Move {
     Move {
         source: Source::Shared,
@@ -164,8 +164,8 @@ async fn what_a_move_takes_away_is_read_by_nobody_else() {
     assert_eq!(tasks.wants(1, from_to("a", "y")).await, by);
 }
 
-/// Between a look and the manifest that is made of it, another task may move something to the
-/// same key and end. Both may be alike, so that the one would pass for the copy of the other.
+/// After a task has inspected a key, another task may move something there and end. Both objects may
+/// be alike, so one would pass for the copy of the other.
 #[tokio::test]
 async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believed() {
     let mut tasks = Tasks::of(&["a", "b", "c"]).await;
@@ -191,7 +191,7 @@ async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believ
     assert_eq!(looked_anew, None);
 }
 
-/// The playlists beside it were read before that of the one which shares it was there.
+/// The playlists next to it were read before the one that shares its segments existed.
 #[tokio::test]
 async fn look_that_is_older_than_what_another_task_has_come_to_share_is_not_believed() {
     let tasks = Tasks::of(&["a", "b"]).await;
@@ -284,7 +284,7 @@ async fn request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_long
     );
     let second = one(&tasks.store, bucket(), until).await;
     let wants = async |now| taken(&tasks.store, &second, from_to("b", &lost.key), now).await;
-    // The clock was set forward meanwhile: less has passed than it says.
+    // The clock was set forward meanwhile: less time has passed than it shows.
     let set_forward = Present {
         time: until.plus(LIFETIME),
         ..ran(before)
@@ -313,7 +313,7 @@ async fn request_of_a_process_that_ended_keeps_its_key_for_its_lifetime_in_the_n
     tasks.end(0, Transition::Finish).await;
     tasks.claims.clear();
     drop(tasks.store);
-    // The clock was behind, and was set right while nothing ran.
+    // The clock was behind and was corrected while nothing ran.
     let store = open(&tasks.dir.path().join("a.db"));
     let begins = Present {
         time: NOW.plus(LIFETIME * 2),
@@ -349,7 +349,7 @@ async fn run_that_did_not_end_keeps_every_key_of_its_move() {
     assert_eq!(late, Some(NOW.plus(LIFETIME)), "the first run has no end");
     let after = ran(LIFETIME);
     assert_eq!(store.late_until(claim, after).await.unwrap(), None);
-    // A clock that is set makes nothing last longer or shorter than it could.
+    // Setting the clock does not change how long a request can still arrive.
     for hours in [-9, 9] {
         let time = Timestamp::from_millis(NOW.millis() + hours * 3_600_000);
         let set = Present { time, ..PRESENT };
@@ -373,7 +373,7 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
         .pop()
         .unwrap();
     assert_eq!(waits.note.as_deref(), Some("w"), "as the step said it");
-    // The other way round it is a circle: one of them has to fail.
+    // The other way round this is a circle: one of them has to fail.
     let circle = tasks.wants(0, replaces("b", "a")).await;
     let Some(TakenBy::Circle(_)) = circle else {
         panic!("{circle:?}");
@@ -386,7 +386,7 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() 
     );
 }
 
-/// The same task's next claim, which knows of all that has ended.
+/// The same task's next claim, which sees everything that has ended.
 async fn anew(store: &SqliteStore, asks: Claim) -> Claim {
     let id = asks.task().id;
     end(store, asks, Transition::HandBack).await;
@@ -440,14 +440,14 @@ async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
     end(&store, tag, Transition::Finish).await;
     assert_eq!(wants("x").await, None);
 
-    // One that died before it moved its recording is retried some day.
+    // A task that died before it moved its recording may be retried later.
     let dead = dies.task().id;
     end(&store, dies, bury()).await;
     assert_eq!(wants("c").await, Some(TakenBy::Wanted(dead)));
     assert_eq!(wants("d").await, None);
 }
 
-/// Stores the recording `b` of this job, with a task for each of the rules.
+/// Stores the recording `b` of this job, with one task per rule.
 async fn record_of_job(store: &SqliteStore, job: &str, time: i64, rules: &[&str]) {
     let rules: Vec<_> = rules
         .iter()
@@ -473,7 +473,7 @@ async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
     store.record(arrival("a", 1, &rules), vec![]).await.unwrap();
     let asks = one(&store, bucket(), NOW).await;
 
-    // The first one's second rename waits for a time while the second one is moved.
+    // The first recording's second rename waits while the second recording is moved.
     record_of_job(&store, "1", 2, &["archive", "again"]).await;
     let mut again = None;
     for to in ["x", "y"] {
@@ -504,7 +504,7 @@ async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
     assert_eq!(wants("y").await, None);
     assert_eq!(wants("b").await, None);
 
-    // The third one is still where it was recorded.
+    // The third recording is still where it was recorded.
     record_of_job(&store, "3", 4, &["archive"]).await;
     let third = one(&store, bucket(), NOW).await.task().id;
     assert_eq!(wants("b").await, Some(TakenBy::Wanted(third)));

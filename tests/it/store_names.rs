@@ -1,4 +1,4 @@
-//! Where a store is and who may open it: links, rights, and locks of strangers.
+//! Where a store is and who may open it: links, permissions, and other processes' locks.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -60,7 +60,7 @@ fn files_of_a_store_are_for_their_owner_alone_whatever_the_umask() {
     }
 }
 
-/// The program and its arguments that serve in this folder.
+/// The program and its arguments to serve in this folder.
 fn serving_args(folder: &Path) -> Vec<std::ffi::OsString> {
     let command = serving(folder);
     let program = [command.get_program().to_owned()].into_iter();
@@ -121,12 +121,12 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     drop(open(&real));
     let store = open(&link);
     store.record(notify("k", 1), vec![]).await.unwrap();
-    // One lock, whatever name is used.
+    // One lock, whichever name is used.
     for path in [&real, &link] {
         let second = SqliteStore::open(path, plain());
         assert!(matches!(second, Err(OpenError::Served(_))));
     }
-    // What a crash leaves.
+    // As a crash leaves it.
     let crashed = dir.path().join("crashed.db");
     for end in ["", "-wal"] {
         let named = |path: &Path| format!("{}{end}", path.display());
@@ -162,10 +162,10 @@ fn backup_is_restored_behind_a_link() {
     serve(folder.path()).stop();
 }
 
-/// A user without any rights, whom only root can become.
+/// A user without permissions; only root can become that user.
 const NOBODY: u32 = 65_534;
 
-/// The program, where that user can run it, in a folder that everybody may write to.
+/// A folder that everybody may write to, with a copy of the program that the user can run.
 fn open_to_all() -> tempfile::TempDir {
     let folder = folder();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -177,7 +177,7 @@ fn open_to_all() -> tempfile::TempDir {
     folder
 }
 
-/// The same command by a copy of the program, as that user.
+/// The same command, run by that user with the copy of the program.
 fn as_nobody(folder: &Path, command: &Command) -> Command {
     let mut program = Command::new(folder.join("program"));
     program.args(command.get_args()).current_dir(folder);
@@ -213,7 +213,7 @@ fn store_of_another_user_is_refused_with_the_name_of_its_owner_and_nothing_is_ma
     }
 }
 
-/// As a volume is that a container's user may write to and root owns.
+/// Like a volume that root owns and a container's user may write to.
 #[test]
 fn store_is_made_in_a_folder_that_another_user_owns() {
     if !rustix::process::geteuid().is_root() {

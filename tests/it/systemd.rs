@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const RULES: &str = "destinations: { lms: { url: 'https://lms.example.com/hook' } }\n\
                      rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
 
-/// A program that serves, killed when it goes out of scope.
+/// A running service, killed when dropped.
 struct Served(Child);
 
 impl Drop for Served {
@@ -28,12 +28,12 @@ impl Served {
     }
 }
 
-/// Serves with somebody who listens as systemd does.
+/// Serves, and returns the socket on which systemd would listen.
 fn serve(folder: &Path) -> (Served, UnixDatagram) {
     std::fs::write(folder.join("rules.yaml"), RULES).unwrap();
     let path = folder.join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    // A message that never comes fails the test instead of holding it up.
+    // A missing message fails the test instead of hanging it.
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_aftertake"))
         .args([
@@ -52,7 +52,7 @@ fn serve(folder: &Path) -> (Served, UnixDatagram) {
     (Served(child), socket)
 }
 
-/// Receives messages until one has the line, and gives it.
+/// Receives messages until one contains the line; returns that message.
 fn told(socket: &UnixDatagram, line: &str) -> String {
     let mut message = [0; 1024];
     loop {

@@ -1,5 +1,4 @@
-//! Destinations with a private authority and client certificates, against a real
-//! TLS server.
+//! Destinations with a private CA and client certificates, on a real TLS server.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use url::Url;
 
 use crate::outbound::destination;
 
-/// A file of the test authority: valid for a hundred years, trusted by nobody else.
+/// A file of the test CA: valid for a hundred years and trusted only here.
 pub(crate) fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls")).join(name)
 }
@@ -33,9 +32,9 @@ fn certificate(name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(file(name)).unwrap()
 }
 
-/// Answers every request with the number of certificates its client showed.
+/// Answers every request with the number of certificates that the client presented.
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor) {
-    // A failed handshake is the client's to tell.
+    // The client reports a failed handshake.
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
@@ -49,7 +48,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor) {
         .await;
 }
 
-/// Starts a server with the test authority's certificate for `localhost`.
+/// Starts a server with the test CA's certificate for `localhost`.
 pub(crate) async fn start() -> u16 {
     let mut authorities = RootCertStore::empty();
     authorities.add(certificate("ca.pem")).unwrap();
@@ -115,13 +114,13 @@ async fn private_authority_and_client_certificate_are_used() {
 async fn server_that_is_not_the_destination_is_not_sent_to() {
     let ca = Some(file("ca.pem"));
     for (host, ca, part) in [
-        // Signed by somebody else than the destination's authority.
+        // Signed by another CA than the destination's.
         (
             "localhost",
             Some(file("client.pem")),
             "invalid peer certificate: ",
         ),
-        // Signed for another name.
+        // Issued for another name.
         (
             "127.0.0.1",
             ca,
@@ -149,7 +148,7 @@ async fn key_that_does_not_belong_to_its_certificate_is_named() {
 
 #[tokio::test]
 async fn server_that_never_shakes_hands_is_no_connection() {
-    // Accepts by being listened on, and never says a word.
+    // Accepts connections and never sends anything.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let url: Url = format!("https://localhost:{port}/").parse().unwrap();

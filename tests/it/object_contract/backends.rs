@@ -1,4 +1,4 @@
-//! The kinds of buckets that the contract is shown on.
+//! The kinds of buckets that the contract is tested on.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -10,29 +10,29 @@ use super::{dressed, map};
 use crate::support::fake_obs::{FakeObs, Kind};
 use crate::support::folder_in_memory;
 
-/// Two empty buckets, `one` and `other`, between which objects can be copied.
+/// Two empty buckets, `one` and `other`, with copies possible between them.
 pub(super) struct Buckets {
     pub(super) one: Arc<dyn ObjectStore>,
     pub(super) other: Arc<dyn ObjectStore>,
     pub(super) layout: Layout,
     pub(super) has_tags: bool,
-    /// Or refuses some as invalid.
+    /// Whether every key is accepted, or some are refused as invalid.
     pub(super) takes_every_key: bool,
-    /// What is found of an object that was written with [`dressed`].
+    /// What is read back of an object that was written with [`dressed`].
     pub(super) dressed: Attributes,
-    /// What the buckets are in.
+    /// Keeps the buckets alive.
     home: Box<dyn Any>,
 }
 
 impl Buckets {
-    /// Gives tags to an object where it can have any.
+    /// Tags an object, if the bucket supports tags.
     pub(super) async fn tag(&self, store: &dyn ObjectStore, key: &str, tags: &[(&str, &str)]) {
         if self.has_tags {
             store.set_tags(key, &map(tags)).await.unwrap();
         }
     }
 
-    /// Asserts that an object has these tags and no others, where it can have any.
+    /// Asserts that an object has exactly these tags, if the bucket supports tags.
     pub(super) async fn assert_tags(
         &self,
         store: &dyn ObjectStore,
@@ -96,7 +96,7 @@ pub(super) async fn obs_that_encrypts() -> Buckets {
     buckets
 }
 
-/// Objects have no storage class of their own.
+/// Objects have no storage class.
 pub(super) async fn obs_file_system() -> Buckets {
     let mut buckets = at_obs(Kind::FileSystem).await;
     buckets.dressed.storage_class = Some("STANDARD".into());

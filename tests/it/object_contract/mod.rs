@@ -1,5 +1,5 @@
-//! What every object storage promises, shown on each: the tests are functions over
-//! [`Buckets`], and `backends` has one function for each kind of bucket.
+//! What every object storage promises: the tests are functions over [`Buckets`], and `backends` makes
+//! each kind of bucket.
 
 mod backends;
 
@@ -37,7 +37,7 @@ pub(crate) const KEYS: [&str; 16] = [
     "folder/",
 ];
 
-/// Shows the promises on one kind of bucket.
+/// Tests the contract on one kind of bucket.
 macro_rules! shown_on {
     ($kind:ident) => {
         shown_on! { $kind:
@@ -84,7 +84,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(owned).collect()
 }
 
-/// Everything that can be written with an object.
+/// All attributes that can be written with an object.
 fn dressed() -> Attributes {
     Attributes {
         content_type: Some("video/mp4".into()),
@@ -284,7 +284,7 @@ async fn page_has_a_thousand_objects_and_a_deletion_takes_as_many(buckets: &Buck
     assert_eq!(keys(store, "", None).await, all[DELETE_LIMIT..]);
 }
 
-/// Contents of which a store may copy one whole and the other by parts.
+/// Contents such that a store may copy one whole and the other in parts.
 fn contents() -> [String; 2] {
     ["film".to_owned(), "x".repeat(1500)]
 }
@@ -296,7 +296,7 @@ async fn copy_takes_everything_along_and_leaves_the_source(buckets: &Buckets) {
         buckets.tag(&*buckets.one, from, &[("room", "a b+c")]).await;
         let source = head(&*buckets.one, from).await;
         for (store, to) in [(&buckets.one, "x/y"), (&buckets.other, from)] {
-            // Also when it is there already.
+            // Also if the copy already exists.
             for _ in 0..2 {
                 let copied = store.copy(copy_to(&source, to)).await.unwrap();
                 let found = head(&**store, to).await;

@@ -1,4 +1,4 @@
-//! Order: tasks of a rule with one value run one at a time, in order of arrival, whatever
+//! `order_by`: tasks of a rule with the same value run one at a time, in order of arrival, whatever
 //! happens to them.
 
 mod model;
@@ -17,7 +17,7 @@ use aftertake::store::{Arrival, Claim, Recorded, Store};
 use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, notify, one, open};
 use crate::support::operator::OneTask;
 
-/// The only task of a rule that says `order_by`, and `order_blocks` if it `blocks`.
+/// An arrival with one task, whose rule has `order_by`, and `order_blocks` if it `blocks`.
 fn ordered(number: i64, blocks: bool) -> Arrival {
     let mut arrival = notify(&format!("k{number}"), number);
     arrival.plan.tasks[0].order_key = Some(OrderKey::of("announce", "class-7", blocks));
@@ -28,7 +28,7 @@ fn why() -> Failure {
     Failure::new(FailureKind::Refused, "no")
 }
 
-/// A store with a line of three, and who they are.
+/// A store with a line of three tasks, and their ids.
 struct Line {
     folder: tempfile::TempDir,
     store: SqliteStore,
@@ -61,14 +61,14 @@ impl Line {
         SqliteOperator::open(&self.path()).unwrap()
     }
 
-    /// Claims the only task that can be; it is the line's task of this number.
+    /// Claims the only task that can run, and asserts that it is the line's task of this number.
     async fn claims(&self, number: usize) -> Claim {
         let claim = one(&self.store, lane(), NOW).await;
         assert_eq!(claim.task().id, self.tasks[number - 1]);
         claim
     }
 
-    /// Claims that task, and nothing comes of it.
+    /// Claims that task and abandons the claim.
     async fn is_next(&self, number: usize) {
         let _unsettled = self.claims(number).await;
     }
@@ -231,7 +231,7 @@ async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands() {
         let retried = line.operator().retry_one(id, NOW).unwrap();
         assert_eq!(retried, RetryOutcome::Requeued);
     }
-    // The third came back first and runs first; the second is behind it, but not lost.
+    // The third came back first and runs first; the second follows it and is not lost.
     let third = line.claims(3).await;
     line.claims_none().await;
     end(&line.store, third, Transition::Finish).await;
@@ -275,8 +275,8 @@ async fn line_and_turn_never_wait_for_each_other() {
         let again = Transition::RetryAfter { wait, why: why() };
         end(&store, head, again).await;
     }
-    // Both recordings' turns are free. Were these to take them now, each head would wait for
-    // the turn that the other's successor holds, and each successor for its head.
+    // Both recordings' turns are free. If these tasks took them now, each head would wait for the turn
+    // of the other's successor, and each successor for its head: a deadlock.
     record("b", 3, "one").await;
     record("a", 4, "two").await;
     let mut ended = Vec::new();

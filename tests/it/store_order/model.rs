@@ -1,5 +1,5 @@
-//! Any history of events, workers, persons and restarts against a model that knows who
-//! stands in which line, and who heads it.
+//! Random histories of events, workers, persons and restarts, compared with a model of `order_by`:
+//! which tasks are in which line, and which is its head.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::why;
 use crate::store_contract::{NOW, PRESENT, arrival, bucket, ending, lane, moved, open};
 use crate::support::operator::OneTask;
 
-/// What a person, a worker or an accident does.
+/// An act of a person or worker, or an accident.
 #[derive(Debug, Clone)]
 enum Op {
     /// An event of this recording arrives; its three rules order by this value.
@@ -42,7 +42,7 @@ enum Op {
     Cancel {
         which: usize,
     },
-    /// What tasks wait for outside them is there.
+    /// Tasks that wait for something outside them may go on.
     Release,
     Restart,
 }
@@ -56,9 +56,9 @@ enum How {
     HandBack,
     WaitInLane,
     WaitOutside,
-    /// Goes on with a step that needs the turn.
+    /// Continues with a step that needs the turn.
     Advance(Hold),
-    /// Leaves objects half moved and is tried again.
+    /// Leaves objects half moved and is retried.
     Stumble,
 }
 
@@ -86,7 +86,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The rules: whether a rule's first step needs the turn, and whether it blocks.
+/// Each rule's name, whether its first step needs the turn, and whether it blocks.
 const RULES: [(&str, Turn, bool); 3] = [
     ("tells", Turn::NotNeeded, false),
     ("moves", Turn::Needed, false),
@@ -102,12 +102,12 @@ struct Stood {
     id: TaskId,
     key: (&'static str, u8),
     blocks: bool,
-    /// Unsettled, or dead and blocking.
+    /// Not settled, or dead and blocking.
     in_line: bool,
     dead: bool,
 }
 
-/// The store, and what has to be true of it.
+/// The store, and the expected state.
 struct Model {
     folder: tempfile::TempDir,
     store: Option<SqliteStore>,
@@ -151,13 +151,13 @@ impl Model {
         self.tasks.iter().position(|task| task.id == id).unwrap()
     }
 
-    /// The task stands in line, at its head if nobody else does.
+    /// The task joins its line, as head if the line is empty.
     fn joins(&mut self, at: usize) {
         self.tasks[at].in_line = true;
         self.heads.entry(self.tasks[at].key).or_insert(at);
     }
 
-    /// The task has left the line; if it was the head, the earliest that is left is.
+    /// The task leaves its line; if it was the head, the earliest remaining task becomes the head.
     fn leaves(&mut self, at: usize) {
         let key = self.tasks[at].key;
         self.tasks[at].in_line = false;
@@ -170,7 +170,7 @@ impl Model {
         }
     }
 
-    /// The claimed task is the head of its line, and no other of the line runs.
+    /// Asserts that the claimed task is the head of its line and no other task of the line runs.
     fn begins(&mut self, claim: Claim) {
         let at = self.position(claim.task().id);
         assert_eq!(self.heads[&self.tasks[at].key], at, "not in order");
@@ -271,8 +271,8 @@ impl Model {
                 self.journal(&claim, MovePhase::Undone).await;
             }
             How::Advance(hold) => {
-                // A step that has ended has left nothing half moved, or a person who cancels
-                // the dead task would have it run once more.
+                // An ended step must leave nothing half moved: otherwise a person who cancels the dead
+                // task would make it run once more.
                 self.journal(&claim, MovePhase::Undone).await;
                 settlement.next = Some(NextStep {
                     step: claim.task().step + 1,
@@ -299,10 +299,10 @@ impl Model {
         }
     }
 
-    /// The claimed task has an object in this phase of a move.
+    /// Journals one object of the claimed task in this phase.
     async fn journal(&self, claim: &Claim, phase: MovePhase) {
         let mut one = moved(0, phase);
-        // Each task moves keys of its own.
+        // Each task moves different keys.
         for place in [&mut one.from, &mut one.to] {
             place.key = format!("{}/{}", claim.task().id, place.key);
         }
@@ -338,7 +338,7 @@ impl Model {
         }
     }
 
-    /// Lets everything run that can, to its end.
+    /// Runs every task that can run, to its end.
     async fn calms_down(&mut self) {
         loop {
             self.now = self.now.plus(Duration::from_mins(1));
@@ -354,8 +354,8 @@ impl Model {
         }
     }
 
-    /// Who still stands in line though nobody runs: the store and the model agree that each
-    /// of them stands behind a dead head.
+    /// The tasks still in a line when nothing runs: store and model agree that each is behind a dead
+    /// head.
     async fn held_back(&self) -> BTreeSet<usize> {
         let left = |at: &usize| self.tasks[*at].in_line;
         let left: BTreeSet<usize> = (0..self.tasks.len()).filter(left).collect();
@@ -384,7 +384,7 @@ proptest! {
                 model.act(op).await;
             }
             model.calms_down().await;
-            // A person goes through the dead heads, and each time somebody gets on.
+            // A person cancels the dead heads one after the other; each time a task can go on.
             let mut left = model.held_back().await;
             while !left.is_empty() {
                 let heads: Vec<usize> = model.heads.values().copied().collect();

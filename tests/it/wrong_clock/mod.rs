@@ -1,4 +1,4 @@
-//! The real program, started by a clock that is ten years ahead.
+//! The real program, started with a clock that is ten years ahead.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +21,7 @@ const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ noti
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The library that sets the clock, compiled by `cc`, which building the program needs, too.
+/// The library that sets the clock, compiled with `cc`, which building the program needs anyway.
 fn library() -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("wrong-clock-{}.so", std::process::id()));
@@ -54,7 +54,7 @@ async fn post(served: &Served, body: &str) {
     assert_eq!(request.send().await.unwrap().status(), 200);
 }
 
-/// The objects whose events are there, and those whose callbacks are, oldest first.
+/// The number of stored events, and the objects whose callback bodies are kept, oldest first.
 fn kept(folder: &Path) -> (usize, Vec<String>) {
     let path = folder.join("aftertake.db");
     let operator = SqliteOperator::open(&path).unwrap();
@@ -82,7 +82,7 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     let mut right = serving(folder);
     right.args(["--retention", "40d"]);
     Served::start(&mut right).stop();
-    // Older than history is kept next time: what is gone of it says that the sweep has been there.
+    // Older than the retention: once it is gone, the sweep has run.
     let rules = parse(RULES, &Env::new());
     let mut old = arrival(&rules, &body("old", DAY * 60));
     Arc::make_mut(&mut old.event).received = clock::now().minus(DAY * 35);
