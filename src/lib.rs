@@ -3,7 +3,7 @@
 //! A background service that receives cloud-recording callbacks (Huawei Cloud SparkRTC),
 //! stores each one durably before it answers, and carries out the operator's YAML rules on
 //! the finished recording: rename it, tag it by room, notify webhooks. The README is for
-//! operators; this page is for whoever changes the code.
+//! operators; this page is for developers.
 //!
 //! # The one-way flow
 //!
@@ -23,18 +23,19 @@
 //!                     store.apply(Claim, Settlement)                     fenced; consumes the claim
 //! ```
 //!
-//! People come in by the other door: `cli` reads flags, calls one function of `operate`, and prints
-//! its answer. `operate` uses the store's other half, `store::operator::Operator`, beside the service.
+//! People use the command line: `cli` reads flags, calls one function of `operate`, and prints its
+//! answer. `operate` has its own connection to the store, `store::operator::Operator`, so commands work
+//! while the service runs.
 //!
 //! # Code map
 //!
-//! What each part may name is the table in `tests/it/layering.rs`.
+//! The table in `tests/it/layering.rs` says which parts each part may use.
 //!
 //! - `model`: events, recordings, tasks, failures, breakers, and the decisions about them. No I/O, no clock, no chance.
 //! - `clock`: wall time, elapsed time and chance. Nothing else reads them.
-//! - `supervision`: ends the process when a part of it ends that must not.
-//! - `yaml`: YAML in which each value knows its line. Knows no rules.
-//! - `chat`: one file for each chat service: frame, limit, signature, answers. Sends nothing.
+//! - `supervision`: ends the process when an essential part of it ends.
+//! - `yaml`: reads YAML and keeps the line of each value. Knows no rules.
+//! - `chat`: one file for each chat service: message format, limit, signature, answers. Sends nothing.
 //! - `recorder`: one folder for each recorder: its bodies, signature and answer. Knows no rules and no store.
 //! - `rules`: loads the rules file, plans an event, fills in templates. Pure; does not run a step.
 //! - `store`: the durable queue, as traits, and SQLite. Knows no rules and runs no step.
@@ -43,13 +44,13 @@
 //! - `object`: object storage behind one trait: OBS, and a folder. Knows no tasks.
 //! - `outbound`: the guarded HTTP client for destinations. Knows no recordings.
 //! - `action`: carries out one rendered step. Never sees the queue.
-//! - `in_force`: what the rules file puts in force, replaced as one. Runs nothing.
+//! - `in_force`: the snapshot of the rules file in force, replaced as a whole. Runs nothing.
 //! - `worker`: claims due tasks, runs their steps, settles them. Knows no HTTP listener.
-//! - `intake`: verify, parse, plan, room, store, start. Knows no status code.
+//! - `intake`: verifies, parses, plans, stores and starts a callback. Knows no status code.
 //! - `http`: the two listeners: paths, status codes, limits. Does not know what a callback means.
 //! - `app`: starts the parts in order, reloads, stops. Decides nothing about a recording.
-//! - `operate`: what a person can ask and do, one function each. Knows no flag, terminal or exit code.
-//! - `cli`: flags in, one call of `operate`, its answer printed.
+//! - `operate`: one function for each command of a person. Knows no flag, terminal or exit code.
+//! - `cli`: reads flags, calls one function of `operate`, prints its answer.
 //!
 //! # Glossary
 //!
@@ -63,48 +64,46 @@
 //!   which holds the lane while that does not answer. **Permit**: room for one step in a lane.
 //! - **turn**: the right to move or tag a recording, one task at a time. **Order**: one task at a time for one value of
 //!   `order_by`.
-//! - **manifest**: the moves of a rename, stored before the first copy. Its **outline** is their number and the phase.
-//! - **commit**: from here on the recording is at its target. Before it a move can be undone, after it only finished.
-//! - **mark**: the metadata `aftertake-move` by which a copy is known as ours until the commit.
-//! - **dead**: out of tries, or refused for good; waits for a person. **Cancelled**: given up by a person.
+//! - **manifest**: the moves of a rename, stored before the first copy. Its **outline** is their number and phase.
+//! - **commit** of a rename: from here on the recording is at its target. A move can be undone only before it.
+//! - **mark**: the metadata `aftertake-move`, which identifies our copies until the commit.
+//! - **dead**: out of tries or failed for good; a person has to act. **Cancelled**: given up by a person.
 //! - **sweep**: removes history that is older than `--retention`.
 //!
 //! # Invariants
 //!
 //! 1. A callback gets its 200 only after its event and tasks are committed and synced.
 //! 2. The same recording announced twice is one event; the duplicate changes nothing.
-//! 3. An event is stored also when no rule matches; the reasons follow from its body and the rules
-//!    that it was planned under, both of which are stored.
-//! 4. Rules in force when an event arrived stay in force for its tasks. Buckets and
-//!    destinations are looked up in the file in force; a name that is gone, or a rule that
-//!    cannot be read, makes the task wait for it, without spending tries.
+//! 3. An event is stored even if no rule matches. Its body and rules are stored, so the reasons can be
+//!    computed.
+//! 4. A task keeps the rules that were in force when its event arrived. Buckets and destinations
+//!    are looked up in the file in force; if a name is gone or a rule cannot be read, the task
+//!    waits without spending tries.
 //! 5. Effects are at-least-once, and every step is safe to repeat: it looks before it acts.
 //! 6. Only the newest claim may write: every write carries the attempt, which only grows.
 //! 7. A try is spent when a task is claimed, not when it fails, so a step that kills the
 //!    process still runs out of tries.
 //! 8. No transaction and no lock spans network I/O.
 //! 9. A recording is whole in at least one place at every instant. "All copies verified,
-//!    place = target" is committed before the first deletion.
-//!    From then on nothing undoes, and no source is deleted whose copy was not seen in the
-//!    same run. A key that a move reads or writes is no other move's target until the move is
-//!    settled and none of its requests can still arrive.
+//!    place = target" is committed before the first deletion. After that nothing is undone, and a
+//!    source is deleted only if the same run has seen its copy. A key that a move reads or writes
+//!    is no other move's target until the move is settled and none of its requests can still arrive.
 //! 10. Nothing outside the configured buckets and destinations is ever touched.
 //! 11. Secrets never reach a log, a metric, an error text or the store.
-//! 14. Nothing that only tells, such as the log and the metrics, can stop or delay the work.
-//!     Whatever ends a listener, a loop or the store's writer ends the process.
+//! 12. Logs and metrics never stop or delay the work. The end of a listener, a loop or the store's
+//!     writer ends the process.
 //!
 //! # Decisions
 //!
 //! **Why SQLite with one writer thread?** Operators can query the queue and the history. One thread
-//! that commits everything that waits was measured at five times the rate of one transaction per
-//! request.
+//! that commits all waiting writes together reached five times the rate of one transaction per request.
 //!
 //! **Why are ids derived, and why do they begin with a time?** Recorders send no event id, and a
 //! callback that is sent again may differ in its bytes. Random keys halve SQLite's insert rate at a
 //! million rows. A task's id begins like its event's, so no index from event to tasks is needed.
 //!
 //! **Why does the store not keep why a rule did not match?** With two hundred rules that was 14 kB
-//! per callback, and almost nobody reads it. It can be computed from the event and its rules.
+//! per callback, and it is rarely read. It can be computed from the event and its rules.
 //!
 //! **Why does `record` return claims?** Most tasks can start at once. Storing them as running
 //! together with their event saves a commit. The others wait in the store.
@@ -118,11 +117,11 @@
 //! prints to standard output, which may block too.
 //!
 //! **Why do claims have no lease time?** One process serves a store and holds a file lock on it.
-//! When a process starts, all running tasks are due; its own claims never expire.
+//! When it starts, all running tasks become due; its own claims never expire.
 //!
-//! **Why does a task store its wait in addition to its due time?** A due time is only as right as
-//! the clock that wrote it. With both, no task waits longer than was decided, even if the clock was
-//! set meanwhile or no process ran. A process measures its waits by the monotonic clock.
+//! **Why does a task store its wait in addition to its due time?** The clock that wrote the due time
+//! may have been wrong. With both, no task waits longer than was decided, even if the clock was set
+//! meanwhile or no process ran. A process measures its waits by the monotonic clock.
 //!
 //! **Why does retention not trust the clock?** One start with a clock that is years ahead would
 //! delete everything. The certain time (`model::certain`) grows while a process runs, and is set by
@@ -152,19 +151,18 @@
 //!
 //! **Why does a retrying task keep its order?** `order_by` promises it: a later event of a room
 //! must not be announced first. A task waits for its order before it takes the turn, so no holder
-//! of a turn waits for an order and there is no deadlock; `store::sqlite` has the argument, and a
-//! test the histories.
+//! of a turn waits for an order and there is no deadlock (proof: `store::sqlite::order`).
 //!
 //! **Why is the backlog of callbacks limited before the store?** With a slow disk an unlimited
-//! queue only moves the wait into memory, until senders time out. With a limit, a worker's write is
-//! in one of the next commits without priorities.
+//! queue grows in memory until senders time out. With a limit, a worker's write is in one of the
+//! next commits, and no priorities are needed.
 //!
 //! **Why does a task not start over when it is retried under other rules?** Its earlier steps are
-//! done, and the recording may have moved. It continues at the step with the same id. A half-done
-//! rename is refused, because only the rules that began it know where its copies are.
+//! done, and the recording may have moved. It continues at the step with the same id. With a
+//! half-done rename the retry is refused: only the rules that began it know where its copies are.
 //!
-//! **Why does a replay of everything skip unfinished tasks?** It would do their work twice. So the
-//! command can be repeated, after an interruption or by mistake.
+//! **Why does a replay of everything skip unfinished tasks?** It would do their work twice. This way
+//! the command can be repeated after an interruption or by mistake.
 
 pub mod action;
 pub mod app;
