@@ -70,6 +70,10 @@ pub trait ObjectStore: Send + Sync {
     /// Up to 1,000 objects whose keys begin with `prefix` and follow `after`, in key order.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure>;
 
+    /// The objects directly in `folder`, which is empty or ends in a slash, from `after` on: a page
+    /// for a thousand names, those of folders below included.
+    async fn list_folder(&self, folder: &str, after: Option<&str>) -> Result<Names, Failure>;
+
     /// Copies `from` in bucket `source` to `to` in this bucket. The store copies: the bytes do not
     /// pass through this process. Content type, metadata, storage class, access rights and tags are
     /// kept. Fails with `SourceChanged` when the source's ETag is not `etag`, and with `Missing`
@@ -252,6 +256,14 @@ pub struct Page {
     /// With key, size, ETag and, where the store lists it, storage class; without other attributes.
     pub objects: Vec<ObjectMeta>,
     pub more: bool,
+}
+
+/// One page of what is directly in a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    pub keys: Vec<String>,
+    /// From where the next page goes on, if one follows.
+    pub next: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,10 @@
-//! Finds out that an earlier event's task has moved the recording along as it is by now.
+//! Finds out that another event's task has moved the recording along as it is by now.
 
-use super::trail;
+use std::collections::BTreeMap;
+
+use super::trail::{self, Trail};
 use crate::action::{Progress, Reach, Stopped, Subject};
-use crate::model::moves::SameJob;
+use crate::model::moves::{MadeBy, Part, SameJob};
 use crate::model::recording::Place;
 
 /// Where the recording is, when nothing is at its named key and an earlier task of the same job
@@ -20,5 +22,28 @@ pub(super) async fn moved_along(
     let trails = trail::follow(vec![named.clone()], progress).await?;
     let found = trail::look(reach, &trails).await?;
     let mut of_job = trails.values().filter(|trail| trail.job() == SameJob::Yes);
-    Ok(of_job.find_map(|trail| trail.end(&found)).cloned())
+    match of_job.find_map(|trail| trail.end(&found)).cloned() {
+        Some(place) => Ok(Some(place)),
+        None => with_another(reach, named, progress).await,
+    }
+}
+
+/// The same when another recording names this one as a part of it, such as a master playlist its
+/// rendition, and took it along.
+async fn with_another(
+    reach: &Reach,
+    named: &Place,
+    progress: &mut dyn Progress,
+) -> Result<Option<Place>, Stopped> {
+    let made = progress.made_from(vec![named.clone()]).await?;
+    if !made.first().is_some_and(MadeBy::took_what_is_announced) {
+        return Ok(None);
+    }
+    let trails = trail::follow_all(vec![(named.clone(), Part::Other)], progress).await?;
+    let trails: BTreeMap<Place, Trail> = trails
+        .into_iter()
+        .map(|(named, trail)| (named, trail.within(reach)))
+        .collect();
+    let found = trail::look(reach, &trails).await?;
+    Ok(trails.values().find_map(|trail| trail.end(&found)).cloned())
 }

@@ -170,6 +170,7 @@ async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<
     for folder in folders {
         others.look(copying.reach, folder).await?;
     }
+    others.look_above(copying.reach, &main.from).await?;
     Ok(others)
 }
 

@@ -20,6 +20,15 @@ pub(super) const PLAYLIST: u64 = 10 * MIB as u64;
 /// Objects that the other playlists beside a set name.
 pub(super) const NAMED_BY_OTHERS: usize = 1_000_000;
 
+/// Folders above that of a set's playlist in which another one may name it.
+pub(super) const FOLDERS_ABOVE: usize = 2;
+
+/// Pages of a listing of such a folder, above which it is none of a single recording.
+pub(super) const PAGES_ABOVE: usize = 10;
+
+/// Playlists of such a folder.
+pub(super) const PLAYLISTS_ABOVE: usize = 100;
+
 /// Bytes of the playlists of a set together.
 pub(super) const TEXT: u64 = 64 * MIB as u64;
 

@@ -87,6 +87,26 @@ impl Finder<'_> {
         Ok(members)
     }
 
+    /// Where tasks have moved playlists that are not where they are named. Not while the recorder
+    /// may yet write them: what was moved may be what they were.
+    pub(super) async fn playlists(
+        &self,
+        missing: Vec<Place>,
+        progress: &mut dyn Progress,
+    ) -> Result<BTreeMap<Place, Place>, Stopped> {
+        if missing.is_empty() || self.may_yet_come() {
+            return Ok(BTreeMap::new());
+        }
+        let missing = missing.into_iter().map(|place| (place, Part::Playlist));
+        let mut found = BTreeMap::new();
+        let moved = self.moved(missing.collect(), &mut found, progress);
+        let at = |(named, moved)| match moved {
+            Moved::To(at, _) => Some((named, at)),
+            Moved::Nowhere(_) => None,
+        };
+        Ok(moved.await?.into_iter().filter_map(at).collect())
+    }
+
     /// Where objects are that are not where they are named. What an earlier task of the
     /// recording moved is its own, and moves on; what a task of another recording took along, and
     /// may be shared, is copied from there, once the recorder has had its time to write it.

@@ -2,7 +2,7 @@
 //!
 //! Recorders write a live list and one of the whole side by side, and one key or init segment
 //! for several recordings. Taking away what another playlist names would break the recording
-//! that it is of, where it is.
+//! that it is of, where it is. A master playlist may also be in a folder above.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::limits::{self, Taken};
 use super::playlist::{self, Role};
 use super::relative;
 use crate::action::{OpenBucket, Reach};
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::{Disposition, Failure, FailureKind};
 use crate::model::recording::{Place, names_playlist};
 
 /// What the playlists in some folders name, beside the recording's own ones.
@@ -25,7 +25,18 @@ pub(super) struct Others {
     /// Playlists that were read.
     read: BTreeSet<[u8; 16]>,
     named: BTreeSet<[u8; 16]>,
+    /// What is named in folders above.
+    named_above: BTreeSet<[u8; 16]>,
     taken: Taken,
+}
+
+/// How far a folder is looked through.
+#[derive(Clone, Copy)]
+enum Depth {
+    /// To its end: too much in it is a failure.
+    Whole,
+    /// A folder above, as long as it may be that of one recording.
+    Above,
 }
 
 impl Others {
@@ -39,24 +50,47 @@ impl Others {
 
     /// Whether there are no other playlists.
     pub(super) fn are_none(&self) -> bool {
-        self.read.is_empty()
+        self.read.is_empty() && self.named_above.is_empty()
     }
 
     /// Whether one of them names what is at `place`.
     pub(super) fn name(&self, place: &Place) -> bool {
-        self.named.contains(&place.digest())
+        let place = place.digest();
+        self.named.contains(&place) || self.named_above.contains(&place)
     }
 
     /// Reads the playlists of a folder, once, and all that these name in turn. Not interrupted,
     /// as nothing of it is kept: each try has to get behind it.
     pub(super) async fn look(&mut self, reach: &Reach, folder: Place) -> Result<(), Failure> {
+        self.look_to(Depth::Whole, reach, folder).await
+    }
+
+    /// The same of the folders above that of a recording's playlist, where a master playlist may
+    /// name it as a rendition. What cannot be read there, or is in a folder that holds more than
+    /// one recording has, is passed over: others' objects stop no move.
+    pub(super) async fn look_above(&mut self, reach: &Reach, main: &Place) -> Result<(), Failure> {
+        for folder in above(main) {
+            let mut above = Self {
+                own: self.own.clone(),
+                ..Self::default()
+            };
+            match above.look_to(Depth::Above, reach, folder).await {
+                Err(failure) if failure.kind.disposition() == Disposition::Final => {}
+                looked => looked?,
+            }
+            self.named_above.append(&mut above.named);
+        }
+        Ok(())
+    }
+
+    async fn look_to(&mut self, depth: Depth, reach: &Reach, folder: Place) -> Result<(), Failure> {
         let Some(bucket) = reach.buckets.get(&folder.bucket) else {
             return Ok(());
         };
         if !self.looked.insert(folder.clone()) {
             return Ok(());
         }
-        let mut open = self.playlists(bucket, &folder).await?;
+        let mut open = self.playlists(depth, bucket, &folder).await?;
         while let Some(key) = open.pop() {
             let place = within(&folder, &key);
             if !self.read.insert(place.digest()) || !bucket.config.allows(&key) {
@@ -69,24 +103,40 @@ impl Others {
         Ok(())
     }
 
-    /// The playlists in a folder that are not the recording's own. What is in folders below it
-    /// is passed over, however much that is.
-    async fn playlists(&self, bucket: &OpenBucket, folder: &Place) -> Result<Vec<String>, Failure> {
+    /// The playlists in a folder that are not the recording's own; none of a folder that is too
+    /// large to be that of one recording. What is in folders below it is passed over, however much
+    /// that is.
+    async fn playlists(
+        &self,
+        depth: Depth,
+        bucket: &OpenBucket,
+        folder: &Place,
+    ) -> Result<Vec<String>, Failure> {
         let mut found = Vec::new();
         let mut after: Option<String> = None;
-        loop {
-            let page = bucket.store.list(&folder.key, after.as_deref()).await?;
-            let Some(last) = page.objects.last().map(|object| object.key.clone()) else {
-                return Ok(found);
-            };
-            let keys = page.objects.into_iter().map(|object| object.key);
-            found.extend(keys.filter(|key| self.is_other(folder, key)));
-            within_playlists(folder, found.len())?;
-            if !page.more {
-                return Ok(found);
+        for pages in 1.. {
+            let page = bucket.store.list_folder(&folder.key, after.as_deref());
+            let page = page.await?;
+            found.extend(
+                page.keys
+                    .into_iter()
+                    .filter(|key| self.is_other(folder, key)),
+            );
+            after = page.next;
+            match depth {
+                Depth::Whole => within_playlists(folder, found.len())?,
+                Depth::Above => {
+                    let is_small = pages < limits::PAGES_ABOVE || after.is_none();
+                    if !is_small || found.len() > limits::PLAYLISTS_ABOVE {
+                        return Ok(Vec::new());
+                    }
+                }
             }
-            after = Some(behind(&folder.key, &last));
+            if after.is_none() {
+                break;
+            }
         }
+        Ok(found)
     }
 
     fn is_other(&self, folder: &Place, key: &str) -> bool {
@@ -163,6 +213,17 @@ pub(super) fn folders(main: &Place, object: &Place) -> BTreeSet<Place> {
     folders
 }
 
+/// The folders above that of a playlist, the nearest first.
+fn above(main: &Place) -> Vec<Place> {
+    let mut folder = relative::folder(&main.key);
+    let mut above = Vec::new();
+    while !folder.is_empty() && above.len() < limits::FOLDERS_ABOVE {
+        folder = relative::folder(&folder[..folder.len() - 1]);
+        above.push(within(main, folder));
+    }
+    above
+}
+
 fn within_playlists(folder: &Place, count: usize) -> Result<(), Failure> {
     if count <= limits::PLAYLISTS {
         return Ok(());
@@ -173,15 +234,6 @@ fn within_playlists(folder: &Place, count: usize) -> Result<(), Failure> {
         limits::PLAYLISTS
     );
     Err(Failure::new(FailureKind::Unsupported, reason))
-}
-
-/// From where a listing of `folder` goes on after `last`: behind the whole folder that is in.
-fn behind(folder: &str, last: &str) -> String {
-    match last[folder.len()..].split_once('/') {
-        // What follows a slash in the order of keys.
-        Some((below, _)) => format!("{folder}{below}0"),
-        None => last.to_owned(),
-    }
 }
 
 fn within(place: &Place, key: &str) -> Place {
@@ -218,10 +270,17 @@ mod tests {
     }
 
     #[test]
-    fn listing_goes_on_behind_a_folder() {
-        assert_eq!(behind("r/", "r/a.ts"), "r/a.ts");
-        assert_eq!(behind("r/", "r/x/y/1.ts"), "r/x0");
-        assert_eq!(behind("", "x/1.ts"), "x0");
-        assert!("r/x/\u{10ffff}" < "r/x0" && *"r/x0" < *"r/x1");
+    fn folders_above_are_looked_at_as_far_as_renditions_are_put_below_their_master_playlist() {
+        for (main, expected) in [
+            ("a.m3u8", vec![]),
+            ("r/a.m3u8", vec![""]),
+            ("x/r/a.m3u8", vec!["x/", ""]),
+            ("x/y/r/hd/a.m3u8", vec!["x/y/r/", "x/y/"]),
+            ("x//a.m3u8", vec!["x/", ""]),
+        ] {
+            let above = above(&place(main));
+            let keys: Vec<&str> = above.iter().map(|place| &*place.key).collect();
+            assert_eq!(keys, expected, "{main}");
+        }
     }
 }

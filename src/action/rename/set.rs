@@ -3,7 +3,7 @@
 //! Nothing else tells: segments do not share the playlist's name, and a folder may hold
 //! several recordings. Whatever is named as a playlist, or called like one, is followed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -52,31 +52,43 @@ impl Set {
 /// The objects of the recording whose playlist is `main`; `Missing` when a playlist is
 /// not there. Segments are not looked up.
 pub(in crate::action) async fn members(bucket: &OpenBucket, main: &Place) -> Result<Set, Failure> {
-    let walked = walk(bucket, main).await;
+    let walked = walk(bucket, main, &Elsewhere::new()).await;
     walked.map_err(|(failure, _)| failure)
 }
 
-/// The same; of a playlist that is missing, also where it should be.
+/// Playlists that are in another place than where they are named, by the key that names them.
+pub(super) type Elsewhere = BTreeMap<String, (OpenBucket, String)>;
+
+/// The same with playlists that are `elsewhere`; of others that are missing, also where they
+/// should be.
 pub(super) async fn walk(
     bucket: &OpenBucket,
     main: &Place,
-) -> Result<Set, (Failure, Option<Place>)> {
+    elsewhere: &Elsewhere,
+) -> Result<Set, (Failure, Vec<Place>)> {
     let mut walk = Walk {
         bucket,
         seen: BTreeMap::new(),
         read: Vec::new(),
         referred: Referred::default(),
         taken: Taken::default(),
-        missing: None,
+        elsewhere,
+        missing: BTreeSet::new(),
     };
-    match walk.go(&main.key).await {
-        Ok(()) => Ok(walk.set()),
-        Err(failure) => {
-            let missing = walk.missing.map(|key| Place {
-                bucket: main.bucket.clone(),
-                key,
-            });
-            Err((failure, missing))
+    let gone = walk.go(&main.key).await;
+    let missing = std::mem::take(&mut walk.missing).into_iter();
+    let place = |key| Place {
+        bucket: main.bucket.clone(),
+        key,
+    };
+    let missing: Vec<Place> = missing.map(place).collect();
+    match (missing.first(), gone) {
+        (None, Ok(())) => Ok(walk.set()),
+        (None, Err(failure)) => Err((failure, missing)),
+        // Whatever else is wrong with the set may be so as it is not there yet.
+        (Some(first), _) => {
+            let reason = format!("playlist {first}");
+            Err((Failure::new(FailureKind::Missing, reason), missing))
         }
     }
 }
@@ -96,8 +108,9 @@ struct Walk<'a> {
     read: Vec<String>,
     referred: Referred,
     taken: Taken,
-    /// A required playlist that is not there.
-    missing: Option<String>,
+    elsewhere: &'a Elsewhere,
+    /// Required playlists that are not there.
+    missing: BTreeSet<String>,
 }
 
 /// A playlist on the way to where the walk is.
@@ -119,37 +132,38 @@ impl Walk<'_> {
                 let reason = format!("playlist {key:?} names one that names it in turn");
                 return Err(Failure::new(FailureKind::Invalid, reason));
             }
-            if !self.seen.contains_key(&key) {
+            if !self.seen.contains_key(&key) && !self.missing.contains(&key) {
                 way.extend(self.follow(&key, need).await?);
             }
         }
         Ok(())
     }
 
-    /// Reads a playlist; `None` for an optional one that is not there.
+    /// Reads a playlist; `None` for one that is not there.
     async fn follow(&mut self, key: &str, need: Need) -> Result<Option<Step>, Failure> {
-        let store = &self.bucket.store;
         self.bucket.config.permit(key)?;
+        let elsewhere = self.elsewhere.get(key);
+        let (bucket, at) = elsewhere.map_or((self.bucket, key), |(bucket, at)| (bucket, &**at));
         // Looked at before it is read: when the recorder appends in between, the copy, which
         // is conditional on this ETag, fails, and no segment is missed.
-        let Some(there) = store.head(key).await? else {
-            if need == Need::Optional {
-                return Ok(None);
+        let Some(there) = bucket.store.head(at).await? else {
+            if need == Need::Required {
+                self.missing.insert(key.to_owned());
             }
-            self.missing = Some(key.to_owned());
-            let reason = format!("playlist {}/{key}", self.bucket.config.name);
-            return Err(Failure::new(FailureKind::Missing, reason));
+            return Ok(None);
         };
-        let place = format!("{}/{key}", self.bucket.config.name);
+        let place = format!("{}/{at}", bucket.config.name);
         self.taken.playlist(&place, there.size)?;
         self.seen.insert(key.to_owned(), there.etag);
-        let content = read(self.bucket, key).await?;
+        let content = read(bucket, at).await?;
         if content.len() as u64 != there.size {
             let reason = format!("{place} changed while it was read");
             return Err(Failure::new(FailureKind::SourceChanged, reason));
         }
         self.taken.text(&content)?;
-        let playlist = playlist::read(&content, key, &store.url(key))?;
+        // What it names is beside where it is named, also where it was moved.
+        let url = self.bucket.store.url(key);
+        let playlist = playlist::read(&content, key, &url)?;
         let mut names = BTreeMap::new();
         for reference in playlist.references() {
             let playlist::Reference {
@@ -169,7 +183,7 @@ impl Walk<'_> {
                 self.referred.add(key, role, need, &mut self.taken)?;
             }
         }
-        Taken::playlists(self.seen.len() + names.len())?;
+        Taken::playlists(self.seen.len() + self.missing.len() + names.len())?;
         Ok(Some(Step {
             key: key.to_owned(),
             names,

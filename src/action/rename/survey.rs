@@ -11,7 +11,7 @@ use super::pages::PAGE;
 use super::replaced::Replaced;
 use super::resume::Present;
 use super::route::Route;
-use super::set::{self, Object, Set};
+use super::set::{self, Elsewhere, Object, Set};
 use super::trail::{self, Trail};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
 use crate::model::failure::{Disposition, Failure, FailureKind};
@@ -171,13 +171,7 @@ impl Survey<'_> {
         }
         let mut beside = self.beside(&objects, &playlists, &draft, progress).await?;
         let mut replaced = self.replaced(&playlists).await?;
-        let finder = Finder {
-            reach: self.reach,
-            subject: self.subject,
-            source: self.source,
-            main: self.route.from,
-            playlists,
-        };
+        let finder = self.finder(playlists);
         let named = |object: Object| (at_key(self.route.from, &object.key), object);
         let mut named = objects.into_iter().skip(known).map(named).peekable();
         loop {
@@ -248,13 +242,52 @@ impl Survey<'_> {
         if self.route.extent == Extent::Object {
             return Ok(Set::single(self.route.from));
         }
-        match set::walk(self.source, self.route.from).await {
-            Ok(set) => Ok(set),
-            Err((failure, None)) => Err(self.awaited(failure).into()),
-            Err((failure, Some(missing))) => {
+        let mut elsewhere = Elsewhere::new();
+        loop {
+            let (failure, missing) = match set::walk(self.source, self.route.from, &elsewhere).await
+            {
+                Ok(set) => return Ok(set),
+                Err(unread) => unread,
+            };
+            let found = self.elsewhere(&missing, progress).await?;
+            let known = elsewhere.len();
+            elsewhere.extend(found);
+            if elsewhere.len() == known {
                 let failure = self.awaited(failure);
-                Err(members::explain(failure, missing, progress).await?.into())
+                let explained = match missing.into_iter().next() {
+                    Some(missing) => members::explain(failure, missing, progress).await?,
+                    None => failure,
+                };
+                return Err(explained.into());
             }
+        }
+    }
+
+    /// Where tasks have moved these playlists of the set, as far as they have.
+    async fn elsewhere(
+        &self,
+        missing: &[Place],
+        progress: &mut dyn Progress,
+    ) -> Result<Elsewhere, Stopped> {
+        let missing = missing.iter().filter(|place| *place != self.route.from);
+        let missing: Vec<Place> = missing.cloned().collect();
+        let finder = self.finder(BTreeMap::new());
+        let found = finder.playlists(missing, progress);
+        let at = |(named, at): (Place, Place)| {
+            let bucket = self.reach.bucket(&at).ok()?.clone();
+            Some((named.key, (bucket, at.key)))
+        };
+        Ok(found.await?.into_iter().filter_map(at).collect())
+    }
+
+    /// Looks for the set's objects; `playlists` as of [`Set`].
+    fn finder(&self, playlists: BTreeMap<String, String>) -> Finder<'_> {
+        Finder {
+            reach: self.reach,
+            subject: self.subject,
+            source: self.source,
+            main: self.route.from,
+            playlists,
         }
     }
 
@@ -294,6 +327,7 @@ impl Survey<'_> {
         for folder in folders.collect::<BTreeSet<Place>>() {
             beside.others.look(self.reach, folder).await?;
         }
+        beside.others.look_above(self.reach, main).await?;
         Ok(beside)
     }
 

@@ -119,9 +119,17 @@ pub struct MadeBy {
     /// Whether that task's event names the same key.
     pub is_of_this_key: bool,
     pub job: SameJob,
+    /// Whether the event that asks had come before that move was planned.
+    pub was_announced: bool,
 }
 
 impl MadeBy {
+    /// Whether what another recording's task took along from the key of the event that asks is what
+    /// this event announced. Of another job, only what had been announced by then.
+    pub fn took_what_is_announced(&self) -> bool {
+        !self.is_of_this_key && (self.job != SameJob::No || self.was_announced)
+    }
+
     /// Whether an object that it moved may also be this recording's `part`. If another job recorded
     /// under the same key, that is another recording, and segments are never shared with it. An
     /// init segment or an encryption key may be.
@@ -250,6 +258,47 @@ mod tests {
             (None, None, SameJob::Unknown),
         ] {
             assert_eq!(SameJob::of(one, other), is, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn what_another_recording_took_along_is_what_was_announced_before_or_of_no_other_job() {
+        let place = Place {
+            bucket: "b".into(),
+            key: "k".into(),
+        };
+        let one = Move {
+            number: 0,
+            from: place.clone(),
+            to: place,
+            part: Part::Playlist,
+            size: 1,
+            etag: "e".into(),
+            target: Target::Absent,
+            target_etag: None,
+            upload: None,
+            is_marked: false,
+            source: Source::Goes,
+            phase: MovePhase::Moved,
+        };
+        for (job, was_announced, is_it) in [
+            (SameJob::Yes, false, true),
+            (SameJob::Unknown, false, true),
+            (SameJob::No, true, true),
+            (SameJob::No, false, false),
+        ] {
+            for is_of_this_key in [false, true] {
+                let made = MadeBy {
+                    task: TaskId::from_bytes([0; 16]),
+                    one: one.clone(),
+                    is_of_this_key,
+                    job,
+                    was_announced,
+                };
+                let expected = is_it && !is_of_this_key;
+                let label = format!("{job:?} {was_announced} {is_of_this_key}");
+                assert_eq!(made.took_what_is_announced(), expected, "{label}");
+            }
         }
     }
 

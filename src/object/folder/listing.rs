@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 
 use super::dir::{Dir, Entry};
 use super::disk::Folder;
-use super::path::{OWN, failure};
+use super::path::{OWN, failure, names_of};
 use crate::model::failure::{Failure, FailureKind};
-use crate::object::{Attributes, ObjectMeta, Page};
+use crate::object::{Attributes, Names, ObjectMeta, Page};
 
 /// Objects per page, as in OBS.
 const PAGE: usize = 1000;
@@ -35,6 +35,39 @@ impl Folder {
             objects: listing.objects,
             more: listing.more,
         })
+    }
+
+    /// The files directly in a directory, from `after` on. Each directory in it counts as one name.
+    pub(super) fn names(&self, folder: &str, after: Option<&str>) -> Result<Names, Failure> {
+        let Some(dir) = self.directory(folder)? else {
+            return Ok(Names::default());
+        };
+        let mut names = names(&dir, folder)?;
+        names.retain(|name| after.is_none_or(|after| name.as_str() > after));
+        let more = names.len() > PAGE;
+        names.truncate(PAGE);
+        let next = names.last().filter(|_| more).cloned();
+        names.retain(|name| !name.ends_with('/'));
+        Ok(Names { keys: names, next })
+    }
+
+    /// The directory of this name and a slash; `None` when there is none.
+    fn directory(&self, folder: &str) -> Result<Option<Dir>, Failure> {
+        let mut dir = Dir::root(self.root())?;
+        let Some(path) = folder.strip_suffix('/') else {
+            return Ok(dir);
+        };
+        // No directory has a name that none can have.
+        let Ok(names) = names_of(path) else {
+            return Ok(None);
+        };
+        for name in names {
+            dir = match dir {
+                Some(dir) => not_linked(dir.directory(OsStr::new(name)))?,
+                None => return Ok(None),
+            };
+        }
+        Ok(dir)
     }
 }
 

@@ -32,7 +32,7 @@ use url::Url;
 
 use self::disk::{Deletion, Folder};
 pub use self::whereabouts::locate;
-use super::{Attributes, Copy, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
+use super::{Attributes, Copy, Names, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::time::Timestamp;
 
@@ -116,6 +116,12 @@ impl ObjectStore for FolderStore {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.blocking(move |folder| folder.list(&prefix, after.as_deref()))
+            .await
+    }
+
+    async fn list_folder(&self, folder: &str, after: Option<&str>) -> Result<Names, Failure> {
+        let (path, after) = (folder.to_owned(), after.map(str::to_owned));
+        self.blocking(move |folder| folder.names(&path, after.as_deref()))
             .await
     }
 

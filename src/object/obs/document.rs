@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use quick_xml::escape::escape;
 
 use super::xml::Node;
-use crate::object::{Attributes, ObjectMeta, Page};
+use crate::object::{Attributes, Names, ObjectMeta, Page};
 
 /// An ETag without quotes: listings, headers and results differ in them.
 pub(super) fn bare_etag(etag: &str) -> String {
@@ -37,6 +37,23 @@ pub(super) fn listing(result: &Node) -> Option<Page> {
     Some(Page {
         objects: objects.collect::<Option<_>>()?,
         more: truncated(result)?,
+    })
+}
+
+/// A `ListBucketResult` in which each folder is one name. Its `NextMarker` may be a folder's, and
+/// the next page goes on behind all of that.
+/// <https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0022.html>
+pub(super) fn names(result: &Node) -> Option<Names> {
+    let keys = result.all("Contents").map(|entry| entry.text_of("Key"));
+    let keys: Option<Vec<&str>> = keys.collect();
+    let next = if truncated(result)? {
+        Some(result.text_of("NextMarker")?.to_owned())
+    } else {
+        None
+    };
+    Some(Names {
+        keys: keys?.into_iter().map(str::to_owned).collect(),
+        next,
     })
 }
 
@@ -215,6 +232,31 @@ mod tests {
         assert_eq!(seen, [(" a+&%20.ts", 12, "e1"), ("b", 0, "e2")]);
         assert!(page.more);
         assert_eq!(listing(&parse("<ListBucketResult/>")), None);
+    }
+
+    #[test]
+    fn listing_of_a_folder_goes_on_behind_the_folders_in_it() {
+        let page = |inside: &str| {
+            let prefixes = "<CommonPrefixes><Prefix>r/x/</Prefix></CommonPrefixes>";
+            let text = format!(
+                "<ListBucketResult>{inside}<Contents><Key>r/a</Key></Contents>{prefixes}</ListBucketResult>"
+            );
+            names(&parse(&text))
+        };
+        let keys = vec!["r/a".to_owned()];
+        let next = None;
+        let last = page("<IsTruncated>false</IsTruncated>");
+        assert_eq!(
+            last,
+            Some(Names {
+                keys: keys.clone(),
+                next
+            })
+        );
+        let next = Some("r/x/".to_owned());
+        let first = page("<IsTruncated>true</IsTruncated><NextMarker>r/x/</NextMarker>");
+        assert_eq!(first, Some(Names { keys, next }));
+        assert_eq!(page("<IsTruncated>true</IsTruncated>"), None);
     }
 
     #[test]

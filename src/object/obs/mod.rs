@@ -33,8 +33,8 @@ use self::client::Client;
 use self::sign::Credentials;
 use self::upload::Note;
 use super::{
-    Attributes, Belongings, Copy, CopyStopped, Halt, Layout, ObjectMeta, ObjectStore, Page, Rights,
-    TagSupport, UploadLog,
+    Attributes, Belongings, Copy, CopyStopped, Halt, Layout, Names, ObjectMeta, ObjectStore, Page,
+    Rights, TagSupport, UploadLog,
 };
 use crate::model::bucket::{Bucket, ObsBucket};
 use crate::model::failure::{Failure, FailureKind};
@@ -123,6 +123,10 @@ impl ObjectStore for ObsStore {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
         Ok(self.page(prefix, after).await?)
+    }
+
+    async fn list_folder(&self, folder: &str, after: Option<&str>) -> Result<Names, Failure> {
+        Ok(self.page_of_folder(folder, after).await?)
     }
 
     async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure> {

@@ -10,7 +10,7 @@ use super::document;
 use super::error::{self, Error};
 use super::head::attribute_headers;
 use crate::model::failure::{Failure, FailureKind};
-use crate::object::{Attributes, Layout, ObjectMeta, Page};
+use crate::object::{Attributes, Layout, Names, ObjectMeta, Page};
 
 /// Maximum keys of one request
 /// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0086.html>).
@@ -47,6 +47,21 @@ impl ObsStore {
     }
 
     pub(super) async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Page, Error> {
+        let call = self.listing(prefix, after);
+        self.client.read(&call, document::listing).await
+    }
+
+    /// One page of a listing in which each folder below is one name.
+    pub(super) async fn page_of_folder(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+    ) -> Result<Names, Error> {
+        let call = self.listing(folder, after).query("delimiter", "/");
+        self.client.read(&call, document::names).await
+    }
+
+    fn listing(&self, prefix: &str, after: Option<&str>) -> Call<'_> {
         let mut call = Call::bucket("list", Method::GET, &self.bucket).query("max-keys", "1000");
         if !prefix.is_empty() {
             call = call.query("prefix", prefix);
@@ -54,7 +69,7 @@ impl ObsStore {
         if let Some(after) = after {
             call = call.query("marker", after);
         }
-        self.client.read(&call, document::listing).await
+        call
     }
 
     /// Returns the failures by key.

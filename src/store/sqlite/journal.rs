@@ -525,6 +525,7 @@ pub(super) fn earlier(
 /// what recordings share is copied more than once.
 pub(super) fn made_from(
     conn: &Connection,
+    seq: i64,
     recording: RecordingId,
     job: Option<&str>,
     from: &[Place],
@@ -532,7 +533,8 @@ pub(super) fn made_from(
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         move_columns!(),
-        ", (SELECT id FROM tasks WHERE seq = task), recording, job \
+        ", (SELECT id FROM tasks WHERE seq = task), recording, job, \
+         (SELECT known FROM manifests WHERE manifests.task = moves.task AND manifests.step = moves.step) \
          FROM moves WHERE from_bucket = ?1 AND from_key = ?2 AND phase = 2 AND target_etag IS NOT NULL \
          ORDER BY task DESC, step DESC LIMIT ?3"
     ))?;
@@ -543,11 +545,13 @@ pub(super) fn made_from(
             let id: Option<[u8; 16]> = row.get(MOVE_COLUMNS)?;
             let of: Vec<u8> = row.get(MOVE_COLUMNS + 1)?;
             let mover: Option<String> = row.get(MOVE_COLUMNS + 2)?;
+            let known: Option<i64> = row.get(MOVE_COLUMNS + 3)?;
             Ok(MadeBy {
                 task: TaskId::from_bytes(id.unwrap_or_default()),
                 one: read_move(row)?,
                 is_of_this_key: of == recording.as_bytes(),
                 job: SameJob::of(mover.as_deref(), job),
+                was_announced: known.is_some_and(|known| seq >> TASK_BITS <= known),
             })
         };
         for made in statement.query_map(row, read)? {

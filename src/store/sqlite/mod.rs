@@ -269,8 +269,8 @@ impl Store for SqliteStore {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
-        let job = claim.event.fields.job.clone();
-        self.read(move |conn| journal::made_from(conn, recording, job.as_deref(), &from))
+        let (key, job) = (claim.key, claim.event.fields.job.clone());
+        self.read(move |conn| journal::made_from(conn, key, recording, job.as_deref(), &from))
             .await
     }
 

@@ -364,7 +364,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     let recording = RecordingId::of(&place("first"));
     let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
     assert_eq!(found.len(), 1);
-    journal::made_from(&core.conn, recording, None, &[place("first")]).unwrap();
+    journal::made_from(&core.conn, claim.key, recording, None, &[place("first")]).unwrap();
 }
 
 /// An order with two tasks, to its end.

@@ -48,6 +48,7 @@ macro_rules! shown_on {
             object_that_is_written_again_keeps_nothing_of_the_one_before
             etag_changes_with_the_content_alone
             listing_is_in_key_order_and_goes_on_after_any_key
+            listing_of_a_folder_has_what_is_directly_in_it
             page_has_a_thousand_objects_and_a_deletion_takes_as_many
             copy_takes_everything_along_and_leaves_the_source
             copy_replaces_everything_that_belonged_to_its_target
@@ -267,6 +268,39 @@ async fn listing_is_in_key_order_and_goes_on_after_any_key(buckets: &Buckets) {
     assert_eq!(keys(store, "b/a", None).await, ["b/a.ts", "b/a/c"]);
     assert_eq!(keys(store, "b/a", Some("b/a.ts")).await, ["b/a/c"]);
     assert_eq!(keys(store, "d", None).await, [""; 0]);
+}
+
+/// What is in folders below costs no page.
+async fn listing_of_a_folder_has_what_is_directly_in_it(buckets: &Buckets) {
+    let store = &*buckets.one;
+    let mut all: Vec<String> = (0..9).map(|n| format!("r/s/{n}")).collect();
+    all.extend((0..500).map(|n| format!("r/{n:04}/x")));
+    let mut direct: Vec<String> = (0..500).map(|n| format!("r/{n:04}.ts")).collect();
+    direct.extend(["r/s.m3u8", "r/s0", "r/z"].map(str::to_owned));
+    all.extend(direct.iter().cloned());
+    for some in all.chunks(50) {
+        join_all(some.iter().map(|key| write(store, key, key))).await;
+    }
+    write(store, "top.ts", "top").await;
+    for (folder, expected) in [
+        ("r/", &*direct),
+        ("", &["top.ts".to_owned()]),
+        ("none/", &[]),
+        ("top.ts/", &[]),
+    ] {
+        let (mut found, mut pages, mut after) = (Vec::new(), 0, None);
+        loop {
+            let page = store.list_folder(folder, after.as_deref()).await.unwrap();
+            found.extend(page.keys);
+            pages += 1;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{folder:?}");
+        assert!(pages <= 2, "{folder:?}: {pages}");
+    }
 }
 
 async fn page_has_a_thousand_objects_and_a_deletion_takes_as_many(buckets: &Buckets) {

@@ -4,5 +4,6 @@
 mod bounds;
 mod grown;
 mod memory;
+mod renditions;
 mod scene;
 mod shared;

@@ -79,10 +79,15 @@ impl Scene {
 
     /// Posts a recording's callback, of which there is one for each room.
     pub(super) async fn announce(&self, key: &str, room: &str) {
+        self.announce_of(None, key, room).await;
+    }
+
+    /// The same of a job.
+    pub(super) async fn announce_of(&self, job: Option<&str>, key: &str, room: &str) {
         let second = self.premises.tasks().len();
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": RECORDED, "obs_object": key,
-            "record_format": "HLS", "room_id": room,
+            "record_format": "HLS", "room_id": room, "job_id": job,
             "end_time": format!("2026-03-02T01:01:{second:02}Z"),
         });
         let running = self.running.as_ref().unwrap();
@@ -100,6 +105,18 @@ impl Scene {
                 return;
             }
         }
+    }
+
+    /// Waits until the room's only task has nothing left to do.
+    pub(super) async fn rests(&self, room: &str) {
+        let is_its = |task: &TaskRow| task.room.as_deref() == Some(room);
+        let is_settled = |task: &TaskRow| ["done", "dead"].contains(&task.state);
+        let running = self.running.as_ref().unwrap();
+        let settled = || {
+            let tasks = self.premises.tasks();
+            tasks.iter().any(|task| is_its(task) && is_settled(task))
+        };
+        assert!(running.store.comes_true(settled).await, "{room}");
     }
 
     /// Announces a recording, and waits for what becomes of it.

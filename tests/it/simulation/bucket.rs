@@ -8,8 +8,8 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use aftertake::object::{
-    Attributes, Belongings, Copy, CopyStopped, MARK, ObjectMeta, ObjectStore, Page, TagSupport,
-    UploadLog,
+    Attributes, Belongings, Copy, CopyStopped, MARK, Names, ObjectMeta, ObjectStore, Page,
+    TagSupport, UploadLog,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -418,6 +418,21 @@ impl ObjectStore for SimBucket {
             Ok(Page {
                 objects: objects.collect(),
                 more: false,
+            })
+        })
+        .await
+    }
+
+    async fn list_folder(&self, folder: &str, _after: Option<&str>) -> Result<Names, Failure> {
+        self.ask("list", folder, |world| {
+            let is_in = |place: &&Place| {
+                let below = place.key.strip_prefix(folder);
+                place.bucket == self.name && below.is_some_and(|name| !name.contains('/'))
+            };
+            let keys = world.objects.keys().filter(is_in);
+            Ok(Names {
+                keys: keys.map(|place| place.key.clone()).collect(),
+                next: None,
             })
         })
         .await

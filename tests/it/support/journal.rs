@@ -160,6 +160,7 @@ impl Progress for Journal {
                 one,
                 is_of_this_key: true,
                 job,
+                was_announced: true,
             });
             made.collect()
         };

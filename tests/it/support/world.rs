@@ -12,7 +12,7 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use aftertake::object::folder::{self, FolderStore};
-use aftertake::object::{Attributes, Copy, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
+use aftertake::object::{Attributes, Copy, Names, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -297,6 +297,11 @@ impl ObjectStore for Gated {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         gated!(self, "list", store => store.list(&prefix, after.as_deref()))
+    }
+
+    async fn list_folder(&self, folder: &str, after: Option<&str>) -> Result<Names, Failure> {
+        let (folder, after) = (folder.to_owned(), after.map(str::to_owned));
+        gated!(self, "list", store => store.list_folder(&folder, after.as_deref()))
     }
 
     async fn copy(&self, copy: Copy<'_>) -> Result<ObjectMeta, Failure> {

@@ -44,13 +44,39 @@ pub(super) fn list(world: &mut World, request: &Recorded) -> Reply {
     let page = world.page.unwrap_or(1000);
     let prefix = request.value("prefix").unwrap_or_default();
     let marker = request.value("marker").unwrap_or_default();
-    let mut found = bucket(world, request)
-        .objects
-        .iter()
-        .filter(|(key, _)| key.starts_with(prefix) && key.as_str() > marker)
-        .peekable();
+    let below = request.value("delimiter");
+    let all = bucket(world, request).objects.iter();
+    let is_behind = |key: &str| {
+        // A page that ends with a folder is followed by what is behind all of it.
+        let is_inside = below.is_some_and(|end| marker.ends_with(end) && key.starts_with(marker));
+        key.starts_with(prefix) && key > marker && !(is_inside && marker.len() > prefix.len())
+    };
+    let folder_of = |key: &str| {
+        let end = below?;
+        let at = key[prefix.len()..].find(end)?;
+        Some(key[..prefix.len() + at + end.len()].to_owned())
+    };
+    let mut names = BTreeMap::new();
+    for (key, object) in all.filter(|(key, _)| is_behind(key)) {
+        match folder_of(key) {
+            Some(folder) => names.insert(folder, None),
+            None => names.insert(key.clone(), Some(object)),
+        };
+    }
+    let mut found = names.into_iter().peekable();
     let mut inside = String::new();
+    let mut last = String::new();
     for (key, object) in found.by_ref().take(page) {
+        last.clone_from(&key);
+        let key = &key;
+        let Some(object) = object else {
+            let prefix = xml::escape(key);
+            let _ = write!(
+                inside,
+                "<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"
+            );
+            continue;
+        };
         let _ = write!(
             inside,
             "<Contents><Key>{}</Key><LastModified>2026-07-01T04:19:21.000Z</LastModified>\
@@ -66,6 +92,9 @@ pub(super) fn list(world: &mut World, request: &Recorded) -> Reply {
         "<IsTruncated>{}</IsTruncated>",
         found.peek().is_some()
     );
+    if found.peek().is_some() {
+        let _ = write!(inside, "<NextMarker>{}</NextMarker>", xml::escape(&last));
+    }
     Reply::document(200, xml::document("ListBucketResult", &inside))
 }
 

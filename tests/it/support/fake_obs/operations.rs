@@ -126,6 +126,7 @@ fn subresource(request: &Recorded) -> Result<&'static str, (u16, &'static str)> 
                 "prefix",
                 "marker",
                 "max-keys",
+                "delimiter",
                 "AccessKeyId",
                 "Expires",
                 "Signature",
