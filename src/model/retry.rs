@@ -72,7 +72,11 @@ impl RetryPolicy {
 
     /// The delay after try number `tries` failed.
     pub fn delay(&self, tries: u32, jitter: Jitter) -> Duration {
-        let base = self.base_delay(tries);
+        self.spread(self.base_delay(tries), jitter)
+    }
+
+    /// What is left to chance of a delay.
+    pub fn spread(&self, base: Duration, jitter: Jitter) -> Duration {
         match self.jitter {
             JitterMode::None => base,
             JitterMode::Equal => base / 2 + (base / 2).mul_f64(jitter.0),

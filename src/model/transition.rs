@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::failure::{Disposition, Failure};
+use super::failure::{Disposition, Failure, FailureKind};
 use super::retry::{Jitter, RetryPolicy};
 use super::time::Timestamp;
 use super::wait::WaitsFor;
@@ -69,6 +69,12 @@ pub enum Transition {
         wait: Duration,
         why: Failure,
     },
+    /// Repeat the step after `wait`, with the try refunded: what the recorder announced is not there
+    /// yet.
+    Await {
+        wait: Duration,
+        why: Failure,
+    },
     /// Ready again, with the try refunded, when what it waits for is there. Until then `why` is
     /// shown.
     Wait {
@@ -102,6 +108,12 @@ pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) 
             on: WaitsFor::ItsLane,
             why: why.to_string(),
         },
+        Ran::Failed(why) if why.kind == FailureKind::NotThereYet => {
+            match patience(standing, now, jitter) {
+                Ok(wait) => Transition::Await { wait, why },
+                Err(end) => give_up(standing, end.told(why)),
+            }
+        }
         Ran::Failed(why) => match retry_wait(standing, &why, now, jitter) {
             Ok(wait) => Transition::RetryAfter { wait, why },
             Err(end) => give_up(standing, end.told(why)),
@@ -172,9 +184,20 @@ fn retry_wait(
     Ok(own.max(asked.min(deadline.since(now))))
 }
 
+/// How long to wait before looking again for what is not there yet. How long a recorder may take is
+/// said by `source_grace` and not by a number of tries, so waits grow with the time and not with tries.
+fn patience(standing: Standing<'_>, now: Timestamp, jitter: Jitter) -> Result<Duration, End> {
+    let policy = standing.policy;
+    let waited = now.since(standing.since);
+    if waited > policy.give_up_after {
+        return Err(End::Time(policy.give_up_after));
+    }
+    let grown = waited.max(policy.first).min(policy.longest);
+    Ok(policy.spread(grown, jitter))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::failure::FailureKind;
     use super::super::retry::JitterMode;
     use super::super::task::Lane;
     use super::super::wait::Outside;
@@ -237,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_end_of_a_step_has_its_transition() {
-        use FailureKind::{Credentials, Refused, Timeout};
+        use FailureKind::{Credentials, Denied, Refused, Timeout};
         use OnFailure::{Continue, Stop};
         use Position::{HasNext, Last};
         let tries = "r; gave up: all 3 tries are spent (retry.tries)";
@@ -263,6 +286,7 @@ mod tests {
             (0, 1, Ran::Cancelled, HasNext, Continue, Transition::Cancel),
             (0, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
             (0, 2, failed(Timeout), Last, Continue, again(4, Timeout)),
+            (0, 1, failed(Denied), Last, Stop, again(2, Denied)),
             (0, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
             (101, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
             (
@@ -304,6 +328,30 @@ mod tests {
                 "{label}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_spends_no_tries_and_is_asked_for_ever_less_often() {
+        let why = || Failure::new(FailureKind::NotThereYet, "r");
+        let mut policy = policy();
+        policy.longest = Duration::from_mins(1);
+        for (seconds, tries, expected) in [(0, 1, 2), (1, 3, 2), (30, 99, 30), (90, 99, 60)] {
+            let standing = Standing {
+                policy: &policy,
+                tries,
+                since: SINCE,
+                position: Position::Last,
+                on_failure: OnFailure::Continue,
+            };
+            let now = SINCE.plus(Duration::from_secs(seconds));
+            let got = settle(standing, Ran::Failed(why()), now, Jitter::new(0.5));
+            let wait = Duration::from_secs(expected);
+            assert_eq!(got, Transition::Await { wait, why: why() }, "{seconds}s");
+        }
+        let ran = Ran::Failed(why());
+        let got = settle_at(101, 1, ran, Position::Last, OnFailure::Stop);
+        let time = "r; gave up: 1m 40s are over (retry.give_up_after)";
+        assert_eq!(got, dead(FailureKind::NotThereYet, time));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Runner {
     fn next_undo(&self, work: &Work<'_>, failure: Failure) -> Duration {
         let (now, jitter) = (self.parts.clock.now(), self.parts.clock.jitter());
         match settle(work.standing(), Ran::Failed(failure), now, jitter) {
-            Transition::RetryAfter { wait, .. } => wait,
+            Transition::RetryAfter { wait, .. } | Transition::Await { wait, .. } => wait,
             _ => work.rule.retry.longest,
         }
     }
@@ -178,6 +178,7 @@ fn leaves_step(decided: &Transition) -> bool {
     !matches!(
         decided,
         Transition::RetryAfter { .. }
+            | Transition::Await { .. }
             | Transition::Wait { .. }
             | Transition::Undo { .. }
             | Transition::HandBack
@@ -189,7 +190,9 @@ fn leaves_step(decided: &Transition) -> bool {
 fn forward(settled: Transition) -> Transition {
     match settled {
         Transition::Cancel => Transition::HandBack,
-        Transition::RetryAfter { .. } | Transition::Wait { .. } => settled,
+        Transition::RetryAfter { .. } | Transition::Await { .. } | Transition::Wait { .. } => {
+            settled
+        }
         _ => Transition::Cancel,
     }
 }

@@ -208,7 +208,10 @@ impl Runner {
         let (rule, step, took_ms) = (&claim.task().rule, &record.step_id, record.took.as_millis());
         let outcome = record.outcome.name();
         match (&record.outcome, transition) {
-            (Outcome::Failed(failure), Transition::RetryAfter { wait, .. }) => {
+            (
+                Outcome::Failed(failure),
+                Transition::RetryAfter { wait, .. } | Transition::Await { wait, .. },
+            ) => {
                 let retry_at = self.parts.clock.now().plus(*wait);
                 tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, %retry_at, "step failed");
             }

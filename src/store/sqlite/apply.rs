@@ -104,10 +104,11 @@ fn end(
             }
         }
         Transition::Cancel => settle(txn, held, settlement, CANCELLED, None, now)?,
-        Transition::RetryAfter { wait, why } => {
+        Transition::RetryAfter { wait, why } | Transition::Await { wait, why } => {
+            let is_refunded = matches!(settlement.transition, Transition::Await { .. });
             let again = Again {
                 wait: millis(*wait),
-                refund: 0,
+                refund: i64::from(is_refunded),
                 why: Some(why),
                 ..handed_back
             };

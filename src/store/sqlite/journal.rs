@@ -145,7 +145,7 @@ pub(super) fn release_keys(
         return Ok(());
     }
     let goes_on = match transition {
-        Transition::RetryAfter { .. } | Transition::HandBack => true,
+        Transition::RetryAfter { .. } | Transition::Await { .. } | Transition::HandBack => true,
         Transition::Wait { on, .. } => on.keeps_keys(),
         _ => false,
     };

@@ -205,7 +205,10 @@ impl Ledger {
             Transition::Advance | Transition::Finish => entry.end = Some(End::Done),
             Transition::Bury { .. } => entry.end = Some(End::Dead),
             Transition::Cancel => entry.end = Some(End::Cancelled),
-            Transition::Wait { .. } | Transition::Undo { .. } | Transition::HandBack => {
+            Transition::Await { .. }
+            | Transition::Wait { .. }
+            | Transition::Undo { .. }
+            | Transition::HandBack => {
                 entry.tries -= 1;
             }
             Transition::RetryAfter { .. } => {}

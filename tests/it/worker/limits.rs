@@ -36,3 +36,28 @@ async fn dead_task_says_which_limit_ended_it() {
         assert_eq!((task.state, task.failure.unwrap().reason), ("dead", reason));
     }
 }
+
+/// A recorder may announce what it writes minutes later: how long that is waited for is the bucket's
+/// `source_grace`, and no number of tries.
+#[tokio::test]
+async fn object_that_is_late_is_waited_for_however_few_tries_there_are() {
+    let premises = Premises::new();
+    let folder = premises.rules().parent().unwrap().join("recorded");
+    let rules = format!(
+        "buckets: {{ recorded: {{ store: folder, path: '{}', source_grace: 1h }} }}\n\
+         rules: [{{ name: keep, retry: {{ first: 1ms, longest: 1ms, tries: 2 }}, \
+         steps: [{{ tag: {{ tags: {{ a: b }} }} }}, {{ rename: {{ to: 'kept/' }} }}] }}]\n",
+        folder.display()
+    );
+    let running = premises.start(&rules, PATIENT).await;
+    running.front.announce("r/a.mp4").await;
+    for tries in running.store.settled(5).await {
+        assert!(matches!(tries, Transition::Await { .. }), "{tries:?}");
+    }
+    std::fs::create_dir_all(folder.join("r")).unwrap();
+    std::fs::write(folder.join("r/a.mp4"), "content").unwrap();
+    let is_done = || premises.tasks()[0].state == "done";
+    assert!(running.store.comes_true(is_done).await);
+    running.service.drain().await;
+    assert!(folder.join("kept/a.mp4").exists());
+}
