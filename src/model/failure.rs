@@ -91,6 +91,11 @@ impl FailureKind {
                 | Self::Unwritable
         )
     }
+
+    /// Whether the same question would get the same answer, as long as nobody acts.
+    pub const fn is_an_answer(self) -> bool {
+        matches!(self, Self::Denied) || matches!(self.disposition(), Disposition::Final)
+    }
 }
 
 kinds! {
@@ -121,8 +126,8 @@ kinds! {
     Credentials = "credentials", PauseLane;
     /// Nothing can be written there: the disk is full or read-only.
     Unwritable = "unwritable", PauseLane;
-    /// The credentials are valid but not allowed to do this.
-    Denied = "denied", Final;
+    /// The credentials are valid but not allowed to do this, until somebody allows it.
+    Denied = "denied", Retry;
     /// The source object, or a part of its set, does not exist.
     Missing = "missing", Final;
     /// The target exists and is not ours.

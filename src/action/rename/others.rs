@@ -12,7 +12,7 @@ use super::limits::{self, Taken};
 use super::playlist::{self, Role};
 use super::relative;
 use crate::action::{OpenBucket, Reach};
-use crate::model::failure::{Disposition, Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::{Place, names_playlist};
 
 /// What the playlists in some folders name, beside the recording's own ones.
@@ -75,7 +75,7 @@ impl Others {
                 ..Self::default()
             };
             match above.look_to(Depth::Above, reach, folder).await {
-                Err(failure) if failure.kind.disposition() == Disposition::Final => {}
+                Err(failure) if failure.kind.is_an_answer() => {}
                 looked => looked?,
             }
             self.named_above.append(&mut above.named);

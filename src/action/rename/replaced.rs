@@ -12,7 +12,7 @@ use super::others::{self, Others};
 use super::pages::PAGE;
 use super::{relative, set};
 use crate::action::{Progress, Reach, Stopped};
-use crate::model::failure::{Disposition, Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Part, Source};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
@@ -55,7 +55,7 @@ impl<'a> Replaced<'a> {
                     let parts = set.objects.into_iter().map(|one| (one.key, one.part));
                     Ok(parts.filter(|(key, _)| *key != to.key).collect())
                 }
-                Err(failure) if failure.kind.disposition() == Disposition::Final => {
+                Err(failure) if failure.kind.is_an_answer() => {
                     Err(format!("what it names is not known ({})", failure.reason))
                 }
                 Err(failure) => return Err(failure),
@@ -187,7 +187,7 @@ impl<'a> Replaced<'a> {
             .collect();
         for folder in folders {
             match self.others.look(self.reach, folder).await {
-                Err(failure) if failure.kind.disposition() == Disposition::Final => {
+                Err(failure) if failure.kind.is_an_answer() => {
                     return Ok(false);
                 }
                 looked => looked?,

@@ -14,7 +14,7 @@ use super::route::Route;
 use super::set::{self, Elsewhere, Object, Set};
 use super::trail::{self, Trail};
 use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
-use crate::model::failure::{Disposition, Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::moves::{Part, SameJob, Source, Target, Targets};
 use crate::model::recording::{Extent, Place};
@@ -506,7 +506,7 @@ impl Survey<'_> {
     /// What the playlist at `old` names; `None` when it cannot be read.
     async fn named_by(&self, old: &Place) -> Result<Option<Vec<Named>>, Failure> {
         let set = match set::members(self.reach.bucket(old)?, old).await {
-            Err(failure) if failure.kind.disposition() == Disposition::Final => return Ok(None),
+            Err(failure) if failure.kind.is_an_answer() => return Ok(None),
             set => set?,
         };
         let route = Route {

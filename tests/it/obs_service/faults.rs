@@ -9,7 +9,7 @@ use crate::support::stage::Stage;
 type Strikes = fn(&Recorded) -> bool;
 
 /// What can happen to a request, and to which it can.
-fn faults() -> [(Fault, Strikes); 10] {
+fn faults() -> [(Fault, Strikes); 11] {
     let any: Strikes = |_| true;
     [
         (Fault::Refuse(503, "ServiceUnavailable"), any),
@@ -17,6 +17,8 @@ fn faults() -> [(Fault, Strikes); 10] {
         (Fault::ErrorInside("InternalError"), answers_early),
         (Fault::DropAfter, any),
         (Fault::Refuse(404, "NoSuchKey"), reads),
+        // A right that was missing, and that somebody has given since.
+        (Fault::Refuse(403, "AccessDenied"), looks_at_source),
         (Fault::Wait(0), any),
         (Fault::DropBefore, any),
         (Fault::NothingInside, answers_early),
@@ -32,6 +34,10 @@ fn answers_early(request: &Recorded) -> bool {
 
 fn reads(request: &Recorded) -> bool {
     matches!(request.method.as_str(), "GET" | "HEAD") && !request.key.is_empty()
+}
+
+fn looks_at_source(request: &Recorded) -> bool {
+    request.method == "HEAD" && request.key.starts_with("r/")
 }
 
 /// The requests of a run without faults.
