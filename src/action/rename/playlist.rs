@@ -131,6 +131,15 @@ impl Playlist<'_> {
         Ok((end > 0).then(|| text + &self.text[end..]))
     }
 
+    /// That an object which it refers to cannot come along, with the line that names it.
+    pub(super) fn refuse(&self, reference: &Reference, fault: &str) -> Failure {
+        let is_there = |line: &Line<'_>| line.start <= reference.range.start;
+        match lines(self.text).take_while(is_there).last() {
+            Some(line) => self.at(line, fault),
+            None => invalid(self.key, fault),
+        }
+    }
+
     fn at(&self, line: Line<'_>, fault: &str) -> Failure {
         invalid(self.key, &format!("{}: {fault}", line.place()))
     }

@@ -43,6 +43,28 @@ impl Route<'_> {
         })
     }
 
+    /// Why the member that the playlist has at `key` does not move. One that is named above the
+    /// playlist's folder keeps its place beside the playlist, and would so leave the folder that the
+    /// rule names, for where nobody expects it.
+    pub(super) fn fault(&self, key: &str) -> Option<String> {
+        let target = match self.target(key) {
+            Ok(target) => target,
+            Err(failure) => return Some(failure.reason),
+        };
+        let top = |key: &str| key.find('/').map(|slash| key[..=slash].to_owned());
+        let asked = top(&self.to.key)?;
+        let stays = target.key == key && target.bucket == self.from.bucket;
+        let is_mirrored = self.to.key == self.from.key;
+        if stays || is_mirrored || top(&target.key).as_ref() == Some(&asked) {
+            return None;
+        }
+        Some(format!(
+            "{key:?} is above the playlist's folder, and would move to {:?}, outside of {asked:?}; \
+             let `to` name a folder with more folders above it, or move this recording by hand",
+            target.key
+        ))
+    }
+
     /// The place that `keep_both` takes when the target is taken: beside it, with `-` and
     /// `suffix` before the extension, or for a set after the folder's name.
     pub(super) fn beside(&self, suffix: &str) -> Place {
@@ -121,6 +143,48 @@ mod tests {
         };
         let above = route.target("1.ts").unwrap_err();
         assert_eq!(above.kind, FailureKind::Invalid, "above the top");
+    }
+
+    #[test]
+    fn what_a_playlist_names_above_its_folder_stays_in_the_folder_that_the_rule_names() {
+        for (from, to, key, is_fine) in [
+            ("r/a.m3u8", "x/a.m3u8", "r/1.ts", true),
+            // It stays where it is.
+            ("r/a.m3u8", "x/a.m3u8", "1.ts", true),
+            ("r/a.m3u8", "r/b.m3u8", "1.ts", true),
+            ("r/a.m3u8", "x/y/a.m3u8", "1.ts", true),
+            ("r/s/a.m3u8", "x/y/a.m3u8", "r/1.ts", true),
+            ("r/s/a.m3u8", "x/a.m3u8", "r/1.ts", false),
+            ("r/s/a.m3u8", "x/a.m3u8", "r/t/1.ts", false),
+            ("r/a.m3u8", "b.m3u8", "r/1.ts", true),
+            ("r/a.m3u8", "b.m3u8", "1.ts", false),
+        ] {
+            let (from, to) = (place(from), place(to));
+            let route = Route {
+                from: &from,
+                to: &to,
+                extent: Extent::Set,
+            };
+            let fault = route.fault(key);
+            assert_eq!(fault.is_none(), is_fine, "{from} {to} {key}: {fault:?}");
+        }
+        let (from, to) = (place("r/a.m3u8"), "c".to_owned());
+        for (key, is_fine) in [
+            ("r/a.m3u8", true),
+            ("x/y/a.m3u8", true),
+            ("x/a.m3u8", false),
+        ] {
+            let to = Place {
+                bucket: to.clone(),
+                key: key.into(),
+            };
+            let route = Route {
+                from: &from,
+                to: &to,
+                extent: Extent::Set,
+            };
+            assert_eq!(route.fault("1.ts").is_none(), is_fine, "{key}");
+        }
     }
 
     #[test]

@@ -52,19 +52,23 @@ impl Set {
 /// The objects of the recording whose playlist is `main`; `Missing` when a playlist is
 /// not there. Segments are not looked up.
 pub(in crate::action) async fn members(bucket: &OpenBucket, main: &Place) -> Result<Set, Failure> {
-    let walked = walk(bucket, main, &Elsewhere::new()).await;
+    let walked = walk(bucket, main, &Elsewhere::new(), &|_| None).await;
     walked.map_err(|(failure, _)| failure)
 }
 
 /// Playlists that are in another place than where they are named, by the key that names them.
 pub(super) type Elsewhere = BTreeMap<String, (OpenBucket, String)>;
 
+/// Why the object with this key cannot be a part of a set, if so.
+type Fault<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
+
 /// The same with playlists that are `elsewhere`; of others that are missing, also where they
-/// should be.
+/// should be. A required object with a `fault` is refused.
 pub(super) async fn walk(
     bucket: &OpenBucket,
     main: &Place,
     elsewhere: &Elsewhere,
+    fault: Fault<'_>,
 ) -> Result<Set, (Failure, Vec<Place>)> {
     let mut walk = Walk {
         bucket,
@@ -73,6 +77,7 @@ pub(super) async fn walk(
         referred: Referred::default(),
         taken: Taken::default(),
         elsewhere,
+        fault,
         missing: BTreeSet::new(),
     };
     let gone = walk.go(&main.key).await;
@@ -109,6 +114,7 @@ struct Walk<'a> {
     referred: Referred,
     taken: Taken,
     elsewhere: &'a Elsewhere,
+    fault: Fault<'a>,
     /// Required playlists that are not there.
     missing: BTreeSet<String>,
 }
@@ -166,12 +172,16 @@ impl Walk<'_> {
         let playlist = playlist::read(&content, key, &url)?;
         let mut names = BTreeMap::new();
         for reference in playlist.references() {
-            let playlist::Reference {
-                key, role, need, ..
-            } = reference?;
-            if need == Need::Optional && !self.bucket.config.allows(&key) {
-                continue;
+            let reference = reference?;
+            let (role, need) = (reference.role, reference.need);
+            let is_allowed = self.bucket.config.allows(&reference.key);
+            match (self.fault)(&reference.key) {
+                _ if need == Need::Optional && !is_allowed => continue,
+                Some(_) if need == Need::Optional => continue,
+                Some(fault) if is_allowed => return Err(playlist.refuse(&reference, &fault)),
+                Some(_) | None => {}
             }
+            let key = reference.key;
             let is_key = role == Role::Key;
             if role == Role::Playlist || (!is_key && names_playlist(&key)) {
                 if !names.contains_key(&key) {

@@ -244,8 +244,9 @@ impl Survey<'_> {
         }
         let mut elsewhere = Elsewhere::new();
         loop {
-            let (failure, missing) = match set::walk(self.source, self.route.from, &elsewhere).await
-            {
+            let fault = |key: &str| self.route.fault(key);
+            let walked = set::walk(self.source, self.route.from, &elsewhere, &fault).await;
+            let (failure, missing) = match walked {
                 Ok(set) => return Ok(set),
                 Err(unread) => unread,
             };

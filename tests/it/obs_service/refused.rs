@@ -82,6 +82,10 @@ async fn playlist_that_is_none_is_refused() {
             "line 2: it leads above the bucket's top",
         ),
         (
+            "#EXTM3U\n1.ts\n../../other.ts\n",
+            "line 3: \"other.ts\" is above the playlist's folder, and would move to \"other.ts\", outside of \"classes/\"",
+        ),
+        (
             "#EXTM3U\n1.ts\nmissing.ts\n",
             "recorded/r/x/missing.ts does not exist",
         ),
