@@ -79,6 +79,11 @@ impl Whereabouts {
         }
     }
 
+    /// Whether the file system was asked and has no such directory.
+    pub fn is_absent(&self) -> bool {
+        self.own.is_none() && !self.above.is_empty()
+    }
+
     /// Whether this directory and `other` share files.
     pub fn overlap(&self, other: &Self) -> Option<Overlap> {
         let same = |one: &Self| one.own.is_some() && one.own == other.own;

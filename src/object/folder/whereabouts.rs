@@ -21,7 +21,10 @@ pub fn locate(path: &Path) -> Whereabouts {
     let Some((real, rest)) = real else {
         return Whereabouts::by_name(&path);
     };
-    let id = |path: &Path| path.metadata().ok().map(|found| id_of(&found));
+    let id = |path: &Path| {
+        let found = path.metadata().ok().filter(Metadata::is_dir)?;
+        Some(id_of(&found))
+    };
     let exists = rest.as_os_str().is_empty();
     let above = real.ancestors().skip(usize::from(exists));
     Whereabouts {

@@ -188,6 +188,7 @@ impl Loading<'_> {
     pub(super) fn folder_of(&mut self, name: &At<String>, text: &At<String>) -> Option<PathBuf> {
         let path = self.path(text)?;
         let (shown, here) = (self.shown(name.at), self.env.locate(&path));
+        let is_absent = here.is_absent();
         let overlap = self.folders.iter().find_map(|(other, there)| {
             let how = match here.overlap(there)? {
                 Overlap::Same => "has the same directory as",
@@ -203,6 +204,14 @@ impl Loading<'_> {
             let help = "remove one of the two, or give it a directory outside the other's";
             self.refuse(text.at, message, help);
             return None;
+        }
+        if is_absent {
+            let (name, path) = (self.shown(name.at), self.shown(text.at));
+            let message = format!(
+                "bucket {name}: no directory is at {path}, so it is empty until the first write makes one; \
+                 if it should hold recordings, the path is wrong, or its disk is not mounted"
+            );
+            self.warn(text.at, message);
         }
         Some(path)
     }

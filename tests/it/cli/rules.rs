@@ -321,6 +321,40 @@ fn secrets_that_everybody_on_the_way_can_read_are_warned_of() {
 }
 
 #[test]
+fn directory_that_is_not_there_is_warned_of() {
+    let folder = Folder::new();
+    folder.write(
+        "rules.yaml",
+        "buckets:\n\
+         \x20 here: { store: folder, path: here }\n\
+         \x20 typo: { store: folder, path: recrodings }\n\
+         \x20 file: { store: folder, path: rules.yaml }\n\
+         rules: [{ name: r, steps: [{ tag: by_room }] }]\n",
+    );
+    std::fs::create_dir(folder.path("here")).unwrap();
+    let checked = folder.json(&["rules", "check", "rules.yaml"]);
+    assert_eq!(checked["fine"], true);
+    let warnings = checked["warnings"].as_array().unwrap();
+    let told: Vec<_> = warnings
+        .iter()
+        .filter_map(|warning| {
+            let message = warning["message"].as_str().unwrap();
+            let line = warning["line"].as_u64().unwrap();
+            message
+                .contains("no directory is at")
+                .then_some((line, message))
+        })
+        .collect();
+    let [(3, typo), (4, _)] = told[..] else {
+        panic!("{checked}")
+    };
+    assert!(
+        typo.contains("`typo`") && typo.contains("`recrodings`"),
+        "{typo}"
+    );
+}
+
+#[test]
 fn schema_is_one_document_and_its_hint_is_for_terminals() {
     let schema: Value = serde_json::from_str(&Folder::new().fine(&["rules", "schema"])).unwrap();
     assert!(schema["properties"]["rules"].is_object());
