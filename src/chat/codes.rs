@@ -42,10 +42,10 @@ impl Chat {
         let passing = codes.passing.iter().find(|(known, _)| *known == code);
         let kind = passing.map_or(FailureKind::Refused, |(_, kind)| *kind);
         let throttled = kind == FailureKind::Throttled;
+        let reason = || format!("{} {code}{}", codes.code[0], words(&body, codes.words));
         (success || throttled).then(|| Failure {
-            kind,
-            reason: format!("{} {code}{}", codes.code[0], words(&body, codes.words)),
             retry_after: codes.pause.filter(|_| throttled),
+            ..Failure::new(kind, reason())
         })
     }
 

@@ -14,6 +14,9 @@ pub struct Failure {
     /// How long the other side asked us to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
+    /// The bucket that it came from, where a step may use two.
+    #[serde(skip)]
+    pub bucket: Option<String>,
 }
 
 impl Failure {
@@ -23,7 +26,15 @@ impl Failure {
             kind,
             reason: reason.into(),
             retry_after: None,
+            bucket: None,
         }
+    }
+
+    /// The same from this bucket, unless it is from another one.
+    #[must_use]
+    pub fn from_bucket(mut self, bucket: &str) -> Self {
+        self.bucket.get_or_insert_with(|| bucket.to_owned());
+        self
     }
 }
 

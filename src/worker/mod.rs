@@ -15,6 +15,7 @@ mod reservation;
 mod run;
 mod standing;
 mod sweep;
+mod target;
 mod time;
 mod waits;
 

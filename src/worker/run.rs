@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use super::close::Closed;
+use super::ended::Ended;
 use super::lane::Permit;
 use super::pause::{Patience, Pauses};
 use crate::action::rename::LEFT;
@@ -161,8 +162,11 @@ impl Runner {
             Err(reason) => return Ok((waiting(claim, reason), Room::None)),
         };
         let (started, watch) = (self.parts.clock.now(), Stopwatch::start());
-        let ended = self.carry_out(&work).await?;
-        self.hear(claim.task(), permit, &ended).await?;
+        let (target, ended) = match self.target(&work) {
+            Ok(target) => (target, self.carry_out(&work).await?),
+            Err(ran) => (None, Ended::not_begun(ran)),
+        };
+        self.hear(claim.task(), permit, target, &ended).await?;
         let decided = settle(
             work.standing(),
             ended.ran.clone(),

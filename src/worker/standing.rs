@@ -8,6 +8,7 @@ use super::Workers;
 use super::ended::Ended;
 use super::lane::Permit;
 use super::run::{Dropped, Runner};
+use super::target::Target;
 use crate::model::breaker::{End, LaneChange, LaneState, Sign};
 use crate::model::moment::Present;
 use crate::model::task::{Lane, Task};
@@ -44,21 +45,43 @@ impl Workers {
 }
 
 impl Runner {
-    /// Updates the lane with the end of the step.
+    /// Updates the lanes with the end of the step.
     pub(super) async fn hear(
         &self,
         task: &Task,
         permit: &Permit,
+        target: Option<Target>,
         ended: &Ended,
     ) -> Result<(), Dropped> {
-        let (lane, tries, sign) = (&task.lane, task.tries, ended.sign());
-        if sign == Sign::Nothing {
+        let clock = &self.parts.clock;
+        let (own, other) = match &target {
+            Some(target) => target.signs(ended),
+            None => (ended.sign(), Sign::Nothing),
+        };
+        let tries = task.tries;
+        let end = End { sign: own, tries };
+        let hear = || permit.hear(end, clock.present(), clock.jitter());
+        self.hear_of(&task.lane, end, hear).await?;
+        let Some(Target { lane, admission }) = target else {
+            return Ok(());
+        };
+        let end = End { sign: other, tries };
+        let hear = || admission.hear(end, clock.present(), clock.jitter());
+        self.hear_of(&lane, end, hear).await
+    }
+
+    async fn hear_of(
+        &self,
+        lane: &Lane,
+        end: End<'_>,
+        hear: impl FnOnce() -> Option<LaneChange>,
+    ) -> Result<(), Dropped> {
+        if end.sign == Sign::Nothing {
             return Ok(());
         }
         let lanes = &self.parts.lanes;
         let _turn = lanes.turn().await;
-        let clock = &self.parts.clock;
-        let Some(change) = permit.hear(End { sign, tries }, clock.present(), clock.jitter()) else {
+        let Some(change) = hear() else {
             return Ok(());
         };
         tell(lane, &change);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::TOO_LONG;
 use crate::support::premises::callback;
 use crate::support::served::{Served, serving};
-use crate::support::sink::Sink;
+use crate::support::sink::{Received, Sink};
 
 const KEY: &str = "r/x.mp4";
 
@@ -30,6 +30,15 @@ fn may_mount() -> bool {
 impl Stage {
     /// A rule with these steps, and a last one that notifies.
     async fn new(steps: &str) -> Self {
+        Self::with(&[("keep", steps)]).await
+    }
+
+    /// The same with these rules.
+    async fn with(rules: &[(&str, &str)]) -> Self {
+        let rule = |(name, steps): &(&str, &str)| {
+            format!("{{ name: {name}, steps: [{steps}, {{ notify: lms }}] }}")
+        };
+        let rules: Vec<String> = rules.iter().map(rule).collect();
         let sink = Sink::start([]).await;
         let stage = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -40,8 +49,9 @@ impl Stage {
             "buckets: {{ recorded: {{ store: folder, path: recorded }}, archive: {{ store: folder, path: archive }} }}\n\
              destinations: {{ lms: {{ url: '{}', allow_private: true }} }}\n\
              retry: {{ first: 1ms, longest: 1ms, tries: 2 }}\n\
-             rules: [{{ name: keep, steps: [{steps}, {{ notify: lms }}] }}]\n",
-            stage.sink.url("/hook")
+             rules: [{}]\n",
+            stage.sink.url("/hook"),
+            rules.join(", ")
         );
         std::fs::write(stage.path("rules.yaml"), rules).unwrap();
         for folder in [
@@ -74,8 +84,12 @@ impl Stage {
     }
 
     async fn announce(&self, served: &Served) {
+        self.announce_one(served, KEY).await;
+    }
+
+    async fn announce_one(&self, served: &Served, key: &str) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.post(served.callbacks()).body(callback(KEY));
+        let request = client.post(served.callbacks()).body(callback(key));
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
 
@@ -126,38 +140,63 @@ async fn recording_moves_to_and_from_disks_that_are_mounted_below_its_bucket() {
     }
 }
 
+/// Work in the bucket that a recording would leave goes on meanwhile.
 #[tokio::test]
-async fn bucket_whose_disk_is_full_is_left_alone_and_spends_no_tries() {
+async fn bucket_whose_disk_is_full_is_left_alone_and_spends_no_tries_nor_holds_up_another_one() {
     if !may_mount() {
         return;
     }
-    let stage = Stage::new("{ rename: { to: 'kept/', bucket: archive } }").await;
+    let stage = Stage::with(&[
+        ("keep", "{ rename: { to: 'kept/', bucket: archive } }"),
+        ("label", "{ tag: { tags: { a: b } } }"),
+    ])
+    .await;
     let (mut served, log) = stage.serve("mount -t tmpfs -o size=64k tmpfs archive");
     stage.announce(&served).await;
     let failed = |line: &String| line.contains("No space left on device");
     while !failed(&log.recv_timeout(TOO_LONG).unwrap()) {}
+    std::fs::write(stage.path("recorded/r/y.mp4"), &stage.content).unwrap();
+    stage.announce_one(&served, "r/y.mp4").await;
+    let of_second = |one: &Received| String::from_utf8_lossy(&one.body).contains("r/y.mp4");
+    for count in 1.. {
+        if stage.sink.received(count).await.iter().any(of_second) {
+            break;
+        }
+    }
     served.stop();
     let listed = stage.aftertake(&["destinations", "list"]);
-    let line = listed
-        .lines()
-        .find(|line| line.starts_with("bucket/recorded"));
-    let line = line.unwrap_or_else(|| panic!("{listed}"));
+    let line = |lane: &str| {
+        let mut lines = listed.lines();
+        lines
+            .find(|line| line.starts_with(lane))
+            .unwrap_or_default()
+    };
+    let archive = line("bucket/archive");
     assert!(
-        line.contains("open") && line.contains("No space left on device"),
-        "{line}"
+        archive.contains("open") && archive.contains("No space left on device"),
+        "{listed}"
     );
+    assert!(!line("bucket/recorded").contains("open"), "{listed}");
     let tasks: Value =
         serde_json::from_str(&stage.aftertake(&["tasks", "list", "--json"])).unwrap();
-    assert_eq!(
-        (&tasks[0]["state"], &tasks[0]["tries"]),
-        (&"ready".into(), &0.into())
-    );
-    let shown = stage.aftertake(&["tasks", "show", tasks[0]["id"].as_str().unwrap()]);
-    assert!(shown.contains("No space left on device"), "{shown}");
+    let mut waiting = tasks.as_array().unwrap().clone();
+    waiting.retain(|task| task["rule"] == "keep");
+    assert_eq!(waiting.len(), 2);
+    for task in waiting {
+        assert_eq!(
+            (&task["state"], &task["tries"]),
+            (&"ready".into(), &0.into())
+        );
+        let shown = stage.aftertake(&["tasks", "show", task["id"].as_str().unwrap()]);
+        assert!(shown.contains("No space left on device"), "{shown}");
+    }
 
     let (served, _log) = stage.serve("mount -t tmpfs -o size=1m tmpfs archive");
-    stage.aftertake(&["destinations", "resume", "bucket/recorded"]);
-    stage.sink.received(1).await;
-    let moved = std::fs::read_to_string(stage.seen(&served, "archive/kept/x.mp4"));
-    assert!(moved.unwrap() == stage.content);
+    stage.aftertake(&["destinations", "resume", "bucket/archive"]);
+    stage.aftertake(&["tasks", "retry", "--state", "ready", "--yes"]);
+    stage.sink.received(4).await;
+    for name in ["x", "y"] {
+        let moved = stage.seen(&served, &format!("archive/kept/{name}.mp4"));
+        assert!(std::fs::read_to_string(moved).unwrap() == stage.content);
+    }
 }

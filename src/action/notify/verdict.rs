@@ -52,15 +52,15 @@ pub(super) fn judge(
         }
         _ => None,
     };
+    let reason = format!(
+        "destination {} answered {}{}",
+        destination.name,
+        shown(answer.status),
+        advice.unwrap_or_default(),
+    );
     Err(Failure {
-        kind,
-        reason: format!(
-            "destination {} answered {}{}",
-            destination.name,
-            shown(answer.status),
-            advice.unwrap_or_default(),
-        ),
         retry_after: wish,
+        ..Failure::new(kind, reason)
     })
 }
 

@@ -29,6 +29,8 @@ const TRIES: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Folder {
+    /// The bucket's name.
+    name: String,
     root: PathBuf,
     pub(super) etags: Etags,
 }
@@ -47,11 +49,16 @@ struct Found {
 }
 
 impl Folder {
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub(super) fn new(name: String, root: PathBuf) -> Self {
         Self {
+            name,
             root: std::path::absolute(&root).unwrap_or(root),
             etags: Etags::default(),
         }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -106,7 +113,8 @@ impl Folder {
         to: &str,
         etag: &str,
     ) -> Result<ObjectMeta, Failure> {
-        let mut found = source.existing(from)?;
+        let of_source = |failure: Failure| failure.from_bucket(&source.name);
+        let mut found = source.existing(from).map_err(of_source)?;
         self.refuse_link(to)?;
         self.refuse_same(to, &found)?;
         let mut part = self.part(to)?;
@@ -115,14 +123,15 @@ impl Folder {
             if is_unwritable(&error) {
                 part.failure(&error)
             } else {
-                failure(&found.path, &error)
+                of_source(failure(&found.path, &error))
             }
         })?;
         if copied != etag {
             let reason = format!("{} is not what it was", found.path.display());
             return Err(Failure::new(FailureKind::SourceChanged, reason));
         }
-        self.place(&part, to, &source.sidecar(from)?)
+        let sidecar = source.sidecar(from).map_err(of_source)?;
+        self.place(&part, to, &sidecar)
     }
 
     /// Removes what an interrupted write of `key` left.
@@ -156,7 +165,7 @@ impl Folder {
                     let folder = folder.map_or("", |(folder, _)| folder).to_owned();
                     cleared.insert(folder, deletion.key);
                 }
-                Err(failure) => failures.push((deletion.key, failure)),
+                Err(failure) => failures.push((deletion.key, failure.from_bucket(&self.name))),
             }
         }
         for key in cleared.values() {

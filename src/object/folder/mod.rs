@@ -48,7 +48,7 @@ pub struct FolderStore {
 pub fn open(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, FolderStore> {
     let all: BTreeMap<_, _> = paths
         .into_iter()
-        .map(|(name, path)| (name, Arc::new(Folder::new(path))))
+        .map(|(name, path)| (name.clone(), Arc::new(Folder::new(name, path))))
         .collect();
     let all = Arc::new(all);
     all.iter()
@@ -80,13 +80,14 @@ impl FolderStore {
     ) -> Result<T, Failure> {
         let folder = Arc::clone(&self.folder);
         let worked = tokio::task::spawn_blocking(move || work(&folder)).await;
-        worked.unwrap_or_else(|ended| {
+        let worked = worked.unwrap_or_else(|ended| {
             let reason = match ended.try_into_panic() {
                 Ok(panic) => format!("the folder's work crashed: {}", crash(&*panic)),
                 Err(stopped) => stopped.to_string(),
             };
             Err(Failure::new(FailureKind::Panic, reason))
-        })
+        });
+        worked.map_err(|failure| failure.from_bucket(self.folder.name()))
     }
 }
 

@@ -37,6 +37,8 @@ const SKEWED: &str = "RequestTimeTooSkewed";
 
 #[derive(Debug)]
 pub(super) struct Client {
+    /// Whose requests they are.
+    bucket: String,
     http: reqwest::Client,
     pub(super) address: Address,
     credentials: Credentials,
@@ -70,7 +72,9 @@ struct Answer {
 }
 
 impl Client {
+    /// For the requests of `bucket`: all failures are of that.
     pub(super) fn new(
+        bucket: &str,
         address: Address,
         credentials: Credentials,
         timeouts: Timeouts,
@@ -88,6 +92,7 @@ impl Client {
                 Failure::new(FailureKind::Unreachable, reason)
             })?;
         Ok(Self {
+            bucket: bucket.to_owned(),
             http,
             address,
             credentials,
@@ -98,11 +103,12 @@ impl Client {
 
     /// Sends a request; any status but 2xx is an error.
     async fn send(&self, call: &Call<'_>) -> Result<Answer, Error> {
-        match self.attempt(call).await {
+        let sent = match self.attempt(call).await {
             // The refusal set the clock offset, and nothing was executed.
             Err(error) if error.is(SKEWED) => self.attempt(call).await,
             outcome => outcome,
-        }
+        };
+        sent.map_err(|error| self.ours(error))
     }
 
     /// Sends a request and parses the response document. OBS sends the status before it finishes,
@@ -115,18 +121,26 @@ impl Client {
         read: impl FnOnce(&Node) -> Option<T>,
     ) -> Result<T, Error> {
         let answer = self.send(call).await?;
-        let root = call.root(&answer)?;
-        read(&root).ok_or_else(|| {
-            let why = format!("{} does not confirm success", root.name());
-            call.unusable(&answer.headers, &why)
-        })
+        let read = call.root(&answer).and_then(|root| {
+            read(&root).ok_or_else(|| {
+                let why = format!("{} does not confirm success", root.name());
+                call.unusable(&answer.headers, &why)
+            })
+        });
+        read.map_err(|error| self.ours(error))
+    }
+
+    fn ours(&self, error: Error) -> Error {
+        let failure = error.failure.from_bucket(&self.bucket);
+        Error { failure, ..error }
     }
 
     /// Sends a request whose success has no body, and returns the headers. A response with a body
     /// is an error in a 200, or the page of a proxy.
     pub(super) async fn confirm(&self, call: &Call<'_>) -> Result<HeaderMap, Error> {
         let answer = self.send(call).await?;
-        call.nothing(&answer)?;
+        let nothing = call.nothing(&answer);
+        nothing.map_err(|error| self.ours(error))?;
         Ok(answer.headers)
     }
 
@@ -137,7 +151,8 @@ impl Client {
         if answer.status == StatusCode::NO_CONTENT {
             return Ok(true);
         }
-        call.nothing(&answer).map(|()| false)
+        let nothing = call.nothing(&answer);
+        nothing.map_or_else(|error| Err(self.ours(error)), |()| Ok(false))
     }
 
     /// Reads an object's content. The response must have an ETag.
@@ -146,9 +161,14 @@ impl Client {
         if answer.headers.contains_key(ETAG) {
             return Ok(answer.body);
         }
-        let root = call.root(&answer)?;
-        let why = format!("{} without an ETag", root.name());
-        Err(call.unusable(&answer.headers, &why))
+        let unusable = call.root(&answer).map_or_else(
+            |error| error,
+            |root| {
+                let why = format!("{} without an ETag", root.name());
+                call.unusable(&answer.headers, &why)
+            },
+        );
+        Err(self.ours(unusable))
     }
 
     /// A link to an object that works until `lifetime` after `now`, by the server's clock.

@@ -66,7 +66,7 @@ impl ObsStore {
             security_token: obs.security_token.clone(),
         };
         Ok(Self {
-            client: Client::new(address, credentials, obs.timeouts)?,
+            client: Client::new(&bucket.name, address, credentials, obs.timeouts)?,
             bucket: bucket.name.clone(),
             copy_part_above: obs.copy_part_above,
             part_size: obs.part_size,

@@ -26,7 +26,7 @@ struct State {
 /// The right to begin one step. Dropping it allows the next probe and, if the step did not begin,
 /// returns its request to the rate.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(in crate::worker) struct Admission {
     gate: Arc<Gate>,
     pass: Pass,
     begun: bool,
@@ -111,7 +111,12 @@ impl Admission {
     }
 
     /// Updates the breaker with the end of the admitted step.
-    pub(super) fn hear(&self, end: End<'_>, now: Present, jitter: Jitter) -> Option<LaneChange> {
+    pub(in crate::worker) fn hear(
+        &self,
+        end: End<'_>,
+        now: Present,
+        jitter: Jitter,
+    ) -> Option<LaneChange> {
         let mut state = self.gate.state();
         state.circuit.hear(end, self.pass, now, jitter)
     }

@@ -15,7 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore};
 
-use self::gate::{Admission, Gate};
+pub(super) use self::gate::Admission;
+use self::gate::Gate;
 pub use self::permit::Permit;
 use self::permit::{Refused, Seat, Width};
 pub use self::reserved::Reserved;
@@ -181,6 +182,13 @@ impl Lanes {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         let newcomer = |gate: &Arc<Gate>| gate.admit_newcomer(now);
         self.admit(by_name.get(lane)?, newcomer).ok()
+    }
+
+    /// Lets a step begin that uses this lane beside its own, which has the room for it; `None` when
+    /// the lane is not known.
+    pub(super) fn enter(&self, lane: &Lane, now: Moment) -> Option<Result<Admission, Shut>> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        Some(by_name.get(lane)?.gate.admit(now))
     }
 
     fn admit(

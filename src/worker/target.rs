@@ -1,0 +1,81 @@
+//! The bucket that a step writes to beside the one of its lane. It is left alone as any lane is, and
+//! what it answers says nothing of the lane of the task: others have work there that goes well.
+
+use std::time::Duration;
+
+use super::ended::Ended;
+use super::lane::Admission;
+use super::run::{Runner, Work};
+use crate::model::breaker::{LaneState, Shut, Sign};
+use crate::model::moment::Present;
+use crate::model::task::Lane;
+use crate::model::transition::Ran;
+use crate::model::wait::WaitsFor;
+
+/// Until a bucket is looked at again that takes one step after the other.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Until a bucket is looked at again for which a person or another step has to do something. A person
+/// may do that at any time.
+const LATER: Duration = Duration::from_mins(1);
+
+/// The other bucket, which lets the step begin.
+pub(super) struct Target {
+    pub(super) lane: Lane,
+    pub(super) admission: Admission,
+}
+
+impl Target {
+    /// What the end of the step says of the task's own lane, and of this one.
+    pub(super) fn signs<'a>(&self, ended: &'a Ended) -> (Sign<'a>, Sign<'a>) {
+        let is_its = match &ended.ran {
+            Ran::Failed(failure) => {
+                let bucket = failure.bucket.clone().map(Lane::Bucket);
+                bucket.as_ref() == Some(&self.lane)
+            }
+            _ => false,
+        };
+        match ended.sign() {
+            sign if is_its => (Sign::Nothing, sign),
+            Sign::Well => (Sign::Well, Sign::Well),
+            sign => (sign, Sign::Nothing),
+        }
+    }
+}
+
+impl Runner {
+    /// The other bucket that the step uses, if it uses one, or why it has to wait for that.
+    pub(super) fn target(&self, work: &Work<'_>) -> Result<Option<Target>, Ran> {
+        let other = work.step.action.needs().other_bucket;
+        let lane = other.map(|name| Lane::Bucket(name.to_owned()));
+        let Some(lane) = lane.filter(|lane| *lane != work.claim.task().lane) else {
+            return Ok(None);
+        };
+        let (lanes, now) = (&self.parts.lanes, self.parts.clock.present());
+        match lanes.enter(&lane, now.moment) {
+            None => Ok(None),
+            Some(Ok(admission)) => Ok(Some(Target { lane, admission })),
+            Some(Err(shut)) => {
+                let state = lanes.state(&lane).unwrap_or_default();
+                Err(waits(&lane, &state, shut, now))
+            }
+        }
+    }
+}
+
+fn waits(lane: &Lane, state: &LaneState, shut: Shut, now: Present) -> Ran {
+    let wait = match shut {
+        Shut::Until(moment) => moment.since(now.moment).min(LATER),
+        Shut::Full => SOON,
+        Shut::ForNow => LATER,
+    };
+    let why = match (&state.paused, &state.open) {
+        (Some(pause), _) => format!("waits for {lane}, which is paused: {}", pause.why),
+        (None, Some(open)) => format!("waits for {lane}, which is left alone: {}", open.why),
+        (None, None) => format!("waits for {lane}, which recovers"),
+    };
+    Ran::Unable {
+        on: WaitsFor::Until(now.time.plus(wait)),
+        why,
+    }
+}
