@@ -107,17 +107,32 @@ pub struct MovedBy {
     /// Whether it moved the whole recording away after the event that asks was stored: then that
     /// event has nothing left to move.
     pub took_it_whole: bool,
-    /// The task that has since replaced the recording there: it no longer exists.
-    pub replaced_by: Option<TaskId>,
+    /// Whether another recording that was moved there has replaced it.
+    pub replaced: Option<Replaced>,
+}
+
+/// That another recording has replaced a recording, or a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The task that moved the other one there.
+    pub by: TaskId,
+    /// Whether some of its objects are left. It is incomplete then.
+    pub in_part: bool,
 }
 
 impl MovedBy {
     /// The failure if the recording, last at `place`, was replaced and no longer exists.
     pub fn replaced_at(&self, place: &Place) -> Option<Failure> {
-        let by = self.replaced_by?;
-        let reason = format!(
-            "{by} has replaced the recording at {place} (on_conflict: overwrite): it no longer exists"
-        );
+        let Replaced { by, in_part } = self.replaced?;
+        let reason = if in_part {
+            format!(
+                "{by} has replaced a part of the recording at {place} (on_conflict: overwrite): it is incomplete"
+            )
+        } else {
+            format!(
+                "{by} has replaced the recording at {place} (on_conflict: overwrite): it no longer exists"
+            )
+        };
         Some(Failure::new(FailureKind::Missing, reason))
     }
 }

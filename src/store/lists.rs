@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::operator::Ending;
 use crate::model::attempt::AttemptRecord;
 use crate::model::breaker::LaneState;
 use crate::model::event::Event;
@@ -11,7 +12,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::Intervention;
 use crate::model::moves::Move;
-use crate::model::recording::Place;
+use crate::model::recording::{Place, Replaced};
 use crate::model::task::{Lane, Outputs, StepNo};
 use crate::model::time::Timestamp;
 
@@ -112,6 +113,8 @@ pub struct TaskRow {
     /// What it has left behind in buckets, and where. A task that is given up ends once it has
     /// removed that.
     pub leaves: Option<String>,
+    /// How it is to end, where it is ready for nothing else.
+    pub ending: Option<Ending>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -125,8 +128,8 @@ pub struct TaskDetail {
     pub interventions: Vec<Intervention>,
     /// Where the recording was moved; `None` if it was not.
     pub place: Option<Place>,
-    /// The task whose recording has overwritten this one there.
-    pub replaced_by: Option<TaskId>,
+    /// Whether another recording that was moved there has replaced it.
+    pub replaced: Option<Replaced>,
 }
 
 /// An event in a list, also as JSON: keys may be added, never renamed or removed.

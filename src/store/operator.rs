@@ -146,7 +146,8 @@ pub enum RetryOutcome {
 pub struct Ending {
     /// Its final state.
     pub state: &'static str,
-    /// Whether its move is past the commit point and will be completed. Else it is undone.
+    /// Whether its move is past the commit point, or has replaced an object, and will be completed if
+    /// that is possible. Else it is undone.
     pub goes_forward: bool,
     /// Whether it waited for a time and is due now.
     pub due_now: bool,

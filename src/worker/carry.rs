@@ -112,7 +112,9 @@ impl Runner {
             }
         };
         match Stage::of(outline) {
-            Stage::Committed(_) | Stage::Replaced(_) => Ok(CancellationToken::new()),
+            Stage::Committed(_) | Stage::Replaced(_) | Stage::Replacing(_) => {
+                Ok(CancellationToken::new())
+            }
             Stage::Untouched | Stage::Open(_) | Stage::HalfUndone(_) => Err(Ran::Cancelled),
         }
     }

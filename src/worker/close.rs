@@ -54,15 +54,15 @@ impl Runner {
             return Ok(decided.into());
         }
         Ok(match self.undo(work).await {
-            Ok(Undo::Undone { kept }) if kept.is_empty() => decided.into(),
+            Ok(Undo::Undone { left: None }) => decided.into(),
             // Even if the step ignores failures: a person has to decide about the copies.
-            Ok(Undo::Undone { kept }) => {
-                let left = rename::copies_left(&kept);
+            Ok(Undo::Undone { left: Some(left) }) => {
                 told(work, self.dead(work, decided, ran), &left)
             }
-            Ok(Undo::GoesForward { .. }) if decided == Transition::Cancel => {
-                forward(settled).into()
-            }
+            Ok(Undo::GoesForward { left }) if decided == Transition::Cancel => Closed {
+                transition: forward(settled),
+                leaves: Some(work.revision.mask.apply(&left).into_owned()),
+            },
             Ok(Undo::GoesForward { left }) => match self.dead(work, decided, ran) {
                 dead @ Transition::Bury { .. } => to_complete(told(work, dead, &left)),
                 other => other.into(),

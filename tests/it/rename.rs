@@ -292,7 +292,7 @@ async fn recording_that_another_rule_of_the_planning_moved_is_not_moved_again() 
             rule: rule.into(),
             same_planning,
             took_it_whole: false,
-            replaced_by: None,
+            replaced: None,
         })
     };
     scene.moved_by = by("other", true);
@@ -381,7 +381,7 @@ async fn stranger_that_appears_at_a_target_is_neither_replaced_nor_deleted() {
         scene.world.write(&stranger, "stranger");
         if on_conflict == OnConflict::Fail {
             assert_eq!(scene.failure().await.kind, FailureKind::Conflict);
-            assert_eq!(scene.undo().await, Undo::Undone { kept: vec![] });
+            assert_eq!(scene.undo().await, Undo::Undone { left: None });
         } else {
             assert_eq!(
                 scene.run().await.unwrap().output["key"],
@@ -502,12 +502,13 @@ async fn undo_keeps_a_copy_whose_source_is_gone() {
     let scene = Scene::new(Recording::hls(), "s/b.m3u8").await;
     scene.die_at("commit", How::DiesBefore).await;
     scene.world.remove(&place("recorded", "r/ts/2.ts"));
-    let kept = vec![place("recorded", "s/ts/2.ts")];
+    let kept = place("recorded", "s/ts/2.ts");
     // A repeated request gets the same result.
     for _ in 0..2 {
-        assert_eq!(scene.undo().await, Undo::Undone { kept: kept.clone() });
+        let left = Some(format!("copies are left: {kept}"));
+        assert_eq!(scene.undo().await, Undo::Undone { left });
     }
-    assert!(scene.world.objects().contains_key(&kept[0]));
+    assert!(scene.world.objects().contains_key(&kept));
     assert!(!scene.world.objects().contains_key(&scene.to));
 }
 
@@ -570,7 +571,7 @@ async fn long_recording_is_moved_or_given_up_page_by_page() {
     let scene = Scene::new(long(1_002), "s/b.m3u8").await;
     let before = scene.world.objects();
     scene.die_at("commit", How::DiesBefore).await;
-    assert_eq!(scene.undo().await, Undo::Undone { kept: vec![] });
+    assert_eq!(scene.undo().await, Undo::Undone { left: None });
     assert_eq!(scene.world.objects(), before);
     assert_eq!(scene.run().await.unwrap().output["objects"], 1_003);
     assert_eq!(scene.world.objects(), scene.recording.at(&scene.to));
@@ -587,7 +588,7 @@ async fn process_that_dies_between_two_pages_of_the_manifest_has_begun_nothing()
         let mut scene = Scene::new(long(1_002), "s/b.m3u8").await;
         scene.die_at(name, how).await;
         assert!(scene.journal.moves().is_empty());
-        assert_eq!(scene.undo().await, Undo::Undone { kept: vec![] });
+        assert_eq!(scene.undo().await, Undo::Undone { left: None });
 
         // What exists by then is moved.
         let shorter = long(3);

@@ -122,7 +122,7 @@ async fn rename_that_was_to_replace_and_was_given_up_by_half_is_given_up() {
     gate.quiet().await;
     gate.mend();
     let undone = scene.undo().await;
-    assert_eq!(undone, Undo::Undone { kept: Vec::new() });
+    assert_eq!(undone, Undo::Undone { left: None });
     assert_eq!(scene.world.objects(), before);
 }
 

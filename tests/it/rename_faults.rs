@@ -182,7 +182,7 @@ async fn rename_that_breaks_anywhere_can_be_undone_until_its_commit_and_then_goe
                     begun.try_once().await.unwrap().unwrap();
                     begun.assert_moved().await;
                 } else {
-                    assert_eq!(undone, Undo::Undone { kept: vec![] }, "{how:?} at {number}");
+                    assert_eq!(undone, Undo::Undone { left: None }, "{how:?} at {number}");
                     begun.assert_at_source().await;
                     begun.try_once().await.unwrap().unwrap();
                     begun.assert_moved().await;
@@ -211,7 +211,7 @@ async fn undo_that_breaks_anywhere_is_carried_to_its_end_when_it_is_repeated() {
                     let out_of_operations = begun.world.gate.log().len() <= number;
                     begun.world.gate.mend();
                     let undone = begun.undo().await.unwrap().unwrap();
-                    assert_eq!(undone, Undo::Undone { kept: vec![] }, "{how:?} at {number}");
+                    assert_eq!(undone, Undo::Undone { left: None }, "{how:?} at {number}");
                     begun.assert_at_source().await;
                     let stage = Stage::of(outline(&begun.journal.moves(), false));
                     assert!(matches!(stage, Stage::Untouched), "{stage:?}");

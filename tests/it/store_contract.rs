@@ -587,7 +587,7 @@ async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
             rule: "move".into(),
             same_planning: true,
             took_it_whole: false,
-            replaced_by: None,
+            replaced: None,
         })
     );
     end(&store, tag, Transition::Finish).await;

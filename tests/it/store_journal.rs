@@ -221,8 +221,9 @@ async fn recording_that_another_jobs_has_replaced_is_nowhere_and_not_where_it_wa
     move_to(&store, second, "kept").await;
     let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
     let located = later.located().unwrap();
-    let replaced = located.moved_by.as_ref().unwrap().replaced_by;
-    assert_eq!((&*located.place.key, replaced), ("kept", Some(by)));
+    let replaced = located.moved_by.as_ref().unwrap().replaced.unwrap();
+    assert_eq!((&*located.place.key, replaced.by), ("kept", by));
+    assert!(!replaced.in_part);
 }
 
 #[tokio::test]

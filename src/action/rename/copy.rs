@@ -219,7 +219,8 @@ pub(super) async fn at_target(
     Ok((target, there))
 }
 
-fn copied(one: Move, copy: &ObjectMeta) -> Move {
+/// The move with its copy made.
+pub(super) fn copied(one: Move, copy: &ObjectMeta) -> Move {
     Move {
         target_etag: Some(copy.etag.clone()),
         phase: MovePhase::Copied,

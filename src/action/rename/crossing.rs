@@ -22,7 +22,7 @@ impl Crossing {
     pub(super) fn add(&mut self, one: &Move) {
         match one.target {
             Target::Present => self.at.push(one.to.digest()),
-            Target::Absent | Target::Replace => {
+            Target::Absent | Target::Replace | Target::Again => {
                 self.at.push(one.from.digest());
                 self.to.push(one.to.digest());
             }

@@ -1,5 +1,7 @@
 //! Gives up a rename before its commit point: removes our own copies, and only those.
 
+use std::collections::BTreeSet;
+
 use super::copy::{self, at_target};
 use super::delete::delete;
 use super::find::find;
@@ -7,11 +9,22 @@ use super::late::{self, Late};
 use super::{left, pages};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
+use crate::model::moves::left::Left;
 use crate::model::moves::object::{AtTarget, UndoNext, undo_next};
 use crate::model::moves::stage::Open;
 use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
+
+/// Copies that are left of a manifest that was given up.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) places: Vec<Place>,
+    /// Those that are in the place of what they have replaced.
+    pub(super) replaced: BTreeSet<Place>,
+    /// What they are, for a person; `None` when there are none.
+    pub(super) left: Option<String>,
+}
 
 /// Deletes the copies that are known to be ours, playlist first, and marks the moves as
 /// undone. Answers the copies that are kept: those whose source is gone or was written again,
@@ -22,13 +35,13 @@ pub(super) async fn give_up(
     open: &Open,
     late: &Late,
     progress: &mut dyn Progress,
-) -> Result<Vec<Place>, Stopped> {
+) -> Result<Kept, Stopped> {
     let outline = open.outline();
     late::settle(reach, outline, late, progress).await?;
     late::wait(&outline.main.to, progress).await?;
     match remove(reach, outline, late, progress).await {
         Err(stopped) => Err(left::told(outline, stopped, progress).await),
-        removed => removed,
+        Ok(()) => kept_before(reach, progress).await,
     }
 }
 
@@ -39,8 +52,7 @@ async fn remove(
     outline: &Outline,
     late: &Late,
     progress: &mut dyn Progress,
-) -> Result<Vec<Place>, Stopped> {
-    let mut kept = Vec::new();
+) -> Result<(), Stopped> {
     for numbers in pages::backwards(outline.count) {
         let batch = progress.moves(numbers).await?;
         let mut undone = Vec::with_capacity(batch.len());
@@ -50,10 +62,8 @@ async fn remove(
                 UndoNext::Keep => MovePhase::Kept,
                 UndoNext::Nothing | UndoNext::Remove => MovePhase::Undone,
             };
-            match next {
-                UndoNext::Keep => kept.push(one.to.clone()),
-                UndoNext::Remove => removed.push((one.to.clone(), one.from.clone())),
-                UndoNext::Nothing => {}
+            if next == UndoNext::Remove {
+                removed.push((one.to.clone(), one.from.clone()));
             }
             undone.push(Move {
                 phase,
@@ -69,30 +79,57 @@ async fn remove(
             return Err(failure.into());
         }
     }
-    Ok(kept)
+    Ok(())
 }
 
-/// The copies that were kept when the manifest was given up before, and are still there.
+/// The copies that were kept when the manifest was given up, and are still there.
 pub(super) async fn kept_before(
     reach: &Reach,
     progress: &mut dyn Progress,
-) -> Result<Vec<Place>, Stopped> {
+) -> Result<Kept, Stopped> {
     let Some(outline) = progress.outline().await? else {
-        return Ok(Vec::new());
+        return Ok(Kept::default());
     };
-    let mut kept = Vec::new();
+    let (mut kept, mut left) = (Kept::default(), Left::default());
     for numbers in pages::forwards(outline.count) {
         let mut page = progress.moves(numbers).await?;
         page.retain(|one| one.phase == MovePhase::Kept);
-        match find(reach, page.iter().map(|one| &one.to)).await {
-            Ok(there) => kept.extend(there.into_keys()),
+        let still = match still_there(reach, page, &outline).await {
+            Ok(still) => still,
             Err(failure) => return Err(left::told(&outline, failure.into(), progress).await),
+        };
+        for one in still {
+            left.add(&one);
+            if one.has_replaced() {
+                kept.replaced.insert(one.to.clone());
+            }
+            kept.places.push(one.to);
         }
     }
+    kept.left = left.given_up(&outline);
     Ok(kept)
 }
 
-/// What to do about each copy of a batch that is still to be undone.
+/// Those of these moves whose copy is at its target, and not what somebody else has put there.
+async fn still_there(
+    reach: &Reach,
+    page: Vec<Move>,
+    outline: &Outline,
+) -> Result<Vec<Move>, Failure> {
+    let there = find(reach, page.iter().map(|one| &one.to)).await?;
+    let mut still = Vec::new();
+    for one in page {
+        let there = there.get(&one.to).cloned();
+        let (target, _) = at_target(reach, &one, &outline.mark, there).await?;
+        if target == AtTarget::Ours {
+            still.push(one);
+        }
+    }
+    Ok(still)
+}
+
+/// What to do about each copy of a batch that is still to be undone. The move of one that is kept
+/// notes its ETag, by which it is known again.
 async fn decide(
     reach: &Reach,
     batch: Vec<Move>,
@@ -112,17 +149,20 @@ async fn decide(
     let sources = find(reach, batch.iter().map(|one| &one.from)).await?;
     let there = find(reach, batch.iter().map(|one| &one.to)).await?;
     let mut decided = Vec::with_capacity(batch.len());
-    for (one, completed) in batch.into_iter().zip(completed) {
+    for (mut one, completed) in batch.into_iter().zip(completed) {
         let source = one.at_source(sources.get(&one.from).map(copy::found).as_ref());
-        let target = if completed.is_some() {
-            AtTarget::Ours
+        let (target, copy) = if completed.is_some() {
+            (AtTarget::Ours, completed)
         } else if one.only_goes() {
-            AtTarget::Nothing
+            (AtTarget::Nothing, None)
         } else {
             let there = there.get(&one.to).cloned();
-            at_target(reach, &one, &outline.mark, there).await?.0
+            at_target(reach, &one, &outline.mark, there).await?
         };
         let next = undo_next(&one, source, target);
+        if let (UndoNext::Keep, Some(copy)) = (next, copy) {
+            one.target_etag = Some(copy.etag);
+        }
         decided.push((one, next));
     }
     Ok(decided)
@@ -140,25 +180,6 @@ async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failur
         };
         Failure { reason, ..failure }
     })
-}
-
-/// Finds a move that can no longer be given up although the store does not say so yet, and stores
-/// that. Answers what is left of it, for a person.
-pub(super) async fn went_forward(
-    reach: &Reach,
-    outline: &Outline,
-    progress: &mut dyn Progress,
-) -> Result<Option<String>, Stopped> {
-    if was_renamed(reach, outline, progress).await? {
-        let Move { from, to, .. } = &outline.main;
-        return Ok(Some(format!(
-            "the recording is at {to}, and no longer at {from}"
-        )));
-    }
-    if has_replaced(reach, outline, progress).await? {
-        return left::before_commit(outline, progress).await.map(Some);
-    }
-    Ok(None)
 }
 
 /// Whether the true rename of a parallel file system has carried the object away, which
@@ -185,45 +206,4 @@ pub(super) async fn was_renamed(
     progress.moved(std::slice::from_ref(&one)).await?;
     progress.commit(&one.to).await?;
     Ok(true)
-}
-
-/// Whether the copy of the named object replaced what stood at its target although its
-/// move does not say so, as the answer was lost. Then it does from here on.
-async fn has_replaced(
-    reach: &Reach,
-    outline: &Outline,
-    progress: &mut dyn Progress,
-) -> Result<bool, Stopped> {
-    let mut main = outline.main.clone();
-    // One that is given up still notes what it was to replace, which is there.
-    if main.target != Target::Replace || main.phase != MovePhase::Planned {
-        return Ok(false);
-    }
-    let Some(there) = copy_of_main(reach, outline).await? else {
-        return Ok(false);
-    };
-    main.is_marked = there.attributes.metadata.contains_key(crate::object::MARK);
-    main.upload = None;
-    main.phase = MovePhase::Copied;
-    main.target_etag = Some(there.etag);
-    progress.moved(std::slice::from_ref(&main)).await?;
-    Ok(true)
-}
-
-/// The copy of the named object, if it is made: also by an upload whose completion was not
-/// answered.
-async fn copy_of_main(reach: &Reach, outline: &Outline) -> Result<Option<ObjectMeta>, Failure> {
-    let main = &outline.main;
-    let (store, mark) = (&reach.bucket(&main.to)?.store, main.mark(&outline.mark));
-    if let Some(note) = &main.upload {
-        let copy = copy::copy_of(main, Some(&mark));
-        if let Some(there) = store.find_copy(copy, None, Some(note)).await? {
-            return Ok(Some(there));
-        }
-    }
-    let there = store.head(&main.to.key).await?;
-    Ok(match at_target(reach, main, &outline.mark, there).await? {
-        (AtTarget::Ours, there) => there,
-        _ => None,
-    })
 }

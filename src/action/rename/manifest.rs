@@ -30,6 +30,8 @@ pub(super) struct Known<'a> {
     pub(super) holds: Option<bool>,
     /// Targets at which `overwrite` may not replace what is there, and why.
     pub(super) refused: &'a BTreeMap<Place, String>,
+    /// Targets at which copies of an earlier manifest of the step have replaced what was there.
+    pub(super) replaced: &'a BTreeSet<Place>,
 }
 
 /// A manifest in the making, of which one page is held at a time.
@@ -219,7 +221,12 @@ impl<'a> Draft<'a> {
         let refused = known.refused.get(to);
         let overwrites = self.on_conflict == OnConflict::Overwrite && refused.is_none();
         if overwrites || trail.is_some_and(ours) {
-            return Ok((Target::Replace, Some(there.etag.clone())));
+            let target = if known.replaced.contains(to) {
+                Target::Again
+            } else {
+                Target::Replace
+            };
+            return Ok((target, Some(there.etag.clone())));
         }
         let reason = refused.cloned().unwrap_or_else(|| {
             format!("{to} exists already (on_conflict: overwrite replaces it, keep_both takes another name)")

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::left::Named;
 use crate::action::{OpenBucket, Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Move;
+use crate::model::moves::left::Named;
 use crate::object::MARK;
 
 /// The marks that one run could not remove.
@@ -34,7 +34,7 @@ impl Marks {
                 one.is_marked = false;
                 progress.moved(std::slice::from_ref(one)).await?;
             } else if self.numbers.insert(one.number) {
-                self.copies.add(Named::of([&one.to]));
+                self.copies.add(&one.to);
             }
         }
         Ok(())

@@ -20,6 +20,7 @@ mod copy;
 mod crossing;
 mod delete;
 mod find;
+mod forward;
 mod give_up;
 mod late;
 mod left;
@@ -46,13 +47,15 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use self::copy::Copying;
+use self::forward::Way;
+use self::give_up::Kept;
 use self::late::Late;
-use self::left::Named;
 use self::survey::{Again, survey};
 use crate::action::{Done, Progress, Reach, Stopped, Subject, WARNING};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Outline;
 use crate::model::moves::keys::Taken;
+use crate::model::moves::left::Targets;
 use crate::model::moves::stage::{Committed, Forward, Open, Stage};
 use crate::model::recording::{Extent, MovedBy, Place};
 use crate::model::step::{OnConflict, Rename};
@@ -65,19 +68,14 @@ pub const LEFT: &str = "left";
 /// What came of giving up a rename.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
-    /// The recording is at its source and nothing is left of the copies, except for those
-    /// `kept`: their sources are gone, or they replaced what stood there before.
-    Undone { kept: Vec<Place> },
-    /// It is past the commit point, or has replaced what was at its target: run the step to its
-    /// end. `left`: what lies where until then.
+    /// The recording is at its source. `left`: copies that are there still, as their sources are
+    /// gone, or they replaced what was there before; `None` when nothing is.
+    Undone { left: Option<String> },
+    /// It is past the commit point, or has replaced something: run the step to its end. `left`:
+    /// what lies where until then.
     GoesForward { left: String },
     /// It cannot be undone before this is no longer `taken`. `left`: what lies where until then.
     Waits { taken: Box<Taken>, left: String },
-}
-
-/// Says that these copies are left.
-pub fn copies_left(kept: &[Place]) -> String {
-    format!("copies are left: {}", Named::of(kept))
 }
 
 /// Moves the recording, or takes up a move that was begun. `subject.place` is the
@@ -107,33 +105,37 @@ pub async fn rename(
 pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, Stopped> {
     let open = match Stage::of(progress.outline().await?) {
         Stage::Untouched => {
-            let kept = give_up::kept_before(reach, progress).await?;
-            return Ok(Undo::Undone { kept });
+            let Kept { left, .. } = give_up::kept_before(reach, progress).await?;
+            return Ok(Undo::Undone { left });
         }
         Stage::Replaced(forward) => {
-            let left = left::before_commit(forward.outline(), progress).await?;
+            let outline = forward.outline();
+            let left = left::before_commit(outline, Targets::Seen, progress).await?;
             return Ok(Undo::GoesForward { left });
         }
         Stage::Committed(committed) => {
             let left = left::after_commit(committed.outline(), progress).await?;
             return Ok(Undo::GoesForward { left });
         }
-        Stage::Open(open) | Stage::HalfUndone(open) => open,
+        Stage::Open(open) | Stage::Replacing(open) => {
+            let outline = open.outline().clone();
+            match forward::way(reach, open, progress).await {
+                Ok(Way::Back(open)) => open,
+                Ok(Way::Forward(left)) => return Ok(Undo::GoesForward { left }),
+                Err(stopped) => return Err(left::told(&outline, stopped, progress).await),
+            }
+        }
+        Stage::HalfUndone(open) => open,
     };
     let outline = open.outline();
-    match give_up::went_forward(reach, outline, progress).await {
-        Ok(None) => {}
-        Ok(Some(left)) => return Ok(Undo::GoesForward { left }),
-        Err(stopped) => return Err(left::told(outline, stopped, progress).await),
-    }
     let late = Late::default();
     late::begin(reach, outline, progress).await?;
     let undone = give_up::give_up(reach, &open, &late, progress).await;
     late::end(reach, &undone, &late, progress).await?;
     match undone {
-        Ok(kept) => Ok(Undo::Undone { kept }),
+        Ok(Kept { left, .. }) => Ok(Undo::Undone { left }),
         Err(Stopped::KeyTaken(taken)) => {
-            let left = left::before_commit(outline, progress).await?;
+            let left = left::before_commit(outline, Targets::Unseen, progress).await?;
             Ok(Undo::Waits { taken, left })
         }
         Err(stopped) => Err(stopped),
@@ -172,21 +174,21 @@ impl Run<'_> {
         let is_first = outline.is_none();
         let stage = Stage::of(outline);
         let outline = match &stage {
-            Stage::Untouched if is_first => return self.begin(&[], progress).await,
+            Stage::Untouched if is_first => return self.begin(&Kept::default(), progress).await,
             Stage::Untouched => return self.begin_anew(progress).await,
-            Stage::Open(open) | Stage::HalfUndone(open) => open.outline(),
+            Stage::Open(open) | Stage::HalfUndone(open) | Stage::Replacing(open) => open.outline(),
             Stage::Replaced(forward) => forward.outline(),
             Stage::Committed(committed) => committed.outline(),
         };
         late::begin(self.reach, outline, progress).await?;
         match stage {
-            Stage::Untouched => self.begin(&[], progress).await,
+            Stage::Untouched => self.begin(&Kept::default(), progress).await,
             Stage::HalfUndone(open) => {
                 // What is undone would be missing at the target.
                 give_up::give_up(self.reach, &open, self.late, progress).await?;
                 self.begin_anew(progress).await
             }
-            Stage::Open(open) => self.go_on(open, None, progress).await,
+            Stage::Open(open) | Stage::Replacing(open) => self.go_on(open, None, progress).await,
             Stage::Replaced(forward) => {
                 let committed = self.commit(forward, None, progress).await?;
                 self.clear(committed, progress).await
@@ -199,7 +201,7 @@ impl Run<'_> {
     }
 
     /// Makes a manifest and carries it out. `kept` are copies of an earlier one.
-    async fn begin(&self, kept: &[Place], progress: &mut dyn Progress) -> Result<Done, Stopped> {
+    async fn begin(&self, kept: &Kept, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         self.subject.unreplaced()?;
         if let Some(done) = self.nothing_left()? {
             return Ok(done);
@@ -250,13 +252,15 @@ impl Run<'_> {
     /// one has kept, as they are the only ones of what they hold.
     async fn begin_anew(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         let kept = give_up::kept_before(self.reach, progress).await?;
-        if kept.is_empty() || self.request.on_conflict == OnConflict::Overwrite {
+        let Some(left) = &kept.left else {
+            return self.begin(&kept, progress).await;
+        };
+        if self.request.on_conflict == OnConflict::Overwrite {
             return self.begin(&kept, progress).await;
         }
         let reason = format!(
-            "{}. An earlier try made them, and their sources have changed or gone since. \
-             Put them away, then retry the task",
-            copies_left(&kept)
+            "{left}. An earlier try made them, and their sources have changed or gone since. \
+             Put them away, then retry the task"
         );
         Err(Failure::new(FailureKind::Conflict, reason).into())
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::find::find;
+use super::give_up::Kept;
 use super::manifest::{Draft, Known};
 use super::members::{self, Finder, Member};
 use super::others::{self, Others};
@@ -35,7 +36,7 @@ pub(super) struct Again<'a> {
     /// Whether `keep_both` takes the other name at once: a copy has found the target taken.
     pub(super) is_taken: bool,
     /// Copies that an earlier manifest of the step has left.
-    pub(super) kept: &'a [Place],
+    pub(super) kept: &'a Kept,
 }
 
 /// Looks at the recording and at its target, and stores the manifest that carries it from
@@ -137,7 +138,7 @@ struct Survey<'a> {
     route: Route<'a>,
     on_conflict: OnConflict,
     /// Copies that an earlier manifest of the step has left.
-    kept: &'a [Place],
+    kept: &'a Kept,
 }
 
 impl Survey<'_> {
@@ -341,7 +342,7 @@ impl Survey<'_> {
             return Ok(None);
         }
         let own = playlists.keys().map(|key| at_key(self.route.from, key));
-        let replaced = Replaced::read(self.reach, self.route.to, own, self.kept).await?;
+        let replaced = Replaced::read(self.reach, self.route.to, own, &self.kept.places).await?;
         Ok(Some(replaced))
     }
 
@@ -429,6 +430,7 @@ impl Survey<'_> {
             twins: &twins,
             holds,
             refused: &refused,
+            replaced: &self.kept.replaced,
         };
         for (member, to) in members.into_iter().zip(targets) {
             draft.add(member, to, &known)?;

@@ -39,7 +39,7 @@ pub(super) enum Tasks {
     /// (number of the next step, from 0), `tries` (spent on that step), `due` (null unless the task
     /// waits for a time), `waits` (why it waits, if the reason is outside the task, or null) and
     /// `failure` (the last one's `kind` and `reason`, or null). `leaves` says what the task has
-    /// left in buckets, if anything.
+    /// left in buckets, if anything, and `ends` how a task ends that is being given up.
     #[command(after_help = "Examples:\n  aftertake tasks list --state dead\n  \
                       aftertake tasks list --state dead --failure timeout --since 1d\n  \
                       aftertake tasks list --json | jq -r '.[] | select(.state == \"dead\") | .id'")]
@@ -47,7 +47,7 @@ pub(super) enum Tasks {
         /// Only tasks in this state
         #[arg(long, value_parser = TaskState::NAMES)]
         state: Option<String>,
-        /// Only tasks that left copies in buckets, which could not be removed yet
+        /// Only tasks that left copies in buckets, or an older recording incomplete
         #[arg(long)]
         leaves: bool,
         #[command(flatten)]

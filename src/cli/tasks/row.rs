@@ -22,14 +22,15 @@ pub(in crate::cli) fn rows_text(tasks: &[TaskLine], width: Option<usize>) -> Str
     table.text(width)
 }
 
-/// Why a task waits matters more than its last failure. What it left is added unless the text says
-/// so already.
+/// How a task is to end comes first. Why it waits matters more than its last failure. What it left
+/// is added unless the text says so already.
 fn why(task: &TaskLine) -> String {
     let failure = task.failure.as_ref().map(ToString::to_string);
     let text = task.waits.clone().or(failure);
     let says = |leaves: &&String| text.as_ref().is_some_and(|text| text.contains(*leaves));
     let leaves = task.leaves.as_ref().filter(|leaves| !says(leaves));
-    let texts: Vec<&str> = text.iter().chain(leaves).map(String::as_str).collect();
+    let texts = task.ends.iter().chain(&text).chain(leaves);
+    let texts: Vec<&str> = texts.map(String::as_str).collect();
     texts.join("; ")
 }
 
@@ -53,6 +54,7 @@ mod tests {
             waits: None,
             failure: None,
             leaves: None,
+            ends: None,
         }
     }
 
@@ -65,6 +67,18 @@ mod tests {
         assert!(rows_text(&[task.clone()], None).ends_with("timeout: slow\n"));
         task.waits = Some("bucket/b is gone".into());
         assert!(rows_text(&[task], None).ends_with("bucket/b is gone\n"));
+    }
+
+    #[test]
+    fn table_says_first_that_a_task_is_given_up() {
+        let task = TaskLine {
+            ends: Some("is being given up".into()),
+            waits: Some("bucket/b is paused".into()),
+            leaves: Some("a copy may be left at b/k".into()),
+            ..task()
+        };
+        let why = " is being given up; bucket/b is paused; a copy may be left at b/k\n";
+        assert!(rows_text(&[task], None).ends_with(why));
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
         ("lane", Some(story.lane.clone())),
         ("due", task.due.map(|due| due.to_string())),
         ("waits", task.waits.clone()),
+        ("ends", task.ends.clone()),
         ("leaves", task.leaves.clone()),
         ("why", task.failure.as_ref().map(ToString::to_string)),
         ("recording", recording(story)),
@@ -91,9 +92,12 @@ fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
 
 fn recording(story: &TaskStory) -> Option<String> {
     let place = story.place.as_ref()?;
-    Some(match story.replaced_by {
-        Some(by) => format!("{by} has replaced it at {place}"),
-        None => place.to_string(),
+    Some(match (story.replaced_by, story.incomplete_by) {
+        (Some(by), _) => format!("{by} has replaced it at {place}"),
+        (None, Some(by)) => {
+            format!("{place} is incomplete: {by} has replaced a part of it")
+        }
+        (None, None) => place.to_string(),
     })
 }
 

@@ -5,6 +5,7 @@
 //! `docs/MOVES.md` has a diagram, and a test explores every state that these functions can reach.
 
 pub mod keys;
+pub mod left;
 pub mod object;
 pub mod stage;
 
@@ -44,6 +45,17 @@ impl Move {
     pub fn only_goes(&self) -> bool {
         self.target == Target::Present && self.target_etag.is_none()
     }
+
+    /// Whether a copy of the step is in the place of what it has replaced: to give the move up would
+    /// not bring that back.
+    pub fn has_replaced(&self) -> bool {
+        use MovePhase::{Copied, Kept, Moved, Planned, Undone};
+        match (self.target, self.phase) {
+            (Target::Replace, Copied | Moved | Kept) => true,
+            (Target::Again, phase) => phase != Undone,
+            (Target::Replace, Planned | Undone) | (Target::Absent | Target::Present, _) => false,
+        }
+    }
 }
 
 /// Summary of a step's moves: a long recording has too many to hold them all in memory.
@@ -54,6 +66,8 @@ pub struct Outline {
     pub main: Move,
     pub moved: u32,
     pub undone: u32,
+    /// How many have put a copy in the place of an object that they replaced.
+    pub replaced: u32,
     /// How many move an object. The others only delete something outdated.
     pub objects: u32,
     /// Total size of the objects.
@@ -62,6 +76,8 @@ pub struct Outline {
     pub committed: bool,
     /// Unique text in the marks of this manifest's copies.
     pub mark: String,
+    /// The task that moved the recording to the target which is replaced there, where one did.
+    pub replaces: Option<TaskId>,
 }
 
 impl Outline {
@@ -107,6 +123,9 @@ pub enum Target {
     /// An object that may be replaced, because of `on_conflict: overwrite`, or because an earlier
     /// move of the same recording put it there.
     Replace,
+    /// A copy that an earlier manifest of the step has put in the place of an object: it may be
+    /// replaced again.
+    Again,
     /// The object itself, from an earlier move of the same recording: nothing to copy.
     Present,
 }

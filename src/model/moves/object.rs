@@ -62,7 +62,7 @@ impl Move {
             } else {
                 AtTarget::Stranger
             }
-        } else if is_noted && self.target == Target::Replace {
+        } else if is_noted && matches!(self.target, Target::Replace | Target::Again) {
             AtTarget::Replaceable
         } else if is_noted || (found.size, &found.etag) == (self.size, &self.etag) {
             // The target was empty, so this is our copy, which an inspection missed, or which was
@@ -165,9 +165,16 @@ pub fn undo_next(one: &Move, source: AtSource, target: AtTarget) -> UndoNext {
     match (one.target, target, source) {
         (Target::Present, ..) => UndoNext::Nothing,
         (Target::Absent, AtTarget::Ours, AtSource::Same) => UndoNext::Remove,
-        (_, AtTarget::Ours, _) => UndoNext::Keep,
+        (_, AtTarget::Ours, _) | (Target::Again, AtTarget::Replaceable, _) => UndoNext::Keep,
         _ => UndoNext::Nothing,
     }
+}
+
+/// Whether the copy of an object is made or can be: a move that has replaced something goes on to its
+/// commit point as long as this is so of all of its objects.
+pub fn can_be_copied(source: AtSource, target: AtTarget) -> bool {
+    let next = copy_next(source, target, false);
+    matches!(next, CopyNext::Made | CopyNext::Copy)
 }
 
 #[cfg(test)]
@@ -365,7 +372,12 @@ mod tests {
         use AtSource::{Changed, Nothing as Gone, Same};
         use AtTarget::{Nothing as None, Ours, Replaceable, Stranger};
         use UndoNext::{Keep, Nothing, Remove};
-        for target in [Target::Absent, Target::Replace, Target::Present] {
+        for target in [
+            Target::Absent,
+            Target::Replace,
+            Target::Again,
+            Target::Present,
+        ] {
             let one = Move { target, ..one() };
             for source in [Same, Changed, Gone] {
                 let next = match (target, source) {
@@ -374,9 +386,33 @@ mod tests {
                     _ => Keep,
                 };
                 assert_eq!(undo_next(&one, source, Ours), next, "{target:?} {source:?}");
-                for there in [None, Replaceable, Stranger] {
+                for there in [None, Stranger] {
                     assert_eq!(undo_next(&one, source, there), Nothing, "{there:?}");
                 }
+                let earlier = match target {
+                    Target::Again => Keep,
+                    _ => Nothing,
+                };
+                let next = undo_next(&one, source, Replaceable);
+                assert_eq!(next, earlier, "{target:?} {source:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn copy_can_be_made_while_its_source_is_as_it_was_and_no_stranger_is_in_its_way() {
+        use AtSource::{Changed, Nothing as Gone, Same};
+        use AtTarget::{Nothing, Ours, Replaceable, Stranger};
+        for (target, same, otherwise) in [
+            (Nothing, true, false),
+            (Ours, true, true),
+            (Replaceable, true, false),
+            (Stranger, false, false),
+        ] {
+            assert_eq!(can_be_copied(Same, target), same, "{target:?}");
+            for source in [Changed, Gone] {
+                let can = can_be_copied(source, target);
+                assert_eq!(can, otherwise, "{source:?} {target:?}");
             }
         }
     }

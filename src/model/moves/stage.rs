@@ -4,7 +4,7 @@
 //! [`Open::forward`] and [`Forward::commit`], which consume it, so a committed move cannot be
 //! undone.
 
-use super::{MovePhase, Outline, Target};
+use super::{MovePhase, Outline};
 
 /// The stage of a step's manifest.
 #[derive(Debug)]
@@ -15,6 +15,9 @@ pub enum Stage {
     Open(Open),
     /// Like `Open`, but removing the copies has begun, and must be finished first.
     HalfUndone(Open),
+    /// Like `Open`, but some copies have replaced objects that cannot be restored. It is given up
+    /// only if the other copies can no longer be made.
+    Replacing(Open),
     /// Like `Open`, but the named object's copy has replaced an object at its target that cannot be
     /// restored. It is the last copy, so all others exist.
     Replaced(Forward),
@@ -42,12 +45,14 @@ impl Stage {
         let main = &outline.main;
         if outline.committed {
             Self::Committed(Committed(outline))
-        } else if main.phase == MovePhase::Copied && main.target == Target::Replace {
+        } else if main.phase == MovePhase::Copied && main.has_replaced() {
             Self::Replaced(Forward(outline))
         } else if outline.undone == outline.count {
             Self::Untouched
         } else if outline.undone > 0 {
             Self::HalfUndone(Open(outline))
+        } else if outline.replaced > 0 {
+            Self::Replacing(Open(outline))
         } else {
             Self::Open(Open(outline))
         }
@@ -88,7 +93,7 @@ impl Committed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::moves::{Move, Part, Source};
+    use crate::model::moves::{Move, Part, Source, Target};
     use crate::model::recording::Place;
 
     fn outline(phase: MovePhase, target: Target, undone: u32, committed: bool) -> Outline {
@@ -114,10 +119,12 @@ mod tests {
             },
             moved: 0,
             undone,
+            replaced: 0,
             objects: 3,
             bytes: 3,
             committed,
             mark: "task_1.0.1".into(),
+            replaces: None,
         }
     }
 
@@ -131,6 +138,7 @@ mod tests {
             Stage::Untouched => "untouched",
             Stage::Open(_) => "open",
             Stage::HalfUndone(_) => "half undone",
+            Stage::Replacing(_) => "replacing",
             Stage::Replaced(_) => "replaced",
             Stage::Committed(committed) => {
                 assert!(committed.outline().committed);
@@ -153,6 +161,23 @@ mod tests {
         }
         assert_eq!(stage(Copied, Absent, 0, false), "open");
         assert_eq!(stage(Copied, Present, 1, false), "half undone");
+    }
+
+    #[test]
+    fn move_that_has_replaced_an_object_is_told_from_one_that_has_not() {
+        use MovePhase::{Copied, Planned, Undone};
+        let stage = |phase, undone, committed| {
+            let replacing = Outline {
+                replaced: 1,
+                ..outline(phase, Target::Replace, undone, committed)
+            };
+            Stage::of(Some(replacing))
+        };
+        assert!(matches!(stage(Planned, 0, false), Stage::Replacing(_)));
+        assert!(matches!(stage(Planned, 1, false), Stage::HalfUndone(_)));
+        assert!(matches!(stage(Undone, 3, false), Stage::Untouched));
+        assert!(matches!(stage(Copied, 0, false), Stage::Replaced(_)));
+        assert!(matches!(stage(Copied, 0, true), Stage::Committed(_)));
     }
 
     #[test]

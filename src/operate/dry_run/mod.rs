@@ -129,7 +129,7 @@ impl DryRun<'_> {
                 rule: rule.name.clone(),
                 same_planning: true,
                 took_it_whole: false,
-                replaced_by: None,
+                replaced: None,
             });
         }
         Ok(rendering)

@@ -9,6 +9,7 @@ use crate::model::id::{EventId, TaskId};
 use crate::model::task::StepNo;
 use crate::model::time::Timestamp;
 use crate::store::lists::TaskRow;
+use crate::store::operator::Ending;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskLine {
@@ -27,6 +28,9 @@ pub struct TaskLine {
     /// What it left in buckets, and where.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves: Option<String>,
+    /// How it is to end, where that is decided and something of it is left to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,8 +54,20 @@ impl From<TaskRow> for TaskLine {
             due: row.due,
             waits: row.note,
             failure: row.failure.map(FailureLine::from),
+            ends: row.ending.map(|ending| ends(ending, row.leaves.is_some())),
             leaves: row.leaves,
         }
+    }
+}
+
+fn ends(ending: Ending, leaves: bool) -> String {
+    let state = ending.state;
+    if ending.goes_forward {
+        format!("can only be completed; then it is {state}")
+    } else if leaves {
+        format!("is being given up; it is {state} once nothing of its copies is left")
+    } else {
+        format!("is being given up; then it is {state}")
     }
 }
 
@@ -94,6 +110,7 @@ mod tests {
             failure: None,
             note: None,
             leaves: None,
+            ending: None,
         };
         assert_eq!(
             serde_json::to_value(TaskLine::from(row.clone())).unwrap(),

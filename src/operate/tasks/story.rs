@@ -28,6 +28,9 @@ pub struct TaskStory {
     /// The task whose recording replaced it there: this one no longer exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<TaskId>,
+    /// The task that has put a part of another recording in the place of a part of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete_by: Option<TaskId>,
     pub outputs: Outputs,
     pub attempts: Vec<AttemptLine>,
     pub moves: Vec<MoveLine>,
@@ -67,13 +70,18 @@ impl TaskStory {
             .as_ref()
             .and_then(|detail| detail.event.as_ref()?.fields.place());
         let row = event.map(|detail| detail.row);
+        let by = |in_part| {
+            let replaced = task.replaced.filter(|replaced| replaced.in_part == in_part);
+            replaced.map(|replaced| replaced.by)
+        };
         Self {
             received: row.as_ref().map(|row| row.received),
             event_type: row.map(|row| row.event_type),
             task: task.row.into(),
             lane: task.lane,
             place: task.place.or_else(|| named.clone()),
-            replaced_by: task.replaced_by,
+            replaced_by: by(false),
+            incomplete_by: by(true),
             named,
             outputs: task.outputs,
             attempts: task.attempts.into_iter().map(AttemptLine::from).collect(),

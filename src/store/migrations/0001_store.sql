@@ -131,7 +131,7 @@ CREATE TABLE lane_states (
 -- digest. `moved_event` is the newest event that the move is valid for. The `mover_` columns name
 -- the last mover; `mover_known` is the newest event that was stored when it inspected the place of
 -- the recording, or 0 if it moved it from elsewhere. `replaced_by` is the task whose recording has
--- overwritten this one; then `place` is NULL.
+-- overwritten this one; then `place` is NULL, unless only a part was overwritten.
 CREATE TABLE recordings (
     id               BLOB PRIMARY KEY,
     bucket           TEXT,
@@ -204,6 +204,8 @@ CREATE TABLE moves (
     PRIMARY KEY (task, step, number)
 ) WITHOUT ROWID;
 CREATE INDEX moves_from ON moves (from_bucket, from_key);
+-- Copies that were left when their move was given up: few at any time.
+CREATE INDEX moves_kept ON moves (to_bucket, to_key) WHERE phase = 5;
 
 -- The ledger of keys. `used`: 0 reads and keeps it, 1 takes it away, 2 writes it, NULL once the
 -- move has ended. `lasts`: for how many milliseconds a request that changes it may still arrive, 0

@@ -3,7 +3,7 @@
 use super::core::{CANCELLED, DEAD, DONE, RUNNING, Txn};
 use super::found::{Found, find};
 use super::retry::requeue;
-use super::{intervene, journal, order, prune, turn};
+use super::{intervene, journal, left, order, prune, turn};
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By};
 use crate::model::recording::RecordingId;
@@ -61,7 +61,8 @@ pub(super) fn cancel(
 }
 
 /// Lets the service end the task safely, whatever it waits for: ending may need less than
-/// continuing. A settled task with copies left runs once more, to remove them.
+/// continuing. Until then the task says what may be left. A settled task with copies left runs once
+/// more, to remove them.
 fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
     if found.state == DEAD || found.state == CANCELLED {
         requeue(txn, found, now)?;
@@ -71,7 +72,7 @@ fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Re
             "UPDATE tasks SET cancel = 1, due = ?2, wait = 0, waits_for = NULL WHERE seq = ?1",
         )?
         .execute((found.seq, now.millis()))?;
-    Ok(())
+    left::note(txn, found.seq)
 }
 
 fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {

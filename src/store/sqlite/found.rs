@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::core::{CANCELLED, READY, Txn};
 use super::order::Order;
-use super::row::{self, recording};
+use super::row::{self, goes_forward, has_replaced, recording};
 use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By, Intervention};
@@ -23,8 +23,8 @@ pub(super) struct Found {
     /// The final state that the service is working towards: a person cancelled it, or it has failed
     /// for good, and its copies are not removed yet.
     pub(super) end: Option<usize>,
-    /// Whether its step's move is past the commit point.
-    is_committed: bool,
+    /// Whether its step's move cannot be given up.
+    goes_forward: bool,
     /// Whether it has left something behind in buckets.
     pub(super) leaves: bool,
     /// When it is due, unless it waits for another task.
@@ -45,7 +45,7 @@ impl Found {
         let end = self.end.filter(|_| self.state == READY)?;
         Some(Ending {
             state: TaskState::NAMES[end],
-            goes_forward: self.is_committed,
+            goes_forward: self.goes_forward,
             due_now,
         })
     }
@@ -61,11 +61,12 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
         return Ok(None);
     };
     txn.conn
-        .prepare_cached(
+        .prepare_cached(concat!(
             "SELECT seq, state, CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks, failure, \
-             CASE WHEN cancel = 1 THEN 4 WHEN given_up IS NOT NULL THEN 3 END AS ends_as, leaves IS NOT NULL AS leaves, \
-             EXISTS (SELECT 1 FROM manifests m WHERE m.task = seq AND m.step = tasks.step AND m.committed = 1) AS is_committed, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE seq = ?1",
-        )?
+             CASE WHEN cancel = 1 THEN 4 WHEN given_up IS NOT NULL THEN 3 END AS ends_as, leaves IS NOT NULL AS leaves, ",
+            goes_forward!("seq", "tasks.step"),
+            " AS goes_forward, CASE WHEN blocked_by IS NULL AND waits_for IS NULL THEN due END AS due FROM tasks WHERE seq = ?1"
+        ))?
         .query_row([seq], |row| {
             Ok(Found {
                 seq: row.get("seq")?,
@@ -74,7 +75,7 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
                 order: Order::read(row)?,
                 failure: row::failure(row.get("failure")?),
                 end: row.get("ends_as")?,
-                is_committed: row.get("is_committed")?,
+                goes_forward: row.get("goes_forward")?,
                 leaves: row.get("leaves")?,
                 due: row.get::<_, Option<i64>>("due")?.map(Timestamp::from_millis),
             })

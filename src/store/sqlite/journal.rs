@@ -12,10 +12,10 @@ use rusqlite::{Connection, OptionalExtension};
 use super::apply::is_held;
 use super::core::Txn;
 use super::row::{
-    DRAFTED, MOVE_COLUMNS, TASK_BITS, move_columns, part_number, phase_number, read_move,
-    source_number, target_number,
+    DRAFTED, MOVE_COLUMNS, TASK_BITS, has_replaced, move_columns, part_number, phase_number,
+    read_move, source_number, target_number,
 };
-use super::{keys, turn};
+use super::{keys, left, replaced, turn};
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::Taken;
@@ -80,7 +80,11 @@ pub(super) fn write(
             put_in_force(txn, by)?;
             put(txn, by, recording, page, phase)?;
         }
-        JournalEntry::Progress(moves) => put(txn, by, recording, moves, phase)?,
+        JournalEntry::Progress(moves) => {
+            put(txn, by, recording, moves, phase)?;
+            replaced::in_part(txn, by, recording, moves)?;
+            left::take_over(txn, by, moves, now)?;
+        }
         JournalEntry::Commit(place) => {
             commit(txn, by, recording, place, now)?;
             keys::release_read(txn, seq, now)?;
@@ -338,7 +342,7 @@ fn commit(
                 place.digest(),
             ))?;
     }
-    written_over(txn, task.id, recording, job, place)?;
+    replaced::whole(txn, task.id, recording, job, place)?;
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
@@ -367,28 +371,6 @@ fn drop_drafts_of_others(
     Ok(())
 }
 
-/// A recording that was here before is nowhere any more: its tasks would take this one for it, or what
-/// has come since to where it was recorded. Without a job, it may be that of any job that is here.
-fn written_over(
-    txn: &Txn<'_>,
-    task: TaskId,
-    by: RecordingId,
-    job: Option<&str>,
-    place: &Place,
-) -> rusqlite::Result<()> {
-    txn.conn
-        .prepare_cached(
-            "UPDATE recordings SET place = NULL, replaced_by = ?3 WHERE place = ?1 AND id <> ?2",
-        )?
-        .execute((place.digest(), by.as_bytes(), task.as_bytes()))?;
-    txn.conn
-        .prepare_cached(
-            "UPDATE places SET place = NULL, replaced_by = ?4 WHERE place = ?1 AND (recording <> ?2 OR job <> ?3)",
-        )?
-        .execute((place.digest(), by.as_bytes(), job, task.as_bytes()))?;
-    Ok(())
-}
-
 /// The newest event whose recording a manifest took away that moves it from where it was
 /// recorded: what had been announced before it looked was there.
 fn known(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<i64> {
@@ -411,8 +393,10 @@ pub(super) fn outline(
         "SELECT ",
         move_columns!(),
         ", max(number), count(*), sum(phase = 2), sum(phase = 3 OR phase = 5), \
-         sum(target < 2 OR target_etag IS NOT NULL), sum(size) \
-         FROM moves WHERE task = ?1 AND step = ?2 AND phase <> 4"
+         sum(target < 2 OR target_etag IS NOT NULL), sum(size), \
+         sum(",
+        has_replaced!(),
+        ") FROM moves WHERE task = ?1 AND step = ?2 AND phase <> 4"
     ))?
     .query_row((seq, step), |row| {
         let count = row.get(MOVE_COLUMNS + 1)?;
@@ -426,8 +410,10 @@ pub(super) fn outline(
             undone: row.get(MOVE_COLUMNS + 3)?,
             objects: row.get(MOVE_COLUMNS + 4)?,
             bytes: u64::try_from(row.get::<_, i64>(MOVE_COLUMNS + 5)?).unwrap_or(0),
+            replaced: row.get(MOVE_COLUMNS + 6)?,
             committed: false,
             mark: String::new(),
+            replaces: None,
         }))
     })
     .and_then(|outline| match outline {
@@ -452,6 +438,7 @@ fn with_manifest(
         Ok(Outline {
             committed: row.get(0)?,
             mark: format!("{}.{step}.{attempt}", TaskId::from_bytes(id)),
+            replaces: replaced::by(conn, seq, step, &outline.main)?,
             ..outline
         })
     })

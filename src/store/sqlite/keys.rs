@@ -23,7 +23,7 @@ const HOPS: usize = 64;
 /// The uses that a move makes of keys.
 fn uses(one: &Move) -> impl Iterator<Item = (&Place, Use)> {
     let to = match (one.target, &one.target_etag) {
-        (Target::Absent | Target::Replace, _) => Some(Use::Writes),
+        (Target::Absent | Target::Replace | Target::Again, _) => Some(Use::Writes),
         (Target::Present, Some(_)) => Some(Use::Reads),
         // What is outdated only goes.
         (Target::Present, None) => None,
@@ -55,7 +55,7 @@ pub(super) fn hold(
             return Ok(Some(Taken { key, by }));
         }
         let ends = match one.target {
-            Target::Replace => Some(&one.to),
+            Target::Replace | Target::Again => Some(&one.to),
             Target::Present if one.only_goes() => Some(&one.from),
             Target::Absent | Target::Present => None,
         };

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::core::{DEAD, DONE, Txn};
 use super::intervene;
 use super::read;
-use super::row::{self, TASK_BITS, move_columns, read_move};
+use super::row::{self, TASK_BITS, goes_forward, has_replaced, move_columns, read_move};
 use super::span::Span;
 use super::turn;
 use crate::model::attempt::AttemptRecord;
@@ -19,12 +19,17 @@ use crate::store::Located;
 use crate::store::lists::{
     Cursor, EventDetail, EventFilter, EventRow, Page, TaskDetail, TaskFilter, TaskRow, Walk,
 };
+use crate::store::operator::Ending;
 
 /// The statement that lists the tasks with `$which`. 16 is [`TASK_BITS`].
 macro_rules! list {
     ($which:literal) => {
         concat!(
             "SELECT t.seq, t.id, t.rule, t.state, t.step, t.tries, coalesce(t.given_up, t.failure) AS failure, t.leaves, t.waits_for, e.id AS event, e.room, \
+             CASE WHEN t.state < 2 AND t.cancel = 1 THEN 4 WHEN t.state < 2 AND t.given_up IS NOT NULL THEN 3 END AS ends_as, \
+             CASE WHEN t.state < 2 AND (t.cancel = 1 OR t.given_up IS NOT NULL) THEN ",
+            goes_forward!("t.seq", "t.step"),
+            " END AS goes_forward, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.waits_for IS NULL THEN t.due END AS due, \
              CASE WHEN t.state = 0 AND t.waits_for IS NOT NULL THEN t.note \
              WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
@@ -226,7 +231,7 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
     let moved = moved(txn, seq, generation, recording)?;
     let replaced = moved.as_ref().and_then(|moved| moved.moved_by.as_ref());
     Ok(Some(TaskDetail {
-        replaced_by: replaced.and_then(|by| by.replaced_by),
+        replaced: replaced.and_then(|by| by.replaced),
         row,
         lane,
         outputs,
@@ -325,7 +330,19 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         failure: row::failure(row.get("failure")?),
         note: before(row)?.or(row.get("note")?),
         leaves: row.get("leaves")?,
+        ending: ending(row)?,
     })
+}
+
+/// How it will end, if a person or its last try has decided that.
+fn ending(row: &Row<'_>) -> rusqlite::Result<Option<Ending>> {
+    let state: Option<usize> = row.get("ends_as")?;
+    let goes_forward: Option<bool> = row.get("goes_forward")?;
+    Ok(state.map(|state| Ending {
+        state: TaskState::NAMES[state],
+        goes_forward: goes_forward == Some(true),
+        due_now: false,
+    }))
 }
 
 /// Which task it waits for. A task that waits for keys has a note that names it.

@@ -17,7 +17,7 @@ use super::core::{Core, Txn};
 use super::journal::Entered;
 use super::lock::Lock;
 use super::operator::SqliteOperator;
-use super::{claim, due, journal, keys, lanes, prune, read, record, recover, schema, wait};
+use super::{claim, due, journal, keys, lanes, left, prune, read, record, recover, schema, wait};
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause, Whom};
 use crate::model::event::{Event, Fields};
@@ -50,13 +50,14 @@ const PRESENT: Present = Present {
 };
 
 /// Tables that stay small however long the queue and the history. `waiting` is a CTE of the list of
-/// lanes. Few tasks leave something behind.
-const SMALL: [&str; 8] = [
+/// lanes. Few tasks leave something behind, and few copies are left.
+const SMALL: [&str; 9] = [
     "certain",
     "counts",
     "lanes",
     "lane_states",
     "lineage",
+    "moves USING COVERING INDEX moves_kept",
     "tasks USING INDEX tasks_leaving",
     "waiting",
     "CONSTANT ROW",
@@ -74,6 +75,7 @@ const SOURCES: &[&str] = &[
     include_str!("found.rs"),
     include_str!("intervene.rs"),
     include_str!("journal.rs"),
+    include_str!("left.rs"),
     include_str!("lanes.rs"),
     include_str!("lists.rs"),
     include_str!("mod.rs"),
@@ -82,6 +84,7 @@ const SOURCES: &[&str] = &[
     include_str!("prune.rs"),
     include_str!("read.rs"),
     include_str!("record.rs"),
+    include_str!("replaced.rs"),
     include_str!("replay.rs"),
     include_str!("retry.rs"),
     include_str!("row.rs"),
@@ -352,6 +355,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
         let entered = run(core, |txn| journal::write(txn, &by, &entry, PRESENT));
         assert!(matches!(entered, Entered::Written));
     }
+    left_of(core, claim);
     assert!(
         journal::outline(&core.conn, claim.key, 0)
             .unwrap()
@@ -365,6 +369,44 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
     assert_eq!(found.len(), 1);
     journal::made_from(&core.conn, claim.key, recording, None, &[place("first")]).unwrap();
+}
+
+/// What becomes of copies that are left, and what is replaced.
+fn left_of(core: &mut Core, claim: &Claim) {
+    let by = |seq| journal::By {
+        seq,
+        attempt: claim.attempt,
+        task: claim.task.clone(),
+        job: Some("j".into()),
+        known: 0,
+        settled: 0,
+    };
+    let replaces = |phase| Move {
+        to: place("new"),
+        target: Target::Replace,
+        ..moved(phase)
+    };
+    for phase in [MovePhase::Copied, MovePhase::Kept] {
+        let entry = JournalEntry::Progress(vec![replaces(phase)]);
+        run(core, |txn| {
+            journal::write(txn, &by(claim.key), &entry, PRESENT)
+        });
+    }
+    core.conn
+        .execute(
+            "UPDATE moves SET recording = randomblob(16) WHERE task = ?1",
+            [claim.key],
+        )
+        .unwrap();
+    let outline = journal::outline(&core.conn, claim.key, 0).unwrap().unwrap();
+    assert_eq!(outline.replaces, Some(claim.task.id));
+    run(core, |txn| left::note(txn, claim.key));
+    let other = [replaces(MovePhase::Copied)];
+    run(core, |txn| left::take_over(txn, &by(0), &other, NOW));
+    let entry = JournalEntry::Progress(vec![moved(MovePhase::Moved)]);
+    run(core, |txn| {
+        journal::write(txn, &by(claim.key), &entry, PRESENT)
+    });
 }
 
 /// An order with two tasks, to its end.

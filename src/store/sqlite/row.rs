@@ -239,6 +239,35 @@ macro_rules! move_columns {
 }
 pub(super) use move_columns;
 
+/// Whether a row of `moves` is one of which [`Move::has_replaced`] is true.
+macro_rules! has_replaced {
+    () => {
+        "(target = 1 AND phase IN (1, 2, 5)) OR (target = 3 AND phase NOT IN (3, 4))"
+    };
+}
+pub(super) use has_replaced;
+
+/// Whether the move of a task's step cannot be given up: it is past the commit point, or has replaced
+/// something. `$task` and `$step` are the columns that say which.
+macro_rules! goes_forward {
+    ($task:literal, $step:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM manifests m WHERE m.task = ",
+            $task,
+            " AND m.step = ",
+            $step,
+            " AND m.committed = 1) OR EXISTS (SELECT 1 FROM moves m WHERE m.task = ",
+            $task,
+            " AND m.step = ",
+            $step,
+            " AND m.phase < 2 AND (",
+            has_replaced!(),
+            ")))"
+        )
+    };
+}
+pub(super) use goes_forward;
+
 /// The number of these columns.
 pub(super) const MOVE_COLUMNS: usize = 14;
 
@@ -260,6 +289,7 @@ pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {
         target: match row.get::<_, i64>(7)? {
             0 => Target::Absent,
             1 => Target::Replace,
+            3 => Target::Again,
             _ => Target::Present,
         },
         target_etag: row.get(8)?,
@@ -295,6 +325,7 @@ pub(super) const fn target_number(target: Target) -> i64 {
         Target::Absent => 0,
         Target::Replace => 1,
         Target::Present => 2,
+        Target::Again => 3,
     }
 }
 

@@ -9,7 +9,7 @@ use super::blocked;
 use super::core::Txn;
 use crate::model::event::Event;
 use crate::model::id::TaskId;
-use crate::model::recording::{MovedBy, Place, RecordingId};
+use crate::model::recording::{MovedBy, Place, RecordingId, Replaced};
 use crate::model::time::Timestamp;
 use crate::store::Located;
 
@@ -73,7 +73,7 @@ pub(super) fn located(
                 key: row.get(1)?,
             },
             moved_by: Some(MovedBy {
-                replaced_by: row.get::<_, Option<[u8; 16]>>(6)?.map(TaskId::from_bytes),
+                replaced: replaced(row)?,
                 rule: row.get(2)?,
                 same_planning: planning == (event_seq, generation),
                 // A replay of the event moves it again.
@@ -87,7 +87,7 @@ pub(super) fn located(
     let of_job = txn
         .conn
         .prepare_cached(
-            "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known, replaced_by FROM places \
+            "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known, replaced_by, place IS NOT NULL FROM places \
              WHERE recording = ?1 AND job = ?3 AND moved_event >= ?2",
         )?
         .query_row(asks, read)
@@ -97,7 +97,7 @@ pub(super) fn located(
         None => txn
             .conn
             .prepare_cached(
-                "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known, replaced_by FROM recordings \
+                "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known, replaced_by, place IS NOT NULL FROM recordings \
                  WHERE id = ?1 AND moved_event >= ?2 AND (mover_job IS NULL OR ?3 IS NULL)",
             )?
             .query_row(asks, read)
@@ -107,6 +107,16 @@ pub(super) fn located(
         place: named,
         moved_by: None,
     })))
+}
+
+/// One that has its place still was replaced in part.
+fn replaced(row: &Row<'_>) -> rusqlite::Result<Option<Replaced>> {
+    let by: Option<[u8; 16]> = row.get(6)?;
+    let in_part = row.get(7)?;
+    Ok(by.map(|by| Replaced {
+        by: TaskId::from_bytes(by),
+        in_part,
+    }))
 }
 
 fn set(txn: &Txn<'_>, recording: RecordingId, turn: Option<i64>) -> rusqlite::Result<()> {

@@ -259,10 +259,12 @@ impl Task {
             count: 1,
             moved: u32::from(main.phase == MovePhase::Moved),
             undone: u32::from(matches!(main.phase, MovePhase::Undone | MovePhase::Kept)),
+            replaced: u32::from(main.has_replaced()),
             objects: 1,
             bytes: 1,
             committed: manifest.committed,
             mark: mark(task, manifest.number),
+            replaces: None,
             main,
         })
     }
@@ -291,7 +293,7 @@ impl Manifest {
     pub(super) fn writes(&self) -> Use {
         match self.target {
             Target::Present => Use::Reads,
-            Target::Absent | Target::Replace => Use::Writes,
+            Target::Absent | Target::Replace | Target::Again => Use::Writes,
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use aftertake::model::moves::keys::Use;
 use aftertake::model::moves::object::{
-    AtSource, AtTarget, ClearNext, CopyNext, SourceNext, UndoNext, clear_next, copy_next,
-    source_next, undo_next,
+    AtSource, AtTarget, ClearNext, CopyNext, SourceNext, UndoNext, can_be_copied, clear_next,
+    copy_next, source_next, undo_next,
 };
 use aftertake::model::moves::stage::Stage;
 use aftertake::model::moves::{MovePhase, Source, Target};
@@ -135,7 +135,7 @@ impl Step<'_> {
             Stage::Open(_) | Stage::HalfUndone(_) if cancelled => Next::Undo(Then::Cancelled),
             Stage::Open(_) | Stage::HalfUndone(_) if task.given_up => Next::Undo(Then::Dead),
             Stage::HalfUndone(_) => Next::Undo(Then::Survey),
-            Stage::Open(_) => Next::Copy,
+            Stage::Open(_) | Stage::Replacing(_) => Next::Copy,
             Stage::Replaced(_) => Next::Verify,
             Stage::Committed(_) if self.planted == Planted::NoLookBeforeDeletion => Next::Unmark,
             Stage::Committed(_) => Next::LookBeforeClear,
@@ -189,6 +189,10 @@ impl Step<'_> {
         if still && task.policy != OnConflict::Overwrite {
             return self.go("finds the copy that it has kept", Next::Fail);
         }
+        let is_there = |one: &Manifest| one.noted == self.world.objects[one.to].map(|one| one.etag);
+        let has_replaced = kept.is_some_and(|one| {
+            one.to == task.to && is_there(&one) && task.one(&one).has_replaced()
+        });
         let mut manifest = Manifest {
             number: self.world.free_number(self.task),
             to: task.to,
@@ -221,7 +225,11 @@ impl Step<'_> {
             let replaces = task.policy == OnConflict::Overwrite || self.renews(task.to);
             match task.policy {
                 _ if replaces => {
-                    manifest.target = Target::Replace;
+                    manifest.target = if has_replaced {
+                        Target::Again
+                    } else {
+                        Target::Replace
+                    };
                     manifest.noted = Some(there.etag);
                 }
                 OnConflict::KeepBoth => {
@@ -283,7 +291,7 @@ impl Step<'_> {
         if self.is_taken(task.from, manifest.source.used()) {
             return self.go("waits for its source", Next::Idle);
         }
-        let is_wanted = manifest.target == Target::Replace
+        let is_wanted = matches!(manifest.target, Target::Replace | Target::Again)
             && self.planted != Planted::OverwritesWhatIsWanted
             && self.world.is_wanted(self.task, manifest.to);
         if is_wanted {
@@ -602,6 +610,9 @@ impl Step<'_> {
             return self.has_replaced(then, manifest);
         }
         let source = self.world.at_source(self.task, &manifest);
+        if one.has_replaced() && can_be_copied(source, target) && then != Then::Survey {
+            return self.goes_on(then);
+        }
         match undo_next(&one, source, target) {
             UndoNext::Remove => {
                 self.send(Effect::Delete(manifest.to), Next::AwaitRemove(then));
@@ -611,6 +622,25 @@ impl Step<'_> {
                 self.go("has no copy", Next::StoreUndone(then, MovePhase::Undone));
             }
         }
+    }
+
+    /// An earlier copy has replaced what was there, which would not come back, and another one can be
+    /// made.
+    fn goes_on(&mut self, then: Then) {
+        self.push(
+            "goes on, as it has replaced what was there",
+            |world, task| {
+                let one = &mut world.tasks[task];
+                one.given_up = false;
+                one.next = Next::Idle;
+                if let Some(manifest) = &mut one.manifest {
+                    manifest.under_way = false;
+                }
+                if then == Then::Dead {
+                    one.state = TaskState::Dead;
+                }
+            },
+        );
     }
 
     /// What the copy replaced would not come back: forward is the only way.
@@ -639,6 +669,9 @@ impl Step<'_> {
             if let Some(manifest) = &mut one.manifest {
                 manifest.phase = phase;
                 manifest.under_way = false;
+                if phase == MovePhase::Kept {
+                    manifest.noted = world.objects[manifest.to].map(|copy| copy.etag);
+                }
             }
             one.leaves |= phase == MovePhase::Kept;
             one.given_up = false;
@@ -659,7 +692,7 @@ impl Step<'_> {
         let task = self.world.tasks[self.task];
         let ends = self.planted == Planted::ContinuesAfterCommit;
         match Stage::of(task.outline(self.task)) {
-            Stage::Open(_) | Stage::HalfUndone(_) => {
+            Stage::Open(_) | Stage::HalfUndone(_) | Stage::Replacing(_) => {
                 self.push("gives up", |world, task| {
                     let one = &mut world.tasks[task];
                     one.given_up = !one.cancel;

@@ -13,6 +13,7 @@ mod answers;
 mod chaos;
 mod encrypted;
 mod growth;
+mod half_replaced;
 mod killed;
 mod late;
 mod left;

@@ -1,5 +1,6 @@
 //! What becomes of the tasks of a recording that another one has replaced at its target.
 
+use aftertake::model::recording::Replaced;
 use aftertake::store::lists::TaskRow;
 use aftertake::store::operator::Operator;
 
@@ -79,7 +80,8 @@ async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replace
             let notice = String::from_utf8_lossy(&told[1].body);
             assert!(notice.contains(&task.id.to_string()), "{next}: {notice}");
             let shown = scene.premises.operator().task(task.id).unwrap().unwrap();
-            assert_eq!(shown.replaced_by, Some(by), "{next}");
+            let replaced = Replaced { by, in_part: false };
+            assert_eq!(shown.replaced, Some(replaced), "{next}");
             let kept = place(RECORDED, &named.key.replace("r/", "kept/"));
             assert_eq!(shown.place, Some(kept), "{next}");
         }

@@ -44,8 +44,11 @@ impl State {
     /// Adds a page of a manifest; the first page starts a new one.
     fn draft(&mut self, page: Vec<Move>) {
         if page[0].number == 0 {
-            let undone = self.moves.iter().all(|one| one.phase == MovePhase::Undone);
-            assert!(undone, "a manifest replaces only one that was undone");
+            let is_undone = |one: &Move| matches!(one.phase, MovePhase::Undone | MovePhase::Kept);
+            assert!(
+                self.moves.iter().all(is_undone),
+                "a manifest replaces only one that was undone"
+            );
             self.moves.clear();
             self.drafts.clear();
             self.committed = false;
@@ -66,10 +69,12 @@ pub(crate) fn outline(moves: &[Move], committed: bool) -> Option<Outline> {
         count: count(&|_| true),
         moved: count(&|one| one.phase == MovePhase::Moved),
         undone: count(&|one| matches!(one.phase, MovePhase::Undone | MovePhase::Kept)),
+        replaced: count(&Move::has_replaced),
         objects: count(&|one| one.target != Target::Present || one.target_etag.is_some()),
         bytes: moves.iter().map(|one| one.size).sum(),
         committed,
         mark: "task_1.0.1".to_owned(),
+        replaces: None,
     })
 }
 

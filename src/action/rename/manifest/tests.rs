@@ -76,6 +76,7 @@ impl Case {
             there: &self.there.iter().cloned().collect(),
             trails: &self.trails.iter().cloned().collect(),
             twins: &BTreeSet::new(),
+            replaced: &BTreeSet::new(),
             holds: Some(true),
             refused: &self
                 .refused

@@ -1,0 +1,155 @@
+//! Finds out whether a rename before its commit point has to go on, although it is to be given up:
+//! what it has replaced would not come back.
+
+use super::copy::{self, at_target};
+use super::find::find;
+use super::{give_up, left, pages};
+use crate::action::{Progress, Reach, Stopped};
+use crate::model::failure::Failure;
+use crate::model::moves::left::Targets;
+use crate::model::moves::object::{AtSource, AtTarget, can_be_copied};
+use crate::model::moves::stage::{Open, Stage};
+use crate::model::moves::{Move, MovePhase, Outline, Target};
+use crate::model::recording::Place;
+use crate::object::ObjectMeta;
+
+/// Which way a move goes that is to be given up.
+pub(super) enum Way {
+    Back(Open),
+    /// It goes on, with this left until it is complete.
+    Forward(String),
+}
+
+/// Looks what the move has replaced or renamed that the store does not know of yet, stores that,
+/// and decides.
+pub(super) async fn way(
+    reach: &Reach,
+    open: Open,
+    progress: &mut dyn Progress,
+) -> Result<Way, Stopped> {
+    let outline = open.outline();
+    if give_up::was_renamed(reach, outline, progress).await? {
+        let Move { from, to, .. } = &outline.main;
+        return Ok(Way::Forward(format!(
+            "the recording is at {to}, and no longer at {from}"
+        )));
+    }
+    note_replaced(reach, outline, progress).await?;
+    let forward = match Stage::of(progress.outline().await?) {
+        Stage::Replaced(forward) => forward.outline().clone(),
+        Stage::Replacing(open) if can_go_on(reach, open.outline(), progress).await? => {
+            open.outline().clone()
+        }
+        Stage::Replacing(open) => return Ok(Way::Back(open)),
+        _ => return Ok(Way::Back(open)),
+    };
+    let left = left::before_commit(&forward, Targets::Seen, progress).await?;
+    Ok(Way::Forward(left))
+}
+
+/// Finds copies that have replaced what was at their targets although their moves do not say so,
+/// as the answers were lost. Then they do from here on.
+async fn note_replaced(
+    reach: &Reach,
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<(), Stopped> {
+    for numbers in pages::forwards(outline.count) {
+        let mut page = progress.moves(numbers).await?;
+        page.retain(|one| one.target == Target::Replace && one.phase == MovePhase::Planned);
+        let there = find(reach, page.iter().map(|one| &one.to)).await?;
+        let mut made = Vec::new();
+        for one in page {
+            let found = there.get(&one.to).cloned();
+            if let Some(copy) = copy_of(reach, &one, &outline.mark, found).await? {
+                made.push(copy::copied(one, &copy));
+            }
+        }
+        if !made.is_empty() {
+            progress.moved(&made).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The copy of an object, if it is made: also by an upload whose completion was not answered.
+async fn copy_of(
+    reach: &Reach,
+    one: &Move,
+    mark: &str,
+    there: Option<ObjectMeta>,
+) -> Result<Option<ObjectMeta>, Failure> {
+    let store = &reach.bucket(&one.to)?.store;
+    if let Some(note) = &one.upload {
+        let object_mark = one.mark(mark);
+        let copy = copy::copy_of(one, Some(&object_mark));
+        if let Some(there) = store.find_copy(copy, None, Some(note)).await? {
+            return Ok(Some(there));
+        }
+    }
+    // What it was to replace is there.
+    if one.at_target(there.as_ref().map(copy::found).as_ref(), mark) == AtTarget::Replaceable {
+        return Ok(None);
+    }
+    // A listing does not show whether it is marked.
+    let there = match there {
+        Some(_) => store.head(&one.to.key).await?,
+        None => None,
+    };
+    Ok(match at_target(reach, one, mark, there).await? {
+        (AtTarget::Ours, there) => there,
+        _ => None,
+    })
+}
+
+/// Whether every copy that is not made yet can be.
+async fn can_go_on(
+    reach: &Reach,
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<bool, Stopped> {
+    for numbers in pages::forwards(outline.count) {
+        let mut page = progress.moves(numbers).await?;
+        page.retain(|one| one.phase == MovePhase::Planned && one.target != Target::Present);
+        let sources = find(reach, page.iter().map(|one| &one.from)).await?;
+        let there = find(reach, page.iter().map(|one| &one.to)).await?;
+        for one in &page {
+            let source = source(reach, one, sources.get(&one.from)).await?;
+            let found = there.get(&one.to).cloned();
+            let target = target(reach, one, &outline.mark, found).await?;
+            if !can_be_copied(source, target) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// What is at the source. OBS may list it as it was before: what is not as it should be is looked
+/// at by itself.
+async fn source(
+    reach: &Reach,
+    one: &Move,
+    listed: Option<&ObjectMeta>,
+) -> Result<AtSource, Failure> {
+    match one.at_source(listed.map(copy::found).as_ref()) {
+        AtSource::Same => Ok(AtSource::Same),
+        AtSource::Changed | AtSource::Nothing => {
+            let Place { key, .. } = &one.from;
+            let there = reach.bucket(&one.from)?.store.head(key).await?;
+            Ok(one.at_source(there.as_ref().map(copy::found).as_ref()))
+        }
+    }
+}
+
+async fn target(
+    reach: &Reach,
+    one: &Move,
+    mark: &str,
+    listed: Option<ObjectMeta>,
+) -> Result<AtTarget, Failure> {
+    match one.at_target(listed.as_ref().map(copy::found).as_ref(), mark) {
+        AtTarget::Stranger => Ok(at_target(reach, one, mark, listed).await?.0),
+        known => Ok(known),
+    }
+}
