@@ -15,7 +15,7 @@ use crate::object::ObjectMeta;
 
 /// Which way a move goes that is to be given up.
 pub(super) enum Way {
-    Back(Open),
+    Back(Box<Open>),
     /// It goes on, with this left until it is complete.
     Forward(String),
 }
@@ -40,8 +40,8 @@ pub(super) async fn way(
         Stage::Replacing(open) if can_go_on(reach, open.outline(), progress).await? => {
             open.outline().clone()
         }
-        Stage::Replacing(open) => return Ok(Way::Back(open)),
-        _ => return Ok(Way::Back(open)),
+        Stage::Replacing(open) => return Ok(Way::Back(Box::new(open))),
+        _ => return Ok(Way::Back(Box::new(open))),
     };
     let left = left::before_commit(&forward, Targets::Seen, progress).await?;
     Ok(Way::Forward(left))

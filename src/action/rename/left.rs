@@ -37,8 +37,9 @@ pub(super) async fn of_replaced(
     let mut left = Named::default();
     for numbers in pages::forwards(outline.count) {
         let page = progress.moves(numbers).await?;
-        let places = page.iter().filter(|one| is_left(one));
-        places.for_each(|one| left.add(&one.from));
+        for one in page.iter().filter(|one| is_left(one)) {
+            left.add(&one.from);
+        }
     }
     Ok(left.some().map(ToString::to_string))
 }
@@ -71,7 +72,7 @@ async fn gather(outline: &Outline, progress: &mut dyn Progress) -> Result<Left, 
     let mut left = Left::default();
     for numbers in pages::forwards(outline.count) {
         let page = progress.moves(numbers).await?;
-        page.iter().for_each(|one| left.add(one));
+        left.add_all(&page);
     }
     Ok(left)
 }

@@ -120,7 +120,7 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
         Stage::Open(open) | Stage::Replacing(open) => {
             let outline = open.outline().clone();
             match forward::way(reach, open, progress).await {
-                Ok(Way::Back(open)) => open,
+                Ok(Way::Back(open)) => *open,
                 Ok(Way::Forward(left)) => return Ok(Undo::GoesForward { left }),
                 Err(stopped) => return Err(left::told(&outline, stopped, progress).await),
             }

@@ -71,6 +71,13 @@ impl fmt::Display for Named {
 }
 
 impl Left {
+    /// Adds what these moves may have left.
+    pub fn add_all<'a>(&mut self, moves: impl IntoIterator<Item = &'a Move>) {
+        for one in moves {
+            self.add(one);
+        }
+    }
+
     /// Adds what this move may have left.
     pub fn add(&mut self, one: &Move) {
         if one.has_replaced() {
@@ -88,18 +95,20 @@ impl Left {
     /// What a move may have left before its commit point: its copies, and a recording at its
     /// target that is not whole any more.
     pub fn before_commit(&self, outline: &Outline, targets: Targets) -> String {
-        let mut text = format!("the recording is at {}", outline.main.from);
-        if let Some(copies) = self.copies.left("a copy", "copies") {
-            text += &format!(", but {copies}");
-        }
-        if let Some(incomplete) = self.incomplete(outline) {
-            text += &format!("; {incomplete}");
-        }
-        if let (Some(places), Targets::Unseen) = (self.threatened.some(), targets) {
+        let from = &outline.main.from;
+        let copies = self.copies.left("a copy", "copies");
+        let copies = copies.map_or_else(String::new, |copies| format!(", but {copies}"));
+        let threatened = self
+            .threatened
+            .some()
+            .filter(|_| targets == Targets::Unseen);
+        let threatened = threatened.map(|places| {
             let whose = whose(outline);
-            text += &format!("; copies may have replaced {places} of {whose}");
-        }
-        text
+            format!("copies may have replaced {places} of {whose}")
+        });
+        let at = format!("the recording is at {from}{copies}");
+        let told = [Some(at), self.incomplete(outline), threatened];
+        told.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 
     /// What a move may have left after its commit point: its old objects.
@@ -200,7 +209,7 @@ mod tests {
 
     fn left(moves: &[Move]) -> Left {
         let mut left = Left::default();
-        moves.iter().for_each(|one| left.add(one));
+        left.add_all(moves);
         left
     }
 

@@ -26,7 +26,7 @@ fn of(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Option<Stri
     let mut left = Left::default();
     for first in (0..outline.count).step_by(PAGE as usize) {
         let page = journal::moves(conn, seq, step, &(first..first.saturating_add(PAGE)))?;
-        page.iter().for_each(|one| left.add(one));
+        left.add_all(&page);
     }
     Ok(match Stage::of(Some(outline.clone())) {
         Stage::Untouched => left.given_up(&outline),
