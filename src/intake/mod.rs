@@ -156,7 +156,7 @@ impl Intake {
                 if let Some((task_id, failure)) = dead
                     && let Some(left_out) = self.dead_on_arrival.line()
                 {
-                    tracing::error!(%task_id, %event_id, %failure, left_out, "task is dead from the beginning");
+                    tracing::error!(%task_id, %event_id, %failure, left_out, "task is dead on arrival");
                 }
                 room.run(claims);
                 match tasks {

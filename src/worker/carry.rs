@@ -157,7 +157,7 @@ impl Runner {
                 let (name, id) = (work.step.action.name(), &work.step.id);
                 let limit = humantime::format_duration(limit);
                 let then = if halt.gained {
-                    "the next try goes on where it stopped".to_owned()
+                    "the next try continues where it stopped".to_owned()
                 } else {
                     format!(
                         "it got no further in that time, which is too short: raise `timeout` of step {id:?}"

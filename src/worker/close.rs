@@ -117,7 +117,7 @@ impl Runner {
             (_, Ran::Failed(why) | Ran::GivenUp(why)) => Some(why.clone()),
             _ => None,
         };
-        tracing::warn!(task_id = %work.claim.task().id, %left, again_in_ms = wait.as_millis(), "a rename is given up, and something is left of it");
+        tracing::warn!(task_id = %work.claim.task().id, %left, again_in_ms = wait.as_millis(), "a rename is given up, but its copies cannot be removed yet");
         Closed {
             transition: Transition::Undo { wait, given_up },
             leaves: Some(left),

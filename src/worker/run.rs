@@ -178,14 +178,14 @@ impl Runner {
         self.tell(claim, record.as_ref(), &transition);
         if let Some(warning) = ended.warning() {
             let (task_id, step) = (claim.task().id, &work.step.id);
-            tracing::warn!(%task_id, step, warning, "a step ended, and something is left of it");
+            tracing::warn!(%task_id, step, warning, "step succeeded with a warning");
         }
 
         let place = ended.place().or_else(|| work.place().cloned());
         let mut outputs = claim.task().outputs.clone();
         if let Some(output) = ended.output {
             if let Some(left) = output.get(LEFT) {
-                tracing::warn!(task_id = %claim.task().id, %left, "objects of the recording that was replaced are left: another one may need them");
+                tracing::warn!(task_id = %claim.task().id, %left, "kept objects of the replaced recording: another recording may need them");
             }
             outputs.insert(work.step.id.clone(), output.into());
         }
@@ -223,7 +223,7 @@ impl Runner {
                 tracing::error!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task is dead");
             }
             (Outcome::Failed(failure), _) => {
-                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task goes on");
+                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task continues");
             }
             _ => tracing::info!(%task_id, %event_id, rule, step, took_ms, outcome, "step ended"),
         }

@@ -102,9 +102,9 @@ fn tell(lane: &Lane, change: &LaneChange) {
     match change {
         LaneChange::Opened(open) => {
             let (why, probe_at) = (&open.why, open.probe_at);
-            tracing::warn!(%lane, why, %probe_at, "left alone until its next probe");
+            tracing::warn!(%lane, why, %probe_at, "breaker opened: nothing is sent until the next probe");
         }
-        LaneChange::Closed => tracing::info!(%lane, "well again"),
+        LaneChange::Closed => tracing::info!(%lane, "breaker closed"),
         LaneChange::Paused(pause) => {
             tracing::error!(%lane, why = pause.why, "paused until a person resumes it");
         }

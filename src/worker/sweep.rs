@@ -33,8 +33,7 @@ pub(super) async fn sweep_loop(workers: Workers) {
 fn tell_of_clock(before: bool, now: bool) {
     match (before, now) {
         (false, true) => tracing::warn!(
-            "old history is not pruned past callbacks that came later than the clock says: it is more than 10 minutes behind; \
-             set it right"
+            "pruning stopped at callbacks from the future: the clock is more than 10 minutes behind; set it right"
         ),
         (true, false) => tracing::info!("old history is pruned again: the clock is right"),
         (false, false) | (true, true) => {}

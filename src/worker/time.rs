@@ -48,7 +48,7 @@ impl Workers {
         if tasks > 0 {
             tracing::warn!(
                 tasks,
-                "the clock was ahead: they wait no longer than they were told to"
+                "the clock was ahead: corrected the due times of tasks"
             );
         }
         self.set_clock_of_lanes(now).await?;

@@ -112,9 +112,7 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     ] {
         let told = result.unwrap_err().to_string();
         assert!(
-            told.ends_with(
-                "is a link to a file that is not there; make the link lead to a store, or remove it"
-            ),
+            told.ends_with("is a link to a missing file; point the link to a store, or remove it"),
             "{told}"
         );
     }

@@ -64,7 +64,7 @@ pub enum OpenError {
         "store {} is malformed ({reason}); put a backup back with `aftertake restore FILE`", .path.display()
     )]
     Malformed { path: PathBuf, reason: String },
-    #[error("store {} is a link to a file that is not there; make the link lead to a store, or remove it", .0.display())]
+    #[error("store {} is a link to a missing file; point the link to a store, or remove it", .0.display())]
     DeadLink(PathBuf),
     #[error(
         "store {}: this user may not read and write it: it belongs to user {owner} (mode {mode:o}); run the command as \

@@ -195,7 +195,7 @@ fn renew_log(conn: &mut Connection, path: &Path) -> Result<(), OpenError> {
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(OpenError::of(path))?;
     rewrite(&file::beside(path, LOG))
-        .map_err(|error| OpenError::io(path, "cannot write its log anew", &error))?;
+        .map_err(|error| OpenError::io(path, "cannot rewrite its log", &error))?;
     held.rollback().map_err(OpenError::of(path))
 }
 

@@ -136,7 +136,7 @@ async fn copy_by_parts_that_takes_longer_than_the_step_may_gets_to_its_end() {
     scene.obs.slow_copies(|_| Duration::from_millis(100));
     let early = gets_there(&scene, &film, "kept/").await;
     assert!(!early.is_empty());
-    let goes_on = |why: &String| why.contains("goes on where it stopped");
+    let goes_on = |why: &String| why.contains("continues where it stopped");
     assert!(early.iter().all(goes_on), "{early:?}");
     let requests = scene.obs.requests();
     let parts = requests.iter().filter(|one| one.has("partNumber"));
@@ -190,5 +190,5 @@ async fn try_that_gains_nothing_says_which_timeout_is_too_short() {
     let too_short = "its timeout of 300ms; it got no further in that time, which is too short: raise `timeout` of step \"label\"";
     assert!(why.contains(too_short), "{why}");
     let shown = scene.show(&task);
-    assert!(shown.contains("goes on where it stopped"), "{shown}");
+    assert!(shown.contains("continues where it stopped"), "{shown}");
 }
