@@ -1,4 +1,4 @@
-//! An account of every recording, every object and every task of a scene.
+//! Checks every recording, every object and every task of a scene.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::fake_obs::{Content, World};
 use crate::support::operator::OneTask;
 use crate::support::recording::place;
 
-/// Tasks that are told, if they are done.
+/// Done tasks to list in a failure message.
 const SHOWN: usize = 12;
 
 impl Scene {
@@ -26,7 +26,7 @@ impl Scene {
         }
     }
 
-    /// From now on, looks after every change at OBS that each of these films is somewhere.
+    /// From now on, checks after every change at OBS that each of these films is somewhere.
     pub(crate) fn guard(&self, films: &[Film]) {
         let (films, lost) = (films.to_vec(), Arc::clone(&self.lost));
         self.obs.after_every_mutation(move |world| {
@@ -41,8 +41,7 @@ impl Scene {
         });
     }
 
-    /// Those of the films that are whole nowhere, or were so for a moment since this was
-    /// last asked.
+    /// The films that are whole nowhere, or were so at some moment since the last call.
     pub(crate) fn lost(&self, films: &[Film]) -> Vec<String> {
         let lost = std::mem::take(&mut *self.lost.lock().unwrap());
         let mut lost: Vec<_> = lost
@@ -61,8 +60,8 @@ impl Scene {
         assert!(lost.is_empty(), "{at}: {lost:#?}\n{}", self.told());
     }
 
-    /// What is wrong, if each film has to be whole at one place and no more, nothing else
-    /// to be left but what stands at `others`, and no upload to be open.
+    /// What is wrong if each film must be whole at exactly one place, nothing else may exist except
+    /// at `others`, and no upload may be open.
     pub(crate) fn faults(&self, films: &[Film], others: &[Place]) -> Vec<String> {
         let mut faults = self.lost(films);
         let objects = self.objects();
@@ -87,7 +86,7 @@ impl Scene {
         faults
     }
 
-    /// Marks of copies that no task says it has left.
+    /// Marks on copies that no task reports as left.
     fn untold_marks(&self) -> Vec<String> {
         let mut marks = self.obs.world(|world| marked(world));
         if !marks.is_empty() {
@@ -103,7 +102,7 @@ impl Scene {
         marks.into_iter().map(has).collect()
     }
 
-    /// Asserts that nothing of that is wrong, and answers where the films are.
+    /// Asserts that there are no faults; returns where the films are.
     pub(crate) fn account(&self, films: &[Film], others: &[Place], at: &str) -> Vec<Place> {
         let faults = self.faults(films, others);
         assert!(faults.is_empty(), "{at}: {faults:#?}\n{}", self.told());
@@ -123,13 +122,13 @@ impl Scene {
         tasks.remove(0)
     }
 
-    /// What an operator sees of the task.
+    /// The output of `tasks show`.
     pub(crate) fn show(&self, task: &TaskRow) -> String {
         self.premises
             .aftertake(&["tasks", "show", &task.id.to_string()])
     }
 
-    /// A person retries every dead task. Answers how many.
+    /// Retries every dead task as a person does; returns their number.
     pub(crate) fn retry_dead(&self) -> usize {
         let mut tasks = self.premises.tasks();
         tasks.retain(|task| task.state == "dead");
@@ -142,13 +141,13 @@ impl Scene {
         tasks.len()
     }
 
-    /// State and reason of every task, for the message of an assertion.
+    /// State and reason of every task, for assertion messages.
     pub(crate) fn told(&self) -> String {
         told(&self.premises.tasks())
     }
 }
 
-/// State and reason of every task that is not done, and of the first ones.
+/// State and reason of every task that is not done, and of the first done ones.
 pub(crate) fn told(tasks: &[TaskRow]) -> String {
     let line = |task: &TaskRow| {
         let (id, room, state) = (task.id, &task.room, task.state);
@@ -163,7 +162,7 @@ pub(crate) fn told(tasks: &[TaskRow]) -> String {
     tasks.map(|(_, task)| line(task)).collect()
 }
 
-/// Objects with custom metadata, which no film has.
+/// Objects with custom metadata; films have none.
 fn marked(world: &World) -> Vec<(Place, String)> {
     let mut marks = Vec::new();
     for (bucket, inside) in &world.buckets {
@@ -180,7 +179,7 @@ fn objects_of(world: &World) -> Objects {
     let mut objects = Objects::new();
     for (bucket, inside) in &world.buckets {
         for (key, object) in &inside.objects {
-            // Folders stand for themselves in a file system.
+            // A file system lists folders as objects.
             if let (Content::Bytes(content), false) = (&object.content, key.ends_with('/')) {
                 let (bucket, key) = (bucket.clone(), key.clone());
                 objects.insert(Place { bucket, key }, content.clone());

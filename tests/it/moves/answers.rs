@@ -1,12 +1,12 @@
-//! Everything that OBS or a proxy can answer once the copies are made.
+//! Every response that OBS or a proxy can give once the copies are made.
 //!
-//! Whatever one request is answered: the recording is whole at its target or untouched at its
-//! source, and the task is done, or is done once a person retries it.
+//! Whatever the response to one request, the recording is whole at its target or untouched at its
+//! source, and the task is done, if necessary after a retry by a person.
 
 use super::sweep::{PLAIN, from_last_copy, sweep_all};
 use crate::support::fake_obs::Fault;
 
-/// Of so many pairs of an answer and a request one is tried by default.
+/// By default, one of this many pairs of response and request is tested.
 const ONE_OF: usize = 5;
 
 async fn whatever_is_answered(policies: &'static [&'static str]) {

@@ -1,8 +1,7 @@
-//! Recordings that lead to few keys, answers that go wrong, kills and late effects, all of
-//! them by chance.
+//! Random recordings that lead to few keys, with faults, kills and late effects.
 //!
-//! `AFTERTAKE_CHAOS_ROUNDS` plays more rounds, `AFTERTAKE_CHAOS_SEED` begins with another
-//! one. The system schedules as it likes, so a plan is repeated and not its every instant.
+//! `AFTERTAKE_CHAOS_ROUNDS` sets the number of rounds, `AFTERTAKE_CHAOS_SEED` the first seed. A seed
+//! repeats the plan of a round, not the operating system's scheduling.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,16 +16,16 @@ use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, IMPATIENT, Lost, Object, Recorded};
 
 const FILMS: usize = 6;
-/// Of so many requests one goes wrong.
+/// One of this many requests fails.
 const ONE_OF: usize = 12;
-/// Faults of one round.
+/// Faults per round.
 const FAULTS: usize = 12;
 const KILLS: usize = 3;
-/// How long a client waits for an answer: also a busy machine gives those that it gives.
+/// The client's timeout: long enough for a busy machine to respond.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a request may have its effect after it was sent: much longer than it takes here.
+/// How long after it was sent a request may take effect: much longer than it takes here.
 const LIFETIME: Duration = Duration::from_secs(3);
-/// At one of so many requests, what is late comes.
+/// At one of this many requests, late effects happen.
 const LATE_AT_ONE_OF: u8 = 8;
 
 fn setting(name: &str) -> Option<u64> {
@@ -37,13 +36,13 @@ fn setting(name: &str) -> Option<u64> {
     )
 }
 
-/// Whether the answer would say of an object that is there that it is not.
+/// Whether the response would deny that an existing object exists.
 fn is_lie(fault: &Fault, request: &Recorded) -> bool {
     matches!(fault, Fault::RefuseAfter(404, _))
         && matches!(request.method, Method::GET | Method::HEAD)
 }
 
-/// Answers that are no lies about what is there, but for those that [`is_lie`] finds.
+/// Faults that give no wrong answer about what exists, except those that [`is_lie`] finds.
 fn faults() -> Vec<Fault> {
     let mut faults = Fault::every_answer();
     faults.retain(|fault| !matches!(fault, Fault::Refuse(404, _) | Fault::Page(_)));
@@ -67,7 +66,7 @@ fn film(chance: &mut Rng, number: usize) -> Film {
     }
 }
 
-/// No rule replaces: whatever is gone is lost.
+/// Rules that never replace: an object that is gone is lost.
 fn rules(chance: &mut Rng, films: &[Film]) -> String {
     let keys = |film: &Film| {
         let end = if film.is_set() { "m3u8" } else { "mp4" };
@@ -92,8 +91,8 @@ fn rules(chance: &mut Rng, films: &[Film]) -> String {
     format!("[{}]", rules.join(", "))
 }
 
-/// Whether nothing more happens to the task until a person acts: on itself, or on a dead one
-/// that has the key which it waits for.
+/// Whether nothing more happens to the task until a person acts on it, or on a dead task that holds
+/// the key it waits for.
 fn rests(task: &TaskRow) -> bool {
     let waits_for_the_dead = |note: &String| note.contains("is dead");
     is_settled(task) || task.note.as_ref().is_some_and(waits_for_the_dead)
@@ -114,7 +113,7 @@ impl Round {
         (scene.timeouts, scene.tries) = (IMPATIENT, 6);
         (scene.timeouts.answer, scene.timeouts.copy) = (PATIENCE, PATIENCE);
         scene.timeouts.lifetime = LIFETIME;
-        // However long this machine keeps the test from running.
+        // Requests expire in time even if a busy machine suspends the test.
         scene.obs.forget_after(LIFETIME);
         for film in &films {
             if chance.bool() {
@@ -132,7 +131,7 @@ impl Round {
         }
     }
 
-    /// Lets requests go wrong, and copies take time.
+    /// Injects faults and slow copies.
     fn trouble(&self) {
         for _ in 0..FAULTS {
             let fault = self.draw(|chance| chance.choice(faults()).unwrap());
@@ -152,7 +151,7 @@ impl Round {
         draw(&mut self.chance.lock().unwrap())
     }
 
-    /// Serves until so many more requests came, or all is at rest, and kills.
+    /// Serves until this many more requests came, or everything is at rest; then kills.
     async fn killed(&self, life: Life) -> Life {
         let enough = self.scene.obs.requests().len() + self.draw(|chance| chance.usize(1..60));
         let came = || self.scene.obs.requests().len() >= enough;
@@ -162,7 +161,7 @@ impl Round {
         self.scene.serve().await
     }
 
-    /// Has late effects come some requests after they were asked for.
+    /// Lets late effects happen some requests after theirs.
     async fn comes_late(&self) {
         let mut arrivals = self.scene.obs.arrivals();
         while arrivals.changed().await.is_ok() {
@@ -210,7 +209,7 @@ async fn recordings_that_meet_are_never_lost_whatever_goes_wrong() {
     }
 }
 
-/// As many as run side by side.
+/// Groups that run concurrently.
 fn chunks(mut plays: Vec<super::runs::Group>) -> Vec<Vec<super::runs::Group>> {
     let mut chunks = Vec::new();
     while !plays.is_empty() {

@@ -1,4 +1,4 @@
-//! Objects whose copies have an ETag that says nothing of their source.
+//! Objects whose copies have an ETag unrelated to their source.
 
 use super::film::Film;
 use super::scene::Scene;
@@ -17,8 +17,8 @@ async fn encrypted_copy_is_recognised_as_ours_whichever_answer_is_lost() {
     sweep_all(&ENCRYPTED, &["fail", "keep_both"], all, &faults, 2).await;
 }
 
-/// The service is killed before it copies to the target that it has looked at, and a stranger
-/// writes there: the same size, and an ETag of parts on one side or on both.
+/// The service is killed between the survey and the copy, and a stranger writes to the target: an
+/// object of the same size, with a multipart ETag on one side or on both.
 #[tokio::test]
 async fn strangers_object_is_not_taken_for_our_copy() {
     for (size, encrypted) in [(500, false), (500, true), (1150, false), (1150, true)] {

@@ -1,4 +1,4 @@
-//! Recordings as a player sees them: an object, or what a playlist names, in its order.
+//! Recordings as a player sees them: one object, or a playlist and what it names, in order.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -14,37 +14,37 @@ use crate::support::take::RECORDED;
 /// Every object of every bucket.
 pub(crate) type Objects = BTreeMap<Place, Bytes>;
 
-/// A recording, where its callback says that it is.
+/// A recording at the place that its callback reports.
 #[derive(Debug, Clone)]
 pub(crate) struct Film {
     pub(crate) at: Place,
     named: Bytes,
-    /// What its playlist names, in this order: keys and contents.
+    /// The objects that its playlist names, in order: keys and contents.
     parts: Vec<(String, Bytes)>,
     /// What it was before it grew.
     before: Vec<Film>,
     job: String,
     pub(crate) room: String,
     second: u32,
-    /// In what its contents differ from those of others.
+    /// Distinguishes its contents from those of others.
     mark: String,
 }
 
 impl Film {
-    /// An object of so many bytes. Its room is its own.
+    /// An object of this many bytes, in a separate room.
     pub(crate) fn mp4(mark: &str, key: &str, size: usize) -> Self {
         let content = format!("film {mark} ").repeat(size);
         Self::new(mark, key, content[..size].to_owned(), Vec::new())
     }
 
-    /// A playlist of so many segments beside it. Its room is its own.
+    /// A playlist with this many segments next to it, in a separate room.
     pub(crate) fn hls(mark: &str, key: &str, segments: usize) -> Self {
         let segment = |number| (format!("{number}.ts"), format!("{mark} segment {number}"));
         Self::playlist(mark, key, "", (1..=segments).map(segment).collect())
     }
 
-    /// A playlist that begins with these lines, and names these parts by their names: first
-    /// those of the lines, then the segments.
+    /// A playlist with these lines and parts: the lines' references come first in `parts`, then
+    /// the segments.
     pub(crate) fn playlist(
         mark: &str,
         key: &str,
@@ -75,8 +75,8 @@ impl Film {
         }
     }
 
-    /// With more segments, and so many in all: what the recorder makes of it. Its callback
-    /// is another one.
+    /// The recording grown to this many segments, as the recorder appends them, with a new
+    /// callback.
     pub(crate) fn grown(&self, segments: usize) -> Self {
         let grown = Self::hls(&self.mark, &self.at.key, segments);
         let mut before = self.before.clone();
@@ -95,7 +95,7 @@ impl Film {
         self.before.last()
     }
 
-    /// Has it be whole in all of its length or not at all.
+    /// From now on it counts as whole only in its full length.
     pub(crate) fn forget(&mut self) {
         self.before.clear();
     }
@@ -110,7 +110,7 @@ impl Film {
         self
     }
 
-    /// With the end of its time at this second: its callback is another one.
+    /// With an end time at this second, which makes it a new callback.
     pub(crate) fn ending(mut self, second: u32) -> Self {
         self.second = second;
         self
@@ -141,7 +141,7 @@ impl Film {
         self.parts.iter().map(part).chain([named]).collect()
     }
 
-    /// Where it is whole: the places of the object, or of the playlist, to play it by.
+    /// The places where it is whole: of the object, or of the playlist.
     pub(crate) fn places(&self, objects: &Objects) -> Vec<Place> {
         let plays = |(at, content): &(&Place, &Bytes)| match named_by(at, content) {
             None => !self.is_set() && **content == self.named,
@@ -154,7 +154,7 @@ impl Film {
         whole.map(|(at, _)| at.clone()).collect()
     }
 
-    /// Whether it is whole somewhere, or was so before it grew.
+    /// Whether it is whole somewhere, possibly as it was before it grew.
     pub(crate) fn is_somewhere(&self, whole: &Whole) -> bool {
         let mut versions = self.before.iter().chain([self]);
         versions.any(|film| {
@@ -168,10 +168,10 @@ impl Film {
     }
 }
 
-/// Everything that can be played: found once, to look for many films in it.
+/// Everything that can be played: computed once for many films.
 pub(crate) struct Whole<'a> {
     files: HashSet<&'a Bytes>,
-    /// What each playlist names, where all of it is there.
+    /// The contents that each playlist names, if all exist.
     lists: HashSet<Vec<&'a Bytes>>,
 }
 
@@ -199,13 +199,13 @@ impl std::fmt::Display for Film {
     }
 }
 
-/// The object at this place, and all that it names.
+/// The object at this place, and everything that it names.
 pub(crate) fn members(objects: &Objects, at: &Place) -> BTreeSet<Place> {
     let named = named_by(at, &objects[at]).unwrap_or_default();
     named.into_iter().chain([at.clone()]).collect()
 }
 
-/// What the playlist at this place names, in its order; `None` when it is none.
+/// What the playlist at this place names, in order; `None` if it is not a playlist.
 fn named_by(at: &Place, content: &Bytes) -> Option<Vec<Place>> {
     let text = content.strip_prefix(b"#EXTM3U")?;
     let text = std::str::from_utf8(text).ok()?;
@@ -220,7 +220,7 @@ fn named_by(at: &Place, content: &Bytes) -> Option<Vec<Place>> {
     Some(uris.map(|uri| resolve(at, &uri)).collect())
 }
 
-/// Where a reference in the playlist leads.
+/// Resolves a reference in the playlist.
 fn resolve(from: &Place, uri: &str) -> Place {
     let uri = uri.split(['?', '#']).next().unwrap_or_default();
     let decoded = percent_decode_str(uri).decode_utf8().unwrap();

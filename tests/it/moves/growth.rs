@@ -9,8 +9,8 @@ fn rename(to: &str) -> String {
     format!("{{ rename: {{ to: '{to}' }} }}")
 }
 
-/// Moves a growing recording: each time it has a segment more, and goes where the rule of
-/// its room says.
+/// Moves a growing recording: each time it has another segment and goes where its room's rule
+/// says.
 async fn grows(rules: &[(&str, &str)], at: &str) -> (Scene, Film) {
     let list: Vec<_> = rules
         .iter()
@@ -65,8 +65,8 @@ async fn playlist_of_an_earlier_name_does_not_stay_behind() {
     assert_eq!(places[0].key, "kept/c.m3u8");
 }
 
-/// The first callback's task moves the recording as it is by then; nothing is left to move
-/// for the second.
+/// The first callback's task moves the recording as it is by then; nothing is left to move for the
+/// second.
 #[tokio::test]
 async fn second_of_two_callbacks_that_wait_together_is_done_and_takes_its_other_steps() {
     let first = Film::hls("g", "r/x/i.m3u8", 2).in_room("a");

@@ -1,4 +1,4 @@
-//! The service is killed at every request of a move, and started again.
+//! The service is killed at every request of a move, and restarted.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::scene::Scene;
 use super::sweep::{Case, ENCRYPTED, PLAIN};
 use crate::support::fake_obs::{Fault, Gate, Lost, Recorded};
 
-/// When the request that the service dies at has its effect.
+/// When the request at which the service dies takes effect.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Effect {
     Never,
     Before,
-    /// Long after the next service has begun.
+    /// Long after the next service has started.
     Late,
 }
 
@@ -24,12 +24,12 @@ fn changes(request: &Recorded) -> bool {
     !matches!(request.method.as_str(), "GET" | "HEAD")
 }
 
-/// An upload whose opening comes late is open for good: only the bucket's own rules end it.
+/// An upload that is opened late stays open: only a lifecycle rule of the bucket ends it.
 fn may_be_late(request: &Recorded) -> bool {
     changes(request) && !request.has("uploads")
 }
 
-/// Kills at this request, starts again, and takes account.
+/// Kills at this request, restarts, and checks the result.
 async fn kill_at(case: Case, policy: &str, number: usize, effect: Effect) {
     let at = format!(
         "{}, {policy}: killed at request {number}, its effect: {effect:?}",
@@ -54,7 +54,7 @@ async fn kill_at(case: Case, policy: &str, number: usize, effect: Effect) {
     if matches!(effect, Effect::Late) {
         scene.obs.set_aside(1).await;
     } else {
-        // Where a look was spared this time, the last request is not sent.
+        // If a HEAD was skipped this time, the last request is not sent.
         tokio::select! {
             () = gate.reached() => {}
             () = life.rest(&at) => {}
@@ -77,7 +77,7 @@ async fn kill_at(case: Case, policy: &str, number: usize, effect: Effect) {
     }
 }
 
-/// Records the film. If it may replace another one, that is at its target.
+/// Records the film. If the policy replaces, another film is put at its target.
 fn record(case: Case, policy: &str, scene: &Scene, film: &Film) {
     case.record(scene, film);
     if policy == "overwrite" {
@@ -99,7 +99,7 @@ async fn kill_everywhere(cases: &'static [Case], policy: &'static str, effects: 
     run(groups).await;
 }
 
-/// The requests of the first move of a service, which nothing disturbs.
+/// The requests of the first, undisturbed move of a service.
 async fn first_move(case: Case, policy: &str) -> Vec<Recorded> {
     let scene = case.scene(policy).await;
     let film = case.film(1);
@@ -116,7 +116,7 @@ async fn encrypted_recording_moves_whole_though_the_service_is_killed_at_any_req
     kill_everywhere(&ENCRYPTED, "fail", &[Effect::Never, Effect::Before]).await;
 }
 
-/// Nothing of what it replaces is left either.
+/// Nothing of the replaced recording remains, either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recording_replaces_another_one_though_the_service_is_killed_at_any_request() {
     const HLS: [Case; 1] = [PLAIN[2]];

@@ -1,4 +1,4 @@
-//! A deletion whose answer is lost, and whose effect comes after its key holds something new.
+//! A deletion whose response is lost and that takes effect after its key holds something new.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::life::Life;
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, IMPATIENT, Lost, Recorded};
 
-/// How the client comes to know nothing of its deletion.
+/// Why the client does not know the result of its deletion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum How {
     Dropped,
@@ -30,12 +30,11 @@ impl How {
         })
     }
 
-    /// A scene with these films, in which a request may have its effect this long after it was
-    /// sent.
+    /// A scene with these films, in which a request may take effect this long after it was sent.
     async fn scene(self, rules: &[String], films: &[Film], lifetime: Duration) -> Scene {
         let mut scene = Scene::new(&format!("[{}]", rules.join(", "))).await;
         if self == Self::TimedOut {
-            // On a busy machine an answer that only comes late is lost, too.
+            // On a busy machine a slow response may count as lost, too.
             (scene.timeouts, scene.tries) = (IMPATIENT, 100);
         }
         scene.timeouts.lifetime = lifetime;
@@ -44,7 +43,7 @@ impl How {
         scene
     }
 
-    /// Announces the film, whose request is sent and nothing known of it. The service that goes on.
+    /// Announces the film, whose request is sent without a response; returns the service.
     async fn struck(self, scene: &Scene, film: &Film) -> Life {
         let life = scene.serve().await;
         life.announce(film).await;
@@ -57,14 +56,14 @@ impl How {
     }
 }
 
-/// What is late comes at last, and nothing of the films is lost by it.
+/// The late request takes effect, and none of the films is lost.
 async fn comes_late(scene: &Scene, life: Life, films: &[Film], at: &str) {
     scene.obs.release_late();
     scene.assert_never_lost(films, at);
     life.stop().await;
 }
 
-/// One object, and what a list of many.
+/// Whether the request deletes a single object, not a list.
 fn deletes_one(request: &Recorded) -> bool {
     request.method == "DELETE" && !request.has("uploadId")
 }
@@ -131,7 +130,7 @@ async fn late_deletion_does_not_remove_the_recording_that_came_back() {
     }
 }
 
-/// The copies of a rename that died are removed, late; meanwhile a person retries it.
+/// The copies of a rename that died are deleted late; meanwhile a person retries it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_removal_of_copies_does_not_remove_those_of_the_retry() {
     for how in EVERY {
@@ -149,7 +148,7 @@ async fn late_removal_of_copies_does_not_remove_those_of_the_retry() {
         life.rest_or_wait(&at).await;
         scene.obs.calm();
         scene.retry_dead();
-        // The service looks once a second whether a person did something.
+        // The service polls once a second for changes by a person.
         life.until(&at, |tasks| {
             tasks[0].state != "ready" || super::life::waits(&tasks[0])
         })
@@ -159,7 +158,7 @@ async fn late_removal_of_copies_does_not_remove_those_of_the_retry() {
     }
 }
 
-/// The copy of a rename that was given up comes late, to a key that holds another recording.
+/// The copy of an abandoned rename arrives late, at a key that holds another recording.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_copy_does_not_replace_the_recording_that_came_to_its_target() {
     for how in EVERY {
@@ -188,7 +187,7 @@ async fn late_copy_does_not_replace_the_recording_that_came_to_its_target() {
     }
 }
 
-/// Once nothing can come late any more, what waited for that is carried to its end.
+/// Once nothing can arrive late any more, what waited for that is completed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_for_a_late_request_goes_on_when_none_can_come_any_more() {
     for how in EVERY {

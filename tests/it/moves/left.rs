@@ -1,4 +1,4 @@
-//! Copies that a task could not remove: an operator sees them, and they go when they can.
+//! Copies that a task could not remove: an operator sees them, and they are removed later.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::support::take::{ARCHIVE, RECORDED};
 
 const RULES: &str = "[{ name: keep, steps: [{ rename: { to: 'kept/', bucket: archive } }] }]";
 
-/// The copies that are left when the service was killed amid them.
+/// The copies that remain when the service is killed during them.
 const COPIES: [&str; 3] = [
     "archive/kept/1.ts",
     "archive/kept/2.ts",
     "archive/kept/3.ts",
 ];
 
-/// What `tasks show`, `tasks list --leaves` and the metrics say of these copies: all of them, each
+/// Asserts that `tasks show`, `tasks list --leaves` and the metrics report exactly these copies, each
 /// list once.
 fn assert_told(scene: &Scene, film: &Film, copies: &[&str], metrics: &str) {
     let task = scene.task(film);
@@ -50,8 +50,8 @@ fn is_gone(scene: &Scene) -> bool {
     scene.objects().keys().all(|place| place.bucket != ARCHIVE)
 }
 
-/// Announces the film, and kills the service once its third copy is made, so that all three are
-/// left. The task.
+/// Announces the film and kills the service after its third copy, so that all three remain; returns
+/// the task.
 async fn killed_amid_copies(scene: &Scene, film: &Film) -> TaskId {
     let gate = Gate::new();
     scene
@@ -131,7 +131,7 @@ async fn copies_of_a_dead_task_that_could_not_look_are_told_and_removed_once_it_
     scene.account(std::slice::from_ref(&film), &[], "allowed again");
 }
 
-/// `tasks retry` of a task whose move is being given up says so, and how it ends.
+/// Asserts that `tasks retry` of a task that gives up its move says so, and how it ends.
 fn assert_retry_tells(scene: &Scene, film: &Film, end: &str) {
     let task = scene.task(film);
     assert_eq!(task.state, "ready", "{task:?}");
@@ -144,7 +144,7 @@ fn assert_retry_tells(scene: &Scene, film: &Film, end: &str) {
     }
 }
 
-/// A request that was sent for a copy may still make it.
+/// A request that was sent for a copy may still create it.
 #[tokio::test]
 async fn copies_that_are_waited_for_before_they_are_removed_are_all_told() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
@@ -168,7 +168,7 @@ async fn copies_that_are_waited_for_before_they_are_removed_are_all_told() {
     assert_retry_tells(&scene, &film, "cancelled");
 }
 
-/// Its deletion is refused, and the task is cancelled.
+/// Their deletion is refused, and the task is cancelled.
 #[tokio::test]
 async fn copies_that_may_not_be_deleted_are_all_told() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
@@ -191,7 +191,7 @@ async fn copies_that_may_not_be_deleted_are_all_told() {
     assert_retry_tells(&scene, &film, "cancelled");
 }
 
-/// Its source went away meanwhile: nothing removes it but a person.
+/// Its source was deleted meanwhile: only a person removes it.
 #[tokio::test]
 async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);

@@ -1,4 +1,4 @@
-//! The service, from a start to its end: a stop, or a kill at any request.
+//! A process of the service, from its start to a stop or a kill at any request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::account::told;
 use super::film::Film;
 use crate::support::premises::{Env, Front, PATIENT, Premises, Running};
 
-/// How long a killed service may take to be gone.
+/// How long a killed service may take to end.
 const GONE: Duration = Duration::from_mins(1);
 
-/// A service on threads of its own, as far as one can die without its process.
+/// A service on separate threads, so that it can be killed without ending the tests' process.
 pub(crate) struct Life {
     premises: Arc<Premises>,
     threads: Threads,
     running: Option<Running>,
 }
 
-/// What the service runs on.
+/// The service's runtime.
 #[derive(Default)]
 struct Threads(Option<Runtime>);
 
@@ -31,7 +31,7 @@ pub(crate) fn is_settled(task: &TaskRow) -> bool {
     matches!(task.state, "done" | "dead" | "cancelled")
 }
 
-/// Whether the task says that it waits: for something outside it, or to remove what it left.
+/// Whether the task waits for something outside it, or to remove what it left.
 pub(crate) fn waits(task: &TaskRow) -> bool {
     task.state == "ready" && (task.note.is_some() || task.leaves.is_some())
 }
@@ -60,18 +60,18 @@ impl Life {
         &self.running().front
     }
 
-    /// Posts the film's callback, which must be stored.
+    /// Posts the film's callback and asserts that it is stored.
     pub(crate) async fn announce(&self, film: &Film) {
         let answer = self.front().post(film.callback()).await;
         assert_eq!(answer.status(), 200, "{film}");
     }
 
-    /// Posts the callbacks of all films at once.
+    /// Posts the callbacks of all films concurrently.
     pub(crate) async fn announce_all(&self, films: &[Film]) {
         join_all(films.iter().map(|film| self.announce(film))).await;
     }
 
-    /// Waits until the tasks are as they have to be.
+    /// Waits until `enough` holds for the tasks.
     pub(crate) async fn until(&self, at: &str, enough: impl Fn(&[TaskRow]) -> bool) {
         let ask = || enough(&self.premises.tasks());
         let came = self.running().store.comes_true(ask).await;
@@ -82,18 +82,17 @@ impl Life {
         );
     }
 
-    /// Waits until every task is settled.
     pub(crate) async fn rest(&self, at: &str) {
         self.until(at, |tasks| tasks.iter().all(is_settled)).await;
     }
 
-    /// Waits until every task is settled or says that it waits.
+    /// Waits until every task is settled or waiting.
     pub(crate) async fn rest_or_wait(&self, at: &str) {
         let still = |task: &TaskRow| is_settled(task) || waits(task);
         self.until(at, |tasks| tasks.iter().all(still)).await;
     }
 
-    /// Lets it come to an orderly end.
+    /// Stops it in order.
     pub(crate) async fn stop(mut self) {
         let Running { service, store, .. } = self.running.take().unwrap();
         let drained = self.threads.runtime().spawn(service.drain());
@@ -102,7 +101,7 @@ impl Life {
         self.end().await;
     }
 
-    /// Ends everything at once, wherever it is.
+    /// Kills it at once.
     pub(crate) async fn kill(mut self) {
         drop(self.running.take());
         self.end().await;
@@ -120,14 +119,14 @@ impl Threads {
         self.0.as_ref().unwrap()
     }
 
-    /// Waits until they are gone.
+    /// Waits until the threads have ended.
     fn end(&mut self) {
         self.0.take().unwrap().shutdown_timeout(GONE);
     }
 }
 
 impl Drop for Threads {
-    /// Where a test fails before the end.
+    // Also ends them when a test fails early.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();

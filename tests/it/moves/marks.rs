@@ -1,4 +1,4 @@
-//! The metadata that marks a copy until its move is complete, where it may not be removed.
+//! The metadata that marks a copy during its move, where it may not be removed.
 
 use aftertake::store::operator::Operator;
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn deletes(request: &Recorded) -> bool {
     request.method == "DELETE" && !request.has("uploadId") || request.has("delete")
 }
 
-/// Encrypted, their copies are known by nothing else than the mark.
+/// Encrypted: only the mark identifies their copies.
 fn films() -> [Film; 2] {
     [
         Film::mp4("one", "r/a.mp4", 500),
@@ -61,7 +61,7 @@ fn warning(scene: &Scene, film: &Film) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Asserts that the film has moved whole, that nothing is left of it, and that the task is done.
+/// Asserts that the film has moved completely, nothing is left of it, and the task is done.
 fn assert_moved(scene: &Scene, film: &Film, at: &str) {
     let places = scene.account(std::slice::from_ref(film), &[], at);
     let to = place(ARCHIVE, &format!("kept/{}", film.at.name()));
@@ -99,7 +99,7 @@ async fn mark_that_may_not_be_removed_stays_and_the_move_is_done_with_a_warning(
                 is_denied,
                 "{at}: {warning}"
             );
-            // It is refused for one copy, and not asked for the others.
+            // Refused for one copy, and not tried for the others.
             let asked = scene.obs.requests();
             assert_eq!(asked.iter().filter(|one| unmarks(one)).count(), 1, "{at}");
         }
@@ -125,7 +125,7 @@ async fn mark_whose_removal_failed_otherwise_is_removed_by_the_next_try() {
     }
 }
 
-/// The right was missing, as was the one to delete; the playlist is complete by then.
+/// Both rights were missing, to remove the mark and to delete; by then the playlist is complete.
 #[tokio::test]
 async fn mark_that_was_left_is_removed_where_a_later_try_of_the_move_may() {
     for film in films() {

@@ -1,6 +1,5 @@
-//! Moves as they are seen from outside: whatever OBS answers, whoever else moves to the same
-//! key and whenever the service dies, each recording is whole somewhere, and each task says
-//! what happened to it.
+//! Moves, observed from outside: whatever OBS responds, whatever else is moved to the same key, and
+//! whenever the service dies, each recording is whole somewhere and each task says what happened.
 
 mod account;
 mod film;

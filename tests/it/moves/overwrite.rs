@@ -1,5 +1,5 @@
-//! HLS recordings that are moved to one folder with `on_conflict: overwrite`: each replaces the
-//! recording under its own name and nothing of any other.
+//! HLS recordings that are moved to one folder with `on_conflict: overwrite`: each replaces only the
+//! recording of the same name.
 
 use aftertake::model::recording::Place;
 
@@ -9,20 +9,20 @@ use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::recording::place;
 use crate::support::take::RECORDED;
 
-/// Recordings at once.
+/// Concurrent recordings.
 const MANY: usize = 6;
 
 fn rules(policy: &str) -> String {
     format!("[{{ name: keep, steps: [{{ rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]")
 }
 
-/// The same at OBS and in folders.
+/// The same scene at OBS and in folders.
 async fn scenes(policy: &str) -> [Scene; 2] {
     let rules = rules(policy);
     [Scene::new(&rules).await, Scene::in_folders(&rules).await]
 }
 
-/// A recording of this name, with so many segments whose names are those of every other.
+/// A recording of this name with this many segments, whose names are the same in every recording.
 fn lesson(mark: &str, name: &str, segments: usize) -> Film {
     Film::hls(mark, &format!("r/{mark}/{name}.m3u8"), segments)
 }
@@ -38,7 +38,7 @@ fn kept(name: &str) -> Place {
     place(RECORDED, &format!("kept/{name}"))
 }
 
-/// Puts the film where it would be moved to, without a task.
+/// Puts the film at its target, without a task.
 fn put_at_target(scene: &Scene, film: &Film) {
     for (at, content) in film.objects() {
         let name = at.key.splitn(3, '/').last().unwrap();
@@ -68,7 +68,7 @@ async fn play(scene: &Scene, films: &[&Film]) {
     life.stop().await;
 }
 
-/// What the bucket holds after this film was refused, and why it was. Nothing may be changed.
+/// Asserts that this film is refused and changes nothing; returns the bucket's content and the reason.
 async fn refused(scene: &Scene, film: &Film) -> (Objects, String) {
     scene.record(film);
     let before = scene.objects();
@@ -158,7 +158,7 @@ async fn recording_that_is_replaced_leaves_nothing_behind() {
     }
 }
 
-/// A list of lists: the renditions that the new one has not are deleted, too.
+/// A master playlist: renditions that the new one does not have are deleted, too.
 #[tokio::test]
 async fn renditions_of_a_recording_that_is_replaced_are_deleted_with_their_segments() {
     for scene in scenes("overwrite").await {
@@ -211,7 +211,7 @@ async fn what_another_playlist_names_is_not_replaced_and_not_deleted() {
     }
 }
 
-/// Playlists in other folders may name it.
+/// Playlists in other folders may name them.
 #[tokio::test]
 async fn what_the_replaced_playlist_names_outside_its_folder_is_left() {
     for scene in scenes("overwrite").await {
@@ -263,7 +263,7 @@ async fn without_a_playlist_that_can_be_read_no_segment_is_replaced() {
             assert!(why.contains(why_not), "{why}");
         }
     }
-    // The object at its own name is replaced all the same.
+    // The object at the recording's target is replaced all the same.
     for scene in scenes("overwrite").await {
         put(&scene, &kept("lesson.m3u8"), "no playlist");
         let film = lesson("one", "lesson", 2);
@@ -272,7 +272,7 @@ async fn without_a_playlist_that_can_be_read_no_segment_is_replaced() {
     }
 }
 
-/// It may be no other recording: what it had before is not deleted.
+/// It may not be another recording, so its earlier segments are not deleted.
 #[tokio::test]
 async fn segments_that_a_recording_under_the_same_key_no_longer_names_are_left() {
     for job in ["j", ""] {
@@ -297,7 +297,7 @@ async fn segments_that_a_recording_under_the_same_key_no_longer_names_are_left()
     }
 }
 
-/// The recorder has used its key again.
+/// The recorder has reused its key.
 #[tokio::test]
 async fn recording_of_another_job_under_the_same_key_replaces_all_of_the_first() {
     let first = Film::hls("one", "r/x/a.m3u8", 5);

@@ -1,4 +1,4 @@
-//! Between the commit and the deletions lie hours: a crash, a pause, refused credentials.
+//! Hours may pass between the commit and the deletions: a crash, a pause, refused credentials.
 
 use aftertake::model::recording::Place;
 use bytes::Bytes;
@@ -24,8 +24,8 @@ fn films() -> [Film; 3] {
     ]
 }
 
-/// A scene in which the film is copied and committed, and nothing is deleted: the task is
-/// dead, or the service was killed.
+/// A scene in which the film is copied and committed but nothing is deleted: the task is dead, or
+/// the service was killed.
 async fn committed(film: &Film, killed: bool) -> Scene {
     let scene = Scene::new(RULES).await;
     scene.record(film);
@@ -57,7 +57,7 @@ async fn committed(film: &Film, killed: bool) -> Scene {
     scene
 }
 
-/// What a dead task says: where the recording is, each old object once, and what to do.
+/// Asserts that a dead task says where the recording is, names each old object once, and says what to do.
 fn assert_old_told(scene: &Scene, film: &Film) {
     let task = scene.task(film);
     let why = &task.failure.as_ref().unwrap().reason;
@@ -106,7 +106,7 @@ async fn source_is_not_deleted_when_its_copy_has_vanished_or_is_another_object()
     }
 }
 
-/// Takes the copy away, or puts another object of its size in its place; answers that one.
+/// Removes the copy, or replaces it by an object of the same size, which it returns.
 fn replace(scene: &Scene, copy: &Place, replaced: bool) -> Option<Bytes> {
     let size = scene.objects()[copy].len();
     scene.obs.world(|world| {
@@ -133,7 +133,7 @@ async fn move_that_only_lacks_its_deletions_is_ended_after_a_pause() {
     }
 }
 
-/// `on_failure: continue` lets a task go on without a step, not with half of one.
+/// With `on_failure: continue` a task may skip a step, but not half of one.
 #[tokio::test]
 async fn rename_past_its_commit_is_not_passed_over() {
     for film in films() {
@@ -165,7 +165,7 @@ async fn rename_past_its_commit_is_not_passed_over() {
     }
 }
 
-/// A success that a proxy gives, and that OBS would give as 204.
+/// An empty 200 from a proxy, where OBS sends 204.
 #[tokio::test]
 async fn deletion_that_is_answered_by_an_empty_success_and_not_made_is_made_again() {
     for film in films() {

@@ -1,5 +1,5 @@
-//! A copy that replaces what is at its target, as the rule lets it, when the task is cancelled:
-//! what it has replaced would not come back, and what it has not replaced is left.
+//! A cancelled move whose copy replaces an object, as the rule allows: an object already replaced
+//! cannot come back, and one not yet replaced stays.
 
 use aftertake::clock;
 
@@ -13,13 +13,13 @@ use crate::support::take::RECORDED;
 const RULES: &str =
     "[{ name: keep, steps: [{ rename: { to: 'kept/a.mp4', on_conflict: overwrite } }] }]";
 
-/// The request that makes the object at the target.
+/// Whether the request creates the object at the target.
 fn makes(request: &Recorded) -> bool {
     let completes = request.method == "POST" && request.value("uploadId").is_some();
     (request.is_copy() && request.value("uploadId").is_none()) || completes
 }
 
-/// A move that is killed at that request, and cancelled.
+/// A move that is killed at that request, and then cancelled.
 async fn cancelled(film: &Film, encrypted: bool, fault: impl FnOnce(Gate) -> Fault) -> Scene {
     let scene = Scene::new(RULES).await;
     let dress = |object: Object| {

@@ -1,4 +1,4 @@
-//! What becomes of the tasks of a recording that another one has replaced at its target.
+//! Tasks of a recording that another one has replaced at its target.
 
 use aftertake::model::recording::Replaced;
 use aftertake::store::lists::TaskRow;
@@ -13,7 +13,7 @@ use crate::support::take::RECORDED;
 
 const KEPT: &str = "{ rename: { to: 'kept/', on_conflict: overwrite } }, { notify: lms }";
 
-/// Each step that may come next, and requests that it may send.
+/// Next steps, and the requests that they may send.
 const NEXT: [&str; 4] = [
     "{ id: again, rename: { to: 'final/' } }",
     "{ tag: { tags: { a: b } } }",
@@ -21,7 +21,7 @@ const NEXT: [&str; 4] = [
     "{ id: again, notify: { destination: lms, body: { at: '{{ object.key }}' } } }",
 ];
 
-/// The object that somebody else puts where the recording was recorded.
+/// An object that somebody puts at the recording's old key.
 const OTHER: &str = "another recording";
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replace
             let why = task.failure.unwrap().reason;
             assert!(why.contains(&by.to_string()), "{next}: {why}");
             assert_eq!(scene.objects(), before, "{next}: {why}");
-            // The second request is the notice of the death.
+            // The second request is the notice of the dead task.
             let told = scene.sink.requests();
             assert_eq!(told.len(), 2, "{next}");
             let notice = String::from_utf8_lossy(&told[1].body);
@@ -88,7 +88,7 @@ async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replace
     }
 }
 
-/// It is another recording that is where the first one was recorded.
+/// Another recording is now at the old key.
 #[tokio::test]
 async fn replay_of_a_replaced_recording_does_not_take_what_has_come_to_its_old_key() {
     let (one, two) = (

@@ -1,4 +1,4 @@
-//! A key that a recorder uses again, for another recording.
+//! A recorder reuses a key for another recording.
 
 use aftertake::store::lists::TaskRow;
 
@@ -11,7 +11,7 @@ fn rules(policy: &str) -> String {
     format!("[{{ name: keep, steps: [{{ rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]")
 }
 
-/// Two recordings under one key, one after the other was moved.
+/// Pairs of recordings under one key; the second appears after the first was moved.
 fn pairs() -> Vec<(&'static str, Film, Film)> {
     let mp4 = |mark| Film::mp4(mark, "r/a.mp4", 500);
     let large = |mark| Film::mp4(mark, "r/a.mp4", 1150);
@@ -49,7 +49,7 @@ fn pairs() -> Vec<(&'static str, Film, Film)> {
     ]
 }
 
-/// Moves the one, lets the recorder use its key again, and moves the other.
+/// Moves the first, records the second under the same key, and moves that.
 async fn moved(policy: &str, films: &[Film; 2], at: &str) -> Scene {
     let scene = Scene::new(&rules(policy)).await;
     let [first, second] = films;
@@ -69,7 +69,7 @@ async fn moved(policy: &str, films: &[Film; 2], at: &str) -> Scene {
 #[tokio::test]
 async fn another_recording_under_a_used_key_does_not_replace_the_first_at_its_target() {
     for (name, first, mut second) in pairs() {
-        // It is another recording, however it begins.
+        // It is another recording, even if it begins the same.
         second.forget();
         let films = [first, second];
         let scene = moved("fail", &films, name).await;
@@ -130,7 +130,7 @@ async fn segment_that_is_late_is_not_taken_from_the_recording_that_had_its_key_b
     assert_eq!(keys, ["kept/room-one/a.m3u8", "kept/room-two/a.m3u8"]);
 }
 
-/// Also when the recorder has had all the time that it may take.
+/// Even after the longest time that a recorder may take.
 #[tokio::test]
 async fn segment_that_never_comes_is_not_taken_from_the_recording_that_had_its_key_before() {
     for lines in ["", "#EXT-X-MAP:URI=\"init.mp4\"\n"] {

@@ -1,15 +1,15 @@
-//! Many cases of one test: all of them run, and the test fails with all that failed.
+//! Runs many cases in one test, which fails with all failed cases.
 
 use futures_util::future::BoxFuture;
 use tokio::task::{JoinError, JoinSet};
 
-/// The cases of one group, one after the other.
+/// Cases that run one after the other.
 pub(crate) type Group = Vec<BoxFuture<'static, ()>>;
 
-/// Failures that are told whole.
+/// Failures to print in full.
 const SHOWN: usize = 20;
 
-/// Runs groups side by side.
+/// Runs groups concurrently.
 pub(crate) async fn run(groups: impl IntoIterator<Item = Group>) {
     let mut running = JoinSet::new();
     for group in groups {

@@ -1,4 +1,4 @@
-//! Recordings whose rules lead to one key at the same time.
+//! Recordings that are moved to the same key at the same time.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::film::Film;
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
 
-/// Recordings at once.
+/// Concurrent recordings.
 const MANY: usize = 8;
-/// A copy takes 20 to 200 ms: long enough for all others to look meanwhile.
+/// A copy takes 20 to 200 ms: long enough for all others to survey meanwhile.
 const COPY: std::ops::Range<u64> = 20..200;
 
-/// How a film of this number is recorded, and the key that all are moved to.
+/// Makes the film of this number; the common target.
 type Make = (fn(usize) -> Film, &'static str);
 
 const MAKES: [Make; 3] = [
@@ -32,7 +32,7 @@ const MAKES: [Make; 3] = [
     ),
 ];
 
-/// What a run leaves to be looked at.
+/// What a run leaves for inspection.
 struct Ran {
     scene: Scene,
     films: Vec<Film>,
@@ -71,7 +71,7 @@ async fn ran(folders: bool, (make, target): Make, policy: &str, guarded: bool) -
     }
 }
 
-/// Runs every make, on OBS and in folders.
+/// Runs every make, at OBS and in folders.
 async fn every(policy: &'static str, guarded: bool) -> Vec<Ran> {
     let mut runs = JoinSet::new();
     for make in MAKES {
@@ -127,7 +127,7 @@ async fn recordings_that_lead_to_one_key_all_move_under_names_of_their_own() {
     }
 }
 
-/// Those that were replaced are gone by the rule's own wish. Nothing is a mixture.
+/// The replaced ones are deleted as the rule wants. Nothing is a mixture.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_recordings_that_replace_each_other_one_is_left_and_whole() {
     for ran in every("overwrite", false).await {
@@ -142,7 +142,7 @@ async fn of_recordings_that_replace_each_other_one_is_left_and_whole() {
     }
 }
 
-/// The second recording's target is the first one's source, and that is not copied yet.
+/// The second recording's target is the first one's source, which is not copied yet.
 #[tokio::test]
 async fn what_another_task_is_about_to_move_is_not_replaced() {
     let step = |to: &str| format!("{{ rename: {{ to: '{to}', on_conflict: overwrite }} }}");

@@ -1,5 +1,4 @@
-//! A task that finds its target taken by another one: it waits, says for whom, and spends
-//! nothing.
+//! A task that finds its target taken by another one: it waits, names that one, and spends no try.
 
 use super::film::Film;
 use super::life::{Life, is_settled};
@@ -37,7 +36,7 @@ impl Held {
         }
     }
 
-    /// Waits until the second task says for whom it waits.
+    /// Waits until the second task names the task it waits for.
     async fn told(&self) {
         let first = self.scene.task(&self.films[0]).id.to_string();
         let at = format!("the second waits for {first}");
@@ -51,7 +50,7 @@ impl Held {
         assert!(shown.contains(&format!("waits for {first}")), "{shown}");
     }
 
-    /// Lets the first go on, until all is settled. Answers the states.
+    /// Releases the first and waits until all is settled; returns the states.
     async fn end(self) -> (Scene, [&'static str; 2]) {
         self.gate.open();
         self.life.rest("both").await;
@@ -76,7 +75,7 @@ async fn task_whose_target_is_taken_waits_and_then_finds_an_object_there() {
 async fn task_whose_target_was_taken_by_one_that_died_moves_there() {
     let held = Held::new("fail").await;
     held.told().await;
-    // The copy is made by now, and cannot be looked at.
+    // The copy exists by now, but looking at it fails.
     let first = held.films[0].at.key.clone();
     let looks = move |request: &Recorded| {
         let copied = request.key == "kept/a.mp4" || request.key == first;

@@ -1,4 +1,4 @@
-//! Buckets with recordings in them, the rules for these, and an account of where everything is.
+//! Buckets with recordings, and the rules to move them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,23 +19,23 @@ use crate::support::premises::{Env, Premises, parse};
 use crate::support::sink::Sink;
 use crate::support::take::{ARCHIVE, RECORDED};
 
-/// The buckets, and who serves them.
+/// The buckets, and the service's settings.
 pub(crate) struct Scene {
     pub(crate) obs: FakeObs,
     pub(crate) sink: Sink,
     pub(crate) premises: Arc<Premises>,
-    /// Where the buckets are, when they are directories.
+    /// The folder of folder buckets.
     pub(super) folder: Option<TempDir>,
     /// The list of rules, as YAML.
     pub(crate) rules: String,
     /// The buckets that the rules file names.
     pub(crate) buckets: Vec<&'static str>,
-    /// More settings of each bucket, as YAML.
+    /// Further settings of each bucket, as YAML.
     pub(crate) more: &'static str,
     pub(crate) tries: u32,
-    /// No request has an effect after its answer, unless a test says so here.
+    /// By default, no request takes effect after its response.
     pub(crate) timeouts: Timeouts,
-    /// Films that were whole nowhere for a moment.
+    /// Films that were whole nowhere at some moment.
     pub(super) lost: Arc<Mutex<Vec<String>>>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn rule(room: &str, steps: &str) -> String {
 }
 
 impl Scene {
-    /// Two buckets at OBS, and these rules: a list, as YAML.
+    /// Two buckets at OBS with these rules: a list, as YAML.
     pub(crate) async fn new(rules: &str) -> Self {
         let obs = FakeObs::start().await;
         obs.keep_nothing();
@@ -70,7 +70,7 @@ impl Scene {
         }
     }
 
-    /// The same with two directories.
+    /// Two folder buckets with these rules.
     pub(crate) async fn in_folders(rules: &str) -> Self {
         Self {
             folder: Some(folder_in_memory()),
@@ -78,7 +78,7 @@ impl Scene {
         }
     }
 
-    /// The same with two buckets of this kind.
+    /// With both buckets of this kind.
     pub(crate) fn of_kind(self, kind: Kind) -> Self {
         self.obs.world(|world| {
             world.make(RECORDED, kind);
@@ -127,17 +127,16 @@ impl Scene {
         rules
     }
 
-    /// Starts the service.
     pub(crate) async fn serve(&self) -> Life {
         Life::begin(Arc::clone(&self.premises), self.parsed()).await
     }
 
-    /// Puts the film where its recorder does.
+    /// Stores the film where its recorder does.
     pub(crate) fn record(&self, film: &Film) {
         self.record_as(film, |object| object);
     }
 
-    /// The same, with objects that are changed before.
+    /// Like `record`, with changed objects.
     pub(crate) fn record_as(&self, film: &Film, change: impl Fn(Object) -> Object) {
         for (at, content) in film.objects() {
             if let Some(folder) = &self.folder {
@@ -156,12 +155,12 @@ impl Scene {
         }
     }
 
-    /// The recorder appends: it writes the named object and what was not there before.
+    /// The recorder appends: it writes the named object and all new ones.
     pub(crate) fn append(&self, film: &Film) {
         self.append_to(film, film.before().unwrap_or(film));
     }
 
-    /// Puts what the film has beside another one.
+    /// Writes the film's named object, and its other objects that `other` does not have.
     pub(crate) fn append_to(&self, film: &Film, other: &Film) {
         let there = other.objects();
         for (at, content) in film.objects() {
@@ -173,7 +172,7 @@ impl Scene {
         }
     }
 
-    /// Puts an object that is no film's.
+    /// Puts an object that belongs to no film.
     pub(crate) fn put(&self, at: &Place, text: &str) {
         let object = Object::text(text);
         self.obs

@@ -1,4 +1,4 @@
-//! Two recordings that share objects: an init segment, a key, the segments of a live list.
+//! Two recordings that share objects: an init segment, a key, the segments of a live playlist.
 
 use super::film::Film;
 use super::scene::{Scene, rule};
@@ -6,14 +6,14 @@ use super::scene::{Scene, rule};
 const INIT_AND_KEY: &str = "init and key";
 const LINES: &str = "#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"k.key\"\n";
 
-/// A playlist that begins with an init segment and a key, and has these segments.
+/// A playlist with an init segment, a key, and these segments.
 fn playlist(mark: &str, key: &str, segments: &[&str]) -> Film {
     let shared = ["init.mp4", "k.key"].iter().chain(segments);
     let parts = shared.map(|name| ((*name).to_owned(), format!("content of {name}")));
     Film::playlist(mark, key, LINES, parts.collect())
 }
 
-/// Two recordings in one folder: with segments of their own, and with the same ones.
+/// Two recordings in one folder: with different segments, and with the same ones.
 fn pairs() -> [(&'static str, [Film; 2]); 2] {
     [
         (
@@ -41,7 +41,7 @@ async fn scene_of(films: &[Film; 2]) -> Scene {
     scene
 }
 
-/// Both are whole at their targets in the end.
+/// Asserts that both are whole at their targets.
 fn assert_each_has_its_own(scene: &Scene, films: &[Film; 2], at: &str) {
     scene.assert_never_lost(films, at);
     let objects = scene.objects();
@@ -97,9 +97,8 @@ async fn recordings_that_share_objects_move_at_the_same_time() {
     }
 }
 
-/// The second playlist was not there yet when the first was moved with all that it named. An
-/// init segment and a key may be for all jobs; the segments of another job are another
-/// recording's.
+/// The second playlist did not exist when the first was moved with all that it named. An init segment
+/// and a key may belong to all jobs; the segments of another job are another recording's.
 #[tokio::test]
 async fn recording_whose_objects_another_job_took_along_finds_all_but_segments() {
     for (name, films) in pairs() {
@@ -125,7 +124,7 @@ async fn recording_whose_objects_another_job_took_along_finds_all_but_segments()
     }
 }
 
-/// The same of one job.
+/// The same within one job.
 #[tokio::test]
 async fn recording_whose_objects_another_one_took_along_finds_them() {
     for (name, films) in pairs() {

@@ -1,11 +1,11 @@
-//! Recordings that lead to each other's keys at the same time.
+//! Recordings that are moved to each other's keys at the same time.
 
 use aftertake::store::lists::TaskRow;
 
 use super::film::Film;
 use super::scene::{Scene, rule};
 
-/// Each of these films is to take the next one's place.
+/// Moves each film to the next one's place.
 async fn turn(films: &[Film], policy: &str) {
     let at = format!("{} films, {policy}", films.len());
     let next = films.iter().cycle().skip(1);
@@ -51,8 +51,8 @@ async fn recordings_that_lead_to_each_others_keys_come_to_rest_whole() {
     }
 }
 
-/// What another task is about to move is not replaced: each waits for the other. One of them finds
-/// that out and dies, and the other one says for whom it waits and what a person can do.
+/// What another task is about to move is not replaced, so each waits for the other. One detects the
+/// circle and dies; the other names the task that it waits for and what a person can do.
 #[tokio::test]
 async fn recordings_that_would_replace_each_other_wait_for_a_person() {
     let films = ["a", "b"].map(|mark| Film::mp4(mark, &format!("r/{mark}.mp4"), 500));
@@ -78,7 +78,7 @@ async fn recordings_that_would_replace_each_other_wait_for_a_person() {
     let replaced = |tasks: &[TaskRow]| tasks.iter().any(|task| task.state == "done");
     life.until("both", |tasks| told(tasks) || replaced(tasks))
         .await;
-    // The first one may have been done before the second was announced.
+    // The first may be done before the second is announced.
     if told(&scene.premises.tasks()) {
         scene.assert_never_lost(&films, "both");
     }

@@ -1,6 +1,6 @@
-//! The same move again and again, each time with another of its requests broken.
+//! The same move over and over, each time with another of its requests broken.
 //!
-//! One service carries out all of them, as most of a run would otherwise be its start.
+//! One service runs all moves, as starting it would take most of the time.
 
 use aftertake::model::recording::Place;
 use tokio::task::JoinSet;
@@ -12,10 +12,10 @@ use crate::support::fake_obs::{FakeObs, Fault, Kind, Object, Recorded};
 use crate::support::recording::place;
 use crate::support::take::{ARCHIVE, RECORDED};
 
-/// Faults that are told.
+/// Faults to list in a failure message.
 const SHOWN: usize = 60;
 
-/// What moves, on which kind of bucket, to which bucket.
+/// What is moved, on which kind of bucket, to which bucket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -75,7 +75,7 @@ pub(crate) const ENCRYPTED: [Case; 3] = [
 ];
 
 impl Case {
-    /// A scene whose only rule moves each film to a folder of its own.
+    /// A scene whose only rule moves each film to a separate folder.
     pub(crate) async fn scene(self, policy: &str) -> Scene {
         let rules = format!(
             "[{{ name: keep, steps: [{{ rename: {{ to: 'kept/{{{{ room_id }}}}/', bucket: {}, on_conflict: {policy} }} }}] }}]",
@@ -96,8 +96,8 @@ impl Case {
         }
     }
 
-    /// Puts a longer set where the film moves to, under the same name. Answers what the film
-    /// does not replace of it.
+    /// Puts a longer set under the same name at the film's target. Returns the objects that the
+    /// film does not replace.
     pub(crate) fn replaced(self, scene: &Scene, film: &Film) -> Vec<Place> {
         let older = Film::hls(&format!("older {}", film.room), &film.at.key, 8);
         let moved = |at: &Place| {
@@ -114,7 +114,7 @@ impl Case {
         rest
     }
 
-    /// The requests of one move that nothing disturbs, by a service that has moved others.
+    /// The requests of one undisturbed move by a service that has moved others before.
     pub(crate) async fn requests(self, policy: &str) -> Vec<Recorded> {
         let scene = self.scene(policy).await;
         let life = scene.serve().await;
@@ -134,11 +134,10 @@ impl Case {
     }
 }
 
-/// Which requests of a move are broken: their numbers.
+/// Selects the requests to break, by number.
 pub(crate) type Which = fn(&[Recorded]) -> std::ops::Range<usize>;
 
-/// From the last request that makes the target on: what follows it is on both sides of
-/// the commit.
+/// From the last request that creates the target on: requests on both sides of the commit.
 pub(crate) fn from_last_copy(requests: &[Recorded]) -> std::ops::Range<usize> {
     let makes = |request: &Recorded| match request.method.as_str() {
         "PUT" => request.is_copy() || request.query.is_empty(),
@@ -157,15 +156,15 @@ pub(crate) fn all(requests: &[Recorded]) -> std::ops::Range<usize> {
 struct Struck {
     film: Film,
     at: String,
-    /// What stood at its target before, and has to stay.
+    /// An object that was at its target before and must stay.
     stranger: Option<Place>,
-    /// What a recording had more that was at its target before, and has to go.
+    /// Further objects of the replaced recording, which must be deleted.
     rest: Vec<Place>,
-    /// The answer told that the source was gone although it was not.
+    /// The response said that the source was gone, which was not true.
     misled: bool,
 }
 
-/// One service, and the films that it has moved.
+/// One service and the films that it has moved.
 struct Sweep {
     case: Case,
     policy: &'static str,
@@ -175,8 +174,8 @@ struct Sweep {
     faults: Vec<String>,
 }
 
-/// Moves a film for each of these faults at each of these requests, one after the other;
-/// then lets a person retry what is dead, once everything works again. Answers what is wrong.
+/// Moves one film per pair of fault and request, one after the other; then removes all faults
+/// and retries dead tasks. Returns what is wrong.
 async fn sweep(
     case: Case,
     policy: &'static str,
@@ -194,7 +193,7 @@ async fn sweep(
         struck: Vec::new(),
         faults: Vec::new(),
     };
-    // The first move of a service asks what kind of buckets these are.
+    // A service's first move also requests the kinds of the buckets.
     sweep.strike(None).await;
     for (place, fault) in faults.into_iter().enumerate() {
         for number in numbers.clone() {
@@ -241,8 +240,8 @@ impl Sweep {
         });
     }
 
-    /// Has somebody else's object stand at the target where the policy says what to do with it,
-    /// and answers it if it has to stay; or another recording, and what has to go of that.
+    /// Puts a stranger's object at the target and returns it if it must stay; or another recording,
+    /// and what of it must be deleted.
     fn at_target(&self, film: &Film) -> (Option<Place>, Vec<Place>) {
         let Self { case, scene, .. } = self;
         if self.policy == "overwrite" && film.is_set() {
@@ -260,8 +259,8 @@ impl Sweep {
         (stays.then_some(there), Vec::new())
     }
 
-    /// What is wrong in the end: everything has to be done, each film where the rule wants it,
-    /// and nothing else anywhere.
+    /// Returns what is wrong at the end: every task must be done, each film be at its target, and
+    /// nothing else exist.
     async fn settle(mut self) -> Vec<String> {
         let (mut films, mut others) = (Vec::new(), Vec::new());
         let objects = self.scene.objects();
@@ -298,8 +297,8 @@ impl Sweep {
     }
 }
 
-/// Whether the answer says what a client has to believe: that the source is not there, or
-/// that it is deleted.
+/// Whether a client has to believe this wrong response: that the source is missing, or that it
+/// was deleted.
 fn misleads(obs: &FakeObs, number: usize, fault: &Fault) -> bool {
     let requests = obs.requests();
     let Some(request) = requests.get(number) else {
@@ -312,8 +311,8 @@ fn misleads(obs: &FakeObs, number: usize, fault: &Fault) -> bool {
     }
 }
 
-/// Sweeps every case under every policy, side by side: one of so many pairs of a fault and a
-/// request, and all of them where `AFTERTAKE_SWEEP=whole`.
+/// Sweeps all cases under all policies concurrently: one of so many pairs of fault and request, or
+/// every pair with `AFTERTAKE_SWEEP=whole`.
 pub(crate) async fn sweep_all(
     cases: &'static [Case],
     policies: &'static [&'static str],

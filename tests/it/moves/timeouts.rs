@@ -1,4 +1,4 @@
-//! A rename that takes longer than its step may.
+//! Renames that exceed their step's timeout.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::recording::place;
 use crate::support::take::RECORDED;
 
-/// A scene whose renames are asked to end after so long.
+/// A scene whose renames time out after this.
 async fn hurried(film: &Film, policy: &str, timeout: &str) -> Scene {
     let rules = format!(
         "[{{ name: keep, steps: [{{ timeout: {timeout}, rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]"
@@ -22,7 +22,7 @@ async fn hurried(film: &Film, policy: &str, timeout: &str) -> Scene {
     scene
 }
 
-/// It gets to its end at its target, which begins so; answers the tries that ended early.
+/// Asserts that the film reaches this target; returns the tries that ended early.
 async fn gets_there(scene: &Scene, film: &Film, target: &str) -> Vec<String> {
     let life = scene.serve().await;
     life.announce(film).await;
@@ -38,7 +38,7 @@ async fn gets_there(scene: &Scene, film: &Film, target: &str) -> Vec<String> {
     failed.map(str::to_owned).collect()
 }
 
-/// Until the first copy, listings take so long.
+/// Delays every listing by this until the first copy.
 fn slow_listings(scene: &Scene, time: Duration) {
     let copies = AtomicBool::new(false);
     scene.obs.slow_answers(move |request: &Recorded| {
@@ -63,12 +63,12 @@ async fn survey_that_takes_longer_than_the_step_may_gets_to_its_end() {
     scene.account(std::slice::from_ref(&film), &[], "hurried");
 }
 
-/// Each try looks at one page of the objects, and none looks at a page again.
+/// Each try surveys one more page of the objects, and no page is surveyed twice.
 #[tokio::test]
 async fn survey_of_many_objects_goes_on_where_the_try_before_it_has_stopped() {
     let film = Film::hls("long", "r/x/i.m3u8", 1050);
     let scene = hurried(&film, "fail", "1s").await;
-    // To look at so many objects after each change would take all the time.
+    // Checking so many objects after each change would take too long.
     scene.obs.after_every_mutation(|_| {});
     slow_listings(&scene, Duration::from_millis(600));
     let early = gets_there(&scene, &film, "kept/").await;
@@ -79,32 +79,32 @@ async fn survey_of_many_objects_goes_on_where_the_try_before_it_has_stopped() {
     for listing in before_copies.filter(|one| one.key.is_empty() && one.method == "GET") {
         *listings.entry(format!("{:?}", listing.query)).or_insert(0) += 1;
     }
-    // By the survey, and the first page once more by what copies it.
+    // Once by the survey, and the first page again by the copying.
     assert!(listings.values().all(|times| *times <= 2), "{listings:#?}");
     scene.account(std::slice::from_ref(&film), &[], "hurried");
 }
 
-/// The name beside the taken one is found out once.
+/// The free name is determined only once.
 #[tokio::test]
 async fn survey_of_many_objects_that_keeps_both_gets_to_its_end() {
     let film = Film::hls("long", "r/x/i.m3u8", 1050);
     let scene = hurried(&film, "keep_both", "1s").await;
     let taken = place(RECORDED, "kept/i.m3u8");
     scene.put(&taken, "a stranger's");
-    // To look at so many objects after each change would take all the time.
+    // Checking so many objects after each change would take too long.
     scene.obs.after_every_mutation(|_| {});
     slow_listings(&scene, Duration::from_millis(600));
     gets_there(&scene, &film, "kept-").await;
     assert!(scene.objects().contains_key(&taken));
 }
 
-/// What was drafted is of a set that is no more: the survey begins anew.
+/// The drafted manifest is of a set that no longer exists: the survey starts again.
 #[tokio::test]
 async fn survey_of_a_set_that_has_changed_since_begins_anew() {
     let film = Film::hls("long", "r/x/i.m3u8", 1500);
     let scene = hurried(&film, "fail", "300ms").await;
     let gate = Gate::new();
-    // The second page of the survey waits, and the service is killed.
+    // The second page of the survey is held, and the service is killed.
     let later = |request: &Recorded| {
         let marker = request.value("marker").unwrap_or_default();
         marker.starts_with("r/x/") && marker > "r/x/19"
@@ -144,7 +144,7 @@ async fn copy_by_parts_that_takes_longer_than_the_step_may_gets_to_its_end() {
     scene.account(std::slice::from_ref(&film), &[], "hurried");
 }
 
-/// The deletions come after a look at every copy, which takes longer than the step may.
+/// Before the deletions every copy is checked, which takes longer than the step's timeout.
 #[tokio::test]
 async fn look_before_the_deletions_that_takes_longer_than_the_step_may_gets_to_its_end() {
     let film = Film::hls("long", "r/x/i.m3u8", 40);
@@ -176,7 +176,7 @@ async fn try_that_gains_nothing_says_which_timeout_is_too_short() {
     let mut scene = Scene::new(rules).await;
     scene.tries = 20;
     scene.record(&film);
-    // What is tagged already is looked at by each try again.
+    // Each try checks again what is already tagged.
     scene
         .obs
         .slow_answers(|_: &Recorded| Duration::from_millis(200));

@@ -1,4 +1,4 @@
-//! What belongs to each object of a set beside its content.
+//! The metadata, tags and ACL of each object in a set survive its move.
 
 use crate::support::stage::Stage;
 use crate::support::take::Take;

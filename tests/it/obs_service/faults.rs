@@ -1,4 +1,4 @@
-//! Every request of the whole way failed, lost, or its process killed in turn.
+//! Every request from callback to notification fails, is lost, or has its process killed, in turn.
 
 use tokio::task::JoinSet;
 
@@ -8,7 +8,7 @@ use crate::support::stage::Stage;
 
 type Strikes = fn(&Recorded) -> bool;
 
-/// What can happen to a request, and to which it can.
+/// Faults, and which requests they can strike.
 fn faults() -> [(Fault, Strikes); 11] {
     let any: Strikes = |_| true;
     [
@@ -27,7 +27,7 @@ fn faults() -> [(Fault, Strikes); 11] {
     ]
 }
 
-/// Whether a 200 can hold an error there.
+/// Whether OBS can send 200 to this request before an error.
 fn answers_early(request: &Recorded) -> bool {
     request.method == "POST" && !request.has("rename") || request.line().ends_with("(copy)")
 }
@@ -47,13 +47,13 @@ async fn clean_run(make: Make) -> Vec<Recorded> {
     stage.obs.requests()
 }
 
-/// The first request that changes anything: a 404 is early up to there.
+/// The number of the first request that changes anything.
 fn first_change(requests: &[Recorded]) -> usize {
     let changes = |request: &Recorded| !matches!(request.method.as_str(), "GET" | "HEAD");
     requests.iter().position(changes).unwrap()
 }
 
-/// Lets every request of every recording go wrong in turn.
+/// Makes every request of every recording fail in turn.
 async fn strike_each(faults: &[(Fault, Strikes)], set: fn(&mut Stage)) {
     let mut cases = JoinSet::new();
     for make in TAKES {
@@ -72,7 +72,7 @@ async fn strike_each(faults: &[(Fault, Strikes)], set: fn(&mut Stage)) {
                     set(&mut stage);
                     let take = &stage.take;
                     let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
-                    // Copies side by side come in any order.
+                    // Concurrent copies come in any order.
                     let strikes =
                         move |request: &Recorded| request.number == number && strikes(request);
                     stage.obs.strike_first(strikes, fault.clone());
@@ -100,7 +100,7 @@ async fn recording_moves_whole_though_any_request_is_never_answered() {
         (Fault::StallAnswer, |request| request.method != "HEAD"),
     ];
     strike_each(&silence, |stage| {
-        // On a busy machine an answer that only comes late is lost, too.
+        // On a busy machine a slow response may count as lost, too.
         (stage.timeouts, stage.tries) = (IMPATIENT, 100);
     })
     .await;

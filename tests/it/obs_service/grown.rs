@@ -1,4 +1,4 @@
-//! A recorder that appends to a recording, time and again, after it was moved.
+//! A recorder that keeps appending to a recording after it was moved.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use crate::support::fake_obs::{Content, Object, World};
 use crate::support::stage::Stage;
 use crate::support::take::{ARCHIVE, RECORDED, Take};
 
-/// Where the recorder writes, and where the rules put it.
+/// Where the recorder writes, and where the rules move it.
 const FOLDERS: [(&str, &str); 5] = [
     (RECORDED, "r/x/"),
     (ARCHIVE, "first/b/"),
@@ -16,7 +16,7 @@ const FOLDERS: [(&str, &str); 5] = [
     (ARCHIVE, "kept/c/"),
 ];
 
-/// A recording of so many segments: what stands in its folder.
+/// The objects of a recording with this many segments, relative to its folder.
 fn recording(segments: usize) -> BTreeMap<String, Content> {
     let mut playlist = "#EXTM3U\n".to_owned();
     let mut objects = BTreeMap::new();
@@ -29,8 +29,8 @@ fn recording(segments: usize) -> BTreeMap<String, Content> {
     objects
 }
 
-/// Appends the segment of this number: the recorder writes where it always did, and names
-/// all of them there.
+/// Appends the segment of this number: the recorder writes to its old place, and its playlist
+/// names all segments there.
 fn append(world: &mut World, number: usize) {
     for name in [format!("{number}.ts"), "a.m3u8".to_owned()] {
         let mut object = Object::text("");
@@ -49,7 +49,7 @@ fn folder(world: &World, (bucket, folder): (&str, &str)) -> BTreeMap<String, Con
         .collect()
 }
 
-/// Whether a playlist stands somewhere with all that it names.
+/// Whether some folder holds the playlist with everything it names.
 fn is_whole(world: &World, segments: usize) -> bool {
     let holds = |there: &BTreeMap<String, Content>, segments| {
         let wanted = recording(segments);

@@ -1,4 +1,4 @@
-//! Faults that do not pass: the task is dead, says what is left where, and can be retried.
+//! Permanent faults: the task is dead, says which objects are left where, and can be retried.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,7 @@ use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::operator::OneTask;
 use crate::support::stage::Stage;
 
-/// A stage on which these requests are refused for good.
+/// A service whose matching requests are always refused.
 async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
     let mut stage = Stage::new(TAKES[take]).await;
     stage.tries = 2;
@@ -23,7 +23,7 @@ async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
     stage
 }
 
-/// Mends what was broken, and lets a person retry.
+/// Removes all faults and retries the task as a person does.
 async fn retried(stage: &Stage) {
     stage.obs.calm();
     let mut operator = SqliteOperator::open(&stage.store()).unwrap();
@@ -36,8 +36,8 @@ async fn retried(stage: &Stage) {
     stage.assert_done("retried");
 }
 
-/// The task is not dead before its copies are gone: it says what is left, and once the fault is
-/// mended it removes that and dies of what it was given up for.
+/// The task is not dead while its copies exist: it says what is left. Once the fault is removed it
+/// deletes the copies and dies with the original failure.
 async fn ends_once_nothing_is_left(stage: &Stage, left: &str) {
     let row = stage.task().row;
     assert_eq!(row.state, "ready");
@@ -109,7 +109,7 @@ async fn refused_copy_leaves_everything_where_it_was() {
 
 #[tokio::test]
 async fn copies_that_cannot_be_removed_are_named() {
-    // The third segment cannot be copied, and what was copied cannot be deleted.
+    // The third segment cannot be copied, and the copies cannot be deleted.
     let refused = |request: &Recorded| {
         let third = request.line().ends_with("(copy)") && request.key.ends_with("/3.ts");
         third || request.has("delete") || request.method == "DELETE"
@@ -203,7 +203,7 @@ async fn cancelled_copy_leaves_nothing() {
 async fn rename_whose_task_dies_before_its_answer_is_known_is_at_its_target() {
     let mut stage = Stage::new(TAKES[3]).await;
     stage.tries = 1;
-    // Its answer is lost, and what came of it cannot be seen at once.
+    // The response is lost, and the request after it is refused.
     let renamed = AtomicBool::new(false);
     let looks = move |request: &Recorded| renamed.fetch_or(request.has("rename"), Ordering::SeqCst);
     let denied = Fault::Refuse(403, "AccessDenied");

@@ -1,4 +1,4 @@
-//! Links that open without credentials: made when the request is sent, kept nowhere.
+//! Presigned links: made when the request is sent, and not stored anywhere.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fn link(body: &[u8]) -> String {
     body["link"].as_str().unwrap().to_owned()
 }
 
-/// What makes a link work.
+/// The secret part of a link.
 fn signature(link: &str) -> &str {
     let (_, signature) = link.split_once("&Signature=").unwrap();
     signature.split('&').next().unwrap()
@@ -27,7 +27,7 @@ async fn opens(link: &str) -> bool {
     answer.status() == 200 && answer.bytes().await.unwrap() == "moov and mdat"
 }
 
-/// Whether any form of the signature, the beginning of one included, is in the text.
+/// Whether the text contains the signature, or its beginning, in any encoding.
 fn has_any(stored: &[u8], signature: &str) -> bool {
     let stored = String::from_utf8_lossy(stored);
     let bare = signature
@@ -41,7 +41,7 @@ fn has_any(stored: &[u8], signature: &str) -> bool {
 
 #[tokio::test]
 async fn signed_link_opens_the_recording_and_is_stored_nowhere() {
-    // With a pad, the kept body ends amid the second link.
+    // With this padding the stored body ends within the second link.
     for pad in [0, 3900] {
         let mut stage = Stage::new(TAKES[0]).await;
         stage.steps = STEPS.replace("{{ PAD }}", &"x".repeat(pad));
@@ -49,7 +49,7 @@ async fn signed_link_opens_the_recording_and_is_stored_nowhere() {
         let service = stage.serve().await;
         stage.announce(&service).await;
         let first = link(&stage.told(1, "first").await[0].body);
-        // The receiver tells back what it was told.
+        // The receiver echoes the request.
         stage.told(3, "all").await;
         service.drain().await;
         let told = stage.sink.requests();
@@ -76,7 +76,7 @@ async fn link_that_a_destination_tells_back_is_hidden_from_later_steps() {
     let mut stage = Stage::new(TAKES[0]).await;
     stage.steps = STEPS.replace("{{ PAD }}", "");
     let service = stage.serve().await;
-    // The first answer has to repeat what only the request knows.
+    // The first response repeats what only the request contains.
     stage.sink.then(Reply::Echo);
     stage.announce(&service).await;
     let told = stage.told(2, "all").await;

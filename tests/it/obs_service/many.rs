@@ -4,14 +4,14 @@ use crate::support::fake_obs::Fault;
 use crate::support::stage::Stage;
 use crate::support::take::Take;
 
-/// As many as 14 hours have, at 2 s each.
+/// A recording of 14 hours, at 2 s per segment.
 const SEGMENTS: usize = 25_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recording_of_25000_segments_moves_with_one_request_each_and_goes_on_where_it_stopped() {
     let mut stage = Stage::new(|_| Take::long_hls(SEGMENTS)).await;
     stage.obs.keep_nothing();
-    // Checked after every mutation with small ones.
+    // Tests with small recordings check after every mutation.
     stage.obs.after_every_mutation(|_| {});
     stage.bucket = "concurrency: 8";
     stage.part_above = "1MiB";
@@ -26,7 +26,7 @@ async fn recording_of_25000_segments_moves_with_one_request_each_and_goes_on_whe
     let count = |end: &str| lines.iter().filter(|line| line.ends_with(end)).count();
     // The playlist is copied, too, and one segment twice.
     assert_eq!(count("(copy)"), SEGMENTS + 2);
-    // For each of up to 16 under way when it stopped, the access rights are made sure of.
+    // For up to 16 copies in flight at the stop, the ACL is set again.
     let others = lines.len() - count("(copy)") - count("?acl");
     assert!(
         others < SEGMENTS / 80,

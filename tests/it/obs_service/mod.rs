@@ -1,4 +1,4 @@
-//! The whole way of a recording at OBS: callback, rename, tag, notice.
+//! A recording at OBS end to end: callback, rename, tag, notification.
 
 mod belongings;
 mod faults;
@@ -45,21 +45,21 @@ async fn single_object_takes_three_requests_beside_copy_verification_and_deletio
         stage.obs.lines(0),
         [
             "HEAD recorded/r/录 1.mp4",
-            // Once for each bucket, as long as the service runs.
+            // Once per bucket and process.
             "HEAD recorded/",
             "GET recorded/r/录 1.mp4?acl",
             // Directly before the copy.
             "HEAD recorded/classes/class-7/b.mp4",
             "PUT recorded/classes/class-7/b.mp4 (copy)",
             "PUT recorded/classes/class-7/b.mp4?acl",
-            // Both ends, directly before the deletion; between them, the mark is taken from the
-            // copy, which the first one made by a process carries.
+            // Both ends, directly before the deletion. In between, the mark is removed from the copy; only
+            // a process's first copy carries one.
             "HEAD recorded/classes/class-7/b.mp4",
             "HEAD recorded/classes/class-7/b.mp4",
             "PUT recorded/classes/class-7/b.mp4?metadata",
             "HEAD recorded/r/录 1.mp4",
             "DELETE recorded/r/录 1.mp4",
-            // The step after it.
+            // The next step.
             "GET recorded/classes/class-7/b.mp4?tagging",
             "PUT recorded/classes/class-7/b.mp4?tagging",
         ]

@@ -1,5 +1,5 @@
-//! Recordings that cannot be moved: dead with a reason a person can act on, and every
-//! object where it was.
+//! Recordings that cannot be moved: the task is dead with a reason a person can act on, and every
+//! object is where it was.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ fn objects(world: &World) -> Objects {
     all
 }
 
-/// Changes the world and the settings, and asserts that the task dies for this reason
-/// with nothing moved.
+/// Changes the world and the settings, and asserts that the task dies for this reason with
+/// nothing moved.
 async fn dies(make: fn(&FakeObs) -> Take, change: impl FnOnce(&mut Stage), reason: &str) {
     let mut stage = Stage::new(make).await;
     stage.obs.after_every_mutation(|_| {});
@@ -41,7 +41,7 @@ fn in_world(change: impl FnOnce(&mut World)) -> impl FnOnce(&mut Stage) {
     |stage: &mut Stage| stage.obs.world(change)
 }
 
-/// With this text as the playlist.
+/// Replaces the playlist by this text.
 fn playlist(text: &str) -> impl FnOnce(&mut Stage) {
     in_world(move |world| world.put(RECORDED, "r/x/a.m3u8", Object::text(text)))
 }
@@ -157,7 +157,7 @@ async fn target_that_exists_is_left_as_it_is() {
 
 #[tokio::test]
 async fn target_that_appears_during_the_move_is_left_as_it_is() {
-    // After the target was looked at for the manifest, a stranger writes there.
+    // After the manifest was made, a stranger writes to the target.
     let mut stage = Stage::new(TAKES[2]).await;
     stage.tries = 1;
     let gate = crate::support::fake_obs::Gate::new();

@@ -1,4 +1,4 @@
-//! How much one callback can have the service read and hold.
+//! Limits on what the service reads and holds for one callback.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::scene::Scene;
 
 pub(super) const MIB: usize = 1024 * 1024;
 
-/// Refuses this playlist for the reason that has this number in it, and touches nothing.
+/// Asserts that the playlist is refused for a reason with this number, and nothing is changed.
 async fn refuses(key: &str, text: &str, limit: &str) {
     let scene = Scene::new(&[("a", "kept/a.m3u8")]).await;
     scene.put(key, text);
@@ -19,7 +19,7 @@ async fn refuses(key: &str, text: &str, limit: &str) {
     assert_eq!(scene.objects(), before);
 }
 
-/// A playlist of so many lines.
+/// A playlist of this many lines.
 pub(super) fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     let mut text = "#EXTM3U\n".to_owned();
     for number in 0..count {
@@ -87,7 +87,7 @@ async fn playlists_that_are_too_large_together_are_not_read() {
     assert_eq!(scene.read().len(), 8, "{:?}", scene.read());
 }
 
-/// A way through many folders is longer than what it replaces.
+/// A path through many folders is longer than what it replaces.
 #[tokio::test]
 async fn playlist_that_would_be_too_large_with_relative_references_is_not_written() {
     let deep = "x/".repeat(400);

@@ -1,9 +1,9 @@
-//! A recording that its recorder wrote again after it was moved, and that moves once more: to
-//! another name in the folder that it is in, or from there.
+//! A recording that was moved, is recorded again, and moves again: to another name in its folder,
+//! or out of it.
 
 use super::scene::{Scene, objects, playlist};
 
-/// Moves a recording of two segments, has it grow to three, and moves it again.
+/// Moves a recording of two segments, lets it grow to three, and moves it again.
 async fn grow(first: &str, second: &str) -> Scene {
     let scene = Scene::new(&[("a", first), ("b", second)]).await;
     let begun = playlist(&["1.ts", "2.ts"]);
@@ -62,7 +62,7 @@ async fn what_is_in_place_is_neither_copied_nor_journalled() {
     assert_eq!(objects["r/b.m3u8"], grown);
 }
 
-/// What names more, or is not the same, is another recording, which is left.
+/// A playlist under an earlier name that names more, or is different, is another recording.
 #[tokio::test]
 async fn playlist_of_an_earlier_name_that_holds_more_stays() {
     let scene = Scene::new(&[("a", "r/a.m3u8"), ("b", "r/b.m3u8")]).await;
@@ -93,7 +93,7 @@ async fn playlist_is_not_renamed_in_its_folder_while_what_it_names_is_nowhere() 
     assert_eq!(scene.objects(), before);
 }
 
-/// A name that the recording has for a part of itself is none that its playlist may take.
+/// A playlist cannot take the key of a part that it names.
 #[tokio::test]
 async fn playlist_does_not_replace_what_it_names() {
     let scene = Scene::new(&[("a", "r/1.ts")]).await;

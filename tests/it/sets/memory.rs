@@ -1,4 +1,4 @@
-//! How much memory one callback can have the service take.
+//! The peak memory of one callback.
 
 use serde_json::json;
 
@@ -8,12 +8,10 @@ use crate::support::premises::Premises;
 use crate::support::served::serve;
 use crate::support::take::RECORDED;
 
-/// Bytes that the service may take at the most beside what it has when it is idle: the README's
-/// figure.
+/// Bytes that the service may use above its idle memory, as the README says.
 const MOST: u64 = 96 * MIB as u64;
 
-/// The program with a bucket at OBS; the most memory that it had for this recording beside what
-/// it has when it is idle.
+/// The peak memory above idle while the real program moves this recording at OBS.
 async fn peak(objects: Vec<(String, String)>, state: &str) -> u64 {
     let obs = FakeObs::start().await;
     obs.keep_nothing();
@@ -66,7 +64,7 @@ async fn peak(objects: Vec<(String, String)>, state: &str) -> u64 {
     figure("VmHWM") - idle
 }
 
-/// A playlist of as many bytes as may be, or a little less.
+/// A playlist of the maximum size, or slightly less.
 fn full(text: String) -> String {
     assert!(
         text.len() < 10 * MIB && text.len() > 9 * MIB,
@@ -76,7 +74,7 @@ fn full(text: String) -> String {
     text
 }
 
-/// Six renditions that fill the limits.
+/// Six renditions that reach the limits.
 #[cfg(target_os = "linux")]
 #[expect(clippy::print_stdout, reason = "the figures, with --nocapture")]
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +85,7 @@ async fn memory_for_one_recording_is_bounded_however_large_its_playlists_are() {
     let folder = "f".repeat(140);
     let name = |rendition: usize, number: usize| format!("{folder}/{rendition}-{number:05}.ts");
 
-    // As many objects as may be, which are not there.
+    // As many objects as allowed; none exists.
     let mut objects = vec![("r/i.m3u8".to_owned(), main.clone())];
     for rendition in 0..6 {
         let lines = lines(33_000, |line| match line % 2 {
@@ -98,7 +96,7 @@ async fn memory_for_one_recording_is_bounded_however_large_its_playlists_are() {
     }
     let surveyed = peak(objects, "dead").await;
 
-    // As much to rewrite as may be.
+    // As much to rewrite as allowed.
     let mut objects = vec![("r/i.m3u8".to_owned(), main)];
     for rendition in 0..6 {
         let query = "?".repeat(990);

@@ -1,5 +1,4 @@
-//! Sets of objects as they are seen from outside: which of them a recording takes along, where
-//! it finds them, and which ones it leaves.
+//! Which objects belong to a recording's set, where the service finds them, and which it leaves.
 
 mod bounds;
 mod grown;

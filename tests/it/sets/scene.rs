@@ -1,5 +1,4 @@
-//! A bucket at OBS into which is recorded, the service that moves what is there, and a look at
-//! all of it.
+//! An OBS bucket, the service that moves what is recorded in it, and checks of its content.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use crate::support::fake_obs::{ACCESS_KEY, Content, FakeObs, Kind, Object, Recor
 use crate::support::premises::{PATIENT, Premises, Running};
 use crate::support::take::RECORDED;
 
-/// What a bucket holds: names and contents.
+/// The content of a bucket by key.
 pub(super) type Objects = BTreeMap<String, String>;
 
 pub(super) struct Scene {
@@ -20,26 +19,25 @@ pub(super) struct Scene {
     running: Option<Running>,
 }
 
-/// A playlist that names these, one after the other.
+/// A playlist of these segments.
 pub(super) fn playlist(segments: &[&str]) -> String {
     let line = |name: &&str| format!("#EXTINF:6,\n{name}\n");
     let lines: String = segments.iter().map(line).collect();
     format!("#EXTM3U\n{lines}#EXT-X-ENDLIST\n")
 }
 
-/// These names with their contents.
 pub(super) fn objects(objects: &[(&str, &str)]) -> Objects {
     let owned = |(key, content): &(&str, &str)| ((*key).to_owned(), (*content).to_owned());
     objects.iter().map(owned).collect()
 }
 
 impl Scene {
-    /// The service with a rule for each room, which says where its recordings are moved.
+    /// The service with one rule per room, which names the target of its recordings.
     pub(super) async fn new(rooms: &[(&str, &str)]) -> Self {
         Self::with(rooms, "source_grace: 1ms").await
     }
 
-    /// The same with more settings of the bucket.
+    /// Like `new`, with more settings of the bucket.
     pub(super) async fn with(rooms: &[(&str, &str)], bucket: &str) -> Self {
         let obs = FakeObs::start().await;
         obs.keep_nothing();
@@ -77,7 +75,7 @@ impl Scene {
         }
     }
 
-    /// Posts a recording's callback, of which there is one for each room.
+    /// Posts a recording's callback; each room gets only one.
     pub(super) async fn announce(&self, key: &str, room: &str) {
         self.announce_of(None, key, room).await;
     }
@@ -119,19 +117,19 @@ impl Scene {
         assert!(running.store.comes_true(settled).await, "{room}");
     }
 
-    /// Announces a recording, and waits for what becomes of it.
+    /// Announces a recording and waits for its task's state and reason.
     pub(super) async fn play(&self, key: &str, room: &str) -> (&'static str, String) {
         self.announce(key, room).await;
         self.rest().await;
         self.task(room)
     }
 
-    /// The same for one that has to be moved.
+    /// Announces a recording and asserts that it is moved.
     pub(super) async fn moves(&self, key: &str, room: &str) {
         assert_eq!(self.play(key, room).await, ("done", String::new()), "{key}");
     }
 
-    /// State of the room's only task, and why it is dead.
+    /// State of the room's only task, and the reason if it is dead.
     pub(super) fn task(&self, room: &str) -> (&'static str, String) {
         let mut tasks = self.premises.tasks();
         tasks.retain(|task| task.room.as_deref() == Some(room));
@@ -148,7 +146,7 @@ impl Scene {
         tasks.iter().find(is_its).unwrap().id.to_string()
     }
 
-    /// Everything that the bucket holds.
+    /// The content of the bucket.
     pub(super) fn objects(&self) -> Objects {
         self.obs.world(|world| {
             let all = world.bucket(RECORDED).objects.iter();
@@ -161,14 +159,14 @@ impl Scene {
         })
     }
 
-    /// The keys to which something was copied.
+    /// The keys that were copied to.
     pub(super) fn copied(&self) -> Vec<String> {
         let requests = self.obs.requests();
         let copies = requests.iter().filter(|one| one.is_copy());
         copies.map(|copy| copy.key.clone()).collect()
     }
 
-    /// The requests so far that read an object's content.
+    /// The reads of object contents so far.
     pub(super) fn read(&self) -> Vec<String> {
         let is_read = |one: &&Recorded| one.method == "GET" && !one.key.is_empty();
         let is_content = |one: &&Recorded| is_read(one) && one.query.is_empty();

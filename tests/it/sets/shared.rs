@@ -1,12 +1,12 @@
-//! Objects that recordings share: an init segment and a key, the segments of a live list and of
-//! the whole. Each recording is whole where it is moved, and where it is until then; nothing is
-//! left of what nobody names any more.
+//! Objects that recordings share: an init segment and a key, or the segments of a live and a full
+//! playlist. Each recording is whole before its move and after it, and nothing remains that no
+//! playlist names any more.
 
 use super::scene::{Objects, Scene, objects, playlist};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::take::RECORDED;
 
-/// A recording: its playlist, and the objects beside it that this names.
+/// A recording: its playlist, and the objects that it names.
 struct Recording {
     key: &'static str,
     text: String,
@@ -27,7 +27,7 @@ fn listed(key: &'static str, parts: &'static [&'static str]) -> Recording {
     Recording { key, text, parts }
 }
 
-/// Two recordings below `r/`, which share an init segment and a key, or segments.
+/// Two recordings below `r/` that share an init segment and a key, or segments.
 fn pairs() -> [[Recording; 2]; 2] {
     [
         [
@@ -60,7 +60,7 @@ fn at(recordings: &[(&Recording, &str)]) -> Objects {
     all
 }
 
-/// Whether every playlist below `r/` has all beside it that it names.
+/// Whether everything exists that the playlists below `r/` name.
 fn plays(scene: &Scene) -> bool {
     let objects = scene.objects();
     let mut playlists = objects
@@ -140,7 +140,7 @@ async fn recordings_that_move_at_the_same_time_leave_nothing_behind() {
     }
 }
 
-/// What another recording took along is copied from where it is now, and left there.
+/// What another recording took along is copied from its current place and stays there.
 #[tokio::test]
 async fn recording_that_came_later_finds_what_another_one_took_along() {
     for [a, b] in pairs() {
@@ -174,7 +174,7 @@ async fn what_a_task_took_along_and_is_nowhere_is_told_with_that_task() {
     assert_eq!(state, "dead");
     let mover = scene.id("a");
     assert!(why.contains("r/2.m4s") && why.contains(&mover), "{why}");
-    // Also a playlist.
+    // The same with a master playlist.
     scene.obs.world(|world| {
         world.bucket(RECORDED).objects.remove("kept/a/a.m3u8");
     });
@@ -190,7 +190,7 @@ async fn what_a_task_took_along_and_is_nowhere_is_told_with_that_task() {
     assert_eq!(scene.objects(), before);
 }
 
-/// A master playlist names a rendition that has a callback of its own.
+/// A master playlist names a rendition that has its own callback.
 #[tokio::test]
 async fn rendition_that_moves_by_itself_stays_for_the_master_playlist() {
     let scene = Scene::new(&[("v", "kept/v/"), ("m", "kept/m/")]).await;
@@ -200,7 +200,7 @@ async fn rendition_that_moves_by_itself_stays_for_the_master_playlist() {
     for (name, content) in parts.into_iter().chain([("m.m3u8", master)]) {
         scene.put(&format!("r/{name}"), content);
     }
-    // In the folder of the rendition there is no other playlist, in that of the master there is.
+    // The rendition's folder has no other playlist; the master's folder has one.
     scene.put(
         "r/hd/all.m3u8",
         "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n",
@@ -223,8 +223,7 @@ async fn rendition_that_moves_by_itself_stays_for_the_master_playlist() {
     assert_eq!(kept.collect::<Vec<_>>(), expected);
 }
 
-/// Other playlists in the folder that nobody can read stop nothing, and what is in folders
-/// below it is passed over.
+/// Unreadable playlists in the folder stop nothing, and folders below it are skipped.
 #[tokio::test]
 async fn what_is_beside_a_recording_and_no_other_recording_stops_nothing() {
     let scene = Scene::new(&[("a", "kept/")]).await;
@@ -251,7 +250,7 @@ async fn what_is_beside_a_recording_and_no_other_recording_stops_nothing() {
     assert!(lists.count() <= 6, "what is below is passed over");
 }
 
-/// A master playlist that appears while its rendition moves still finds it.
+/// A master playlist that appears while its rendition is moved can still use the rendition.
 #[tokio::test]
 async fn master_playlist_that_appears_during_a_move_keeps_its_rendition() {
     let scene = Scene::new(&[("v", "kept/v/"), ("m", "kept/m/")]).await;
