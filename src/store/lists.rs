@@ -113,7 +113,7 @@ pub struct TaskRow {
     /// What it has left behind in buckets, and where. A task that is given up ends once it has
     /// removed that.
     pub leaves: Option<String>,
-    /// How it is to end, where it is ready for nothing else.
+    /// How it will end, if ending is all it is ready for.
     pub ending: Option<Ending>,
 }
 
@@ -128,7 +128,7 @@ pub struct TaskDetail {
     pub interventions: Vec<Intervention>,
     /// Where the recording was moved; `None` if it was not.
     pub place: Option<Place>,
-    /// Whether another recording that was moved there has replaced it.
+    /// Whether another recording has overwritten it there.
     pub replaced: Option<Replaced>,
 }
 

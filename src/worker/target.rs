@@ -1,5 +1,7 @@
-//! The bucket that a step writes to beside the one of its lane. It is left alone as any lane is, and
-//! what it answers says nothing of the lane of the task: others have work there that goes well.
+//! The second bucket of a step: it writes there, but runs in the lane of another bucket.
+//!
+//! Rate, breaker and pause of the second bucket apply, and its failures do not affect the task's
+//! own lane, where other tasks may work well.
 
 use std::time::Duration;
 
@@ -12,21 +14,20 @@ use crate::model::task::Lane;
 use crate::model::transition::Ran;
 use crate::model::wait::WaitsFor;
 
-/// Until a bucket is looked at again that takes one step after the other.
+/// Wait for a bucket that runs one step after the other.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Until a bucket is looked at again for which a person or another step has to do something. A person
-/// may do that at any time.
+/// Wait for a bucket that needs a person or another step first. A person may act at any time.
 const LATER: Duration = Duration::from_mins(1);
 
-/// The other bucket, which lets the step begin.
+/// The second bucket, with its admission.
 pub(super) struct Target {
     pub(super) lane: Lane,
     pub(super) admission: Admission,
 }
 
 impl Target {
-    /// What the end of the step says of the task's own lane, and of this one.
+    /// What the end of the step says about the task's own lane, and about this one.
     pub(super) fn signs<'a>(&self, ended: &'a Ended) -> (Sign<'a>, Sign<'a>) {
         let is_its = match &ended.ran {
             Ran::Failed(failure) => {
@@ -44,7 +45,7 @@ impl Target {
 }
 
 impl Runner {
-    /// The other bucket that the step uses, if it uses one, or why it has to wait for that.
+    /// The step's second bucket, if it has one, or why it has to wait for it.
     pub(super) fn target(&self, work: &Work<'_>) -> Result<Option<Target>, Ran> {
         let other = work.step.action.needs().other_bucket;
         let lane = other.map(|name| Lane::Bucket(name.to_owned()));

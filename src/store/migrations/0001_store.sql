@@ -204,7 +204,7 @@ CREATE TABLE moves (
     PRIMARY KEY (task, step, number)
 ) WITHOUT ROWID;
 CREATE INDEX moves_from ON moves (from_bucket, from_key);
--- Copies that were left when their move was given up: few at any time.
+-- Copies left by given-up moves: few at any time.
 CREATE INDEX moves_kept ON moves (to_bucket, to_key) WHERE phase = 5;
 
 -- The ledger of keys. `used`: 0 reads and keeps it, 1 takes it away, 2 writes it, NULL once the

@@ -1,8 +1,8 @@
-//! The journal of renames: written under a claim, read by whoever takes the step up.
+//! The journal of renames: written under a claim, read by the next run of the step.
 //!
-//! A manifest is written page by page, and its rows are drafts until the last page puts all of
-//! them in force. A process that dies in between has begun nothing: the next survey's first
-//! page replaces what it left.
+//! A manifest is written page by page. Its rows are drafts until the last page puts all of them in
+//! force. If the process dies before that, nothing has begun: the first page of the next survey
+//! replaces the drafts.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -26,15 +26,15 @@ use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::JournalEntry;
 
-/// How many moves from one place are asked for: of the recordings that share an object.
+/// Maximum number of moves read per source: recordings can share an object.
 const MOVES_FROM_A_PLACE: i64 = 16;
 
-/// What became of an entry.
+/// The result of [`write`].
 pub(super) enum Entered {
     Written,
     /// The claim is not the newest any more: nothing was written.
     Lost,
-    /// A key of the page is taken. The step's drafts are gone, and it holds no key.
+    /// A key of the page is taken. The step's drafts are removed, and it holds no key.
     Taken(Taken),
 }
 
@@ -43,11 +43,11 @@ pub(super) struct By {
     pub(super) seq: i64,
     pub(super) attempt: Attempt,
     pub(super) task: Task,
-    /// The recorder's job that its event names.
+    /// The recorder's job in its event.
     pub(super) job: Option<String>,
-    /// The newest event that was stored when it began.
+    /// The newest event that was stored when the claim began.
     pub(super) known: i64,
-    /// How many keys moves had ended with then.
+    /// How many target keys of moves had been released then.
     pub(super) settled: u64,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn write(
     Ok(Entered::Written)
 }
 
-/// A run begins. Where the one before has not ended, its requests may still arrive.
+/// A run begins. If the run before it has not ended, its requests may still arrive.
 fn begin(
     txn: &Txn<'_>,
     seq: i64,
@@ -124,7 +124,7 @@ fn under_way(txn: &Txn<'_>, seq: i64, step: StepNo, is: bool) -> rusqlite::Resul
     Ok(())
 }
 
-/// Forgets a manifest in the making, and the keys that it held.
+/// Removes a draft, and releases its keys.
 fn drop_drafts(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
     keys::drop_held(txn.conn, seq, now)
@@ -137,8 +137,8 @@ fn forget_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// A claim of the task ends. Keys stay held by a move that is not settled, and by a manifest in
-/// the making for as long as the step goes on.
+/// A claim of the task ends. An unsettled move keeps its keys, and so does a draft while the step
+/// continues.
 pub(super) fn release_keys(
     txn: &Txn<'_>,
     seq: i64,
@@ -159,7 +159,7 @@ pub(super) fn release_keys(
     release(txn, seq, now)
 }
 
-/// The task has ended or waits: it holds no keys, and those that wait for it look anew.
+/// The task has ended or waits: releases its keys and the tasks that wait for it.
 pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
     keys::release(txn, seq, now)
@@ -171,7 +171,7 @@ fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
         .exists([seq])
 }
 
-/// The first page of a manifest begins it anew.
+/// The first page of a manifest replaces what was there.
 fn replace(
     txn: &Txn<'_>,
     seq: i64,
@@ -188,7 +188,8 @@ fn replace(
     Ok(())
 }
 
-/// Nobody else names these sources any more: those that no other task holds go with this move.
+/// Nobody else names these sources any more: those that no other task holds are deleted by this
+/// move.
 fn take(
     txn: &Txn<'_>,
     seq: i64,
@@ -208,8 +209,8 @@ fn take(
     Ok(())
 }
 
-/// Makes the drafts moves of which nothing is begun. An object that is present at its target
-/// (2) counts as copied (1). From here on requests may be under way.
+/// Turns the drafts into moves. An object that is already at its target (2) counts as copied (1).
+/// From now on requests may be under way.
 fn put_in_force(txn: &Txn<'_>, by: &By) -> rusqlite::Result<()> {
     let (seq, step) = (by.seq, by.task.step);
     txn.conn
@@ -266,8 +267,8 @@ fn put(
     Ok(())
 }
 
-/// A late task of an earlier event moves the recording for later events, too: what they
-/// were told of where it is must not fall back to the place that they name.
+/// A move by a late task of an earlier event also counts for later events whose recording it moved:
+/// otherwise they would look at the place that they name.
 fn commit(
     txn: &Txn<'_>,
     by: &By,
@@ -301,7 +302,7 @@ fn commit(
             job,
         ))?;
     if let Some(from) = from {
-        // A task whose event names no job moves the recording of any job.
+        // A task without a job in its event moves the recordings of all jobs.
         txn.conn
             .prepare_cached(
                 "UPDATE places SET bucket = ?2, key = ?3, moved_event = max(moved_event, ?4, ?8), mover_event = ?4, \
@@ -349,7 +350,7 @@ fn commit(
     drop_drafts_of_others(txn, seq, recording, now)
 }
 
-/// What other tasks have drafted of the recording is no longer where they found it.
+/// Other tasks' drafts for the recording are outdated: it is no longer where they found it.
 fn drop_drafts_of_others(
     txn: &Txn<'_>,
     seq: i64,
@@ -371,8 +372,8 @@ fn drop_drafts_of_others(
     Ok(())
 }
 
-/// The newest event whose recording a manifest took away that moves it from where it was
-/// recorded: what had been announced before it looked was there.
+/// For a move from where the recording was recorded: the newest event that was stored before the
+/// manifest's survey, so whose recording it moved.
 fn known(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<i64> {
     let known: Option<i64> = txn
         .conn
@@ -382,8 +383,8 @@ fn known(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<i64> {
     Ok(known.unwrap_or(0))
 }
 
-/// The moves of one step in short. Beside a lone `max()`, SQLite takes the other columns from
-/// the row that has it: the last one.
+/// The outline of one step's moves. With a lone `max()`, SQLite takes the other columns from the
+/// row of the maximum: the last one.
 pub(super) fn outline(
     conn: &Connection,
     seq: i64,
@@ -422,7 +423,7 @@ pub(super) fn outline(
     })
 }
 
-/// Adds what stands in the manifest's own row; `None` while it has none: it is in the making.
+/// Adds the columns of the manifest's row; `None` without one: it is not in force yet.
 fn with_manifest(
     conn: &Connection,
     seq: i64,
@@ -445,7 +446,6 @@ fn with_manifest(
     .optional()
 }
 
-/// The moves of one step with these numbers.
 pub(super) fn moves(
     conn: &Connection,
     seq: i64,
@@ -462,7 +462,7 @@ pub(super) fn moves(
     .collect()
 }
 
-/// The moves with these numbers of a manifest in the making.
+/// The moves with these numbers of a manifest that is not in force yet.
 pub(super) fn drafts(
     conn: &Connection,
     seq: i64,
@@ -479,8 +479,8 @@ pub(super) fn drafts(
     .collect()
 }
 
-/// The newest completed move from each of the places, by whichever step of whichever task
-/// of the recording: a second `rename` of a rule looks for what the first one moved, too.
+/// The newest completed move from each place by any step of any task of the recording: a second
+/// `rename` of a rule also looks for what the first one moved.
 pub(super) fn earlier(
     conn: &Connection,
     recording: RecordingId,
@@ -508,8 +508,8 @@ pub(super) fn earlier(
     Ok(found)
 }
 
-/// The newest completed moves from each of the places, by whichever task of whichever recording:
-/// what recordings share is copied more than once.
+/// The newest completed moves from each place by tasks of any recording: shared objects are copied
+/// more than once.
 pub(super) fn made_from(
     conn: &Connection,
     seq: i64,

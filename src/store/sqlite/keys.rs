@@ -1,7 +1,7 @@
 //! The ledger of keys: which moves use which keys, and which requests may still arrive.
 //!
-//! What excludes what is `model::moves::keys`'s decision; this looks up and writes. A task
-//! whose key is taken holds no keys itself, so that no two tasks wait for each other's.
+//! `model::moves::keys` decides which uses exclude each other; this module reads and writes. A task
+//! that waits for a key holds none itself, so no two tasks wait for each other's.
 
 use std::time::Duration;
 
@@ -17,22 +17,22 @@ use crate::model::moves::{Move, Target};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::time::Timestamp;
 
-/// Tasks that one waits for, over others, until a circle is looked for no further.
+/// Maximum length of a chain of waiting tasks that is searched for a circle.
 const HOPS: usize = 64;
 
-/// The uses that a move makes of keys.
+/// The keys that a move uses.
 fn uses(one: &Move) -> impl Iterator<Item = (&Place, Use)> {
     let to = match (one.target, &one.target_etag) {
         (Target::Absent | Target::Replace | Target::Again, _) => Some(Use::Writes),
         (Target::Present, Some(_)) => Some(Use::Reads),
-        // What is outdated only goes.
+        // An outdated object is only deleted.
         (Target::Present, None) => None,
     };
     let from = (&one.from, one.source.used());
     std::iter::once(from).chain(to.map(|used| (&one.to, used)))
 }
 
-/// Holds the keys of these moves for the task, or says which of them is taken and holds none.
+/// Holds the keys of these moves for the task; if one is taken, holds none and returns it.
 pub(super) fn hold(
     txn: &Txn<'_>,
     by: &By,
@@ -72,8 +72,8 @@ pub(super) fn hold(
     Ok(None)
 }
 
-/// The task that has moved something to this key since the claim began, or has come to share what
-/// is there: what the claim found there, and in the playlists beside it, may be older.
+/// The task whose move to this key has ended since the claim began, or which shares the key since
+/// then: what the claim found there, and in the playlists next to it, may be outdated.
 fn settled(txn: &Txn<'_>, by: &By, place: &Place) -> rusqlite::Result<Option<TakenBy>> {
     let task = txn.settled.borrow().since(by.settled, place.digest());
     task.filter(|task| *task != by.seq)
@@ -81,7 +81,7 @@ fn settled(txn: &Txn<'_>, by: &By, place: &Place) -> rusqlite::Result<Option<Tak
         .transpose()
 }
 
-/// What forbids this use of the key to the task, if anything does.
+/// What forbids the task to use the key like this, if anything.
 pub(super) fn taken(
     conn: &Connection,
     seq: i64,
@@ -125,11 +125,11 @@ fn are_of_one_recording(conn: &Connection, one: i64, other: i64) -> rusqlite::Re
     .exists((one, other))
 }
 
-/// The task that is about to touch another recording that stands at `place`, or that has died
-/// before it could move it from where it was recorded.
+/// The task that is about to move another recording from `place`, or that died before it could move
+/// it from where it was recorded.
 ///
-/// A key that was used again has a recording for each job. Which one a task is of is known once
-/// a task of its event has moved something; until then it may be of any.
+/// A reused key has one recording for each job. Which of them a task is about is known once a task
+/// of its event has moved something; until then it may be any.
 fn wanted_by(
     conn: &Connection,
     seq: i64,
@@ -164,7 +164,7 @@ fn wanted_by(
     }))
 }
 
-/// Whether a task waits for `end`, over others or not.
+/// Whether a task waits for `end`, directly or through others.
 fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
     let mut next = Some(from);
     for _ in 0..HOPS {
@@ -179,7 +179,7 @@ fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// For how long a copy that the task has asked for may still arrive.
+/// For how long a copy requested by the task may still arrive.
 pub(super) fn late(conn: &Connection, seq: i64, now: Moment) -> rusqlite::Result<Option<Duration>> {
     let left: Option<i64> = conn
         .prepare_cached(
@@ -189,13 +189,12 @@ pub(super) fn late(conn: &Connection, seq: i64, now: Moment) -> rusqlite::Result
     Ok(left.and_then(remaining))
 }
 
-/// What is left of a time, if anything.
 fn remaining(millis: i64) -> Option<Duration> {
     let left = u64::try_from(millis).ok().filter(|millis| *millis > 0);
     left.map(Duration::from_millis)
 }
 
-/// Every key of the task stays taken for so long: a run that sent requests did not end.
+/// Keeps all keys of the task taken for `lingers`: a run that sent requests did not end cleanly.
 pub(super) fn all_late(
     conn: &Connection,
     seq: i64,
@@ -210,7 +209,7 @@ pub(super) fn all_late(
     Ok(())
 }
 
-/// These keys stay taken for so long.
+/// Keeps these keys taken for `lingers`.
 pub(super) fn some_late(
     conn: &Connection,
     seq: i64,
@@ -229,8 +228,8 @@ pub(super) fn some_late(
     Ok(())
 }
 
-/// The task's move has ended: only requests that may still arrive keep their keys. Those that
-/// wait for the task look anew.
+/// The task's move has ended: only requests that may still arrive keep keys. Releases the tasks
+/// that wait for it.
 pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     let written: Vec<[u8; 16]> = txn
         .conn
@@ -248,8 +247,8 @@ pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Resu
     wait::release_keys(txn.conn, seq, now)
 }
 
-/// Gives up the keys of a manifest in the making. A task that holds none wakes nobody: two that
-/// wait for each other would take turns for ever.
+/// Releases the keys of a draft. A task that holds none wakes nobody: two tasks that wait for each
+/// other would wake each other forever.
 pub(super) fn drop_held(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     if free(conn, seq)? == 0 {
         return Ok(());
@@ -257,7 +256,7 @@ pub(super) fn drop_held(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite
     wait::release_keys(conn, seq, now)
 }
 
-/// How many uses of keys the task has given up.
+/// Number of keys released.
 fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     let gone = conn
         .prepare_cached("DELETE FROM keys WHERE task = ?1 AND lasts = 0")?
@@ -268,8 +267,8 @@ fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     Ok(gone + late)
 }
 
-/// The task has made its copies, and no longer relies on what it has only read. Its playlists may
-/// name that from here on, where another task has looked before.
+/// The copies are made, so the task no longer relies on what it only read. Its own playlists may
+/// name those objects from now on, although another task has already read the playlists.
 pub(super) fn release_read(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     let conn = txn.conn;
     let read: Vec<[u8; 16]> = conn
@@ -291,7 +290,7 @@ pub(super) fn release_read(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite:
     }
 }
 
-/// Takes this key for the task, unless another one holds it.
+/// Takes this key for the task unless another task holds it.
 pub(super) fn take(
     conn: &Connection,
     seq: i64,
@@ -314,8 +313,8 @@ fn insert(conn: &Connection, seq: i64, place: &Place, used: Use) -> rusqlite::Re
     Ok(())
 }
 
-/// The task that has to end before keys of the one with this id are free; `None` when that has
-/// ended meanwhile and holds none.
+/// The task that must end before the keys of the task `id` are free; `None` if it has ended and
+/// holds none.
 pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
     let Some(seq) = row::key_of(conn, id)? else {
         return Ok(None);
@@ -328,7 +327,7 @@ pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i
     .optional()
 }
 
-/// What may still arrive may do so for as long again: nobody knows how long no process ran.
+/// Restarts the times of requests that may still arrive: nobody knows how long no process ran.
 pub(super) fn recover(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute(
         "UPDATE keys SET until = NULL WHERE lasts > 0 AND until IS NOT NULL",
@@ -343,14 +342,14 @@ pub(super) fn are_recovered(conn: &Connection) -> rusqlite::Result<bool> {
         .exists([])
 }
 
-/// Lets these times begin.
+/// Begins these times.
 pub(super) fn begin(conn: &Connection, now: Moment) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE keys SET until = ?1 + lasts WHERE lasts > 0 AND until IS NULL")?
         .execute([now.millis()])?;
     Ok(())
 }
 
-/// Forgets what can no longer arrive.
+/// Removes entries of requests that can no longer arrive.
 pub(super) fn forget(conn: &Connection, now: Moment) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM keys WHERE used IS NULL AND lasts > 0 AND until <= ?1")?
         .execute([now.millis()])?;
@@ -362,7 +361,7 @@ fn id_of(conn: &Connection, seq: i64) -> rusqlite::Result<TaskId> {
         .prepare_cached("SELECT id FROM tasks WHERE seq = ?1")?
         .query_row([seq], |row| row.get(0))
         .optional()?;
-    // A task whose keys are held is never pruned.
+    // A task that holds keys is never pruned.
     Ok(TaskId::from_bytes(id.unwrap_or_default()))
 }
 

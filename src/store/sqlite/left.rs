@@ -1,4 +1,4 @@
-//! What tasks have left in buckets, in words, as their journals have it.
+//! Describes what tasks have left in buckets, according to their journals.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,10 @@ use crate::model::recording::Place;
 use crate::model::task::StepNo;
 use crate::model::time::Timestamp;
 
-/// Moves that are read at a time.
+/// Moves read at once.
 const PAGE: u32 = 1_000;
 
-/// What the moves of a step may have left; `None` when nothing.
+/// What the moves of a step may have left, if anything.
 fn of(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Option<String>> {
     let Some(outline) = journal::outline(conn, seq, step)? else {
         return Ok(None);
@@ -37,8 +37,8 @@ fn of(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Option<Stri
     })
 }
 
-/// Says of a task that is to end what its move may have left. The service says it anew once it
-/// has looked, which may take until a lane lets the task through.
+/// Notes what the move of a task that will be ended may have left. The service replaces the note
+/// after it has looked, which may take until the lane lets the task through.
 pub(super) fn note(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
     let step: Option<StepNo> = txn
         .conn
@@ -56,8 +56,8 @@ pub(super) fn note(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies that tasks have left whose moves were given up, and that these moves have replaced or
-/// deleted, are there no more: what is at their keys belongs to the recording that moves.
+/// Copies left by given-up moves do not exist any more once these moves have replaced or deleted
+/// them. Updates the tasks that left them.
 pub(super) fn take_over(
     txn: &Txn<'_>,
     by: &By,
@@ -85,7 +85,7 @@ pub(super) fn take_over(
     Ok(())
 }
 
-/// Where the move has replaced or deleted an object.
+/// The object that the move has replaced or deleted.
 fn changed(one: &Move) -> Option<&Place> {
     match (one.phase, one.target) {
         (MovePhase::Copied, Target::Absent | Target::Replace | Target::Again) => Some(&one.to),
@@ -94,7 +94,7 @@ fn changed(one: &Move) -> Option<&Place> {
     }
 }
 
-/// Says what of it is left now, also in the reason why the task is dead.
+/// Updates what the task has left, also in the reason why it is dead.
 fn tell_anew(txn: &Txn<'_>, seq: i64, by: &By, now: Timestamp) -> rusqlite::Result<()> {
     let told = txn
         .conn

@@ -371,7 +371,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     journal::made_from(&core.conn, claim.key, recording, None, &[place("first")]).unwrap();
 }
 
-/// What becomes of copies that are left, and what is replaced.
+/// Updates of what is left and what is replaced.
 fn left_of(core: &mut Core, claim: &Claim) {
     let by = |seq| journal::By {
         seq,

@@ -1,4 +1,4 @@
-//! Recordings in whose place, or in the place of whose parts, another one has been put.
+//! Marks recordings that another recording has overwritten, completely or in part.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -10,8 +10,8 @@ use crate::model::moves::{Move, Target};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::StepNo;
 
-/// The task that has moved the recording to the target of this manifest which is replaced there,
-/// where one did. `main` is the manifest's last move.
+/// The task that moved the recording that this manifest replaces at its target, if one did. `main`
+/// is the manifest's last move.
 pub(super) fn by(
     conn: &Connection,
     seq: i64,
@@ -47,8 +47,9 @@ pub(super) fn by(
     .optional()
 }
 
-/// A recording that was here before is nowhere any more: its tasks would take this one for it, or what
-/// has come since to where it was recorded. Without a job, it may be that of any job that is here.
+/// Marks the recording that was here as overwritten, or its tasks would take the new one for it, or
+/// what is now at the place where it was recorded. Without a job, it may be the recording of any
+/// job.
 pub(super) fn whole(
     txn: &Txn<'_>,
     task: TaskId,
@@ -69,8 +70,8 @@ pub(super) fn whole(
     Ok(())
 }
 
-/// Where one of these copies has replaced an object, the recording at the target of the manifest is
-/// not whole any more, whatever becomes of the move.
+/// If one of these copies has replaced an object, the recording at the manifest's target is no
+/// longer complete, even if the move is given up.
 pub(super) fn in_part(
     txn: &Txn<'_>,
     by: &By,

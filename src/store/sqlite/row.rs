@@ -239,7 +239,7 @@ macro_rules! move_columns {
 }
 pub(super) use move_columns;
 
-/// Whether a row of `moves` is one of which [`Move::has_replaced`] is true.
+/// The condition in SQL that corresponds to [`Move::has_replaced`].
 macro_rules! has_replaced {
     () => {
         "(target = 1 AND phase IN (1, 2, 5)) OR (target = 3 AND phase NOT IN (3, 4))"
@@ -247,8 +247,8 @@ macro_rules! has_replaced {
 }
 pub(super) use has_replaced;
 
-/// Whether the move of a task's step cannot be given up: it is past the commit point, or has replaced
-/// something. `$task` and `$step` are the columns that say which.
+/// Whether the move of a task's step cannot be given up: it is past the commit point or has
+/// replaced something. `$task` and `$step` are the key columns.
 macro_rules! goes_forward {
     ($task:literal, $step:literal) => {
         concat!(

@@ -1,30 +1,29 @@
-//! Keys to which moves have led that have ended of late, or which they have come to share.
+//! Target keys of moves that have ended recently, or of objects that they share since recently.
 //!
-//! A survey looks at its targets before its manifest holds them. What another move has put there
-//! in between, and has let go of again, would pass for a copy of the later one if both are alike.
-//! No look is older than this process, so that this is kept in memory.
+//! A survey inspects its targets before its manifest holds them. If another move writes there in
+//! between and ends, its object could pass for a copy of this move. No survey is older than this
+//! process, so this is kept in memory.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Keys that are known at the most: those of many more moves than end during one look.
+/// Maximum number of keys: far more than end during one survey.
 const MOST: usize = 1 << 16;
 
-/// The keys, and the task whose move led there last.
+/// Keys, each with the task whose move ended there last.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// How many there have been.
+    /// Number of keys added so far.
     count: u64,
     newest: HashMap<[u8; 16], (u64, i64)>,
     order: VecDeque<[u8; 16]>,
 }
 
 impl Settled {
-    /// How many there have been so far: what a look that begins now knows of.
+    /// Number of keys added so far. A survey that begins now knows them.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// The move of this task to `key` has ended.
     pub(super) fn add(&mut self, task: i64, key: [u8; 16]) {
         self.count += 1;
         self.newest.insert(key, (self.count, task));
@@ -43,7 +42,7 @@ impl Settled {
         }
     }
 
-    /// The task whose move to `key` has ended since there were `count` of them.
+    /// The task whose move to `key` has ended after the first `count` additions.
     pub(super) fn since(&self, count: u64, key: [u8; 16]) -> Option<i64> {
         let (number, task) = *self.newest.get(&key)?;
         (number > count).then_some(task)

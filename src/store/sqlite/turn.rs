@@ -109,7 +109,7 @@ pub(super) fn located(
     })))
 }
 
-/// One that has its place still was replaced in part.
+/// A recording that still has a place was only replaced in part.
 fn replaced(row: &Row<'_>) -> rusqlite::Result<Option<Replaced>> {
     let by: Option<[u8; 16]> = row.get(6)?;
     let in_part = row.get(7)?;

@@ -184,8 +184,8 @@ impl Lanes {
         self.admit(by_name.get(lane)?, newcomer).ok()
     }
 
-    /// Lets a step begin that uses this lane beside its own, which has the room for it; `None` when
-    /// the lane is not known.
+    /// Admits a step that also uses this lane, but has its room in another one; `None` when the
+    /// lane is unknown.
     pub(super) fn enter(&self, lane: &Lane, now: Moment) -> Option<Result<Admission, Shut>> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         Some(by_name.get(lane)?.gate.admit(now))
