@@ -1,10 +1,10 @@
-//! Explores every state that two moves can lead to, whatever is answered, lost, late, refused,
-//! cancelled, retried or recorded again, and wherever the process ends.
+//! Explores every state that two moves can reach, whatever request fails, is lost or late, whatever
+//! is cancelled, retried or recorded again, and wherever the process ends.
 //!
-//! The decisions are the product's own (`aftertake::model::moves`); the order in which they
-//! are asked is that of `action::rename`. In every state each recording is whole somewhere;
-//! from every state some way leads to rest; at rest nothing is left that nobody says.
-//! `AFTERTAKE_EXPLORER_FAULTS=n` says how many things may go wrong in one history.
+//! The decisions are the product's (`aftertake::model::moves`), in the order of `action::rename`.
+//! In every state each recording is whole somewhere; every state can reach rest; at rest nothing
+//! is left that no task reports. `AFTERTAKE_EXPLORER_FAULTS=n` sets the number of faults in one
+//! history.
 
 mod search;
 mod state;
@@ -19,54 +19,54 @@ use self::search::explore;
 use self::state::{Content, Key, Task};
 use self::world::Left;
 
-/// Things that may go wrong in one history, when nobody says how many.
+/// Faults in one history without `AFTERTAKE_EXPLORER_FAULTS`.
 const FAULTS: u8 = 1;
 
 const A: Key = 0;
 const B: Key = 1;
 const C: Key = 2;
 
-/// What two tasks begin with.
+/// The start of an exploration.
 #[derive(Debug, Clone)]
 struct Scene {
     name: String,
-    /// Recordings at keys.
+    /// Recordings by key.
     objects: &'static [(Key, u8)],
     tasks: [Task; 2],
     /// What the recorder writes again, and where.
     again: (Key, Content),
-    /// Whether copies get an `ETag` of their own, as encrypted ones do.
+    /// Whether copies get a unique `ETag`, as encrypted ones do.
     encrypted: bool,
     left: Left,
 }
 
-/// A mistake that is put in, to see it found.
+/// A bug planted on purpose, to check that the exploration finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Planted {
     Nothing,
-    /// Two moves may lead to one key.
+    /// Two moves may use one key.
     NoLedger,
-    /// What is at the target is taken for our copy without evidence.
+    /// Any object at the target counts as our copy.
     AnyObjectIsOurs,
-    /// Encrypted copies carry nothing that tells them from other objects.
+    /// Encrypted copies carry no mark.
     NoMarks,
-    /// A failure after the commit point removes the copy.
+    /// A failure after the commit removes the copy.
     UndoesAfterCommit,
-    /// A source is deleted on the word of a look of an earlier run.
+    /// A source is deleted without a HEAD of the copy in the same run.
     NoLookBeforeDeletion,
-    /// A task whose move is past its commit point ends as done.
+    /// A task ends as done while its move is committed but incomplete.
     ContinuesAfterCommit,
-    /// A key that is used again by another recording counts as the same recording.
+    /// Another recording under a reused key counts as the same recording.
     ReusedKeyRenews,
     /// A key is free although a request for it may still arrive.
     NoLateKeys,
     /// `overwrite` replaces what another task is about to move.
     OverwritesWhatIsWanted,
-    /// What another recording's playlist names is taken away.
+    /// An object that another recording's playlist names is taken away.
     TakesWhatOthersName,
-    /// A look at a target is believed that is older than what another task has moved there.
+    /// A survey of a target is trusted although another task has moved something there since.
     OldLookIsBelieved,
-    /// What recordings share is left by each of them.
+    /// Every recording leaves shared objects behind, even the last one.
     NobodyIsTheLast,
 }
 
@@ -94,7 +94,7 @@ fn scene(name: &str, tasks: &[Task; 2], encrypted: bool, left: Left) -> Scene {
     }
 }
 
-/// Two recordings whose rules lead to one key, or to each other's.
+/// Two recordings that are moved to one key, or to each other's.
 fn crossing(faults: u8) -> Vec<Scene> {
     let policies: [OnConflict; 3] = [Fail, Overwrite, KeepBoth];
     let mut scenes = Vec::new();
@@ -117,7 +117,7 @@ fn crossing(faults: u8) -> Vec<Scene> {
     scenes
 }
 
-/// A recording that is cancelled, and one that is written again while it is moved.
+/// One of two recordings is cancelled, or is recorded again while it is moved.
 fn alone(faults: u8) -> Vec<Scene> {
     let mut scenes = Vec::new();
     for encrypted in [false, true] {
@@ -136,7 +136,7 @@ fn alone(faults: u8) -> Vec<Scene> {
             recordings: 1,
             ..left(faults)
         };
-        // The second task is the later event's.
+        // The second task belongs to the later event.
         let tasks = [Task::new(0, A, C, Fail), Task::new(0, A, C, Fail)];
         scenes.push(Scene {
             objects: &[(A, 0)],
@@ -156,7 +156,7 @@ fn alone(faults: u8) -> Vec<Scene> {
     scenes
 }
 
-/// An event that is replayed, whose name is taken from the beginning or at any time.
+/// A replayed event whose target is taken from the beginning or later.
 fn replayed(faults: u8) -> Vec<Scene> {
     let mut scenes = Vec::new();
     for encrypted in [false, true] {
@@ -177,7 +177,7 @@ fn replayed(faults: u8) -> Vec<Scene> {
     scenes
 }
 
-/// Two recordings that share an object, to two targets and to one.
+/// Two recordings that share an object, with two targets or one.
 fn sharing(faults: u8) -> Vec<Scene> {
     let mut scenes = Vec::new();
     for encrypted in [false, true] {
@@ -187,7 +187,7 @@ fn sharing(faults: u8) -> Vec<Scene> {
                 Task::new(1, A, second, Fail).sharing(),
             ];
             let cancelled = Left {
-                // Encrypted, this takes minutes, and shows nothing else.
+                // With encryption this takes minutes and shows nothing else.
                 cancels: u8::from(!encrypted && faults < 2),
                 ..left(faults)
             };

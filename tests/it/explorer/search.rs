@@ -1,23 +1,23 @@
-//! Goes through all states, breadth first, and says how the first wrong one came to be.
+//! Searches all states breadth first, and shows how the first wrong one is reached.
 
 use indexmap::IndexSet;
 
 use super::world::World;
 use super::{Planted, Scene};
 
-/// States after which a scene is taken for endless.
+/// The number of states after which a scene counts as endless.
 const MOST: usize = 20_000_000;
 
 struct Search {
     /// In the order in which they were reached.
     states: IndexSet<World>,
-    /// Where each state was first reached from, and by what.
+    /// The state and step by which each state was first reached.
     from: Vec<Option<(usize, &'static str)>>,
-    /// From which state each step leads to which.
+    /// All steps, as from and to.
     steps: Vec<(u32, u32)>,
 }
 
-/// How many states there are; how the first wrong one came to be, if there is one.
+/// The number of states, or how the first wrong one is reached.
 pub(super) fn explore(scene: &Scene, planted: Planted) -> Result<usize, String> {
     let mut search = Search {
         states: IndexSet::new(),
@@ -59,7 +59,7 @@ impl Search {
         }
     }
 
-    /// From every state some way leads to rest.
+    /// Checks that every state can reach rest; returns the number of states.
     fn comes_to_rest(&mut self) -> Result<usize, String> {
         let steps = &mut self.steps;
         steps.sort_unstable_by_key(|(_, to)| *to);

@@ -1,5 +1,5 @@
-//! What there is in the explored world: objects, requests on their way, and what the store
-//! keeps of each task.
+//! The parts of the explored world: objects, requests in flight, and what the store holds of each
+//! task.
 
 use aftertake::model::moves::keys::{Held, Use};
 use aftertake::model::moves::object::Found;
@@ -13,14 +13,14 @@ pub(super) type Key = usize;
 pub(super) const KEYS: usize = 4;
 pub(super) const OTHER_NAME: Key = 3;
 
-/// What was recorded: a recording and which version of it. Version 2 holds version 1.
+/// What was recorded: a recording and its version. Version 2 contains version 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Content {
     pub(super) recording: u8,
     pub(super) version: u8,
 }
 
-/// Which copy made an object.
+/// The copy request that made an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Writer {
     pub(super) task: usize,
@@ -28,7 +28,7 @@ pub(super) struct Writer {
     pub(super) late: bool,
 }
 
-/// An object's ETag: a digest of its content, or, of an encrypted copy, like no other.
+/// An object's ETag: a digest of its content or, for an encrypted copy, unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Etag(pub(super) Content, pub(super) Option<Writer>);
 
@@ -36,7 +36,7 @@ pub(super) struct Etag(pub(super) Content, pub(super) Option<Writer>);
 pub(super) struct Object {
     pub(super) content: Content,
     pub(super) etag: Etag,
-    /// The task and the manifest of our mark.
+    /// Task and manifest of our mark.
     pub(super) mark: Option<(usize, u8)>,
 }
 
@@ -61,12 +61,12 @@ impl Effect {
     }
 }
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Flight {
     pub(super) task: usize,
     pub(super) effect: Effect,
-    /// Whether somebody still waits for its answer.
+    /// Whether a client still waits for its response.
     pub(super) awaited: bool,
 }
 
@@ -78,7 +78,7 @@ pub(super) enum TaskState {
     Cancelled,
 }
 
-/// A manifest of one object, as the store keeps it.
+/// A manifest of one object, as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Manifest {
     pub(super) number: u8,
@@ -93,7 +93,7 @@ pub(super) struct Manifest {
     pub(super) source: Source,
 }
 
-/// What a run is about to do. Nothing of it outlives a crash.
+/// What a run does next. Lost in a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Next {
     Idle,
@@ -110,10 +110,10 @@ pub(super) enum Next {
     Commit,
     LookBeforeClear,
     Unmark,
-    /// Delete the recording's own playlist, which names what recordings share.
+    /// Delete the recording's playlist, which names shared objects.
     DropPlaylist,
     LookAtOthers,
-    /// Nobody else names it: take it, unless somebody reads it.
+    /// No other playlist names it: take it, unless a move reads it.
     TakeLast,
     Clear,
     AwaitClear,
@@ -121,7 +121,7 @@ pub(super) enum Next {
     Undo(Then),
     AwaitRemove(Then),
     StoreUndone(Then, MovePhase),
-    /// A request had no answer: store that its key stays taken, and come again.
+    /// A request got no response: store that its key stays taken, and try again later.
     EndLate(Key),
     /// The step failed for good.
     Fail,
@@ -144,22 +144,22 @@ pub(super) struct Task {
     pub(super) from: Key,
     pub(super) to: Key,
     pub(super) policy: OnConflict,
-    /// Of an object that another recording's playlist names, too: whether this recording's
-    /// playlist is beside it.
+    /// For an object that another recording's playlist names, too: whether this recording's
+    /// playlist exists.
     pub(super) playlist: Option<bool>,
-    /// Whether its playlist comes when the other recording may have moved.
+    /// Whether its playlist appears later, when the other recording may have moved.
     pub(super) comes_later: bool,
-    /// Whether its event is the first task's, replayed.
+    /// Whether its event is a replay of the first task's.
     pub(super) replays: bool,
-    /// Keys to which another move has led that has ended, since this one was surveyed.
+    /// Keys that were the target of another move that has ended since this task's survey.
     pub(super) settled: [bool; KEYS],
     pub(super) state: TaskState,
     pub(super) manifest: Option<Manifest>,
     pub(super) given_up: bool,
     pub(super) cancel: bool,
-    /// A person was told that something is left behind.
+    /// Whether the task reported that something is left behind.
     pub(super) leaves: bool,
-    /// Keys for which a request of this task's may still arrive, as the store knows.
+    /// Keys for which the store knows that a request of this task may still arrive.
     pub(super) late: [bool; KEYS],
     pub(super) next: Next,
 }
@@ -186,7 +186,7 @@ impl Task {
         }
     }
 
-    /// The same for an object that both recordings share.
+    /// With an object that both recordings share.
     pub(super) fn sharing(self) -> Self {
         Self {
             playlist: Some(true),
@@ -194,7 +194,7 @@ impl Task {
         }
     }
 
-    /// The same where its playlist is not there yet.
+    /// With a playlist that does not exist yet.
     pub(super) fn coming_later(self) -> Self {
         Self {
             playlist: Some(false),
@@ -203,7 +203,7 @@ impl Task {
         }
     }
 
-    /// The same for the first task's event, replayed.
+    /// With the first task's event, replayed.
     pub(super) fn replaying(self) -> Self {
         Self {
             replays: true,
@@ -211,7 +211,7 @@ impl Task {
         }
     }
 
-    /// Where its move may lead.
+    /// The possible targets of its move.
     pub(super) fn targets(&self) -> Targets {
         let keeps_both = self.policy == OnConflict::KeepBoth;
         Targets {
@@ -232,7 +232,7 @@ impl Task {
         self.manifest.as_ref().is_some_and(open)
     }
 
-    /// What the ledger holds of a key for this task, as one that asks sees it.
+    /// How this task holds a key, as seen by the task that asks.
     pub(super) fn held(&self, key: Key, own: bool) -> Held {
         let manifest = self.manifest.filter(|_| self.is_unfinished());
         let used = match manifest {
@@ -240,7 +240,7 @@ impl Task {
             Some(manifest) if self.from == key => Some(manifest.source.used()),
             _ => None,
         };
-        // A move that has its copies no longer relies on what it only read.
+        // A committed move no longer depends on what it only read.
         let committed = manifest.is_some_and(|manifest| manifest.committed);
         let used = used.filter(|used| !committed || *used != Use::Reads);
         Held {
@@ -251,7 +251,7 @@ impl Task {
         }
     }
 
-    /// The manifest as the product has it.
+    /// The manifest as the product's type.
     pub(super) fn outline(&self, task: usize) -> Option<Outline> {
         let manifest = self.manifest?;
         let main = self.one(&manifest);
@@ -269,7 +269,7 @@ impl Task {
         })
     }
 
-    /// The only move of a manifest.
+    /// The manifest's only move.
     pub(super) fn one(&self, manifest: &Manifest) -> Move {
         Move {
             number: 0,
@@ -289,7 +289,7 @@ impl Task {
 }
 
 impl Manifest {
-    /// The use that it makes of its target.
+    /// How it uses its target.
     pub(super) fn writes(&self) -> Use {
         match self.target {
             Target::Present => Use::Reads,
@@ -324,7 +324,7 @@ pub(super) fn text(etag: Etag) -> String {
 }
 
 impl Object {
-    /// As a look finds it.
+    /// The object as a HEAD finds it.
     pub(super) fn found(self) -> Found {
         let mark = |(task, manifest)| format!("{}.0", mark(task, manifest));
         Found {

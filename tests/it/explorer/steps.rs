@@ -1,5 +1,5 @@
-//! What a task does next: the sequence of `action::rename` and `worker::close`, with every
-//! decision made by the product's own functions.
+//! The next steps of a task: the sequence of `action::rename` and `worker::close`, with every
+//! decision made by the product's functions.
 
 use aftertake::model::moves::keys::Use;
 use aftertake::model::moves::object::{
@@ -16,15 +16,15 @@ use super::{Planted, Scene};
 
 type Nexts = Vec<(&'static str, World)>;
 
-/// What the answer to a request is.
+/// The response to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Done,
     /// Refused for good, without an effect.
     Refused,
-    /// None came; the effect has happened.
+    /// Lost; the effect has happened.
     LostAfter,
-    /// None came, and the effect may happen yet.
+    /// Lost; the effect may still happen.
     Lost,
 }
 
@@ -36,7 +36,7 @@ struct Step<'a> {
     nexts: &'a mut Nexts,
 }
 
-/// Adds what the task can do next.
+/// Adds the task's possible next steps.
 pub(super) fn step(world: &World, scene: &Scene, planted: Planted, task: usize, nexts: &mut Nexts) {
     let mut step = Step {
         world,
@@ -100,7 +100,6 @@ impl Step<'_> {
         self.push(what, |world, task| world.tasks[task].next = next);
     }
 
-    /// Stores a change of the manifest.
     fn change(&mut self, next: Next, change: impl FnOnce(&mut Manifest)) {
         let mut manifest = self.manifest();
         change(&mut manifest);
@@ -112,7 +111,7 @@ impl Step<'_> {
 
     fn claim(&mut self) {
         let task = &self.world.tasks[self.task];
-        // One task of a recording at a time; the earlier one first.
+        // One task of a recording at a time, the earlier one first.
         let other = &self.world.tasks[1 - self.task];
         let has_turn = other.recording == task.recording
             && (other.is_unfinished()
@@ -123,7 +122,7 @@ impl Step<'_> {
         }
     }
 
-    /// A run takes up what the store has. What an earlier run sent may still arrive.
+    /// A run resumes from the store. Requests of an earlier run may still arrive.
     fn take_up(&mut self) {
         let task = self.world.tasks[self.task];
         let stage = Stage::of(task.outline(self.task));
@@ -163,7 +162,7 @@ impl Step<'_> {
             (Some(_), Some(true)) if self.planted != Planted::TakesWhatOthersName => Source::Shared,
             _ => Source::Goes,
         };
-        // Where it went is asked of the other recording's moves, too.
+        // The other recording's moves also say where it went.
         let made = other.manifest.filter(|made| {
             task.playlist.is_some() && made.phase == MovePhase::Moved && other.named == task.named
         });
@@ -254,7 +253,7 @@ impl Step<'_> {
         first.filter(|_| replays).map(|first| first.to)
     }
 
-    /// Whether the target holds an earlier version of the same recording, by our own journal.
+    /// Whether our journal says that the target holds an earlier version of the same recording.
     fn renews(&self, to: Key) -> bool {
         let task = &self.world.tasks[self.task];
         let earlier = &self.world.tasks[0];
@@ -278,8 +277,8 @@ impl Step<'_> {
         }
     }
 
-    /// Whether the ledger lets this task write to the key. It has to look anew where another
-    /// move has ended since it looked.
+    /// Whether the ledger lets this task write to the key. If another move has ended since the survey,
+    /// it must survey again.
     fn may_write(&self, key: Key) -> bool {
         let settled = self.world.tasks[self.task].settled[key];
         let is_old = settled && self.planted != Planted::OldLookIsBelieved;
@@ -360,7 +359,7 @@ impl Step<'_> {
         });
     }
 
-    /// What can become of the request whose answer the task waits for.
+    /// The possible responses to the task's request in flight.
     fn answers(&self) -> Vec<(Answer, Effect, World)> {
         let mine = |flight: &Flight| flight.task == self.task && flight.awaited;
         let Some(number) = self.world.flights.iter().position(mine) else {
@@ -414,7 +413,7 @@ impl Step<'_> {
                 Answer::Refused => Next::Fail,
                 Answer::LostAfter | Answer::Lost => Next::EndLate(effect.key()),
                 Answer::Done if !unchanged && manifest.committed => Next::Fail,
-                // Answered with 412 or 404: an earlier request may have arrived before.
+                // A 412 or 404: an earlier request may have arrived first.
                 Answer::Done if !unchanged && self.is_made(&manifest) => {
                     let copy = world.objects[manifest.to];
                     let (etag, is_marked) = copy.map_or((manifest.etag, false), |copy| {
@@ -451,7 +450,7 @@ impl Step<'_> {
         }
     }
 
-    /// The run ends in order, and the store is told what may still arrive.
+    /// The run ends in order; the store records what may still arrive.
     fn end_late(&mut self, key: Key) {
         self.push("ends, and a request may still arrive", |world, task| {
             let one = &mut world.tasks[task];
@@ -478,7 +477,7 @@ impl Step<'_> {
         }
     }
 
-    /// A copy that arrived twice has another ETag, which is noted while the mark tells it.
+    /// A copy that arrived twice has a new ETag, which is stored while the mark still identifies it.
     fn seen(&mut self, manifest: &Manifest, what: &'static str, next: Next) {
         let copy = self.world.objects[manifest.to];
         let (noted, is_marked) = copy.map_or((manifest.noted, manifest.is_marked), |copy| {
@@ -624,8 +623,7 @@ impl Step<'_> {
         }
     }
 
-    /// An earlier copy has replaced what was there, which would not come back, and another one can be
-    /// made.
+    /// An earlier copy has replaced an object that cannot come back, and a new copy is possible.
     fn goes_on(&mut self, then: Then) {
         self.push(
             "goes on, as it has replaced what was there",
@@ -643,7 +641,7 @@ impl Step<'_> {
         );
     }
 
-    /// What the copy replaced would not come back: forward is the only way.
+    /// The copy has replaced an object, which cannot come back: the move must be completed.
     fn has_replaced(&mut self, then: Then, manifest: Manifest) {
         let copy = self.world.objects[manifest.to].expect("a copy of ours");
         self.push("has replaced what was there", |world, task| {

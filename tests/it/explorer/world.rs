@@ -11,16 +11,16 @@ use super::state::{
 };
 use super::{Planted, Scene};
 
-/// What other programs write.
+/// The content that other programs write.
 const STRANGER: u8 = 9;
 
-/// How many things may still go wrong, or happen, of each kind.
+/// How many more faults and outside events of each kind may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Left {
     pub(super) faults: u8,
     pub(super) recordings: u8,
     pub(super) cancels: u8,
-    /// Deeds of other programs.
+    /// Writes and deletions by other programs.
     pub(super) meddlings: u8,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct World {
     pub(super) objects: [Option<Object>; KEYS],
     pub(super) flights: Vec<Flight>,
     pub(super) tasks: [Task; 2],
-    /// What must be somewhere.
+    /// Contents that must exist somewhere.
     pub(super) precious: Vec<Content>,
     pub(super) left: Left,
 }
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// Everything that can happen next, each with what it is.
+    /// All possible next states, each with what leads to it.
     pub(super) fn nexts(&self, scene: &Scene, planted: Planted) -> Vec<(&'static str, Self)> {
         let mut nexts = Vec::new();
         for task in 0..self.tasks.len() {
@@ -87,8 +87,8 @@ impl World {
         if self.left.faults > 0 && self.tasks.iter().any(|task| task.next != Next::Idle) {
             nexts.push(("the process ends", self.crash()));
         }
-        // No request can ask that an object be deleted only if it, or its copy, still is what it
-        // was: what the recorder writes over while a deletion is on its way is not protected.
+        // OBS has no conditional DELETE: what the recorder overwrites while a deletion is in flight is
+        // not protected.
         let deletion = |flight: &Flight| matches!(flight.effect, Effect::Delete(_));
         if let Some(task) = self.tasks.iter().position(Task::is_to_come) {
             let mut recorded = self.clone();
@@ -110,7 +110,7 @@ impl World {
                 cancelled.tasks[task].cancel = true;
                 nexts.push(("a task is to be cancelled", cancelled));
             }
-            // A person can do that as often as it takes.
+            // A person may do this any number of times.
             if one.state == TaskState::Dead {
                 let mut retried = self.clone();
                 let one = &mut retried.tasks[task];
@@ -121,8 +121,8 @@ impl World {
         }
     }
 
-    /// Another program puts an object where there is none, or removes one of two copies. Not
-    /// between a look and the request that follows it: no request of OBS can prevent that.
+    /// Another program creates an object, or removes one of two copies. Not between a HEAD and the
+    /// request that depends on it: no request of OBS can prevent that.
     fn meddle(&self, nexts: &mut Vec<(&'static str, Self)>) {
         let mut meddled = self.clone();
         meddled.left.meddlings -= 1;
@@ -159,8 +159,8 @@ impl World {
         let mut again = self.clone();
         again.left.recordings -= 1;
         let (key, content) = scene.again;
-        // What stood there and is nowhere else is lost by the recorder's own doing; a version
-        // that the new one holds is no loss.
+        // The recorder itself destroys the last copy of what it overwrites; a version that the new
+        // one contains is no loss.
         if let Some(object) = self.objects[key] {
             let elsewhere = |other: &Object| other.content == object.content;
             let copies = self.objects.iter().flatten().filter(|one| elsewhere(one));
@@ -176,7 +176,6 @@ impl World {
         again
     }
 
-    /// The effect of a request.
     pub(super) fn apply(&mut self, flight: Flight, late: bool, scene: &Scene) {
         match flight.effect {
             Effect::Delete(key) => self.objects[key] = None,
@@ -204,7 +203,7 @@ impl World {
         }
     }
 
-    /// A manifest's number that nothing is left of: marks of different manifests differ.
+    /// An unused manifest number: marks of different manifests differ.
     pub(super) fn free_number(&self, task: usize) -> u8 {
         let objects = self.objects.iter().flatten();
         let marks = objects.clone().filter_map(|object| object.mark);
@@ -223,8 +222,7 @@ impl World {
             .unwrap_or(0)
     }
 
-    /// A rule that says `overwrite` means it: what it replaces is no loss, unless another task
-    /// has yet to move it.
+    /// With `overwrite`, what the rule replaces is no loss, unless another task has yet to move it.
     fn overwritten(&mut self, task: usize, key: Key) {
         let Some(replaced) = self.objects[key] else {
             return;
@@ -239,14 +237,14 @@ impl World {
         }
     }
 
-    /// What stands at the source of the task's move.
+    /// The state of the move's source.
     pub(super) fn at_source(&self, task: usize, manifest: &Manifest) -> AtSource {
         let one = self.tasks[task].one(manifest);
         let found = self.objects[self.tasks[task].from].map(Object::found);
         one.at_source(found.as_ref())
     }
 
-    /// What stands at the target of the task's move.
+    /// The state of the move's target.
     pub(super) fn at_target(&self, task: usize, manifest: &Manifest, planted: Planted) -> AtTarget {
         let one = self.tasks[task].one(manifest);
         let mut found = self.objects[manifest.to].map(Object::found);
@@ -262,7 +260,7 @@ impl World {
         }
     }
 
-    /// Whether another use forbids the task this one.
+    /// Whether another task's use of the key forbids this one.
     pub(super) fn is_taken(&self, task: usize, key: Key, wanted: Use, planted: Planted) -> bool {
         if planted == Planted::NoLedger {
             return false;
@@ -274,7 +272,7 @@ impl World {
         })
     }
 
-    /// The task's move has ended: what the other one has seen at its target may be older.
+    /// The task's move has ended: the other task's survey of its target may now be outdated.
     pub(super) fn has_settled(&mut self, task: usize) {
         let Some(manifest) = self.tasks[task].manifest else {
             return;
@@ -285,7 +283,7 @@ impl World {
         }
     }
 
-    /// Whether another task is about to move what stands at the key.
+    /// Whether another task is about to move the object at the key.
     pub(super) fn is_wanted(&self, task: usize, key: Key) -> bool {
         let other = &self.tasks[1 - task];
         matches!(other.state, TaskState::Ready | TaskState::Dead)
@@ -294,7 +292,7 @@ impl World {
             && !other.manifest.is_some_and(|manifest| manifest.committed)
     }
 
-    /// What must be somewhere and is nowhere.
+    /// Content that must exist and does not.
     pub(super) fn lost(&self) -> Option<Content> {
         let is = |content: &Content| {
             let mut objects = self.objects.iter().flatten();
@@ -303,8 +301,8 @@ impl World {
         self.precious.iter().copied().find(|content| !is(content))
     }
 
-    /// A recording that cannot be played at its source, where its playlist is, nor at its
-    /// target. Told of objects that recordings share.
+    /// For objects that recordings share: a recording that can be played neither at its source,
+    /// where its playlist is, nor at its target.
     pub(super) fn broken(&self) -> Option<usize> {
         (0..self.tasks.len()).find(|number| {
             let task = &self.tasks[*number];
@@ -320,8 +318,8 @@ impl World {
         })
     }
 
-    /// What recordings share, and is left although none of them names it there any more, or was
-    /// copied by one that ended without having moved.
+    /// A shared object that remains although no playlist names it there any more, or as the copy of a
+    /// task that ended without moving.
     fn left_of_shared(&self) -> Option<String> {
         let tasks = || self.tasks.iter();
         let dead = |task: &Task| task.state == TaskState::Dead && task.is_unfinished();
@@ -366,14 +364,14 @@ impl World {
         format!("{objects:?} {flights:?}\n{}", tasks.join("\n"))
     }
 
-    /// Whether nothing is under way, and nothing happens unless somebody acts.
+    /// Whether nothing is in flight and nothing happens unless somebody acts.
     pub(super) fn is_at_rest(&self) -> bool {
         let late = |task: &Task| task.late.iter().any(|late| *late);
         let settled = |task: &Task| task.state != TaskState::Ready && !late(task);
         self.flights.is_empty() && self.tasks.iter().all(settled)
     }
 
-    /// What is left at rest and no task says so.
+    /// What is left at rest without a task that reports it.
     pub(super) fn untold(&self) -> Option<String> {
         if self.tasks.iter().any(|task| task.playlist.is_some()) {
             return self.left_of_shared();

@@ -1,4 +1,4 @@
-//! Buckets whose requests fail, hang, lose their answers and lie.
+//! Buckets whose requests fail, hang, lose their responses and lie.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use super::pulse::Pulse;
 use super::sim::{Planted, Sim};
 use super::world::{Object, World};
 
-/// Bytes above which an object is copied by parts.
+/// The size in bytes above which an object is copied in parts.
 const BY_PARTS: u64 = 200;
 
-/// How long after its answer was lost a request may still have its effect.
+/// How long a request may still take effect after its response was lost.
 const LINGERS: Duration = Duration::from_mins(15);
 
-/// What a bucket, or a proxy before it, refuses a request with, whatever that was.
+/// Failures with which a bucket or a proxy may refuse any request.
 const REFUSALS: [FailureKind; 12] = [
     FailureKind::Unavailable,
     FailureKind::Unavailable,
@@ -47,15 +47,15 @@ pub(super) struct SimBucket {
     pub(super) name: String,
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Well,
     /// Refused, without an effect.
     Fails(FailureKind),
-    /// It has its effect, and nobody is told.
+    /// It takes effect; the response is lost.
     AnswerLost,
-    /// No answer for a long time, and then none; it may have had its effect.
+    /// Times out, with or without an effect.
     Hangs,
 }
 
@@ -79,7 +79,7 @@ impl SimBucket {
         }
     }
 
-    /// One request.
+    /// Sends one request.
     async fn ask<T>(
         &self,
         what: &str,
@@ -95,9 +95,9 @@ impl SimBucket {
                 .tell(format!("{what} {}/{key}: {fate:?}", self.name));
         }
         let nap = |most| self.sim.nap(Duration::ZERO, Duration::from_millis(most));
-        // No request can ask that an object be deleted only if it still is what it was: what
-        // a recorder writes between the last look at it and its deletion would be lost. And an
-        // upload that is opened after the next process has looked for it is found by nobody.
+        // OBS has no conditional DELETE: what a recorder writes between the last HEAD and the deletion
+        // would be lost. And an upload that is opened after the next process has listed uploads
+        // would never be found.
         let is_at_once = ["delete", "initiate"].contains(&what);
         let on_the_way = if is_at_once { 0 } else { 400 };
         let unknown = || Failure::new(FailureKind::Unknown, format!("{what}: no answer"));
@@ -128,7 +128,7 @@ impl SimBucket {
         answer
     }
 
-    /// One request that changes an object: it may have its effect long after its answer was
+    /// Sends one request that changes an object: it may take effect long after its response was
     /// lost.
     async fn change<T: Send + 'static>(
         &self,
@@ -163,7 +163,7 @@ impl SimBucket {
         ))
     }
 
-    /// The effect, and a look whether everything is still whole.
+    /// Applies the effect and checks that every recording is still whole.
     fn happen<T>(
         &self,
         what: &str,
@@ -172,7 +172,7 @@ impl SimBucket {
         happen(&self.sim, what, effect)
     }
 
-    /// Whether a copy is answered as made that is not.
+    /// Whether a copy is reported as made and is not.
     fn lies(&self) -> bool {
         let storm = self.sim.world().storm;
         let planted = self.sim.planted == Planted::BlindVerify;
@@ -187,7 +187,7 @@ impl SimBucket {
             let copied = original.copied(world)?;
             let digest = copied.digest().to_owned();
             let made = Object {
-                // Only its mark tells whose copy it is when its ETag is another one.
+                // When its ETag differs, only the mark identifies the copy.
                 mark: mark.filter(|_| digest != copied.etag),
                 etag: digest,
                 ..copied
@@ -205,8 +205,8 @@ impl SimBucket {
         made
     }
 
-    /// Another program may write to the target of a copy before its answer comes: an object of the
-    /// same size, by parts as recorders do. It is never what destroys the last copy.
+    /// Another program may write to a copy's target before the response: an object of the same
+    /// size, uploaded in parts as recorders do. It never destroys the last copy.
     fn others_write(&self, copy: Copy<'_>, is_made: bool) {
         let storm = self.sim.world().storm;
         let (at, from) = (self.place(copy.to), Original::of(copy).from);
@@ -227,7 +227,7 @@ impl SimBucket {
         }
     }
 
-    /// Ends uploads to this key; whether there were any.
+    /// Aborts uploads to this key; whether there were any.
     async fn end_uploads(&self, to: &str) -> Result<(), Failure> {
         let to = self.place(to);
         self.ask("abort uploads", &to.key.clone(), |world| {
@@ -269,7 +269,7 @@ impl SimBucket {
                 let made = Object {
                     etag: format!("{}-3", copied.digest()),
                     upload: Some(id),
-                    // Its ETag does not tell what it was copied from.
+                    // Its ETag does not identify its source.
                     mark,
                     ..copied
                 };
@@ -283,7 +283,7 @@ impl SimBucket {
     }
 }
 
-/// What a copy is to be made of.
+/// The source of a copy.
 struct Original {
     from: Place,
     etag: String,
@@ -300,7 +300,7 @@ impl Original {
         }
     }
 
-    /// What a copy would make now.
+    /// The object that a copy would create now.
     fn copied(&self, world: &World) -> Result<Object, Failure> {
         let from = &self.from;
         match world.objects.get(from) {
@@ -319,7 +319,7 @@ impl Original {
     }
 }
 
-/// An effect, and a look whether everything is still whole.
+/// Applies an effect and checks that every recording is still whole.
 fn happen<T>(
     sim: &Sim,
     what: &str,

@@ -28,22 +28,22 @@ use super::ledger::Broken;
 use super::pulse::Pulse;
 use super::sim::{Planted, Sim};
 
-/// The store's file, and the store that the newest process has made of it.
+/// The store's file, and the store as the newest process opened it.
 pub(super) struct Shelf {
     pub(super) path: PathBuf,
     store: Mutex<Option<SqliteStore>>,
 }
 
-/// The store in the hands of one process.
+/// The checked store of one process.
 pub(super) struct Kept {
     pub(super) sim: Arc<Sim>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) shelf: Arc<Shelf>,
-    /// A person has written.
+    /// Signals that a person has written.
     pub(super) changed: Arc<Notify>,
 }
 
-/// What a call comes to: the store works on the thread that calls it.
+/// The result of a call: the store works on the calling thread, so it is ready at once.
 pub(super) fn now<T>(call: impl Future<Output = T>) -> T {
     let done = tokio::task::unconstrained(call).now_or_never();
     done.expect("a store without threads is done at once")
@@ -69,7 +69,7 @@ impl Shelf {
         call(store.as_ref().expect("a store that was opened"))
     }
 
-    /// Changes the database behind the store's back.
+    /// Changes the database without the store's knowledge.
     fn tamper(&self, sql: &str, id: TaskId, number: i64) {
         let conn = rusqlite::Connection::open(&self.path).unwrap();
         conn.execute(sql, (id.as_bytes(), number)).unwrap();
@@ -84,7 +84,7 @@ impl Kept {
         Ok(())
     }
 
-    /// A call that can fail.
+    /// A call that may fail.
     async fn call<T, E: From<Unavailable>>(
         &self,
         call: impl FnOnce(&SqliteStore) -> Result<T, E> + Send,
@@ -122,7 +122,7 @@ impl Kept {
         }
     }
 
-    /// Makes the store believe that a claim is the newest, as if it never asked.
+    /// Makes a claim look like the newest one, as if the store never checked.
     fn forge(&self, claim: &Claim) {
         if self.sim.planted == Planted::NoFence {
             let sql = "UPDATE tasks SET attempt = ?2 WHERE id = ?1 AND state = 1";
@@ -130,7 +130,7 @@ impl Kept {
         }
     }
 
-    /// A recording is said to be at its new place: then it is, whole.
+    /// Asserts that a recording is whole at its new place when the store says that it is there.
     fn commits(&self, claim: &Claim, place: &Place) {
         let named = claim.event().fields.place();
         let is_whole = {
@@ -323,7 +323,7 @@ impl Store for Kept {
         self.call(|store| now(store.cancel_requests(running))).await
     }
 
-    /// The real one looks every second of what may be hours.
+    /// The real store polls every second; over simulated hours that is too much.
     async fn changed(&self) {
         self.changed.notified().await;
         tokio::time::sleep(Duration::from_secs(1)).await;

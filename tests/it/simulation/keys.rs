@@ -1,5 +1,5 @@
-//! Which task moves what where, as the manifests say that the store took: what may be written
-//! over, and where recordings were said to be.
+//! The manifests that the store accepted: which task moves what where, what may be overwritten, and
+//! where recordings should be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,13 @@ use aftertake::store::{Claim, JournalEntry};
 use super::ledger::{Broken, End};
 use super::rules;
 
-/// Every manifest.
 #[derive(Debug, Default)]
 pub(super) struct Manifests {
     drafts: BTreeMap<TaskId, Vec<Move>>,
     in_force: BTreeMap<TaskId, Manifest>,
-    /// Targets of moves that were completed.
+    /// Targets of completed moves.
     pub(super) told: BTreeSet<Place>,
-    /// Copies that were left when their moves were given up, as nothing else is left of them.
+    /// Copies that were kept when their move was given up, because nothing else remained.
     pub(super) kept: BTreeSet<Place>,
 }
 
@@ -37,7 +36,7 @@ impl Manifest {
 }
 
 impl Manifests {
-    /// The store took this entry.
+    /// The store accepted this entry.
     pub(super) fn took(&mut self, claim: &Claim, entry: &JournalEntry) {
         let id = claim.task().id;
         match entry {
@@ -102,8 +101,8 @@ impl Manifests {
         self.drafts.remove(&id);
     }
 
-    /// The task was settled: one that is past its commit point keeps what it holds until all of
-    /// its moves are.
+    /// The task was settled. One that is past its commit keeps its keys until all its moves are
+    /// complete.
     pub(super) fn ended(&mut self, id: TaskId, end: End) {
         let moving = |one: &Move| matches!(one.phase, MovePhase::Planned | MovePhase::Copied);
         let keeps = |manifest: &Manifest| {
@@ -114,20 +113,20 @@ impl Manifests {
         }
     }
 
-    /// Whether a committed move leads here.
+    /// Whether the place is the target of a committed move.
     pub(super) fn is_committed_to(&self, place: &Place) -> bool {
         let mut committed = self.in_force.values().filter(|one| one.committed);
         committed.any(|manifest| manifest.open().any(|one| one.to == *place))
     }
 
-    /// Whether a committed move is about to delete what is here.
+    /// Whether a committed move is about to delete the object at the place.
     pub(super) fn takes_away(&self, place: &Place) -> bool {
         let mut committed = self.in_force.values().filter(|one| one.committed);
         committed.any(|manifest| manifest.open().any(|one| one.from == *place))
     }
 
-    /// Something else at `to` was written over; `loses`: a recording that was whole there and
-    /// is so nowhere else.
+    /// Checks that an object at `to` may be overwritten; `loses`: whether a recording that was whole
+    /// there is now whole nowhere.
     pub(super) fn replaces(&self, to: &Place, loses: bool) -> Result<(), Broken> {
         let writes = |manifest: &Manifest| manifest.open().any(|one| one.to == *to);
         let Some((task, manifest)) = self.in_force.iter().find(|(_, one)| writes(one)) else {

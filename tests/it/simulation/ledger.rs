@@ -1,5 +1,5 @@
-//! What has to be true of every task, kept beside the store: who runs it, how many tries it
-//! spent, what it waits for.
+//! The expected state of every task, kept next to the store: who runs it, how many tries it spent,
+//! what it waits for.
 
 use std::collections::BTreeMap;
 
@@ -16,27 +16,27 @@ use super::rules;
 /// How a promise was broken.
 pub(super) type Broken = String;
 
-/// A task as it should be in the store.
+/// A task as the store should have it.
 #[derive(Debug, Default)]
 struct Entry {
     rule: String,
-    /// Its place in the order of arrival.
+    /// Its position in the order of arrival.
     arrival: usize,
     order: Option<OrderKey>,
     recording: Option<RecordingId>,
     lane: Option<Lane>,
-    /// The newest claim's.
+    /// Of the newest claim.
     attempt: Attempt,
     runs: bool,
     step: StepNo,
-    /// Tries that the present step has spent.
+    /// Tries spent on the current step.
     tries: u32,
     end: Option<End>,
-    /// Tries that the rule has, and claims beyond them that a crash cut off: each was to bury
+    /// The rule's tries, and further claims that a crash interrupted: each would have buried
     /// the task.
     limit: u32,
     cut_off: u32,
-    /// Whether a person or a replay put it where its arrival does not.
+    /// Whether a person or a replay queued it, so that its arrival does not determine its position.
     by_hand: bool,
 }
 
@@ -48,29 +48,28 @@ pub(super) enum End {
     Cancelled,
 }
 
-/// A notification: which step of which task it is.
+/// A notification of one step of a task.
 #[derive(Debug)]
 struct Hook {
     task: TaskId,
-    /// Times that the step was begun, and that it sent something.
+    /// How often the step began, and how often it sent something.
     begun: u32,
     sent: u32,
 }
 
-/// Every task.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     tasks: BTreeMap<TaskId, Entry>,
     hooks: BTreeMap<String, Hook>,
-    /// Notifications under way from tasks with an order.
+    /// Notifications in flight from tasks with an order.
     under_way: BTreeMap<[u8; 16], (String, TaskId)>,
-    /// Events whose callback got its 200, and the tasks that each has from the beginning.
+    /// Events whose callback got a 200, each with its original tasks.
     pub(super) acknowledged: BTreeMap<EventId, Vec<TaskId>>,
     pub(super) manifests: Manifests,
 }
 
 impl Entry {
-    /// Whether those behind it in its order may pass.
+    /// Whether later tasks of its order may run.
     fn lets_pass(&self) -> bool {
         match self.end {
             None => false,
@@ -81,7 +80,7 @@ impl Entry {
 }
 
 impl Ledger {
-    /// Tasks that the store holds from now on.
+    /// The store has these tasks from now on.
     pub(super) fn planned(&mut self, planned: &[PlannedTask], by_hand: bool) {
         for task in planned {
             let arrival = self.tasks.len();
@@ -94,7 +93,7 @@ impl Ledger {
         }
     }
 
-    /// A claim was handed out.
+    /// A claim was returned.
     pub(super) fn begins(&mut self, claim: &Claim) -> Result<(), Broken> {
         let task = claim.task();
         let id = task.id;
@@ -139,7 +138,7 @@ impl Ledger {
         self.is_its_go(id)
     }
 
-    /// Whether the task that begins may: by its order, and by its recording's turn.
+    /// Checks that the task may run now: its order, and its recording's turn.
     fn is_its_go(&self, id: TaskId) -> Result<(), Broken> {
         let this = &self.tasks[&id];
         for (other_id, other) in self.tasks.iter().filter(|(other, _)| **other != id) {
@@ -162,7 +161,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The store took a write under this claim.
+    /// The store accepted a write under this claim.
     pub(super) fn wrote(&self, id: TaskId, attempt: Attempt) -> Result<(), Broken> {
         let entry = &self.tasks[&id];
         if entry.runs && entry.attempt == attempt {
@@ -174,7 +173,7 @@ impl Ledger {
         ))
     }
 
-    /// The store refused a write under this claim as not the newest.
+    /// The store refused a write under this claim as outdated.
     pub(super) fn refused(&self, id: TaskId, attempt: Attempt) -> Result<(), Broken> {
         match self.wrote(id, attempt) {
             Ok(()) => Err(format!("{id}: a write of the newest claim is refused")),
@@ -182,7 +181,7 @@ impl Ledger {
         }
     }
 
-    /// The store ended the claim like this.
+    /// The store ended the claim with this settlement.
     pub(super) fn ended(
         &mut self,
         id: TaskId,
@@ -219,7 +218,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// A person made the task ready again.
     pub(super) fn requeued(&mut self, id: TaskId) {
         let entry = self.tasks.get_mut(&id).expect("a task that was planned");
         entry.tries = 0;
@@ -227,24 +225,21 @@ impl Ledger {
         entry.by_hand = true;
     }
 
-    /// A person ended the task.
     pub(super) fn cancelled(&mut self, id: TaskId) {
         let entry = self.tasks.get_mut(&id).expect("a task that was planned");
         entry.end = Some(End::Cancelled);
         self.manifests.ended(id, End::Cancelled);
     }
 
-    /// How the task was settled.
     pub(super) fn end(&self, id: TaskId) -> Option<End> {
         self.tasks.get(&id)?.end
     }
 
-    /// Whether all of these tasks are settled.
     pub(super) fn are_settled(&self, tasks: &[TaskId]) -> bool {
         tasks.iter().all(|id| self.end(*id).is_some())
     }
 
-    /// The tasks that are, or are not, settled.
+    /// The tasks that are settled, or those that are not.
     pub(super) fn settled(&self, settled: bool) -> Vec<TaskId> {
         let tasks = self.tasks.iter();
         tasks
@@ -253,7 +248,7 @@ impl Ledger {
             .collect()
     }
 
-    /// The process is gone: nothing of it runs.
+    /// The process has died: nothing runs any more.
     pub(super) fn crashed(&mut self) {
         for entry in self.tasks.values_mut().filter(|entry| entry.runs) {
             entry.runs = false;
@@ -262,7 +257,7 @@ impl Ledger {
         self.under_way.clear();
     }
 
-    /// A notification is sent.
+    /// A notification is being sent.
     pub(super) fn sends(&mut self, id: &str) -> Result<(), Broken> {
         let Some(hook) = self.hooks.get_mut(id) else {
             return Err(format!("nobody was to send {id}"));
@@ -284,7 +279,7 @@ impl Ledger {
         }
     }
 
-    /// It is under way no more.
+    /// The notification is no longer in flight.
     pub(super) fn sent(&mut self, id: &str) {
         self.under_way.retain(|_, (other, _)| other != id);
     }

@@ -1,4 +1,4 @@
-//! One process: the real workers, and a front door like the service's.
+//! One process: the real workers, and an intake like the service's.
 
 use std::sync::Arc;
 
@@ -28,21 +28,21 @@ pub(super) struct Life {
     store: Arc<Kept>,
     in_force: Current,
     rules: &'static Loaded,
-    /// Tells it that a person has written.
+    /// Signals that a person has written to the store.
     pub(super) changed: Arc<Notify>,
 }
 
-/// What came of a callback.
+/// The response to a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
     Stored,
     Duplicate,
-    /// 503: the recorder comes again.
+    /// 503: the recorder retries.
     Refused,
 }
 
 impl Life {
-    /// Starts on the store as the process before has left it.
+    /// Starts on the store as the previous process left it.
     pub(super) async fn start(sim: &Arc<Sim>, shelf: &Arc<Shelf>, number: usize) -> Self {
         shelf.open();
         let (pulse, changed) = (Arc::new(Pulse::new()), Arc::new(Notify::new()));
@@ -78,7 +78,7 @@ impl Life {
         life
     }
 
-    /// Puts another rules file in force, as a reload does; without a store the old one stays.
+    /// Loads another rules file, as a reload does; if the store fails, the old one stays in force.
     pub(super) async fn reload(&mut self, number: usize) -> Result<(), Unavailable> {
         let loaded = rules::loaded(number);
         let next = Arc::new(snapshot(&self.sim, &self.pulse, loaded));
@@ -91,7 +91,7 @@ impl Life {
         Ok(())
     }
 
-    /// A callback comes in.
+    /// Takes in a callback.
     pub(super) async fn hear(&self, body: String) -> Reply {
         let event = event(body, self.sim.now());
         let plan = self.rules.revision.plan(&event, 0);
@@ -110,7 +110,6 @@ impl Life {
         }
     }
 
-    /// The rules in force.
     pub(super) fn rules(&self) -> &'static Loaded {
         self.rules
     }

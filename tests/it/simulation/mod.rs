@@ -1,10 +1,10 @@
-//! The real workers on the real store, for hours of simulated time, in a world where anything
-//! can go wrong at any time: crashes, clocks that are set, requests that fail, hang and lie,
-//! people who cancel, retry, pause and change the rules.
+//! The real workers and the real store, for days of simulated time, in a world where anything can
+//! fail at any time: crashes, clock changes, requests that fail, hang and lie, people who cancel,
+//! retry, pause and change the rules.
 //!
-//! Everything hangs on one number: the same seed is the same run. What must be true is
-//! checked at every write and every effect, and once more when all has come to rest.
-//! `AFTERTAKE_SIM_SEED=n` runs one seed, `AFTERTAKE_SIM_SEEDS=n` says how many there are.
+//! A seed determines the whole run. Promises are checked at every write and every effect, and once
+//! more when everything is at rest. `AFTERTAKE_SIM_SEED=n` runs one seed, `AFTERTAKE_SIM_SEEDS=n`
+//! sets their number.
 
 mod bucket;
 mod kept;
@@ -33,19 +33,19 @@ use self::sim::{Planted, Sim};
 use self::story::Story;
 use crate::support::folder_in_memory;
 
-/// Seeds that are tried when nobody says how many.
+/// The number of seeds without `AFTERTAKE_SIM_SEEDS`.
 const SEEDS: u64 = 300;
 
-/// Simulated time after which a run is taken for stuck: they last about a week.
+/// Simulated time after which a run counts as stuck: runs last about a week.
 const LONGEST: Duration = Duration::from_hours(24 * 90);
 
-/// The one seed to run.
+/// The variable for one seed.
 const ONE: &str = "AFTERTAKE_SIM_SEED";
 
-/// Lines of a run that are shown when it went wrong; of the one that was asked for, all.
+/// Log lines to show of a failed run; a single requested seed shows all.
 const SHOWN: usize = 60;
 
-/// A store without anything in it, for runs to begin with.
+/// An empty store, as the start of every run.
 static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = folder_in_memory();
     let path = folder.path().join("a.db");
@@ -53,13 +53,12 @@ static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(path).unwrap()
 });
 
-/// How a run went.
+/// The result of a run.
 struct Run {
     verdict: Result<(), String>,
     story: Vec<String>,
 }
 
-/// Runs one seed.
 fn run(seed: u64, planted: Planted) -> Run {
     let folder = folder_in_memory();
     let path = folder.path().join("a.db");
@@ -109,7 +108,7 @@ fn number(name: &str) -> Option<u64> {
     )
 }
 
-/// The first of these seeds that goes wrong, if any does, and how.
+/// The first of these seeds that fails, and how.
 fn first_wrong(seeds: std::ops::Range<u64>, planted: Planted) -> Option<(u64, Run)> {
     let next = AtomicU64::new(seeds.start);
     let wrong = Mutex::new(None);
@@ -160,8 +159,8 @@ fn same_seed_is_the_same_run() {
     }
 }
 
-/// The simulation itself is tried: a bug that is put in outside the product is found, among
-/// whatever else it leads to.
+/// Tests the simulation itself: a bug planted outside the product is noticed, in one of the ways
+/// `how` it may show.
 fn assert_noticed(planted: Planted, how: &[&str]) {
     let (mut next, mut found) = (0, Vec::new());
     while let Some((seed, run)) = first_wrong(next..600, planted) {
@@ -192,7 +191,7 @@ fn simulation_notices_a_store_that_believes_every_due_time() {
 
 #[test]
 fn simulation_notices_a_store_that_tells_ages_by_the_clock_alone() {
-    // A callback that comes again is taken for a new one.
+    // A repeated callback counts as a new one.
     assert_noticed(
         Planted::CredulousOfTheClock,
         &["is not all there", "is claimed after"],

@@ -1,15 +1,14 @@
-//! Whether a process lives: everything that it does to the outside passes here.
+//! Whether a process is alive. Everything that it does to the outside passes here.
 //!
-//! A dead one goes on nowhere: whatever it awaits never comes. One that lingers asks for
-//! nothing new, but what it asked for before may still be answered, and it still writes to
-//! the store that the next process serves: what the fence is for.
+//! A dead process stops: whatever it awaits never completes. A lingering process sends nothing
+//! new, but earlier requests may still be answered, and it still writes to the store that the
+//! next process serves: that is what claims protect against.
 
 use std::future::pending;
 use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-/// How a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Alive,
@@ -17,16 +16,15 @@ pub(super) enum State {
     Dead,
 }
 
-/// The pulse of one process.
 pub(super) struct Pulse {
     state: Mutex<(State, Option<Crash>)>,
     crashed: Notify,
 }
 
-/// A crash to come.
+/// A planned crash.
 #[derive(Debug, Clone, Copy)]
 struct Crash {
-    /// Points to pass until then.
+    /// Points to pass before the crash.
     after: u64,
     into: State,
 }
@@ -39,35 +37,35 @@ impl Pulse {
         }
     }
 
-    /// Crashes after so many points: before or after the effect of something.
+    /// Crashes after this many points; a point is before or after an effect.
     pub(super) fn crash_after(&self, points: u64, into: State) {
         let after = points;
         self.state.lock().unwrap().1 = Some(Crash { after, into });
     }
 
-    /// Waits for that crash.
+    /// Waits for the crash.
     pub(super) async fn crashed(&self) {
         self.crashed.notified().await;
     }
 
-    /// Does not crash, unless it has.
+    /// Cancels a planned crash.
     pub(super) fn crash_no_more(&self) {
         self.state.lock().unwrap().1 = None;
     }
 
-    /// Ends in good order.
+    /// Stops in order.
     pub(super) fn end(&self) {
         *self.state.lock().unwrap() = (State::Dead, None);
     }
 
-    /// Before something new is asked for.
+    /// Before something new is requested.
     pub(super) async fn begins(&self) {
         if self.pass() != State::Alive {
             pending::<()>().await;
         }
     }
 
-    /// Before and after a call of the store, and when an answer comes.
+    /// Before and after a store call, and when a response arrives.
     pub(super) async fn goes_on(&self) {
         if self.pass() == State::Dead {
             pending::<()>().await;

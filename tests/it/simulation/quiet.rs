@@ -1,4 +1,4 @@
-//! What must be true once everything has come to rest.
+//! What must hold once everything is at rest.
 use crate::support::operator::OneTask;
 
 use std::time::Duration;
@@ -24,20 +24,20 @@ use super::story::Story;
 use super::take::Take;
 use super::world::World;
 
-/// How often everything that died is tried again.
+/// How often every dead task is retried.
 const ROUNDS: u32 = 2;
 
-/// Looks in one round until it is given up, half an hour apart.
+/// Polls in one round before it is given up, half an hour apart.
 const LOOKS: u32 = 100;
 
-/// Statements that find what must not be left, each with what it would be.
+/// Queries for rows that must not exist, each with what they would mean.
 const LEFT: [(&str, &str); 7] = [
     (
         "a turn that is held",
         "SELECT count(*) FROM recordings WHERE turn IS NOT NULL",
     ),
     (
-        // Behind a dead task that nothing can be done for any more, they wait for a person.
+        // Tasks behind a dead task that cannot be helped wait for a person.
         "a task that waits or runs",
         "SELECT count(*) FROM tasks t WHERE state < 2 AND NOT EXISTS (SELECT 1 FROM orders o JOIN tasks d ON d.seq = o.head \
          WHERE o.id = t.blocked_by AND d.state = 3 AND d.failure LIKE '%has replaced the recording%')",
@@ -65,13 +65,13 @@ const LEFT: [(&str, &str); 7] = [
 ];
 
 impl Story {
-    /// Waits until nothing is left to do; a person tries again what died, and tidies up.
+    /// Waits until nothing is left to do; retries dead tasks and cleans up as a person does.
     pub(super) async fn come_to_rest(&mut self) {
         for round in 0..2 * ROUNDS {
             self.wait().await;
-            // An answer from before may have paused one meanwhile.
+            // A response from before may have paused a lane meanwhile.
             self.resume_all();
-            // What dies in the last round of all is told of by a notice that dies for the first time.
+            // Tasks that die in the last round create notices, which then die for the first time.
             let notices = round >= ROUNDS;
             for id in self.stopped(notices) {
                 let outcome = self.operator.retry_one(id, self.sim.now()).unwrap();
@@ -118,8 +118,8 @@ impl Story {
         rows.into_iter().map(|row| detail(row.id)).collect()
     }
 
-    /// What a person tries again: dead tasks, and cancelled ones that have left something half
-    /// moved; only notices, if so.
+    /// The tasks that a person retries: dead ones, and cancelled ones that left objects half
+    /// moved; with `notices`, only notices.
     fn stopped(&self, notices: bool) -> Vec<TaskId> {
         let is_stopped = |task: &TaskDetail| match task.row.state {
             _ if notices && !task.row.rule.starts_with(NOTICE) => false,
@@ -131,7 +131,7 @@ impl Story {
         stopped.map(|task| task.row.id).collect()
     }
 
-    /// Looks at the store and at the world.
+    /// Checks the store and the world.
     pub(super) fn check(&self) {
         let conn = Connection::open(&self.shelf.path).unwrap();
         for (what, sql) in LEFT {
@@ -160,7 +160,7 @@ fn is_half_moved(task: &TaskDetail) -> bool {
     task.moves.iter().any(|one| open(one.phase))
 }
 
-/// Whether the task's end is one that its rule and its attempts account for.
+/// Checks that the task's rule and attempts explain its end.
 fn ended_well(task: &TaskDetail, sim: &Sim) -> Result<(), String> {
     if is_half_moved(task) {
         return Err("it has objects half moved".to_owned());
@@ -173,7 +173,7 @@ fn ended_well(task: &TaskDetail, sim: &Sim) -> Result<(), String> {
         }
     }
     match (task.row.state, &task.row.failure) {
-        // Its attempts may be forgotten already.
+        // Its attempts may be pruned already.
         ("done", _) if sim.forgets => Ok(()),
         ("done", _) => passed_every_step(task),
         ("dead", Some(why)) if is_for_good(why, &sim.world(), sim.forgets) => Ok(()),
@@ -182,13 +182,13 @@ fn ended_well(task: &TaskDetail, sim: &Sim) -> Result<(), String> {
     }
 }
 
-/// Whether a task may stay dead of this although nothing goes wrong any more.
+/// Whether a task may stay dead for this reason although there are no more faults.
 fn is_for_good(why: &Failure, world: &World, forgets: bool) -> bool {
     match why.kind {
         FailureKind::AlreadyMoved => true,
-        // Of a recording that never appeared, that another was to take the place of, or whose
-        // later take a late task of its first event has carried away: the later event looks
-        // where it was named.
+        // A recording that never appeared, that another one replaced, or whose later take was moved
+        // by a late task of its first event: the later event then finds nothing at the place it
+        // names.
         FailureKind::Missing | FailureKind::NotThereYet => {
             let mut takes = world
                 .takes
@@ -197,7 +197,7 @@ fn is_for_good(why: &Failure, world: &World, forgets: bool) -> bool {
                 .peekable();
             takes.peek().is_none() || takes.any(|take| may_miss(why, take, world, forgets))
         }
-        // With what stands at the target.
+        // A conflict with an existing object at the target.
         FailureKind::Conflict => {
             let mut objects = world.objects.keys();
             objects.any(|place| why.reason.contains(&place.to_string()))
@@ -206,14 +206,14 @@ fn is_for_good(why: &Failure, world: &World, forgets: bool) -> bool {
     }
 }
 
-/// Whether it names the take, or a part of it where it was recorded.
+/// Whether the reason names the take or one of its parts, where it was recorded.
 fn is_about(why: &Failure, take: &Take) -> bool {
     let mut parts = take.parts_at(&take.named).map(|(place, _)| place.key);
     why.reason.contains(&take.named.key) || parts.any(|key| why.reason.contains(&key))
 }
 
-/// Whether an event of the take may find nothing where it was named. What it shares is gone for
-/// it when another job took it along, or when that is forgotten.
+/// Whether an event of the take may find nothing at the place it names. Shared objects are missing
+/// if another job took them along, or if the history of that is pruned.
 fn may_miss(why: &Failure, take: &Take, world: &World, forgets: bool) -> bool {
     let is_again = |other: &Take| other.named == take.named && other.main != take.main;
     let named_by = |other: &Take| other.parts_at(&other.named).any(|(at, _)| at == take.named);
@@ -222,7 +222,7 @@ fn may_miss(why: &Failure, take: &Take, world: &World, forgets: bool) -> bool {
         other.job.is_some() && other.job != take.job && shared.any(|part| take.parts.contains(part))
     };
     let mut others = world.takes.iter();
-    // An event that came while the clock was ahead is waited for until then.
+    // An event received while the clock was ahead waits until that time.
     let is_early = why.kind == FailureKind::NotThereYet;
     let is_anothers = take.job.is_some() && world.takes.iter().any(of_another);
     let is_missed = take.is_apart && (forgets || is_early || is_anothers);
@@ -239,7 +239,7 @@ fn passed_every_step(task: &TaskDetail) -> Result<(), String> {
             Outcome::Interrupted => false,
         })
     };
-    // The rules that it was planned under are one of these; all have the same last step.
+    // It was planned under one of these rules files; all have the same last step.
     let fits = (0..rules::COUNT).any(|number| {
         let rules = &rules::loaded(number).revision.rules;
         let steps = rules.rule(&task.row.rule).map(|rule| &rule.steps);
@@ -254,22 +254,22 @@ fn passed_every_step(task: &TaskDetail) -> Result<(), String> {
     }
 }
 
-/// Every recording that must not be lost is whole in one place, has nothing elsewhere, and is
-/// where the store says. Of two renames that died in between and were tried again, each may
-/// have brought a copy to its end: then the journals tell of both places.
+/// Checks that every recording that must not be lost is whole at one place, has nothing elsewhere, and
+/// is where the store says. If two renames died and were retried, each may have completed a copy;
+/// the journals then name both places.
 fn every_take_is_in_one_place(world: &World, manifests: &Manifests) -> Result<(), String> {
     if let Some((id, place)) = world.uploads.first_key_value() {
         return Err(format!("upload {id} to {place} is open"));
     }
     let Manifests { told, kept, .. } = manifests;
-    // What recordings share stays until the last is moved.
+    // Shared objects stay until the last recording is moved.
     let is_left = |place: &Place| told.contains(place) || world.is_named(place);
     for take in world.takes.iter().filter(|take| take.precious) {
         let named = &take.named;
         let whole = world.whole(take);
         let is_told = |place: &Place| told.contains(place);
         match &whole[..] {
-            // Nothing has moved what was added to it, or shares what was taken along.
+            // What was appended, or shares objects that moved, has not been moved yet.
             [] if (take.has_grown || take.is_apart) && world.objects.contains_key(named) => {}
             [] => return Err(format!("{named} is whole nowhere")),
             [place] if place == named || is_told(place) => {}

@@ -1,5 +1,5 @@
-//! Destinations that fail, hang, take a message without saying so, say that they want no more,
-//! and refuse a message once or twice before they take it.
+//! Destinations that fail, hang, accept a message without confirming it, answer that they want no more,
+//! or refuse a message once or twice first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ pub(super) struct Receivers {
     pub(super) pulse: Arc<Pulse>,
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Debug, Clone, Copy)]
 struct Fate {
-    /// Whether the receiver does what it is told to.
+    /// Whether the receiver accepts the message.
     takes: bool,
-    /// What it answers; `None` when nothing comes back.
+    /// The response's status; `None` without a response.
     status: Option<u16>,
-    /// Whether that is found out only by waiting for as long as may be waited.
+    /// Whether the client has to time out to find that out.
     hangs: bool,
 }
 
@@ -62,7 +62,7 @@ impl Receivers {
         }
     }
 
-    /// With what a message is refused that comes too early: a third of all do, once or twice.
+    /// The status that refuses a message this time: some are refused once or twice.
     fn refuses(&self, id: &str) -> Option<u16> {
         let times = self.sim.between(0, 8).saturating_sub(6);
         let mut world = self.sim.world();

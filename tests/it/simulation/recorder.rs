@@ -1,4 +1,4 @@
-//! What recorders do: they record, write again, add, share, and tell of it.
+//! What recorders do: record, overwrite, append, share objects, and post callbacks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::sim::Sim;
 use super::story::Story;
 use super::take::{Part, Take};
 
-/// Rooms of recordings. The first two lead to a folder for each event, the shelves to one for
-/// all.
+/// Rooms of recordings. The first two move to a folder per event, the shelves to one common
+/// folder.
 const ROOMS: [&str; 6] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2", "shelf-3"];
 
-/// The same for recordings that share objects: none that writes over what another one shares.
+/// Rooms for recordings that share objects: none overwrites what another one shares.
 const SHARED: [&str; 5] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2"];
 
 /// How late a recording appears at most.
 const LATE: Duration = Duration::from_mins(5);
 
-/// A callback of the past.
+/// A posted callback.
 #[derive(Clone)]
 pub(super) struct Callback {
     body: String,
@@ -35,7 +35,7 @@ pub(super) struct Callback {
 impl Story {
     pub(super) async fn record_anew(&mut self) {
         let number = self.sim.world().number();
-        // Names come again in other folders.
+        // Names repeat in other folders.
         let mut key = format!("r/{number}/{}", number % 2);
         if self.sim.happens(0.2) {
             key = format!("r/{number}/v{number}");
@@ -63,7 +63,7 @@ impl Story {
         }
     }
 
-    /// It appears at once, late or never.
+    /// The recording appears at once, late or never.
     fn appear(&self, take: Take) {
         let rewrites = self.sim.happens(0.3);
         match self.sim.between(0, 19) {
@@ -73,7 +73,7 @@ impl Story {
         }
     }
 
-    /// The recorder writes over what it recorded before.
+    /// The recorder overwrites an earlier recording.
     pub(super) async fn record_again(&mut self) {
         let takes = self.sim.world().takes.clone();
         let mp4s: Vec<_> = takes.iter().filter(|take| take.parts.is_empty()).collect();
@@ -87,10 +87,10 @@ impl Story {
         }
     }
 
-    /// The recorder adds segments to what it recorded before.
+    /// The recorder appends segments to an earlier recording.
     pub(super) async fn record_more(&mut self) {
         let lists = self.playlists();
-        // A master playlist would name what another recording has become.
+        // With a master playlist, that would name what another recording has become.
         let is_alone = |take: &&Take| {
             let mut names = lists.iter().flat_map(|other| other.parts_at(&other.named));
             !names.any(|(at, _)| at == take.named)
@@ -107,7 +107,7 @@ impl Story {
         self.announce(&take, room).await;
     }
 
-    /// The newest take of each playlist whose parts have names of their own.
+    /// The newest take of each playlist whose parts have unique names.
     fn playlists(&self) -> Vec<Take> {
         let world = self.sim.world();
         let newest: BTreeMap<_, _> = world.takes.iter().map(|take| (&take.named, take)).collect();
@@ -121,7 +121,7 @@ impl Story {
         of_it.next().map(|callback| callback.room)
     }
 
-    /// A recorder shares what an earlier recording has, which may have been moved since.
+    /// A recorder shares objects of an earlier recording, which may have moved since.
     pub(super) async fn record_beside(&mut self) {
         let mut lists = self.playlists();
         lists.retain(|take| {
@@ -132,11 +132,11 @@ impl Story {
         }
     }
 
-    /// Another recording appears in the folder of this one, and names what that one names.
+    /// Another recording appears in this one's folder and names some of its objects.
     async fn share(&mut self, with: &Take) {
         let (number, segments) = (self.sim.world().number(), self.sim.between(1, 3));
         let take = match self.sim.between(0, 5) {
-            // A live list and one of the whole.
+            // A live playlist and a full one.
             0 | 1 => with.sibling(number, segments, |_| true),
             2 | 3 if self.may_have_master(with) => with.master(number),
             3..=5 if with.job.is_some() && self.was_moved(with) => {
@@ -144,7 +144,7 @@ impl Story {
             }
             _ => with.sibling(number, segments, |part: &Part| !part.is_segment()),
         };
-        // A recording without a job may be of any: nobody could tell whose segments they are.
+        // A recording without a job could belong to any: nothing would tell whose segments they are.
         let is_another = take.is_media_playlist() && self.sim.happens(0.3);
         let another = with.job.as_ref().filter(|_| is_another);
         let another = another.map(|_| format!("job {number}"));
@@ -155,7 +155,7 @@ impl Story {
         self.announce(&take, room).await;
     }
 
-    /// Whether it was moved, and so were all that were announced in its folder.
+    /// Whether it was moved, along with everything announced in its folder.
     fn was_moved(&self, take: &Take) -> bool {
         let world = self.sim.world();
         let is_beside = |one: &&Callback| one.named.folder() == take.named.folder();
@@ -163,7 +163,7 @@ impl Story {
         beside.all(|one| world.was_moved(&one.named)) && world.is_free(take)
     }
 
-    /// Whether it has a name that no other has, and has appeared.
+    /// Whether it has a unique name and has appeared.
     fn may_have_master(&self, take: &Take) -> bool {
         let has_appeared = self
             .sim
@@ -174,7 +174,7 @@ impl Story {
         has_appeared && take.named.name().starts_with('v')
     }
 
-    /// Another job uses the names of segments again: its playlist comes first, they come late or
+    /// Another job reuses the names of segments: its playlist appears first, its segments late or
     /// never.
     async fn succeed(&mut self, take: Take) {
         let job = Some(format!("job {}", self.sim.world().number()));
@@ -201,7 +201,7 @@ impl Story {
             .await;
     }
 
-    /// Another event names the same recording.
+    /// Another event for the same recording.
     pub(super) async fn announce_anew(&mut self) {
         let Some(Callback { named, job, .. }) = self.sim.any(&self.callbacks) else {
             return;
@@ -240,7 +240,7 @@ impl Story {
     }
 }
 
-/// Does it after a while.
+/// Runs `what` after a while.
 fn later(sim: &Arc<Sim>, what: impl FnOnce(&Sim) + Send + 'static) {
     let sim = Arc::clone(sim);
     tokio::spawn(async move {

@@ -12,9 +12,9 @@ use aftertake::rules::file::{self, Revision, parse_revision};
 
 use crate::support::premises::Env;
 
-/// Everything at once: renames with what follows, a rival for the same recordings, rules that
-/// lead to one folder with one policy each, tags,
-/// order that passes dead tasks and order that stops at them, lanes with limits.
+/// Everything at once: renames with further steps, a second rule for the same recordings, rules that
+/// share a target folder with one policy each, tags, orders that pass dead tasks and orders that
+/// dead tasks block, lanes with limits.
 const FIRST: &str = "
 buckets:
   recorded: { store: folder, path: recorded, concurrency: 2, source_grace: 20s }
@@ -59,7 +59,6 @@ rules:
     steps: [{ notify: lms }]
 ";
 
-/// A rules file, loaded.
 pub(super) struct Loaded {
     pub(super) callers: Callers,
     pub(super) revision: Arc<Revision>,
@@ -104,10 +103,10 @@ pub(super) fn loaded(number: usize) -> &'static Loaded {
     &ALL[number]
 }
 
-/// How many there are.
+/// The number of rules files.
 pub(super) const COUNT: usize = 3;
 
-/// Tries that a step of the rule has.
+/// The tries of the rule's steps.
 pub(super) fn tries(revision: RevisionId, rule: &str) -> u32 {
     let all = ALL.iter().map(|one| &one.revision.rules);
     let mut of = all.filter(|rules| rules.revision == revision);
@@ -115,12 +114,12 @@ pub(super) fn tries(revision: RevisionId, rule: &str) -> u32 {
     found.map_or(0, |rule| rule.retry.tries)
 }
 
-/// Whether the rule may write over what stands at its target.
+/// Whether the rule may overwrite an object at its target.
 pub(super) fn overwrites(rule: &str) -> bool {
     rule == "shelve-over"
 }
 
-/// Reads rules that are no longer in force.
+/// Parses rules that are no longer in force.
 pub(super) fn reread(text: &str, in_force: &Loaded) -> Result<Revision, String> {
     let buckets = in_force.buckets.keys().cloned().collect();
     parse_revision(text, &buckets, &Env::new()).map_err(|error| error.to_string())

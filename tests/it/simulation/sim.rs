@@ -1,4 +1,4 @@
-//! What a whole run shares: simulated time, seeded chance, what was told, what was broken.
+//! The state that a run shares: simulated time, seeded randomness, its log, and broken promises.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -22,48 +22,47 @@ use super::world::World;
 /// 2026-03-02T01:00:00Z.
 const BEGINNING: i64 = 1_772_413_200_000;
 
-/// Steps of a run that is taken for endless: about a hundred times what a long one needs.
+/// Steps after which a run counts as endless: about a hundred times those of a long run.
 const MOST_STEPS: u64 = 500_000;
 
-/// The share of runs that begin by a clock that is wrong.
+/// The share of runs that start with a wrong clock.
 const STARTS_WRONG: f64 = 0.25;
 
-/// The share of runs that keep the history of what is done for an hour only.
+/// The share of runs with a retention of only an hour.
 const FORGETS: f64 = 0.25;
 
-/// A bug that is put in on purpose, outside the product, to see it noticed.
+/// A bug planted on purpose outside the product, to check that it is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Planted {
     Nothing,
-    /// The store takes the word of a claim that is not the newest.
+    /// The store accepts writes under outdated claims.
     NoFence,
     /// A claim spends no try.
     FreeTries,
-    /// Whatever due time the store holds is believed.
+    /// Any due time in the store is trusted.
     CredulousOfDueTimes,
-    /// Ages are told by a clock that nothing bears out.
+    /// Ages are computed from an unconfirmed clock.
     CredulousOfTheClock,
-    /// A look at a copy finds it whatever is there, so nothing is verified before the deletion.
+    /// A HEAD of a copy always finds it, so nothing is verified before the deletion.
     BlindVerify,
 }
 
-/// One run.
 pub(super) struct Sim {
     pub(super) planted: Planted,
-    /// Whether what is done is forgotten long before a callback may come again.
+    /// Whether finished work is pruned long before a callback may be repeated.
     pub(super) forgets: bool,
-    /// The store cannot be used.
+    /// Whether the store is unavailable.
     pub(super) store_away: AtomicBool,
     chance: Mutex<fastrand::Rng>,
     began: Instant,
-    /// What the wall clock was set forward, in milliseconds.
+    /// How far ahead the wall clock was set, in milliseconds.
     set_by: AtomicI64,
     clock_set: Notify,
     world: Mutex<World>,
     ledger: Mutex<Ledger>,
     told: Mutex<Vec<String>>,
     broken: Mutex<Option<String>>,
-    /// Calls of the product to the outside.
+    /// The product's calls to the outside.
     steps: AtomicU64,
     endless: Notify,
 }
@@ -75,7 +74,7 @@ impl Sim {
     )]
     pub(super) fn new(seed: u64, planted: Planted) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
-        // Up to a month, one way or the other.
+        // Up to a month, forward or back.
         let wrong_by = if chance.f64() < STARTS_WRONG {
             chance.i64(-30..=30) * 24 * 3_600_000
         } else {
@@ -99,7 +98,6 @@ impl Sim {
         }
     }
 
-    /// How long things are kept.
     pub(super) fn retention(&self) -> Retention {
         let months = Duration::from_hours(24 * 90);
         let hour = Duration::from_hours(1);
@@ -117,67 +115,67 @@ impl Sim {
         self.ledger.lock().unwrap()
     }
 
-    /// Puts a take where it is recorded.
+    /// Stores a take where it is recorded.
     pub(super) fn record(&self, take: Take, rewrites: bool) {
         let ledger = self.ledger();
         let goes = |place: &Place| ledger.manifests.takes_away(place);
         self.world().record(take, rewrites, goes);
     }
 
-    /// Whether something happens that does so with this probability.
+    /// True with this probability.
     pub(super) fn happens(&self, probability: f64) -> bool {
         self.chance.lock().unwrap().f64() < probability
     }
 
-    /// A number from `least` up to `most`.
+    /// A number from `least` to `most`, both included.
     pub(super) fn between(&self, least: u64, most: u64) -> u64 {
         self.chance.lock().unwrap().u64(least..=most)
     }
 
-    /// One of these.
+    /// A random one of these.
     pub(super) fn any<T: Clone>(&self, of: &[T]) -> Option<T> {
         self.chance.lock().unwrap().choice(of).cloned()
     }
 
-    /// Sleeps for a while between these.
+    /// Sleeps for a random time from `least` to `most`.
     pub(super) async fn nap(&self, least: Duration, most: Duration) {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap();
         let nap = self.between(millis(least), millis(most));
         tokio::time::sleep(Duration::from_millis(nap)).await;
     }
 
-    /// Sets the wall clock forward, or back.
+    /// Sets the wall clock forward or back.
     pub(super) fn set_clock(&self, by_seconds: i64) {
         self.set_by.fetch_add(by_seconds * 1000, Ordering::SeqCst);
         self.clock_set.notify_waiters();
     }
 
-    /// Sets the wall clock right.
+    /// Corrects the wall clock.
     pub(super) fn set_clock_right(&self) {
         self.set_by.store(0, Ordering::SeqCst);
         self.clock_set.notify_waiters();
     }
 
-    /// Keeps what happened for whoever has to understand it.
+    /// Logs what happened, for whoever analyses the run.
     pub(super) fn tell(&self, what: impl Display) {
         let line = format!("{} {what}", self.wall());
         self.told.lock().unwrap().push(line);
     }
 
-    /// Notes that a promise was broken; the first one counts. Steps run in the worker, which
-    /// takes a panic for a failure of the step: so nothing panics here.
+    /// Records a broken promise; only the first one counts. This does not panic: steps run in the
+    /// worker, which would treat a panic as a failure of the step.
     pub(super) fn broken(&self, how: impl Display) {
         let how = how.to_string();
         self.tell(format!("BROKEN {how}"));
         self.broken.lock().unwrap().get_or_insert(how);
     }
 
-    /// The promise that was broken first, if any was.
+    /// The first broken promise, if any.
     pub(super) fn verdict(&self) -> Result<(), String> {
         self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
-    /// Counts what the product asks of the outside: a run that asks without end is ended.
+    /// Counts a call to the outside; too many end the run.
     pub(super) fn step(&self) {
         if self.steps.fetch_add(1, Ordering::SeqCst) == MOST_STEPS {
             self.broken("it goes round and round");
@@ -185,7 +183,7 @@ impl Sim {
         }
     }
 
-    /// Waits until the run has to be ended.
+    /// Waits until the run has made too many calls.
     pub(super) async fn endless(&self) {
         self.endless.notified().await;
     }
@@ -211,7 +209,7 @@ impl Clock for Sim {
         Moment::after(self.began.elapsed())
     }
 
-    /// The real one looks every second of what may be hours.
+    /// The real clock polls every second; over simulated hours that is too much.
     async fn set_since(&self, earlier: Present) -> Present {
         loop {
             let set = self.clock_set.notified();

@@ -1,5 +1,4 @@
-//! One run from its beginning to its end: what recorders, persons and accidents do, one after
-//! the other, as chance has it.
+//! One run from start to end: random acts of recorders and persons, and accidents.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,21 +22,20 @@ use super::rules;
 use super::sim::Sim;
 use crate::support::operator::OneTask;
 
-/// Things that happen in one run before it may come to rest.
+/// Acts in one run before it may come to rest.
 const ACTS: u64 = 16;
 
 /// Seconds in ten years.
 const TEN_YEARS: i64 = 315_360_000;
 
-/// A run.
 pub(super) struct Story {
     pub(super) sim: Arc<Sim>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) operator: SqliteOperator,
     pub(super) life: Life,
-    /// The rules file in force.
+    /// The number of the rules file in force.
     rules: usize,
-    /// Callbacks of the past.
+    /// Callbacks posted so far.
     pub(super) callbacks: Vec<Callback>,
 }
 
@@ -55,7 +53,7 @@ impl Story {
         }
     }
 
-    /// Lets things happen.
+    /// Performs the acts.
     pub(super) async fn unfold(&mut self) {
         for _ in 0..ACTS {
             self.act().await;
@@ -95,7 +93,7 @@ impl Story {
         }
     }
 
-    /// Waits for it; a process that crashes meanwhile is followed by another.
+    /// Awaits `waited`; if the process crashes meanwhile, starts the next one and returns `None`.
     async fn unless_it_crashes<T>(&mut self, waited: impl Future<Output = T>) -> Option<T> {
         let pulse = Arc::clone(&self.life.pulse);
         let crashed = tokio::select! {
@@ -120,7 +118,7 @@ impl Story {
 
     async fn start(&mut self) {
         self.sim.store_away.store(false, Ordering::SeqCst);
-        // Until the next process has the store, one that lingers still writes to it.
+        // A lingering process writes to the store until the next one has opened it.
         self.sim.ledger().crashed();
         self.life = Life::start(&self.sim, &self.shelf, self.rules).await;
         self.sim.tell("started");
@@ -158,7 +156,7 @@ impl Story {
         self.life.pulse.crash_after(points, into);
     }
 
-    /// An orderly end, and a new beginning.
+    /// Stops the process in order and starts the next one.
     async fn stop(&mut self) {
         self.sim.tell("drain");
         let grace = Duration::from_secs(self.sim.between(0, 30));
@@ -283,7 +281,7 @@ impl Story {
         self.life.changed.notify_one();
     }
 
-    /// The store cannot be used for a while.
+    /// Makes the store unavailable for a while.
     fn lose_disk(&self) {
         self.sim.tell("the disk is away");
         self.sim.store_away.store(true, Ordering::SeqCst);
@@ -301,7 +299,7 @@ impl Story {
         self.sim.world().storm = storm;
     }
 
-    /// Everything is well from now on: nothing keeps a task from its end any more.
+    /// Ends all faults: nothing prevents a task from completing any more.
     pub(super) async fn calm_down(&mut self) {
         self.sim.store_away.store(false, Ordering::SeqCst);
         self.sim.set_clock_right();

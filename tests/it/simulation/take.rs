@@ -1,26 +1,26 @@
-//! What recorders record: files, and playlists that may share what they name.
+//! What recorders record: files, and playlists that may share objects.
 
 use aftertake::model::recording::Place;
 
 use super::world::Object;
 
-/// What was recorded at one time. No other has its main object.
+/// One version of a recording. Its main object is unique.
 #[derive(Debug, Clone)]
 pub(super) struct Take {
     pub(super) named: Place,
-    /// The recorder's job, if its callbacks name one.
+    /// The recorder's job, if the callbacks name one.
     pub(super) job: Option<String>,
     pub(super) main: String,
-    /// What a playlist names, in its folder.
+    /// The objects that a playlist names, in its folder.
     pub(super) parts: Vec<Part>,
-    /// Whether the recorder added to what it had announced before, which may have been moved
-    /// away meanwhile.
+    /// Whether the recorder appended to a recording that was already announced and may have been
+    /// moved.
     pub(super) has_grown: bool,
-    /// Whether what it shares had been moved away when it appeared, or was about to be: it is
-    /// whole once it is moved.
+    /// Whether what it shares had moved, or was about to move, when it appeared: it is whole only
+    /// after its own move.
     pub(super) is_apart: bool,
-    /// Whether it must not be lost: not so once the recorder has written over it, or another
-    /// recording was to take its place.
+    /// Whether it must not be lost. False once the recorder has overwritten it or another recording
+    /// was to replace it.
     pub(super) precious: bool,
 }
 
@@ -32,14 +32,14 @@ pub(super) struct Part {
     role: Role,
 }
 
-/// As what a playlist names it.
+/// The role of a part in its playlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Segment,
     Key,
     Init,
     Playlist,
-    /// A part of a playlist that the main one names.
+    /// A part that is named only in a playlist of the main one.
     OfPlaylist,
 }
 
@@ -63,20 +63,19 @@ impl Part {
         }
     }
 
-    /// Whether it is one of many, and not for all.
     pub(super) fn is_segment(&self) -> bool {
         self.role == Role::Segment
     }
 }
 
 impl Take {
-    /// An MP4 of which nobody ever saw the like.
+    /// An MP4 with unique content.
     pub(super) fn mp4(named: Place, number: u64, big: bool) -> Self {
         let frames = if big { 40 } else { 1 };
         Self {
             named,
             job: None,
-            // All of one size: a size tells nothing.
+            // All have the same size, so that the size distinguishes nothing.
             main: format!("take {number:04} ").repeat(frames),
             parts: Vec::new(),
             has_grown: false,
@@ -85,7 +84,6 @@ impl Take {
         }
     }
 
-    /// A playlist that names these parts.
     fn playlist(named: Place, number: u64, parts: Vec<Part>) -> Self {
         let lines: String = parts.iter().map(Part::line).collect();
         Self {
@@ -95,7 +93,7 @@ impl Take {
         }
     }
 
-    /// A playlist with segments beside it, and what all of these need.
+    /// A playlist with segments next to it, and a key and init segment as needed.
     pub(super) fn hls(named: Place, number: u64, segments: u64, encrypted: bool) -> Self {
         let part = |name: &str, role| Part {
             name: format!("{number}.{name}"),
@@ -110,7 +108,7 @@ impl Take {
         Self::playlist(named, number, parts)
     }
 
-    /// The same recording, to which the recorder has added these segments.
+    /// The same recording after the recorder appended these segments.
     pub(super) fn grown(&self, number: u64, segments: u64) -> Self {
         let added = (0..segments).map(|segment| Part::segment(number, segment));
         let parts = self.parts.iter().cloned().chain(added).collect();
@@ -121,8 +119,7 @@ impl Take {
         }
     }
 
-    /// Another recording in the same folder, with segments of its own and these parts of this
-    /// one.
+    /// Another recording in the same folder, with new segments and these parts of this one.
     pub(super) fn sibling(
         &self,
         number: u64,
@@ -156,7 +153,7 @@ impl Take {
         }
     }
 
-    /// What another job records in the same folder later, under the names of these segments.
+    /// A later recording by another job in the same folder that reuses these segments' names.
     pub(super) fn successor(&self, number: u64) -> Self {
         let segments = self.parts.iter().filter(|part| part.is_segment());
         let anew = segments.map(|part| Part {
@@ -174,17 +171,17 @@ impl Take {
         }
     }
 
-    /// Whether it is a playlist that names no other one.
+    /// Whether it is a playlist that names no other playlist.
     pub(super) fn is_media_playlist(&self) -> bool {
         !self.parts.is_empty() && self.parts.iter().all(|part| part.role != Role::Playlist)
     }
 
-    /// Whether an object is its main one, at whichever place.
+    /// Whether the object is its main one, at any place.
     pub(super) fn is_main(&self, object: &Object) -> bool {
         object.content == self.main
     }
 
-    /// Where its parts are when its main object is at `place`, and what they are.
+    /// The places and contents of its parts when its main object is at `place`.
     pub(super) fn parts_at(&self, place: &Place) -> impl Iterator<Item = (Place, &str)> {
         let (bucket, folder) = (place.bucket.clone(), place.folder().to_owned());
         self.parts.iter().map(move |part| {
@@ -194,7 +191,7 @@ impl Take {
         })
     }
 
-    /// All its contents.
+    /// The contents of all its objects.
     pub(super) fn contents(&self) -> impl Iterator<Item = &str> {
         let parts = self.parts.iter().map(|part| part.content.as_str());
         parts.chain([self.main.as_str()])

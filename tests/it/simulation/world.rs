@@ -1,5 +1,5 @@
-//! The world outside: what stands in the buckets, what the recorder recorded, and what was
-//! delivered to whom.
+//! The outside world: objects in the buckets, what was recorded, and which notifications were
+//! received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,58 +14,57 @@ use super::take::{Part, Take};
 pub(super) struct Object {
     pub(super) content: String,
     pub(super) etag: String,
-    /// The multipart upload that it came out of.
+    /// The multipart upload that created it.
     pub(super) upload: Option<String>,
     pub(super) tags: BTreeMap<String, String>,
-    /// The mark of a move, until that is complete.
+    /// The mark of a move, until the move is complete.
     pub(super) mark: Option<String>,
-    /// Whether the recorder wrote it, and not a move.
+    /// Whether the recorder wrote it, not a move.
     pub(super) is_recorded: bool,
     /// Whether another program wrote it.
     pub(super) is_strangers: bool,
 }
 
-/// An object was written over.
+/// An object was overwritten.
 #[derive(Debug)]
 pub(super) struct Replaced {
     pub(super) at: Place,
-    /// Recordings that were there and are whole nowhere now, by their place among all.
+    /// Indexes of recordings that were at this place and are now whole nowhere.
     pub(super) takes: Vec<usize>,
 }
 
-/// Everything out there.
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) objects: BTreeMap<Place, Object>,
-    /// Open multipart uploads by id, and where their objects would be.
+    /// Open multipart uploads: id and target.
     pub(super) uploads: BTreeMap<String, Place>,
     pub(super) takes: Vec<Take>,
-    /// Folders in which names of segments were used again.
+    /// Folders in which segment names were reused.
     pub(super) reused: BTreeSet<String>,
-    /// Recordings that more than one event names.
+    /// Recordings named by more than one event.
     pub(super) told_again: BTreeSet<Place>,
-    /// How often each notification was taken, by its `webhook-id`.
+    /// How often each notification was accepted, by `webhook-id`.
     pub(super) delivered: BTreeMap<String, u32>,
-    /// How often each notification will still be refused before it is taken, by its
-    /// `webhook-id`, whatever the weather.
+    /// How often each notification will still be refused before it is accepted, by `webhook-id`;
+    /// independent of `storm`.
     pub(super) refusals: BTreeMap<String, u64>,
-    /// Nothing goes wrong any more, and everything is taken at once.
+    /// No more faults: every request succeeds.
     pub(super) is_calm: bool,
-    /// The probability that a request goes wrong.
+    /// The probability that a request fails.
     pub(super) storm: f64,
-    /// Copies that were never made, and are said to be there.
+    /// Copies that were reported as made, and were not.
     pub(super) imagined: BTreeMap<Place, Object>,
-    /// Objects that were written over and that nobody has judged yet.
+    /// Overwritten objects that are not yet checked.
     pub(super) replaced: Vec<Replaced>,
-    /// Where an object of another program was deleted.
+    /// The place of another program's object that was deleted.
     pub(super) robbed: Option<Place>,
-    /// What recorders have ever written.
+    /// All contents that recorders have written.
     written: BTreeSet<String>,
     made: u64,
 }
 
 impl Object {
-    /// What is put in one piece.
+    /// An object uploaded in one request.
     pub(super) fn new(content: &str) -> Self {
         let mut hash = DefaultHasher::new();
         content.hash(&mut hash);
@@ -76,7 +75,7 @@ impl Object {
         }
     }
 
-    /// What is uploaded by parts, as its ETag shows.
+    /// A multipart upload, which shows in the ETag.
     pub(super) fn by_parts(content: &str) -> Self {
         let whole = Self::new(content);
         Self {
@@ -85,7 +84,7 @@ impl Object {
         }
     }
 
-    /// What a recorder writes: this way or that.
+    /// An object written by a recorder, in one of the two ways.
     fn recorded(content: &str) -> Self {
         let whole = Self::new(content);
         let is_by_parts = whole.etag.ends_with(|last: char| last.is_ascii_digit());
@@ -99,7 +98,7 @@ impl Object {
         }
     }
 
-    /// What another program writes, of this size.
+    /// An object of this size written by another program.
     pub(super) fn strangers(number: u64, size: u64) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut content = format!("{number} is of another program");
@@ -111,7 +110,7 @@ impl Object {
         }
     }
 
-    /// The ETag of what is copied in one piece.
+    /// The ETag that a copy in one request gets.
     pub(super) fn digest(&self) -> &str {
         self.etag.split('-').next().unwrap_or_default()
     }
@@ -134,10 +133,10 @@ impl Object {
 }
 
 impl World {
-    /// Puts a take where it is recorded; what recorders wrote before is not written again,
-    /// unless it `rewrites` what is no segment. What was recorded there before and is nowhere else
-    /// is lost by the recorder's own doing; what has grown counts as it is now. `goes`: whether a
-    /// move is about to delete what is there.
+    /// Stores a take where it is recorded. Contents that recorders wrote before are not written
+    /// again, except non-segments if it `rewrites`. The recorder itself destroys the last copy of
+    /// what it overwrites; a grown recording counts in its new form. `goes`: whether a move is
+    /// about to delete the object at a place.
     pub(super) fn record(&mut self, mut take: Take, rewrites: bool, goes: impl Fn(&Place) -> bool) {
         for earlier in self.takes.iter_mut().filter(|one| one.named == take.named) {
             let stands = self.objects.get(&take.named);
@@ -166,8 +165,8 @@ impl World {
         self.takes.push(take);
     }
 
-    /// Another recording was to take the place of this take. What was taken along with it is gone
-    /// for those that shared it and have not been moved, too.
+    /// Another recording replaces this take. Shared objects that moved with it are also lost to
+    /// takes that have not moved yet.
     pub(super) fn give_up(&mut self, number: usize) {
         let parts = self.takes[number].parts.clone();
         let lacks = |take: &Take| {
@@ -181,7 +180,7 @@ impl World {
         self.takes[number].precious = false;
     }
 
-    /// A recorder writes an object. What it replaces is no longer a part of anything there.
+    /// A recorder writes an object. What it replaces belongs to no take there any more.
     pub(super) fn write(&mut self, place: &Place, content: &str) {
         let before = self
             .objects
@@ -195,18 +194,18 @@ impl World {
         }
     }
 
-    /// Whether what was named at `place` was recorded and is not there any more.
+    /// Whether a recording named at `place` existed and is no longer there.
     pub(super) fn was_moved(&self, place: &Place) -> bool {
         !self.objects.contains_key(place) && self.takes.iter().any(|take| take.named == *place)
     }
 
-    /// Whether nothing is where the parts of the take were recorded.
+    /// Whether no object is where the take's parts were recorded.
     pub(super) fn is_free(&self, take: &Take) -> bool {
         let mut parts = take.parts_at(&take.named);
         !parts.any(|(at, _)| self.objects.contains_key(&at))
     }
 
-    /// Whether a playlist that is there names what is at `place`.
+    /// Whether an existing playlist names the object at `place`.
     pub(super) fn is_named(&self, place: &Place) -> bool {
         self.takes.iter().any(|take| {
             let mains = self
@@ -234,9 +233,8 @@ impl World {
         self.replaced.push(Replaced { at, takes });
     }
 
-    /// A deletion that was sent when `seen` stood there. No request can ask that an object be
-    /// deleted only if it still is what it was: what the recorder has written there meanwhile
-    /// is lost.
+    /// A deletion that was sent when `seen` was there. OBS has no conditional DELETE: what the
+    /// recorder has written there meanwhile is lost.
     pub(super) fn deleted(&mut self, at: &Place, seen: Option<&Object>) {
         let Some(object) = self.objects.remove(at) else {
             return;
@@ -255,7 +253,7 @@ impl World {
         }
     }
 
-    /// Where the take is whole.
+    /// The places where the take is whole.
     pub(super) fn whole(&self, take: &Take) -> Vec<Place> {
         self.wholes(take).cloned().collect()
     }
@@ -274,7 +272,7 @@ impl World {
             .filter(|place| self.plays(take, place))
     }
 
-    /// Whether what its main object names at `place` is what was recorded.
+    /// Whether all parts exist as recorded for a main object at `place`.
     fn plays(&self, take: &Take, place: &Place) -> bool {
         take.parts_at(place).all(|(at, content)| {
             let there = self.objects.get(&at);
@@ -288,14 +286,14 @@ impl World {
         precious.find(|take| !self.is_kept(take))
     }
 
-    /// Whether the take is whole somewhere, or all of it is there while what was recorded
-    /// first is moved already and what was added, or shares it, is not.
+    /// Whether the take is whole somewhere; or, if it has grown or shares objects, whether all its
+    /// contents exist while only some of them have moved.
     fn is_kept(&self, take: &Take) -> bool {
         let is_there = |content: &str| self.objects.values().any(|one| one.content == content);
         self.is_whole(take) || (take.has_grown || take.is_apart) && take.contents().all(is_there)
     }
 
-    /// How many objects have this content.
+    /// The places of all objects with this content.
     pub(super) fn copies(&self, content: &str) -> Vec<&Place> {
         let same = self
             .objects
@@ -304,7 +302,7 @@ impl World {
         same.map(|(place, _)| place).collect()
     }
 
-    /// A number that no other has.
+    /// A unique number.
     pub(super) fn number(&mut self) -> u64 {
         self.made += 1;
         self.made
