@@ -60,6 +60,7 @@ mod store_journal;
 mod store_keys;
 mod store_names;
 mod store_order;
+mod store_sqlite;
 mod support;
 mod systemd;
 mod tag;

@@ -1,6 +1,5 @@
 //! Bulk interventions of a person on tasks and events while the service runs.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aftertake::model::event::Event;
@@ -18,32 +17,28 @@ use aftertake::store::operator::{
     CHUNK, CancelOutcome, Operator, Replay, ReplayOutcome, Replayed, RetryOutcome, Scope,
     StoppedTask, Under,
 };
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, JournalEntry, Retention, Store};
 
 use crate::store_contract::{
-    NOW, PRESENT, arrival, bucket, claim, end, lane, moved, notify, one, open, prune_after,
+    NOW, PRESENT, arrival, bucket, claim, end, lane, moved, notify, one, prune_after,
 };
+use crate::support::backend::{Backend, shown_on_every_store};
 
 const LATER: Timestamp = Timestamp::from_millis(NOW.millis() + 3_600_000);
 
 /// A store, and an operator's connection to it.
-struct Office {
-    store: SqliteStore,
-    operator: SqliteOperator,
-    path: PathBuf,
-    _dir: tempfile::TempDir,
+struct Queue<B: Backend> {
+    store: B::Store,
+    operator: B::Operator,
+    backend: B,
 }
 
-impl Office {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.db");
+impl<B: Backend> Queue<B> {
+    fn new(backend: B) -> Self {
         Self {
-            store: open(&path),
-            operator: operator(&path),
-            path,
-            _dir: dir,
+            store: backend.open(),
+            operator: backend.operator(),
+            backend,
         }
     }
 
@@ -94,10 +89,6 @@ impl Office {
         };
         prune_after(&self.store, keep, history * 2).await;
     }
-}
-
-fn operator(path: &Path) -> SqliteOperator {
-    SqliteOperator::open(path).unwrap()
 }
 
 fn bury(kind: FailureKind) -> Transition {
@@ -159,23 +150,46 @@ fn made(outcome: &ReplayOutcome) -> (Vec<&str>, usize, usize) {
     (rules, *matches, *unfinished)
 }
 
-#[tokio::test]
-async fn dry_run_answers_what_a_retry_does_and_changes_nothing() {
-    let mut office = Office::new();
-    let dead = office.dead("dead", FailureKind::Refused).await;
-    office.store(notify("waits", 2)).await;
+shown_on_every_store! {
+    dry_run_answers_what_a_retry_does_and_changes_nothing
+    task_that_waits_for_a_time_is_made_due_and_its_tries_go_on
+    what_a_person_does_is_part_of_the_history_and_forgotten_with_it
+    task_under_other_rules_goes_on_where_they_say
+    task_that_other_rules_refuse_stays_as_it_is
+    what_own_rules_moved_is_not_left_to_other_rules
+    rename_that_was_passed_hinders_no_later_step_under_other_rules
+    dead_task_that_is_cancelled_waits_for_nobody_any_more
+    dead_task_with_copies_left_is_cancelled_by_the_service_which_removes_them
+    list_and_walk_mean_the_same_tasks
+    list_goes_on_after_the_last_row_that_was_shown
+    walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile
+    events_are_met_by_room_and_time_of_arrival
+    replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them
+    full_replay_is_a_generation_of_its_own_except_where_work_still_waits
+    event_that_no_rule_matched_gets_its_first_tasks_by_a_replay
+    replayed_task_waits_for_the_turn_of_its_recording
+    event_is_not_replayed_over_objects_that_were_left_half_moved
+    event_without_its_body_or_unknown_is_not_replayed
+    event_has_no_more_tasks_than_it_can_name
+    doomed_task_of_a_replay_is_dead_with_its_reason
+}
+
+async fn dry_run_answers_what_a_retry_does_and_changes_nothing(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    let dead = queue.dead("dead", FailureKind::Refused).await;
+    queue.store(notify("waits", 2)).await;
     let waits = TaskId::derive(notify("waits", 2).event.id, "announce", 0);
     let nobody = TaskId::from_bytes([0; 16]);
     let ids = [dead, waits, nobody, dead];
-    let before = office.everything();
-    let dry = office
+    let before = queue.everything();
+    let dry = queue
         .operator
         .retry(&ids, None, Mode::DryRun, LATER)
         .unwrap();
-    assert_eq!(office.everything(), before);
+    assert_eq!(queue.everything(), before);
 
     let by = ada();
-    let done = office
+    let done = queue
         .operator
         .retry(&ids, None, Mode::Real(&by), LATER)
         .unwrap();
@@ -183,38 +197,37 @@ async fn dry_run_answers_what_a_retry_does_and_changes_nothing() {
     let expected = [RetryOutcome::Requeued, ready.clone(), RetryOutcome::Unknown];
     assert_eq!(dry[..3], expected);
     assert_eq!((&done[..3], &done[3]), (&expected[..], &ready));
-    let again = one(&office.store, lane(), NOW).await;
+    let again = one(&queue.store, lane(), NOW).await;
     assert_eq!(again.task().id, waits, "the other one is due later");
-    let again = one(&office.store, lane(), LATER).await;
+    let again = one(&queue.store, lane(), LATER).await;
     assert_eq!((again.task().tries, again.task().since), (1, LATER));
 }
 
-#[tokio::test]
-async fn task_that_waits_for_a_time_is_made_due_and_its_tries_go_on() {
-    let mut office = Office::new();
-    office.store(notify("k", 1)).await;
+async fn task_that_waits_for_a_time_is_made_due_and_its_tries_go_on(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    queue.store(notify("k", 1)).await;
     let again = Transition::RetryAfter {
         wait: Duration::from_hours(2),
         why: Failure::new(FailureKind::Timeout, "slow"),
     };
-    let waits = office.end(lane(), again).await;
+    let waits = queue.end(lane(), again).await;
     let ids = [waits];
-    let dry = office
+    let dry = queue
         .operator
         .retry(&ids, None, Mode::DryRun, LATER)
         .unwrap();
-    let done = office
+    let done = queue
         .operator
         .retry(&ids, None, Mode::Real(&ada()), LATER)
         .unwrap();
     assert_eq!(dry, [RetryOutcome::DueNow]);
     assert_eq!(done, dry);
-    let again = office
+    let again = queue
         .operator
         .retry(&ids, None, Mode::Real(&ada()), LATER)
         .unwrap();
     assert_eq!(again, [RetryOutcome::InState("ready")], "it is due already");
-    let detail = office.operator.task(waits).unwrap().unwrap();
+    let detail = queue.operator.task(waits).unwrap().unwrap();
     let [retried] = &detail.interventions[..] else {
         panic!("{:?}", detail.interventions)
     };
@@ -223,32 +236,31 @@ async fn task_that_waits_for_a_time_is_made_due_and_its_tries_go_on() {
         (Act::Retried, Some("ready"))
     );
 
-    assert!(claim(&office.store, lane(), NOW).await.is_empty());
-    let claimed = one(&office.store, lane(), LATER).await;
+    assert!(claim(&queue.store, lane(), NOW).await.is_empty());
+    let claimed = one(&queue.store, lane(), LATER).await;
     assert_eq!((claimed.task().tries, claimed.task().since), (2, NOW));
 }
 
-#[tokio::test]
-async fn what_a_person_does_is_part_of_the_history_and_forgotten_with_it() {
-    let mut office = Office::new();
-    let id = office.dead("k", FailureKind::Refused).await;
-    office.store(notify("newest", 2)).await;
+async fn what_a_person_does_is_part_of_the_history_and_forgotten_with_it(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    let id = queue.dead("k", FailureKind::Refused).await;
+    queue.store(notify("newest", 2)).await;
     let by = ada();
-    office
+    queue
         .operator
         .retry(&[id], None, Mode::Real(&by), NOW)
         .unwrap();
-    office
+    queue
         .operator
         .cancel(&[id], Mode::Real(&by), LATER)
         .unwrap();
-    let refused = office
+    let refused = queue
         .operator
         .cancel(&[id], Mode::Real(&by), LATER)
         .unwrap();
     assert_eq!(refused, [CancelOutcome::InState("cancelled")]);
 
-    let detail = office.operator.task(id).unwrap().unwrap();
+    let detail = queue.operator.task(id).unwrap().unwrap();
     let [retried, cancelled] = &detail.interventions[..] else {
         panic!("{:?}", detail.interventions)
     };
@@ -259,18 +271,17 @@ async fn what_a_person_does_is_part_of_the_history_and_forgotten_with_it() {
     assert_eq!(cancelled.was.as_deref(), Some("ready"));
     let told = (cancelled.by.as_deref(), cancelled.why.as_deref());
     assert_eq!(told, (Some("ada"), Some("ticket 7")));
-    let event = office.operator.event(detail.row.event).unwrap().unwrap();
+    let event = queue.operator.event(detail.row.event).unwrap().unwrap();
     assert_eq!(event.interventions[0], (id, retried.clone()));
 
-    office.forget(Duration::from_hours(24)).await;
-    let detail = office.operator.task(id).unwrap().unwrap();
+    queue.forget(Duration::from_hours(24)).await;
+    let detail = queue.operator.task(id).unwrap().unwrap();
     assert!(detail.interventions.is_empty());
 }
 
-#[tokio::test]
-async fn task_under_other_rules_goes_on_where_they_say() {
-    let mut office = Office::new();
-    let id = office.dead("k", FailureKind::Refused).await;
+async fn task_under_other_rules_goes_on_where_they_say(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    let id = queue.dead("k", FailureKind::Refused).await;
     let crm = Lane::Destination("crm".into());
     let restart = |stopped: &StoppedTask| {
         assert_eq!((stopped.task.id, stopped.task.step), (id, 0));
@@ -285,47 +296,45 @@ async fn task_under_other_rules_goes_on_where_they_say() {
         })
     };
     let by = ada();
-    let done = office
+    let done = queue
         .operator
         .retry(&[id], Some(&under(&restart)), Mode::Real(&by), NOW)
         .unwrap();
     assert_eq!(done, [RetryOutcome::Requeued]);
-    let again = one(&office.store, crm, NOW).await;
+    let again = one(&queue.store, crm, NOW).await;
     let task = again.task();
     assert_eq!((task.id, task.step, task.tries), (id, 2, 1));
     assert_eq!(task.revision, RevisionId::of("today"));
-    let kept = office.store.revision(task.revision).await.unwrap();
+    let kept = queue.store.revision(task.revision).await.unwrap();
     assert_eq!(kept.as_deref(), Some("today"));
-    let detail = office.operator.task(id).unwrap().unwrap();
+    let detail = queue.operator.task(id).unwrap().unwrap();
     let rules = detail.interventions[0].rules.clone();
     assert_eq!(rules, Some(RevisionId::of("today").to_string()));
 }
 
-#[tokio::test]
-async fn task_that_other_rules_refuse_stays_as_it_is() {
-    let mut office = Office::new();
-    let id = office.dead("k", FailureKind::Refused).await;
+async fn task_that_other_rules_refuse_stays_as_it_is(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    let id = queue.dead("k", FailureKind::Refused).await;
     let restart = |_: &StoppedTask| Err("no such rule".to_owned());
-    let before = office.everything();
+    let before = queue.everything();
     let by = ada();
-    let done = office
+    let done = queue
         .operator
         .retry(&[id], Some(&under(&restart)), Mode::Real(&by), NOW)
         .unwrap();
     assert_eq!(done, [RetryOutcome::Refused("no such rule".into())]);
-    assert_eq!(office.everything(), before);
+    assert_eq!(queue.everything(), before);
 }
 
-#[tokio::test]
-async fn what_own_rules_moved_is_not_left_to_other_rules() {
+async fn what_own_rules_moved_is_not_left_to_other_rules<B: Backend>(_: B) {
     for (phase, word) in [
         (MovePhase::Planned, "half done"),
         (MovePhase::Copied, "half done"),
         (MovePhase::Moved, "has moved the recording"),
         (MovePhase::Undone, ""),
     ] {
-        let mut office = Office::new();
-        let (_, id) = office.half_moved(phase).await;
+        let mut queue = Queue::new(B::default());
+        let (_, id) = queue.half_moved(phase).await;
         let restart = |_: &StoppedTask| {
             Ok(Restart {
                 step: 0,
@@ -336,11 +345,9 @@ async fn what_own_rules_moved_is_not_left_to_other_rules() {
         };
         let under = under(&restart);
         let by = ada();
-        let dry = office
-            .operator
-            .retry(&[id], Some(&under), Mode::DryRun, NOW);
+        let dry = queue.operator.retry(&[id], Some(&under), Mode::DryRun, NOW);
         let dry = dry.unwrap();
-        let done = office
+        let done = queue
             .operator
             .retry(&[id], Some(&under), Mode::Real(&by), NOW);
         let done = done.unwrap();
@@ -349,7 +356,7 @@ async fn what_own_rules_moved_is_not_left_to_other_rules() {
             RetryOutcome::Requeued => assert_eq!(phase, MovePhase::Undone),
             RetryOutcome::Refused(why) => {
                 assert!(!word.is_empty() && why.contains(word), "{phase:?}: {why}");
-                let own = office
+                let own = queue
                     .operator
                     .retry(&[id], None, Mode::Real(&by), NOW)
                     .unwrap();
@@ -360,10 +367,9 @@ async fn what_own_rules_moved_is_not_left_to_other_rules() {
     }
 }
 
-#[tokio::test]
-async fn rename_that_was_passed_hinders_no_later_step_under_other_rules() {
-    let mut office = Office::new();
-    let (_, id) = office.half_moved(MovePhase::Moved).await;
+async fn rename_that_was_passed_hinders_no_later_step_under_other_rules(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    let (_, id) = queue.half_moved(MovePhase::Moved).await;
     let restart = |_: &StoppedTask| {
         Ok(Restart {
             step: 1,
@@ -372,20 +378,19 @@ async fn rename_that_was_passed_hinders_no_later_step_under_other_rules() {
             renames: vec![2],
         })
     };
-    let done = office
+    let done = queue
         .operator
         .retry(&[id], Some(&under(&restart)), Mode::Real(&ada()), NOW);
     assert_eq!(done.unwrap(), [RetryOutcome::Requeued]);
 }
 
-#[tokio::test]
-async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
-    let mut office = Office::new();
-    let id = office.dead("k", FailureKind::Refused).await;
-    office.store(notify("newest", 2)).await;
+async fn dead_task_that_is_cancelled_waits_for_nobody_any_more(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    let id = queue.dead("k", FailureKind::Refused).await;
+    queue.store(notify("newest", 2)).await;
     let ids = [id];
-    let dry = office.operator.cancel(&ids, Mode::DryRun, NOW).unwrap();
-    let done = office
+    let dry = queue.operator.cancel(&ids, Mode::DryRun, NOW).unwrap();
+    let done = queue
         .operator
         .cancel(&ids, Mode::Real(&ada()), NOW)
         .unwrap();
@@ -393,9 +398,9 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
         (dry, &done[..]),
         (done.clone(), &[CancelOutcome::Cancelled][..])
     );
-    let figures = office.store.figures(NOW).await.unwrap();
+    let figures = queue.store.figures(NOW).await.unwrap();
     assert_eq!((figures.dead, figures.cancelled, figures.ready), (0, 1, 1));
-    let later = office.store.figures(LATER).await.unwrap();
+    let later = queue.store.figures(LATER).await.unwrap();
     assert_eq!(
         (figures.oldest_due, later.oldest_due),
         (None, Some(LATER.since(NOW)))
@@ -405,50 +410,50 @@ async fn dead_task_that_is_cancelled_waits_for_nobody_any_more() {
         history: day,
         dedup_horizon: day,
     };
-    let pruned = prune_after(&office.store, keep, day * 2).await;
+    let pruned = prune_after(&queue.store, keep, day * 2).await;
     assert_eq!(pruned.tasks, 1);
 }
 
-#[tokio::test]
-async fn dead_task_with_copies_left_is_cancelled_by_the_service_which_removes_them() {
-    let mut office = Office::new();
-    let (_, id) = office.half_moved(MovePhase::Copied).await;
-    let done = office
+async fn dead_task_with_copies_left_is_cancelled_by_the_service_which_removes_them(
+    backend: impl Backend,
+) {
+    let mut queue = Queue::new(backend);
+    let (_, id) = queue.half_moved(MovePhase::Copied).await;
+    let done = queue
         .operator
         .cancel(&[id], Mode::Real(&ada()), NOW)
         .unwrap();
     assert_eq!(done, [CancelOutcome::Requested]);
-    let again = office
+    let again = queue
         .operator
         .cancel(&[id], Mode::Real(&ada()), NOW)
         .unwrap();
     assert_eq!(again, [CancelOutcome::Requested]);
-    let detail = office.operator.task(id).unwrap().unwrap();
+    let detail = queue.operator.task(id).unwrap().unwrap();
     assert_eq!(detail.interventions.len(), 1, "it was asked for once");
-    let claim = one(&office.store, bucket(), NOW).await;
+    let claim = one(&queue.store, bucket(), NOW).await;
     assert!(claim.cancel_requested());
     assert_eq!(claim.task().tries, 1);
-    end(&office.store, claim, Transition::Cancel).await;
-    let figures = office.store.figures(NOW).await.unwrap();
+    end(&queue.store, claim, Transition::Cancel).await;
+    let figures = queue.store.figures(NOW).await.unwrap();
     let left = (figures.dead, figures.ready, figures.running);
     assert_eq!((left, figures.cancelled), ((0, 0, 0), 1));
 }
 
-#[tokio::test]
-async fn list_and_walk_mean_the_same_tasks() {
-    let office = Office::new();
-    let first = office.dead("refused", FailureKind::Refused).await;
+async fn list_and_walk_mean_the_same_tasks(backend: impl Backend) {
+    let queue = Queue::new(backend);
+    let first = queue.dead("refused", FailureKind::Refused).await;
     let mut late = notify("timeout", 1);
     let mut event = Event::clone(&late.event);
     (event.received, event.fields.room) = (LATER, Some("lab-1".into()));
     late.event = event.into();
-    office.store(late).await;
-    let claims = claim(&office.store, lane(), LATER).await;
+    queue.store(late).await;
+    let claims = claim(&queue.store, lane(), LATER).await;
     for claim in claims {
-        end(&office.store, claim, bury(FailureKind::Timeout)).await;
+        end(&queue.store, claim, bury(FailureKind::Timeout)).await;
     }
     let rules = [("other", bucket(), Turn::Needed)];
-    office.store(arrival("waits", 1, &rules)).await;
+    queue.store(arrival("waits", 1, &rules)).await;
 
     let some = |change: &dyn Fn(&mut TaskFilter)| {
         let mut filter = TaskFilter::default();
@@ -457,12 +462,12 @@ async fn list_and_walk_mean_the_same_tasks() {
     };
     let listed = |filter: &TaskFilter| {
         let page = Page::newest(10);
-        let mut listed = office.operator.tasks(filter, page).unwrap();
+        let mut listed = queue.operator.tasks(filter, page).unwrap();
         listed.reverse();
-        let mut walk = office.operator.walk_tasks(filter.clone()).unwrap();
-        let walked = office.operator.next_tasks(&mut walk).unwrap();
+        let mut walk = queue.operator.walk_tasks(filter.clone()).unwrap();
+        let walked = queue.operator.next_tasks(&mut walk).unwrap();
         assert_eq!(listed, walked, "{filter:?}");
-        assert!(office.operator.next_tasks(&mut walk).unwrap().is_empty());
+        assert!(queue.operator.next_tasks(&mut walk).unwrap().is_empty());
         listed
     };
     for (filter, expected) in [
@@ -486,7 +491,7 @@ async fn list_and_walk_mean_the_same_tasks() {
     }
     let of = |states: &[&str]| {
         let states = states.iter().copied().map(str::to_owned).collect();
-        listed(&some(&|one| one.states = Vec::clone(&states)))
+        listed(&some(&|one| one.states.clone_from(&states)))
     };
     let dead = of(&["dead"]);
     assert_eq!((dead.len(), dead[0].id), (2, first));
@@ -494,51 +499,49 @@ async fn list_and_walk_mean_the_same_tasks() {
     assert_eq!(of(&["done", "running"]), []);
 }
 
-#[tokio::test]
-async fn list_goes_on_after_the_last_row_that_was_shown() {
-    let office = Office::new();
+async fn list_goes_on_after_the_last_row_that_was_shown(backend: impl Backend) {
+    let queue = Queue::new(backend);
     for number in 0..5 {
-        office.store(notify(&format!("{number}"), 1)).await;
+        queue.store(notify(&format!("{number}"), 1)).await;
     }
     let tasks = TaskFilter::default();
-    let all = office.operator.tasks(&tasks, Page::newest(10)).unwrap();
+    let all = queue.operator.tasks(&tasks, Page::newest(10)).unwrap();
     let events = EventFilter::default();
-    let all_events = office.operator.events(&events, Page::newest(10)).unwrap();
+    let all_events = queue.operator.events(&events, Page::newest(10)).unwrap();
     assert_eq!((all.len(), all_events.len()), (5, 5));
-    office.store(notify("came later", 1)).await;
+    queue.store(notify("came later", 1)).await;
     for (number, (task, event)) in all.iter().zip(&all_events).enumerate() {
         let rest = number + 1..all.len().min(number + 3);
         let page = |before| Page { limit: 2, before };
-        let before = office.operator.task_cursor(task.id).unwrap();
+        let before = queue.operator.task_cursor(task.id).unwrap();
         assert!(before.is_some());
-        let next = office.operator.tasks(&tasks, page(before)).unwrap();
+        let next = queue.operator.tasks(&tasks, page(before)).unwrap();
         assert_eq!(next, all[rest.clone()]);
-        let before = office.operator.event_cursor(event.id).unwrap();
+        let before = queue.operator.event_cursor(event.id).unwrap();
         assert!(before.is_some());
-        let next = office.operator.events(&events, page(before)).unwrap();
+        let next = queue.operator.events(&events, page(before)).unwrap();
         assert_eq!(next, all_events[rest]);
     }
     let nobody = TaskId::from_bytes([0; 16]);
-    assert_eq!(office.operator.task_cursor(nobody).unwrap(), None);
+    assert_eq!(queue.operator.task_cursor(nobody).unwrap(), None);
     let none = EventId::from_bytes([0; 16]);
-    assert_eq!(office.operator.event_cursor(none).unwrap(), None);
+    assert_eq!(queue.operator.event_cursor(none).unwrap(), None);
 }
 
-#[tokio::test]
-async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
-    let mut office = Office::new();
+async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
     let count = CHUNK * 2 + 1;
     for number in 0..count {
-        office.store(notify(&format!("{number}"), 1)).await;
+        queue.store(notify(&format!("{number}"), 1)).await;
     }
-    let mut walk = office.operator.walk_tasks(TaskFilter::default());
+    let mut walk = queue.operator.walk_tasks(TaskFilter::default());
     let walk = walk.as_mut().unwrap();
-    let mut events = office.operator.walk_events(EventFilter::default());
+    let mut events = queue.operator.walk_events(EventFilter::default());
     let events = events.as_mut().unwrap();
-    office.store(notify("came later", 1)).await;
+    queue.store(notify("came later", 1)).await;
     let mut met: Vec<TaskId> = Vec::new();
     loop {
-        let ids: Vec<TaskId> = office
+        let ids: Vec<TaskId> = queue
             .operator
             .next_tasks(walk)
             .unwrap()
@@ -549,11 +552,11 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
             break;
         }
         assert!(ids.len() <= CHUNK);
-        office
+        queue
             .operator
             .cancel(&ids, Mode::Real(&ada()), NOW)
             .unwrap();
-        office
+        queue
             .operator
             .retry(&ids, None, Mode::Real(&ada()), NOW)
             .unwrap();
@@ -565,7 +568,7 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
     assert_eq!(met.len(), count);
     let mut chunks = Vec::new();
     loop {
-        let chunk = office.operator.next_events(events).unwrap().len();
+        let chunk = queue.operator.next_events(events).unwrap().len();
         if chunk == 0 {
             break;
         }
@@ -574,10 +577,9 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile() {
     assert_eq!(chunks, [CHUNK, CHUNK, 1]);
 }
 
-#[tokio::test]
-async fn events_are_met_by_room_and_time_of_arrival() {
-    let office = Office::new();
-    office.store(notify("k", 1)).await;
+async fn events_are_met_by_room_and_time_of_arrival(backend: impl Backend) {
+    let queue = Queue::new(backend);
+    queue.store(notify("k", 1)).await;
     for (filter, expected) in [
         (EventFilter::default(), 1),
         (
@@ -610,54 +612,53 @@ async fn events_are_met_by_room_and_time_of_arrival() {
             0,
         ),
     ] {
-        let listed = office.operator.events(&filter, Page::newest(10)).unwrap();
-        let mut walk = office.operator.walk_events(filter.clone()).unwrap();
-        assert_eq!(office.operator.next_events(&mut walk).unwrap(), listed);
+        let listed = queue.operator.events(&filter, Page::newest(10)).unwrap();
+        let mut walk = queue.operator.walk_events(filter.clone()).unwrap();
+        assert_eq!(queue.operator.next_events(&mut walk).unwrap(), listed);
         assert_eq!(listed.len(), expected, "{filter:?}");
     }
 }
 
-#[tokio::test]
-async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
-    let mut office = Office::new();
+async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
     // Tasks of another event do not count.
-    office
+    queue
         .store(arrival("other", 0, &[("added", bucket(), Turn::NotNeeded)]))
         .await;
-    office.store(notify("k", 1)).await;
+    queue.store(notify("k", 1)).await;
     let event = notify("k", 1).event.id;
-    office.end(lane(), Transition::Finish).await;
+    queue.end(lane(), Transition::Finish).await;
     let plan = planning(&["announce", "added"]);
     let missing = replay(Scope::Missing, &plan);
-    let before = office.everything();
-    let dry = office
+    let before = queue.everything();
+    let dry = queue
         .operator
         .replay(&[event], &missing, Mode::DryRun, NOW)
         .unwrap();
-    assert_eq!(office.everything(), before);
+    assert_eq!(queue.everything(), before);
     let by = ada();
-    let done = office
+    let done = queue
         .operator
         .replay(&[event], &missing, Mode::Real(&by), LATER)
         .unwrap();
     assert_eq!(dry, done);
     assert_eq!(made(&done[0]), (vec!["added"], 2, 0));
-    let again = office
+    let again = queue
         .operator
         .replay(&[event], &missing, Mode::Real(&by), LATER)
         .unwrap();
     assert_eq!(made(&again[0]), (vec![], 2, 0));
 
-    assert!(claim(&office.store, lane(), NOW).await.is_empty());
-    let claim = one(&office.store, lane(), LATER).await;
+    assert!(claim(&queue.store, lane(), NOW).await.is_empty());
+    let claim = one(&queue.store, lane(), LATER).await;
     let task = claim.task();
     assert_eq!((task.rule.as_str(), task.generation), ("added", 0));
     assert_eq!((task.since, task.tries), (LATER, 1));
     assert_eq!(task.revision, RevisionId::of("today"));
     assert_eq!(claim.event().received, NOW);
-    let kept = office.store.revision(task.revision).await.unwrap();
+    let kept = queue.store.revision(task.revision).await.unwrap();
     assert_eq!(kept.as_deref(), Some("today"));
-    let detail = office.operator.task(task.id).unwrap().unwrap();
+    let detail = queue.operator.task(task.id).unwrap().unwrap();
     let [replayed] = &detail.interventions[..] else {
         panic!("{:?}", detail.interventions)
     };
@@ -665,33 +666,34 @@ async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them() {
     assert_eq!(replayed.was, None);
 }
 
-#[tokio::test]
-async fn full_replay_is_a_generation_of_its_own_except_where_work_still_waits() {
-    let mut office = Office::new();
+async fn full_replay_is_a_generation_of_its_own_except_where_work_still_waits(
+    backend: impl Backend,
+) {
+    let mut queue = Queue::new(backend);
     let event = notify("k", 1).event.id;
-    office.store(notify("k", 1)).await;
+    queue.store(notify("k", 1)).await;
     let plan = planning(&["announce", "added"]);
     let all = replay(Scope::All, &plan);
     let by = ada();
-    let first = office
+    let first = queue
         .operator
         .replay(&[event], &all, Mode::Real(&by), NOW)
         .unwrap();
     assert_eq!(made(&first[0]), (vec!["added"], 2, 1));
-    let twice = office
+    let twice = queue
         .operator
         .replay(&[event], &all, Mode::Real(&by), NOW)
         .unwrap();
     assert_eq!(made(&twice[0]), (vec![], 2, 2));
-    for claim in claim(&office.store, lane(), NOW).await {
-        end(&office.store, claim, Transition::Finish).await;
+    for claim in claim(&queue.store, lane(), NOW).await {
+        end(&queue.store, claim, Transition::Finish).await;
     }
-    let third = office
+    let third = queue
         .operator
         .replay(&[event], &all, Mode::Real(&by), NOW)
         .unwrap();
     assert_eq!(made(&third[0]), (vec!["announce", "added"], 2, 0));
-    let mut again = claim(&office.store, lane(), NOW).await;
+    let mut again = claim(&queue.store, lane(), NOW).await;
     again.sort_by_key(|claim| claim.task().rule.clone());
     let tasks = again
         .iter()
@@ -700,36 +702,34 @@ async fn full_replay_is_a_generation_of_its_own_except_where_work_still_waits() 
     assert_eq!(tasks.collect::<Vec<_>>(), expected);
 }
 
-#[tokio::test]
-async fn event_that_no_rule_matched_gets_its_first_tasks_by_a_replay() {
-    let mut office = Office::new();
-    office.store(arrival("k", 1, &[])).await;
+async fn event_that_no_rule_matched_gets_its_first_tasks_by_a_replay(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    queue.store(arrival("k", 1, &[])).await;
     let event = notify("k", 1).event.id;
     for scope in [Scope::Missing, Scope::All] {
         let plan = planning(&["other"]);
-        let dry = office
+        let dry = queue
             .operator
             .replay(&[event], &replay(scope, &plan), Mode::DryRun, NOW);
         assert_eq!(made(&dry.unwrap()[0]), (vec!["other"], 1, 0));
     }
     let plan = planning(&["other"]);
     let missing = replay(Scope::Missing, &plan);
-    office
+    queue
         .operator
         .replay(&[event], &missing, Mode::Real(&ada()), NOW)
         .unwrap();
-    let claim = one(&office.store, lane(), NOW).await;
+    let claim = one(&queue.store, lane(), NOW).await;
     assert_eq!(claim.task().id, TaskId::derive(event, "other", 0));
-    let shown = office.operator.event(event).unwrap().unwrap();
+    let shown = queue.operator.event(event).unwrap().unwrap();
     assert_eq!(shown.interventions[0].0, claim.task().id);
 }
 
-#[tokio::test]
-async fn replayed_task_waits_for_the_turn_of_its_recording() {
-    let mut office = Office::new();
+async fn replayed_task_waits_for_the_turn_of_its_recording(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
     let rules = |rule| [(rule, bucket(), Turn::Needed)];
-    office.store(arrival("k", 1, &rules("first"))).await;
-    let first = one(&office.store, bucket(), NOW).await;
+    queue.store(arrival("k", 1, &rules("first"))).await;
+    let first = one(&queue.store, bucket(), NOW).await;
     let plan = |event: &Event, generation| {
         let mut plan = arrival("k", 1, &rules("second")).plan;
         plan.tasks[0].id = TaskId::derive(event.id, "second", generation);
@@ -737,66 +737,65 @@ async fn replayed_task_waits_for_the_turn_of_its_recording() {
     };
     let missing = replay(Scope::Missing, &plan);
     let event = first.event().id;
-    office
+    queue
         .operator
         .replay(&[event], &missing, Mode::Real(&ada()), NOW)
         .unwrap();
-    assert!(claim(&office.store, bucket(), NOW).await.is_empty());
-    end(&office.store, first, Transition::Finish).await;
-    let second = one(&office.store, bucket(), NOW).await;
+    assert!(claim(&queue.store, bucket(), NOW).await.is_empty());
+    end(&queue.store, first, Transition::Finish).await;
+    let second = one(&queue.store, bucket(), NOW).await;
     assert_eq!(second.task().rule, "second");
 }
 
-#[tokio::test]
-async fn event_is_not_replayed_over_objects_that_were_left_half_moved() {
-    let mut office = Office::new();
-    let (event, task) = office.half_moved(MovePhase::Copied).await;
+async fn event_is_not_replayed_over_objects_that_were_left_half_moved(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    let (event, task) = queue.half_moved(MovePhase::Copied).await;
     let plan = planning(&["move", "added"]);
     for scope in [Scope::Missing, Scope::All] {
         let replay = replay(scope, &plan);
-        let done = office
+        let done = queue
             .operator
             .replay(&[event], &replay, Mode::Real(&ada()), NOW);
         assert_eq!(done.unwrap(), [ReplayOutcome::HalfMoved(task)]);
     }
-    assert_eq!(office.store.figures(NOW).await.unwrap().ready, 0);
+    assert_eq!(queue.store.figures(NOW).await.unwrap().ready, 0);
 }
 
-#[tokio::test]
-async fn event_without_its_body_or_unknown_is_not_replayed() {
-    let mut office = Office::new();
-    office.store(notify("k", 1)).await;
-    office.end(lane(), Transition::Finish).await;
-    office.store(notify("newest", 2)).await;
-    office.forget(Duration::from_hours(24)).await;
+async fn event_without_its_body_or_unknown_is_not_replayed(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    queue.store(notify("k", 1)).await;
+    queue.end(lane(), Transition::Finish).await;
+    queue.store(notify("newest", 2)).await;
+    queue.forget(Duration::from_hours(24)).await;
     let plan = planning(&["added"]);
     let replay = replay(Scope::Missing, &plan);
     let events = [notify("k", 1).event.id, EventId::from_bytes([0; 16])];
-    let done = office
+    let done = queue
         .operator
         .replay(&events, &replay, Mode::Real(&ada()), NOW)
         .unwrap();
     let expected = [ReplayOutcome::Forgotten, ReplayOutcome::Unknown];
     assert_eq!(done, expected);
     assert_eq!(
-        operator(&office.path)
+        queue
+            .backend
+            .operator()
             .replay(&events, &replay, Mode::DryRun, NOW)
             .unwrap(),
         done
     );
 }
 
-#[tokio::test]
-async fn event_has_no_more_tasks_than_it_can_name() {
-    let mut office = Office::new();
+async fn event_has_no_more_tasks_than_it_can_name(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
     let event = notify("k", 1).event.id;
-    office.store(notify("k", 1)).await;
+    queue.store(notify("k", 1)).await;
     let names: Vec<String> = (0..65_536).map(|number| number.to_string()).collect();
     let rules: Vec<&str> = names.iter().map(String::as_str).collect();
     for (count, is_full) in [(65_535, false), (65_536, true)] {
         let plan = planning(&rules[..count]);
         let replay = replay(Scope::Missing, &plan);
-        let done = office
+        let done = queue
             .operator
             .replay(&[event], &replay, Mode::DryRun, NOW)
             .unwrap();
@@ -808,10 +807,9 @@ async fn event_has_no_more_tasks_than_it_can_name() {
     }
 }
 
-#[tokio::test]
-async fn doomed_task_of_a_replay_is_dead_with_its_reason() {
-    let mut office = Office::new();
-    office.store(arrival("k", 1, &[])).await;
+async fn doomed_task_of_a_replay_is_dead_with_its_reason(backend: impl Backend) {
+    let mut queue = Queue::new(backend);
+    queue.store(arrival("k", 1, &[])).await;
     let event = notify("k", 1).event.id;
     let good = planning(&["other"]);
     let plan = |event: &Event, generation| {
@@ -820,11 +818,11 @@ async fn doomed_task_of_a_replay_is_dead_with_its_reason() {
         plan
     };
     let missing = replay(Scope::Missing, &plan);
-    office
+    queue
         .operator
         .replay(&[event], &missing, Mode::Real(&ada()), NOW)
         .unwrap();
-    let task = &office.operator.event(event).unwrap().unwrap().tasks[0];
+    let task = &queue.operator.event(event).unwrap().unwrap().tasks[0];
     assert_eq!(task.state, "dead");
     assert_eq!(task.failure.as_ref().unwrap().reason, "no bucket");
 }

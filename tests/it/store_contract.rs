@@ -1,5 +1,4 @@
-//! What every store promises, tested on the SQLite store through its public interface.
-use crate::support::operator::OneTask;
+//! What every store promises, through its public interface.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +19,14 @@ use aftertake::model::transition::Transition;
 use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::{CancelOutcome, LaneOutcome, Operator, RetryOutcome};
-use aftertake::store::sqlite::{AroundCommit, OpenError, SqliteOperator, SqliteStore};
+use aftertake::store::sqlite::{AroundCommit, SqliteStore};
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, JournalError, LaneRoom, NextStep,
     Pruned, Recorded, Retention, Settlement, Store,
 };
+
+use crate::support::backend::{Backend, shown_on_every_store};
+use crate::support::operator::OneTask;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
@@ -114,7 +116,7 @@ pub(crate) fn ran(passed: Duration) -> Present {
 }
 
 /// Prunes in a process that has run for `passed` since [`NOW`].
-pub(crate) async fn prune_after(store: &SqliteStore, keep: Retention, passed: Duration) -> Pruned {
+pub(crate) async fn prune_after(store: &impl Store, keep: Retention, passed: Duration) -> Pruned {
     let everything = Retention {
         history: Duration::MAX,
         dedup_horizon: Duration::MAX,
@@ -124,7 +126,7 @@ pub(crate) async fn prune_after(store: &SqliteStore, keep: Retention, passed: Du
     store.prune(keep, ran(passed)).await.unwrap()
 }
 
-pub(crate) async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Vec<Claim> {
+pub(crate) async fn claim(store: &impl Store, lane: Lane, now: Timestamp) -> Vec<Claim> {
     store
         .claim(vec![LaneRoom::new(lane, 10)], now)
         .await
@@ -132,13 +134,13 @@ pub(crate) async fn claim(store: &SqliteStore, lane: Lane, now: Timestamp) -> Ve
         .claims
 }
 
-pub(crate) async fn one(store: &SqliteStore, lane: Lane, now: Timestamp) -> Claim {
+pub(crate) async fn one(store: &impl Store, lane: Lane, now: Timestamp) -> Claim {
     let mut claims = claim(store, lane, now).await;
     assert_eq!(claims.len(), 1);
     claims.pop().unwrap()
 }
 
-pub(crate) async fn end(store: &SqliteStore, claim: Claim, transition: Transition) {
+pub(crate) async fn end(store: &impl Store, claim: Claim, transition: Transition) {
     let applied = store.apply(claim, ending(transition), NOW).await.unwrap();
     assert!(matches!(applied, Applied::Settled));
 }
@@ -165,10 +167,37 @@ pub(crate) fn moved(number: u32, phase: MovePhase) -> Move {
     }
 }
 
-#[tokio::test]
-async fn event_stored_twice_is_one_event_with_one_task() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+shown_on_every_store! {
+    event_stored_twice_is_one_event_with_one_task
+    started_task_is_running_with_its_first_try_spent_and_due_again_after_a_crash
+    only_the_newest_claim_may_write
+    tasks_of_one_recording_take_turns_in_the_order_of_the_rules
+    task_that_is_handed_back_keeps_its_turn_before_later_ones_only
+    task_that_waits_in_its_lane_is_left_alone_for_five_seconds_and_spends_no_try
+    task_that_waits_for_something_outside_is_left_alone_until_it_is_there
+    task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it_is_half_done
+    task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_given_up
+    many_that_wait_for_one_thing_are_released_in_small_steps_the_oldest_first
+    unfinished_moves_keep_the_turn
+    task_goes_on_with_its_next_step_under_a_new_claim
+    probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_longest
+    lanes_without_room_are_left_alone_and_the_next_due_time_is_told
+    committed_place_is_seen_by_its_event_and_not_by_a_later_one
+    late_move_by_an_earlier_event_is_seen_by_the_later_one
+    recording_announced_again_after_it_was_forgotten_is_where_its_event_says
+    cancelled_task_whose_body_was_forgotten_cannot_be_retried
+    moves_of_a_large_set_are_read_back_and_found_by_later_tasks
+    draft_that_was_not_completed_is_no_manifest_and_is_replaced
+    draft_of_a_recording_that_another_task_has_moved_is_gone
+    person_retries_and_cancels_while_the_store_is_served
+    task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it
+    old_history_is_forgotten_and_dead_tasks_stay
+    every_acknowledged_event_of_a_crowd_is_there_after_reopening
+    pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile
+}
+
+async fn event_stored_twice_is_one_event_with_one_task(backend: impl Backend) {
+    let store = backend.open();
     assert!(matches!(
         store.record(notify("k", 1), vec![]).await.unwrap(),
         Recorded::New { .. }
@@ -180,11 +209,10 @@ async fn event_stored_twice_is_one_event_with_one_task() {
     assert_eq!(store.figures(NOW).await.unwrap().ready, 1);
 }
 
-#[tokio::test]
-async fn started_task_is_running_with_its_first_try_spent_and_due_again_after_a_crash() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn started_task_is_running_with_its_first_try_spent_and_due_again_after_a_crash(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let arrival = notify("k", 1);
     let start = vec![arrival.plan.tasks[0].id];
     let Recorded::New { claims } = store.record(arrival, start).await.unwrap() else {
@@ -194,24 +222,21 @@ async fn started_task_is_running_with_its_first_try_spent_and_due_again_after_a_
     assert_eq!(store.figures(NOW).await.unwrap().running, 1);
     drop(store);
 
-    let store = open(&path);
+    let store = backend.open();
     let again = one(&store, lane(), NOW).await;
     assert_eq!((again.task().tries, again.attempt()), (2, 2));
     assert_eq!(again.event().fields.room.as_deref(), Some("class-7"));
 }
 
-#[tokio::test]
-async fn only_the_newest_claim_may_write() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn only_the_newest_claim_may_write(backend: impl Backend) {
+    let store = backend.open();
     store
         .record(arrival("k", 1, &[("move", bucket(), Turn::Needed)]), vec![])
         .await
         .unwrap();
     let old = one(&store, bucket(), NOW).await;
     drop(store);
-    let store = open(&path);
+    let store = backend.open();
     let new = one(&store, bucket(), NOW).await;
     let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Planned)]);
     assert!(matches!(
@@ -224,10 +249,8 @@ async fn only_the_newest_claim_may_write() {
     assert_eq!(store.figures(NOW).await.unwrap().done, 1);
 }
 
-#[tokio::test]
-async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules(backend: impl Backend) {
+    let store = backend.open();
     let rules = [
         ("first", bucket(), Turn::Needed),
         ("second", bucket(), Turn::Needed),
@@ -254,10 +277,8 @@ async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules() {
     );
 }
 
-#[tokio::test]
-async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only(backend: impl Backend) {
+    let store = backend.open();
     let rules = ["first", "second"].map(|rule| (rule, bucket(), Turn::Needed));
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
@@ -278,10 +299,10 @@ async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only() {
     assert_eq!(one(&store, bucket(), NOW).await.task().rule, "second");
 }
 
-#[tokio::test]
-async fn task_that_waits_in_its_lane_is_left_alone_for_five_seconds_and_spends_no_try() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn task_that_waits_in_its_lane_is_left_alone_for_five_seconds_and_spends_no_try(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     store.record(notify("k", 1), vec![]).await.unwrap();
     let waits = one(&store, lane(), NOW).await;
     end(&store, waits, waiting(WaitsFor::ItsLane)).await;
@@ -291,11 +312,10 @@ async fn task_that_waits_in_its_lane_is_left_alone_for_five_seconds_and_spends_n
     assert_eq!(again.task().tries, 1);
 }
 
-#[tokio::test]
-async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let things = [
         Outside::Lane(Lane::Bucket("gone".into())),
         Outside::Rule {
@@ -314,7 +334,7 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
     let figures = store.figures(later).await.unwrap();
     assert_eq!((figures.ready, figures.oldest_due), (3, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     let listed = operator
         .tasks(&TaskFilter::default(), Page::newest(10))
         .unwrap();
@@ -324,7 +344,7 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
     }
 
     drop(store);
-    let store = open(&path);
+    let store = backend.open();
     assert!(claim(&store, lane(), later).await.is_empty());
     assert!(!store.release(things[1].clone(), NOW).await.unwrap());
     let on = claim(&store, lane(), later).await;
@@ -348,11 +368,10 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there()
     assert_eq!(one(&store, lane(), NOW).await.task().tries, 1);
 }
 
-#[tokio::test]
-async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it_is_half_done() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it_is_half_done(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let rules = [("move", bucket(), Turn::Needed)];
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
@@ -360,7 +379,7 @@ async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it
     let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Copied)]);
     store.journal(&first, entry, PRESENT).await.unwrap();
     end(&store, first, waiting(Outside::Lane(lane()))).await;
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     assert_eq!(
         operator.cancel_one(id, NOW).unwrap(),
         CancelOutcome::Requested
@@ -369,11 +388,10 @@ async fn task_that_waits_for_something_outside_runs_once_to_be_cancelled_when_it
     assert!(again.cancel_requested());
 }
 
-#[tokio::test]
-async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_given_up() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_given_up(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     for key in ["from/0.ts", "k"] {
         let rules = [("move", bucket(), Turn::Needed)];
         store.record(arrival(key, 1, &rules), vec![]).await.unwrap();
@@ -391,7 +409,7 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     let figures = store.figures(later).await.unwrap();
     assert_eq!((figures.ready, figures.oldest_due), (1, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
-    let operator = SqliteOperator::open(&path).unwrap();
+    let operator = backend.operator();
     let row = operator.task(waiter).unwrap().unwrap().row;
     assert_eq!((row.due, row.note), (None, Some("w".into())));
 
@@ -405,10 +423,10 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     assert_eq!(one(&store, bucket(), NOW).await.task().id, waiter);
 }
 
-#[tokio::test]
-async fn many_that_wait_for_one_thing_are_released_in_small_steps_the_oldest_first() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn many_that_wait_for_one_thing_are_released_in_small_steps_the_oldest_first(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let thing = Outside::Lane(Lane::Bucket("gone".into()));
     let names: Vec<String> = (0..501).map(|number| number.to_string()).collect();
     let rule = |name| (name, lane(), Turn::NotNeeded);
@@ -427,10 +445,8 @@ async fn many_that_wait_for_one_thing_are_released_in_small_steps_the_oldest_fir
     assert_eq!(store.waits().await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn unfinished_moves_keep_the_turn() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn unfinished_moves_keep_the_turn(backend: impl Backend) {
+    let store = backend.open();
     let rules = [
         ("first", bucket(), Turn::Needed),
         ("second", bucket(), Turn::Needed),
@@ -470,10 +486,8 @@ async fn unfinished_moves_keep_the_turn() {
     assert_eq!(one(&store, bucket(), NOW).await.task().rule, "second");
 }
 
-#[tokio::test]
-async fn task_goes_on_with_its_next_step_under_a_new_claim() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn task_goes_on_with_its_next_step_under_a_new_claim(backend: impl Backend) {
+    let store = backend.open();
     store
         .record(arrival("k", 1, &[("both", bucket(), Turn::Needed)]), vec![])
         .await
@@ -503,10 +517,10 @@ async fn task_goes_on_with_its_next_step_under_a_new_claim() {
     assert_eq!((again.task().step, again.task().tries), (1, 1));
 }
 
-#[tokio::test]
-async fn probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_longest() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_longest(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let minute = Duration::from_mins(1);
     // Tries so far, and the wait after the last of them.
     let tasks = [
@@ -549,10 +563,8 @@ async fn probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_lo
     assert_eq!(probed, [2, 4, 1, 0]);
 }
 
-#[tokio::test]
-async fn lanes_without_room_are_left_alone_and_the_next_due_time_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn lanes_without_room_are_left_alone_and_the_next_due_time_is_told(backend: impl Backend) {
+    let store = backend.open();
     for key in ["x", "y", "z"] {
         store.record(notify(key, 1), vec![]).await.unwrap();
     }
@@ -562,10 +574,8 @@ async fn lanes_without_room_are_left_alone_and_the_next_due_time_is_told() {
     assert!(claim(&store, bucket(), NOW).await.is_empty());
 }
 
-#[tokio::test]
-async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one(backend: impl Backend) {
+    let store = backend.open();
     let rules = [
         ("move", bucket(), Turn::Needed),
         ("tag", bucket(), Turn::Needed),
@@ -602,10 +612,8 @@ async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one() {
     );
 }
 
-#[tokio::test]
-async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn late_move_by_an_earlier_event_is_seen_by_the_later_one(backend: impl Backend) {
+    let store = backend.open();
     let rules = [
         ("move", bucket(), Turn::Needed),
         ("tag", bucket(), Turn::Needed),
@@ -647,10 +655,10 @@ async fn late_move_by_an_earlier_event_is_seen_by_the_later_one() {
     assert!(!located.moved_by.as_ref().unwrap().same_planning);
 }
 
-#[tokio::test]
-async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_says() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_says(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let rule = [("move", bucket(), Turn::Needed)];
     store.record(arrival("k", 1, &rule), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
@@ -680,11 +688,8 @@ async fn recording_announced_again_after_it_was_forgotten_is_where_its_event_say
     );
 }
 
-#[tokio::test]
-async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried(backend: impl Backend) {
+    let store = backend.open();
     store.record(notify("k", 1), vec![]).await.unwrap();
     let claim = one(&store, lane(), NOW).await;
     let id = claim.task().id;
@@ -696,7 +701,7 @@ async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
         dedup_horizon: day * 10,
     };
     prune_after(&store, keep, day * 2).await;
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     assert_eq!(
         operator.retry_one(id, NOW).unwrap(),
         RetryOutcome::Forgotten
@@ -704,10 +709,8 @@ async fn cancelled_task_whose_body_was_forgotten_cannot_be_retried() {
     assert_eq!(store.figures(NOW).await.unwrap().cancelled, 1);
 }
 
-#[tokio::test]
-async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks(backend: impl Backend) {
+    let store = backend.open();
     store
         .record(arrival("k", 1, &[("move", bucket(), Turn::Needed)]), vec![])
         .await
@@ -739,11 +742,8 @@ async fn moves_of_a_large_set_are_read_back_and_found_by_later_tasks() {
     assert_eq!(found, [moves[9].clone()]);
 }
 
-#[tokio::test]
-async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced(backend: impl Backend) {
+    let store = backend.open();
     let rules = [
         ("first", bucket(), Turn::Needed),
         ("second", bucket(), Turn::Needed),
@@ -764,7 +764,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     let drafts = store.drafts(&first, 1..4).await.unwrap();
     assert_eq!(numbers(drafts), [1, 2, 3]);
     let id = first.task().id;
-    let operator = SqliteOperator::open(&path).unwrap();
+    let operator = backend.operator();
     assert!(operator.task(id).unwrap().unwrap().moves.is_empty());
     // Nothing is half moved, so the recording's turn is free.
     end(&store, first, waiting(WaitsFor::ItsLane)).await;
@@ -796,10 +796,8 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced() {
     assert_eq!((outline.objects, outline.bytes), (3, 21));
 }
 
-#[tokio::test]
-async fn draft_of_a_recording_that_another_task_has_moved_is_gone() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn draft_of_a_recording_that_another_task_has_moved_is_gone(backend: impl Backend) {
+    let store = backend.open();
     let rules = [
         ("first", bucket(), Turn::Needed),
         ("second", bucket(), Turn::Needed),
@@ -827,36 +825,8 @@ async fn draft_of_a_recording_that_another_task_has_moved_is_gone() {
     assert_eq!(store.drafts(&first, 0..9).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn full_disk_refuses_and_everything_works_again_once_there_is_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
-    store.record(notify("before", 1), vec![]).await.unwrap();
-    store.limit_pages(1).await.unwrap();
-    let mut stored = 1;
-    let mut number = 0;
-    let refused = loop {
-        number += 1;
-        match store
-            .record(notify(&format!("{number:01000}"), 1), vec![])
-            .await
-        {
-            Ok(_) => stored += 1,
-            Err(refused) => break refused.to_string(),
-        }
-    };
-    assert!(refused.contains("full"), "{refused}");
-    assert_eq!(store.figures(NOW).await.unwrap().ready, stored);
-    store.limit_pages(1_000_000).await.unwrap();
-    store.record(notify("after", 1), vec![]).await.unwrap();
-    assert_eq!(store.figures(NOW).await.unwrap().ready, stored + 1);
-}
-
-#[tokio::test]
-async fn person_retries_and_cancels_while_the_store_is_served() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn person_retries_and_cancels_while_the_store_is_served(backend: impl Backend) {
+    let store = backend.open();
     store.record(notify("k", 1), vec![]).await.unwrap();
     let dead = one(&store, lane(), NOW).await;
     let id = dead.task().id;
@@ -869,7 +839,7 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
     )
     .await;
 
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     let listed = operator
         .tasks(
             &TaskFilter {
@@ -896,15 +866,12 @@ async fn person_retries_and_cancels_while_the_store_is_served() {
     );
 }
 
-#[tokio::test]
-async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it(backend: impl Backend) {
+    let store = backend.open();
     let rules = ["first", "second", "third"].map(|rule| (rule, bucket(), Turn::Needed));
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     let second = TaskId::derive(first.event().id, "second", 0);
     assert_eq!(
         operator.cancel_one(second, NOW).unwrap(),
@@ -919,11 +886,8 @@ async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it() {
     assert!(claim(&store, bucket(), NOW).await.is_empty());
 }
 
-#[tokio::test]
-async fn old_history_is_forgotten_and_dead_tasks_stay() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn old_history_is_forgotten_and_dead_tasks_stay(backend: impl Backend) {
+    let store = backend.open();
     store.record(notify("done", 1), vec![]).await.unwrap();
     let claimed = one(&store, lane(), NOW).await;
     end(&store, claimed, Transition::Finish).await;
@@ -951,42 +915,8 @@ async fn old_history_is_forgotten_and_dead_tasks_stay() {
     assert_eq!(store.figures(NOW).await.unwrap().dead, 1);
 }
 
-#[tokio::test]
-async fn store_is_served_once_and_never_by_an_older_version() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
-    let second = SqliteStore::open(&path, plain());
-    assert!(matches!(second, Err(OpenError::Served(_))));
-    drop(store);
-    rusqlite::Connection::open(&path)
-        .unwrap()
-        .pragma_update(None, "user_version", 99)
-        .unwrap();
-    let newer = SqliteStore::open(&path, plain());
-    assert!(matches!(newer, Err(OpenError::Newer { found: 99, .. })));
-}
-
-#[tokio::test]
-async fn backup_of_a_served_store_holds_what_it_held() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
-    let store = open(&path);
-    store.record(notify("k", 1), vec![]).await.unwrap();
-    let operator = SqliteOperator::open(&path).unwrap();
-    operator.backup(&copy, || ()).unwrap();
-    assert!(
-        operator.backup(&copy, || ()).is_err(),
-        "an existing file is not overwritten"
-    );
-    assert_eq!(open(&copy).figures(NOW).await.unwrap().ready, 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_acknowledged_event_of_a_crowd_is_there_after_reopening() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = Arc::new(open(&path));
+async fn every_acknowledged_event_of_a_crowd_is_there_after_reopening(backend: impl Backend) {
+    let store = Arc::new(backend.open());
     let tasks: Vec<_> = (0..500)
         .map(|number| {
             let store = Arc::clone(&store);
@@ -1002,15 +932,15 @@ async fn every_acknowledged_event_of_a_crowd_is_there_after_reopening() {
         assert!(task.await.unwrap());
     }
     drop(store);
-    assert_eq!(open(&path).figures(NOW).await.unwrap().ready, 500);
+    assert_eq!(backend.open().figures(NOW).await.unwrap().ready, 500);
 }
 
-#[tokio::test]
-async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     store.mark_unknown_lanes(vec![lane()]).await.unwrap();
-    let mut operator = SqliteOperator::open(&dir.path().join("a.db")).unwrap();
+    let mut operator = backend.operator();
     let opening = Opening {
         since: NOW,
         why: "slow".into(),

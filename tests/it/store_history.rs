@@ -1,6 +1,5 @@
 //! Large histories: lists, searches and pruning.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,31 +9,36 @@ use aftertake::model::moves::{Move, MovePhase};
 use aftertake::model::plan::Turn;
 use aftertake::model::task::{Lane, TaskState};
 use aftertake::model::transition::Transition;
-use aftertake::store::lists::{Page, TaskFilter, TaskRow};
+use aftertake::store::lists::{EventFilter, Page, TaskFilter, TaskRow};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Applied, Hold, JournalEntry, LaneRoom, NextStep, Pruned, Retention, Store};
 use futures_util::future::join_all;
 
 use crate::store_contract::{
-    NOW, PRESENT, arrival, bucket, claim, end, ending, lane, moved, notify, one, open, place,
+    NOW, PRESENT, arrival, bucket, claim, end, ending, lane, moved, notify, one, place,
     prune_after, ran,
 };
+use crate::support::backend::{Backend, shown_on_every_store};
 use crate::support::operator::OneTask;
 
-const DAY: Duration = Duration::from_hours(24);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
-fn listed(path: &Path, filter: &TaskFilter, limit: usize) -> Vec<TaskRow> {
-    let operator = SqliteOperator::open(path).unwrap();
+fn listed(operator: &impl Operator, filter: &TaskFilter, limit: usize) -> Vec<TaskRow> {
     operator.tasks(filter, Page::newest(limit)).unwrap()
 }
 
-fn everything(path: &Path) -> Vec<TaskRow> {
-    listed(path, &TaskFilter::default(), 100)
+fn everything(operator: &impl Operator) -> Vec<TaskRow> {
+    listed(operator, &TaskFilter::default(), 100)
+}
+
+/// How many events are remembered.
+fn remembered(operator: &impl Operator) -> usize {
+    let events = operator.events(&EventFilter::default(), Page::newest(1_000));
+    events.unwrap().len()
 }
 
 /// Prunes what is older than a day until nothing is left; returns the result of each call.
-async fn prune(store: &SqliteStore) -> Vec<Pruned> {
+pub(crate) async fn prune(store: &impl Store) -> Vec<Pruned> {
     let keep = Retention {
         history: DAY,
         dedup_horizon: DAY,
@@ -49,17 +53,17 @@ async fn prune(store: &SqliteStore) -> Vec<Pruned> {
     }
 }
 
-fn rows(path: &Path, table: &str) -> usize {
-    let conn = rusqlite::Connection::open(path).unwrap();
-    let sql = format!("SELECT count(*) FROM {table}");
-    conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+shown_on_every_store! {
+    tasks_of_every_state_are_listed_newest_first_up_to_the_limit
+    tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back
+    second_rename_of_a_task_finds_what_its_first_one_moved
+    event_with_many_tasks_is_forgotten_in_small_steps
+    sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed
+    event_of_a_clock_that_was_ahead_is_forgotten_once_its_time_is_old
 }
 
-#[tokio::test]
-async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit(backend: impl Backend) {
+    let store = backend.open();
     let why = || Failure::new(FailureKind::Refused, "no");
     let endings = [
         Some(Transition::Finish),
@@ -94,10 +98,13 @@ async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit() {
         states: state.into_iter().map(str::to_owned).collect(),
         ..TaskFilter::default()
     };
-    assert_eq!(names(listed(&path, &some(None), 2)), ["24", "23"]);
+    assert_eq!(
+        names(listed(&backend.operator(), &some(None), 2)),
+        ["24", "23"]
+    );
     for (state, number) in TaskState::NAMES.into_iter().zip([4, 3, 0, 1, 2]) {
         let newest = [format!("2{number}"), format!("1{number}")];
-        let rows = listed(&path, &some(Some(state)), 2);
+        let rows = listed(&backend.operator(), &some(Some(state)), 2);
         assert!(rows.iter().all(|row| row.state == state));
         assert_eq!(names(rows), newest, "{state}");
     }
@@ -105,15 +112,14 @@ async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit() {
         rule: Some("01".into()),
         ..some(Some("dead"))
     };
-    assert_eq!(names(listed(&path, &of_rule, 2)), ["01"]);
+    assert_eq!(names(listed(&backend.operator(), &of_rule, 2)), ["01"]);
     assert_eq!(held.len(), 3);
 }
 
-#[tokio::test]
-async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let gone = Lane::Destination("gone".into());
     let known = vec![lane(), bucket()];
     let rules = [
@@ -135,21 +141,23 @@ async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back() {
     });
     let applied = store.apply(fine, settlement, NOW).await.unwrap();
     assert!(matches!(applied, Applied::Settled));
-    for row in everything(&path) {
+    for row in everything(&backend.operator()) {
         let reason = Some("destination/gone is not in the rules file".to_owned());
         assert_eq!((row.state, row.tries, row.note), ("ready", 0, reason));
     }
 
     let back = [known, vec![gone.clone()]].concat();
     assert!(store.mark_unknown_lanes(back).await.unwrap().is_empty());
-    assert!(everything(&path).iter().all(|row| row.note.is_none()));
+    assert!(
+        everything(&backend.operator())
+            .iter()
+            .all(|row| row.note.is_none())
+    );
     assert_eq!(claim(&store, gone, NOW).await.len(), 2);
 }
 
-#[tokio::test]
-async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn second_rename_of_a_task_finds_what_its_first_one_moved(backend: impl Backend) {
+    let store = backend.open();
     let rules = [("twice", bucket(), Turn::Needed)];
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
@@ -185,42 +193,8 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved() {
     assert_eq!(found[0].one, again);
 }
 
-#[tokio::test]
-async fn event_with_many_moves_is_forgotten_in_small_steps() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
-    let rules = [("move", bucket(), Turn::Needed)];
-    store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
-    let first = one(&store, bucket(), NOW).await;
-    let moves = (0..5_000).map(|number| moved(number, MovePhase::Moved));
-    let manifest = JournalEntry::Manifest(moves.collect());
-    store.journal(&first, manifest, PRESENT).await.unwrap();
-    end(&store, first, Transition::Finish).await;
-    store.record(notify("newest", 2), vec![]).await.unwrap();
-
-    let keep = Retention {
-        history: DAY,
-        dedup_horizon: DAY,
-    };
-    let first = prune_after(&store, keep, DAY * 2).await;
-    assert!(first.more);
-    assert!(rows(&path, "moves") >= 3_000);
-    assert_eq!(
-        (first.tasks, first.events),
-        (0, 0),
-        "they stand for the rest"
-    );
-    let rest = prune(&store).await;
-    assert_eq!(rest.iter().map(|call| call.events).sum::<usize>(), 1);
-    assert_eq!((rows(&path, "moves"), rows(&path, "events")), (0, 1));
-}
-
-#[tokio::test]
-async fn event_with_many_tasks_is_forgotten_in_small_steps() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn event_with_many_tasks_is_forgotten_in_small_steps(backend: impl Backend) {
+    let store = backend.open();
     let names: Vec<String> = (0..5_000).map(|number| number.to_string()).collect();
     let rule = |name| (name, lane(), Turn::NotNeeded);
     let rules: Vec<_> = names.iter().map(String::as_str).map(rule).collect();
@@ -241,40 +215,13 @@ async fn event_with_many_tasks_is_forgotten_in_small_steps() {
     let (tasks, events) = forgotten.fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     assert_eq!((tasks, events), (5_000, 1));
     assert_eq!(store.figures(NOW).await.unwrap().done, 0);
-    assert_eq!(rows(&path, "events"), 1);
+    assert_eq!(remembered(&backend.operator()), 1);
 }
 
-#[tokio::test]
-async fn sweep_that_finds_nothing_to_forget_writes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
-    for number in 1..4 {
-        store.record(notify("k", number), vec![]).await.unwrap();
-        let claimed = one(&store, lane(), NOW).await;
-        end(&store, claimed, Transition::Finish).await;
-    }
-    let keep = Retention {
-        history: DAY,
-        dedup_horizon: DAY * 9,
-    };
-    let first = prune_after(&store, keep, DAY * 2).await;
-    assert_eq!((first.bodies, first.events), (2, 0));
-    let other = rusqlite::Connection::open(&path).unwrap();
-    let version = || -> i64 {
-        let version = other.pragma_query_value(None, "data_version", |row| row.get(0));
-        version.unwrap()
-    };
-    let before = version();
-    let second = store.prune(keep, ran(DAY * 2)).await.unwrap();
-    assert_eq!((second, version()), (Pruned::default(), before));
-}
-
-#[tokio::test]
-async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let mut store = open(&path);
+async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed(
+    backend: impl Backend,
+) {
+    let mut store = backend.open();
     let mut dead = Vec::new();
     for number in 0..600 {
         let key = number.to_string();
@@ -301,7 +248,7 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
         history: DAY,
         dedup_horizon: DAY * 10,
     };
-    let looked = async |store: &SqliteStore, days: u32| {
+    let looked = async |store: &_, days: u32| {
         let (mut looked, mut calls, mut bodies) = (0, 0, 0);
         loop {
             let pruned = prune_after(store, keep, DAY * days).await;
@@ -315,11 +262,11 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     };
     assert_eq!(looked(&store, 2).await, (600, 200, true));
     drop(store);
-    store = open(&path);
+    store = backend.open();
     assert_eq!(looked(&store, 3).await, (0, 0, false));
 
     // One is cancelled, another finally done: a day later their history is removed.
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     operator.cancel_one(dead[0], NOW.plus(DAY * 3)).unwrap();
     operator.retry_one(dead[1], NOW.plus(DAY * 3)).unwrap();
     let again = claim(&store, lane(), NOW.plus(DAY * 3)).await;
@@ -335,17 +282,17 @@ async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed() 
     // At the dedup horizon each is looked at once more, and needed ones stay.
     assert_eq!(looked(&store, 11).await, (600, 0, true));
     assert_eq!(looked(&store, 12).await, (0, 0, false));
-    assert_eq!(rows(&path, "events"), 600 - 202 + 1);
+    assert_eq!(remembered(&backend.operator()), 600 - 202 + 1);
     operator.cancel_one(dead[2], NOW.plus(DAY * 12)).unwrap();
     assert_eq!(looked(&store, 14).await, (1, 1, false));
-    assert_eq!(rows(&path, "events"), 600 - 203 + 1);
+    assert_eq!(remembered(&backend.operator()), 600 - 203 + 1);
 }
 
 /// Sweeps after these numbers of days. Of three events the second was stored with a clock that many
 /// days ahead. Returns the numbers of bodies and events removed each time.
-async fn swept_with_one_ahead(ahead: u32, days: &[u32]) -> Vec<(usize, usize)> {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn swept_with_one_ahead<B: Backend>(ahead: u32, days: &[u32]) -> Vec<(usize, usize)> {
+    let backend = B::default();
+    let store = backend.open();
     let ahead = NOW.plus(DAY * ahead);
     for (key, received) in [("before", NOW), ("ahead", ahead), ("after", NOW)] {
         let mut arrival = notify(key, 1);
@@ -372,40 +319,15 @@ async fn swept_with_one_ahead(ahead: u32, days: &[u32]) -> Vec<(usize, usize)> {
     gone
 }
 
-#[tokio::test]
-async fn event_of_a_clock_that_was_ahead_is_forgotten_once_its_time_is_old() {
+async fn event_of_a_clock_that_was_ahead_is_forgotten_once_its_time_is_old<B: Backend>(_: B) {
     // The event after it is removed with it, once its time has come.
     assert_eq!(
-        swept_with_one_ahead(5, &[2, 6, 7, 11, 16]).await,
+        swept_with_one_ahead::<B>(5, &[2, 6, 7, 11, 16]).await,
         [(2, 0), (0, 0), (1, 0), (0, 1), (0, 2)]
     );
     // The others are removed long before it; it is kept to its full age.
     assert_eq!(
-        swept_with_one_ahead(20, &[2, 11, 20, 22, 29, 31]).await,
+        swept_with_one_ahead::<B>(20, &[2, 11, 20, 22, 29, 31]).await,
         [(2, 0), (0, 2), (0, 0), (1, 0), (0, 0), (0, 1)]
     );
-}
-
-#[tokio::test]
-async fn stored_body_is_read_in_the_words_of_the_recorder_that_sent_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
-    let arrival = notify("k", 1);
-    let id = arrival.event.id;
-    store.record(arrival.clone(), vec![]).await.unwrap();
-    let desk = SqliteOperator::open(&path).unwrap();
-    let detail = desk.event(id).unwrap().unwrap();
-    let read = detail.event.unwrap();
-    assert_eq!(read.recorder, arrival.event.recorder);
-    assert_eq!(read.fields, arrival.event.fields);
-
-    // As a later version with another recorder would store it.
-    let conn = rusqlite::Connection::open(&path).unwrap();
-    conn.execute("UPDATE events SET recorder = 7", []).unwrap();
-    let refused = desk.event(id).unwrap_err().to_string();
-    assert!(refused.contains("recorder 7 is not known"), "{refused}");
-    let room = vec![LaneRoom::new(lane(), 1)];
-    let refused = store.claim(room, NOW).await.unwrap_err().to_string();
-    assert!(refused.contains("recorder 7 is not known"), "{refused}");
 }

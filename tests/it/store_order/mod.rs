@@ -3,7 +3,6 @@
 
 mod model;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aftertake::model::failure::{Failure, FailureKind};
@@ -11,10 +10,10 @@ use aftertake::model::id::TaskId;
 use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::transition::Transition;
 use aftertake::store::operator::{CancelOutcome, Operator, RetryOutcome};
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, Claim, Recorded, Store};
 
-use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, notify, one, open};
+use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, notify, one};
+use crate::support::backend::{Backend, shown_on_every_store};
 use crate::support::operator::OneTask;
 
 /// An arrival with one task, whose rule has `order_by`, and `order_blocks` if it `blocks`.
@@ -29,16 +28,15 @@ fn why() -> Failure {
 }
 
 /// A store with a line of three tasks, and their ids.
-struct Line {
-    folder: tempfile::TempDir,
-    store: SqliteStore,
+struct Line<B: Backend> {
+    store: B::Store,
+    backend: B,
     tasks: [TaskId; 3],
 }
 
-impl Line {
-    async fn new(blocks: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder.path().join("a.db"));
+impl<B: Backend> Line<B> {
+    async fn new(backend: B, blocks: bool) -> Self {
+        let store = backend.open();
         let mut tasks = Vec::new();
         for number in 1..=3 {
             let arrival = ordered(number, blocks);
@@ -47,18 +45,14 @@ impl Line {
         }
         let tasks = tasks.try_into().unwrap();
         Self {
-            folder,
             store,
+            backend,
             tasks,
         }
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("a.db")
-    }
-
-    fn operator(&self) -> SqliteOperator {
-        SqliteOperator::open(&self.path()).unwrap()
+    fn operator(&self) -> B::Operator {
+        self.backend.operator()
     }
 
     /// Claims the only task that can run, and asserts that it is the line's task of this number.
@@ -83,9 +77,24 @@ impl Line {
     }
 }
 
-#[tokio::test]
-async fn task_keeps_its_place_while_it_waits_for_a_retry_and_across_a_restart() {
-    let mut line = Line::new(false).await;
+shown_on_every_store! {
+    task_keeps_its_place_while_it_waits_for_a_retry_and_across_a_restart
+    only_the_first_of_a_line_is_started_with_its_event
+    rules_with_one_value_and_values_of_one_rule_do_not_wait_for_each_other
+    dead_task_lets_its_successors_pass_and_is_retried_behind_what_runs
+    dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done
+    dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass
+    dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it_is
+    task_that_is_born_dead_stands_in_line_if_it_blocks
+    cancelled_task_leaves_its_place_to_the_next_wherever_it_stands
+    task_says_whom_it_waits_for
+    line_and_turn_never_wait_for_each_other
+}
+
+async fn task_keeps_its_place_while_it_waits_for_a_retry_and_across_a_restart(
+    backend: impl Backend,
+) {
+    let mut line = Line::new(backend, false).await;
     let first = line.claims(1).await;
     line.claims_none().await;
     let wait = Duration::from_mins(1);
@@ -93,9 +102,8 @@ async fn task_keeps_its_place_while_it_waits_for_a_retry_and_across_a_restart() 
     let again = Transition::RetryAfter { wait, why: why() };
     end(&line.store, first, again).await;
     line.claims_none().await;
-    let path = line.path();
     drop(line.store);
-    line.store = open(&path);
+    line.store = line.backend.open();
     line.claims_none().await;
     let first = one(&line.store, lane(), due).await;
     assert_eq!((first.task().id, first.task().tries), (line.tasks[0], 2));
@@ -107,10 +115,8 @@ async fn task_keeps_its_place_while_it_waits_for_a_retry_and_across_a_restart() 
     }
 }
 
-#[tokio::test]
-async fn only_the_first_of_a_line_is_started_with_its_event() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("a.db"));
+async fn only_the_first_of_a_line_is_started_with_its_event(backend: impl Backend) {
+    let store = backend.open();
     let mut started = Vec::new();
     for number in 1..=2 {
         let arrival = ordered(number, false);
@@ -124,10 +130,10 @@ async fn only_the_first_of_a_line_is_started_with_its_event() {
     assert_eq!(started, [1, 0]);
 }
 
-#[tokio::test]
-async fn rules_with_one_value_and_values_of_one_rule_do_not_wait_for_each_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("a.db"));
+async fn rules_with_one_value_and_values_of_one_rule_do_not_wait_for_each_other(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     for (number, (rule, value)) in (1..).zip([("a", "v"), ("a", "w"), ("b", "v")]) {
         let mut arrival = ordered(number, false);
         arrival.plan.tasks[0].order_key = Some(OrderKey::of(rule, value, false));
@@ -136,9 +142,8 @@ async fn rules_with_one_value_and_values_of_one_rule_do_not_wait_for_each_other(
     assert_eq!(claim(&store, lane(), NOW).await.len(), 3);
 }
 
-#[tokio::test]
-async fn dead_task_lets_its_successors_pass_and_is_retried_behind_what_runs() {
-    let line = Line::new(false).await;
+async fn dead_task_lets_its_successors_pass_and_is_retried_behind_what_runs(backend: impl Backend) {
+    let line = Line::new(backend, false).await;
     line.buries(1).await;
     let second = line.claims(2).await;
     let retried = line.operator().retry_one(line.tasks[0], NOW).unwrap();
@@ -151,9 +156,10 @@ async fn dead_task_lets_its_successors_pass_and_is_retried_behind_what_runs() {
     line.is_next(3).await;
 }
 
-#[tokio::test]
-async fn dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done() {
-    let line = Line::new(true).await;
+async fn dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done(
+    backend: impl Backend,
+) {
+    let line = Line::new(backend, true).await;
     line.buries(1).await;
     line.claims_none().await;
     let retried = line.operator().retry_one(line.tasks[0], NOW).unwrap();
@@ -164,9 +170,8 @@ async fn dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done
     line.is_next(2).await;
 }
 
-#[tokio::test]
-async fn dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass() {
-    let line = Line::new(true).await;
+async fn dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass(backend: impl Backend) {
+    let line = Line::new(backend, true).await;
     line.buries(1).await;
     let cancelled = line.operator().cancel_one(line.tasks[0], NOW).unwrap();
     assert_eq!(cancelled, CancelOutcome::Cancelled);
@@ -176,9 +181,10 @@ async fn dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass() {
     line.claims_none().await;
 }
 
-#[tokio::test]
-async fn dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it_is() {
-    let line = Line::new(false).await;
+async fn dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it_is(
+    backend: impl Backend,
+) {
+    let line = Line::new(backend, false).await;
     line.buries(1).await;
     let cancelled = line.operator().cancel_one(line.tasks[0], NOW).unwrap();
     assert_eq!(cancelled, CancelOutcome::Cancelled);
@@ -187,10 +193,9 @@ async fn dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it
     line.claims_none().await;
 }
 
-#[tokio::test]
-async fn task_that_is_born_dead_stands_in_line_if_it_blocks() {
+async fn task_that_is_born_dead_stands_in_line_if_it_blocks<B: Backend>(_: B) {
     for blocks in [false, true] {
-        let line = Line::new(blocks).await;
+        let line = Line::new(B::default(), blocks).await;
         let mut doomed = ordered(4, blocks);
         doomed.plan.tasks[0].doomed = Some(why());
         let id = doomed.plan.tasks[0].id;
@@ -211,9 +216,8 @@ async fn task_that_is_born_dead_stands_in_line_if_it_blocks() {
     }
 }
 
-#[tokio::test]
-async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands() {
-    let line = Line::new(false).await;
+async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands(backend: impl Backend) {
+    let line = Line::new(backend, false).await;
     let cancel = |number: usize| {
         line.operator()
             .cancel_one(line.tasks[number - 1], NOW)
@@ -238,9 +242,8 @@ async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands() {
     line.is_next(2).await;
 }
 
-#[tokio::test]
-async fn task_says_whom_it_waits_for() {
-    let line = Line::new(true).await;
+async fn task_says_whom_it_waits_for(backend: impl Backend) {
+    let line = Line::new(backend, true).await;
     line.buries(1).await;
     let note = |number: usize| {
         let shown = line
@@ -258,10 +261,8 @@ async fn task_says_whom_it_waits_for() {
     assert_eq!(note(3).1, Some(format!("waits for {head}")));
 }
 
-#[tokio::test]
-async fn line_and_turn_never_wait_for_each_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("a.db"));
+async fn line_and_turn_never_wait_for_each_other(backend: impl Backend) {
+    let store = backend.open();
     let record = async |key: &str, time, rule| {
         let mut arrival = arrival(key, time, &[(rule, bucket(), Turn::Needed)]);
         arrival.plan.tasks[0].order_key = Some(OrderKey::of(rule, "v", false));

@@ -11,12 +11,12 @@ use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::operator::{CancelOutcome, RetryOutcome};
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Applied, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Store};
 use proptest::prelude::*;
 
 use super::why;
-use crate::store_contract::{NOW, PRESENT, arrival, bucket, ending, lane, moved, open};
+use crate::store_contract::{NOW, PRESENT, arrival, bucket, ending, lane, moved};
+use crate::support::backend::{Backend, Sqlite};
 use crate::support::operator::OneTask;
 
 /// An act of a person or worker, or an accident.
@@ -108,10 +108,10 @@ struct Stood {
 }
 
 /// The store, and the expected state.
-struct Model {
-    folder: tempfile::TempDir,
-    store: Option<SqliteStore>,
-    operator: SqliteOperator,
+struct Model<B: Backend> {
+    store: Option<B::Store>,
+    operator: B::Operator,
+    backend: B,
     /// In order of arrival.
     tasks: Vec<Stood>,
     heads: BTreeMap<(&'static str, u8), usize>,
@@ -120,21 +120,13 @@ struct Model {
     events: i64,
 }
 
-impl Model {
+impl<B: Backend> Model<B> {
     fn new() -> Self {
-        let memory = std::path::Path::new("/dev/shm");
-        let folder = if memory.is_dir() {
-            tempfile::TempDir::new_in(memory)
-        } else {
-            tempfile::TempDir::new()
-        };
-        let folder = folder.unwrap();
-        let path = folder.path().join("a.db");
-        let store = open(&path);
+        let backend = B::default();
         Self {
-            operator: SqliteOperator::open(&path).unwrap(),
-            folder,
-            store: Some(store),
+            store: Some(backend.open()),
+            operator: backend.operator(),
+            backend,
             tasks: Vec::new(),
             heads: BTreeMap::new(),
             claims: Vec::new(),
@@ -143,7 +135,7 @@ impl Model {
         }
     }
 
-    fn store(&self) -> &SqliteStore {
+    fn store(&self) -> &B::Store {
         self.store.as_ref().unwrap()
     }
 
@@ -204,7 +196,7 @@ impl Model {
             Op::Restart => {
                 self.store = None;
                 self.claims.clear();
-                self.store = Some(open(&self.folder.path().join("a.db")));
+                self.store = Some(self.backend.open());
             }
             Op::Settle { .. } | Op::Retry { .. } | Op::Cancel { .. } => {}
         }
@@ -379,7 +371,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut model = Model::new();
+            let mut model = Model::<Sqlite>::new();
             for op in ops {
                 model.act(op).await;
             }

@@ -1,0 +1,64 @@
+//! The kinds of stores that the promises of a store are shown on.
+
+use aftertake::store::Store;
+use aftertake::store::operator::Operator;
+use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
+use tempfile::TempDir;
+
+use super::folder_in_memory;
+use crate::store_contract::open;
+
+/// One store, empty at first. Both halves see what the other one wrote.
+pub(crate) trait Backend: Default {
+    type Store: Store + 'static;
+    type Operator: Operator;
+
+    /// Opens the service's half, as a process does when it starts. The one before has to be gone.
+    fn open(&self) -> Self::Store;
+
+    /// The half of a person, beside the service.
+    fn operator(&self) -> Self::Operator;
+}
+
+/// A file in a folder of its own.
+pub(crate) struct Sqlite(TempDir);
+
+impl Default for Sqlite {
+    fn default() -> Self {
+        Self(folder_in_memory())
+    }
+}
+
+impl Backend for Sqlite {
+    type Store = SqliteStore;
+    type Operator = SqliteOperator;
+
+    fn open(&self) -> SqliteStore {
+        open(&self.0.path().join("a.db"))
+    }
+
+    fn operator(&self) -> SqliteOperator {
+        SqliteOperator::open(&self.0.path().join("a.db")).unwrap()
+    }
+}
+
+/// Shows functions over a [`Backend`] on every kind of store.
+macro_rules! shown_on_every_store {
+    ($($promise:ident)*) => {
+        $crate::support::backend::shown_on_every_store! { sqlite = Sqlite: $($promise)* }
+    };
+    ($name:ident = $kind:ident: $($promise:ident)*) => {
+        mod $name {
+            use $crate::support::backend::$kind;
+
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise($kind::default()).await;
+                }
+            )*
+        }
+    };
+}
+
+pub(crate) use shown_on_every_store;
