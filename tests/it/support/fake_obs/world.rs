@@ -21,7 +21,7 @@ pub(crate) struct World {
     pub(crate) buckets: BTreeMap<String, FakeBucket>,
     /// Upload ids given out so far.
     pub(super) uploads: u32,
-    /// Random ETags (not a digest of the content) given out so far.
+    /// How often a random ETag (not a digest of the content) was given out.
     etags: u32,
     /// Entries per listing page; 1,000 unless set.
     pub(crate) page: Option<usize>,
