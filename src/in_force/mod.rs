@@ -18,7 +18,6 @@ use crate::recorder::Callers;
 use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
 use crate::store::{Store, Unavailable};
 
-/// One rules file, opened.
 #[derive(Debug)]
 pub struct Snapshot {
     pub callers: Callers,

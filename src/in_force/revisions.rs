@@ -20,7 +20,6 @@ pub struct Revisions {
     reading: tokio::sync::Mutex<()>,
 }
 
-/// Parsed rules, or why they cannot be used.
 type Known = Result<Arc<Revision>, String>;
 
 impl std::fmt::Debug for Revisions {
@@ -40,7 +39,6 @@ pub enum NoRules {
 }
 
 impl Revisions {
-    /// `current` is the revision in force.
     pub fn new(current: Arc<Revision>, parse: Parse) -> Self {
         Self {
             parse,

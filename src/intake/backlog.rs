@@ -48,7 +48,6 @@ impl Backlog {
         }
     }
 
-    /// A slot, unless none is released in time.
     pub(super) async fn slot(&self) -> Option<Slot> {
         let free = Arc::clone(&self.slots).acquire_owned();
         let permit = timeout(self.limits.slot_within, free).await.ok()?;

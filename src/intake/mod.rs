@@ -38,7 +38,6 @@ pub struct Intake {
     dead_on_arrival: Seldom,
 }
 
-/// The result of a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Stored, with at least one task.
@@ -93,7 +92,6 @@ impl Intake {
         }
     }
 
-    /// Verifies, parses and plans the callback by the rules in force.
     fn plan(
         &self,
         from: Recorder,
@@ -177,7 +175,6 @@ impl Intake {
 }
 
 impl Outcome {
-    /// The metrics label.
     pub const fn result(&self) -> CallbackResult {
         match self {
             Self::Stored => CallbackResult::Stored,

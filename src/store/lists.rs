@@ -27,9 +27,7 @@ pub struct TaskFilter {
     pub since: Option<Timestamp>,
     /// Event received before this time.
     pub until: Option<Timestamp>,
-    /// Kind of the last failure.
     pub failure: Option<FailureKind>,
-    /// Destination of the next step.
     pub destination: Option<String>,
     /// Only tasks that have left something behind in buckets.
     pub leaves: bool,
@@ -39,9 +37,7 @@ pub struct TaskFilter {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     pub room: Option<String>,
-    /// Received at this time or later.
     pub since: Option<Timestamp>,
-    /// Received before this time.
     pub until: Option<Timestamp>,
 }
 
@@ -70,9 +66,7 @@ pub struct Cursor(pub(super) i64);
 /// A page of a list, newest first.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// Maximum number of rows.
     pub limit: usize,
-    /// Only rows older than this.
     pub before: Option<Cursor>,
 }
 
@@ -90,12 +84,10 @@ impl Page {
 #[derive(Debug, Clone)]
 pub struct Walk<Filter> {
     pub(super) filter: Filter,
-    /// The last row visited.
     pub(super) after: Cursor,
     pub(super) last: Cursor,
 }
 
-/// A task in a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskRow {
     pub id: TaskId,
@@ -124,7 +116,7 @@ pub struct TaskDetail {
     pub outputs: Outputs,
     pub attempts: Vec<AttemptRecord>,
     pub moves: Vec<Move>,
-    /// What people did to it, oldest first.
+    /// Oldest first.
     pub interventions: Vec<Intervention>,
     /// Where the recording was moved; `None` if it was not.
     pub place: Option<Place>,
@@ -152,7 +144,6 @@ pub struct EventDetail {
     pub interventions: Vec<(TaskId, Intervention)>,
 }
 
-/// A lane in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneRow {
     pub lane: Lane,

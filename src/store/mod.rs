@@ -42,7 +42,6 @@ pub trait Store: Send + Sync {
     /// Storing a revision again changes nothing.
     async fn keep_revision(&self, id: RevisionId, text: String) -> Result<(), Unavailable>;
 
-    /// The text of a stored revision.
     async fn revision(&self, id: RevisionId) -> Result<Option<String>, Unavailable>;
 
     /// Stores an event with its tasks in one transaction, or recognises it as stored before and
@@ -154,7 +153,6 @@ pub trait Store: Send + Sync {
     /// until something can.
     async fn prune(&self, keep: Retention, now: Present) -> Result<Pruned, Unavailable>;
 
-    /// The queue's figures for metrics.
     async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable>;
 
     /// Whether the store can take a callback now: writes as much as one needs, and fails with the
@@ -173,7 +171,6 @@ pub struct Arrival {
     pub plan: Plan,
 }
 
-/// The result of [`Store::record`].
 #[derive(Debug)]
 pub enum Recorded {
     /// Stored now, with the claims of the tasks of `start` that run.
@@ -202,7 +199,6 @@ impl LaneRoom {
     }
 }
 
-/// The result of [`Store::claim`].
 #[derive(Debug)]
 pub struct Claimed {
     pub claims: Vec<Claim>,
@@ -217,7 +213,6 @@ pub struct Claimed {
 #[derive(Debug)]
 #[must_use = "a claim holds its task; apply a settlement to it"]
 pub struct Claim {
-    /// The store's key of the task.
     key: i64,
     task: Task,
     attempt: Attempt,
@@ -232,7 +227,6 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The task as it was when it was claimed.
     pub fn task(&self) -> &Task {
         &self.task
     }
@@ -242,7 +236,6 @@ impl Claim {
         self.attempt
     }
 
-    /// The event that caused the task.
     pub fn event(&self) -> &Arc<Event> {
         &self.event
     }
@@ -266,7 +259,6 @@ impl Claim {
     }
 }
 
-/// Where a recording is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     pub place: Place,
@@ -284,7 +276,6 @@ pub enum JournalEntry {
     /// The last or only page of the manifest: puts the drafted pages in force with it, before
     /// anything is copied. Replaces like a draft.
     Manifest(Vec<Move>),
-    /// Changed moves.
     Progress(Vec<Move>),
     /// The commit point: from now on the recording is at this place.
     Commit(Place),
@@ -293,13 +284,17 @@ pub enum JournalEntry {
     Last(Vec<Move>),
     /// A run begins. If the run before it did not write `Ended`, its requests may still arrive for
     /// `lingers`, and all keys of the step stay taken until then.
-    Begun { lingers: Duration },
+    Begun {
+        lingers: Duration,
+    },
     /// A run has ended without completing the step. Of its requests, only those that change `late`
     /// may still arrive, for `lingers`.
-    Ended { late: Vec<Place>, lingers: Duration },
+    Ended {
+        late: Vec<Place>,
+        lingers: Duration,
+    },
 }
 
-/// How a claim ends.
 #[derive(Debug, Clone)]
 pub struct Settlement {
     pub transition: Transition,
@@ -314,7 +309,6 @@ pub struct Settlement {
     pub next: Option<NextStep>,
 }
 
-/// The step with which a task continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextStep {
     pub step: StepNo,
@@ -330,16 +324,13 @@ pub enum Hold {
     Leave,
 }
 
-/// The result of [`Store::apply`].
 #[derive(Debug)]
 pub enum Applied {
     /// The caller no longer holds the task.
     Settled,
-    /// The caller runs the next step.
     Continues(Box<Claim>),
 }
 
-/// Retention times.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// For bodies and attempts of finished tasks.
@@ -348,10 +339,8 @@ pub struct Retention {
     pub dedup_horizon: Duration,
 }
 
-/// The result of [`Store::prune`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Events visited.
     pub looked: usize,
     pub bodies: usize,
     pub tasks: usize,
@@ -405,14 +394,12 @@ pub enum JournalError {
     /// A newer claim of the task exists, or it was settled: drop it.
     #[error("task {0} belongs to a newer claim")]
     Lost(TaskId),
-    /// A key of the manifest is taken.
     #[error("{} is taken", .0.key)]
     Taken(Box<Taken>),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// A settlement was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A newer claim of the task exists, or it was settled: drop it.

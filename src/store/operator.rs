@@ -78,7 +78,6 @@ pub trait Operator: Send {
         now: Timestamp,
     ) -> Result<Vec<CancelOutcome>, Unavailable>;
 
-    /// Plans events again.
     fn replay(
         &mut self,
         events: &[EventId],
@@ -105,7 +104,6 @@ pub trait Operator: Send {
     fn resume(&mut self, lane: &Lane) -> Result<LaneOutcome, Unavailable>;
 }
 
-/// Other rules for stopped tasks.
 pub struct Under<'a> {
     pub revision: RevisionId,
     pub text: &'a str,
@@ -123,7 +121,6 @@ pub struct StoppedTask {
     pub rules: Option<String>,
 }
 
-/// The result of a retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryOutcome {
     /// Ready again, with new tries and a new time limit.
@@ -153,7 +150,6 @@ pub struct Ending {
     pub due_now: bool,
 }
 
-/// The result of a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelOutcome {
     Cancelled,
@@ -164,12 +160,10 @@ pub enum CancelOutcome {
     Unknown,
 }
 
-/// How events are planned again.
 pub struct Replay<'a> {
     pub scope: Scope,
     /// Plans an event as this generation under the current rules.
     pub plan: &'a dyn Fn(&Event, u32) -> Plan,
-    /// The text of those rules.
     pub rules: &'a str,
 }
 
@@ -183,13 +177,11 @@ pub enum Scope {
     All,
 }
 
-/// The result of replaying an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReplayOutcome {
     Planned(Replayed),
     /// This task is settled and has a half-done move: retry or cancel it first.
     HalfMoved(TaskId),
-    /// Retention has removed the callback's body.
     Forgotten,
     /// The event has as many tasks as it can have.
     Full,
@@ -198,16 +190,13 @@ pub enum ReplayOutcome {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replayed {
-    /// New tasks.
     pub tasks: Vec<PlannedTask>,
-    /// Number of matching rules.
     pub matches: usize,
     /// Of these, rules without a new task under [`Scope::All`], because an earlier one is
     /// unfinished.
     pub unfinished: usize,
 }
 
-/// The result of pausing or resuming a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneOutcome {
     Changed,

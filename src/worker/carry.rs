@@ -37,7 +37,6 @@ const SIGNATURE: usize = 16;
 /// Links that were signed while a step was rendered.
 type Signed = Arc<Mutex<Vec<String>>>;
 
-/// How an action ended.
 struct Halt {
     /// `None` when the grace time ended first.
     returned: Option<Result<Done, Stopped>>,

@@ -216,7 +216,6 @@ fn told(work: &Work<'_>, decided: Transition, left: &str) -> Closed {
     }
 }
 
-/// Adds to a dead task's reason how to complete its move.
 fn to_complete(mut closed: Closed) -> Closed {
     if let Transition::Bury { why } = &mut closed.transition {
         why.reason.push_str("; retry the task to complete the move");

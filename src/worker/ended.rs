@@ -139,7 +139,6 @@ impl Ended {
         self
     }
 
-    /// The record for the log of attempts.
     pub(super) fn record(
         &self,
         work: &Work<'_>,

@@ -41,7 +41,6 @@ use crate::telemetry::Metrics;
 use self::lane::{Lanes, Permit, Reserved};
 use self::pause::Pauses;
 
-/// What workers need.
 #[derive(Clone)]
 pub struct Parts {
     pub store: Arc<dyn Store>,
@@ -59,7 +58,6 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-/// The workers of one service.
 #[derive(Debug, Clone)]
 pub struct Workers {
     parts: Parts,
@@ -88,7 +86,6 @@ impl Workers {
         }
     }
 
-    /// Starts the background loops.
     pub fn start(&self) {
         let (supervisor, draining) = (self.parts.supervisor.clone(), self.draining.clone());
         let claims = self.clone().claim_loop();

@@ -19,7 +19,6 @@ pub struct Paused {
     pub why: Option<String>,
 }
 
-/// Counts those who wait.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pauses(Arc<watch::Sender<Paused>>);
 
@@ -34,7 +33,6 @@ impl Pauses {
         self.0.subscribe()
     }
 
-    /// Waits until nobody waits for the store.
     pub(super) async fn over(&self) {
         // We hold the sender, so this cannot fail.
         let _ = self
@@ -52,7 +50,6 @@ impl Pauses {
 }
 
 impl Patience {
-    /// Pauses before another try of the store.
     pub(super) async fn wait(&mut self, cause: &impl fmt::Display) {
         let begins = !std::mem::replace(&mut self.waits, true);
         self.pauses.0.send_modify(|paused| {

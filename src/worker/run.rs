@@ -32,16 +32,12 @@ pub(super) struct Runner {
     pub(super) draining: CancellationToken,
     /// Set: the grace time is over.
     pub(super) interrupt: CancellationToken,
-    /// Set: a person cancelled this task.
     pub(super) cancel: CancellationToken,
     pub(super) pauses: Pauses,
 }
 
-/// Room for the task's next step.
 enum Room {
-    /// No room, or no next step.
     None,
-    /// The permit of the step before.
     Same,
     Other(Permit),
 }
@@ -49,7 +45,6 @@ enum Room {
 /// The claim is lost, or the service ends: nothing more may be written.
 pub(super) struct Dropped;
 
-/// A claim with everything that its step needs.
 pub(super) struct Work<'a> {
     pub(super) claim: &'a Claim,
     pub(super) revision: &'a Revision,
@@ -92,7 +87,6 @@ impl Work<'_> {
 }
 
 impl Runner {
-    /// Runs step after step until the task leaves this worker.
     pub(super) async fn run(&self, claim: Claim, permit: Permit) {
         let mut held = Some((claim, permit));
         while let Some((claim, permit)) = held {
@@ -204,7 +198,6 @@ impl Runner {
         Ok((settlement, room))
     }
 
-    /// Counts and logs the attempt.
     fn tell(&self, claim: &Claim, record: Option<&AttemptRecord>, transition: &Transition) {
         let Some(record) = record else { return };
         self.parts.metrics.attempt(record);
@@ -325,7 +318,6 @@ impl Runner {
     }
 }
 
-/// The step of the notice about a dead task of this rule.
 fn notice(rule: &Rule) -> Option<NextStep> {
     let destination = rule.on_dead.clone()?;
     Some(NextStep {
@@ -336,7 +328,6 @@ fn notice(rule: &Rule) -> Option<NextStep> {
     })
 }
 
-/// The step with its rule, or why it cannot be found.
 fn find<'a>(
     claim: &'a Claim,
     revision: &'a Revision,

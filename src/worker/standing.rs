@@ -45,7 +45,6 @@ impl Workers {
 }
 
 impl Runner {
-    /// Updates the lanes with the end of the step.
     pub(super) async fn hear(
         &self,
         task: &Task,

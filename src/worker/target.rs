@@ -20,7 +20,6 @@ const SOON: Duration = Duration::from_secs(1);
 /// Wait for a bucket that needs a person or another step first. A person may act at any time.
 const LATER: Duration = Duration::from_mins(1);
 
-/// The second bucket, with its admission.
 pub(super) struct Target {
     pub(super) lane: Lane,
     pub(super) admission: Admission,

@@ -21,7 +21,6 @@ const WAIT_MS: i64 = 5_000;
 
 const FIRST: Attempt = 1;
 
-/// The result of a settlement.
 pub(super) enum Written {
     Settled,
     Continues(Box<Claim>),
@@ -29,12 +28,9 @@ pub(super) enum Written {
     Lost,
 }
 
-/// The claim that ends.
 struct Held {
     seq: i64,
-    /// The recording whose turn it holds.
     turn: Option<RecordingId>,
-    /// The order of which it is the head.
     order: Option<Order>,
     /// The record of its first attempt, which is a column.
     tried: Option<String>,

@@ -14,13 +14,11 @@ use super::operator::SqliteOperator;
 use super::{error, file, lineage, schema};
 use crate::store::Unavailable;
 
-/// Pages copied between two rests.
 const PIECE: c_int = 1024;
 
 /// Cache of the copy's connection, in KiB.
 const HELD: i32 = 256;
 
-/// Bytes synced between two rests.
 const SYNCED: usize = 4 * 1024 * 1024;
 
 /// Steps of SQLite's virtual machine between two rests of the check. One may read a page.

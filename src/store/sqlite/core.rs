@@ -26,7 +26,6 @@ pub(super) struct Core {
     settled: RefCell<Settled>,
 }
 
-/// An open transaction.
 pub(super) struct Txn<'a> {
     pub(super) conn: &'a Connection,
     /// Not rolled back with the transaction: a surplus entry only costs another task a new survey.

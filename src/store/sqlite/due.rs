@@ -13,7 +13,6 @@ const CHUNK: usize = 500;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ahead {
-    /// Tasks whose due time is wrong.
     pub(super) tasks: Vec<i64>,
     /// The due time and key of the last task read, to continue from.
     pub(super) next: Option<(i64, i64)>,

@@ -10,7 +10,6 @@ use tempfile::NamedTempFile;
 
 use super::error::OpenError;
 
-/// Suffixes of a store's other files.
 pub(super) const LOG: &str = "-wal";
 pub(super) const INDEX: &str = "-shm";
 pub(super) const JOURNAL: &str = "-journal";

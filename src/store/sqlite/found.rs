@@ -16,16 +16,13 @@ use crate::store::operator::Ending;
 pub(super) struct Found {
     pub(super) seq: i64,
     pub(super) state: usize,
-    /// The recording whose turn its step needs.
     pub(super) turn: Option<RecordingId>,
     pub(super) order: Option<Order>,
     failure: Option<Failure>,
     /// The final state that the service is working towards: a person cancelled it, or it has failed
     /// for good, and its copies are not removed yet.
     pub(super) end: Option<usize>,
-    /// Whether its step's move cannot be given up.
     goes_forward: bool,
-    /// Whether it has left something behind in buckets.
     pub(super) leaves: bool,
     /// When it is due, unless it waits for another task.
     due: Option<Timestamp>,

@@ -28,7 +28,6 @@ pub(super) struct Trouble {
     pub(super) lasts: Lasts,
 }
 
-/// How trouble ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lasts {
     /// The next successful write ends it.
@@ -58,7 +57,6 @@ impl Health {
         }
     }
 
-    /// A write has reached the disk.
     pub(super) fn wrote(&self) {
         let mut present = self.present();
         if present

@@ -29,7 +29,6 @@ use crate::store::JournalEntry;
 /// Maximum number of moves read per source: recordings can share an object.
 const MOVES_FROM_A_PLACE: i64 = 16;
 
-/// The result of [`write`].
 pub(super) enum Entered {
     Written,
     /// The claim is not the newest any more: nothing was written.
@@ -38,7 +37,6 @@ pub(super) enum Entered {
     Taken(Taken),
 }
 
-/// The claim that writes.
 pub(super) struct By {
     pub(super) seq: i64,
     pub(super) attempt: Attempt,
@@ -124,7 +122,6 @@ fn under_way(txn: &Txn<'_>, seq: i64, step: StepNo, is: bool) -> rusqlite::Resul
     Ok(())
 }
 
-/// Removes a draft, and releases its keys.
 fn drop_drafts(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
     keys::drop_held(txn.conn, seq, now)

@@ -20,7 +20,6 @@ use crate::model::time::Timestamp;
 /// Maximum length of a chain of waiting tasks that is searched for a circle.
 const HOPS: usize = 64;
 
-/// The keys that a move uses.
 fn uses(one: &Move) -> impl Iterator<Item = (&Place, Use)> {
     let to = match (one.target, &one.target_etag) {
         (Target::Absent | Target::Replace | Target::Again, _) => Some(Use::Writes),
@@ -256,7 +255,6 @@ pub(super) fn drop_held(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite
     wait::release_keys(conn, seq, now)
 }
 
-/// Number of keys released.
 fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
     let gone = conn
         .prepare_cached("DELETE FROM keys WHERE task = ?1 AND lasts = 0")?
@@ -342,7 +340,6 @@ pub(super) fn are_recovered(conn: &Connection) -> rusqlite::Result<bool> {
         .exists([])
 }
 
-/// Begins these times.
 pub(super) fn begin(conn: &Connection, now: Moment) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE keys SET until = ?1 + lasts WHERE lasts > 0 AND until IS NULL")?
         .execute([now.millis()])?;

@@ -15,7 +15,6 @@ use crate::model::recording::Place;
 use crate::model::task::StepNo;
 use crate::model::time::Timestamp;
 
-/// Moves read at once.
 const PAGE: u32 = 1_000;
 
 /// What the moves of a step may have left, if anything.

@@ -22,7 +22,6 @@ use super::wal;
 /// The beginning of the row. The first byte occurs in no text, so callbacks cannot forge it.
 const MARK: [u8; 16] = *b"\xffaftertake-state";
 
-/// The random name of a state.
 type State = [u8; 16];
 
 /// The state before a store's first one.
@@ -32,7 +31,6 @@ const NOTHING: State = [0; 16];
 const LOOKS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The row on a page of the log.
 struct Commit {
     page: u32,
     latest: State,
@@ -81,7 +79,6 @@ pub(super) fn stamp(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 impl Commit {
-    /// The row at the end of the page.
     fn of(page: u32, content: &[u8]) -> Option<Self> {
         let (row, previous) = content.split_last_chunk()?;
         let (row, latest) = row.split_last_chunk()?;

@@ -110,7 +110,6 @@ fn statement(filter: &TaskFilter, order: Order) -> (&'static str, usize) {
     (sql, bits)
 }
 
-/// The span's tasks with their keys.
 fn tasks_in(
     conn: &Connection,
     filter: &TaskFilter,
@@ -137,7 +136,6 @@ fn tasks_in(
         .collect()
 }
 
-/// The span's events with their keys.
 fn events_in(
     conn: &Connection,
     filter: &EventFilter,

@@ -16,7 +16,6 @@ use super::file::{self, LOCK, LOG, Opened};
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The lock of the serving process.
 pub(super) struct Lock {
     file: File,
     /// The lock file did not exist: nobody has served a store of this name yet.
@@ -49,7 +48,6 @@ impl Lock {
         })
     }
 
-    /// Whether the last service crashed.
     pub(super) fn tells_of_a_crash(&self) -> bool {
         self.file.metadata().is_ok_and(|meta| meta.len() > 0)
     }

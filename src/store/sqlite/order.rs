@@ -1,7 +1,7 @@
 //! Runs the tasks with the same `order_by` value one at a time, in order of arrival, across retries
 //! and restarts.
 //!
-//! A task is in line from its storing until it is settled. The head of the line is a row of
+//! A task is in line from when it is stored until it is settled. The head of the line is a row of
 //! `orders`; all others are blocked by the order's key. Settling the head makes the next one the
 //! head in the same transaction, however long the line is. A dead task leaves the line, too, unless
 //! its rule says `order_blocks`: then it keeps its place until a person cancels it, or retries it
@@ -25,7 +25,6 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Reads the columns `order_key` and `order_blocks`.
     pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Self>> {
         let key: Option<[u8; 16]> = row.get("order_key")?;
         let dead_blocks = row.get("order_blocks")?;

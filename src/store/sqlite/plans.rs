@@ -236,7 +236,6 @@ impl Ran {
     }
 }
 
-/// What workers and intake do.
 fn service(core: &mut Core) {
     let revision = RevisionId::of("rules");
     run(core, |txn| record::keep_revision(txn, revision, "rules"));
@@ -323,7 +322,6 @@ fn service(core: &mut Core) {
     assert_eq!(corrected, ahead.tasks.len());
 }
 
-/// What a rename writes and reads.
 fn journal_of(core: &mut Core, claim: &Claim) {
     let moves = |phase| vec![moved(phase)];
     for entry in [
@@ -371,7 +369,6 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     journal::made_from(&core.conn, claim.key, recording, None, &[place("first")]).unwrap();
 }
 
-/// Updates of what is left and what is replaced.
 fn left_of(core: &mut Core, claim: &Claim) {
     let by = |seq| journal::By {
         seq,
@@ -424,7 +421,6 @@ fn line(core: &mut Core) {
     }
 }
 
-/// What commands do.
 fn person(operator: &mut SqliteOperator) {
     let alone = arrival("alone", &[("a", lane(), Turn::Needed)]);
     let (id, event) = (alone.plan.tasks[0].id, alone.event.id);
@@ -466,7 +462,6 @@ fn person(operator: &mut SqliteOperator) {
     assert!(operator.event(event).unwrap().is_some());
 }
 
-/// What bulk commands do.
 fn in_bulk(operator: &mut SqliteOperator, id: TaskId, event: EventId) {
     let mut walk = operator.walk_events(EventFilter::default()).unwrap();
     assert!(!operator.next_events(&mut walk).unwrap().is_empty());
@@ -503,7 +498,6 @@ fn in_bulk(operator: &mut SqliteOperator, id: TaskId, event: EventId) {
     operator.replay(&[event], &replay, real, NOW).unwrap();
 }
 
-/// What retention does.
 fn history(core: &mut Core) {
     store(
         core,

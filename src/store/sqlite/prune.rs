@@ -37,10 +37,8 @@ impl What {
     }
 }
 
-/// How far a sweep has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
-    /// The last event visited.
     seq: i64,
     /// When the newest visited event was received.
     newest: i64,
@@ -81,7 +79,6 @@ impl Ages {
     }
 }
 
-/// Whether an event is still needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
     /// A task is unfinished, dead, or has left something behind.

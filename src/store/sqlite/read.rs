@@ -16,7 +16,6 @@ pub(super) fn revision(conn: &Connection, id: RevisionId) -> rusqlite::Result<Op
         .optional()
 }
 
-/// Those of the tasks that a person asked to cancel.
 pub(super) fn cancel_requests(
     conn: &Connection,
     running: Vec<TaskId>,

@@ -17,14 +17,12 @@ use crate::model::time::Timestamp;
 use crate::store::Arrival;
 use crate::store::operator::{Replay, ReplayOutcome, Replayed, Scope};
 
-/// Maximum number of tasks of an event.
 const MOST: i64 = 1 << TASK_BITS;
 
 pub(super) struct Planned {
     event_seq: i64,
     /// The tasks it had when it was planned.
     earlier: Vec<Earlier>,
-    /// The number of its first new task.
     first: i64,
     event: Arc<Event>,
     plan: Plan,
@@ -32,7 +30,6 @@ pub(super) struct Planned {
     unfinished: usize,
 }
 
-/// An existing task of the event.
 #[derive(PartialEq)]
 struct Earlier {
     number: i64,

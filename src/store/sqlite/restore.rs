@@ -14,7 +14,6 @@ use super::lock::{self, Lock, Outside};
 use super::schema;
 use crate::model::time::Timestamp;
 
-/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
     pub bytes: u64,
@@ -98,7 +97,6 @@ fn unfit(error: OpenError) -> RestoreError {
     }
 }
 
-/// Refuses a file that is not a backup.
 fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
     let file = from.to_owned();
     let meta = match File::open(from).and_then(|opened| opened.metadata()) {
@@ -121,7 +119,6 @@ fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
     schema::refuse_foreign(from).map_err(unfit)
 }
 
-/// Copies the backup into the folder of the store.
 fn copy(from: &Path, to: &Path) -> io::Result<NamedTempFile> {
     let mut copy = file::unnamed(to, ".aftertake-restore-")?;
     io::copy(&mut File::open(from)?, copy.as_file_mut())?;

@@ -268,7 +268,6 @@ macro_rules! goes_forward {
 }
 pub(super) use goes_forward;
 
-/// The number of these columns.
 pub(super) const MOVE_COLUMNS: usize = 14;
 
 pub(super) fn read_move(row: &Row<'_>) -> rusqlite::Result<Move> {

@@ -17,7 +17,6 @@ const WINDOW: i64 = 4_000;
 pub(super) struct Span {
     pub(super) after: i64,
     pub(super) last: i64,
-    /// Number of keys in a window.
     window: i64,
 }
 
@@ -32,7 +31,6 @@ impl Span {
         Self::between(conn, ends, WINDOW)
     }
 
-    /// The rest of a walk.
     pub(super) fn tasks_left(walk: &Walk<TaskFilter>) -> Self {
         Self::left(walk, WINDOW << TASK_BITS)
     }

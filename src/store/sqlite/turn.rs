@@ -1,7 +1,7 @@
 //! The turn of a recording: one task at a time may move or tag it, in order of acceptance.
 //!
 //! A task holds the turn until it leaves the step that needs it. Waiting tasks are blocked by the
-//! recording; whoever gives up the turn passes it on in the same transaction.
+//! recording; giving up the turn passes it on in the same transaction.
 
 use rusqlite::{OptionalExtension, Row};
 

@@ -2,7 +2,7 @@
 //! read, a name that is gone.
 //!
 //! `waits_for` names it and keeps the task out of the index of due tasks, so waiting tasks do not
-//! slow claims down. Whoever finds the thing again releases them, a bounded number at a time; tasks
+//! slow claims down. The service releases them when the thing is back, some at a time; tasks
 //! that wait for keys are released in the transaction that frees the keys. `due` stays as it was:
 //! it shows how long they have waited, and they come first afterwards.
 
@@ -13,7 +13,6 @@ use super::keys;
 use crate::model::time::Timestamp;
 use crate::model::wait::{Outside, WaitsFor};
 
-/// Maximum number of tasks released by one call.
 const RELEASED: usize = 500;
 
 /// Prefix of `waits_for` for keys; the number of the task that holds them follows.
@@ -87,7 +86,6 @@ fn some(conn: &Connection, on: &str, now: Timestamp) -> rusqlite::Result<bool> {
     Ok(released == RELEASED)
 }
 
-/// Since when the longest waiting task has waited.
 pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("SELECT min(due) FROM tasks INDEXED BY tasks_waiting_since WHERE state = 0 AND waits_for IS NOT NULL")?
         .query_row([], |row| row.get(0))

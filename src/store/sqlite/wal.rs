@@ -11,7 +11,6 @@ const MAGIC: u32 = 0x377f_0682;
 
 const VERSION: u32 = 3_007_000;
 
-/// Bytes read at once.
 const BUFFER: usize = 1024 * 1024;
 
 /// The whole commits of a log.
@@ -61,7 +60,6 @@ impl<T> Log<T> {
     }
 }
 
-/// A page in the log.
 struct Frame {
     page: u32,
     /// Size of the database in pages if the frame ends a commit, else 0.
@@ -117,7 +115,6 @@ impl<R: Read> Frames<R> {
     }
 }
 
-/// The running checksum.
 struct Sum {
     is_big_endian: bool,
     first: u32,
@@ -155,7 +152,6 @@ impl Sum {
     }
 }
 
-/// The big-endian number at the beginning.
 fn word(bytes: &[u8]) -> u32 {
     bytes
         .first_chunk()

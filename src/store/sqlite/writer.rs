@@ -19,14 +19,12 @@ use super::core::{Core, Txn};
 use super::health::{Health, Lasts, Trouble};
 use crate::store::Unavailable;
 
-/// Maximum number of operations in one commit.
 const BATCH: usize = 1024;
 
 /// Runs each commit, given the number of its operations, so that callers can measure it: the store
 /// reads no clock.
 pub type AroundCommit = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
 
-/// One operation of a batch.
 trait Job: Send {
     fn run(&mut self, txn: &mut Txn<'_>) -> rusqlite::Result<()>;
     fn reply(self: Box<Self>, committed: Result<(), Unavailable>);

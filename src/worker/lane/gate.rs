@@ -71,7 +71,6 @@ impl Gate {
         })
     }
 
-    /// Changes the limits and keeps the lane's state.
     pub(super) fn configure(&self, rate: Option<Rate>, breaker: Breaker) {
         let mut state = self.state();
         if state.rate != rate {
@@ -85,7 +84,6 @@ impl Gate {
         self.state().circuit.adopt(lane, now);
     }
 
-    /// The wall clock was set.
     pub(super) fn set_clock(&self, now: Present) -> Option<LaneChange> {
         self.state().circuit.set_clock(now)
     }

@@ -55,7 +55,6 @@ struct OneLane {
     gate: Arc<Gate>,
 }
 
-/// Limits of a lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Maximum number of concurrent steps.
@@ -91,7 +90,6 @@ impl From<&Destination> for Limits {
     }
 }
 
-/// The limits of all buckets and destinations.
 pub fn limits(reach: &Reach) -> Vec<(Lane, Limits)> {
     let buckets = reach.buckets.iter();
     let buckets = buckets.map(|(name, open)| (Lane::Bucket(name.clone()), (&*open.config).into()));
@@ -166,7 +164,6 @@ impl Lanes {
         self.replaced.notify_one();
     }
 
-    /// The waker that released permits wake.
     pub fn waker(&self) -> &Arc<Waker> {
         &self.waker
     }

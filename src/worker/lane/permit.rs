@@ -35,19 +35,16 @@ pub(super) struct Seat {
     pub(super) wake: WakeOnDrop,
 }
 
-/// How many steps a lane may run at once, and how many run.
 #[derive(Debug, Default)]
 pub(super) struct Width {
     size: AtomicUsize,
     taken: AtomicUsize,
 }
 
-/// Room for one step of a lane.
 #[derive(Debug)]
 pub(super) struct Taken(Arc<Width>);
 
 pub(super) enum Refused {
-    /// Too many steps run.
     Full,
     Shut(Shut),
 }

@@ -32,7 +32,6 @@ impl Reserved {
         }
     }
 
-    /// What to ask the store for.
     pub fn room(&self) -> Vec<LaneRoom> {
         let room = |(lane, permits): (&Lane, &Vec<Permit>)| LaneRoom {
             lane: lane.clone(),

@@ -211,13 +211,11 @@ async fn probe_that_ends_wakes_the_loop_which_could_not_know_when_to_look_again(
     assert!(woken());
 }
 
-/// The end of a first try with this failure.
 fn end(why: &Failure) -> End<'_> {
     let (sign, tries) = (Sign::of(why), 1);
     End { sign, tries }
 }
 
-/// Whether the waker was woken since the last call.
 fn told(waker: &Arc<Waker>) -> impl FnMut() -> bool + '_ {
     use futures_util::FutureExt;
     move || waker.woken().now_or_never().is_some()
