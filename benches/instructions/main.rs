@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
 #![expect(
     clippy::print_stderr,
-    reason = "why there are none is told beside them"
+    reason = "the reason for missing figures is printed, too"
 )]
 
 mod baseline;

@@ -6,7 +6,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
-#![expect(clippy::print_stderr, reason = "progress is told beside the figures")]
+#![expect(
+    clippy::print_stderr,
+    reason = "progress is printed along with the figures"
+)]
 
 mod accept;
 mod apart;

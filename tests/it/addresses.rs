@@ -160,7 +160,7 @@ fn assert_leads_to(failure: &Failure, address: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn special_address_is_refused_as_a_literal_and_as_what_a_name_leads_to() {
+async fn special_address_is_refused_as_a_literal_and_as_a_dns_result() {
     let zone = Arc::new(Zone::default());
     let guarded = Guarded::with_resolver(zone.clone());
     for row in rows(SPECIAL) {
@@ -206,7 +206,7 @@ async fn name_that_turns_private_between_two_tries_is_refused() {
 }
 
 #[tokio::test]
-async fn private_address_beside_a_public_one_is_not_tried() {
+async fn private_address_next_to_a_public_one_is_not_tried() {
     let sink = Sink::start([]).await;
     let zone = Arc::new(Zone::default());
     let guarded = Guarded::with_resolver(zone.clone());

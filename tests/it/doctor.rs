@@ -131,7 +131,7 @@ async fn parallel_file_system_is_asked_to_rename() {
 }
 
 #[tokio::test]
-async fn usual_mistakes_are_told_in_words() {
+async fn usual_mistakes_are_explained() {
     let patient = Patient::new(Kind::Objects).await;
     let to = patient.receiver.local_addr().unwrap().to_string();
     let (code, found) = patient.examine("wrong-secret-key", &to, &[]).await;
@@ -168,7 +168,7 @@ async fn usual_mistakes_are_told_in_words() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_written_is_named_and_what_was_written_is_removed() {
+async fn missing_permission_is_named_and_test_objects_are_removed() {
     let patient = Patient::new(Kind::Objects).await;
     let refused = Fault::Refuse(403, "AccessDenied");
     let is_copy = |asked: &crate::support::fake_obs::Recorded| {
@@ -185,7 +185,7 @@ async fn what_may_not_be_written_is_named_and_what_was_written_is_removed() {
 }
 
 #[tokio::test]
-async fn destination_that_is_not_there_is_told() {
+async fn unreachable_destination_is_reported() {
     let patient = Patient::new(Kind::Objects).await;
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = gone.local_addr().unwrap().to_string();
@@ -200,7 +200,7 @@ async fn destination_that_is_not_there_is_told() {
 }
 
 #[test]
-fn folder_that_is_not_there_is_no_fault_and_is_told() {
+fn missing_folder_is_reported_and_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let rules = "buckets: { b: { store: folder, path: recordings } }\n\
                  rules: [{ name: r, steps: [{ tag: by_room }] }]\n";

@@ -60,7 +60,7 @@ async fn what_is_encrypted_gets_another_etag_with_every_write() {
 }
 
 #[tokio::test]
-async fn bucket_encrypts_what_nobody_asked_it_to() {
+async fn bucket_encrypts_objects_without_a_request_for_it() {
     let (obs, store, source) = with_source(Object::text("film")).await;
     obs.world(|world| world.encrypt("b1"));
     let copied = store.copy(copy_to(&source, "to")).await.unwrap();

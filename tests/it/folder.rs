@@ -175,7 +175,7 @@ async fn file_that_two_buckets_lead_to_is_neither_copied_onto_itself_nor_deleted
 
 #[cfg(unix)]
 #[tokio::test]
-async fn object_is_deleted_only_beside_another_one_that_stays() {
+async fn object_is_deleted_only_if_its_copy_is_another_file() {
     let world = World::new();
     let store = &world.stores["recorded"];
     let pair = |stays: Place| Pair {
@@ -198,7 +198,7 @@ async fn object_is_deleted_only_beside_another_one_that_stays() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_beside_a_target_is_abandoned() {
+async fn leftovers_of_a_crash_next_to_a_target_are_removed() {
     let world = World::new();
     let store = &world.stores["archive"];
     store.put("x", "x".into(), &attributes()).await.unwrap();
@@ -229,7 +229,7 @@ async fn what_a_crash_left_beside_a_target_is_abandoned() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_of_a_write_is_gone_after_the_same_write() {
+async fn leftovers_of_a_crashed_write_are_removed_by_the_same_write() {
     let world = World::new();
     let store = &world.stores["archive"];
     store.put("x", "x".into(), &attributes()).await.unwrap();
@@ -261,7 +261,7 @@ async fn link_is_the_files_percent_encoded() {
 /// No object of the bucket can be written, so the failure is the bucket's, not the task's.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn directory_that_nothing_may_be_made_in_holds_its_bucket_back() {
+async fn directory_without_write_permission_pauses_its_bucket() {
     // Not even root can write here: the file system is read-only.
     let paths = BTreeMap::from([("closed".to_owned(), "/sys".into())]);
     let closed = &folder::open(paths)["closed"];

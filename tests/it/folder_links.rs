@@ -147,7 +147,7 @@ async fn link_that_comes_between_leads_no_operation_out_of_the_bucket() {
         for _ in 0..ROUNDS {
             operate(&world).await;
         }
-        assert!(swaps.end() > 0, "no link ever stood at {swapped}");
+        assert!(swaps.end() > 0, "no link was ever at {swapped}");
         assert_eq!(outside.files(), before, "{swapped}");
     }
 }

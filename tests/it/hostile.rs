@@ -181,7 +181,7 @@ const RAW: [(&str, &str, &str); 8] = [
 ];
 
 #[tokio::test]
-async fn answer_of_ten_gigabytes_is_left_after_its_first_kilobytes() {
+async fn response_of_ten_gigabytes_is_dropped_after_its_first_kilobytes() {
     for head in [
         "HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n",
         "HTTP/1.1 200 OK\r\n\r\n",

@@ -23,7 +23,7 @@ impl Check<'_> {
     fn check(&mut self, schema: &Value, value: &Value, path: &str) {
         let Value::Object(schema) = schema else {
             if *schema == Value::Bool(false) {
-                self.found.push(format!("{path}: nothing may stand here"));
+                self.found.push(format!("{path}: nothing is allowed here"));
             }
             return;
         };

@@ -173,7 +173,7 @@ async fn service_whose_log_nobody_reads_does_its_work_and_stops() {
 }
 
 #[tokio::test]
-async fn lines_that_were_lost_are_told_of_once_somebody_reads_again() {
+async fn lost_lines_are_reported_once_somebody_reads_again() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut program = Program::start(folder.path(), writer);

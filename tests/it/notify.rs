@@ -142,7 +142,7 @@ async fn success_leaves_outputs_and_a_digest_of_what_was_sent() {
 }
 
 #[tokio::test]
-async fn refusal_tells_what_was_sent_and_answered_whole() {
+async fn refusal_records_what_was_sent_and_the_whole_response() {
     let long = "议".repeat(5000);
     let sink = Sink::start([Reply::status(422).body(format!("x{long}"))]).await;
     let url = sink.url("/hooks");
@@ -163,7 +163,7 @@ async fn refusal_tells_what_was_sent_and_answered_whole() {
 }
 
 #[tokio::test]
-async fn refused_connection_tells_that_nothing_was_sent() {
+async fn refused_connection_says_that_nothing_was_sent() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());
     drop(listener);
@@ -180,7 +180,7 @@ async fn refused_connection_tells_that_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn wish_to_wait_arrives_with_the_failure() {
+async fn retry_after_is_part_of_the_failure() {
     let sink = Sink::start([Reply::status(429).header("retry-after", "120")]).await;
     let url = sink.url("/hooks");
     let (failure, _) = failed(run(&destination(&url), &step(&url)).await);

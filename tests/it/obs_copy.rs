@@ -34,7 +34,7 @@ fn same_but_for_the_upload(obs: &FakeObs, from: &str, to: &str) {
 }
 
 #[tokio::test]
-async fn everything_comes_along_whatever_the_keys() {
+async fn copy_preserves_everything_whatever_the_keys() {
     let obs = FakeObs::start().await;
     let store = obs.store("b1");
     for from in KEYS {
@@ -48,7 +48,7 @@ async fn everything_comes_along_whatever_the_keys() {
 }
 
 #[tokio::test]
-async fn plainest_object_is_copied_with_no_more_requests_than_needed() {
+async fn plain_object_is_copied_with_the_fewest_requests() {
     let obs = FakeObs::start().await;
     let store = obs.store("b1");
     obs.world(|world| world.put("b1", "k", Object::text("film")));
@@ -79,7 +79,7 @@ async fn plainest_object_is_copied_with_no_more_requests_than_needed() {
 }
 
 #[tokio::test]
-async fn known_belongings_stand_in_for_the_sources_own() {
+async fn known_belongings_are_used_instead_of_the_sources() {
     let obs = FakeObs::start().await;
     let (store, source) = with_source(&obs, "k").await;
     let mut log = crate::obs_parts::Log::default();
@@ -122,7 +122,7 @@ async fn source_that_changes_after_the_look_or_is_archived_is_not_copied() {
 }
 
 #[tokio::test]
-async fn success_without_an_etag_is_none() {
+async fn success_without_an_etag_counts_as_a_failure() {
     let obs = FakeObs::start().await;
     let (store, source) = with_source(&obs, "k").await;
     for (fault, kind) in [
@@ -139,7 +139,7 @@ async fn success_without_an_etag_is_none() {
 }
 
 #[tokio::test]
-async fn copy_that_is_not_there_after_success_is_unknown() {
+async fn copy_that_is_missing_after_success_is_an_unknown_result() {
     let obs = FakeObs::start().await;
     let store = obs.store("b1");
     obs.world(|world| world.put("b1", "k", Object::text("film")));

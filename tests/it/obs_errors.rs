@@ -139,7 +139,7 @@ async fn temporary_credentials_send_their_token_with_every_request() {
 }
 
 #[tokio::test]
-async fn wrong_secret_is_a_matter_of_credentials() {
+async fn wrong_secret_is_a_credentials_failure() {
     let obs = FakeObs::start().await;
     obs.world(|world| world.put("b1", "k", Object::text("film")));
     let mut access = obs.access();
@@ -163,7 +163,7 @@ async fn object_that_is_not_there_yet_is_there_at_the_next_look() {
 }
 
 #[tokio::test]
-async fn wish_for_patience_is_kept() {
+async fn retry_after_of_obs_is_kept() {
     let obs = FakeObs::start().await;
     let store = obs.store("b1");
     obs.strike(0, Fault::Wait(7));
@@ -204,7 +204,7 @@ async fn documents_that_are_not_what_was_asked_for_are_no_success() {
 /// For some operations the response is only a status. OBS can send it before the operation is
 /// done, and a proxy can add a page.
 #[tokio::test]
-async fn success_that_has_something_else_inside_is_no_success() {
+async fn success_with_another_document_inside_is_no_success() {
     let obs = FakeObs::start().await;
     let store = obs.store("b1");
     obs.world(|world| world.put("b1", "k", Object::text("film")));

@@ -32,7 +32,7 @@ fn keys(obs: &FakeObs) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn layout_is_asked_for_once() {
+async fn layout_is_requested_once() {
     let obs = FakeObs::start().await;
     obs.world(|world| world.make("pfs", Kind::FileSystem));
     for (bucket, layout) in [("pfs", Layout::FileSystem), ("b1", Layout::Objects)] {
@@ -49,7 +49,7 @@ async fn layout_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn layout_that_could_not_be_asked_for_is_asked_for_again() {
+async fn failed_layout_request_is_repeated() {
     let obs = FakeObs::start().await;
     obs.world(|world| world.make("pfs", Kind::FileSystem));
     let store = obs.store("pfs");

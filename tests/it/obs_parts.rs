@@ -166,7 +166,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn everything_comes_along_by_parts_too() {
+async fn copy_in_parts_preserves_everything_too() {
     let scene = Scene::start().await;
     scene.obs.world(|world| world.page = Some(1));
     let from = scene.obs.requests().len();
@@ -336,7 +336,7 @@ async fn copy_that_is_halted_again_and_again_copies_each_part_once() {
 
 /// The existing parts belong to another copy, or the new copy needs none.
 #[tokio::test]
-async fn halted_copy_begins_anew_when_it_is_to_be_made_otherwise() {
+async fn halted_copy_starts_again_when_its_part_settings_change() {
     for (part_size, copy_part_above) in [(400, 1000), (200, 1000), (300, 5 << 30)] {
         let scene = Scene::start().await;
         let mut log = Log {
@@ -363,7 +363,7 @@ async fn halted_copy_begins_anew_when_it_is_to_be_made_otherwise() {
 }
 
 #[tokio::test]
-async fn what_a_copy_left_open_whose_log_could_not_be_written_is_ended_by_the_next_try() {
+async fn upload_whose_note_could_not_be_written_is_aborted_by_the_next_try() {
     for full in 0..2 {
         let scene = Scene::start().await;
         let mut log = Log {
@@ -379,7 +379,7 @@ async fn what_a_copy_left_open_whose_log_could_not_be_written_is_ended_by_the_ne
 }
 
 #[tokio::test]
-async fn copy_that_is_given_up_ends_what_its_note_names() {
+async fn abandoned_copy_aborts_the_upload_in_its_note() {
     for held in [
         "POST b1/to/源+1?uploads",
         "PUT b1/to/源+1?partNumber=2&uploadId (copy)",

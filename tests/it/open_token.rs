@@ -29,7 +29,7 @@ fn said(serve: &mut Command) -> Vec<String> {
 }
 
 #[test]
-fn token_that_is_weak_or_everybodys_is_warned_of_at_the_start() {
+fn weak_or_readable_token_causes_a_warning_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("rules.yaml"), "rules: []\n").unwrap();
@@ -59,7 +59,7 @@ fn token_that_is_weak_or_everybodys_is_warned_of_at_the_start() {
 }
 
 #[test]
-fn secret_in_a_file_that_others_can_read_is_warned_of_wherever_rules_are_loaded() {
+fn secret_in_a_readable_file_causes_a_warning_wherever_rules_are_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let rules = "callbacks: { sparkrtc: { keys: [\"${KEY}\", \"${KEY}\"] } }\nrules: []\n";

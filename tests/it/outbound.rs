@@ -203,7 +203,7 @@ async fn closed_port() -> u16 {
 }
 
 #[tokio::test]
-async fn absence_of_an_answer_is_told_by_kind_and_in_words() {
+async fn missing_response_is_a_failure_with_kind_and_reason() {
     let sink = Sink::start([]).await;
     let (open, closed) = (sink.port(), closed_port().await);
     for (url, reply, kind, part) in [

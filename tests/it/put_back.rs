@@ -232,7 +232,7 @@ const COPIES: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn log_of_a_crash_is_not_played_onto_a_copy_that_is_put_in_the_place_of_the_store() {
+async fn wal_of_a_crash_is_not_applied_to_a_copy_that_replaces_the_store() {
     for how in COPIES {
         let folder = crashed_after_a_copy(how).await;
         folder.copy("copy.db", STORE);
@@ -290,7 +290,7 @@ async fn store_that_crashed_after_a_backup_was_put_back_goes_on_with_all_it_took
 }
 
 #[tokio::test]
-async fn log_without_its_store_is_not_thrown_away_with_a_new_one() {
+async fn wal_without_its_store_is_not_discarded_by_a_new_store() {
     let folder = Folder::new();
     folder.served(&["first"]).await;
     folder.crashed(&["second"]).await;
@@ -362,7 +362,7 @@ async fn index_that_lacks_rows_is_found_after_a_crash() {
 }
 
 #[tokio::test]
-async fn restore_is_refused_with_a_sentence_and_changes_nothing() {
+async fn refused_restore_says_why_and_changes_nothing() {
     let folder = Folder::new();
     folder.served(&["first"]).await;
     folder.fine(&["backup", "copy.db"]);

@@ -361,7 +361,7 @@ async fn target_that_has_the_name_of_a_folder_is_taken_and_one_below_an_object_c
 }
 
 #[tokio::test]
-async fn failure_that_is_no_conflict_is_left_to_the_next_try() {
+async fn failure_other_than_a_conflict_is_retried() {
     let mut scene = Scene::new(Recording::hls(), "s/b.m3u8").await;
     scene.on_conflict = OnConflict::KeepBoth;
     let gate = &scene.world.gate;

@@ -53,7 +53,7 @@ async fn copy_that_vanished_since_the_commit_is_made_again_before_its_source_is_
 }
 
 #[tokio::test]
-async fn source_beside_another_object_than_its_copy_is_kept_and_a_person_decides() {
+async fn source_is_kept_for_a_person_if_its_target_holds_another_object() {
     for recording in [Recording::mp4(), Recording::hls()] {
         for number in 0..=recording.parts.len() {
             let scene = committed(recording.clone()).await;
@@ -106,7 +106,7 @@ async fn source_that_was_written_again_since_the_commit_stays() {
 
 /// The object that the playlist was to replace is still there and not taken for its copy.
 #[tokio::test]
-async fn rename_that_was_to_replace_and_was_given_up_by_half_is_given_up() {
+async fn half_undone_rename_with_overwrite_is_undone_completely() {
     let mut scene = Scene::new(long(1_002), "s/b.m3u8").await;
     scene.on_conflict = OnConflict::Overwrite;
     scene.world.write(&scene.to, "stranger");
@@ -127,7 +127,7 @@ async fn rename_that_was_to_replace_and_was_given_up_by_half_is_given_up() {
 }
 
 #[tokio::test]
-async fn rename_that_was_given_up_by_half_removes_the_rest_before_it_begins_anew() {
+async fn half_undone_rename_removes_its_other_copies_before_it_starts_again() {
     let scene = Scene::new(long(1_002), "s/b.m3u8").await;
     let before = scene.world.objects();
     scene.die_at("commit", How::DiesBefore).await;

@@ -143,7 +143,7 @@ async fn clean_run(case: &Case) -> (usize, usize, usize) {
 }
 
 #[tokio::test]
-async fn rename_that_breaks_anywhere_is_carried_to_its_end_by_the_next_try() {
+async fn rename_that_fails_anywhere_is_completed_by_the_next_try() {
     for case in Case::all() {
         let (operations, ..) = clean_run(&case).await;
         for how in How::ALL {
@@ -165,7 +165,7 @@ async fn rename_that_breaks_anywhere_is_carried_to_its_end_by_the_next_try() {
 }
 
 #[tokio::test]
-async fn rename_that_breaks_anywhere_can_be_undone_until_its_commit_and_then_goes_forward() {
+async fn rename_that_fails_anywhere_can_be_undone_before_its_commit_and_completes_after_it() {
     for case in Case::all() {
         let (operations, _, commit) = clean_run(&case).await;
         for how in How::ALL {
@@ -193,7 +193,7 @@ async fn rename_that_breaks_anywhere_can_be_undone_until_its_commit_and_then_goe
 }
 
 #[tokio::test]
-async fn undo_that_breaks_anywhere_is_carried_to_its_end_when_it_is_repeated() {
+async fn undo_that_fails_anywhere_completes_when_it_is_repeated() {
     for case in Case::all() {
         let (_, stored, commit) = clean_run(&case).await;
         // With the last copy made and not stored, and with everything stored except the commit.

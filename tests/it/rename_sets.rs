@@ -201,7 +201,7 @@ async fn recording_is_a_set_by_its_format_or_the_name_in_its_callback_and_stays_
 }
 
 #[tokio::test]
-async fn line_that_cannot_be_followed_is_told_with_its_number_and_nothing_is_touched() {
+async fn unsupported_playlist_line_is_named_by_number_and_nothing_changes() {
     let playlist = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-KEY:METHOD=AES-128 URI=\"k.key\"\n1.ts\n";
     let objects = [("a.m3u8", playlist), ("1.ts", "1"), ("k.key", "k")];
     let take = Take::of(&objects);

@@ -48,7 +48,7 @@ fn program(folder: &Path, args: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn callback_signed_anew_or_with_the_border_in_its_signature_moved_is_one_event() {
+async fn callback_signed_again_or_with_its_signed_text_split_elsewhere_is_one_event() {
     let folder = tempfile::tempdir().unwrap();
     let rules = format!(
         "callbacks: {{ sparkrtc: {{ keys: ['{KEY}'] }} }}\n\

@@ -400,7 +400,7 @@ fn revision_holds_the_name_of_a_variable_and_not_its_value() {
 }
 
 #[test]
-fn rules_of_a_revision_that_can_be_read_are_read_beside_those_that_cannot() {
+fn readable_rules_of_a_revision_load_next_to_unreadable_ones() {
     let rule = |name: &str, keys: &str, to: &str| {
         format!(r#"{{"name":"{name}","steps":[{{"rename":{{"to":"{to}"}}}}]{keys}}}"#)
     };
@@ -459,7 +459,7 @@ fn rules_of_a_revision_that_can_be_read_are_read_beside_those_that_cannot() {
 }
 
 #[test]
-fn revision_whose_names_are_gone_is_loaded_all_the_same() {
+fn revision_with_removed_buckets_and_destinations_still_loads() {
     let text = r#"{"rules":[{"name":"a","on_dead":"gone","steps":[{"rename":{"to":"x","bucket":"gone"}},{"notify":"gone"}]}]}"#;
     let revision = parse_revision(text, &["left".to_owned()].into(), &Environment).unwrap();
     assert_eq!(revision.rules.rules[0].steps.len(), 2);
@@ -572,7 +572,7 @@ fn example_loads_without_any_variable() {
 }
 
 #[test]
-fn schema_accepts_what_loads_and_refuses_what_it_can_tell() {
+fn schema_accepts_what_loads_and_refuses_what_it_can_express() {
     let schema = schema();
     let accepted = cases("good-")
         .into_iter()

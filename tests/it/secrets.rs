@@ -58,7 +58,7 @@ fn files(folder: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn secrets_that_come_back_are_stored_in_no_form() {
+async fn echoed_secrets_are_stored_in_no_encoding() {
     let premises = Premises::new();
     let refusal = Reply::status(422).header("x-request-id", WRITTEN_OUT);
     let sink = Sink::start([

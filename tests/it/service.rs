@@ -38,7 +38,7 @@ pub(crate) fn arrival(rules: &RulesFile, body: &str) -> Arrival {
 }
 
 #[tokio::test]
-async fn task_runs_on_the_rules_it_was_planned_under_and_tells_no_secret_of_them() {
+async fn task_runs_on_the_rules_it_was_planned_under_and_reveals_none_of_their_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
     let env = Env::from([("TOKEN", "hidden-token-7")]);
@@ -136,7 +136,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
 }
 
 #[tokio::test]
-async fn failed_attempt_keeps_no_part_of_a_secret_at_the_end_of_what_is_kept() {
+async fn failed_attempt_stores_no_part_of_a_secret_where_the_body_is_cut() {
     let premises = Premises::new();
     let body = format!("{}hidden-token-7", "x".repeat(4090));
     let sink = Sink::start([Reply::status(422).body(body)]).await;

@@ -172,7 +172,7 @@ fn event_without_a_date_of_its_own_is_all_that_its_fields_say() {
 }
 
 #[test]
-fn event_that_says_too_little_is_told_apart_by_its_body() {
+fn event_with_too_few_fields_is_identified_by_its_body() {
     for (body, other, same) in [
         (
             r#"{"event_type":"RECORD_FAILED","job_id":"j","stream":"1"}"#,

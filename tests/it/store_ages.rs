@@ -98,7 +98,7 @@ async fn clock_that_is_set_years_ahead_in_a_running_process_forgets_nothing() {
 }
 
 #[tokio::test]
-async fn time_in_which_nothing_ran_counts_once_a_recording_bears_it_out() {
+async fn time_without_a_process_counts_once_a_recording_confirms_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     served(&path, 3).await;
@@ -112,7 +112,7 @@ async fn time_in_which_nothing_ran_counts_once_a_recording_bears_it_out() {
 }
 
 #[tokio::test]
-async fn what_came_while_the_clock_was_behind_is_not_old() {
+async fn events_received_while_the_clock_was_behind_are_not_old() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     served(&path, 3).await;
@@ -126,7 +126,7 @@ async fn what_came_while_the_clock_was_behind_is_not_old() {
 }
 
 #[tokio::test]
-async fn what_came_while_the_clock_was_ahead_keeps_nothing_else_from_being_forgotten() {
+async fn events_received_while_the_clock_was_ahead_do_not_delay_pruning() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path);

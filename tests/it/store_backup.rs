@@ -80,7 +80,7 @@ impl Beside {
 }
 
 #[tokio::test]
-async fn backup_holds_one_state_of_a_store_that_is_written_to_and_gives_its_log_back() {
+async fn backup_during_writes_is_consistent_and_lets_the_wal_shrink() {
     let dir = tempfile::tempdir().unwrap();
     let (path, copies) = (dir.path().join("a.db"), dir.path().join("copies"));
     fs::create_dir(&copies).unwrap();
@@ -191,7 +191,7 @@ fn what_a_killed_backup_has_left_is_removed_by_the_next_one() {
 }
 
 #[test]
-fn of_two_backups_to_one_file_the_later_says_that_it_exists() {
+fn second_backup_to_one_file_says_that_it_exists() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(&dir.path().join("a.db")));
     let operator = SqliteOperator::open(&dir.path().join("a.db")).unwrap();

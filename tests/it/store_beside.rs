@@ -126,7 +126,7 @@ fn multiply(path: &Path, count: i64) {
 }
 
 #[tokio::test]
-async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
+async fn few_matches_among_many_rows_are_found_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path);
@@ -197,7 +197,7 @@ async fn few_among_many_are_found_in_their_order_however_far_apart_they_are() {
 }
 
 #[tokio::test]
-async fn log_that_grew_while_somebody_read_is_given_back() {
+async fn wal_that_grew_during_a_read_shrinks_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path);

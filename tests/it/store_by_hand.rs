@@ -158,14 +158,14 @@ shown_on_every_store! {
     task_that_other_rules_refuse_stays_as_it_is
     what_own_rules_moved_is_not_left_to_other_rules
     rename_that_was_passed_hinders_no_later_step_under_other_rules
-    dead_task_that_is_cancelled_waits_for_nobody_any_more
+    cancelled_dead_task_no_longer_waits
     dead_task_with_copies_left_is_cancelled_by_the_service_which_removes_them
     list_and_walk_mean_the_same_tasks
     list_goes_on_after_the_last_row_that_was_shown
-    walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile
-    events_are_met_by_room_and_time_of_arrival
+    walk_visits_each_row_once_whatever_changes_meanwhile
+    events_are_filtered_by_room_and_time_of_arrival
     replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them
-    full_replay_is_a_generation_of_its_own_except_where_work_still_waits
+    full_replay_is_a_new_generation_except_where_work_still_waits
     event_that_no_rule_matched_gets_its_first_tasks_by_a_replay
     replayed_task_waits_for_the_turn_of_its_recording
     event_is_not_replayed_over_objects_that_were_left_half_moved
@@ -384,7 +384,7 @@ async fn rename_that_was_passed_hinders_no_later_step_under_other_rules(backend:
     assert_eq!(done.unwrap(), [RetryOutcome::Requeued]);
 }
 
-async fn dead_task_that_is_cancelled_waits_for_nobody_any_more(backend: impl Backend) {
+async fn cancelled_dead_task_no_longer_waits(backend: impl Backend) {
     let mut queue = Queue::new(backend);
     let id = queue.dead("k", FailureKind::Refused).await;
     queue.store(notify("newest", 2)).await;
@@ -528,7 +528,7 @@ async fn list_goes_on_after_the_last_row_that_was_shown(backend: impl Backend) {
     assert_eq!(queue.operator.event_cursor(none).unwrap(), None);
 }
 
-async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile(backend: impl Backend) {
+async fn walk_visits_each_row_once_whatever_changes_meanwhile(backend: impl Backend) {
     let mut queue = Queue::new(backend);
     let count = CHUNK * 2 + 1;
     for number in 0..count {
@@ -577,7 +577,7 @@ async fn walk_meets_each_row_once_whatever_comes_or_dies_again_meanwhile(backend
     assert_eq!(chunks, [CHUNK, CHUNK, 1]);
 }
 
-async fn events_are_met_by_room_and_time_of_arrival(backend: impl Backend) {
+async fn events_are_filtered_by_room_and_time_of_arrival(backend: impl Backend) {
     let queue = Queue::new(backend);
     queue.store(notify("k", 1)).await;
     for (filter, expected) in [
@@ -666,9 +666,7 @@ async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them(backen
     assert_eq!(replayed.was, None);
 }
 
-async fn full_replay_is_a_generation_of_its_own_except_where_work_still_waits(
-    backend: impl Backend,
-) {
+async fn full_replay_is_a_new_generation_except_where_work_still_waits(backend: impl Backend) {
     let mut queue = Queue::new(backend);
     let event = notify("k", 1).event.id;
     queue.store(notify("k", 1)).await;

@@ -47,7 +47,7 @@ async fn next_due(store: &SqliteStore) -> Option<Timestamp> {
 }
 
 #[tokio::test]
-async fn retry_waits_as_long_as_it_was_told_to_after_the_clock_was_set_back() {
+async fn retry_waits_its_full_time_after_the_clock_was_set_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let mut store = open(&path);
@@ -75,7 +75,7 @@ async fn retry_waits_as_long_as_it_was_told_to_after_the_clock_was_set_back() {
 }
 
 #[tokio::test]
-async fn due_time_that_is_as_it_was_told_is_left_alone() {
+async fn right_due_time_is_not_corrected() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     store.record(notify("k", 1), vec![]).await.unwrap();
@@ -118,7 +118,7 @@ async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_ti
 }
 
 #[tokio::test]
-async fn line_and_turn_go_on_although_who_comes_next_arrived_by_a_clock_that_was_ahead() {
+async fn line_and_turn_continue_although_the_next_task_arrived_by_a_clock_that_was_ahead() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     for time in [1, 2] {

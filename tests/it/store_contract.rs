@@ -180,8 +180,8 @@ shown_on_every_store! {
     many_that_wait_for_one_thing_are_released_in_small_steps_the_oldest_first
     unfinished_moves_keep_the_turn
     task_goes_on_with_its_next_step_under_a_new_claim
-    probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_longest
-    lanes_without_room_are_left_alone_and_the_next_due_time_is_told
+    probe_takes_the_due_task_with_the_most_tries_or_the_one_due_longest
+    lanes_without_room_are_skipped_and_the_next_due_time_is_returned
     committed_place_is_seen_by_its_event_and_not_by_a_later_one
     late_move_by_an_earlier_event_is_seen_by_the_later_one
     recording_announced_again_after_it_was_forgotten_is_where_its_event_says
@@ -192,7 +192,7 @@ shown_on_every_store! {
     person_retries_and_cancels_while_the_store_is_served
     task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it
     old_history_is_forgotten_and_dead_tasks_stay
-    every_acknowledged_event_of_a_crowd_is_there_after_reopening
+    every_acknowledged_event_of_concurrent_calls_survives_reopening
     pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile
 }
 
@@ -405,7 +405,11 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
 
     let later = NOW.plus(Duration::from_hours(1));
     assert!(claim(&store, bucket(), later).await.is_empty());
-    assert_eq!(store.waits().await.unwrap(), [], "the store sees to it");
+    assert_eq!(
+        store.waits().await.unwrap(),
+        [],
+        "the store releases it itself"
+    );
     let figures = store.figures(later).await.unwrap();
     assert_eq!((figures.ready, figures.oldest_due), (1, None));
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
@@ -517,7 +521,7 @@ async fn task_goes_on_with_its_next_step_under_a_new_claim(backend: impl Backend
     assert_eq!((again.task().step, again.task().tries), (1, 1));
 }
 
-async fn probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_longest(
+async fn probe_takes_the_due_task_with_the_most_tries_or_the_one_due_longest(
     backend: impl Backend,
 ) {
     let store = backend.open();
@@ -563,7 +567,7 @@ async fn probe_is_of_the_due_task_with_the_most_tries_and_else_of_the_one_due_lo
     assert_eq!(probed, [2, 4, 1, 0]);
 }
 
-async fn lanes_without_room_are_left_alone_and_the_next_due_time_is_told(backend: impl Backend) {
+async fn lanes_without_room_are_skipped_and_the_next_due_time_is_returned(backend: impl Backend) {
     let store = backend.open();
     for key in ["x", "y", "z"] {
         store.record(notify(key, 1), vec![]).await.unwrap();
@@ -915,7 +919,7 @@ async fn old_history_is_forgotten_and_dead_tasks_stay(backend: impl Backend) {
     assert_eq!(store.figures(NOW).await.unwrap().dead, 1);
 }
 
-async fn every_acknowledged_event_of_a_crowd_is_there_after_reopening(backend: impl Backend) {
+async fn every_acknowledged_event_of_concurrent_calls_survives_reopening(backend: impl Backend) {
     let store = Arc::new(backend.open());
     let tasks: Vec<_> = (0..500)
         .map(|number| {

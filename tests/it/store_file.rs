@@ -64,7 +64,7 @@ async fn empty_file_becomes_a_store() {
 }
 
 #[tokio::test]
-async fn store_that_was_killed_at_its_start_is_still_known_as_one() {
+async fn store_that_was_killed_at_its_start_is_still_recognized() {
     let dir = tempfile::tempdir().unwrap();
     let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
     let store = open(&path);
@@ -78,7 +78,7 @@ async fn store_that_was_killed_at_its_start_is_still_known_as_one() {
 
 /// The first page contains the file's length and is written first.
 #[tokio::test]
-async fn store_that_was_killed_while_its_log_was_brought_in_is_still_known_as_one() {
+async fn store_that_was_killed_during_a_checkpoint_is_still_recognized() {
     let dir = tempfile::tempdir().unwrap();
     let (path, log) = (dir.path().join("a.db"), dir.path().join("a.db-wal"));
     let store = open(&path);
@@ -106,7 +106,7 @@ fn crashed(path: &Path) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn store_in_which_other_programs_wrote_is_known_with_its_log() {
+async fn store_that_other_programs_wrote_to_is_recognized_with_its_wal() {
     for sql in [
         "VACUUM",
         "PRAGMA wal_checkpoint(RESTART); VACUUM",
@@ -146,7 +146,7 @@ fn store_of_a_build_before_the_first_release_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn command_beside_the_service_leaves_a_store_of_another_version_alone() {
+async fn command_next_to_the_service_leaves_a_store_of_another_version_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     drop(open(&path));

@@ -156,7 +156,7 @@ async fn log_that_was_removed_is_in_the_store_after_an_orderly_end() {
 
 /// A bulk command that runs next to the service takes a while.
 #[tokio::test]
-async fn command_writes_to_no_store_that_was_put_away() {
+async fn command_does_not_write_to_a_store_that_was_moved_away() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     open(&path).record(notify("k", 1), vec![]).await.unwrap();

@@ -61,7 +61,7 @@ async fn damaged_store_is_not_ready_although_other_writes_succeed() {
 }
 
 #[tokio::test]
-async fn store_whose_writer_has_crashed_says_so_to_everybody() {
+async fn store_with_a_crashed_writer_fails_every_call() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let crashes: AroundCommit = Arc::new(|_, commit| {

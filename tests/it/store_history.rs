@@ -58,7 +58,7 @@ shown_on_every_store! {
     tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back
     second_rename_of_a_task_finds_what_its_first_one_moved
     event_with_many_tasks_is_forgotten_in_small_steps
-    sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed
+    sweep_visits_each_event_once_and_again_only_when_it_can_be_removed
     event_of_a_clock_that_was_ahead_is_forgotten_once_its_time_is_old
 }
 
@@ -218,9 +218,7 @@ async fn event_with_many_tasks_is_forgotten_in_small_steps(backend: impl Backend
     assert_eq!(remembered(&backend.operator()), 1);
 }
 
-async fn sweep_comes_to_each_event_once_and_again_only_when_it_can_be_removed(
-    backend: impl Backend,
-) {
+async fn sweep_visits_each_event_once_and_again_only_when_it_can_be_removed(backend: impl Backend) {
     let mut store = backend.open();
     let mut dead = Vec::new();
     for number in 0..600 {

@@ -103,7 +103,7 @@ fn bury() -> Transition {
 }
 
 #[tokio::test]
-async fn one_move_at_a_time_leads_to_a_key_and_the_next_one_looks_anew_once_it_is_settled() {
+async fn one_move_at_a_time_uses_a_target_and_the_next_one_surveys_again() {
     let mut tasks = Tasks::of(&["a", "b"]).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let by = TakenBy::Move(tasks.id(0));
@@ -133,7 +133,7 @@ async fn one_move_at_a_time_leads_to_a_key_and_the_next_one_looks_anew_once_it_i
 }
 
 #[tokio::test]
-async fn what_a_move_reads_is_written_by_nobody_and_may_be_read_by_others() {
+async fn key_that_a_move_reads_may_be_read_but_not_written_by_others() {
     let tasks = Tasks::of(&["a", "b", "c", "d"]).await;
     assert_eq!(tasks.wants(0, left("shared", "x")).await, None);
     let by = Some(TakenBy::Move(tasks.id(0)));
@@ -156,7 +156,7 @@ async fn what_a_move_reads_is_written_by_nobody_and_may_be_read_by_others() {
 }
 
 #[tokio::test]
-async fn what_a_move_takes_away_is_read_by_nobody_else() {
+async fn key_that_a_move_deletes_is_not_read_by_others() {
     let tasks = Tasks::of(&["a", "b"]).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let by = Some(TakenBy::Move(tasks.id(0)));
@@ -167,7 +167,7 @@ async fn what_a_move_takes_away_is_read_by_nobody_else() {
 /// After a task has inspected a key, another task may move something there and end. Both objects may
 /// be alike, so one would pass for the copy of the other.
 #[tokio::test]
-async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believed() {
+async fn survey_older_than_another_tasks_move_is_not_trusted() {
     let mut tasks = Tasks::of(&["a", "b", "c"]).await;
     let by = TakenBy::Move(tasks.id(0));
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
@@ -193,7 +193,7 @@ async fn look_that_is_older_than_what_another_task_has_moved_there_is_not_believ
 
 /// The playlists next to it were read before the one that shares its segments existed.
 #[tokio::test]
-async fn look_that_is_older_than_what_another_task_has_come_to_share_is_not_believed() {
+async fn survey_older_than_another_tasks_sharing_is_not_trusted() {
     let tasks = Tasks::of(&["a", "b"]).await;
     let by = TakenBy::Move(tasks.id(0));
     let shares = Move {
@@ -359,7 +359,7 @@ async fn run_that_did_not_end_keeps_every_key_of_its_move() {
 }
 
 #[tokio::test]
-async fn overwrite_waits_for_the_task_that_is_about_to_move_what_stands_there() {
+async fn overwrite_waits_for_the_task_that_is_about_to_move_the_object_there() {
     let mut tasks = Tasks::of(&["a", "b"]).await;
     let by = TakenBy::Wanted(tasks.id(1));
     assert_eq!(tasks.wants(0, replaces("a", "b")).await, Some(by));
@@ -511,7 +511,7 @@ async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
 }
 
 #[tokio::test]
-async fn task_that_stands_in_line_behind_the_one_that_asks_is_not_waited_for() {
+async fn task_does_not_wait_for_one_behind_it_in_line() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a.db"));
     for (recording, time) in [("a", 1), ("b", 2)] {
@@ -548,7 +548,7 @@ async fn task_whose_holder_has_ended_meanwhile_does_not_wait() {
 }
 
 #[tokio::test]
-async fn cancel_of_a_waiting_task_lets_those_that_wait_for_it_look_anew() {
+async fn cancel_of_a_waiting_task_releases_those_that_wait_for_it() {
     let mut tasks = Tasks::of(&["a", "b"]).await;
     let (first, second) = (tasks.id(0), tasks.id(1));
     let by = TakenBy::Wanted(second);

@@ -70,7 +70,7 @@ fn serving_args(folder: &Path) -> Vec<std::ffi::OsString> {
 }
 
 #[test]
-fn lock_that_a_stranger_can_hold_is_named_and_is_closed_to_strangers_at_a_start() {
+fn lock_file_that_others_can_open_is_named_and_closed_to_them_at_a_start() {
     let dir = tempfile::tempdir().unwrap();
     let (path, lock) = (dir.path().join("a.db"), dir.path().join("a.db.lock"));
     let held = fs::File::create(&lock).unwrap();
@@ -135,7 +135,7 @@ async fn store_behind_a_link_is_served_with_its_log_where_it_is() {
     symlink(&crashed, &link).unwrap();
     assert_eq!(open(&link).figures(NOW).await.unwrap().ready, 1);
     let beside = fs::read_dir(link.parent().unwrap()).unwrap();
-    assert_eq!(beside.count(), 1, "nothing is made beside the link");
+    assert_eq!(beside.count(), 1, "no file is created next to the link");
     let operator = SqliteOperator::open(&link).unwrap();
     operator.backup(&dir.path().join("copy.db"), || ()).unwrap();
 }
@@ -184,7 +184,7 @@ fn as_nobody(folder: &Path, command: &Command) -> Command {
 }
 
 #[test]
-fn store_of_another_user_is_refused_with_the_name_of_its_owner_and_nothing_is_made_beside_it() {
+fn store_of_another_user_is_refused_with_its_owners_name_and_no_file_is_created() {
     if !rustix::process::geteuid().is_root() {
         return;
     }

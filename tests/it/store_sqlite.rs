@@ -119,7 +119,7 @@ async fn sweep_that_finds_nothing_to_forget_writes_nothing() {
 }
 
 #[tokio::test]
-async fn stored_body_is_read_in_the_words_of_the_recorder_that_sent_it() {
+async fn stored_body_is_parsed_as_that_of_its_recorder() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path);

@@ -65,7 +65,7 @@ fn told(socket: &UnixDatagram, line: &str) -> String {
 }
 
 #[test]
-fn systemd_is_told_of_readiness_of_life_and_of_the_end() {
+fn systemd_is_notified_of_readiness_watchdog_and_stop() {
     let folder = tempfile::tempdir().unwrap();
     let (mut served, socket) = serve(folder.path());
     told(&socket, "READY=1");
@@ -77,7 +77,7 @@ fn systemd_is_told_of_readiness_of_life_and_of_the_end() {
 }
 
 #[test]
-fn systemd_is_told_when_a_reload_begins_and_that_the_service_serves_on_however_it_ended() {
+fn systemd_is_notified_when_a_reload_begins_and_ends_even_if_it_failed() {
     let folder = tempfile::tempdir().unwrap();
     let (served, socket) = serve(folder.path());
     told(&socket, "READY=1");

@@ -160,7 +160,7 @@ async fn playlist_is_tagged_and_its_segments_when_all_are_asked_for() {
 }
 
 #[tokio::test]
-async fn set_is_tagged_whole_whatever_its_key_and_without_what_need_not_be_there() {
+async fn set_is_tagged_completely_whatever_its_key_and_without_optional_objects() {
     let playlist = "#EXTM3U\n#EXT-X-MAP:URI=init.mp4\n1.ts\n#EXT-X-GAP\n2.ts\n";
     let recording = Recording::with(playlist, playlist, &["init.mp4", "1.ts"]);
     let (world, at) = recorded(recording.clone(), "r/a").await;

@@ -111,7 +111,7 @@ async fn private_authority_and_client_certificate_are_used() {
 }
 
 #[tokio::test]
-async fn server_that_is_not_the_destination_is_not_sent_to() {
+async fn nothing_is_sent_to_a_server_that_is_not_the_destination() {
     let ca = Some(file("ca.pem"));
     for (host, ca, part) in [
         // Signed by another CA than the destination's.

@@ -120,7 +120,7 @@ fn ids(folder: &Folder, state: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn filter_that_means_everything_is_refused_unless_that_is_said() {
+async fn filter_that_selects_everything_needs_yes() {
     let folder = buried(&["class-1", "class-2"]).await;
     let before = everything(&folder);
     let narrow =
@@ -163,7 +163,7 @@ async fn filter_that_means_everything_is_refused_unless_that_is_said() {
 }
 
 #[tokio::test]
-async fn choice_that_makes_no_sense_is_refused() {
+async fn contradictory_filter_flags_are_refused() {
     let folder = buried(&["class-1"]).await;
     let id = &ids(&folder, "dead")[0];
     let event = folder.json(&["events", "list"])[0]["id"].clone();
@@ -238,7 +238,7 @@ async fn dry_run_counts_and_samples_what_the_real_run_does_then() {
 }
 
 #[tokio::test]
-async fn dry_run_of_named_tasks_tells_which_are_left_alone() {
+async fn dry_run_of_named_tasks_lists_those_it_would_skip() {
     let folder = buried(&["class-1"]).await;
     let before = everything(&folder);
     let nobody = "task_00000000000000000000000000000000";
@@ -255,7 +255,7 @@ async fn dry_run_of_named_tasks_tells_which_are_left_alone() {
 }
 
 #[tokio::test]
-async fn what_was_cancelled_is_retried_only_when_that_is_said() {
+async fn cancelled_tasks_are_retried_only_on_request() {
     let folder = buried(&["class-1", "class-2"]).await;
     folder.fine(&["tasks", "cancel", "--state", "dead", "--room", "class-1"]);
     assert_eq!(
@@ -268,7 +268,7 @@ async fn what_was_cancelled_is_retried_only_when_that_is_said() {
 }
 
 #[tokio::test]
-async fn long_run_says_how_far_it_came() {
+async fn long_bulk_run_prints_its_progress() {
     let folder = Folder::new();
     folder.write("rules.yaml", &announcing(NOWHERE, &["tell"]));
     announce(&folder, &["class-7"; 1_001]).await;
@@ -460,7 +460,7 @@ async fn stopped() -> Folder {
 }
 
 #[tokio::test]
-async fn retry_under_current_rules_goes_on_at_the_same_step_wherever_it_stands_now() {
+async fn retry_under_current_rules_continues_at_the_same_step_wherever_it_is_now() {
     let folder = stopped().await;
     let first = "{ id: new, notify: crm }, ";
     let tell = "{ id: tell, notify: crm }";
@@ -535,7 +535,7 @@ async fn task_whose_step_or_rule_the_current_rules_lack_is_left_alone_with_the_r
 }
 
 #[tokio::test]
-async fn looking_first_waits_for_nobody_who_writes() {
+async fn dry_run_does_not_wait_for_writers() {
     let folder = buried(&["class-1"]).await;
     folder.write("rules.yaml", &announcing(NOWHERE, &["tell", "added"]));
     let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
@@ -637,7 +637,7 @@ async fn reason_of_current_rules_hides_what_came_from_the_environment() {
 }
 
 #[tokio::test]
-async fn own_rules_that_cannot_be_read_any_more_are_named() {
+async fn planned_rules_that_can_no_longer_be_read_are_named() {
     let folder = stopped().await;
     let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
     let old = "UPDATE revisions SET text = replace(text, '\"tell\"', '\"${GONE}\"')";

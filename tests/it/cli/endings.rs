@@ -59,7 +59,7 @@ fn mistakes_are_named_with_their_way_out() {
 }
 
 #[test]
-fn usage_is_refused_with_what_would_be_taken() {
+fn wrong_usage_is_refused_with_the_accepted_values() {
     let folder = Folder::new();
     for (args, first) in [
         (
@@ -176,7 +176,7 @@ fn store_in_a_folder_that_is_not_there_is_not_tried_again() {
 }
 
 #[test]
-fn reader_that_went_away_is_no_error() {
+fn closed_pipe_is_no_error() {
     let folder = Folder::new();
     drop(served(&folder));
     for args in [

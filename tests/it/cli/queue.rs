@@ -158,7 +158,7 @@ async fn list_that_was_cut_says_so() {
 }
 
 #[tokio::test]
-async fn list_goes_on_before_the_last_one_that_was_shown() {
+async fn list_continues_before_the_last_row_shown() {
     let folder = stored().await;
     let store = served(&folder);
     for object in ["a.mp4", "b.mp4"] {
@@ -265,7 +265,7 @@ async fn event_tells_its_fields_its_tasks_and_why_not_the_other_rules() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_store_is_a_failure_with_the_way_out() {
+async fn id_that_is_not_in_the_store_is_an_error_with_the_way_out() {
     let folder = stored().await;
     let task = "task_00000000000000000000000000000000 is not in sqlite:aftertake.db; \
                 `aftertake tasks list` shows those that are";

@@ -52,7 +52,7 @@ fn example_is_shown_step_by_step_for_the_published_callback() {
 }
 
 #[test]
-fn step_is_told_with_its_condition_and_what_only_running_can_tell() {
+fn step_is_shown_with_its_condition_and_what_only_a_run_can_know() {
     let folder = Folder::new();
     folder.write(
         "rules.yaml",
@@ -124,7 +124,7 @@ fn dry_run_as_document_has_every_rule_and_step() {
 }
 
 #[test]
-fn dry_run_is_fine_without_a_match_unless_one_is_expected() {
+fn dry_run_succeeds_without_a_match_unless_one_is_expected() {
     let folder = Folder::new();
     let body = super::SAMPLE.replace("room01", "test-1");
     folder.write("callback.json", &body);
@@ -289,7 +289,7 @@ fn accepted_file_is_summed_up() {
 }
 
 #[test]
-fn secrets_that_everybody_on_the_way_can_read_are_warned_of() {
+fn secrets_sent_over_plain_http_cause_a_warning() {
     let folder = Folder::new();
     folder.write(
         "exposed.yaml",
@@ -321,7 +321,7 @@ fn secrets_that_everybody_on_the_way_can_read_are_warned_of() {
 }
 
 #[test]
-fn directory_that_is_not_there_is_warned_of() {
+fn missing_directory_causes_a_warning() {
     let folder = Folder::new();
     folder.write(
         "rules.yaml",

@@ -244,7 +244,7 @@ fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
         running.into_iter().map(|one| one.join().unwrap()).sum()
     });
     println!("{explored} states");
-    assert!(explored > 10_000, "{explored} states are not all");
+    assert!(explored > 10_000, "only {explored} states");
 }
 
 #[expect(clippy::print_stdout, reason = "what was found, with --nocapture")]

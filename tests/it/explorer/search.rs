@@ -42,7 +42,11 @@ pub(super) fn explore(scene: &Scene, planted: Planted) -> Result<usize, String> 
             search.reach(next, Some((number, what)));
         }
         number += 1;
-        assert!(search.states.len() < MOST, "{} does not end", scene.name);
+        assert!(
+            search.states.len() < MOST,
+            "{} has too many states",
+            scene.name
+        );
     }
     search.comes_to_rest()
 }

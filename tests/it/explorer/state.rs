@@ -135,7 +135,7 @@ pub(super) enum Then {
     Cancelled,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is one by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent flag")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Task {
     pub(super) recording: u8,

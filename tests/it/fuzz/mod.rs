@@ -6,7 +6,7 @@
 //! repeats a run. There is no coverage-guided engine: those need a nightly compiler, and this
 //! runs wherever the other tests do.
 
-#![expect(clippy::print_stdout, reason = "a long run tells what it did")]
+#![expect(clippy::print_stdout, reason = "a long run prints its progress")]
 
 mod body;
 mod mutate;

@@ -49,7 +49,7 @@ impl Outbound for Busy {
 }
 
 #[test]
-fn any_wish_for_patience_is_bounded_and_does_not_grow_with_waiting() {
+fn any_retry_after_is_bounded_and_does_not_grow_with_waiting() {
     let url = "https://lms.example.com/".parse().unwrap();
     let (destination, step) = (destination(&url), step(&url));
     TARGET.run(|input| {

@@ -201,7 +201,7 @@ fn forged() -> HeaderMap {
 }
 
 #[tokio::test]
-async fn sender_of_what_cannot_be_stored_is_asked_to_come_again_and_its_room_is_free_again() {
+async fn callback_that_cannot_be_stored_gets_retry_after_and_frees_its_room() {
     let front = Front::new(FailedDisk::default(), ROOMY);
     let listening = front.listen(PATIENT).await;
     let response = post(listening.url("/callbacks/sparkrtc"), BODY).await;
@@ -211,7 +211,7 @@ async fn sender_of_what_cannot_be_stored_is_asked_to_come_again_and_its_room_is_
 }
 
 #[tokio::test]
-async fn crash_beside_a_callback_s_claims_ends_the_service() {
+async fn crash_while_a_callback_is_stored_ends_the_service() {
     let disk = FailedDisk {
         crashes: true,
         ..FailedDisk::default()

@@ -45,7 +45,7 @@ fn admitted(body: &[u8], headers: &[(HeaderName, &str)]) -> Result<Event, Refusa
 }
 
 #[test]
-fn body_that_something_on_the_way_has_compressed_is_named_beside_its_signature() {
+fn body_compressed_by_a_proxy_is_named_along_with_its_signature() {
     let headers = [
         (CONTENT_ENCODING, "gzip"),
         (HeaderName::from_static("x-rtc-signature"), "0"),
@@ -57,7 +57,7 @@ fn body_that_something_on_the_way_has_compressed_is_named_beside_its_signature()
 }
 
 #[test]
-fn body_with_a_byte_order_mark_is_the_event_that_it_is_without() {
+fn body_with_a_byte_order_mark_is_the_same_event_as_without() {
     let plain = admitted(BODY.as_bytes(), &[]).unwrap();
     let marked = admitted(format!("\u{feff}{BODY}").as_bytes(), &[]).unwrap();
     assert_eq!(marked, plain);
@@ -76,7 +76,7 @@ fn body_that_can_be_read_is_taken_whatever_its_headers_say() {
 }
 
 #[test]
-fn compressed_body_and_one_in_another_charset_are_refused_by_that_name() {
+fn compressed_body_and_other_charset_are_refused_and_named() {
     let gzip = "body is compressed (gzip); it has to come without compression";
     let brotli = "body is compressed (br); it has to come without compression";
     let gbk = "body is in the charset GBK; it has to be UTF-8";

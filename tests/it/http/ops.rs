@@ -63,7 +63,7 @@ async fn get(listening: &Listening, path: &str, token: Option<&str>) -> reqwest:
 }
 
 #[tokio::test]
-async fn operator_listener_with_a_token_shows_strangers_nothing_but_that_it_runs() {
+async fn operator_listener_with_a_token_shows_others_only_that_it_runs() {
     let token = Token::new("open sesame\n");
     let (site, _standing) = operators(Some(token), Standing::default());
     let listening = Listening::start(site, PATIENT).await;
@@ -170,7 +170,7 @@ async fn reload_needs_the_token_and_the_right_method() {
 }
 
 #[tokio::test]
-async fn refused_reload_is_answered_with_its_reason_and_whether_to_come_again() {
+async fn refused_reload_is_answered_with_its_reason_and_whether_to_retry() {
     for (passing, status) in [(false, 422), (true, 503)] {
         let reload = Arc::new(Reloads {
             refused: Some(Refused {
@@ -191,7 +191,7 @@ async fn refused_reload_is_answered_with_its_reason_and_whether_to_come_again() 
 }
 
 #[tokio::test]
-async fn reload_that_a_page_of_another_site_asks_for_is_refused() {
+async fn cross_site_reload_is_refused() {
     let reload = Arc::new(Reloads::default());
     let (site, _standing) = reloading(None, Standing::default(), Arc::clone(&reload));
     let listening = Listening::start(site, PATIENT).await;

@@ -56,7 +56,7 @@ async fn endless_body_is_refused_and_its_connection_ended() {
 }
 
 #[tokio::test]
-async fn client_that_asks_before_it_sends_a_large_body_is_spared_sending_it() {
+async fn client_that_expects_100_continue_need_not_send_a_large_body() {
     let listening = Listening::start(echo(), PATIENT).await;
     let answer = listening
         .exchange(&post(900_000, "expect: 100-continue\r\n"))
@@ -91,7 +91,7 @@ async fn body_that_does_not_come_is_answered_408() {
 }
 
 #[tokio::test]
-async fn connection_whose_first_head_does_not_come_is_ended() {
+async fn connection_without_a_first_request_head_is_closed() {
     let limits = Limits {
         first_head: SOON,
         ..PATIENT
@@ -102,7 +102,7 @@ async fn connection_whose_first_head_does_not_come_is_ended() {
 }
 
 #[tokio::test]
-async fn connection_whose_next_request_does_not_come_is_ended() {
+async fn idle_keep_alive_connection_is_closed() {
     let limits = Limits {
         next_head: SOON,
         ..PATIENT

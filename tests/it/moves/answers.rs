@@ -15,16 +15,16 @@ async fn whatever_is_answered(policies: &'static [&'static str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn move_can_be_ended_whatever_is_answered_around_its_commit() {
+async fn move_completes_whatever_the_responses_around_its_commit() {
     whatever_is_answered(&["fail"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn move_that_replaces_can_be_ended_whatever_is_answered_around_its_commit() {
+async fn move_that_replaces_completes_whatever_the_responses_around_its_commit() {
     whatever_is_answered(&["overwrite"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn move_that_keeps_both_can_be_ended_whatever_is_answered_around_its_commit() {
+async fn move_that_keeps_both_completes_whatever_the_responses_around_its_commit() {
     whatever_is_answered(&["keep_both"]).await;
 }

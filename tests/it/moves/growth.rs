@@ -96,7 +96,7 @@ async fn second_of_two_callbacks_that_wait_together_is_done_and_takes_its_other_
             let task = scene.task(film);
             assert_eq!(task.state, "done", "{film}\n{}", scene.told());
         }
-        assert_eq!(scene.sink.count(), 2, "each tells of it");
+        assert_eq!(scene.sink.count(), 2, "each sends its notification");
         scene.obs.world(|world| {
             let object = world.object(RECORDED, &places[0].key).unwrap();
             assert_eq!(object.tags["room"], "b");

@@ -66,7 +66,7 @@ async fn killed_amid_copies(scene: &Scene, film: &Film) -> TaskId {
 }
 
 #[tokio::test]
-async fn copies_of_a_task_that_is_cancelled_while_their_bucket_is_gone_are_told_and_removed() {
+async fn copies_of_a_task_cancelled_while_their_bucket_is_gone_are_reported_and_removed() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
     let mut scene = Scene::new(RULES).await;
     scene.record(&film);
@@ -102,7 +102,7 @@ async fn copies_of_a_task_that_is_cancelled_while_their_bucket_is_gone_are_told_
 }
 
 #[tokio::test]
-async fn copies_of_a_dead_task_that_could_not_look_are_told_and_removed_once_it_can() {
+async fn copies_of_a_dead_task_are_reported_and_removed_once_the_bucket_answers() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
     let scene = Scene::new(RULES).await;
     scene.record(&film);
@@ -146,7 +146,7 @@ fn assert_retry_tells(scene: &Scene, film: &Film, end: &str) {
 
 /// A request that was sent for a copy may still create it.
 #[tokio::test]
-async fn copies_that_are_waited_for_before_they_are_removed_are_all_told() {
+async fn copies_that_may_still_arrive_are_all_reported() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
     let mut scene = Scene::new(RULES).await;
     scene.timeouts = Timeouts {
@@ -170,7 +170,7 @@ async fn copies_that_are_waited_for_before_they_are_removed_are_all_told() {
 
 /// Their deletion is refused, and the task is cancelled.
 #[tokio::test]
-async fn copies_that_may_not_be_deleted_are_all_told() {
+async fn copies_that_may_not_be_deleted_are_all_reported() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
     let scene = Scene::new(RULES).await;
     scene.record(&film);
@@ -193,7 +193,7 @@ async fn copies_that_may_not_be_deleted_are_all_told() {
 
 /// Its source was deleted meanwhile: only a person removes it.
 #[tokio::test]
-async fn copy_that_is_the_only_one_is_told_until_a_person_has_put_it_away() {
+async fn only_copy_is_reported_until_a_person_removes_it() {
     let film = Film::hls("left", "r/x/i.m3u8", 3);
     let mut scene = Scene::new(RULES).await;
     scene.more = "concurrency: 1";

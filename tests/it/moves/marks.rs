@@ -127,7 +127,7 @@ async fn mark_whose_removal_failed_otherwise_is_removed_by_the_next_try() {
 
 /// Both rights were missing, to remove the mark and to delete; by then the playlist is complete.
 #[tokio::test]
-async fn mark_that_was_left_is_removed_where_a_later_try_of_the_move_may() {
+async fn leftover_mark_is_removed_by_a_later_try_with_permission() {
     for film in films() {
         let at = film.to_string();
         let scene = scene(&film).await;

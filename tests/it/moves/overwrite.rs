@@ -111,7 +111,7 @@ async fn segments_of_another_recording_are_never_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_recordings_that_move_to_one_folder_at_once_one_moves_and_all_are_whole() {
+async fn one_of_several_recordings_moves_to_a_folder_and_all_stay_whole() {
     for scene in scenes("overwrite").await {
         let film = |k: usize| lesson(&k.to_string(), &format!("lesson{k}"), 3);
         let films: Vec<Film> = (0..MANY).map(film).collect();

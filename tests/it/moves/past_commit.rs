@@ -120,7 +120,7 @@ fn replace(scene: &Scene, copy: &Place, replaced: bool) -> Option<Bytes> {
 }
 
 #[tokio::test]
-async fn move_that_only_lacks_its_deletions_is_ended_after_a_pause() {
+async fn move_that_only_lacks_its_deletions_completes_after_a_pause() {
     for film in films() {
         for killed in [false, true] {
             let at = format!("{film}, killed: {killed}");
@@ -135,7 +135,7 @@ async fn move_that_only_lacks_its_deletions_is_ended_after_a_pause() {
 
 /// With `on_failure: continue` a task may skip a step, but not half of one.
 #[tokio::test]
-async fn rename_past_its_commit_is_not_passed_over() {
+async fn rename_past_its_commit_is_not_skipped() {
     for film in films() {
         for fault in [
             Fault::Refuse(403, "AccessDenied"),
@@ -167,7 +167,7 @@ async fn rename_past_its_commit_is_not_passed_over() {
 
 /// An empty 200 from a proxy, where OBS sends 204.
 #[tokio::test]
-async fn deletion_that_is_answered_by_an_empty_success_and_not_made_is_made_again() {
+async fn deletion_with_a_false_empty_success_is_repeated() {
     for film in films() {
         let scene = Scene::new(RULES).await;
         scene.record(&film);

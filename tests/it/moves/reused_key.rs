@@ -83,7 +83,7 @@ async fn another_recording_under_a_used_key_does_not_replace_the_first_at_its_ta
 }
 
 #[tokio::test]
-async fn another_recording_under_a_used_key_moves_under_a_name_of_its_own() {
+async fn another_recording_under_a_used_key_moves_under_a_new_name() {
     for (name, first, mut second) in pairs() {
         second.forget();
         let films = [first, second];

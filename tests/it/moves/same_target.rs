@@ -88,7 +88,7 @@ fn in_state(ran: &Ran, state: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_recordings_that_lead_to_one_key_one_moves_and_the_others_say_what_is_in_their_way() {
+async fn one_of_several_recordings_moves_to_a_key_and_the_others_name_the_conflict() {
     for ran in every("fail", true).await {
         let places = ran.scene.account(&ran.films, &[], &ran.at);
         let moved = places.iter().filter(|place| place.key == ran.target);
@@ -112,7 +112,7 @@ async fn of_recordings_that_lead_to_one_key_one_moves_and_the_others_say_what_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recordings_that_lead_to_one_key_all_move_under_names_of_their_own() {
+async fn recordings_that_lead_to_one_key_all_move_under_different_names() {
     for ran in every("keep_both", true).await {
         let places = ran.scene.account(&ran.films, &[], &ran.at);
         let moved = places.iter().filter(|place| place.key.starts_with('a'));
@@ -129,7 +129,7 @@ async fn recordings_that_lead_to_one_key_all_move_under_names_of_their_own() {
 
 /// The replaced ones are deleted as the rule wants. Nothing is a mixture.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_recordings_that_replace_each_other_one_is_left_and_whole() {
+async fn one_of_several_recordings_that_replace_each_other_is_left_whole() {
     for ran in every("overwrite", false).await {
         let Ran { scene, at, .. } = &ran;
         assert_eq!(in_state(&ran, "done"), MANY, "{at}\n{}", scene.told());

@@ -53,7 +53,7 @@ fn slow_listings(scene: &Scene, time: Duration) {
 }
 
 #[tokio::test]
-async fn survey_that_takes_longer_than_the_step_may_gets_to_its_end() {
+async fn survey_that_exceeds_the_steps_timeout_completes() {
     let film = Film::hls("long", "r/x/i.m3u8", 40);
     let scene = hurried(&film, "fail", "300ms").await;
     scene.obs.world(|world| world.page = Some(1));
@@ -65,7 +65,7 @@ async fn survey_that_takes_longer_than_the_step_may_gets_to_its_end() {
 
 /// Each try surveys one more page of the objects, and no page is surveyed twice.
 #[tokio::test]
-async fn survey_of_many_objects_goes_on_where_the_try_before_it_has_stopped() {
+async fn survey_of_many_objects_continues_where_the_last_try_stopped() {
     let film = Film::hls("long", "r/x/i.m3u8", 1050);
     let scene = hurried(&film, "fail", "1s").await;
     // Checking so many objects after each change would take too long.
@@ -86,7 +86,7 @@ async fn survey_of_many_objects_goes_on_where_the_try_before_it_has_stopped() {
 
 /// The free name is determined only once.
 #[tokio::test]
-async fn survey_of_many_objects_that_keeps_both_gets_to_its_end() {
+async fn survey_of_many_objects_that_keeps_both_completes() {
     let film = Film::hls("long", "r/x/i.m3u8", 1050);
     let scene = hurried(&film, "keep_both", "1s").await;
     let taken = place(RECORDED, "kept/i.m3u8");
@@ -100,7 +100,7 @@ async fn survey_of_many_objects_that_keeps_both_gets_to_its_end() {
 
 /// The drafted manifest is of a set that no longer exists: the survey starts again.
 #[tokio::test]
-async fn survey_of_a_set_that_has_changed_since_begins_anew() {
+async fn survey_of_a_changed_set_starts_again() {
     let film = Film::hls("long", "r/x/i.m3u8", 1500);
     let scene = hurried(&film, "fail", "300ms").await;
     let gate = Gate::new();
@@ -130,7 +130,7 @@ async fn survey_of_a_set_that_has_changed_since_begins_anew() {
 }
 
 #[tokio::test]
-async fn copy_by_parts_that_takes_longer_than_the_step_may_gets_to_its_end() {
+async fn copy_in_parts_that_exceeds_the_steps_timeout_completes() {
     let film = Film::mp4("long", "r/a.mp4", 6000);
     let scene = hurried(&film, "fail", "300ms").await;
     scene.obs.slow_copies(|_| Duration::from_millis(100));
@@ -146,7 +146,7 @@ async fn copy_by_parts_that_takes_longer_than_the_step_may_gets_to_its_end() {
 
 /// Before the deletions every copy is checked, which takes longer than the step's timeout.
 #[tokio::test]
-async fn look_before_the_deletions_that_takes_longer_than_the_step_may_gets_to_its_end() {
+async fn check_before_the_deletions_that_exceeds_the_steps_timeout_completes() {
     let film = Film::hls("long", "r/x/i.m3u8", 40);
     let scene = hurried(&film, "fail", "300ms").await;
     let life = scene.serve().await;
@@ -170,7 +170,7 @@ async fn look_before_the_deletions_that_takes_longer_than_the_step_may_gets_to_i
 }
 
 #[tokio::test]
-async fn try_that_gains_nothing_says_which_timeout_is_too_short() {
+async fn try_without_progress_says_which_timeout_is_too_short() {
     let film = Film::hls("long", "r/x/i.m3u8", 12);
     let rules = "[{ name: keep, steps: [{ id: label, timeout: 300ms, tag: { objects: all, tags: { a: b } } }] }]";
     let mut scene = Scene::new(rules).await;

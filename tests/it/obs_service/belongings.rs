@@ -4,14 +4,14 @@ use crate::support::stage::Stage;
 use crate::support::take::Take;
 
 #[tokio::test]
-async fn key_stays_private_and_encrypted_beside_segments_that_everyone_may_read() {
+async fn key_stays_private_and_encrypted_next_to_public_segments() {
     let stage = Stage::new(|_| Take::guarded_hls()).await;
     stage.play("guarded").await;
     stage.assert_done("guarded");
 }
 
 #[tokio::test]
-async fn segments_share_one_look_and_each_other_object_gets_its_own() {
+async fn segments_share_one_acl_request_and_other_objects_get_one_each() {
     let stage = Stage::new(|_| Take::guarded_hls()).await;
     stage.play("guarded").await;
     let lines = stage.obs.lines(0);

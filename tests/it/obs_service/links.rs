@@ -72,7 +72,7 @@ async fn signed_link_opens_the_recording_and_is_stored_nowhere() {
 }
 
 #[tokio::test]
-async fn link_that_a_destination_tells_back_is_hidden_from_later_steps() {
+async fn link_that_a_destination_echoes_is_masked_in_later_steps() {
     let mut stage = Stage::new(TAKES[0]).await;
     stage.steps = STEPS.replace("{{ PAD }}", "");
     let service = stage.serve().await;

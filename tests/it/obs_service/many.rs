@@ -30,7 +30,7 @@ async fn recording_of_25000_segments_moves_with_one_request_each_and_goes_on_whe
     let others = lines.len() - count("(copy)") - count("?acl");
     assert!(
         others < SEGMENTS / 80,
-        "{others} requests beside the copies"
+        "{others} requests in addition to the copies"
     );
     assert!(
         (2..=8).contains(&stage.obs.most()),

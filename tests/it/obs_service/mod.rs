@@ -38,7 +38,7 @@ async fn recording_moves_whole_and_with_all_that_belongs_to_it() {
 }
 
 #[tokio::test]
-async fn single_object_takes_three_requests_beside_copy_verification_and_deletion() {
+async fn single_object_takes_three_requests_besides_copy_verification_and_deletion() {
     let stage = Stage::new(TAKES[0]).await;
     stage.play("mp4").await;
     assert_eq!(

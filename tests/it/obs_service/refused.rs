@@ -66,7 +66,7 @@ async fn archived_source_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn playlist_that_is_none_is_refused() {
+async fn invalid_playlist_is_refused() {
     for (text, reason) in [
         (
             "<!DOCTYPE html><html>502 Bad Gateway</html>",
@@ -180,7 +180,7 @@ async fn target_that_appears_during_the_move_is_left_as_it_is() {
     stage.obs.world(|world| {
         let there = world.bucket(ARCHIVE).objects.clone();
         let expected = [("classes/class-7/3.ts".to_owned(), stranger)];
-        assert_eq!(there, expected.into(), "nothing of ours is left");
+        assert_eq!(there, expected.into(), "none of our copies is left");
     });
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn let_go(served: &Served, rest: Usage) {
 }
 
 /// How many of the wanted connections this process can open; prints a notice if fewer.
-#[expect(clippy::print_stdout, reason = "says what is left out")]
+#[expect(clippy::print_stdout, reason = "prints what is left out")]
 pub(crate) fn connections(wanted: usize) -> usize {
     // For everything else that the tests open.
     const OTHERS: u64 = 500;

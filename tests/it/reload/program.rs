@@ -109,7 +109,7 @@ fn revision(rules: &str) -> String {
 }
 
 #[test]
-fn hang_up_signal_loads_the_file_and_the_command_line_tells_what_is_in_force() {
+fn sighup_loads_the_file_and_the_command_line_shows_what_is_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.yaml");
     std::fs::write(&path, rules("one")).unwrap();

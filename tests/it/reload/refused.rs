@@ -84,7 +84,7 @@ async fn file_that_cannot_be_loaded_changes_nothing_and_says_why_until_one_can()
 }
 
 #[tokio::test]
-async fn reload_that_cannot_be_stored_is_asked_to_come_again_and_changes_nothing() {
+async fn reload_that_cannot_be_stored_gets_retry_after_and_changes_nothing() {
     let premises = Premises::new();
     let sink = Sink::start([]).await;
     let good = announcing(&sink, "{ notify: lms }");

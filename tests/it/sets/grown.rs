@@ -38,7 +38,7 @@ async fn recording_that_grew_is_whole_and_at_one_place_wherever_it_is_renamed_to
 }
 
 #[tokio::test]
-async fn what_is_in_place_is_neither_copied_nor_journalled() {
+async fn object_already_in_place_is_neither_copied_nor_journalled() {
     let scene = Scene::new(&[("a", "r/a.m3u8"), ("b", "r/b.m3u8")]).await;
     let names: Vec<String> = (0..2_050).map(|number| format!("{number}.ts")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -82,7 +82,7 @@ async fn playlist_of_an_earlier_name_that_holds_more_stays() {
 }
 
 #[tokio::test]
-async fn playlist_is_not_renamed_in_its_folder_while_what_it_names_is_nowhere() {
+async fn playlist_is_not_renamed_in_its_folder_while_its_segments_are_missing() {
     let scene = Scene::new(&[("a", "r/a.m3u8")]).await;
     let text = playlist(&["1.ts", "2.ts"]);
     scene.put_all(&[("r/i.m3u8", &text), ("r/2.ts", "2")]);

@@ -160,7 +160,7 @@ async fn recording_that_came_later_finds_what_another_one_took_along() {
 }
 
 #[tokio::test]
-async fn what_a_task_took_along_and_is_nowhere_is_told_with_that_task() {
+async fn missing_shared_object_is_reported_with_the_task_that_moved_it() {
     let [a, b] = pairs().into_iter().nth(1).unwrap();
     let scene = Scene::new(&[("a", "kept/a/"), ("b", "kept/b/"), ("c", "kept/c/")]).await;
     record(&scene, &a);
@@ -225,7 +225,7 @@ async fn rendition_that_moves_by_itself_stays_for_the_master_playlist() {
 
 /// Unreadable playlists in the folder stop nothing, and folders below it are skipped.
 #[tokio::test]
-async fn what_is_beside_a_recording_and_no_other_recording_stops_nothing() {
+async fn other_objects_next_to_a_recording_stop_nothing() {
     let scene = Scene::new(&[("a", "kept/")]).await;
     let text = playlist(&["1.ts"]);
     scene.put_all(&[("r/a.m3u8", &text), ("r/1.ts", "1"), ("r/0.m3u8", "<html>")]);

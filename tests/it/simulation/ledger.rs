@@ -144,7 +144,9 @@ impl Ledger {
         for (other_id, other) in self.tasks.iter().filter(|(other, _)| **other != id) {
             let one_order = this.order.is_some() && this.order == other.order;
             if one_order && other.runs {
-                return Err(format!("{id} begins beside {other_id} of the same order"));
+                return Err(format!(
+                    "{id} begins while {other_id} of the same order runs"
+                ));
             }
             let is_earlier = other.arrival < this.arrival && !other.by_hand && !this.by_hand;
             if one_order && is_earlier && !other.lets_pass() {
@@ -260,7 +262,7 @@ impl Ledger {
     /// A notification is being sent.
     pub(super) fn sends(&mut self, id: &str) -> Result<(), Broken> {
         let Some(hook) = self.hooks.get_mut(id) else {
-            return Err(format!("nobody was to send {id}"));
+            return Err(format!("{id} is sent and belongs to no step"));
         };
         hook.sent += 1;
         if hook.sent > hook.begun {
@@ -272,9 +274,9 @@ impl Ledger {
         };
         let other = (id.to_owned(), hook.task);
         match self.under_way.insert(*order.as_bytes(), other) {
-            Some((other, task)) if task != hook.task => {
-                Err(format!("{id} is sent beside {other} of the same order"))
-            }
+            Some((other, task)) if task != hook.task => Err(format!(
+                "{id} is sent while {other} of the same order is in flight"
+            )),
             _ => Ok(()),
         }
     }

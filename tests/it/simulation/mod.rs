@@ -77,7 +77,7 @@ fn run(seed: u64, planted: Planted) -> Run {
                 ended = played => ended.is_ok(),
             };
             if !ended {
-                sim.broken("it waits for what never comes");
+                sim.broken("it waits forever");
             }
         });
     }));
@@ -171,7 +171,7 @@ fn assert_noticed(planted: Planted, how: &[&str]) {
         next = seed + 1;
         found.push((seed, told));
     }
-    panic!("not noticed as such: {found:?}");
+    panic!("only noticed as: {found:?}");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn simulation_notices_a_store_that_believes_every_due_time() {
 }
 
 #[test]
-fn simulation_notices_a_store_that_tells_ages_by_the_clock_alone() {
+fn simulation_notices_a_store_that_computes_ages_from_the_clock_alone() {
     // A repeated callback counts as a new one.
     assert_noticed(
         Planted::CredulousOfTheClock,

@@ -70,7 +70,7 @@ pub(super) struct Sim {
 impl Sim {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the runtime's clock stands still but for what is slept"
+        reason = "the paused clock advances only by sleeps"
     )]
     pub(super) fn new(seed: u64, planted: Planted) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);

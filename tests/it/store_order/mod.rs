@@ -85,8 +85,8 @@ shown_on_every_store! {
     dead_task_that_blocks_holds_its_successors_until_it_is_retried_and_done
     dead_task_that_blocks_is_cancelled_and_lets_its_successors_pass
     dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it_is
-    task_that_is_born_dead_stands_in_line_if_it_blocks
-    cancelled_task_leaves_its_place_to_the_next_wherever_it_stands
+    task_that_is_dead_on_arrival_takes_its_place_in_line_if_it_blocks
+    cancelled_task_leaves_its_place_to_the_next_anywhere_in_line
     task_says_whom_it_waits_for
     line_and_turn_never_wait_for_each_other
 }
@@ -193,7 +193,7 @@ async fn dead_task_that_holds_nobody_back_is_cancelled_and_leaves_the_line_as_it
     line.claims_none().await;
 }
 
-async fn task_that_is_born_dead_stands_in_line_if_it_blocks<B: Backend>(_: B) {
+async fn task_that_is_dead_on_arrival_takes_its_place_in_line_if_it_blocks<B: Backend>(_: B) {
     for blocks in [false, true] {
         let line = Line::new(B::default(), blocks).await;
         let mut doomed = ordered(4, blocks);
@@ -216,7 +216,7 @@ async fn task_that_is_born_dead_stands_in_line_if_it_blocks<B: Backend>(_: B) {
     }
 }
 
-async fn cancelled_task_leaves_its_place_to_the_next_wherever_it_stands(backend: impl Backend) {
+async fn cancelled_task_leaves_its_place_to_the_next_anywhere_in_line(backend: impl Backend) {
     let line = Line::new(backend, false).await;
     let cancel = |number: usize| {
         line.operator()

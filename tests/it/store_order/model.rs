@@ -353,7 +353,10 @@ impl<B: Backend> Model<B> {
         let left: BTreeSet<usize> = (0..self.tasks.len()).filter(left).collect();
         for at in &left {
             let head = self.heads[&self.tasks[*at].key];
-            assert!(self.tasks[head].dead, "stuck behind nobody");
+            assert!(
+                self.tasks[head].dead,
+                "waits behind a task that is not dead"
+            );
         }
         let figures = self.store().figures(self.now).await.unwrap();
         let waiting = left.iter().filter(|at| !self.tasks[**at].dead).count();
@@ -366,7 +369,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_runs_in_order_never_two_at_once_and_nothing_is_stuck_but_behind_the_dead(
+    fn any_history_runs_in_order_one_at_a_time_and_only_dead_tasks_block_others(
         ops in prop::collection::vec(op(), 1..60)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

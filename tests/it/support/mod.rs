@@ -36,7 +36,7 @@ pub(crate) const TOO_LONG: Duration = Duration::from_mins(1);
 pub(crate) async fn in_time<T>(signal: impl Future<Output = T>) -> T {
     tokio::time::timeout(TOO_LONG, signal)
         .await
-        .expect("what the test waits for comes")
+        .expect("the awaited signal arrives in time")
 }
 
 /// The event of a SparkRTC callback with this body.

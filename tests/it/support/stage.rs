@@ -155,7 +155,7 @@ impl Stage {
     /// Waits until the rule has sent its notification `times` times.
     pub(crate) async fn told(&self, times: usize, at: &str) -> Vec<Received> {
         let told = tokio::time::timeout(PATIENCE, self.sink.received(times)).await;
-        told.unwrap_or_else(|_| panic!("{at}: nothing was told: {:#?}", self.task()))
+        told.unwrap_or_else(|_| panic!("{at}: no notification arrived: {:#?}", self.task()))
     }
 
     /// Serves until the task, announced before or now, has notified.

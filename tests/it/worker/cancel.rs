@@ -99,7 +99,7 @@ async fn rename_cancelled_before_its_commit_leaves_the_source_and_no_copy() {
 }
 
 #[tokio::test]
-async fn rename_cancelled_after_its_commit_goes_forward_to_its_end() {
+async fn rename_cancelled_after_its_commit_is_completed() {
     let cancelled = Cancelled::amid("delete", RENAMING).await;
     let settled = cancelled.settled(2).await;
     assert_eq!(settled, [Transition::HandBack, Transition::Finish]);

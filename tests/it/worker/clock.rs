@@ -32,7 +32,7 @@ async fn floor(rules: &str, wall: &Arc<Wall>) -> Floor {
 }
 
 #[tokio::test]
-async fn retry_comes_when_it_was_told_to_although_the_clock_was_a_year_ahead() {
+async fn retry_comes_on_time_although_the_clock_was_a_year_ahead() {
     let wall = Wall::ahead(YEAR);
     let sink = Sink::start([Reply::status(503)]).await;
     let floor = floor(&rules(&sink, 5), &wall).await;
@@ -54,7 +54,7 @@ async fn retry_comes_when_it_was_told_to_although_the_clock_was_a_year_ahead() {
 }
 
 #[tokio::test]
-async fn next_probe_is_told_by_the_clock_as_it_is_after_it_was_set() {
+async fn next_probe_follows_the_clock_after_it_was_set() {
     let wall = Wall::ahead(YEAR);
     let later = Reply::status(503).header("retry-after", "1800");
     let sink = Sink::start([later]).await;

@@ -72,7 +72,7 @@ async fn loop_that_crashes_is_noticed() {
 }
 
 #[tokio::test]
-async fn crash_beside_a_step_is_noticed_and_the_next_process_finds_the_claim() {
+async fn crash_outside_a_step_is_noticed_and_the_next_process_finds_the_claim() {
     let sink = Sink::start([Reply::status(200).held()]).await;
     let rules = announcing(&sink, "{ notify: lms }");
     let broken = Arc::new(Broken::default());

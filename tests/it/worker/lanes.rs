@@ -321,7 +321,7 @@ async fn destinations_that_hang_refuse_and_fail_hold_up_nothing_but_themselves()
 }
 
 #[tokio::test]
-async fn claims_keep_the_rate_and_are_told_when_to_come_again() {
+async fn claims_keep_the_rate_and_return_when_to_come_again() {
     let sink = Sink::start([]).await;
     let floor = Floor::outward(&with(&sink, "concurrency: 9, rate: 2/m")).await;
     for object in ["a.mp4", "b.mp4", "c.mp4"] {

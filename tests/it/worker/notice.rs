@@ -36,7 +36,7 @@ fn row(rule: &str, state: &'static str, tries: u32) -> (String, &'static str, u3
 }
 
 #[tokio::test]
-async fn death_is_told_once_and_again_when_a_retried_task_dies_again() {
+async fn dead_task_sends_one_notice_and_another_if_it_dies_after_a_retry() {
     let premises = Premises::new();
     let lms = Sink::start([Reply::status(422), Reply::status(422)]).await;
     let ops = Sink::start([Reply::status(500)]).await;
@@ -74,7 +74,7 @@ async fn death_is_told_once_and_again_when_a_retried_task_dies_again() {
 }
 
 #[tokio::test]
-async fn notice_survives_a_restart_and_is_never_told_of_itself() {
+async fn notice_survives_a_restart_and_has_no_notice_of_its_own() {
     let premises = Premises::new();
     let lms = Sink::start([Reply::status(422)]).await;
     let ops = Sink::start([Reply::Hang, Reply::status(422)]).await;
@@ -104,7 +104,7 @@ async fn notice_survives_a_restart_and_is_never_told_of_itself() {
 }
 
 #[tokio::test]
-async fn task_that_can_never_run_is_told_of_when_it_is_stored() {
+async fn task_that_can_never_run_sends_a_notice_when_it_is_stored() {
     let ops = Sink::start([]).await;
     let rules = format!(
         "destinations: {{ ops: {{ url: '{}', allow_private: true }} }}\n\

@@ -139,7 +139,7 @@ struct Stand {
 impl Stand {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the runtime's clock stands still but for what is slept"
+        reason = "the paused clock advances only by sleeps"
     )]
     async fn new(receiver: Receiver, at_a_time: u32, retry: &str, seed: Option<u64>) -> Self {
         let began = Instant::now();
@@ -209,7 +209,7 @@ impl Stand {
         let arrival = Arrival { event, plan };
         let recorded = self.store.record(arrival, room.tasks()).await;
         let Recorded::New { claims } = recorded.unwrap() else {
-            panic!("every event is another one")
+            panic!("every event is new")
         };
         room.run(claims);
     }

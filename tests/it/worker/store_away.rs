@@ -128,7 +128,7 @@ async fn post_until_refused(running: &Running) -> (Vec<String>, String) {
         let answer = running.front.post(callback(&object)).await;
         if answer.status() == 200 {
             accepted.push(object);
-            assert!(accepted.len() < 1000, "a full disk refuses nothing");
+            assert!(accepted.len() < 1000, "the full disk refused no callback");
             continue;
         }
         assert_eq!(answer.status(), 503);

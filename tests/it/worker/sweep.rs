@@ -62,7 +62,7 @@ fn bodies(path: &Path) -> usize {
 }
 
 #[test]
-fn sweep_tells_of_what_it_has_forgotten_and_of_nothing_else() {
+fn sweep_logs_what_it_has_removed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
     let path = folder.path().join("aftertake.db");

@@ -88,7 +88,7 @@ impl<'a> Account<'a> {
             assert!(self.stored.contains_key(&post.id), "{post:?} is lost");
         }
         for (id, event) in &self.stored {
-            assert!(posts.contains_key(id), "nobody posted {event:?}");
+            assert!(posts.contains_key(id), "{event:?} was never posted");
             assert_done(event);
         }
         self.assert_delivered();
