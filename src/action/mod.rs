@@ -1,7 +1,7 @@
 //! Carries out one rendered step.
 //!
-//! Knows buckets and destinations; never sees the queue: what has to be remembered
-//! is told to a [`Progress`], which the worker implements.
+//! Knows buckets and destinations, not the queue: stores its progress through [`Progress`], which
+//! the worker implements.
 
 pub mod notify;
 pub mod rename;
@@ -28,8 +28,8 @@ use crate::model::time::Timestamp;
 use crate::object::ObjectStore;
 use crate::outbound::Outbound;
 
-/// Carries out one step. Safe to repeat after any end, however abrupt: a step looks at
-/// what is there, and at what it stored through `progress`, before it acts.
+/// Carries out one step. Safe to repeat after any crash: a step first looks at the objects, and at
+/// what it stored through `progress`.
 pub async fn run(
     reach: &Reach,
     rendered: &Rendered,
@@ -37,7 +37,7 @@ pub async fn run(
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     match rendered {
-        // In boxes of their own: every notification would else be moved about with room for them.
+        // Boxed: otherwise every notification's future would be as large as a rename's.
         Rendered::Rename(request) => {
             Box::pin(rename::rename(reach, request, subject, progress)).await
         }
@@ -76,27 +76,27 @@ pub struct OpenBucket {
 /// What a step works on.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// The rule of the step's own task.
+    /// The rule of this task.
     pub rule: String,
     /// Where the recording is now; `None` when the event names no object.
     pub place: Option<Place>,
     /// What the recording consists of.
     pub extent: Extent,
-    /// The rule that moved it there.
+    /// The rule that moved the recording to `place`.
     pub moved_by: Option<MovedBy>,
-    /// When the event arrived: a missing source is waited for a while after it.
+    /// When the event arrived: the start of the wait for a missing source.
     pub received: Timestamp,
     /// When the try begins.
     pub now: Timestamp,
 }
 
-/// The output that says what a person should know of a step that succeeded.
+/// The output with a warning for people, from a step that succeeded.
 pub const WARNING: &str = "warning";
 
-/// What a successful step leaves behind.
+/// The result of a successful step.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {
-    /// `steps.<id>.<output>` of later steps.
+    /// The `steps.<id>.<output>` values for later steps.
     pub output: Outputs,
     pub exchange: Option<Exchange>,
 }
@@ -108,14 +108,14 @@ pub enum Stopped {
         failure: Box<Failure>,
         exchange: Option<Box<Exchange>>,
     },
-    /// A key that the step wants is taken: it has to wait for what has it, and then looks
-    /// anew. Nothing of the step is left that would hold a key itself.
+    /// A key that the step wants is taken: it waits for the holder and then starts over. The step
+    /// itself holds no key.
     KeyTaken(Box<Taken>),
     /// The journal belongs to a newer claim: drop everything.
     LeaseLost,
-    /// The journal cannot be written now; nothing more was done.
+    /// The journal cannot be written now; the step did nothing more.
     Unavailable(String),
-    /// The worker asked for an end: the service stops, or the task is cancelled.
+    /// The worker asked to stop: the service stops, or the task is cancelled.
     Interrupted,
 }
 
@@ -128,13 +128,13 @@ impl From<Failure> for Stopped {
     }
 }
 
-/// Where a step remembers how far it came. Every write is durable when it returns.
+/// Where a step stores its progress. Every write is durable when it returns.
 #[async_trait]
 pub trait Progress: Send {
-    /// What this step's manifest says in short; `None` while it has none.
+    /// A summary of this step's manifest; `None` while it has none.
     async fn outline(&mut self) -> Result<Option<Outline>, Stopped>;
 
-    /// The moves of the manifest with these numbers, in their order.
+    /// The moves of the manifest with these numbers, in order.
     async fn moves(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped>;
 
     /// The newest completed move from each of these places by earlier tasks of the
@@ -145,48 +145,47 @@ pub trait Progress: Send {
     /// newest first.
     async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped>;
 
-    /// Stores a page of a manifest in the making, in order: the one with the move 0 replaces
-    /// all that was stored before. It is no manifest until [`Progress::manifest`] was called.
-    /// Every key of the page is held from here on; `KeyTaken` when one is taken.
+    /// Stores a page of a manifest in the making, in order. The page with move 0 replaces
+    /// everything stored before. It becomes a manifest with [`Progress::manifest`]. From now on the
+    /// step holds every key of the page; `KeyTaken` when one is taken.
     async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped>;
 
-    /// Stores the last page of the manifest, or its only one, and puts it in force whole,
-    /// before anything is copied. `KeyTaken` as of [`Progress::draft`].
+    /// Stores the last (or only) page and puts the whole manifest in force, before anything is
+    /// copied. `KeyTaken` as in [`Progress::draft`].
     async fn manifest(&mut self, page: Vec<Move>) -> Result<(), Stopped>;
 
-    /// The first of these keys that this step may not write to now, if one is.
+    /// The first of these keys that this step may not write to now, if any.
     async fn taken(&mut self, targets: Vec<Place>) -> Result<Option<Taken>, Stopped>;
 
-    /// A run takes up a manifest in force. Where the run before it did not call
-    /// [`Progress::ended`], the requests that it sent may still arrive for as long as
-    /// `lingers`.
+    /// A run starts on a manifest in force. If the run before it did not call [`Progress::ended`],
+    /// its requests may still arrive for as long as `lingers`.
     async fn begun(&mut self, lingers: Duration) -> Result<(), Stopped>;
 
-    /// The run has ended without completing the step, and waited for all its requests. Those
-    /// that change `late` had no answer, and may still arrive for as long as `lingers`.
+    /// The run ended without completing the step, and waited for all its requests. Those that
+    /// change `late` had no response, and may still arrive for as long as `lingers`.
     async fn ended(&mut self, late: Vec<Place>, lingers: Duration) -> Result<(), Stopped>;
 
-    /// Until when a copy that this step has asked for may still arrive; `None` when none can.
+    /// Until when a copy that this step requested may still arrive; `None` when none can.
     async fn late_until(&mut self) -> Result<Option<Timestamp>, Stopped>;
 
-    /// Stores rows that changed.
+    /// Stores changed moves.
     async fn moved(&mut self, moves: &[Move]) -> Result<(), Stopped>;
 
-    /// The commit point: stores that the recording is at `place` from now on.
+    /// The commit point: stores that the recording is now at `place`.
     async fn commit(&mut self, place: &Place) -> Result<(), Stopped>;
 
-    /// The moves with these numbers of a manifest in the making, which an earlier try has begun.
+    /// The moves with these numbers of a manifest in the making, which an earlier try began.
     async fn drafts(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped>;
 
-    /// The next try has less to do than this one had, though nothing was written.
+    /// The next try has less to do than this one had, though this one wrote nothing.
     fn gained(&mut self) {}
 
-    /// Says that no other playlist names the sources of these moves any more: those that no
-    /// other task reads go with this manifest.
+    /// Stores that no other playlist names the sources of these moves any more: this manifest
+    /// deletes those that no other task reads.
     async fn last(&mut self, moves: &[Move]) -> Result<(), Stopped>;
 
-    /// `Err(Interrupted)` once the step should come to a safe end. A long step asks
-    /// between its parts.
+    /// `Err(Interrupted)` once the step should stop safely. A long step calls this between its
+    /// parts.
     fn checkpoint(&mut self) -> Result<(), Stopped>;
 }
 
@@ -198,7 +197,7 @@ impl Reach {
         buckets.chain(destinations.map(Lane::Destination))
     }
 
-    /// Whether steps of this lane can reach what they need.
+    /// Whether this lane's bucket or destination is available.
     pub fn has(&self, lane: &Lane) -> bool {
         match lane {
             Lane::Bucket(name) => self.buckets.contains_key(name),
@@ -206,7 +205,7 @@ impl Reach {
         }
     }
 
-    /// The bucket of this name, as long as its configuration lets `place` be touched.
+    /// The bucket of this name, if its configuration allows access to `place`.
     fn bucket(&self, place: &Place) -> Result<&OpenBucket, Failure> {
         let bucket = bucket::named(&self.buckets, &place.bucket)?;
         bucket.config.permit(&place.key)?;
@@ -215,7 +214,7 @@ impl Reach {
 }
 
 impl Subject {
-    /// The recording's place; a failure when the event names no object.
+    /// The recording's place; fails when the event names no object.
     fn place(&self) -> Result<&Place, Failure> {
         self.place.as_ref().ok_or_else(|| {
             let (bucket, object) = (Fields::BUCKET, Fields::OBJECT);
@@ -224,15 +223,15 @@ impl Subject {
         })
     }
 
-    /// The recording's place, as long as no other recording has replaced it there.
+    /// The recording's place; fails when another recording has replaced it there.
     fn unreplaced(&self) -> Result<&Place, Failure> {
         let place = self.place()?;
         let replaced = self.moved_by.as_ref().and_then(|by| by.replaced_at(place));
         replaced.map_or(Ok(place), Err)
     }
 
-    /// What it means that a part of the recording is not there: recorders announce files
-    /// before they can be read, so for the bucket's `source_grace` it is waited for.
+    /// The failure for a missing part. Recorders announce files before they can be read, so it is
+    /// temporary during the bucket's `source_grace`.
     fn absent(&self, bucket: &Bucket, what: &str) -> Failure {
         if self.now.since(self.received) < bucket.source_grace {
             let reason = format!("{what} is not there yet");
@@ -243,7 +242,7 @@ impl Subject {
         Failure::new(FailureKind::Missing, reason)
     }
 
-    /// `failure`, or that a part is not there yet when that is what it says.
+    /// `failure`, or [`Self::absent`] if the failure is that a part is missing.
     fn waits(&self, bucket: &Bucket, failure: Failure) -> Failure {
         match failure.kind {
             FailureKind::Missing => self.absent(bucket, &failure.reason),

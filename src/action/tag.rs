@@ -1,8 +1,8 @@
 //! Puts tags on a recording: as object tags, or as custom metadata where there are none.
 //!
-//! Stores replace an object's whole set of tags or metadata, so every change is read,
-//! merge, write. The recording's turn, which the caller holds, keeps other tasks out
-//! meanwhile. What is there already is not written again.
+//! Stores replace all tags or metadata of an object at once, so every change reads, merges and
+//! writes. The caller holds the recording's lock, which keeps other tasks out. Writes nothing if
+//! all tags are already there.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +24,11 @@ use crate::object::TagSupport;
 /// (<https://support.huaweicloud.com/usermanual-obs/obs_41_0054.html>).
 const FORBIDDEN: [char; 8] = [',', '/', '|', '<', '>', '=', '*', '\\'];
 
-/// All custom metadata of one object, in bytes
+/// Maximum of all custom metadata of one object, in bytes
 /// (<https://support.huaweicloud.com/intl/en-us/api-obs/obs_04_0091.html>).
 const METADATA_LIMIT: usize = 8 * 1024;
 
-/// Metadata travels in headers: US-ASCII, and keys must be header names.
+/// Metadata is sent in headers: US-ASCII, and keys must be header names.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 type Tags = BTreeMap<String, String>;
@@ -40,7 +40,6 @@ enum Kept {
     Metadata,
 }
 
-/// Whether an object had to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tagged {
     Before,
@@ -83,7 +82,7 @@ pub async fn tag(
     })
 }
 
-/// The objects to tag beside the named one.
+/// The other objects to tag.
 async fn others(
     bucket: &OpenBucket,
     request: &Tag,
@@ -187,7 +186,7 @@ fn merged(mode: TagMode, present: &Tags, new: Tags) -> Tags {
     }
 }
 
-/// The tags as custom metadata: keys in lower case, as stores keep them.
+/// The tags as custom metadata. Keys are lower case, as stores keep them.
 fn as_metadata(tags: &Tags) -> Result<Tags, Failure> {
     let encoded = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
     let metadata = tags
@@ -196,7 +195,7 @@ fn as_metadata(tags: &Tags) -> Result<Tags, Failure> {
     distinct(tags, metadata.collect())
 }
 
-/// The tags within the site's limits, or why they are not.
+/// The tags within the site's limits, or an error.
 fn fitting(request: &Tag, limits: TagLimits) -> Result<Tags, Failure> {
     let mut fitting = Tags::new();
     for (key, value) in &request.tags {
@@ -223,7 +222,7 @@ fn fitting(request: &Tag, limits: TagLimits) -> Result<Tags, Failure> {
     distinct(&request.tags, fitting)
 }
 
-/// Refuses a change of keys that made two of them one.
+/// Fails if changing the keys made two of them equal.
 fn distinct(tags: &Tags, changed: Tags) -> Result<Tags, Failure> {
     if tags.len() == changed.len() {
         return Ok(changed);
@@ -250,8 +249,8 @@ fn fault(text: &str, limit: usize) -> Option<String> {
     (text.trim_matches(' ') != text).then(|| "begins or ends with a space".to_owned())
 }
 
-/// `text` with `_` for what is forbidden; cut texts end in a hash of the whole, so that two
-/// long ones that begin alike stay apart.
+/// `text` with `_` for forbidden characters. A cut text ends in a hash of the whole, so that long
+/// texts with the same beginning stay different.
 fn made_to_fit(text: &str, limit: usize) -> String {
     let clean: String = text
         .chars()

@@ -17,14 +17,14 @@ use crate::model::time::Timestamp;
 
 const AGENT: &str = concat!("aftertake/", env!("CARGO_PKG_VERSION"));
 
-/// Secrets are copied by hand, and the padding gets lost.
+/// Accepts secrets without padding: it gets lost when people copy them.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// All header fields. The step's replace the destination's of the same name, and the
-/// signature's cannot be replaced.
+/// All header fields. The step's fields replace the destination's of the same name; the signature's
+/// fields cannot be replaced.
 pub(super) fn build(
     destination: &Destination,
     notify: &Notify,
@@ -68,13 +68,13 @@ fn field(name: &str) -> Result<HeaderName, Failure> {
     Ok(field)
 }
 
-/// The value stays out of the text: it can be a secret.
+/// The error does not show the value: it can be a secret.
 fn value(name: &str, text: &str) -> Result<HeaderValue, Failure> {
     HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| invalid(format!("value of header {name} holds a control character")))
 }
 
-/// One signature for each secret, so that a receiver can rotate them.
+/// One signature per secret, so that a receiver can rotate its secrets.
 fn signatures(destination: &Destination, notify: &Notify, seconds: i64) -> Result<String, Failure> {
     let signed = |secret| {
         let key = key(secret).ok_or_else(|| {
@@ -97,7 +97,7 @@ fn signature(key: &[u8], notify: &Notify, seconds: i64) -> String {
     format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()))
 }
 
-/// The bytes of a `whsec_…` secret, or those of the text itself.
+/// The decoded bytes of a `whsec_…` secret, or the bytes of the text itself.
 fn key(secret: &SecretString) -> Option<Vec<u8>> {
     let text = secret.expose_secret();
     match text.strip_prefix("whsec_") {

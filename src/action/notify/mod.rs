@@ -1,7 +1,7 @@
-//! Tells a destination: sends one signed request and understands what came back.
+//! Notifies a destination: sends one signed request and interprets the response.
 //!
-//! Exactly the bytes that were signed are sent. Safe to repeat: every try of a step
-//! has the same `webhook-id`, by which a receiver knows it again. Knows nothing of how
+//! Sends exactly the bytes that were signed. Safe to repeat: every try of a step has the same
+//! `webhook-id`, so a receiver can drop duplicates.
 //! the body was made.
 
 mod headers;
@@ -25,7 +25,7 @@ use crate::model::task::Outputs;
 use crate::model::time::Timestamp;
 use crate::outbound::{ANSWER_LIMIT, Answer, NoAnswer, Outbound, Request};
 
-/// Headers in which services name a request, the most usual first.
+/// Response headers in which services return a request id, the most common first.
 const REQUEST_ID: [&str; 6] = [
     "x-request-id",
     "request-id",
@@ -35,11 +35,11 @@ const REQUEST_ID: [&str; 6] = [
     "cf-ray",
 ];
 
-/// Characters kept of such a name.
+/// Maximum length of a request id, in characters.
 const REQUEST_ID_LIMIT: usize = 128;
 
-/// Sends `notify` to `destination`. Outputs `status`, and `body`: the answer, as JSON
-/// when it is JSON, else as text.
+/// Sends `notify` to `destination`. Outputs `status` and `body` (JSON if the response is JSON, else
+/// text).
 pub async fn notify(
     outbound: &dyn Outbound,
     destination: &Destination,
@@ -76,7 +76,7 @@ pub async fn notify(
     }
 }
 
-/// URL and body, signed where a chat service signs there.
+/// URL and body. Some chat services put the signature there.
 fn signed(
     destination: &Destination,
     notify: &Notify,
@@ -89,7 +89,7 @@ fn signed(
     }
 }
 
-/// With the URL as it was before it was signed: a signature is not worth keeping.
+/// Keeps the URL without its signature.
 fn sent(notify: &Notify, body: &[u8]) -> Exchange {
     Exchange {
         method: notify.method.to_string(),
@@ -100,7 +100,7 @@ fn sent(notify: &Notify, body: &[u8]) -> Exchange {
     }
 }
 
-/// As numbers: byte by byte takes longer than the digest itself.
+/// Lower-case hex. `format!` per byte takes longer than the digest itself.
 fn hex(digest: &[u8; 32]) -> String {
     let (high, low) = digest.split_at(16);
     let number = |half: &[u8]| {
@@ -114,7 +114,7 @@ fn stopped(failure: Failure, exchange: Exchange, body: &[u8], answer: Option<&An
     Stopped::Failed {
         failure: Box::new(failure),
         exchange: Some(Box::new(Exchange {
-            // Whole: whoever keeps them hides secrets before anything is cut.
+            // Not cut yet: the journal removes secrets before it cuts.
             sent: Some(String::from_utf8_lossy(body).into_owned()),
             answer: answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()),
             ..exchange
@@ -139,8 +139,7 @@ fn output(answer: &Answer) -> Outputs {
 
 /// At most `limit` bytes of text, cut between characters.
 fn text(bytes: &[u8], limit: usize) -> String {
-    // A character has up to four bytes: three more than the limit settle whether the
-    // last one is whole.
+    // A character has up to four bytes: three more bytes show whether the last one is whole.
     let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(limit + 3)]).into_owned();
     text.truncate(text.floor_char_boundary(limit));
     text

@@ -7,8 +7,7 @@ use chrono::{DateTime, NaiveDateTime};
 
 use crate::model::time::Timestamp;
 
-/// How long after `now` to try again; `None` when the text says neither. A date in
-/// the past means at once.
+/// Time from `now` until the retry; `None` when the text is invalid. Zero for a date in the past.
 pub(super) fn parse(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -34,7 +33,7 @@ mod tests {
 
     use super::*;
 
-    /// Sun, 06 Nov 1994 08:49:37 GMT, the date of the RFC.
+    /// Sun, 06 Nov 1994 08:49:37 GMT, the RFC's example.
     const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
 
     #[test]

@@ -1,4 +1,4 @@
-//! Decides from an answer whether a notification arrived, and what follows if not.
+//! Decides from a response whether a notification arrived, and how it failed if not.
 
 use http::StatusCode;
 use http::header::{LOCATION, RETRY_AFTER};
@@ -12,7 +12,7 @@ use crate::model::step::Notify;
 use crate::model::time::Timestamp;
 use crate::outbound::{Answer, origin};
 
-/// `Ok` when the destination took the notification.
+/// `Ok` when the destination accepted the notification.
 pub(super) fn judge(
     destination: &Destination,
     notify: &Notify,
@@ -64,8 +64,7 @@ pub(super) fn judge(
     })
 }
 
-/// A URL that a template made stands for what the event names: that it is gone says nothing
-/// of the destination.
+/// A templated URL depends on the event: if it is gone, the destination may still be fine.
 fn of_url(kind: FailureKind, notify: &Notify) -> FailureKind {
     match kind {
         FailureKind::Gone if notify.is_of_event => FailureKind::Refused,
@@ -73,7 +72,8 @@ fn of_url(kind: FailureKind, notify: &Notify) -> FailureKind {
     }
 }
 
-/// What the answer's own code says, unless the destination's lists have the last word.
+/// The failure that the service's code in the response means. The destination's status lists take
+/// precedence.
 fn coded(destination: &Destination, notify: &Notify, answer: &Answer) -> Option<Failure> {
     let lists = [
         &destination.success,
@@ -87,8 +87,8 @@ fn coded(destination: &Destination, notify: &Notify, answer: &Answer) -> Option<
     chat.refusal(answer.status, &answer.body)
 }
 
-/// What a status means for this destination; `None` is success. The destination's own
-/// lists come first.
+/// What a status means for this destination; `None` is success. The destination's lists take
+/// precedence.
 fn kind(destination: &Destination, status: u16) -> Option<FailureKind> {
     let usual = usual_kind(status);
     if destination.success.contains(&status) {
@@ -97,7 +97,7 @@ fn kind(destination: &Destination, status: u16) -> Option<FailureKind> {
         Some(FailureKind::Refused)
     } else if destination.retry.contains(&status) {
         let retried = usual.filter(|kind| kind.disposition() == Disposition::Retry);
-        // A status that the rules list under `retry` concerns this task, not the destination.
+        // A status listed under `retry` concerns this task, not the whole destination.
         Some(retried.unwrap_or(FailureKind::NotNow))
     } else {
         usual
@@ -115,7 +115,7 @@ const fn usual_kind(status: u16) -> Option<FailureKind> {
     }
 }
 
-/// Only the origin is named: paths and queries of webhooks are secrets.
+/// Names only the origin: paths and queries of webhooks are secrets.
 fn redirect(url: &Url, location: &str) -> String {
     let target = url.join(location).map(|target| origin(&target));
     format!(
