@@ -2,7 +2,7 @@
 //!
 //! Sends exactly the bytes that were signed. Safe to repeat: every try of a step has the same
 //! `webhook-id`, so a receiver can drop duplicates.
-//! the body was made.
+//! Does not know how the body was made.
 
 mod headers;
 mod retry_after;
@@ -114,7 +114,7 @@ fn stopped(failure: Failure, exchange: Exchange, body: &[u8], answer: Option<&An
     Stopped::Failed {
         failure: Box::new(failure),
         exchange: Some(Box::new(Exchange {
-            // Not cut yet: the journal removes secrets before it cuts.
+            // Not cut yet: secrets must be removed first.
             sent: Some(String::from_utf8_lossy(body).into_owned()),
             answer: answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()),
             ..exchange

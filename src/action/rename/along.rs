@@ -1,4 +1,4 @@
-//! Finds out that another event's task has moved the recording along as it is by now.
+//! Finds a recording that another event's task has already moved.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use crate::action::{Progress, Reach, Stopped, Subject};
 use crate::model::moves::{MadeBy, Part, SameJob};
 use crate::model::recording::Place;
 
-/// Where the recording is, when nothing is at its named key and an earlier task of the same job
-/// has moved what was there. That took along what had been written until then: what is written
-/// between a copy and the deletion of its source is left at the key.
+/// The current place of the recording, when its named key is empty because an earlier task of the
+/// same job moved it. That move took everything written until then; anything written between a copy
+/// and the deletion of its source stays at the key.
 pub(super) async fn moved_along(
     reach: &Reach,
     subject: &Subject,
@@ -28,8 +28,8 @@ pub(super) async fn moved_along(
     }
 }
 
-/// The same when another recording names this one as a part of it, such as a master playlist its
-/// rendition, and took it along.
+/// Like [`moved_along`], when another recording has this one as a part (a master playlist and its
+/// rendition) and took it along.
 async fn with_another(
     reach: &Reach,
     named: &Place,

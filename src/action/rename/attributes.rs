@@ -1,16 +1,16 @@
 //! Reads the attribute list of a tag (RFC 8216, section 4.2).
 //!
-//! Recorders write values without quotes or with single ones: both are taken. A list in which
-//! it is not clear where a value ends is refused, as what is not read would be left behind.
+//! Recorders write values without quotes or with single ones: both are accepted. Fails when it is
+//! not clear where a value ends: an object whose URI we cannot read would be left behind.
 
 use std::ops::Range;
 
 use super::limits::ATTRIBUTES;
 
-/// Bytes that the name of an attribute may have.
+/// Maximum length of an attribute's name, in bytes.
 const LONGEST_NAME: usize = 100;
 
-/// One attribute: its name, and the bytes of the list that are its value, without quotes.
+/// An attribute: its name, and the position of its value in the list, without quotes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Attribute<'a> {
     pub(super) name: &'a str,
@@ -32,7 +32,7 @@ pub(super) fn read(list: &str) -> Result<Vec<Attribute<'_>>, &'static str> {
     Ok(attributes)
 }
 
-/// The attribute that begins at `start`, and where the next one begins.
+/// The attribute that begins at `start`, and the start of the next one.
 fn one(list: &str, start: usize) -> Result<(Attribute<'_>, usize), &'static str> {
     let equals = list[start..].find('=').ok_or("an attribute has no value")?;
     let name = list[start..start + equals].trim_ascii();
@@ -50,7 +50,7 @@ fn one(list: &str, start: usize) -> Result<(Attribute<'_>, usize), &'static str>
     Ok((Attribute { name, value }, next))
 }
 
-/// The value that begins at `start`, and where it ends with its quote.
+/// The value that begins at `start`, and its end including the quote.
 fn value(list: &str, start: usize) -> Result<(Range<usize>, usize), &'static str> {
     let start = list.len() - list[start..].trim_ascii_start().len();
     if let Some(quote @ ('"' | '\'')) = list[start..].chars().next() {
@@ -66,8 +66,8 @@ fn value(list: &str, start: usize) -> Result<(Range<usize>, usize), &'static str
     Ok((start..start + value.len(), end))
 }
 
-/// Whether a text looks as if it had an attribute whose name ends in `URI`, in any case and
-/// however broken: that word, or these letters before what a value begins with.
+/// Whether a text may have an attribute whose name ends in `URI`, in any case and even if it is
+/// malformed: the word alone, or these letters before the start of a value.
 pub(super) fn may_name_uri(text: &str) -> bool {
     let bytes = text.as_bytes();
     let ends_name = |end: usize| {

@@ -1,8 +1,8 @@
 //! Deletes the old objects once the recording is at its new place.
 //!
-//! Only forward: it takes a committed manifest, which cannot be undone. Nothing is deleted
-//! whose copy was not seen in the same run, as hours can lie between the commit point and a
-//! deletion: a crash, a pause, refused credentials.
+//! Works only on a committed manifest, which cannot be undone. Deletes a source only if this run
+//! has seen its copy: hours may pass between commit and deletion (a crash, a pause, rejected
+//! credentials).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,8 +21,8 @@ use crate::model::moves::stage::Committed;
 use crate::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
 use crate::object::ObjectMeta;
 
-/// Looks at every copy whose source is still to be deleted, and makes those again that are
-/// gone. The deletions of this run may follow.
+/// Checks every copy whose source is still to be deleted, and makes missing ones again. After that,
+/// this run may delete.
 pub(super) async fn verify(
     copying: &mut Copying<'_>,
     committed: &Committed,
@@ -39,7 +39,7 @@ pub(super) async fn verify(
             let target = match there {
                 None => AtTarget::Nothing,
                 Some(there) if is_whole(&one, there, outline) => AtTarget::Ours,
-                // Made again by a run that could not store it.
+                // An earlier run made it again and could not store it.
                 Some(there) => {
                     copy::at_target(
                         copying.reach,
@@ -68,13 +68,13 @@ pub(super) async fn verify(
     Ok(())
 }
 
-/// Whether the copy that is there is the one that the move notes.
+/// Whether the object is the copy noted in the move.
 fn is_noted(one: &Move, there: Option<&ObjectMeta>) -> bool {
     one.phase == MovePhase::Copied && one.target_etag.as_ref() == there.map(|there| &there.etag)
 }
 
-/// The move as it was before its copy was made. That copy stays known by its ETag, and may be
-/// replaced: a look may have missed it.
+/// The move as it was before its copy was made. It keeps the copy's ETag and may replace that copy,
+/// in case a look missed it.
 fn planned(one: &Move) -> Move {
     Move {
         phase: MovePhase::Planned,
@@ -83,10 +83,10 @@ fn planned(one: &Move) -> Move {
     }
 }
 
-/// Deletes the old objects: first the playlists, so that nobody begins to play what is going
-/// away, then what they refer to. What another playlist names is left, and so is what changed after
-/// it was copied: the recorder wrote it again, and its event starts again from there.
-/// Answers what a person has to know of it.
+/// Deletes the old objects: first the playlists, so that no player starts a recording that is being
+/// deleted, then their members. Keeps objects that another playlist names, and objects that changed
+/// after they were copied: the recorder wrote them again, and its event starts again from there.
+/// Returns a warning for people.
 pub(super) async fn clear(
     copying: &mut Copying<'_>,
     committed: &Committed,
@@ -97,7 +97,8 @@ pub(super) async fn clear(
     let mut others = None;
     for numbers in from_main(outline).take_while(|_| is_set) {
         let mut batch = copying.progress.get_mut().moves(numbers).await?;
-        // What a replaced recording had more is between the playlists and the named one.
+        // Objects that only the replaced recording had are between the playlists and the named
+        // object.
         let is_before = |one: &Move| one.part != Part::Playlist && !one.only_goes();
         if batch.iter().all(is_before) {
             break;
@@ -107,7 +108,7 @@ pub(super) async fn clear(
         if batch.is_empty() {
             continue;
         }
-        // A playlist that names it may have come since the survey.
+        // A new playlist that names it may have appeared since the survey.
         let others = match &others {
             Some(others) => others,
             None => others.insert(look_at_others(copying, outline).await?),
@@ -115,7 +116,8 @@ pub(super) async fn clear(
         batch.retain(|one| !others.name(&one.from));
         clearing.delete_sources(copying, outline, batch).await?;
     }
-    // Those that share something with this one ask after it, now that its own playlists are gone.
+    // A recording that shares objects with this one may have deleted its playlists meanwhile: look
+    // again now that ours are deleted.
     let mut others = others.filter(Others::are_none);
     for numbers in from_main(outline) {
         let batch = copying.progress.get_mut().moves(numbers.clone()).await?;
@@ -133,7 +135,7 @@ pub(super) async fn clear(
     Ok(clearing.marks.warning())
 }
 
-/// The pages of a manifest, from its end; the named object by itself.
+/// The pages of a manifest, last to first; the named object in a page of one.
 fn from_main(outline: &Outline) -> impl Iterator<Item = Range<u32>> {
     let last = outline.count.saturating_sub(1);
     std::iter::once(last..outline.count).chain(pages::backwards(last))
@@ -143,7 +145,7 @@ fn is_moved(one: &Move) -> bool {
     one.phase == MovePhase::Moved
 }
 
-/// What the playlists name that are beside the recording now, and not its own.
+/// The objects that other playlists near the recording name now.
 async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<Others, Stopped> {
     let main = &outline.main;
     if main.part != Part::Playlist {
@@ -174,7 +176,7 @@ async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<
     Ok(others)
 }
 
-/// Decides which sources of a page go. One that recordings share goes with the last of them.
+/// Decides which sources of a page to delete. The last recording that shares an object deletes it.
 async fn decide(
     mut batch: Vec<Move>,
     numbers: Range<u32>,
@@ -196,7 +198,7 @@ async fn decide(
     Ok(batch)
 }
 
-/// What one run has done of it.
+/// The state of one run.
 #[derive(Default)]
 struct Clearing {
     began: bool,
@@ -204,7 +206,6 @@ struct Clearing {
 }
 
 impl Clearing {
-    /// Deletes the sources of a batch that go, and completes its moves.
     async fn delete_sources(
         &mut self,
         copying: &mut Copying<'_>,
@@ -216,8 +217,7 @@ impl Clearing {
             return Ok(());
         }
         let progress = &mut **copying.progress.get_mut();
-        // Not before the first one: to look at all copies again may have taken all the time that
-        // a try has.
+        // Always do the first batch: checking all copies may have used up the time of the try.
         if std::mem::replace(&mut self.began, true) {
             progress.checkpoint()?;
         }
@@ -227,7 +227,7 @@ impl Clearing {
         delete_batch(copying, outline, batch).await
     }
 
-    /// Asks once more for the marks that an earlier batch or run could not remove.
+    /// Tries again to remove marks that an earlier batch or run could not remove.
     async fn unmark_moved(
         &mut self,
         copying: &mut Copying<'_>,

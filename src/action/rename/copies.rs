@@ -1,7 +1,7 @@
-//! Makes the copies of a rename, in which order and how many at a time, and verifies them.
+//! Orders the copies of a rename, runs them in parallel, and verifies them.
 //!
-//! What is done for each object is `copy`'s. Segments are looked at by listing, a page of
-//! them at a time, directly before they are copied; progress is stored for many at once.
+//! `copy` handles each object. Segments are looked up by listing, one page at a time, directly
+//! before they are copied; progress is stored in batches.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +18,12 @@ use crate::model::moves::{Move, MovePhase, Outline, Part, Target};
 use crate::model::recording::Place;
 use crate::object::{Attributes, Belongings, ObjectMeta};
 
-/// Copies after which progress is stored: what a crash can make us look up again.
+/// Copies between two writes of progress: a crash makes us look up at most that many again.
 const BATCH: usize = 100;
 
-/// Makes every copy that is not yet made: segments side by side, then the playlists in
-/// their order, the one that the event names last. `seen` is the only object of the
-/// rename, when it and its target were looked at directly before.
+/// Makes all missing copies: segments in parallel, then the playlists in order, the one that the
+/// event names last. `seen` is set when the rename has one object, and it and its target were
+/// looked at directly before.
 pub(super) async fn copy_all(
     copying: &mut Copying<'_>,
     seen: Option<Belongings>,
@@ -41,7 +41,6 @@ pub(super) async fn copy_all(
     Ok(())
 }
 
-/// Makes one copy and stores it.
 pub(super) async fn copy_again(
     copying: &mut Copying<'_>,
     one: Move,
@@ -61,8 +60,8 @@ fn is_open(one: &Move) -> bool {
     one.phase == MovePhase::Planned
 }
 
-/// Whether all copies are still what they were when each was verified: nothing is deleted
-/// on the word of a look that is hours old. A copy that is not is to be made again.
+/// Whether all copies are unchanged since they were verified: that may be hours ago, too long to
+/// delete sources. A changed copy must be made again.
 pub(super) async fn verify(
     reach: &Reach,
     outline: &Outline,
@@ -80,16 +79,16 @@ pub(super) async fn verify(
             }
             let there = there.cloned();
             match at_target(reach, &one, &outline.mark, there).await? {
-                // It was asked for twice, and arrived twice.
+                // The copy was requested twice, and both requests arrived.
                 (AtTarget::Ours, Some(there)) if is_whole_size(&one, &there, outline) => {
                     one.target_etag = Some(there.etag);
                     one.is_marked = true;
                 }
                 _ => {
                     one.phase = MovePhase::Planned;
-                    // What stood there may come back with a repeated run of another tool: from
-                    // here on, only nothing or our own copy is expected. That one may be there
-                    // after all, and is known by the ETag that stays noted.
+                    // Another tool may write its object here again, so from now on we expect only
+                    // nothing or our own copy. The noted ETag stays: our copy may be there after
+                    // all.
                     one.target = Target::Absent;
                     lost.get_or_insert_with(|| one.to.clone());
                 }
@@ -107,13 +106,13 @@ pub(super) async fn verify(
     Err(Failure::new(FailureKind::Unknown, reason).into())
 }
 
-/// Whether the copy is made and there.
+/// Whether the copy is made and still there.
 fn stands(one: &Move, there: Option<&ObjectMeta>, outline: &Outline) -> bool {
     one.only_goes() || there.is_some_and(|there| is_whole(one, there, outline))
 }
 
-/// Whether what stands at the target is the copy, whole. A playlist of a set may have become
-/// shorter.
+/// Whether the object at the target is the complete copy. A rewritten playlist of a set may be
+/// shorter than its original.
 pub(super) fn is_whole(one: &Move, there: &ObjectMeta, outline: &Outline) -> bool {
     one.phase == MovePhase::Copied
         && one.at_target(Some(&found(there)), "") == AtTarget::Ours
@@ -125,8 +124,8 @@ fn is_whole_size(one: &Move, there: &ObjectMeta, outline: &Outline) -> bool {
     rewritten || there.size == one.size
 }
 
-/// Copies those of the first `count` moves that are no playlists, many at a time. Segments
-/// get what the first of them has; keys, init segments and all else are looked at one by one.
+/// Copies the objects among the first `count` moves that are not playlists, in parallel. Segments
+/// get the attributes of the first segment; all other objects are looked up one by one.
 async fn copy_segments(copying: &mut Copying<'_>, count: u32) -> Result<(), Stopped> {
     let is_wanted = |one: &Move| is_open(one) && one.part != Part::Playlist;
     let is_first = |one: &&Move| one.part == Part::Segment && one.target != Target::Present;
@@ -174,8 +173,8 @@ async fn look_at_segments(
     Ok(seen)
 }
 
-/// What the segments of a recording have in common, as its first one has it: a recorder
-/// writes them all alike, and to ask for each would double the requests.
+/// The attributes of the first segment, used for all: a recorder writes all segments alike, and
+/// asking for each would double the requests.
 async fn of_first_segment(reach: &Reach, from: &Place) -> Result<Belongings, Failure> {
     let store = &reach.bucket(from)?.store;
     let meta = store.head(&from.key).await?;
@@ -185,7 +184,7 @@ async fn of_first_segment(reach: &Reach, from: &Place) -> Result<Belongings, Fai
     })
 }
 
-/// What has to be given to a segment's copy.
+/// The attributes for a segment's copy.
 fn of_segment(
     one: &Move,
     sources: &BTreeMap<Place, ObjectMeta>,
@@ -218,8 +217,8 @@ async fn copy_side_by_side(
         Some((one, _)) => copying.reach.bucket(&one.to)?.config.concurrency as usize,
         None => return Ok(()),
     };
-    // After the first failure nothing new is begun, and what is under way is waited for:
-    // its end is known and stored, instead of being looked up by the next try.
+    // After the first failure, start no new copies but wait for the running ones: storing their
+    // results now saves the next try from looking them up.
     let stop = AtomicBool::new(false);
     let mut copies = stream::iter(page)
         .take_while(|_| future::ready(!stop.load(Ordering::Relaxed)))

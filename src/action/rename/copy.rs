@@ -1,8 +1,8 @@
-//! Makes one copy, or finds that it is made.
+//! Makes one copy, or finds that it exists.
 //!
-//! The target is looked at directly before, as OBS has no conditional write. What follows
-//! from what is there is decided by `model::moves::object`. Between that look and the copy a
-//! race with other programs remains; other tasks are kept out by the ledger of keys.
+//! Looks at the target directly before, because OBS has no conditional write;
+//! `model::moves::object` decides from the result. Between that look and the copy, other programs
+//! may still write the target; the ledger of keys keeps other tasks out.
 
 use std::collections::BTreeSet;
 
@@ -22,12 +22,12 @@ use crate::object::{
     Belongings, Copy, CopyStopped, Halt, Layout, MARK, ObjectMeta, Rights, TagSupport, UploadLog,
 };
 
-/// What the copies of one run share.
+/// Shared by the copies of one run.
 pub(super) struct Copying<'a> {
     pub(super) reach: &'a Reach,
-    /// Whether what has come to a target since the manifest was made may be replaced.
+    /// Whether a copy may replace an object that appeared at its target after the manifest was
+    /// made.
     pub(super) overwrites: bool,
-    /// Whether more than one object moves.
     pub(super) is_set: bool,
     /// The manifest's mark.
     pub(super) mark: &'a str,
@@ -35,15 +35,14 @@ pub(super) struct Copying<'a> {
     pub(super) progress: Mutex<&'a mut dyn Progress>,
 }
 
-/// Both ends of a copy, looked at directly before it.
+/// What a look at both ends found, directly before the copy.
 pub(super) struct Seen {
     pub(super) belongings: Belongings,
-    /// What stands at the target.
+    /// The object at the target.
     pub(super) there: Option<ObjectMeta>,
 }
 
 impl Seen {
-    /// Nothing stands at the target.
     pub(super) fn absent(belongings: Belongings) -> Self {
         Self {
             belongings,
@@ -53,7 +52,7 @@ impl Seen {
 }
 
 impl Copying<'_> {
-    /// Copies one object and answers its move with the copy's ETag.
+    /// Copies one object and returns its move with the copy's ETag.
     pub(super) async fn copy(&self, one: Move, seen: Option<Seen>) -> Result<Move, Stopped> {
         let (store, mark) = (&*self.reach.bucket(&one.to)?.store, one.mark(self.mark));
         let copy = copy_of(&one, Some(&mark));
@@ -68,12 +67,12 @@ impl Copying<'_> {
             None => store.head(&one.to.key).await?,
         };
         let (target, there) = at_target(self.reach, &one, self.mark, there).await?;
-        // A copy is conditional on its source, which is thus not looked at again.
+        // The copy request has a precondition on its source, so we do not look at the source again.
         match copy_next(AtSource::Same, target, self.overwrites) {
             CopyNext::Made => {
-                // A lost answer, or an earlier try that was not stored.
+                // The copy exists: its response was lost, or an earlier try could not store it.
                 self.complete_rights(&one, known).await?;
-                // A listing does not show whether it is marked.
+                // `seen` comes from a listing, which does not show whether the object is marked.
                 let there = match &seen {
                     Some(_) => store.head(&one.to.key).await?,
                     None => there,
@@ -101,7 +100,8 @@ impl Copying<'_> {
         }
     }
 
-    /// A copy failed. An earlier request for it may have arrived before its source changed.
+    /// Handles a failed copy. If its source changed, an earlier request may still have made the
+    /// copy.
     async fn failed(&self, one: Move, failure: Failure) -> Result<Move, Stopped> {
         self.is_late(&one, &failure);
         if matches!(
@@ -118,15 +118,16 @@ impl Copying<'_> {
         Err(failure.into())
     }
 
-    /// Writes a playlist that has to change, with what belongs to the original, and answers
-    /// its move with the new one's ETag.
+    /// Writes a changed playlist with the original's metadata, tags and access rights. Returns its
+    /// move with the new ETag.
     pub(super) async fn write(&self, one: Move, text: &Bytes) -> Result<Move, Stopped> {
         let store = &*self.reach.bucket(&one.to)?.store;
         let there = store.head(&one.to.key).await?;
         let (target, there) = at_target(self.reach, &one, self.mark, there).await?;
         let source = &self.reach.bucket(&one.from)?.store;
         let original = source.head(&one.from.key).await?;
-        // The text was read before this look, and the manifest's before the text: all are one.
+        // The ETag here and in the manifest are equal, so the text, read in between, is that
+        // version.
         let from = one.at_source(original.as_ref().map(found).as_ref());
         match copy_next(from, target, self.overwrites) {
             CopyNext::Made => {
@@ -154,7 +155,7 @@ impl Copying<'_> {
         self.late.note(&one.to, failure);
     }
 
-    /// Gives a playlist that was written anew the original's tags and access rights.
+    /// Gives a rewritten playlist the original's tags and access rights.
     async fn dress(&self, one: &Move) -> Result<(), Failure> {
         let (source, target) = (self.reach.bucket(&one.from)?, self.reach.bucket(&one.to)?);
         if let TagSupport::Tags(tags) = source.store.tags(&one.from.key).await?
@@ -165,8 +166,8 @@ impl Copying<'_> {
         self.complete_rights(one, None).await
     }
 
-    /// Gives an object that an earlier try left at the target the source's access rights,
-    /// which may not have been given to it yet.
+    /// Gives an object that an earlier try left at the target the source's access rights, which it
+    /// may still lack.
     async fn complete_rights(&self, one: &Move, known: Option<&Belongings>) -> Result<(), Failure> {
         let source = self.reach.bucket(&one.from)?;
         let rights = match known {
@@ -174,7 +175,7 @@ impl Copying<'_> {
             None => match source.store.rights(&one.from.key).await {
                 Err(failure) if failure.kind == FailureKind::Missing => {
                     match source.store.head(&one.from.key).await? {
-                        // Moved by a rename, which takes the rights along, or deleted.
+                        // A rename moved it (and its rights), or it was deleted.
                         None => Rights::Private,
                         Some(_) => return Err(failure),
                     }
@@ -192,7 +193,6 @@ impl Copying<'_> {
     }
 }
 
-/// What a look found, as the decisions take it.
 pub(super) fn found(meta: &ObjectMeta) -> Found {
     Found {
         size: meta.size,
@@ -202,8 +202,8 @@ pub(super) fn found(meta: &ObjectMeta) -> Found {
     }
 }
 
-/// What stands at the target of a move, where a look found `there`. A listing shows no marks:
-/// an object that only its mark can make ours is looked at by itself.
+/// What the look `there` says about the target of a move. A listing shows no marks, so if only its
+/// mark can make an object ours, we look at it again.
 pub(super) async fn at_target(
     reach: &Reach,
     one: &Move,
@@ -235,17 +235,17 @@ fn appeared(one: &Move) -> Failure {
     Failure::new(FailureKind::Conflict, reason)
 }
 
-/// Whether the object moves by the true rename of a parallel file system, which leaves
-/// nothing at its source. Only an object on its own does: the objects of a set would be
-/// renamed one after the other, and the recording be whole nowhere meanwhile.
+/// Whether the object moves by the rename of a parallel file system, which leaves nothing at the
+/// source. Only for a single object: a set would be renamed object by object, and be whole at
+/// neither place meanwhile.
 pub(super) async fn is_renamed(reach: &Reach, one: &Move) -> Result<bool, Failure> {
     Ok(one.source == Source::Goes
         && one.from.bucket == one.to.bucket
         && reach.bucket(&one.to)?.store.layout().await? == Layout::FileSystem)
 }
 
-/// The text of a playlist whose references have to change; `None` for all else, also for
-/// a playlist that is gone: its copy is then looked for, and missed.
+/// The text of a playlist whose references must change; `None` for anything else, and for a missing
+/// playlist: the copy then reports it.
 pub(super) async fn rewritten(
     reach: &Reach,
     one: &Move,
@@ -267,7 +267,7 @@ pub(super) async fn rewritten(
         let target = Route { from, to, extent }.target(key).ok();
         target.map(|place| place.digest())
     };
-    // Not all of it moves along: what need not be there may not be.
+    // Not everything moves: optional objects may be missing.
     let mut named = BTreeSet::new();
     for key in playlist.absolute() {
         named.extend(target(&key?));
@@ -293,7 +293,7 @@ pub(super) async fn rewritten(
     Ok(playlist.rewritten(moves_along)?.map(Bytes::from))
 }
 
-/// The copy that a move asks of its target's store.
+/// The request for the copy of a move.
 pub(super) fn copy_of<'a>(one: &'a Move, mark: Option<&'a str>) -> Copy<'a> {
     let Place { bucket, key } = &one.from;
     Copy {
@@ -306,11 +306,10 @@ pub(super) fn copy_of<'a>(one: &'a Move, mark: Option<&'a str>) -> Copy<'a> {
     }
 }
 
-/// Keeps the note of an open upload in the journal, beside the move that it belongs to.
+/// Stores the state of an open upload in the journal, with its move.
 struct Log<'a, 'p> {
     one: Move,
     progress: &'a Mutex<&'p mut dyn Progress>,
-    /// Why the copy was asked to stop.
     stopped: Option<Stopped>,
 }
 
@@ -337,7 +336,7 @@ impl UploadLog for Log<'_, '_> {
     }
 
     fn gained(&mut self) {
-        // When the journal is in use, another copy of this run makes progress.
+        // If the journal is locked, another copy of this run is making progress.
         if let Ok(mut progress) = self.progress.try_lock() {
             progress.gained();
         }
@@ -346,7 +345,7 @@ impl UploadLog for Log<'_, '_> {
     fn go_on(&mut self) -> Result<(), Halt> {
         let asked = match self.progress.try_lock() {
             Ok(mut progress) => progress.checkpoint(),
-            // Somebody writes to it, and hears of it.
+            // Another copy is writing to it, and will get the error.
             Err(_) => Ok(()),
         };
         self.halt_on(asked)

@@ -1,12 +1,11 @@
-//! Tells whether a part of a recording would be moved over another one.
+//! Detects whether one part of a recording would be moved over another one.
 //!
-//! That takes all moves together, of which a long recording has too many to be held at once: of
-//! each place its digest is kept.
+//! Needs all moves at once. To bound memory, it keeps only a digest of each place.
 
 use crate::model::moves::{Move, Target};
 use crate::model::recording::Place;
 
-/// Where the objects of a set are, and where they go.
+/// Current places and targets of the objects of a set.
 #[derive(Debug, Default)]
 pub(super) struct Crossing {
     at: Vec<[u8; 16]>,
@@ -14,7 +13,7 @@ pub(super) struct Crossing {
 }
 
 impl Crossing {
-    /// Adds an object that is at its place.
+    /// Adds an object that does not move.
     pub(super) fn stays(&mut self, place: &Place) {
         self.at.push(place.digest());
     }
@@ -29,13 +28,13 @@ impl Crossing {
         }
     }
 
-    /// Whether an object is at this place, or goes there.
+    /// Whether an object is at this place, or moves there.
     pub(super) fn touches(&self, place: &Place) -> bool {
         let place = place.digest();
         self.at.iter().chain(&self.to).any(|one| *one == place)
     }
 
-    /// Keeps those of these places at which no object is, and to which none goes.
+    /// Keeps only places where no object is and to which none moves.
     pub(super) fn keep_untouched<T>(&mut self, places: &mut Vec<(Place, T)>) {
         self.at.sort_unstable();
         self.to.sort_unstable();
@@ -46,7 +45,7 @@ impl Crossing {
         });
     }
 
-    /// Whether an object goes to where another one is, or goes, too.
+    /// Whether an object's target is the place or the target of another one.
     pub(super) fn exists(mut self) -> bool {
         self.at.sort_unstable();
         self.to.sort_unstable();

@@ -1,4 +1,4 @@
-//! Deletes objects of one batch, in as few requests as buckets allow.
+//! Deletes a batch of objects, in as few requests as the buckets allow.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::model::failure::Failure;
 use crate::model::recording::Place;
 use crate::object::Pair;
 
-/// Deletes at most [`crate::object::DELETE_LIMIT`] objects, each given with the one that
-/// stays; answers those that could not be.
+/// Deletes at most [`crate::object::DELETE_LIMIT`] objects, each given with its copy, which stays.
+/// Returns the objects that it could not delete.
 pub(super) async fn delete(
     reach: &Reach,
     places: impl Iterator<Item = (&Place, &Place)>,
@@ -29,7 +29,7 @@ pub(super) async fn delete(
         let pairs: Vec<Pair> = pairs.collect();
         let store = &reach.bucket(places[0].0)?.store;
         let deleted = store.delete_keeping(&pairs).await;
-        // Of a request that failed as a whole, every object may be left.
+        // When a request fails as a whole, any of its objects may still be there.
         let keys = pairs.into_iter().map(|pair| pair.goes);
         let all = |failure: Failure| keys.map(|key| (key, failure.clone())).collect();
         let failures: Vec<_> = deleted.unwrap_or_else(all);

@@ -1,4 +1,4 @@
-//! Looks up many objects at once, by listing where that takes fewer requests.
+//! Looks up many objects at once, by listing where that needs fewer requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,10 @@ use crate::model::failure::Failure;
 use crate::model::recording::Place;
 use crate::object::{ObjectMeta, ObjectStore};
 
-/// Objects in one folder above which it is listed instead of asking for each.
+/// With more objects than this in a folder, list it instead of asking for each.
 const ASK_FOR_EACH: usize = 4;
 
-/// What stands at these places; those where nothing stands are left out. Attributes are
-/// looked up of few objects only.
+/// The existing objects at these places. Objects found by listing lack their attributes.
 pub(super) async fn find(
     reach: &Reach,
     places: impl IntoIterator<Item = &Place>,
@@ -45,8 +44,8 @@ async fn ask(store: &dyn ObjectStore, keys: &BTreeSet<&str>) -> Result<Vec<Objec
     Ok(found)
 }
 
-/// Lists from the first to the last of `keys`, keeping only these: a folder may hold far
-/// more than one recording.
+/// Lists from the first to the last of `keys`, and keeps only these: a folder may hold far more
+/// than one recording.
 async fn list(store: &dyn ObjectStore, keys: &BTreeSet<&str>) -> Result<Vec<ObjectMeta>, Failure> {
     let (first, last) = (keys.first().unwrap_or(&""), keys.last().unwrap_or(&""));
     let prefix = shared(first, last);
@@ -66,13 +65,13 @@ async fn list(store: &dyn ObjectStore, keys: &BTreeSet<&str>) -> Result<Vec<Obje
     }
 }
 
-/// A key a little before `key`: a listing names what follows it.
+/// A key slightly before `key`: a listing starts after the key it is given.
 fn before(key: &str) -> Option<String> {
     let (last, _) = key.char_indices().next_back()?;
     (last > 0).then(|| key[..last].to_owned())
 }
 
-/// What two keys both begin with.
+/// The common prefix of two keys.
 fn shared<'a>(first: &'a str, last: &str) -> &'a str {
     let same = |((_, a), b): &((usize, char), char)| a == b;
     let length = first.char_indices().zip(last.chars()).take_while(same);
@@ -93,7 +92,6 @@ mod tests {
     #[test]
     fn shared_beginning_ends_between_characters() {
         assert_eq!(shared("a/录x", "a/录y"), "a/录");
-        // 录 and 彔 begin with the same byte.
         assert_eq!(shared("a/录", "a/彔"), "a/");
         assert_eq!(shared("a", "ab"), "a");
     }

@@ -1,4 +1,5 @@
-//! Requests whose end is unknown: their keys stay taken until they can no longer arrive.
+//! Tracks requests without a response: their keys stay taken until the requests can no longer
+//! arrive.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,12 +10,11 @@ use crate::model::moves::Outline;
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::recording::Place;
 
-/// The requests of one run that had no answer.
 #[derive(Debug, Default)]
 pub(super) struct Late(Mutex<Vec<Place>>);
 
 impl Late {
-    /// Notes a request that failed, and was to change the object at `place`.
+    /// Notes a failed request that would change the object at `place`.
     pub(super) fn note(&self, place: &Place, failure: &Failure) {
         if failure.kind.may_have_happened() {
             let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,7 +27,7 @@ impl Late {
     }
 }
 
-/// Says that a run takes up this manifest.
+/// Stores that a run starts on this manifest.
 pub(super) async fn begin(
     reach: &Reach,
     outline: &Outline,
@@ -39,8 +39,8 @@ pub(super) async fn begin(
     }
 }
 
-/// Says how a run ended, where that is known and the step goes on later. What a run leaves
-/// that the process or the store cut short, the next one finds.
+/// Stores how a run ended, if it did not complete the step. If the process died or the store
+/// failed, the next run finds that instead.
 pub(super) async fn end<T>(
     reach: &Reach,
     ran: &Result<T, Stopped>,
@@ -61,7 +61,7 @@ pub(super) async fn end<T>(
     }
 }
 
-/// Stores which requests of this run had no answer, before what they may do matters.
+/// Stores which requests of this run had no response, before they can do harm.
 pub(super) async fn settle(
     reach: &Reach,
     outline: &Outline,
@@ -76,8 +76,8 @@ pub(super) async fn settle(
     }
 }
 
-/// Waits while a copy that an earlier run asked for may still arrive: it would come on top of
-/// what later steps have made of the recording, or where it no longer is.
+/// Waits while a copy from an earlier run may still arrive: it would overwrite the result of later
+/// steps, or appear where the recording no longer is.
 pub(super) async fn wait(to: &Place, progress: &mut dyn Progress) -> Result<(), Stopped> {
     match progress.late_until().await? {
         None => Ok(()),

@@ -1,23 +1,23 @@
-//! The lines of a playlist, and its tags (RFC 8216, section 4.1).
+//! Splits a playlist into lines and tags (RFC 8216, section 4.1).
 
-/// Characters that a tag's name may have: the longest of those that are known has 24.
+/// Maximum length of a tag's name; the longest known one has 24 characters.
 const LONGEST_NAME: usize = 100;
 
-/// A line without blanks around it, and where it begins in the text.
+/// A line without surrounding blanks, and its position in the text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line<'a> {
-    /// From 1.
+    /// Counted from 1.
     pub(super) number: usize,
     pub(super) start: usize,
     pub(super) text: &'a str,
 }
 
-/// A tag: its name, such as `EXT-X-KEY`, and what follows the colon.
+/// A tag: its name, such as `EXT-X-KEY`, and the text after the colon.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tag<'a> {
     pub(super) name: &'a str,
     pub(super) list: &'a str,
-    /// Where the list begins in the line.
+    /// Position of that text in the line.
     pub(super) start: usize,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
 }
 
 impl<'a> Line<'a> {
-    /// The line's tag; `None` for a comment and a URI.
+    /// The line's tag; `None` for a comment or a URI.
     pub(super) fn tag(self) -> Option<Tag<'a>> {
         let Self { text, .. } = self;
         let begin = text.get(..4)?;
@@ -49,7 +49,7 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// The line's number and tag, for people. Not the whole line: a URI may have a token in it.
+    /// Line number and tag, for errors. Not the whole line: a URI may contain a token.
     pub(super) fn place(self) -> String {
         let Some(tag) = self.tag() else {
             return format!("line {}", self.number);
@@ -62,8 +62,7 @@ impl<'a> Line<'a> {
 }
 
 impl Tag<'_> {
-    /// The name in upper case, without `EXT-X-`. Of what is too long for any tag's name, the
-    /// beginning.
+    /// The name in upper case, without `EXT-X-`, cut to the maximum length.
     pub(super) fn short(self) -> String {
         let name: String = self.name.chars().take(LONGEST_NAME).collect();
         let name = name.to_ascii_uppercase();

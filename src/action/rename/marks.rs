@@ -1,7 +1,7 @@
-//! Takes the marks from the copies, once the recording is at its new place.
+//! Removes the marks from the copies after the commit.
 //!
-//! A mark that may not be removed stays: it names a manifest that comes to its end, and no other
-//! one looks for it. The move is complete without that, and says what it has left.
+//! A mark that we have no right to remove stays: it names a manifest that ends, and no other
+//! manifest looks for it. The move is complete without that; the step returns a warning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,18 +11,17 @@ use crate::model::moves::Move;
 use crate::model::moves::left::Named;
 use crate::object::MARK;
 
-/// The marks that one run could not remove.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// Why, for each bucket: it is not asked again.
+    /// The failure for each bucket where removal was denied; it gets no more requests.
     denied: BTreeMap<String, Failure>,
-    /// The moves whose copies keep theirs.
+    /// The moves whose copies keep their marks.
     numbers: BTreeSet<u32>,
     copies: Named,
 }
 
 impl Marks {
-    /// Takes the marks from the copies of a batch that carry one.
+    /// Removes the marks from those copies of a batch that have one.
     pub(super) async fn remove(
         &mut self,
         reach: &Reach,
@@ -54,7 +53,7 @@ impl Marks {
         }
     }
 
-    /// What is left, for a person.
+    /// The warning about remaining marks.
     pub(super) fn warning(&self) -> Option<String> {
         let why: Vec<&str> = self
             .denied
@@ -82,7 +81,7 @@ async fn unmark(bucket: &OpenBucket, key: &str) -> Result<(), Failure> {
     }
 }
 
-/// Whether no further try can do it before somebody gives the right to.
+/// Whether retries cannot succeed until somebody grants the right.
 fn is_denied(kind: FailureKind) -> bool {
     matches!(kind, FailureKind::Denied | FailureKind::Unsupported)
 }

@@ -1,22 +1,22 @@
-//! Goes through the moves of a manifest a page at a time: those of a long recording are too
-//! many to be held at once.
+//! Goes through the moves of a manifest page by page: a long recording has too many to hold all in
+//! memory.
 
 use std::ops::Range;
 
 use crate::object::DELETE_LIMIT;
 
-/// Objects that are looked at, stored and deleted together: a page of a listing.
+/// Objects to look up, store and delete together: one page of a listing.
 pub(super) const PAGE: u32 = 1000;
 
 const _: () = assert!(PAGE as usize <= DELETE_LIMIT);
 
-/// The numbers of so many moves, from the first on.
+/// Pages of move numbers, first to last.
 pub(super) fn forwards(count: u32) -> impl Iterator<Item = Range<u32>> {
     let starts = (0..count).step_by(PAGE as usize);
     starts.map(move |start| start..count.min(start + PAGE))
 }
 
-/// The numbers of so many moves, from the last back.
+/// Pages of move numbers, last to first.
 pub(super) fn backwards(count: u32) -> impl Iterator<Item = Range<u32>> {
     let ends = (1..=count).rev().step_by(PAGE as usize);
     ends.map(|end| end.saturating_sub(PAGE)..end)

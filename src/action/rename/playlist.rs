@@ -1,11 +1,9 @@
-//! Reads an HLS playlist: which objects it refers to, and where in its text.
+//! Reads an HLS playlist: the objects that it refers to, and the position of each reference.
 //!
-//! Pure. A scan of lines, as RFC 8216 section 4.1 defines them, rather than a parser of
-//! their meaning: each reference is needed with its position, so that a rewrite replaces
-//! the bytes of the URI and leaves everything else as the recorder wrote it. Nothing is
-//! passed over: a line that may name something, and does not say clearly what, is refused
-//! with its number. (Parsers skip it silently, and a member that is not seen is a segment
-//! that is left behind.)
+//! Pure. Scans lines (RFC 8216, section 4.1) instead of parsing their meaning: a rewrite replaces
+//! the bytes of a URI and leaves everything else as the recorder wrote it. A line that may name
+//! something unclear is an error with its line number. (Parsers skip such lines silently, and a
+//! member that we miss would be a segment left behind.)
 
 use std::ops::Range;
 
@@ -16,59 +14,57 @@ use super::tags;
 use super::uri::{self, Form};
 use crate::model::failure::{Failure, FailureKind};
 
-/// A playlist, and what it refers to within its bucket.
+/// A playlist, and its references within its bucket.
 #[derive(Debug)]
 pub struct Playlist<'a> {
     pub(super) text: &'a str,
     pub(super) key: &'a str,
-    /// The link of its bucket.
+    /// The URL of its bucket.
     pub(super) bucket: Option<url::Url>,
     pub kind: Kind,
 }
 
-/// What a playlist lists.
+/// The kind of a playlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Other playlists: renditions of one recording.
+    /// Lists other playlists: renditions of one recording.
     Master,
-    /// Segments.
+    /// Lists segments.
     Media,
 }
 
-/// One URI in a playlist.
+/// A URI in a playlist that names an object of its bucket.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Bytes of the text that are the URI.
+    /// Position of the URI in the text, in bytes.
     pub range: Range<usize>,
-    /// The object it names.
+    /// The key of the object.
     pub key: String,
     pub role: Role,
     pub need: Need,
     pub(super) form: Form,
 }
 
-/// Whether a recording lacks something without an object.
+/// Whether a recording is incomplete without an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// A segment that is marked as a gap, or a hint at what may come.
+    /// A segment marked as a gap, or a hint at something that may follow.
     Optional,
     Required,
 }
 
-/// What a reference names.
+/// The kind of object that a reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// A media segment: a line of its own.
+    /// A media segment, on its own line.
     Segment,
     Playlist,
-    /// A decryption key.
     Key,
-    /// What another tag names, such as an init segment.
+    /// An object named by another tag, such as an init segment.
     Other,
 }
 
-/// Reads the playlist `content`, which is the object `key` of the bucket whose object
-/// `key` has the link `url`.
+/// Reads the playlist `content`, which is the object `key` with the URL `url`.
 pub fn read<'a>(content: &'a [u8], key: &'a str, url: &str) -> Result<Playlist<'a>, Failure> {
     let text = std::str::from_utf8(content).map_err(|_| invalid(key, "it is not UTF-8 text"))?;
     let first = text.trim_start_matches('\u{feff}').lines().next();
@@ -84,11 +80,11 @@ pub fn read<'a>(content: &'a [u8], key: &'a str, url: &str) -> Result<Playlist<'
 }
 
 impl Playlist<'_> {
-    /// What it refers to, in order of the positions; one object may be referred to many
-    /// times. Ends with the first line that cannot be followed.
+    /// Its references in order of position; an object may occur more than once. Ends at the first
+    /// line with an error.
     pub fn references(&self) -> impl Iterator<Item = Result<Reference, Failure>> {
         let mut reader = Reader::new(self);
-        // The first line is #EXTM3U, with or without a byte order mark before it.
+        // The first line is #EXTM3U, with or without a byte order mark.
         lines(self.text).skip(1).flat_map(move |line| {
             let read = reader.line(line);
             let read = read.map_err(|fault| self.at(line, &fault));
@@ -99,7 +95,7 @@ impl Playlist<'_> {
         })
     }
 
-    /// The objects that absolute references name.
+    /// The keys that absolute references name.
     pub(super) fn absolute(&self) -> impl Iterator<Item = Result<String, Failure>> {
         let absolute = |reference: &Reference| reference.form == Form::Absolute;
         self.references()
@@ -109,9 +105,9 @@ impl Playlist<'_> {
             })
     }
 
-    /// The text with absolute references to objects that move along made relative; `None`
-    /// when there is none. Relative ones stay right, as all keep their places among each
-    /// other, so the text does not depend on where the playlist moves.
+    /// The text with absolute references made relative where `moves` is true for the object; `None`
+    /// when nothing changes. Relative references stay valid, because all objects keep their
+    /// relative positions: the text does not depend on the target.
     pub fn rewritten(&self, moves: impl Fn(&str) -> bool) -> Result<Option<String>, Failure> {
         let mut text = String::with_capacity(self.text.len());
         let mut end = 0;
@@ -122,7 +118,7 @@ impl Playlist<'_> {
                 let uri = &self.text[reference.range.clone()];
                 text.push_str(&uri::relative(uri, self.key, &reference.key));
                 end = reference.range.end;
-                // A way through many folders is longer than what it replaces.
+                // A relative reference with many `../` can be longer than the absolute one.
                 let size = (text.len() + self.text.len() - end) as u64;
                 let what = format!("{:?} with relative references", self.key);
                 limits::within(&what, "bytes", size, limits::PLAYLIST)?;
@@ -131,7 +127,7 @@ impl Playlist<'_> {
         Ok((end > 0).then(|| text + &self.text[end..]))
     }
 
-    /// That an object which it refers to cannot come along, with the line that names it.
+    /// The failure when an object cannot move with the playlist; names the line that refers to it.
     pub(super) fn refuse(&self, reference: &Reference, fault: &str) -> Failure {
         let is_there = |line: &Line<'_>| line.start <= reference.range.start;
         match lines(self.text).take_while(is_there).last() {
@@ -172,7 +168,7 @@ mod tests {
         read(text.as_bytes(), KEY, URL)?.references().collect()
     }
 
-    /// The keys below the playlist's folder; what need not be there with a question mark.
+    /// The keys below the playlist's folder; optional ones with a question mark.
     fn keys(text: &str) -> Result<Vec<String>, Failure> {
         let name = |reference: Reference| {
             let key = reference.key.replacen("Record/live 1/", "", 1);

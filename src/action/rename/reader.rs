@@ -1,4 +1,4 @@
-//! Finds what the lines of a playlist refer to.
+//! Finds the references in the lines of a playlist.
 
 use std::ops::Range;
 
@@ -7,10 +7,9 @@ use super::playlist::{Kind, Need, Playlist, Reference, Role};
 use super::uri::{self, Named};
 use super::{attributes, tags};
 
-/// Goes through a playlist line by line.
 pub(super) struct Reader<'a> {
     playlist: &'a Playlist<'a>,
-    /// Of the next segment, which may be marked as a gap.
+    /// Whether the next segment is needed: it may be marked as a gap.
     next: Need,
 }
 
@@ -22,9 +21,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What a line refers to, or what is wrong with it.
+    /// The references in a line, or what is wrong with it.
     pub(super) fn line(&mut self, line: Line<'_>) -> Result<Vec<Reference>, String> {
-        // A lone carriage return ends a line for some players, and a zero for others.
+        // Some players end a line at a lone carriage return, others at a zero.
         if let Some(control) = line.text.chars().find(|&c| c < ' ' && c != '\t') {
             return Err(format!("it has a control character ({control:?})"));
         }
@@ -46,7 +45,7 @@ impl<'a> Reader<'a> {
     fn tag(&mut self, line: Line<'_>, tag: Tag<'_>) -> Result<Vec<Reference>, String> {
         let list = line.start + tag.start;
         match tag.short().as_str() {
-            // What follows the duration is a title: any text.
+            // A free-text title follows the duration.
             "EXTINF" => Ok(Vec::new()),
             "GAP" => {
                 self.next = Need::Optional;
@@ -68,7 +67,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the attributes of a tag name, of which the list begins at `start`.
+    /// The references in a tag's attributes. `start` is the position of the list in the text.
     fn attributes(&self, start: usize, name: &str, tag: Tag<'_>) -> Result<Vec<Reference>, String> {
         if !name
             .bytes()
@@ -107,7 +106,7 @@ impl<'a> Reader<'a> {
         Ok(references)
     }
 
-    /// The reference with these bytes of the text; `None` when it leads out of the bucket.
+    /// The reference at these bytes of the text; `None` when it leads out of the bucket.
     fn reference(
         &self,
         range: Range<usize>,
@@ -130,7 +129,7 @@ impl<'a> Reader<'a> {
         if key == playlist.key {
             return Err("it refers to the playlist itself".into());
         }
-        // `skd:1` is a key that a licence server knows by that name, or an object's name.
+        // `skd:1` is the name of a key at a licence server, or the name of an object.
         let is_vague = is_opaque && role == Role::Key;
         Ok(Some(Reference {
             range,
@@ -142,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a tag's text may name something.
+/// Whether a tag's text may contain a URI.
 fn may_name(tag: Tag<'_>) -> bool {
     let has_list = || {
         let list = tag.list.as_bytes().windows("X-ASSET-LIST".len());

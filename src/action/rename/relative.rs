@@ -1,20 +1,20 @@
 //! Keys relative to other keys, segment by segment.
 //!
-//! Empty segments are segments like any other: recorders make keys such as `Record//x`,
-//! and in a bucket that is not `Record/x`.
+//! Empty segments count: recorders make keys such as `Record//x`, and in a bucket that is not
+//! `Record/x`.
 
-/// The part of `key` up to and with its last slash; empty at the top.
+/// `key` up to and including its last slash; empty at the top.
 pub(super) fn folder(key: &str) -> &str {
     key.rfind('/').map_or("", |slash| &key[..=slash])
 }
 
-/// What follows the last dot of the key's last segment; empty when there is none.
+/// The text after the last dot of the last segment; empty when there is none.
 pub(super) fn extension(key: &str) -> &str {
     let name = &key[folder(key).len()..];
     name.rsplit_once('.').map_or("", |(_, extension)| extension)
 }
 
-/// The way from `folder` (empty, or ending in a slash) to `key`: `b/c`, `../d`.
+/// The relative path from `folder` (empty, or ending in a slash) to `key`: `b/c`, `../d`.
 pub(super) fn between(folder: &str, key: &str) -> String {
     let from = segments(folder);
     let to: Vec<&str> = key.split('/').collect();
@@ -28,7 +28,7 @@ pub(super) fn between(folder: &str, key: &str) -> String {
     way.join("/")
 }
 
-/// Where `way` leads from `folder`; `None` when that is above the bucket's top.
+/// Resolves the relative path `way` from `folder`; `None` when it leads above the bucket's top.
 pub(super) fn resolve(folder: &str, way: &str) -> Option<String> {
     let mut path = segments(folder);
     for segment in way.split('/') {

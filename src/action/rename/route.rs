@@ -1,15 +1,15 @@
-//! From where to where a recording moves, and which key each of its objects gets.
+//! Source and target of a rename, and the new key of each object.
 //!
-//! Pure: only keys, and nothing of what stands there.
+//! Pure: works on keys only, and does not know which objects exist.
 
 use super::relative;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::{Extent, Place};
 
-/// The longest key in bytes that OBS takes.
+/// Maximum key length in OBS, in bytes.
 const KEY_LIMIT: usize = 1024;
 
-/// From where to where the object moves that the event names.
+/// Source and target of the object that the event names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route<'a> {
     pub(super) from: &'a Place,
@@ -18,13 +18,13 @@ pub(super) struct Route<'a> {
 }
 
 impl Route<'_> {
-    /// Whether only the named object gets another key: it is no set, or its playlist gets
-    /// another name in its folder, where everything that it refers to has its place.
+    /// Whether only the named object gets a new key: it is not a set, or its playlist is renamed
+    /// within its folder.
     fn is_single(&self) -> bool {
         self.extent == Extent::Object || self.stays_in_folder()
     }
 
-    /// Where the member that the playlist has at `key` goes.
+    /// The target of the member that is now at `key`.
     pub(super) fn target(&self, key: &str) -> Result<Place, Failure> {
         if key == self.from.key {
             check_key(&self.to.key)?;
@@ -43,9 +43,9 @@ impl Route<'_> {
         })
     }
 
-    /// Why the member that the playlist has at `key` does not move. One that is named above the
-    /// playlist's folder keeps its place beside the playlist, and would so leave the folder that the
-    /// rule names, for where nobody expects it.
+    /// Why the member at `key` cannot move, if it cannot. A member above the playlist's folder
+    /// keeps its position relative to the playlist, so it would land outside the folder that the
+    /// rule names.
     pub(super) fn fault(&self, key: &str) -> Option<String> {
         let target = match self.target(key) {
             Ok(target) => target,
@@ -65,8 +65,8 @@ impl Route<'_> {
         ))
     }
 
-    /// The place that `keep_both` takes when the target is taken: beside it, with `-` and
-    /// `suffix` before the extension, or for a set after the folder's name.
+    /// The alternative target for `keep_both`: `-` and `suffix` are added before the extension, or
+    /// for a set after the folder's name.
     pub(super) fn beside(&self, suffix: &str) -> Place {
         let to = self.to;
         let folder = relative::folder(&to.key);
@@ -76,7 +76,7 @@ impl Route<'_> {
                 format!("{folder}{}-{suffix}{dot}{}", to.stem(), to.extension())
             }
             Some(folder) => format!("{folder}-{suffix}/{}", to.name()),
-            // At the top there is no folder to rename.
+            // At the top of the bucket there is no folder to rename.
             None => format!("{}-{suffix}/{}", to.stem(), to.name()),
         };
         Place {
@@ -85,15 +85,15 @@ impl Route<'_> {
         }
     }
 
-    /// Whether it gets another name in its folder.
+    /// Whether the object is renamed within its folder.
     pub(super) fn stays_in_folder(&self) -> bool {
         self.from.bucket == self.to.bucket
             && relative::folder(&self.from.key) == relative::folder(&self.to.key)
     }
 }
 
-/// Refuses what no target may be named. Empty segments come from templates that were
-/// filled with nothing, and `.` and `..` are taken out of URLs by clients.
+/// Rejects invalid target keys. Empty segments come from template fields without a value, and
+/// clients remove `.` and `..` from URLs.
 fn check_key(key: &str) -> Result<(), Failure> {
     let fault = if key.len() > KEY_LIMIT {
         "it is longer than 1024 bytes"
@@ -149,7 +149,7 @@ mod tests {
     fn what_a_playlist_names_above_its_folder_stays_in_the_folder_that_the_rule_names() {
         for (from, to, key, is_fine) in [
             ("r/a.m3u8", "x/a.m3u8", "r/1.ts", true),
-            // It stays where it is.
+            // Stays in place.
             ("r/a.m3u8", "x/a.m3u8", "1.ts", true),
             ("r/a.m3u8", "r/b.m3u8", "1.ts", true),
             ("r/a.m3u8", "x/y/a.m3u8", "1.ts", true),

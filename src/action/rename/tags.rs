@@ -1,10 +1,9 @@
-//! Which tags and attributes of a playlist name something: those of RFC 8216, of its second
-//! edition (draft-pantos-hls-rfc8216bis), and of the drafts that recorders follow, for images
+//! Lists the playlist tags and attributes that name objects: those of RFC 8216, of its second
+//! edition (draft-pantos-hls-rfc8216bis), and of the drafts that recorders follow for images
 //! (EXT-X-IMAGE-STREAM-INF) and early segments (EXT-X-PREFETCH).
 
 use super::playlist::{Need, Role};
 
-/// What an attribute names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Naming {
     pub(super) role: Role,
@@ -21,25 +20,25 @@ const fn hint(role: Role) -> Naming {
     Naming { role, need }
 }
 
-/// What the attribute of this tag names; `None` for an attribute that names nothing. Both are
-/// in upper case, the tag without `EXT-X-`.
+/// What this tag's attribute names; `None` when it names nothing. Both names are in upper case, the
+/// tag without `EXT-X-`.
 pub(super) fn naming(tag: &str, attribute: &str) -> Option<Naming> {
     Some(match (tag, attribute) {
         ("KEY" | "SESSION-KEY", "URI") => part(Role::Key),
         ("STREAM-INF" | "I-FRAME-STREAM-INF" | "IMAGE-STREAM-INF" | "MEDIA", "URI") => {
             part(Role::Playlist)
         }
-        // Another rendition. That of a recording is listed by its main playlist, too.
+        // Another rendition. If it is part of the recording, the main playlist lists it too.
         ("RENDITION-REPORT", "URI") => hint(Role::Playlist),
         ("PRELOAD-HINT", "URI") | ("DATERANGE", "X-URI") => hint(Role::Other),
         (_, "URI" | "SERVER-URI" | "X-ASSET-URI" | "X-ASSET-LIST") => part(Role::Other),
-        // A vendor's own: what it means is not known.
+        // A vendor's attribute with an unknown meaning.
         (_, other) if other.split('-').any(|word| word == "URI") => hint(Role::Other),
         _ => return None,
     })
 }
 
-/// Whether this tag of a playlist makes it one that lists playlists.
+/// Whether a playlist with this tag is a master playlist.
 pub(super) fn lists_playlists(tag: &str) -> bool {
     matches!(
         tag,
@@ -47,7 +46,7 @@ pub(super) fn lists_playlists(tag: &str) -> bool {
     )
 }
 
-/// Whether a tag is broken that names nothing. A key with METHOD=NONE is not asked for.
+/// Whether this tag is malformed without a URI. Not called for a key with METHOD=NONE.
 pub(super) fn must_name(tag: &str) -> bool {
     matches!(
         tag,

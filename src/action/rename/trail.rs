@@ -1,9 +1,9 @@
-//! Where earlier tasks of a recording put its parts, one move after the other.
+//! Follows the moves of a recording's parts by earlier tasks.
 //!
-//! A recorder that appends to a recording names the segments where it wrote them, long
-//! after our own journal moved them away. The journal knows the newest move from each
-//! place, and these can lead in a circle, as a recording may be moved to where it was
-//! before. So a trail says where a part can be, and a look tells where it is.
+//! A recorder that appends to a recording names segments at their original place, long after we
+//! moved them away. The journal knows the newest move from each place. Moves can form a circle,
+//! because a recording may return to an earlier place. So a trail lists where a part can be, and a
+//! look finds out where it is.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,23 @@ use crate::model::moves::{Earlier, MadeBy, Move, Part, SameJob, renews};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
-/// The places to which earlier tasks moved what was once named at one place.
+/// The places to which earlier tasks moved the object once named at one place.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trail {
-    /// In the order of the moves, each place once.
+    /// In the order of the moves, without duplicates.
     places: Vec<Place>,
-    /// What its copies had as their ETag.
+    /// The ETags of its copies.
     etags: Vec<String>,
-    /// What was copied had as its ETag.
+    /// The ETags of its sources.
     sources: Vec<String>,
-    /// Whether its moves were for the job of the event that asks.
+    /// Whether its moves were for the same job as the current event.
     job: Option<SameJob>,
-    /// The newest move of what was named, for people.
+    /// The newest move of the named object, for messages.
     by: Option<String>,
 }
 
 impl Trail {
-    /// Adds a move; whether the trail may go on from there.
+    /// Adds a move. Returns whether the trail may continue from there.
     pub(super) fn add(&mut self, to: Place, etag: String) -> bool {
         self.etags.push(etag);
         let is_new = !self.places.contains(&to);
@@ -40,7 +40,7 @@ impl Trail {
         is_new
     }
 
-    /// A move for this job is part of the trail: one of another job makes it another recording's.
+    /// Adds the job of a move. One move of another job makes this the trail of another recording.
     pub(super) fn add_job(&mut self, job: SameJob) {
         self.job = Some(match (self.job, job) {
             (Some(SameJob::No), _) | (_, SameJob::No) => SameJob::No,
@@ -49,28 +49,28 @@ impl Trail {
         });
     }
 
-    /// Whether all of its moves were for the job of the event that asks.
+    /// Whether all of its moves were for the same job as the current event.
     pub(super) fn job(&self) -> SameJob {
         self.job.unwrap_or_default()
     }
 
-    /// Whether what it leads to may be replaced by what is there now; `holds` as of
+    /// Whether the object at its end may be replaced by what is at the source now; `holds` as in
     /// [`renews`].
     pub(super) fn renews(&self, holds: Option<bool>) -> bool {
         renews(self.job.unwrap_or(SameJob::Unknown), holds)
     }
 
-    /// Whether it is that of another job's recording.
+    /// Whether it belongs to another job's recording.
     pub(super) fn is_of_another_job(&self) -> bool {
         self.job == Some(SameJob::No)
     }
 
-    /// Which task took away what was named, for people.
+    /// The task that moved the named object away, for messages.
     pub(super) fn taken_by(&self) -> Option<String> {
         self.by.clone()
     }
 
-    /// Notes the newest of these moves, unless one is noted.
+    /// Notes the newest of these moves, unless one is noted already.
     fn note_taker(&mut self, hops: &[MadeBy]) {
         if let (None, Some(MadeBy { task, one, job, .. })) = (&self.by, hops.first()) {
             let what = match job {
@@ -81,14 +81,13 @@ impl Trail {
         }
     }
 
-    /// The same without the places that the rules file does not let be touched.
+    /// Without places to which the rules file gives no access.
     pub(super) fn within(&self, reach: &Reach) -> Self {
         let mut within = self.clone();
         within.places.retain(|place| reach.bucket(place).is_ok());
         within
     }
 
-    /// The places, in the order of the moves.
     pub(super) fn places(&self) -> &[Place] {
         &self.places
     }
@@ -103,13 +102,12 @@ impl Trail {
         self.sources.contains(&source.etag)
     }
 
-    /// Whether an object is what earlier tasks moved, as far as its ETag tells.
+    /// Whether the object's ETag is that of something earlier tasks moved.
     pub(super) fn made(&self, meta: &ObjectMeta) -> bool {
         self.etags.contains(&meta.etag)
     }
 
-    /// The latest place at which it stands, of those where something was `found`; none for what
-    /// was another job's recording.
+    /// The latest place where something was `found`; `None` for another job's recording.
     pub(super) fn end(&self, found: &BTreeMap<Place, ObjectMeta>) -> Option<&Place> {
         if self.job() == SameJob::No {
             return None;
@@ -126,12 +124,12 @@ pub(super) async fn follow(
 ) -> Result<BTreeMap<Place, Trail>, Stopped> {
     let blank = |place: &Place| (place.clone(), Trail::default());
     let mut trails: BTreeMap<Place, Trail> = named.iter().map(blank).collect();
-    // Each with the place that it is followed from.
+    // Each with the place where its trail begins.
     let mut open: Vec<(Place, Place)> = named.into_iter().map(|p| (p.clone(), p)).collect();
     while !open.is_empty() {
         let from = open.iter().map(|(_, end)| end.clone()).collect();
         let moves = progress.earlier_moves(from).await?;
-        // One without a copy only deleted what was there.
+        // A move without a copy only deleted an object.
         let hops: BTreeMap<Place, Earlier> = moves
             .into_iter()
             .map(|earlier| (earlier.one.from.clone(), earlier))
@@ -152,16 +150,15 @@ pub(super) async fn follow(
     Ok(trails)
 }
 
-/// The same of the moves of every recording, of what this one may share with it: an object that
-/// it names as such a part.
+/// Like [`follow`], through the moves of every recording, for parts that recordings may share.
 pub(super) async fn follow_all(
     named: Vec<(Place, Part)>,
     progress: &mut dyn Progress,
 ) -> Result<BTreeMap<Place, Trail>, Stopped> {
     let blank = |(place, _): &(Place, Part)| (place.clone(), Trail::default());
     let mut trails: BTreeMap<Place, Trail> = named.iter().map(blank).collect();
-    // Each with the place that it is followed from, and the ETag that it had there: a later
-    // move may have been of something else.
+    // Each with the place where its trail begins, and its ETag there: a later move may be of
+    // another object.
     let open = |(named, part): (Place, Part)| (named.clone(), part, named, None);
     let mut open: Vec<(Place, Part, Place, Option<String>)> = named.into_iter().map(open).collect();
     while !open.is_empty() {
@@ -188,8 +185,8 @@ pub(super) async fn follow_all(
     Ok(trails)
 }
 
-/// The moves from one place, the newest first, of the object that had this ETag there; where
-/// none is known, of the one that was moved last and may be shared.
+/// The moves from one place, newest first, of the object that had this ETag there. Without an ETag:
+/// of the object moved last, if it may be shared.
 fn same_object(hops: &[MadeBy], part: Part, etag: Option<String>) -> Vec<&Move> {
     let may_be = |made: &&MadeBy| etag.is_some() || made.may_be_shared(part);
     let moves: Vec<&Move> = hops.iter().filter(may_be).map(|made| &made.one).collect();
@@ -198,8 +195,7 @@ fn same_object(hops: &[MadeBy], part: Part, etag: Option<String>) -> Vec<&Move> 
     moves.into_iter().filter(is_it).collect()
 }
 
-/// Looks along the trails, from their ends backwards, until each is found to stand
-/// somewhere or to have been looked at whole.
+/// Looks along the trails, end to start, until each has an existing object or no more places.
 pub(super) async fn look(
     reach: &Reach,
     trails: &BTreeMap<Place, Trail>,

@@ -1,11 +1,11 @@
-//! What a URI in a playlist names, and how to write it without naming a place.
+//! Finds the object that a URI in a playlist names, and makes absolute URIs relative.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{ParseError, Url};
 
 use super::{limits, relative};
 
-/// What a URI's path keeps as it is.
+/// Characters that stay unencoded in a URI's path, besides letters and digits.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -16,7 +16,7 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
 const NOT_TEXT: &str = "its path is not UTF-8 text";
 const NO_OBJECT: &str = "it names the bucket and no object";
 
-/// Whether a reference stays right when playlist and object move together.
+/// Whether a reference stays valid when playlist and object move together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Relative,
@@ -26,19 +26,18 @@ pub(super) enum Form {
 /// What a URI names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Named {
-    /// An object of the playlist's bucket.
     Object {
         key: String,
         form: Form,
-        /// Whether the URI may as well be one of another scheme, such as `skd:1`.
+        /// Whether the URI may instead be one of another scheme, such as `skd:1`.
         is_opaque: bool,
     },
-    /// What is at another host, or in the URI itself: right wherever the playlist is.
+    /// At another host, or in the URI itself: valid wherever the playlist is.
     Elsewhere,
 }
 
-/// What `uri` names in the playlist `playlist` of the bucket whose own link is `bucket`; or why
-/// that cannot be told.
+/// The object that `uri` names in the playlist `playlist`, or the reason why it is unclear.
+/// `bucket` is the URL of the playlist's bucket.
 pub(super) fn resolve(
     uri: &str,
     playlist: &str,
@@ -76,12 +75,12 @@ pub(super) fn resolve(
     })
 }
 
-/// `uri`, which names `key`, as a relative reference of the playlist `playlist`. Query and
-/// fragment stay.
+/// `uri`, which names `key`, as a relative reference in the playlist `playlist`. Keeps query and
+/// fragment.
 pub(super) fn relative(uri: &str, playlist: &str, key: &str) -> String {
     let way = relative::between(relative::folder(playlist), key);
-    // A way that begins with an empty segment would read as an absolute path, and one that
-    // leads nowhere else as no reference at all.
+    // A reference that begins with a slash would be an absolute path, and an empty one would be no
+    // reference.
     let here = if way.is_empty() || way.starts_with('/') {
         "./"
     } else {
@@ -91,11 +90,11 @@ pub(super) fn relative(uri: &str, playlist: &str, key: &str) -> String {
     format!("{here}{}{rest}", utf8_percent_encode(&way, KEPT))
 }
 
-/// The link of a bucket, ending in a slash, given that of its object `key`.
+/// The URL of a bucket, ending in a slash, derived from the URL of its object `key`.
 pub(super) fn root_of(url: &str, key: &str) -> Option<Url> {
     let mut root = Url::parse(url).ok()?;
     let path = percent_decode_str(root.path()).decode_utf8().ok()?;
-    // The encoded path is cut after as many slashes as the decoded one has before the key.
+    // Encoding keeps the number of slashes, so we cut the encoded path at the same slash.
     let slashes = path.strip_suffix(key)?.matches('/').count();
     let last = slashes.checked_sub(1)?;
     let (end, _) = root.path().match_indices('/').nth(last)?;
@@ -105,7 +104,7 @@ pub(super) fn root_of(url: &str, key: &str) -> Option<Url> {
     Some(root)
 }
 
-/// The URL of a URI that has a scheme, or takes that of whoever reads the playlist.
+/// The URL of a URI with a scheme, or of one that begins with `//` and takes the player's scheme.
 fn with_scheme(uri: &str) -> Result<Option<Url>, &'static str> {
     let parsed = if uri.starts_with("//") {
         Url::parse(&format!("https:{uri}"))
@@ -119,14 +118,14 @@ fn with_scheme(uri: &str) -> Result<Option<Url>, &'static str> {
     }
 }
 
-/// Not of a name such as `part:1.ts`, which is a relative reference to most players.
+/// False for a name such as `part:1.ts`, which most players read as a relative reference.
 fn is_elsewhere_by_itself(url: &Url) -> bool {
     !url.cannot_be_a_base() || url.scheme() == "data"
 }
 
-/// The object of the bucket that a URL with a host names.
+/// The object of this bucket that a URL with a host names.
 fn at_host(url: &Url, bucket: &Url) -> Result<Named, &'static str> {
-    // Recorders write http where the bucket is reached by https, so schemes may differ.
+    // Ignores the scheme: recorders write http where the bucket is reached by https.
     if (bucket.host_str(), bucket.port()) != (url.host_str(), url.port()) {
         return Ok(Named::Elsewhere);
     }
@@ -136,7 +135,8 @@ fn at_host(url: &Url, bucket: &Url) -> Result<Named, &'static str> {
     let key = percent_decode_str(path)
         .decode_utf8()
         .map_err(|_| NOT_TEXT)?;
-    // Behind an encoded slash a URL keeps them, and no key that a way leads to has any.
+    // A URL with encoded slashes can still contain these segments; the keys of relative references
+    // never do.
     if key.split('/').any(|segment| [".", ".."].contains(&segment)) {
         return Err("its path has a . or .. behind an encoded slash");
     }
@@ -150,7 +150,6 @@ fn at_host(url: &Url, bucket: &Url) -> Result<Named, &'static str> {
     })
 }
 
-/// Splits a URI into its path and what follows: `?query` and `#fragment`.
 fn split_path(uri: &str) -> (&str, &str) {
     uri.split_at(uri.find(['?', '#']).unwrap_or(uri.len()))
 }
