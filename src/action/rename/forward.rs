@@ -1,5 +1,5 @@
-//! Finds out whether a rename before its commit point has to go on, although it is to be given up:
-//! what it has replaced would not come back.
+//! Decides whether a rename that should be given up has to continue: giving up would not restore
+//! objects that it replaced.
 
 use super::copy::{self, at_target};
 use super::find::find;
@@ -13,15 +13,14 @@ use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
-/// Which way a move goes that is to be given up.
+/// The direction of a move that should be given up.
 pub(super) enum Way {
     Back(Box<Open>),
-    /// It goes on, with this left until it is complete.
+    /// It continues; these objects are left until it is complete.
     Forward(String),
 }
 
-/// Looks what the move has replaced or renamed that the store does not know of yet, stores that,
-/// and decides.
+/// Looks for replaced or renamed objects that the store does not know of, stores them, and decides.
 pub(super) async fn way(
     reach: &Reach,
     open: Open,
@@ -47,8 +46,8 @@ pub(super) async fn way(
     Ok(Way::Forward(left))
 }
 
-/// Finds copies that have replaced what was at their targets although their moves do not say so,
-/// as the answers were lost. Then they do from here on.
+/// Finds copies that replaced objects at their targets although their moves do not say so, because
+/// the responses were lost. Corrects those moves.
 async fn note_replaced(
     reach: &Reach,
     outline: &Outline,
@@ -72,7 +71,8 @@ async fn note_replaced(
     Ok(())
 }
 
-/// The copy of an object, if it is made: also by an upload whose completion was not answered.
+/// The copy of an object, if it exists. It may come from an upload whose completion had no
+/// response.
 async fn copy_of(
     reach: &Reach,
     one: &Move,
@@ -87,11 +87,11 @@ async fn copy_of(
             return Ok(Some(there));
         }
     }
-    // What it was to replace is there.
+    // The object to be replaced is still there.
     if one.at_target(there.as_ref().map(copy::found).as_ref(), mark) == AtTarget::Replaceable {
         return Ok(None);
     }
-    // A listing does not show whether it is marked.
+    // A listing does not show whether the object is marked.
     let there = match there {
         Some(_) => store.head(&one.to.key).await?,
         None => None,
@@ -102,7 +102,7 @@ async fn copy_of(
     })
 }
 
-/// Whether every copy that is not made yet can be.
+/// Whether every missing copy can still be made.
 async fn can_go_on(
     reach: &Reach,
     outline: &Outline,
@@ -125,8 +125,8 @@ async fn can_go_on(
     Ok(true)
 }
 
-/// What is at the source. OBS may list it as it was before: what is not as it should be is looked
-/// at by itself.
+/// The object at the source. OBS listings can be outdated, so an unexpected object is looked at
+/// again.
 async fn source(
     reach: &Reach,
     one: &Move,
