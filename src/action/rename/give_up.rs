@@ -1,4 +1,4 @@
-//! Gives up a rename before its commit point: removes our own copies, and only those.
+//! Gives up a rename before its commit point: deletes only our own copies.
 
 use std::collections::BTreeSet;
 
@@ -16,20 +16,20 @@ use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
-/// Copies that are left of a manifest that was given up.
+/// Copies left by a manifest that was given up.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) places: Vec<Place>,
-    /// Those that are in the place of what they have replaced.
+    /// Copies that replaced an object.
     pub(super) replaced: BTreeSet<Place>,
-    /// What they are, for a person; `None` when there are none.
+    /// A description for people; `None` when there are none.
     pub(super) left: Option<String>,
 }
 
-/// Deletes the copies that are known to be ours, playlist first, and marks the moves as
-/// undone. Answers the copies that are kept: those whose source is gone or was written again,
-/// and those that replaced an object, as deleting them would not bring it back. Waits, as of a key that is
-/// taken, while a copy that was asked for may still appear.
+/// Deletes the copies that are known to be ours, playlist first, and marks the moves as undone.
+/// Returns the copies that it keeps: their sources were deleted or rewritten, or they replaced an
+/// object that deleting them would not restore. Waits, as for a taken key, while a requested copy
+/// may still arrive.
 pub(super) async fn give_up(
     reach: &Reach,
     open: &Open,
@@ -45,8 +45,7 @@ pub(super) async fn give_up(
     }
 }
 
-/// Removes the copies, from the last page to the first one; what is removed is stored, also when
-/// another deletion fails.
+/// Removes the copies, last page first. Stores what was removed even if another deletion fails.
 async fn remove(
     reach: &Reach,
     outline: &Outline,
@@ -82,7 +81,7 @@ async fn remove(
     Ok(())
 }
 
-/// The copies that were kept when the manifest was given up, and are still there.
+/// The copies that were kept when the manifest was given up, and that still exist.
 pub(super) async fn kept_before(
     reach: &Reach,
     progress: &mut dyn Progress,
@@ -110,7 +109,7 @@ pub(super) async fn kept_before(
     Ok(kept)
 }
 
-/// Those of these moves whose copy is at its target, and not what somebody else has put there.
+/// Those of these moves whose copy is still at its target and was not replaced by others.
 async fn still_there(
     reach: &Reach,
     page: Vec<Move>,
@@ -128,8 +127,8 @@ async fn still_there(
     Ok(still)
 }
 
-/// What to do about each copy of a batch that is still to be undone. The move of one that is kept
-/// notes its ETag, by which it is known again.
+/// Decides about each copy of a batch that is still to be undone. For a kept copy, the move notes
+/// its ETag, so that we recognize it later.
 async fn decide(
     reach: &Reach,
     batch: Vec<Move>,
@@ -168,8 +167,8 @@ async fn decide(
     Ok(decided)
 }
 
-/// Ends what an unfinished copy left beside its target: an upload that could yet become
-/// an object there, too. Answers the object, if it has become one.
+/// Aborts the unfinished upload at a move's target, which could still become an object. Returns the
+/// object if it already has.
 async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failure> {
     let store = &reach.bucket(&one.to)?.store;
     let abandoned = store.abandon(&one.to.key, one.upload.as_deref()).await;
@@ -182,8 +181,8 @@ async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failur
     })
 }
 
-/// Whether the true rename of a parallel file system has carried the object away, which
-/// is not stored yet: then the recording is at its target, and this is stored.
+/// Whether the rename of a parallel file system has moved the object and that is not stored yet. If
+/// so, stores it: the recording is at its target.
 pub(super) async fn was_renamed(
     reach: &Reach,
     outline: &Outline,
