@@ -1,4 +1,5 @@
-//! Gathers what a rename that stopped half way may have left. The words are `model::moves::left`'s.
+//! Collects the objects that an unfinished rename may have left. `model::moves::left` has the
+//! texts.
 
 use super::pages;
 use crate::action::{Progress, Stopped};
@@ -6,7 +7,7 @@ use crate::model::failure::Failure;
 use crate::model::moves::left::{Left, Named, Targets};
 use crate::model::moves::{Move, Outline, Source};
 
-/// What a move may have left before its commit point.
+/// Objects that a move may have left before its commit point.
 pub(super) async fn before_commit(
     outline: &Outline,
     targets: Targets,
@@ -16,7 +17,7 @@ pub(super) async fn before_commit(
     Ok(left.before_commit(outline, targets))
 }
 
-/// What a move may have left after its commit point: its old objects.
+/// Objects that a move may have left after its commit point: its sources.
 pub(super) async fn after_commit(
     outline: &Outline,
     progress: &mut dyn Progress,
@@ -24,12 +25,12 @@ pub(super) async fn after_commit(
     Ok(gather(outline, progress).await?.after_commit(outline))
 }
 
-/// What was left of a recording that was replaced, as others may name it.
+/// Objects left of a replaced recording because others may name them.
 pub(super) async fn of_replaced(
     outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<Option<String>, Stopped> {
-    // Each of the other moves carries an object.
+    // Otherwise, some moves only delete an object.
     if outline.objects == outline.count {
         return Ok(None);
     }
@@ -44,7 +45,7 @@ pub(super) async fn of_replaced(
     Ok(left.some().map(ToString::to_string))
 }
 
-/// The failure of a move before its commit point, with what may be left.
+/// The failure of a move before its commit point, with the objects that may be left.
 pub(super) async fn told(
     outline: &Outline,
     stopped: Stopped,
@@ -62,7 +63,7 @@ pub(super) async fn told(
     }
 }
 
-/// What is left, and why.
+/// `failure`, with the objects that are left before its reason.
 pub(super) fn because(left: &str, mut failure: Failure) -> Failure {
     failure.reason = format!("{left}: {}", failure.reason);
     failure
