@@ -1,7 +1,7 @@
-//! Decides what moves where: the manifest of a rename.
+//! Decides which object moves where: the manifest of a rename.
 //!
-//! Pure: given what stands at the sources and at the targets, and what earlier tasks
-//! moved, the same manifest comes out. `survey` looks, this decides.
+//! Pure: the result depends only on the objects at sources and targets and on earlier moves.
+//! `survey` looks, this decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,45 +16,45 @@ use crate::model::recording::Place;
 use crate::model::step::OnConflict;
 use crate::object::ObjectMeta;
 
-/// What is known beside the members.
+/// What is known in addition to the members.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
-    /// What stands at the targets.
+    /// The objects at the targets.
     pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
-    /// Where earlier tasks moved what was named at each place.
+    /// Where earlier tasks moved the object named at each place.
     pub(super) trails: &'a BTreeMap<Place, Trail>,
-    /// Targets at which there is what another recording made of the same object.
+    /// Targets that hold another recording's copy of the same object.
     pub(super) twins: &'a BTreeSet<Place>,
-    /// Whether the playlist that is to be renewed at its target names no more than the new
-    /// one; `None` when that is unknown.
+    /// Whether the new playlist names everything that the playlist to replace at its target names;
+    /// `None` when unknown.
     pub(super) holds: Option<bool>,
-    /// Targets at which `overwrite` may not replace what is there, and why.
+    /// Targets where `overwrite` must not replace the object, and why.
     pub(super) refused: &'a BTreeMap<Place, String>,
-    /// Targets at which copies of an earlier manifest of the step have replaced what was there.
+    /// Targets where copies of an earlier manifest of the step have replaced an object.
     pub(super) replaced: &'a BTreeSet<Place>,
 }
 
-/// A manifest in the making, of which one page is held at a time.
+/// A manifest in the making. Only one page is in memory.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     route: Route<'a>,
     on_conflict: OnConflict,
-    /// Moves on the pages before.
+    /// Number of moves on earlier pages.
     count: u32,
     page: Vec<Move>,
-    /// The move of the named object, which is the last one.
+    /// The move of the named object, always the last one.
     main: Option<Move>,
     crossing: Crossing,
-    /// Where the members have their places in the end.
+    /// Final places of the members.
     targets: BTreeSet<[u8; 16]>,
-    /// Of these, those of members that earlier tasks have moved.
+    /// Those of `targets` whose members earlier tasks moved there.
     moved: BTreeSet<[u8; 16]>,
     /// Places that members are moved away from.
     leaves: BTreeSet<[u8; 16]>,
-    /// Whether a segment is taken away from where an earlier task put it.
+    /// Whether a segment is taken from a place where an earlier task put it.
     pub(super) fetches: bool,
-    /// The playlist that an earlier task made of what the recording was then: a move that
-    /// only deletes it.
+    /// The playlist that an earlier task made of the recording as it was then: a move that only
+    /// deletes it.
     outdated: Option<Move>,
 }
 
@@ -75,26 +75,26 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Says where a member has its place in the end, before any is added.
+    /// Notes a member's final place, before any member is added.
     pub(super) fn aim(&mut self, target: &Place) {
         self.targets.insert(target.digest());
     }
 
-    /// Whether all these places are such as members have in the end.
+    /// Whether all these places are final places of members.
     pub(super) fn holds<'p>(&self, mut places: impl Iterator<Item = &'p Place>) -> bool {
         places.all(|place| self.targets.contains(&place.digest()))
     }
 
-    /// Whether a member that goes to `to` is what earlier tasks left `at` its place: they moved
-    /// it, or it is there still, or is moved away from there now.
+    /// Whether the member that goes to `to` is the object that earlier tasks left at `at`: they
+    /// moved it, or it is still there, or it moves away from there now.
     pub(super) fn took_along(&self, at: &Place, to: &Place) -> bool {
         let (at, to) = (at.digest(), to.digest());
         let is_there = at == to && self.targets.contains(&to);
         is_there || self.moved.contains(&to) || self.leaves.contains(&at)
     }
 
-    /// Adds the move of `member`, which goes to `to`; none when it is there. The object that
-    /// the event names comes last. `Conflict` when the target is taken.
+    /// Adds the move of `member` to `to`; none if it is already there. The object that the event
+    /// names comes last. `Conflict` when the target is taken.
     pub(super) fn add(
         &mut self,
         member: Member,
@@ -126,8 +126,8 @@ impl<'a> Draft<'a> {
         } else {
             self.fetches |= at != named && source == Source::Goes;
             self.leaves.insert(at.digest());
-            // A playlist is renewed with the named one, which is looked at by itself. A recorder
-            // that appends does not write its other objects again.
+            // Another playlist may be replaced together with the named one, which is checked
+            // separately. A recorder that appends does not write its other objects again.
             let holds = match part {
                 _ if is_main => known.holds,
                 Part::Playlist => Some(true),
@@ -159,22 +159,20 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Whether a page has as many moves as one takes.
     pub(super) fn is_full(&self) -> bool {
         self.page.len() >= PAGE as usize
     }
 
-    /// Keeps those of these places at which no object of the recording is or will be.
+    /// Keeps only places where no object of the recording is or will be.
     pub(super) fn keep_untouched(&mut self, places: &mut Vec<(Place, Part)>) {
         self.crossing.keep_untouched(places);
     }
 
-    /// Moves so far.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Adds a move that is drafted already, of the object that is named there.
+    /// Adds a move from an earlier try's draft, for the object named at `named`.
     pub(super) fn take_up(&mut self, one: &Move, named: &Place) {
         self.count += 1;
         self.aim(&one.to);
@@ -189,19 +187,19 @@ impl<'a> Draft<'a> {
         self.crossing.add(one);
     }
 
-    /// Adds such a move of an object that only goes.
+    /// Adds a move from an earlier try's draft that only deletes an object.
     pub(super) fn take_up_going(&mut self, one: &Move) {
         self.count += 1;
         self.crossing.stays(&one.from);
     }
 
-    /// Adds an object that is at its place.
+    /// Adds an object that does not move.
     pub(super) fn stays(&mut self, place: &Place) {
         self.aim(place);
         self.crossing.stays(place);
     }
 
-    /// What may be done at a target, and the ETag of what may be replaced there.
+    /// What may happen at a target, and the ETag of the object that may be replaced there.
     fn target(
         &self,
         source: &ObjectMeta,
@@ -213,7 +211,7 @@ impl<'a> Draft<'a> {
         let Some(there) = known.there.get(to) else {
             return Ok((Target::Absent, None));
         };
-        // What an earlier task put there, or a copy that was made anew and then kept.
+        // Put there by an earlier task, or a copy that was made again and then kept.
         let ours = |trail: &Trail| {
             let is_same = there.etag == source.etag || (trail.made(there) && trail.was(source));
             trail.leads_to(to) && (is_same || (trail.made(there) && trail.renews(holds)))
@@ -234,8 +232,8 @@ impl<'a> Draft<'a> {
         Err(Failure::new(FailureKind::Conflict, reason))
     }
 
-    /// Adds a move that only deletes the playlist that earlier tasks put at `place`, unless
-    /// the recording has a part there.
+    /// Adds a move that only deletes the playlist that earlier tasks put at `place`, unless the
+    /// recording has an object there.
     pub(super) fn leave(&mut self, place: &Place, etag: &str) {
         if self.crossing.touches(place) {
             return;
@@ -243,7 +241,7 @@ impl<'a> Draft<'a> {
         self.outdated = Some(self.going(place, etag, Part::Playlist, Source::Goes));
     }
 
-    /// Adds a move that only deletes what the replaced recording has at `place`, or leaves it.
+    /// Adds a move that deletes (or keeps) an object of the replaced recording at `place`.
     pub(super) fn let_go(&mut self, place: &Place, etag: &str, part: Part, source: Source) {
         let going = self.going(place, etag, part, source);
         self.page.push(going);
@@ -266,7 +264,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The moves since the last page, numbered; more are added.
+    /// Takes the moves added since the last page, numbered.
     pub(super) fn page(&mut self) -> Vec<Move> {
         let mut page = std::mem::take(&mut self.page);
         for one in &mut page {
@@ -276,7 +274,7 @@ impl<'a> Draft<'a> {
         page
     }
 
-    /// The last page.
+    /// Takes the last page.
     pub(super) fn finish(mut self) -> Result<Vec<Move>, Failure> {
         if std::mem::take(&mut self.crossing).exists() {
             let reason = format!(
