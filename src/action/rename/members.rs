@@ -1,5 +1,5 @@
-//! Finds where the objects of a recording are: where its playlists name them, or where a task
-//! has moved them since.
+//! Finds the objects of a recording: where its playlists name them, or where a task has moved them
+//! since.
 
 use std::collections::BTreeMap;
 
@@ -12,33 +12,30 @@ use crate::model::moves::{Part, Source};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
-/// An object of the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Where the playlist says that it is.
+    /// The place that the playlist names.
     pub(super) named: Place,
-    /// Where it is: elsewhere when a task has moved it.
+    /// The current place: another one if a task moved the object.
     pub(super) at: Place,
     pub(super) part: Part,
     pub(super) meta: ObjectMeta,
-    /// What becomes of it there.
+    /// What happens to the object at its current place.
     pub(super) source: Source,
 }
 
-/// Looks for the objects of one recording.
 pub(super) struct Finder<'a> {
     pub(super) reach: &'a Reach,
     pub(super) subject: &'a Subject,
-    /// The bucket that it was recorded into.
+    /// The bucket of the original recording.
     pub(super) source: &'a OpenBucket,
-    /// The object that the event names.
     pub(super) main: &'a Place,
-    /// The ETag that each playlist had before it was read.
+    /// The ETag of each playlist before it was read.
     pub(super) playlists: BTreeMap<String, String>,
 }
 
 impl Finder<'_> {
-    /// The objects that the recording names, each where it is.
+    /// The objects that the recording names, with their current places.
     pub(super) async fn members(
         &self,
         named: Vec<(Place, Object)>,
@@ -63,7 +60,7 @@ impl Finder<'_> {
                 Some(Moved::Nowhere(_)) if object.may_lack => continue,
                 Some(Moved::Nowhere(by)) => return Err(self.absent(&named, by.as_ref()).into()),
             };
-            // What need not be there is not taken out of another recording.
+            // An optional object is not copied from another recording.
             if object.may_lack && source == Source::Stays {
                 continue;
             }
@@ -87,8 +84,8 @@ impl Finder<'_> {
         Ok(members)
     }
 
-    /// Where tasks have moved playlists that are not where they are named. Not while the recorder
-    /// may yet write them: what was moved may be what they were.
+    /// Where tasks have moved missing playlists. Empty while the recorder may still write them: the
+    /// moved ones may be older versions.
     pub(super) async fn playlists(
         &self,
         missing: Vec<Place>,
@@ -107,9 +104,9 @@ impl Finder<'_> {
         Ok(moved.await?.into_iter().filter_map(at).collect())
     }
 
-    /// Where objects are that are not where they are named. What an earlier task of the
-    /// recording moved is its own, and moves on; what a task of another recording took along, and
-    /// may be shared, is copied from there, once the recorder has had its time to write it.
+    /// The current places of missing objects. One that an earlier task of this recording moved
+    /// belongs to it, and moves on. One that a task of another recording took along, and that may
+    /// be shared, is copied, but only once the recorder has had time to write it.
     async fn moved(
         &self,
         missing: Vec<(Place, Part)>,
@@ -147,20 +144,20 @@ impl Finder<'_> {
         Ok(moved)
     }
 
-    /// Whether the recorder may yet write what is missing.
+    /// Whether the recorder may still write missing objects.
     fn may_yet_come(&self) -> bool {
         let absent = self.subject.absent(&self.source.config, "");
         absent.kind == FailureKind::NotThereYet
     }
 
-    /// What it means that the object which is named at `place` is nowhere.
+    /// The failure for an object named at `place` that is nowhere.
     fn absent(&self, place: &Place, by: Option<&String>) -> Failure {
         let absent = self.subject.absent(&self.source.config, &place.to_string());
         explained(absent, by)
     }
 }
 
-/// Adds to a failure which task has taken away what is missing at `place`.
+/// Adds to a failure which task moved away the missing object at `place`.
 pub(super) async fn explain(
     failure: Failure,
     place: Place,
@@ -171,10 +168,10 @@ pub(super) async fn explain(
     Ok(explained(failure, by.as_ref()))
 }
 
-/// Where something is that is not where it is named.
+/// The current place of an object that is not where it is named.
 enum Moved {
     To(Place, Source),
-    /// Which task took it away, if one did.
+    /// With the task that moved it away, if any.
     Nowhere(Option<String>),
 }
 
