@@ -1,16 +1,16 @@
 //! Moves a recording to another key: manifest, copies, commit point, deletions.
 //!
-//! The user names an object; what moves is the set it belongs to. Every step of the way
-//! is stored before the next one that relies on it, so a run that ends anywhere is taken
-//! up by the next: it reads the stored moves, looks at what is there, and goes on.
+//! The event names an object; the set that it belongs to moves. Each step is stored before the next
+//! one relies on it, so the next run can resume at any point: it reads the stored moves, looks at
+//! the objects, and continues.
 //!
-//! **The commit point.** When all copies are verified, "the recording is at the target" is
-//! stored, and only then is the first old object deleted. Before it, a rename can be given
-//! up; after it, it only goes forward. The two sides are two types (`model::moves::stage`):
-//! what gives up takes an `Open` manifest, and none is left once it is committed.
+//! **The commit point.** When all copies are verified, "the recording is at the target" is stored;
+//! only then is the first old object deleted. Before the commit point, a rename can be given up;
+//! after it, it only goes forward. Each side has a type (`model::moves::stage`): giving up needs an
+//! `Open` manifest, and there is none after the commit.
 //!
-//! An object on its own in a parallel file system is renamed instead of copied. Then it is
-//! at its target before that is stored; resuming and giving up look first.
+//! A single object in a parallel file system is renamed instead of copied. It is at its target
+//! before that is stored, so resuming and giving up look there first.
 
 mod along;
 mod attributes;
@@ -62,24 +62,25 @@ use crate::model::step::{OnConflict, Rename};
 use crate::model::task::Outputs;
 use crate::object::Belongings;
 
-/// The output that names the objects of a replaced recording that are left.
+/// The output that names the objects left of a replaced recording.
 pub const LEFT: &str = "left";
 
-/// What came of giving up a rename.
+/// The result of giving up a rename.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undo {
-    /// The recording is at its source. `left`: copies that are there still, as their sources are
-    /// gone, or they replaced what was there before; `None` when nothing is.
+    /// The recording is at its source. `left`: copies that were kept, because their sources are
+    /// gone or they replaced other objects; `None` when there are none.
     Undone { left: Option<String> },
-    /// It is past the commit point, or has replaced something: run the step to its end. `left`:
-    /// what lies where until then.
+    /// The rename is past the commit point, or has replaced an object: run the step to its end.
+    /// `left`: which objects are where until then.
     GoesForward { left: String },
-    /// It cannot be undone before this is no longer `taken`. `left`: what lies where until then.
+    /// The rename cannot be undone while this is `taken`. `left`: which objects are where until
+    /// then.
     Waits { taken: Box<Taken>, left: String },
 }
 
-/// Moves the recording, or takes up a move that was begun. `subject.place` is the
-/// recording's present place as the store has it, so the target once that was committed.
+/// Moves the recording, or resumes a move. `subject.place` is the recording's place in the store,
+/// so after the commit it is the target.
 pub async fn rename(
     reach: &Reach,
     request: &Rename,
@@ -99,9 +100,9 @@ pub async fn rename(
     ran
 }
 
-/// Gives up a rename: removes our own copies, and only those, and leaves the recording at
-/// its source. For a task that dies, is cancelled or replanned. May be repeated; a failure
-/// says what is left where.
+/// Gives up a rename for a task that dies, is cancelled or replanned: deletes only our own copies,
+/// and leaves the recording at its source. May be repeated. A failure says which objects are left
+/// where.
 pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, Stopped> {
     let open = match Stage::of(progress.outline().await?) {
         Stage::Untouched => {
@@ -142,22 +143,20 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
     }
 }
 
-/// One run of the step.
 #[derive(Clone, Copy)]
 struct Run<'a> {
     reach: &'a Reach,
     request: &'a Rename,
     subject: &'a Subject,
     late: &'a Late,
-    /// Whether this run has found the target taken, though no look says so: a folder may have
-    /// its name.
+    /// Whether this run found the target taken although no look shows it: a folder may have that
+    /// name.
     is_taken: bool,
 }
 
-/// Why an open manifest did not get to its commit point.
+/// Why an open manifest did not reach its commit point.
 enum Halted {
-    /// It no longer says what is there, and is withdrawn, so that the next try makes a new
-    /// one.
+    /// It no longer matches the objects. It is given up, and the next try makes a new one.
     Outdated(Box<Open>, Box<Failure>),
     Stopped(Stopped),
 }
@@ -184,7 +183,7 @@ impl Run<'_> {
         match stage {
             Stage::Untouched => self.begin(&Kept::default(), progress).await,
             Stage::HalfUndone(open) => {
-                // What is undone would be missing at the target.
+                // Otherwise the undone copies would be missing at the target.
                 give_up::give_up(self.reach, &open, self.late, progress).await?;
                 self.begin_anew(progress).await
             }
@@ -200,7 +199,7 @@ impl Run<'_> {
         }
     }
 
-    /// Makes a manifest and carries it out. `kept` are copies of an earlier one.
+    /// Makes a manifest and carries it out. `kept` are copies of an earlier manifest.
     async fn begin(&self, kept: &Kept, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         self.subject.unreplaced()?;
         if let Some(done) = self.nothing_left()? {
@@ -230,26 +229,27 @@ impl Run<'_> {
         }
     }
 
-    /// What is done when the recording is missing, as it was moved along for an earlier event.
+    /// Handles a missing recording that an earlier event's task may have moved along.
     async fn moved_along(
         &self,
         missing: Failure,
         progress: &mut dyn Progress,
     ) -> Result<Done, Stopped> {
-        // A manifest that was undone is not to be committed by this.
+        // The commit below must not commit a manifest that was undone.
         if progress.outline().await?.is_some() {
             return Err(missing.into());
         }
         let Some(place) = along::moved_along(self.reach, self.subject, progress).await? else {
             return Err(missing.into());
         };
-        // The steps that follow are for the recording where it is.
+        // Later steps use the recording's current place.
         progress.commit(&place).await?;
         nothing_left(self.reach, &place, "an earlier event's task moved it along")
     }
 
-    /// Makes a manifest in the place of one that was undone. It would forget the copies that that
-    /// one has kept, as they are the only ones of what they hold.
+    /// Makes a new manifest after one that was undone. Fails if that one kept copies, unless the
+    /// rename overwrites: they may be the only ones of their content, and the new manifest would
+    /// forget them.
     async fn begin_anew(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         let kept = give_up::kept_before(self.reach, progress).await?;
         let Some(left) = &kept.left else {
@@ -265,8 +265,8 @@ impl Run<'_> {
         Err(Failure::new(FailureKind::Conflict, reason).into())
     }
 
-    /// What is done when another event's task has moved the recording as it is, this event's
-    /// part included.
+    /// Succeeds if another event's task has already moved the whole recording, including this
+    /// event's part.
     fn nothing_left(&self) -> Result<Option<Done>, Stopped> {
         let (Some(by), Some(place)) = (&self.subject.moved_by, &self.subject.place) else {
             return Ok(None);
@@ -278,7 +278,7 @@ impl Run<'_> {
         nothing_left(self.reach, place, &why).map(Some)
     }
 
-    /// Carries a manifest out that may still be given up.
+    /// Carries out a manifest that can still be given up.
     async fn go_on(
         &self,
         open: Open,
@@ -328,7 +328,7 @@ impl Run<'_> {
         Ok(self.store_commit(open.forward(), progress).await?)
     }
 
-    /// Makes the copies that are left, and commits. There is no way back.
+    /// Makes the remaining copies and commits. Cannot be given up.
     async fn commit(
         &self,
         forward: Forward,
@@ -384,7 +384,7 @@ impl Run<'_> {
     fn copying<'a>(&'a self, outline: &'a Outline, progress: &'a mut dyn Progress) -> Copying<'a> {
         Copying {
             reach: self.reach,
-            // Of a set, only the survey knows what belongs to what it replaces.
+            // For a set, only the survey knows which objects belong to the recording it replaces.
             overwrites: self.request.on_conflict == OnConflict::Overwrite
                 && self.subject.extent == Extent::Object,
             is_set: outline.is_set(),
@@ -403,8 +403,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for a part of the recording that was seen and is not there now: OBS may answer
-    /// from a copy of its own that is behind.
+    /// Waits for a part that was seen and is now missing: OBS may answer from an outdated replica.
     fn awaited(&self, stopped: Stopped) -> Stopped {
         let place = self.subject.place.as_ref();
         let bucket = place.and_then(|place| self.reach.buckets.get(&place.bucket));
@@ -417,8 +416,8 @@ impl Run<'_> {
     }
 }
 
-/// One planning moves a recording once. A step's own earlier commit never gets here: its
-/// moves are stored.
+/// Fails if a rule of the same planning already moved the recording. Does not see this step's
+/// commit: after that, the step resumes from its stored moves.
 pub fn refuse_second_move(rule: &str, moved_by: Option<&MovedBy>) -> Result<(), Failure> {
     match moved_by {
         Some(by) if by.same_planning && by.rule != rule => {
