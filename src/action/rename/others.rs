@@ -1,8 +1,8 @@
-//! What the other playlists beside a recording name: objects that recordings share.
+//! Finds objects that recordings share: those named by other playlists near a recording.
 //!
-//! Recorders write a live list and one of the whole side by side, and one key or init segment
-//! for several recordings. Taking away what another playlist names would break the recording
-//! that it is of, where it is. A master playlist may also be in a folder above.
+//! Recorders write a live playlist and a full one into the same folder, and use one key or init
+//! segment for several recordings. Deleting an object that another playlist names would break that
+//! recording. A master playlist may also be in a parent folder.
 
 use std::collections::BTreeSet;
 
@@ -15,32 +15,31 @@ use crate::action::{OpenBucket, Reach};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::{Place, names_playlist};
 
-/// What the playlists in some folders name, beside the recording's own ones.
+/// The objects named by the playlists in some folders, except by the recording's playlists.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    /// The recording's own playlists.
     own: BTreeSet<[u8; 16]>,
-    /// Folders that were looked at: a key that ends in a slash, or none.
+    /// Folders already searched, as a key that ends in a slash, or an empty key.
     looked: BTreeSet<Place>,
-    /// Playlists that were read.
+    /// Playlists already read.
     read: BTreeSet<[u8; 16]>,
     named: BTreeSet<[u8; 16]>,
-    /// What is named in folders above.
+    /// Objects named by playlists in parent folders.
     named_above: BTreeSet<[u8; 16]>,
     taken: Taken,
 }
 
-/// How far a folder is looked through.
+/// How thoroughly to search a folder.
 #[derive(Clone, Copy)]
 enum Depth {
-    /// To its end: too much in it is a failure.
+    /// Completely: fails if the folder has too many playlists.
     Whole,
-    /// A folder above, as long as it may be that of one recording.
+    /// A parent folder: skipped if it holds more than a single recording would.
     Above,
 }
 
 impl Others {
-    /// Nothing yet; `own` are the recording's own playlists.
+    /// Starts empty; `own` are the recording's playlists.
     pub(super) fn than<'a>(own: impl IntoIterator<Item = &'a Place>) -> Self {
         Self {
             own: own.into_iter().map(Place::digest).collect(),
@@ -48,26 +47,25 @@ impl Others {
         }
     }
 
-    /// Whether there are no other playlists.
     pub(super) fn are_none(&self) -> bool {
         self.read.is_empty() && self.named_above.is_empty()
     }
 
-    /// Whether one of them names what is at `place`.
+    /// Whether another playlist names the object at `place`.
     pub(super) fn name(&self, place: &Place) -> bool {
         let place = place.digest();
         self.named.contains(&place) || self.named_above.contains(&place)
     }
 
-    /// Reads the playlists of a folder, once, and all that these name in turn. Not interrupted,
-    /// as nothing of it is kept: each try has to get behind it.
+    /// Reads the playlists of a folder once, and the playlists that they name. Cannot be
+    /// interrupted: results are not stored, so each try has to do it all.
     pub(super) async fn look(&mut self, reach: &Reach, folder: Place) -> Result<(), Failure> {
         self.look_to(Depth::Whole, reach, folder).await
     }
 
-    /// The same of the folders above that of a recording's playlist, where a master playlist may
-    /// name it as a rendition. What cannot be read there, or is in a folder that holds more than
-    /// one recording has, is passed over: others' objects stop no move.
+    /// Like [`Self::look`], for parent folders, where a master playlist may name the recording as a
+    /// rendition. Skips unreadable playlists, and folders that hold more than one recording would:
+    /// other people's objects must not block a move.
     pub(super) async fn look_above(&mut self, reach: &Reach, main: &Place) -> Result<(), Failure> {
         for folder in above(main) {
             let mut above = Self {
@@ -103,9 +101,8 @@ impl Others {
         Ok(())
     }
 
-    /// The playlists in a folder that are not the recording's own; none of a folder that is too
-    /// large to be that of one recording. What is in folders below it is passed over, however much
-    /// that is.
+    /// The playlists in a folder, except the recording's. None if the folder is too large for one
+    /// recording. Skips subfolders, however large.
     async fn playlists(
         &self,
         depth: Depth,
@@ -145,7 +142,7 @@ impl Others {
             && !self.own.contains(&within(folder, key).digest())
     }
 
-    /// The text of a playlist; empty when it is gone.
+    /// The text of a playlist; empty if it no longer exists.
     async fn content(&mut self, bucket: &OpenBucket, place: &Place) -> Result<Bytes, Failure> {
         let unread = |failure: Failure| {
             let reason = format!(
@@ -167,8 +164,8 @@ impl Others {
         Ok(content)
     }
 
-    /// Notes what a playlist names, as far as it can be followed, and answers which of these
-    /// are playlists.
+    /// Notes the objects that a playlist names, as far as it can be read. Returns those that are
+    /// playlists.
     fn follow(
         &mut self,
         bucket: &OpenBucket,
@@ -200,7 +197,7 @@ impl Others {
     }
 }
 
-/// The folder in which an object is, and those above it up to that of `main`, if it is below.
+/// The object's folder and its parents, up to `main`'s folder if the object is below that.
 pub(super) fn folders(main: &Place, object: &Place) -> BTreeSet<Place> {
     let top = relative::folder(&main.key);
     let mut folder = relative::folder(&object.key);
@@ -213,7 +210,7 @@ pub(super) fn folders(main: &Place, object: &Place) -> BTreeSet<Place> {
     folders
 }
 
-/// The folders above that of a playlist, the nearest first.
+/// The folders above a playlist's folder, nearest first.
 fn above(main: &Place) -> Vec<Place> {
     let mut folder = relative::folder(&main.key);
     let mut above = Vec::new();
