@@ -1,8 +1,8 @@
-//! What `on_conflict: overwrite` may replace where a set moves to: the playlist that is at its
-//! target, and what belongs to that playlist alone.
+//! Decides what `on_conflict: overwrite` may replace at a set's target: the playlist there, and the
+//! objects that belong only to that playlist.
 //!
-//! Recorders give the segments of every recording the same names. An object in the way of a member
-//! that is no part of the recording which is replaced is another recording's.
+//! Recorders give the segments of every recording the same names. So an object at a member's target
+//! that is not part of the replaced recording belongs to yet another recording.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,16 +20,16 @@ use crate::object::ObjectMeta;
 /// The recording at the target of a set.
 pub(super) struct Replaced<'a> {
     reach: &'a Reach,
-    /// Where its playlist is.
+    /// The place of its playlist.
     to: &'a Place,
-    /// The ETag of what is there, if anything is.
+    /// The ETag of that playlist, if it exists.
     etag: Option<String>,
-    /// What that names, by key, or why this is not known.
+    /// The objects that it names, by key, or why they are unknown.
     parts: Result<BTreeMap<String, Part>, String>,
-    /// Copies that an earlier try of the same step has left.
+    /// Copies left by an earlier try of the same step.
     kept: &'a [Place],
     others: Others,
-    /// Whether it may be an earlier state of the recording that moves.
+    /// Whether it may be an earlier version of the recording that moves.
     is_own: bool,
 }
 
@@ -72,12 +72,12 @@ impl<'a> Replaced<'a> {
         })
     }
 
-    /// It may be an earlier state of the recording that moves.
+    /// Notes that it may be an earlier version of the recording that moves.
     pub(super) fn be_own(&mut self) {
         self.is_own = true;
     }
 
-    /// Fails when a later look has found something else at the target of the playlist.
+    /// Fails if the playlist at the target has changed since it was read.
     pub(super) fn check(&self, found: Option<&ObjectMeta>) -> Result<(), Failure> {
         if self.etag.as_ref() == found.map(|found| &found.etag) {
             return Ok(());
@@ -85,14 +85,13 @@ impl<'a> Replaced<'a> {
         Err(changed(self.to))
     }
 
-    /// The same with a look of its own: what another task has just put there is not what
-    /// was read.
+    /// Like [`Self::check`], but looks at the target itself: another task may just have changed it.
     pub(super) async fn look_again(&self) -> Result<(), Failure> {
         let store = &self.reach.bucket(self.to)?.store;
         self.check(store.head(&self.to.key).await?.as_ref())
     }
 
-    /// Of these targets, at which something is, those where it may not be replaced, and why.
+    /// Those of these occupied targets that must not be replaced, and why.
     pub(super) async fn refused(
         &mut self,
         occupied: &[Place],
@@ -132,8 +131,8 @@ impl<'a> Replaced<'a> {
         Ok(Some(why))
     }
 
-    /// Whether an object is in the folder of the playlist, or below it: others that name it
-    /// are looked for there.
+    /// Whether an object is in the playlist's folder or below it: only there we look for other
+    /// playlists that name it.
     fn is_inside(&self, place: &Place) -> bool {
         place.bucket == self.to.bucket && place.key.starts_with(relative::folder(&self.to.key))
     }
@@ -145,9 +144,9 @@ impl<'a> Replaced<'a> {
         Ok(self.others.name(place))
     }
 
-    /// Drafts the deletion of what the replaced playlist names and no object of the recording
-    /// replaces: nobody would know any more whose it is. What others may name stays, and so does
-    /// what may be of the recording itself.
+    /// Drafts the deletion of objects that the replaced playlist names and no object of the
+    /// recording replaces: otherwise they would remain without an owner. Keeps objects that others
+    /// may name, or that may belong to the recording itself.
     pub(super) async fn drop_rest(
         &mut self,
         draft: &mut Draft<'_>,
@@ -179,7 +178,7 @@ impl<'a> Replaced<'a> {
         Ok(())
     }
 
-    /// Looks for other playlists that may name these objects; whether that was possible.
+    /// Looks for other playlists that may name these objects. Returns whether that was possible.
     async fn look_around(&mut self, rest: &[(Place, Part)]) -> Result<bool, Failure> {
         let inside = rest.iter().filter(|(place, _)| self.is_inside(place));
         let folders: BTreeSet<Place> = inside
@@ -196,7 +195,7 @@ impl<'a> Replaced<'a> {
         Ok(true)
     }
 
-    /// What becomes of an object that nothing replaces.
+    /// What happens to an object that nothing replaces.
     fn source(&self, place: &Place, is_known: bool) -> Source {
         if self.is_own || !is_known || !self.is_inside(place) {
             Source::Stays
