@@ -1,8 +1,8 @@
-//! Takes up a manifest in the making where an earlier try has left it.
+//! Continues a manifest in the making from an earlier try.
 //!
-//! What was looked at then is not looked at again: each copy is conditional on the ETag that
-//! was found, and its target is looked at directly before. What the recording consists of is
-//! read anew. Drafts of another set are left, and the survey begins with its first page.
+//! Inspected objects are not inspected again: each copy has the found ETag as a precondition, and
+//! looks at its target directly before. The list of objects is read anew. If the drafts are for a
+//! different set, they are dropped and the survey starts from the first page.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::action::{Progress, Stopped};
 use crate::model::moves::Move;
 use crate::model::recording::Place;
 
-/// What the recording consists of now.
+/// The recording's current objects.
 pub(super) struct Present<'a> {
     pub(super) objects: &'a [Object],
-    /// The ETag that each playlist had before it was read.
+    /// The ETag of each playlist before it was read.
     pub(super) playlists: &'a BTreeMap<String, String>,
     pub(super) route: Route<'a>,
 }
 
 impl Present<'_> {
-    /// Adds to an empty draft what an earlier try has drafted; answers how many objects need
-    /// not be looked at. `None` when that was another set, or nothing: the draft is of no use.
+    /// Adds an earlier try's drafts to an empty draft. Returns how many objects are already
+    /// inspected; `None` if there was nothing, or a different set: then the draft is useless.
     pub(super) async fn take_up(
         &self,
         draft: &mut Draft<'_>,
@@ -47,9 +47,8 @@ impl Present<'_> {
         }
     }
 
-    /// Passes to the object that a draft moves, from `next` on; whether it is the same one. The
-    /// named object is the last one, and is in no draft: the page that has it puts the manifest
-    /// in force.
+    /// Advances from `next` to the object that a draft moves. Returns whether it is the same
+    /// object. The named object is last and never drafted: its page puts the manifest in force.
     fn pass_to(&self, one: &Move, next: &mut usize, draft: &mut Draft<'_>) -> bool {
         let end = self.objects.len().saturating_sub(1);
         while let Some(object) = self.objects[..end].get(*next) {
