@@ -1,7 +1,7 @@
 //! Finds the objects of an HLS recording by following its playlists.
 //!
-//! Nothing else tells: segments do not share the playlist's name, and a folder may hold
-//! several recordings. Whatever is named as a playlist, or called like one, is followed.
+//! There is no other way: segments do not share the playlist's name, and a folder may hold several
+//! recordings. Follows every object that is referred to as a playlist or has the name of one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,27 +15,25 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Part;
 use crate::model::recording::{Place, names_playlist};
 
-/// The objects of a recording.
 #[derive(Debug)]
 pub(in crate::action) struct Set {
     /// In the order in which they are copied: what is referred to comes before what
     /// refers to it, and the playlist that the event names is the last one.
     pub(in crate::action) objects: Vec<Object>,
-    /// The ETag that each playlist had before it was read.
+    /// The ETag of each playlist before it was read.
     pub(super) playlists: BTreeMap<String, String>,
 }
 
-/// An object of a recording.
 #[derive(Debug)]
 pub(in crate::action) struct Object {
     pub(in crate::action) key: String,
-    /// Whether it is no fault when it is not there.
+    /// Whether the object may be missing.
     pub(in crate::action) may_lack: bool,
     pub(super) part: Part,
 }
 
 impl Set {
-    /// The named object itself, whatever it refers to.
+    /// A set of the named object alone, without its references.
     pub(super) fn single(main: &Place) -> Self {
         let object = Object {
             key: main.key.clone(),
@@ -49,21 +47,21 @@ impl Set {
     }
 }
 
-/// The objects of the recording whose playlist is `main`; `Missing` when a playlist is
-/// not there. Segments are not looked up.
+/// The objects of the recording whose playlist is `main`; `Missing` when a playlist does not exist.
+/// Does not check that segments exist.
 pub(in crate::action) async fn members(bucket: &OpenBucket, main: &Place) -> Result<Set, Failure> {
     let walked = walk(bucket, main, &Elsewhere::new(), &|_| None).await;
     walked.map_err(|(failure, _)| failure)
 }
 
-/// Playlists that are in another place than where they are named, by the key that names them.
+/// Playlists that were moved from the place where they are named, by the key that names them.
 pub(super) type Elsewhere = BTreeMap<String, (OpenBucket, String)>;
 
-/// Why the object with this key cannot be a part of a set, if so.
+/// Why the object with this key cannot be part of a set, or `None`.
 type Fault<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
-/// The same with playlists that are `elsewhere`; of others that are missing, also where they
-/// should be. A required object with a `fault` is refused.
+/// Like [`members`], but reads playlists that are `elsewhere` there; if others are missing, also
+/// returns where they should be. Rejects a required object with a `fault`.
 pub(super) async fn walk(
     bucket: &OpenBucket,
     main: &Place,
@@ -90,7 +88,7 @@ pub(super) async fn walk(
     match (missing.first(), gone) {
         (None, Ok(())) => Ok(walk.set()),
         (None, Err(failure)) => Err((failure, missing)),
-        // Whatever else is wrong with the set may be so as it is not there yet.
+        // Other errors in the set may come from the missing playlist, so this one is reported.
         (Some(first), _) => {
             let reason = format!("playlist {first}");
             Err((Failure::new(FailureKind::Missing, reason), missing))
@@ -98,31 +96,30 @@ pub(super) async fn walk(
     }
 }
 
-/// Reads one playlist of the set.
 pub(super) async fn read(bucket: &OpenBucket, key: &str) -> Result<Bytes, Failure> {
     bucket.store.get(key, limits::PLAYLIST).await
 }
 
-/// A walk through the playlists of a set: depth first, so that those which are named come
-/// before those which name them.
+/// Walks through the playlists of a set depth first, so that a playlist comes after those that it
+/// names.
 struct Walk<'a> {
     bucket: &'a OpenBucket,
-    /// The ETag of each playlist, also of one that is being walked.
+    /// The ETag of each playlist, including those still in progress.
     seen: BTreeMap<String, String>,
-    /// Playlists in the order in which the walk has ended with them.
+    /// Finished playlists, in order.
     read: Vec<String>,
     referred: Referred,
     taken: Taken,
     elsewhere: &'a Elsewhere,
     fault: Fault<'a>,
-    /// Required playlists that are not there.
+    /// Required playlists that do not exist.
     missing: BTreeSet<String>,
 }
 
-/// A playlist on the way to where the walk is.
+/// A playlist on the path to the current one.
 struct Step {
     key: String,
-    /// The playlists that it names and that are yet to be walked.
+    /// Playlists that it names and that are still to be walked.
     names: BTreeMap<String, Need>,
 }
 
@@ -145,13 +142,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads a playlist; `None` for one that is not there.
+    /// Reads a playlist; `None` if it does not exist.
     async fn follow(&mut self, key: &str, need: Need) -> Result<Option<Step>, Failure> {
         self.bucket.config.permit(key)?;
         let elsewhere = self.elsewhere.get(key);
         let (bucket, at) = elsewhere.map_or((self.bucket, key), |(bucket, at)| (bucket, &**at));
-        // Looked at before it is read: when the recorder appends in between, the copy, which
-        // is conditional on this ETag, fails, and no segment is missed.
+        // The ETag is from before the read: if the recorder appends in between, the copy with this
+        // precondition fails, and no segment is missed.
         let Some(there) = bucket.store.head(at).await? else {
             if need == Need::Required {
                 self.missing.insert(key.to_owned());
@@ -167,7 +164,7 @@ impl Walk<'_> {
             return Err(Failure::new(FailureKind::SourceChanged, reason));
         }
         self.taken.text(&content)?;
-        // What it names is beside where it is named, also where it was moved.
+        // References are relative to the place where the playlist is named, even if it was moved.
         let url = self.bucket.store.url(key);
         let playlist = playlist::read(&content, key, &url)?;
         let mut names = BTreeMap::new();
@@ -221,14 +218,13 @@ impl Walk<'_> {
     }
 }
 
-/// What playlists refer to, beside other playlists.
+/// The objects other than playlists that playlists refer to.
 #[derive(Debug, Default)]
 struct Referred(BTreeMap<String, Use>);
 
-/// How playlists refer to an object.
 #[derive(Debug)]
 struct Use {
-    /// Never by a tag.
+    /// Whether no tag refers to it.
     only_listed: bool,
     need: Need,
 }
@@ -254,8 +250,8 @@ impl Referred {
         Ok(())
     }
 
-    /// The objects. Those that are only listed, and have the extension that most of these have,
-    /// are taken to be alike.
+    /// The objects. Those that no tag refers to, with the most common extension among them, are
+    /// assumed to be alike.
     fn objects(self) -> impl Iterator<Item = Object> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (key, _) in self.0.iter().filter(|(_, used)| used.only_listed) {
