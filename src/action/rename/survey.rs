@@ -1,5 +1,4 @@
-//! Looks at what stands at the sources and the targets, and has the manifest made of it and
-//! stored, a page at a time.
+//! Inspects sources and targets, and stores the manifest page by page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,25 +21,26 @@ use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout, ObjectMeta};
 
-/// What a survey found beside the manifest.
+/// The result of a survey, apart from the manifest.
 #[derive(Debug)]
 pub(super) struct Surveyed {
-    /// The object, when it is the only one. Its target was looked at after it, and nothing
-    /// stands there.
+    /// The attributes and rights of the object, if it is the only one and its target was empty when
+    /// we looked at it afterwards.
     pub(super) seen: Option<Belongings>,
 }
 
-/// What earlier looks and tries have found.
+/// Results of earlier looks and tries.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Again<'a> {
-    /// Whether `keep_both` takes the other name at once: a copy has found the target taken.
+    /// Whether `keep_both` uses the alternative target at once, because a copy found the target
+    /// taken.
     pub(super) is_taken: bool,
-    /// Copies that an earlier manifest of the step has left.
+    /// Copies left by an earlier manifest of the step.
     pub(super) kept: &'a Kept,
 }
 
-/// Looks at the recording and at its target, and stores the manifest that carries it from
-/// its place to one of its targets; `None` when it is at one.
+/// Inspects the recording and its target, and stores the manifest that moves it there or to the
+/// alternative target; `None` when it is already at one of them.
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
@@ -94,7 +94,7 @@ pub(super) async fn survey(
     surveyed.map(Some).map_err(refuse_circle)
 }
 
-/// Whether something stands at the target, or another task moves something there.
+/// Whether an object is at the target, or another task is moving one there.
 fn is_occupied(stopped: &Stopped) -> bool {
     match stopped {
         Stopped::Failed { failure, .. } => failure.kind == FailureKind::Conflict,
@@ -103,7 +103,7 @@ fn is_occupied(stopped: &Stopped) -> bool {
     }
 }
 
-/// Two tasks that wait for each other would wait for ever.
+/// Fails instead of waiting when two tasks would wait for each other.
 fn refuse_circle(stopped: Stopped) -> Stopped {
     match stopped {
         Stopped::KeyTaken(taken) => match *taken {
@@ -125,7 +125,7 @@ fn refuse_circle(stopped: Stopped) -> Stopped {
 /// An object that an earlier playlist of the recording names.
 struct Named {
     at: Place,
-    /// The same place beside the new playlist.
+    /// The object's place relative to the new playlist.
     beside: Place,
     part: Part,
 }
@@ -137,12 +137,12 @@ struct Survey<'a> {
     subject: &'a Subject,
     route: Route<'a>,
     on_conflict: OnConflict,
-    /// Copies that an earlier manifest of the step has left.
+    /// Copies left by an earlier manifest of the step.
     kept: &'a Kept,
 }
 
 impl Survey<'_> {
-    /// Runs, or where something is at the target, the other one instead.
+    /// Surveys this target; if it is occupied, surveys `other` instead.
     async fn run_or(
         self,
         other: Survey<'_>,
@@ -157,15 +157,15 @@ impl Survey<'_> {
         }
     }
 
-    /// Looks at a page of the objects after the other: of a long recording, only what its
-    /// playlists say is held whole.
+    /// Inspects the objects page by page. To bound memory, it keeps only the contents of the
+    /// playlists for the whole recording.
     async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
         let Set { objects, playlists } = self.set(progress).await?;
         let is_alone = objects.len() == 1;
         let mut seen = None;
         let (mut draft, known) = self.draft(&objects, &playlists, progress).await?;
         for object in &objects {
-            // What need not be there may not have a place.
+            // Optional objects may have no valid target.
             if let Ok(to) = self.route.target(&object.key) {
                 draft.aim(&to);
             }
@@ -188,12 +188,12 @@ impl Survey<'_> {
                 break;
             }
             let page = draft.page();
-            // Of a page of gaps, nothing may be there.
+            // A page of gaps may have no objects.
             if page.is_empty() {
                 continue;
             }
             progress.draft(page).await?;
-            // Not before it is stored: the next try goes on behind it.
+            // After storing the page, so that the next try continues behind it.
             progress.checkpoint()?;
         }
         if let Some(replaced) = &mut replaced {
@@ -207,7 +207,7 @@ impl Survey<'_> {
         })
     }
 
-    /// A draft with what an earlier try has looked at, and how many objects that are.
+    /// A draft with the objects that an earlier try inspected, and their number.
     async fn draft(
         &self,
         objects: &[Object],
@@ -215,7 +215,7 @@ impl Survey<'_> {
         progress: &mut dyn Progress,
     ) -> Result<(Draft<'_>, usize), Stopped> {
         let new = || Draft::new(self.route, self.on_conflict);
-        // Fewer have no drafts: their only page puts the manifest in force.
+        // A single page is never stored as a draft: it puts the manifest in force.
         if objects.len() <= PAGE as usize {
             return Ok((new(), 0));
         }
@@ -229,7 +229,7 @@ impl Survey<'_> {
         Ok(known.map_or_else(|| (new(), 0), |known| (draft, known)))
     }
 
-    /// Whether an earlier try has drafted something of this manifest.
+    /// Whether an earlier try drafted part of this manifest.
     async fn is_begun(&self, progress: &mut dyn Progress) -> Result<bool, Stopped> {
         if progress.drafts(0..1).await?.is_empty() {
             return Ok(false);
@@ -265,7 +265,7 @@ impl Survey<'_> {
         }
     }
 
-    /// Where tasks have moved these playlists of the set, as far as they have.
+    /// The current places of these playlists of the set, where tasks moved them.
     async fn elsewhere(
         &self,
         missing: &[Place],
@@ -282,7 +282,7 @@ impl Survey<'_> {
         Ok(found.await?.into_iter().filter_map(at).collect())
     }
 
-    /// Looks for the set's objects; `playlists` as of [`Set`].
+    /// A finder for the set's objects; `playlists` as in [`Set`].
     fn finder(&self, playlists: BTreeMap<String, String>) -> Finder<'_> {
         Finder {
             reach: self.reach,
@@ -293,7 +293,7 @@ impl Survey<'_> {
         }
     }
 
-    /// What there is beside the recording where it is, and where it was before.
+    /// The other playlists near the recording's place and its earlier places.
     async fn beside(
         &self,
         objects: &[Object],
@@ -310,7 +310,7 @@ impl Survey<'_> {
         let trails: BTreeMap<Place, Trail> = trails.into_values().map(within).collect();
         let outdated = self.outdated(&trails, draft).await?;
         let own = playlists.keys().map(|key| at_key(main, key));
-        // What the playlist replaces at its target is an earlier one of the same recording.
+        // A playlist of this recording at the target is an earlier version, and will be replaced.
         let is_renewed =
             |trail: &Trail| !trail.is_of_another_job() && trail.leads_to(self.route.to);
         let renewed = trails.values().any(is_renewed);
@@ -333,7 +333,7 @@ impl Survey<'_> {
         Ok(beside)
     }
 
-    /// The recording that `overwrite` replaces; `None` where no other one can be in the way.
+    /// The recording that `overwrite` replaces; `None` where there cannot be another one.
     async fn replaced(
         &self,
         playlists: &BTreeMap<String, String>,
@@ -346,7 +346,7 @@ impl Survey<'_> {
         Ok(Some(replaced))
     }
 
-    /// The playlist of an earlier name, as far as what it names tells: the new one names it, too.
+    /// The playlist under its earlier name, if the new one names everything that it names.
     async fn outdated(
         &self,
         trails: &BTreeMap<Place, Trail>,
@@ -363,8 +363,7 @@ impl Survey<'_> {
         Ok(None)
     }
 
-    /// What belongs to the only object that moves; `None` when it keeps everything, as it
-    /// is renamed.
+    /// Attributes and rights of the only object that moves; `None` for a rename, which keeps them.
     async fn belongings(&self, only: &Member) -> Result<Option<Belongings>, Failure> {
         let store = &self.source.store;
         let stays = only.at.bucket == self.route.to.bucket;
@@ -378,7 +377,7 @@ impl Survey<'_> {
         }))
     }
 
-    /// Looks at the members' targets, and drafts their moves.
+    /// Inspects the members' targets, and drafts their moves.
     async fn add(
         &self,
         members: Vec<Member>,
@@ -441,8 +440,9 @@ impl Survey<'_> {
         }
     }
 
-    /// Where `overwrite` may not replace what is there. What a task is doing there, or has done
-    /// since the playlist at the target was read, is waited for or read anew.
+    /// The targets where `overwrite` must not replace the object, and why. If another task is using
+    /// such a target, or has changed it since the playlist there was read, the step waits or starts
+    /// over.
     async fn refused(
         &self,
         replaced: &mut Replaced<'_>,
@@ -460,16 +460,16 @@ impl Survey<'_> {
         Ok(refused)
     }
 
-    /// Whether what is at the target may be an earlier state of the recording: its own earlier
-    /// task put it there, and not for another job.
+    /// Whether the object at the target may be an earlier version of the recording: an earlier task
+    /// of the recording put it there, and not for another job.
     fn is_own(&self, main: &Trail, found: Option<&ObjectMeta>) -> bool {
         main.leads_to(self.route.to)
             && found.is_some_and(|found| main.made(found))
             && !main.is_of_another_job()
     }
 
-    /// Has the playlist deleted that an earlier task made of what the recording was then: it
-    /// would be played without its segments, or be in the way later.
+    /// Drafts the deletion of the playlist that an earlier task made of the recording as it was
+    /// then: without its segments it cannot be played, and it could block a later move.
     async fn leave(&self, main: &Trail, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         let main = BTreeMap::from([(self.route.from.clone(), main.within(self.reach))]);
         let found = trail::look(self.reach, &main).await?;
@@ -487,8 +487,8 @@ impl Survey<'_> {
         Ok(())
     }
 
-    /// Whether the new playlist names all that the playlist at `old` names, at the same places
-    /// beside it. If so, it is the same recording, grown. `None` when the recording is no set.
+    /// Whether the new playlist names everything that the playlist at `old` names, at the same
+    /// relative places. If so, it is the same recording, grown. `None` for a single object.
     async fn holds(&self, old: &Place, draft: &Draft<'_>) -> Result<Option<bool>, Failure> {
         if self.route.extent == Extent::Object {
             return Ok(None);
@@ -498,15 +498,15 @@ impl Survey<'_> {
         Ok(Some(holds))
     }
 
-    /// Whether it is the same recording also where no job tells: a recorder that appends writes
-    /// nothing again that the playlist at `old` names, but playlists.
+    /// Whether it is the same recording, for events without a job: a recorder that appends does not
+    /// write media again that the playlist at `old` names.
     async fn took_along(&self, old: &Place, draft: &Draft<'_>) -> Result<bool, Failure> {
         let named = self.named_by(old).await?.unwrap_or_default();
         let mut media = named.iter().filter(|one| one.part != Part::Playlist);
         Ok(media.all(|one| draft.took_along(&one.at, &one.beside)))
     }
 
-    /// What the playlist at `old` names; `None` when it cannot be read.
+    /// The objects that the playlist at `old` names; `None` when it cannot be read.
     async fn named_by(&self, old: &Place) -> Result<Option<Vec<Named>>, Failure> {
         let set = match set::members(self.reach.bucket(old)?, old).await {
             Err(failure) if failure.kind.is_an_answer() => return Ok(None),
@@ -526,7 +526,7 @@ impl Survey<'_> {
         Ok(named.collect())
     }
 
-    /// The targets at which there is what another recording has made of the same object.
+    /// The targets that hold another recording's copy of the same object.
     async fn twins(
         &self,
         members: &[Member],
@@ -554,8 +554,8 @@ impl Survey<'_> {
             .collect())
     }
 
-    /// Leaves what is at the targets for longer than the moves of other tasks: what one of
-    /// them has put there may yet be taken back. A twin is only read.
+    /// Waits for other tasks that are moving objects to occupied targets: they may still undo their
+    /// moves. Twins are only read, so they need no wait.
     async fn refresh(
         &self,
         there: &mut BTreeMap<Place, ObjectMeta>,
@@ -570,29 +570,29 @@ impl Survey<'_> {
         if let Some(taken) = progress.taken(occupied.clone()).await? {
             return Err(Stopped::KeyTaken(Box::new(taken)));
         }
-        // Looked at once more: a move may have been undone between the two questions.
+        // Look again: a move may have been undone between the two queries.
         there.retain(|place, _| twins.contains(place));
         there.extend(find(self.reach, &occupied).await?);
         Ok(())
     }
 
-    /// Waits for what the recorder has announced and not written yet.
+    /// Waits for objects that the recorder has announced but not yet written.
     fn awaited(&self, failure: Failure) -> Failure {
         self.subject.waits(&self.source.config, failure)
     }
 }
 
-/// What there is beside a recording.
+/// The other playlists near a recording.
 #[derive(Debug, Default)]
 struct Beside {
-    /// What other playlists name.
+    /// The objects that they name.
     others: Others,
-    /// Where the recording's playlist is, and was after earlier moves.
+    /// Current and earlier places of the recording's playlist.
     tops: Vec<Place>,
 }
 
 impl Beside {
-    /// Has those of the members stay that other playlists name.
+    /// Keeps the sources of members that other playlists name.
     async fn share(&mut self, reach: &Reach, members: &mut [Member]) -> Result<(), Failure> {
         for member in members {
             let is_fetched = member.at != member.named;
