@@ -49,7 +49,7 @@ pub(super) struct Draft<'a> {
     targets: BTreeSet<[u8; 16]>,
     /// Those of `targets` whose members earlier tasks moved there.
     moved: BTreeSet<[u8; 16]>,
-    /// Places that members are moved away from.
+    /// Places that members move away from.
     leaves: BTreeSet<[u8; 16]>,
     /// Whether a segment is taken from a place where an earlier task put it.
     pub(super) fetches: bool,
