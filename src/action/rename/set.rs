@@ -17,8 +17,8 @@ use crate::model::recording::{Place, names_playlist};
 
 #[derive(Debug)]
 pub(in crate::action) struct Set {
-    /// In the order in which they are copied: what is referred to comes before what
-    /// refers to it, and the playlist that the event names is the last one.
+    /// In the order of copying: an object comes before the playlists that refer to it. The
+    /// playlist that the event names is the last one.
     pub(in crate::action) objects: Vec<Object>,
     /// The ETag of each playlist before it was read.
     pub(super) playlists: BTreeMap<String, String>,
