@@ -137,12 +137,10 @@ pub trait Progress: Send {
     /// The moves of the manifest with these numbers, in order.
     async fn moves(&mut self, numbers: Range<u32>) -> Result<Vec<Move>, Stopped>;
 
-    /// The newest completed move from each of these places by earlier tasks of the
-    /// same recording.
+    /// The newest completed move from each place by earlier tasks of the same recording.
     async fn earlier_moves(&mut self, from: Vec<Place>) -> Result<Vec<Earlier>, Stopped>;
 
-    /// The newest completed moves from each of these places by any task of any recording,
-    /// newest first.
+    /// The newest completed moves from these places by tasks of any recording, newest first.
     async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped>;
 
     /// Stores a page of a manifest in the making, in order. The page with move 0 replaces
@@ -184,8 +182,7 @@ pub trait Progress: Send {
     /// deletes those that no other task reads.
     async fn last(&mut self, moves: &[Move]) -> Result<(), Stopped>;
 
-    /// `Err(Interrupted)` once the step should stop safely. A long step calls this between its
-    /// parts.
+    /// `Err(Interrupted)` once the step should stop. Long steps call this between their parts.
     fn checkpoint(&mut self) -> Result<(), Stopped>;
 }
 
