@@ -23,8 +23,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// All header fields. The step's fields replace the destination's of the same name; the signature's
-/// fields cannot be replaced.
+/// The step's fields replace the destination's of the same name, but never the signature's.
 pub(super) fn build(
     destination: &Destination,
     notify: &Notify,
