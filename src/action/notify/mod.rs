@@ -1,8 +1,7 @@
 //! Notifies a destination: sends one signed request and interprets the response.
 //!
 //! Sends exactly the bytes that were signed. Safe to repeat: every try of a step has the same
-//! `webhook-id`, so a receiver can drop duplicates.
-//! Does not know how the body was made.
+//! `webhook-id`, so a receiver can drop duplicates. Does not know how the body was made.
 
 mod headers;
 mod retry_after;
