@@ -72,8 +72,7 @@ fn of_url(kind: FailureKind, notify: &Notify) -> FailureKind {
     }
 }
 
-/// The failure that the service's code in the response means. The destination's status lists take
-/// precedence.
+/// The failure that the service's code means, unless the destination lists the status.
 fn coded(destination: &Destination, notify: &Notify, answer: &Answer) -> Option<Failure> {
     let lists = [
         &destination.success,
@@ -87,8 +86,7 @@ fn coded(destination: &Destination, notify: &Notify, answer: &Answer) -> Option<
     chat.refusal(answer.status, &answer.body)
 }
 
-/// What a status means for this destination; `None` is success. The destination's lists take
-/// precedence.
+/// What a status means; `None` is success. The destination's lists take precedence.
 fn kind(destination: &Destination, status: u16) -> Option<FailureKind> {
     let usual = usual_kind(status);
     if destination.success.contains(&status) {
