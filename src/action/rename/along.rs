@@ -28,8 +28,7 @@ pub(super) async fn moved_along(
     }
 }
 
-/// Like [`moved_along`], when another recording has this one as a part (a master playlist and its
-/// rendition) and took it along.
+/// Like [`moved_along`], if another recording, such as a master playlist, took this one along.
 async fn with_another(
     reach: &Reach,
     named: &Place,
