@@ -17,7 +17,6 @@ pub(super) struct Attribute<'a> {
     pub(super) value: Range<usize>,
 }
 
-/// The attributes of a list, or what is wrong with it.
 pub(super) fn read(list: &str) -> Result<Vec<Attribute<'_>>, &'static str> {
     let mut attributes = Vec::new();
     let mut start = 0;
