@@ -21,8 +21,7 @@ use crate::model::moves::stage::Committed;
 use crate::model::moves::{Move, MovePhase, Outline, Part, Source, Target};
 use crate::object::ObjectMeta;
 
-/// Checks every copy whose source is still to be deleted, and makes missing ones again. After that,
-/// this run may delete.
+/// Checks the copies of sources still to be deleted, and makes missing ones again.
 pub(super) async fn verify(
     copying: &mut Copying<'_>,
     committed: &Committed,
@@ -68,13 +67,11 @@ pub(super) async fn verify(
     Ok(())
 }
 
-/// Whether the object is the copy noted in the move.
 fn is_noted(one: &Move, there: Option<&ObjectMeta>) -> bool {
     one.phase == MovePhase::Copied && one.target_etag.as_ref() == there.map(|there| &there.etag)
 }
 
-/// The move as it was before its copy was made. It keeps the copy's ETag and may replace that copy,
-/// in case a look missed it.
+/// The move before its copy was made. It may replace that copy, in case a look missed it.
 fn planned(one: &Move) -> Move {
     Move {
         phase: MovePhase::Planned,
@@ -97,8 +94,7 @@ pub(super) async fn clear(
     let mut others = None;
     for numbers in from_main(outline).take_while(|_| is_set) {
         let mut batch = copying.progress.get_mut().moves(numbers).await?;
-        // Objects that only the replaced recording had are between the playlists and the named
-        // object.
+        // Objects only in the replaced recording are between playlists and named object.
         let is_before = |one: &Move| one.part != Part::Playlist && !one.only_goes();
         if batch.iter().all(is_before) {
             break;
@@ -198,7 +194,6 @@ async fn decide(
     Ok(batch)
 }
 
-/// The state of one run.
 #[derive(Default)]
 struct Clearing {
     began: bool,
