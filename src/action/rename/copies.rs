@@ -106,13 +106,11 @@ pub(super) async fn verify(
     Err(Failure::new(FailureKind::Unknown, reason).into())
 }
 
-/// Whether the copy is made and still there.
 fn stands(one: &Move, there: Option<&ObjectMeta>, outline: &Outline) -> bool {
     one.only_goes() || there.is_some_and(|there| is_whole(one, there, outline))
 }
 
-/// Whether the object at the target is the complete copy. A rewritten playlist of a set may be
-/// shorter than its original.
+/// Whether the target has the complete copy. A rewritten playlist of a set may be shorter.
 pub(super) fn is_whole(one: &Move, there: &ObjectMeta, outline: &Outline) -> bool {
     one.phase == MovePhase::Copied
         && one.at_target(Some(&found(there)), "") == AtTarget::Ours
@@ -184,7 +182,6 @@ async fn of_first_segment(reach: &Reach, from: &Place) -> Result<Belongings, Fai
     })
 }
 
-/// The attributes for a segment's copy.
 fn of_segment(
     one: &Move,
     sources: &BTreeMap<Place, ObjectMeta>,
