@@ -22,14 +22,11 @@ use crate::object::{
     Belongings, Copy, CopyStopped, Halt, Layout, MARK, ObjectMeta, Rights, TagSupport, UploadLog,
 };
 
-/// Shared by the copies of one run.
 pub(super) struct Copying<'a> {
     pub(super) reach: &'a Reach,
-    /// Whether a copy may replace an object that appeared at its target after the manifest was
-    /// made.
+    /// Whether a copy may replace an object that appeared after the manifest was made.
     pub(super) overwrites: bool,
     pub(super) is_set: bool,
-    /// The manifest's mark.
     pub(super) mark: &'a str,
     pub(super) late: &'a Late,
     pub(super) progress: Mutex<&'a mut dyn Progress>,
@@ -100,8 +97,7 @@ impl Copying<'_> {
         }
     }
 
-    /// Handles a failed copy. If its source changed, an earlier request may still have made the
-    /// copy.
+    /// Handles a failed copy. An earlier request may still have made it.
     async fn failed(&self, one: Move, failure: Failure) -> Result<Move, Stopped> {
         self.is_late(&one, &failure);
         if matches!(
@@ -118,16 +114,14 @@ impl Copying<'_> {
         Err(failure.into())
     }
 
-    /// Writes a changed playlist with the original's metadata, tags and access rights. Returns its
-    /// move with the new ETag.
+    /// Writes a changed playlist, with the original's metadata, tags and access rights.
     pub(super) async fn write(&self, one: Move, text: &Bytes) -> Result<Move, Stopped> {
         let store = &*self.reach.bucket(&one.to)?.store;
         let there = store.head(&one.to.key).await?;
         let (target, there) = at_target(self.reach, &one, self.mark, there).await?;
         let source = &self.reach.bucket(&one.from)?.store;
         let original = source.head(&one.from.key).await?;
-        // The ETag here and in the manifest are equal, so the text, read in between, is that
-        // version.
+        // The manifest and this look have the same ETag, so the text read in between has it too.
         let from = one.at_source(original.as_ref().map(found).as_ref());
         match copy_next(from, target, self.overwrites) {
             CopyNext::Made => {
@@ -155,7 +149,6 @@ impl Copying<'_> {
         self.late.note(&one.to, failure);
     }
 
-    /// Gives a rewritten playlist the original's tags and access rights.
     async fn dress(&self, one: &Move) -> Result<(), Failure> {
         let (source, target) = (self.reach.bucket(&one.from)?, self.reach.bucket(&one.to)?);
         if let TagSupport::Tags(tags) = source.store.tags(&one.from.key).await?
@@ -166,8 +159,7 @@ impl Copying<'_> {
         self.complete_rights(one, None).await
     }
 
-    /// Gives an object that an earlier try left at the target the source's access rights, which it
-    /// may still lack.
+    /// Gives an object from an earlier try the source's access rights, which it may still lack.
     async fn complete_rights(&self, one: &Move, known: Option<&Belongings>) -> Result<(), Failure> {
         let source = self.reach.bucket(&one.from)?;
         let rights = match known {
@@ -219,7 +211,6 @@ pub(super) async fn at_target(
     Ok((target, there))
 }
 
-/// The move with its copy made.
 pub(super) fn copied(one: Move, copy: &ObjectMeta) -> Move {
     Move {
         target_etag: Some(copy.etag.clone()),
@@ -293,7 +284,6 @@ pub(super) async fn rewritten(
     Ok(playlist.rewritten(moves_along)?.map(Bytes::from))
 }
 
-/// The request for the copy of a move.
 pub(super) fn copy_of<'a>(one: &'a Move, mark: Option<&'a str>) -> Copy<'a> {
     let Place { bucket, key } = &one.from;
     Copy {
