@@ -44,8 +44,7 @@ async fn ask(store: &dyn ObjectStore, keys: &BTreeSet<&str>) -> Result<Vec<Objec
     Ok(found)
 }
 
-/// Lists from the first to the last of `keys`, and keeps only these: a folder may hold far more
-/// than one recording.
+/// Lists only the range of `keys`: a folder may hold far more than one recording.
 async fn list(store: &dyn ObjectStore, keys: &BTreeSet<&str>) -> Result<Vec<ObjectMeta>, Failure> {
     let (first, last) = (keys.first().unwrap_or(&""), keys.last().unwrap_or(&""));
     let prefix = shared(first, last);
@@ -71,7 +70,6 @@ fn before(key: &str) -> Option<String> {
     (last > 0).then(|| key[..last].to_owned())
 }
 
-/// The common prefix of two keys.
 fn shared<'a>(first: &'a str, last: &str) -> &'a str {
     let same = |((_, a), b): &((usize, char), char)| a == b;
     let length = first.char_indices().zip(last.chars()).take_while(same);
