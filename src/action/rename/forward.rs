@@ -46,8 +46,7 @@ pub(super) async fn way(
     Ok(Way::Forward(left))
 }
 
-/// Finds copies that replaced objects at their targets although their moves do not say so, because
-/// the responses were lost. Corrects those moves.
+/// Finds and stores replacements that the moves do not show because responses were lost.
 async fn note_replaced(
     reach: &Reach,
     outline: &Outline,
@@ -71,8 +70,7 @@ async fn note_replaced(
     Ok(())
 }
 
-/// The copy of an object, if it exists. It may come from an upload whose completion had no
-/// response.
+/// The copy of an object, if it exists, also from an upload whose completion had no response.
 async fn copy_of(
     reach: &Reach,
     one: &Move,
@@ -102,7 +100,6 @@ async fn copy_of(
     })
 }
 
-/// Whether every missing copy can still be made.
 async fn can_go_on(
     reach: &Reach,
     outline: &Outline,
