@@ -127,8 +127,7 @@ async fn still_there(
     Ok(still)
 }
 
-/// Decides about each copy of a batch that is still to be undone. For a kept copy, the move notes
-/// its ETag, so that we recognize it later.
+/// Decides about each copy to undo. The move of a kept copy notes its ETag.
 async fn decide(
     reach: &Reach,
     batch: Vec<Move>,
@@ -167,8 +166,7 @@ async fn decide(
     Ok(decided)
 }
 
-/// Aborts the unfinished upload at a move's target, which could still become an object. Returns the
-/// object if it already has.
+/// Aborts the unfinished upload of a move, or returns the object that it became.
 async fn abandon(reach: &Reach, one: &Move) -> Result<Option<ObjectMeta>, Failure> {
     let store = &reach.bucket(&one.to)?.store;
     let abandoned = store.abandon(&one.to.key, one.upload.as_deref()).await;
