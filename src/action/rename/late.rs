@@ -76,8 +76,7 @@ pub(super) async fn settle(
     }
 }
 
-/// Waits while a copy from an earlier run may still arrive: it would overwrite the result of later
-/// steps, or appear where the recording no longer is.
+/// Waits while a copy from an earlier run may still arrive and overwrite a later step's result.
 pub(super) async fn wait(to: &Place, progress: &mut dyn Progress) -> Result<(), Stopped> {
     match progress.late_until().await? {
         None => Ok(()),
