@@ -7,7 +7,6 @@ use crate::model::failure::Failure;
 use crate::model::moves::left::{Left, Named, Targets};
 use crate::model::moves::{Move, Outline, Source};
 
-/// Objects that a move may have left before its commit point.
 pub(super) async fn before_commit(
     outline: &Outline,
     targets: Targets,
@@ -17,7 +16,6 @@ pub(super) async fn before_commit(
     Ok(left.before_commit(outline, targets))
 }
 
-/// Objects that a move may have left after its commit point: its sources.
 pub(super) async fn after_commit(
     outline: &Outline,
     progress: &mut dyn Progress,
@@ -63,7 +61,6 @@ pub(super) async fn told(
     }
 }
 
-/// `failure`, with the objects that are left before its reason.
 pub(super) fn because(left: &str, mut failure: Failure) -> Failure {
     failure.reason = format!("{left}: {}", failure.reason);
     failure
