@@ -45,7 +45,6 @@ const ALL_PLAYLISTS: &str = "the playlists of the recording";
 
 const MIB: usize = 1024 * 1024;
 
-/// Advice for a recording that is too large.
 const WAY_OUT: &str = "have the recorder cut its recordings shorter, and move this one by hand";
 
 /// Usage so far while reading a set.
@@ -70,7 +69,6 @@ impl Taken {
         within("the recording", "playlists", count as u64, PLAYLISTS as u64)
     }
 
-    /// Counts the lines of a playlist.
     pub(super) fn text(&mut self, text: &[u8]) -> Result<(), Failure> {
         self.lines += text.split(|byte| *byte == b'\n').count();
         within(ALL_PLAYLISTS, "lines", self.lines as u64, LINES as u64)
@@ -86,7 +84,6 @@ impl Taken {
     }
 }
 
-/// Fails if there is more than `limit` of something.
 pub(super) fn within(what: &str, of: &str, has: u64, limit: u64) -> Result<(), Failure> {
     if has <= limit {
         return Ok(());
