@@ -25,8 +25,7 @@ pub(super) struct Known<'a> {
     pub(super) trails: &'a BTreeMap<Place, Trail>,
     /// Targets that hold another recording's copy of the same object.
     pub(super) twins: &'a BTreeSet<Place>,
-    /// Whether the new playlist names everything that the playlist to replace at its target names;
-    /// `None` when unknown.
+    /// Whether the new playlist names everything that the old one at its target names, if known.
     pub(super) holds: Option<bool>,
     /// Targets where `overwrite` must not replace the object, and why.
     pub(super) refused: &'a BTreeMap<Place, String>,
@@ -53,8 +52,7 @@ pub(super) struct Draft<'a> {
     leaves: BTreeSet<[u8; 16]>,
     /// Whether a segment is taken from a place where an earlier task put it.
     pub(super) fetches: bool,
-    /// The playlist that an earlier task made of the recording as it was then: a move that only
-    /// deletes it.
+    /// A move that only deletes the playlist of an earlier state of the recording.
     outdated: Option<Move>,
 }
 
@@ -274,7 +272,6 @@ impl<'a> Draft<'a> {
         page
     }
 
-    /// Takes the last page.
     pub(super) fn finish(mut self) -> Result<Vec<Move>, Failure> {
         if std::mem::take(&mut self.crossing).exists() {
             let reason = format!(
