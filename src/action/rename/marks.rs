@@ -53,7 +53,6 @@ impl Marks {
         }
     }
 
-    /// The warning about remaining marks.
     pub(super) fn warning(&self) -> Option<String> {
         let why: Vec<&str> = self
             .denied
