@@ -30,7 +30,6 @@ pub(super) struct Finder<'a> {
     /// The bucket of the original recording.
     pub(super) source: &'a OpenBucket,
     pub(super) main: &'a Place,
-    /// The ETag of each playlist before it was read.
     pub(super) playlists: BTreeMap<String, String>,
 }
 
