@@ -74,8 +74,7 @@ pub enum Undo {
     /// The rename is past the commit point, or has replaced an object: run the step to its end.
     /// `left`: which objects are where until then.
     GoesForward { left: String },
-    /// The rename cannot be undone while this is `taken`. `left`: which objects are where until
-    /// then.
+    /// It cannot be undone while this is `taken`. `left`: which objects are where until then.
     Waits { taken: Box<Taken>, left: String },
 }
 
@@ -149,8 +148,7 @@ struct Run<'a> {
     request: &'a Rename,
     subject: &'a Subject,
     late: &'a Late,
-    /// Whether this run found the target taken although no look shows it: a folder may have that
-    /// name.
+    /// The target is taken although no look shows it: a folder may have that name.
     is_taken: bool,
 }
 
@@ -265,8 +263,7 @@ impl Run<'_> {
         Err(Failure::new(FailureKind::Conflict, reason).into())
     }
 
-    /// Succeeds if another event's task has already moved the whole recording, including this
-    /// event's part.
+    /// Succeeds if another event's task already moved the recording with this event's part.
     fn nothing_left(&self) -> Result<Option<Done>, Stopped> {
         let (Some(by), Some(place)) = (&self.subject.moved_by, &self.subject.place) else {
             return Ok(None);
