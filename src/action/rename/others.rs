@@ -21,10 +21,8 @@ pub(super) struct Others {
     own: BTreeSet<[u8; 16]>,
     /// Folders already searched, as a key that ends in a slash, or an empty key.
     looked: BTreeSet<Place>,
-    /// Playlists already read.
     read: BTreeSet<[u8; 16]>,
     named: BTreeSet<[u8; 16]>,
-    /// Objects named by playlists in parent folders.
     named_above: BTreeSet<[u8; 16]>,
     taken: Taken,
 }
@@ -164,8 +162,7 @@ impl Others {
         Ok(content)
     }
 
-    /// Notes the objects that a playlist names, as far as it can be read. Returns those that are
-    /// playlists.
+    /// Notes the objects that a playlist names. Returns the playlists among them.
     fn follow(
         &mut self,
         bucket: &OpenBucket,
