@@ -16,7 +16,6 @@ pub(super) fn forwards(count: u32) -> impl Iterator<Item = Range<u32>> {
     starts.map(move |start| start..count.min(start + PAGE))
 }
 
-/// Pages of move numbers, last to first.
 pub(super) fn backwards(count: u32) -> impl Iterator<Item = Range<u32>> {
     let ends = (1..=count).rev().step_by(PAGE as usize);
     ends.map(|end| end.saturating_sub(PAGE)..end)
