@@ -19,7 +19,6 @@ use crate::model::failure::{Failure, FailureKind};
 pub struct Playlist<'a> {
     pub(super) text: &'a str,
     pub(super) key: &'a str,
-    /// The URL of its bucket.
     pub(super) bucket: Option<url::Url>,
     pub kind: Kind,
 }
