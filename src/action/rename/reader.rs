@@ -141,7 +141,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a tag's text may contain a URI.
 fn may_name(tag: Tag<'_>) -> bool {
     let has_list = || {
         let list = tag.list.as_bytes().windows("X-ASSET-LIST".len());
