@@ -131,8 +131,8 @@ impl<'a> Replaced<'a> {
         Ok(Some(why))
     }
 
-    /// Whether an object is in the playlist's folder or below it: only there we look for other
-    /// playlists that name it.
+    /// Whether an object is in the playlist's folder or below: only there we find others that name
+    /// it.
     fn is_inside(&self, place: &Place) -> bool {
         place.bucket == self.to.bucket && place.key.starts_with(relative::folder(&self.to.key))
     }
