@@ -14,10 +14,8 @@ use crate::action::{Progress, Stopped};
 use crate::model::moves::Move;
 use crate::model::recording::Place;
 
-/// The recording's current objects.
 pub(super) struct Present<'a> {
     pub(super) objects: &'a [Object],
-    /// The ETag of each playlist before it was read.
     pub(super) playlists: &'a BTreeMap<String, String>,
     pub(super) route: Route<'a>,
 }
