@@ -85,7 +85,6 @@ impl Route<'_> {
         }
     }
 
-    /// Whether the object is renamed within its folder.
     pub(super) fn stays_in_folder(&self) -> bool {
         self.from.bucket == self.to.bucket
             && relative::folder(&self.from.key) == relative::folder(&self.to.key)
