@@ -100,8 +100,7 @@ pub(super) async fn read(bucket: &OpenBucket, key: &str) -> Result<Bytes, Failur
     bucket.store.get(key, limits::PLAYLIST).await
 }
 
-/// Walks through the playlists of a set depth first, so that a playlist comes after those that it
-/// names.
+/// Walks through playlists depth first: each comes after those that it names.
 struct Walk<'a> {
     bucket: &'a OpenBucket,
     /// The ETag of each playlist, including those still in progress.
