@@ -21,19 +21,16 @@ use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Belongings, Layout, ObjectMeta};
 
-/// The result of a survey, apart from the manifest.
 #[derive(Debug)]
 pub(super) struct Surveyed {
-    /// The attributes and rights of the object, if it is the only one and its target was empty when
-    /// we looked at it afterwards.
+    /// Attributes and rights of a single object whose target was empty afterwards.
     pub(super) seen: Option<Belongings>,
 }
 
 /// Results of earlier looks and tries.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Again<'a> {
-    /// Whether `keep_both` uses the alternative target at once, because a copy found the target
-    /// taken.
+    /// Whether `keep_both` uses the alternative target: a copy found the target taken.
     pub(super) is_taken: bool,
     /// Copies left by an earlier manifest of the step.
     pub(super) kept: &'a Kept,
@@ -137,7 +134,6 @@ struct Survey<'a> {
     subject: &'a Subject,
     route: Route<'a>,
     on_conflict: OnConflict,
-    /// Copies left by an earlier manifest of the step.
     kept: &'a Kept,
 }
 
@@ -157,8 +153,7 @@ impl Survey<'_> {
         }
     }
 
-    /// Inspects the objects page by page. To bound memory, it keeps only the contents of the
-    /// playlists for the whole recording.
+    /// Inspects the objects page by page. Of all pages, only the list of objects is kept in memory.
     async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
         let Set { objects, playlists } = self.set(progress).await?;
         let is_alone = objects.len() == 1;
@@ -282,7 +277,6 @@ impl Survey<'_> {
         Ok(found.await?.into_iter().filter_map(at).collect())
     }
 
-    /// A finder for the set's objects; `playlists` as in [`Set`].
     fn finder(&self, playlists: BTreeMap<String, String>) -> Finder<'_> {
         Finder {
             reach: self.reach,
@@ -377,7 +371,6 @@ impl Survey<'_> {
         }))
     }
 
-    /// Inspects the members' targets, and drafts their moves.
     async fn add(
         &self,
         members: Vec<Member>,
@@ -585,7 +578,6 @@ impl Survey<'_> {
 /// The other playlists near a recording.
 #[derive(Debug, Default)]
 struct Beside {
-    /// The objects that they name.
     others: Others,
     /// Current and earlier places of the recording's playlist.
     tops: Vec<Place>,
