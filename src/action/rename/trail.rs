@@ -23,7 +23,6 @@ pub(super) struct Trail {
     etags: Vec<String>,
     /// The ETags of its sources.
     sources: Vec<String>,
-    /// Whether its moves were for the same job as the current event.
     job: Option<SameJob>,
     /// The newest move of the named object, for messages.
     by: Option<String>,
@@ -60,12 +59,10 @@ impl Trail {
         renews(self.job.unwrap_or(SameJob::Unknown), holds)
     }
 
-    /// Whether it belongs to another job's recording.
     pub(super) fn is_of_another_job(&self) -> bool {
         self.job == Some(SameJob::No)
     }
 
-    /// The task that moved the named object away, for messages.
     pub(super) fn taken_by(&self) -> Option<String> {
         self.by.clone()
     }
