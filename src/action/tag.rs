@@ -82,7 +82,6 @@ pub async fn tag(
     })
 }
 
-/// The other objects to tag.
 async fn others(
     bucket: &OpenBucket,
     request: &Tag,
@@ -195,7 +194,6 @@ fn as_metadata(tags: &Tags) -> Result<Tags, Failure> {
     distinct(tags, metadata.collect())
 }
 
-/// The tags within the site's limits, or an error.
 fn fitting(request: &Tag, limits: TagLimits) -> Result<Tags, Failure> {
     let mut fitting = Tags::new();
     for (key, value) in &request.tags {
