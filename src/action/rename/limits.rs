@@ -45,7 +45,7 @@ const ALL_PLAYLISTS: &str = "the playlists of the recording";
 
 const MIB: usize = 1024 * 1024;
 
-const WAY_OUT: &str = "have the recorder cut its recordings shorter, and move this one by hand";
+const WAY_OUT: &str = "have the recorder cut its recordings shorter, and move this one manually";
 
 /// Usage so far while reading a set.
 #[derive(Debug, Default)]

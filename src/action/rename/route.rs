@@ -60,7 +60,7 @@ impl Route<'_> {
         }
         Some(format!(
             "{key:?} is above the playlist's folder, and would move to {:?}, outside of {asked:?}; \
-             let `to` name a folder with more folders above it, or move this recording by hand",
+             let `to` name a folder with more folders above it, or move this recording manually",
             target.key
         ))
     }

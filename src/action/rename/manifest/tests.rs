@@ -1,4 +1,4 @@
-//! What a manifest says, given what stands where.
+//! Tests of the manifest: moves for given objects at sources and targets.
 
 use super::*;
 use crate::model::moves::SameJob;
@@ -52,7 +52,7 @@ struct Case {
     trails: Vec<(Place, Trail)>,
     refused: Vec<&'static str>,
     on_conflict: OnConflict,
-    /// Where the playlist is by an earlier task.
+    /// Where an earlier task put the playlist.
     old: Option<&'static str>,
 }
 
@@ -141,7 +141,7 @@ fn target_that_stands_is_a_conflict_unless_it_may_be_overwritten_or_is_an_earlie
     case.trails = vec![trail("r/ts/1.ts", "x/ts/1.ts")];
     let replaced = case.moves().unwrap();
     assert_eq!(replaced[0], "0 r/ts/1.ts > x/ts/1.ts Replace planned");
-    // Without jobs, what was written again is another recording's.
+    // Without jobs, a segment written again belongs to another recording.
     let mut unknown = Trail::default();
     unknown.add(place("x/ts/1.ts"), "there".into());
     case.trails[0].1 = unknown;
