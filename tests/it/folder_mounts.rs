@@ -33,7 +33,7 @@ impl Stage {
         Self::with(&[("keep", steps)]).await
     }
 
-    /// The same with these rules.
+    /// With these rules.
     async fn with(rules: &[(&str, &str)]) -> Self {
         let rule = |(name, steps): &(&str, &str)| {
             format!("{{ name: {name}, steps: [{steps}, {{ notify: lms }}] }}")
@@ -140,7 +140,7 @@ async fn recording_moves_to_and_from_disks_that_are_mounted_below_its_bucket() {
     }
 }
 
-/// Work in the bucket that a recording would leave goes on meanwhile.
+/// Other work in the source's bucket goes on meanwhile.
 #[tokio::test]
 async fn bucket_whose_disk_is_full_is_left_alone_and_spends_no_tries_nor_holds_up_another_one() {
     if !may_mount() {

@@ -31,7 +31,7 @@ fn everything(operator: &impl Operator) -> Vec<TaskRow> {
     listed(operator, &TaskFilter::default(), 100)
 }
 
-/// How many events are remembered.
+/// The number of stored events.
 fn remembered(operator: &impl Operator) -> usize {
     let events = operator.events(&EventFilter::default(), Page::newest(1_000));
     events.unwrap().len()

@@ -1,5 +1,5 @@
-//! A set that replaces another one and is given up, or dies, when it has replaced a part of it: it goes
-//! on, or everybody says which recording is incomplete.
+//! A set that has replaced part of another one when it dies or is given up: the move is completed, or
+//! every task involved names the incomplete recording.
 
 use aftertake::clock;
 use aftertake::model::id::TaskId;
@@ -18,12 +18,12 @@ use crate::support::take::RECORDED;
 
 const OVERWRITE: &str = "{ rename: { to: 'kept/', on_conflict: overwrite } }";
 
-/// Its segments have the names of every other recording's.
+/// Its segments have the same names as those of every other recording.
 fn lesson(mark: &str, segments: usize) -> Film {
     Film::hls(mark, &format!("r/{mark}/lesson.m3u8"), segments).in_room(mark)
 }
 
-/// An older recording, which has two messages to send yet, and a newer one.
+/// An older recording with two notifications still to send, and a newer one.
 fn films() -> [Film; 2] {
     [lesson("old", 4), lesson("new", 3)]
 }
@@ -46,9 +46,9 @@ fn remove(scene: &Scene, key: &str) {
     assert!(scene.obs.world(removed).is_some(), "{key}");
 }
 
-/// Moves the older one, whose first message is not answered yet, and kills the service when it tries
-/// the third copy of the newer one again: two segments are replaced, and it is stored that they are;
-/// the third is replaced, or is not.
+/// Moves the older one, whose first notification is held, and kills the service when it retries the
+/// third copy of the newer one. Two segments are replaced and stored as such; the third is replaced
+/// or not.
 async fn killed_amid_replacing(
     scene: &Scene,
     [old, new]: &[Film; 2],
@@ -90,7 +90,7 @@ async fn settled(life: &Life, film: &Film) {
     .await;
 }
 
-/// What `tasks list --leaves` shows of the task; empty when it does not.
+/// The task's row in `tasks list --leaves`; empty without one.
 fn listed(scene: &Scene, id: TaskId) -> String {
     let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
     let mut lines = listed.lines();
@@ -123,7 +123,7 @@ async fn set_that_has_replaced_segments_goes_on_although_it_is_cancelled() {
     }
 }
 
-/// The first copy only, whose answer was lost: no row says that it has replaced anything.
+/// Only the first copy was sent, and its response was lost: no row says that anything is replaced.
 #[tokio::test]
 async fn copy_that_has_replaced_the_first_segment_is_found_before_the_move_is_given_up() {
     let [old, new] = films();
@@ -152,7 +152,7 @@ async fn copy_that_has_replaced_the_first_segment_is_found_before_the_move_is_gi
     );
 }
 
-/// What is said of a recording that is incomplete, by the task that made it so and by its own.
+/// Asserts what the task that left the recording incomplete, and the recording's own task, say of it.
 fn assert_told(scene: &Scene, [old, new]: &[Film; 2], state: &str, says_why: bool) {
     let (task, of_old) = (scene.task(new), scene.task(old));
     assert_eq!(task.state, state, "{}", scene.told());
@@ -198,7 +198,7 @@ fn assert_told(scene: &Scene, [old, new]: &[Film; 2], state: &str, says_why: boo
     assert!(shown.contains(&says), "{shown}");
 }
 
-/// A segment of the newer one is gone for good before it is copied.
+/// A segment of the newer one is deleted before it is copied.
 #[tokio::test]
 async fn recording_that_is_left_incomplete_is_named_by_all_and_announced_by_nobody() {
     for is_cancelled in [false, true] {
@@ -215,7 +215,7 @@ async fn recording_that_is_left_incomplete_is_named_by_all_and_announced_by_nobo
         let state = if is_cancelled { "cancelled" } else { "dead" };
         assert_told(&scene, &films, state, !is_cancelled);
 
-        // The older one's later step.
+        // The next step of the older one.
         scene.sink.release(1);
         settled(&life, old).await;
         let task = scene.task(old);
@@ -236,7 +236,7 @@ async fn recording_that_is_left_incomplete_is_named_by_all_and_announced_by_nobo
     }
 }
 
-/// A move that is tried again under a new manifest, and is given up before its first copy.
+/// A move that is retried with a new manifest and given up before its first copy.
 #[tokio::test]
 async fn what_an_earlier_try_has_replaced_is_not_forgotten_by_the_next_one() {
     let films = films();
@@ -263,7 +263,7 @@ async fn what_an_earlier_try_has_replaced_is_not_forgotten_by_the_next_one() {
     life.stop().await;
 }
 
-/// What another recording has taken over is its own: nobody may delete it as left.
+/// Objects that another recording has replaced belong to it: they must not be listed as leftovers.
 #[tokio::test]
 async fn copies_that_are_left_are_no_longer_named_when_another_recording_has_replaced_them() {
     for is_cancelled in [false, true] {
@@ -302,8 +302,8 @@ async fn copies_that_are_left_are_no_longer_named_when_another_recording_has_rep
     }
 }
 
-/// Before the service has looked, as when the lane is paused: nothing may be called a copy that is
-/// a living recording's.
+/// Before the service has looked, as while the lane is paused: no object of another recording may be
+/// listed as a leftover copy.
 #[tokio::test]
 async fn cancelled_task_says_at_once_that_it_is_given_up_and_what_it_may_have_left() {
     let films = films();

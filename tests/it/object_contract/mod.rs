@@ -270,7 +270,7 @@ async fn listing_is_in_key_order_and_goes_on_after_any_key(buckets: &Buckets) {
     assert_eq!(keys(store, "d", None).await, [""; 0]);
 }
 
-/// What is in folders below costs no page.
+/// Objects in folders below do not count.
 async fn listing_of_a_folder_has_what_is_directly_in_it(buckets: &Buckets) {
     let store = &*buckets.one;
     let mut all: Vec<String> = (0..9).map(|n| format!("r/s/{n}")).collect();

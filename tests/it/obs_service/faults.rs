@@ -17,7 +17,7 @@ fn faults() -> [(Fault, Strikes); 11] {
         (Fault::ErrorInside("InternalError"), answers_early),
         (Fault::DropAfter, any),
         (Fault::Refuse(404, "NoSuchKey"), reads),
-        // A right that was missing, and that somebody has given since.
+        // As if a missing permission were granted meanwhile.
         (Fault::Refuse(403, "AccessDenied"), looks_at_source),
         (Fault::Wait(0), any),
         (Fault::DropBefore, any),

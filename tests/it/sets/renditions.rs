@@ -1,15 +1,15 @@
-//! A master playlist and its renditions, which have callbacks of their own. Whichever is moved
-//! first: each playlist has all beside it that it names, and both tasks get to their end.
+//! A master playlist and its renditions, which have separate callbacks. Whichever moves first, every
+//! playlist finds everything it names, and both tasks finish.
 
 use super::scene::{Scene, playlist};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
 
 const MASTER: &str = "r/x/m.m3u8";
 
-/// Where a rendition is below the folder of its master playlist.
+/// The rendition's folder, relative to that of the master playlist.
 const FOLDERS: [&str; 3] = ["", "hd/", "video/hd/"];
 
-/// Jobs of the rendition's callback and of the master playlist's.
+/// The jobs of the rendition's and the master playlist's callback.
 const JOBS: [[Option<&str>; 2]; 3] = [[None, None], [Some("j"), Some("j")], [Some("j"), Some("k")]];
 
 async fn scene() -> Scene {
@@ -67,7 +67,7 @@ async fn rendition_that_is_moved_first_stays_for_its_master_playlist() {
     }
 }
 
-/// The callback of the rendition was there, and its task waited, when the master playlist was moved.
+/// When the master playlist was moved, the rendition's task already existed and waited.
 #[tokio::test]
 async fn rendition_that_its_master_playlist_has_taken_along_is_where_that_is() {
     for folder in FOLDERS {
@@ -97,7 +97,7 @@ async fn rendition_that_its_master_playlist_has_taken_along_is_where_that_is() {
     }
 }
 
-/// The same where its callback comes later. Of another job it is another recording, which is not there.
+/// The rendition's callback comes later. With another job it is another recording, which is missing.
 #[tokio::test]
 async fn rendition_that_is_announced_after_its_master_playlist_has_moved_is_found_unless_of_another_job()
  {
@@ -124,7 +124,7 @@ async fn rendition_that_is_announced_after_its_master_playlist_has_moved_is_foun
     }
 }
 
-/// The master playlist was written after its rendition had moved away.
+/// The master playlist is written after its rendition has moved away.
 #[tokio::test]
 async fn master_playlist_that_is_written_later_finds_its_rendition_unless_of_another_job() {
     for folder in FOLDERS {
@@ -155,7 +155,6 @@ async fn master_playlist_that_is_written_later_finds_its_rendition_unless_of_ano
     }
 }
 
-/// Both are moved at the same time.
 #[tokio::test]
 async fn rendition_and_master_playlist_that_move_at_the_same_time_are_whole() {
     for folder in FOLDERS {
@@ -168,7 +167,7 @@ async fn rendition_and_master_playlist_that_move_at_the_same_time_are_whole() {
                 let key = rendition(folder);
                 let mut both = [(of_rendition, &*key, "v"), (of_master, MASTER, "m")];
                 if backwards && of_rendition != of_master {
-                    // It may be announced too late.
+                    // Its callback may come too late.
                     continue;
                 }
                 if backwards {
@@ -184,7 +183,7 @@ async fn rendition_and_master_playlist_that_move_at_the_same_time_are_whole() {
                 let whole = [format!("kept/m/{folder}")];
                 let mut expected = parts(&whole, Some("kept/m/m.m3u8"));
                 let mut found = keys(&scene);
-                // By whichever was first.
+                // Moved by whichever was first.
                 found.retain(|key| !key.starts_with("kept/v/"));
                 assert_eq!(found, expected, "{at}");
                 expected.extend(["kept/v/1.ts".to_owned(), "kept/v/v.m3u8".to_owned()]);
@@ -195,7 +194,7 @@ async fn rendition_and_master_playlist_that_move_at_the_same_time_are_whole() {
     }
 }
 
-/// Folders above hold others' recordings, may not be listed, or are large: none of it stops a move.
+/// Folders above hold other recordings, forbid listing, or are large: none of this stops a move.
 #[tokio::test]
 async fn what_is_in_folders_above_and_names_no_part_of_a_recording_stops_nothing() {
     let scene = scene().await;

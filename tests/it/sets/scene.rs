@@ -80,7 +80,7 @@ impl Scene {
         self.announce_of(None, key, room).await;
     }
 
-    /// The same of a job.
+    /// Like `announce`, with a job.
     pub(super) async fn announce_of(&self, job: Option<&str>, key: &str, room: &str) {
         let second = self.premises.tasks().len();
         let body = json!({

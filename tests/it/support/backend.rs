@@ -1,4 +1,4 @@
-//! The kinds of stores that the promises of a store are shown on.
+//! The kinds of stores that the store contract is tested on.
 
 use aftertake::store::Store;
 use aftertake::store::operator::Operator;
@@ -8,19 +8,18 @@ use tempfile::TempDir;
 use super::folder_in_memory;
 use crate::store_contract::open;
 
-/// One store, empty at first. Both halves see what the other one wrote.
+/// An empty store. The service's half and the person's half see each other's writes.
 pub(crate) trait Backend: Default {
     type Store: Store + 'static;
     type Operator: Operator;
 
-    /// Opens the service's half, as a process does when it starts. The one before has to be gone.
+    /// Opens the service's half, as a process does at its start. The previous one must be closed.
     fn open(&self) -> Self::Store;
 
-    /// The half of a person, beside the service.
+    /// The person's half, next to the service.
     fn operator(&self) -> Self::Operator;
 }
 
-/// A file in a folder of its own.
 pub(crate) struct Sqlite(TempDir);
 
 impl Default for Sqlite {
@@ -42,7 +41,7 @@ impl Backend for Sqlite {
     }
 }
 
-/// Shows functions over a [`Backend`] on every kind of store.
+/// Tests functions over a [`Backend`] on every kind of store.
 macro_rules! shown_on_every_store {
     ($($promise:ident)*) => {
         $crate::support::backend::shown_on_every_store! { sqlite = Sqlite: $($promise)* }

@@ -37,8 +37,8 @@ async fn dead_task_says_which_limit_ended_it() {
     }
 }
 
-/// A recorder may announce what it writes minutes later: how long that is waited for is the bucket's
-/// `source_grace`, and no number of tries.
+/// A recorder may announce an object minutes before it writes it. The bucket's `source_grace` limits the
+/// wait, not the number of tries.
 #[tokio::test]
 async fn object_that_is_late_is_waited_for_however_few_tries_there_are() {
     let premises = Premises::new();

@@ -47,7 +47,7 @@ pub(super) fn list(world: &mut World, request: &Recorded) -> Reply {
     let below = request.value("delimiter");
     let all = bucket(world, request).objects.iter();
     let is_behind = |key: &str| {
-        // A page that ends with a folder is followed by what is behind all of it.
+        // After a page that ends with a folder, the next one starts behind the whole folder.
         let is_inside = below.is_some_and(|end| marker.ends_with(end) && key.starts_with(marker));
         key.starts_with(prefix) && key > marker && !(is_inside && marker.len() > prefix.len())
     };
