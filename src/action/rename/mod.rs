@@ -413,7 +413,7 @@ impl Run<'_> {
     }
 }
 
-/// Fails if a rule of the same planning already moved the recording. Does not see this step's
+/// Fails if another rule of the same planning moved the recording. Does not see this step's
 /// commit: after that, the step resumes from its stored moves.
 pub fn refuse_second_move(rule: &str, moved_by: Option<&MovedBy>) -> Result<(), Failure> {
     match moved_by {

@@ -23,7 +23,7 @@ impl<'a> Reader<'a> {
 
     /// The references in a line, or what is wrong with it.
     pub(super) fn line(&mut self, line: Line<'_>) -> Result<Vec<Reference>, String> {
-        // Some players end a line at a lone carriage return, others at a zero.
+        // Some players end a line at a lone carriage return, others at a zero byte.
         if let Some(control) = line.text.chars().find(|&c| c < ' ' && c != '\t') {
             return Err(format!("it has a control character ({control:?})"));
         }

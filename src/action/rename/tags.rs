@@ -20,7 +20,7 @@ const fn hint(role: Role) -> Naming {
     Naming { role, need }
 }
 
-/// What this attribute names, if anything. Upper case, the tag without `EXT-X-`.
+/// What this attribute names, if anything. Both in upper case, the tag without `EXT-X-`.
 pub(super) fn naming(tag: &str, attribute: &str) -> Option<Naming> {
     Some(match (tag, attribute) {
         ("KEY" | "SESSION-KEY", "URI") => part(Role::Key),
