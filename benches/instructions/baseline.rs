@@ -7,7 +7,6 @@ use std::process::Command;
 /// By how many per cent a count may exceed its baseline.
 const TOLERANCE: u64 = 10;
 
-/// The committed counts.
 #[derive(Debug)]
 pub(crate) struct Baseline {
     /// The compiler and valgrind that made it.
@@ -24,7 +23,6 @@ pub(crate) struct Compared {
 }
 
 impl Baseline {
-    /// Reads the file for this kind of processor.
     pub(crate) fn read() -> Result<Self, String> {
         let path = path();
         let text = std::fs::read_to_string(&path)
@@ -81,7 +79,6 @@ impl Baseline {
     }
 }
 
-/// Makes these counts the baseline.
 pub(crate) fn write(valgrind: &str, counts: &[(&str, u64)]) -> PathBuf {
     let mut text = format!("# {}\n", made_with(valgrind));
     for (name, count) in counts {

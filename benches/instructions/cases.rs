@@ -49,7 +49,6 @@ rules:
   - { name: over, when: { event: CLOUD_RECORD_SERVER_OVER }, steps: [{ notify: lms }] }
 "#;
 
-/// A prepared call.
 type Call = Box<dyn Fn()>;
 
 /// A name, and a function that prepares its call.

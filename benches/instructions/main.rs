@@ -63,7 +63,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why the run does not succeed.
 enum Trouble {
     /// Nothing can be counted or compared here.
     Uncounted(String),

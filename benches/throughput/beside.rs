@@ -39,7 +39,6 @@ const COMMANDS: [(&str, &[&str]); 4] = [
 /// How often to read the size of the WAL.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The backup's file.
 const COPY: &str = "copy.db";
 
 /// Rounds of one command at one rate, with it and without.

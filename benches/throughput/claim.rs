@@ -24,7 +24,6 @@ const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 const BATCH: usize = 100;
 /// Concurrent calls while filling a store; they share commits.
 const TOGETHER: usize = 512;
-/// Claims per round.
 const CLAIMS: usize = 20;
 
 pub(crate) async fn measure(options: &Options, report: &mut Report) {

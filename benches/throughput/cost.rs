@@ -11,10 +11,8 @@ use crate::report::Report;
 use crate::service::{Deployment, binary};
 use crate::sink::Sink;
 
-/// Callbacks per round.
 const CALLBACKS: u64 = 20_000;
 
-/// The cost of a round.
 struct Cost {
     /// Milliseconds of processor time per 1,000 callbacks.
     processor: f64,

@@ -10,7 +10,6 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The signature key of the benchmarked service.
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// The result of a load.
@@ -29,7 +28,6 @@ impl Taken {
     }
 }
 
-/// When a load ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Until {
     Elapsed(Duration),
@@ -83,7 +81,6 @@ pub(crate) async fn drive(
     }
 }
 
-/// The result of a load at a steady rate.
 #[derive(Debug, Default)]
 pub(crate) struct Pressed {
     /// Sorted; one per accepted callback.
@@ -95,7 +92,6 @@ pub(crate) struct Pressed {
 }
 
 impl Pressed {
-    /// Adds a later result.
     pub(crate) fn add(&mut self, later: Self) {
         self.latencies.extend(later.latencies);
         self.latencies.sort_unstable();
@@ -192,7 +188,6 @@ fn accepted(answer: &[u8]) {
     );
 }
 
-/// One request and its response.
 async fn answered(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) {
     stream
         .write_all(request)

@@ -17,7 +17,6 @@ use crate::service::Deployment;
 /// How long the fake OBS takes per request.
 const PACE: Duration = Duration::from_millis(2);
 const CONCURRENCY: usize = 8;
-/// Polling interval.
 const LOOK: Duration = Duration::from_millis(50);
 const BUCKET: &str = "recordings";
 
@@ -59,7 +58,6 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) {
     );
 }
 
-/// The cost of a move.
 struct Moved {
     seconds: f64,
     /// Peak memory above that of an idle service, in bytes.

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::Options;
 
-/// Rows in the order they were measured.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,

@@ -136,7 +136,6 @@ impl Service {
             .is_ok_and(|answer| answer.status() == 200)
     }
 
-    /// Waits until no task is ready or running.
     pub(crate) async fn idle(&self) {
         loop {
             let answer = self.get("/metrics").await.expect("the service answers");
@@ -172,7 +171,6 @@ impl Service {
             / 100.0
     }
 
-    /// Stops the service in order and waits for its end.
     pub(crate) fn stop(mut self) {
         let stopped = Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])
@@ -194,7 +192,6 @@ pub(crate) fn binary() -> PathBuf {
     env!("CARGO_BIN_EXE_aftertake").into()
 }
 
-/// The addresses that the service logs.
 async fn addresses(log: &Path) -> (SocketAddr, SocketAddr) {
     loop {
         let text = std::fs::read_to_string(log).expect("the log can be read");

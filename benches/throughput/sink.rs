@@ -52,7 +52,6 @@ impl Sink {
         self.received.load(Ordering::SeqCst)
     }
 
-    /// Waits until `count` requests have been received in total.
     pub(crate) async fn reached(&self, count: u64) {
         self.target.store(count, Ordering::SeqCst);
         while self.received() < count {
@@ -60,7 +59,6 @@ impl Sink {
         }
     }
 
-    /// When the request for callback `number` arrived.
     pub(crate) fn arrival(&self, number: u64) -> Option<Instant> {
         let arrivals = self.arrivals.as_ref()?.lock();
         arrivals.expect("no holder crashes").get(&number).copied()

@@ -76,7 +76,6 @@ fn checks(found: &Value) -> Vec<(&str, bool)> {
         .collect()
 }
 
-/// The detail of one check of the bucket.
 fn detail<'a>(found: &'a Value, check: &str) -> &'a str {
     let mut checks = found[0]["checks"].as_array().unwrap().iter();
     let found = checks.find(|found| found["name"] == check).unwrap();

@@ -45,7 +45,6 @@ impl Swaps {
         }
     }
 
-    /// Ends the swaps and returns their number.
     fn end(mut self) -> u64 {
         self.over.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()

@@ -150,7 +150,6 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     assert_eq!(ids.len(), announced.len());
 }
 
-/// The `webhook-id`s under which each object was announced.
 fn ids_by_object(sink: &Sink) -> BTreeMap<String, BTreeSet<String>> {
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for request in sink.requests() {

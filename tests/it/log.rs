@@ -98,7 +98,6 @@ impl Program {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// Log lines lost so far.
     async fn lost(&self) -> u64 {
         let (_, metrics) = self.ask("/metrics").await;
         let name = "aftertake_log_lines_lost_total ";

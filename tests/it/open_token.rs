@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::support::served::{heard, serving};
 
-/// Creates the file with this content and mode.
 fn keep(path: &Path, secret: &str, mode: u32) {
     std::fs::write(path, secret).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

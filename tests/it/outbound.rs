@@ -196,7 +196,6 @@ async fn request_cannot_leave_its_destination() {
     assert_eq!(sink.connections(), 0);
 }
 
-/// A local port on which nothing listens.
 async fn closed_port() -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()

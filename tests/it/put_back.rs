@@ -136,7 +136,6 @@ impl Folder {
             .collect()
     }
 
-    /// The objects of the store's events.
     #[track_caller]
     fn objects(&self, store: &str) -> BTreeSet<String> {
         let store = format!("sqlite:{store}");

@@ -19,7 +19,6 @@ struct Take {
 }
 
 impl Take {
-    /// Objects below `r/`.
     fn of(objects: &[(&str, &str)]) -> Self {
         let world = World::new();
         for (name, content) in objects {

@@ -48,7 +48,6 @@ fn rules() -> &'static str {
      \x20     - { id: tell, notify: { destination: lms, body: { asked: '{{ steps.ask.body }}', a: '${QUOTED}' } } }\n"
 }
 
-/// The content of all files in the store's folder.
 fn files(folder: &Path) -> Vec<u8> {
     let entries = std::fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());

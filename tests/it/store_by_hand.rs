@@ -72,7 +72,6 @@ impl<B: Backend> Queue<B> {
         ids
     }
 
-    /// Everything known about all tasks, as text.
     fn everything(&self) -> String {
         let tasks = self
             .operator

@@ -18,10 +18,8 @@ use crate::store_contract::{
 
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
-/// The time by a clock that is ahead.
 const AHEAD: Timestamp = Timestamp::from_millis(NOW.millis() + 31_536_000_000);
 
-/// The arrival at another time.
 fn at(time: Timestamp, mut arrival: Arrival) -> Arrival {
     let mut event = Event::clone(&arrival.event);
     event.received = time;

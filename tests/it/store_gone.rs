@@ -19,7 +19,6 @@ use crate::support::served::{Served, serving};
 const STORE: &str = "aftertake.db";
 const LOG: &str = "aftertake.db-wal";
 
-/// A service and its callers.
 struct Stage {
     folder: tempfile::TempDir,
     client: reqwest::Client,

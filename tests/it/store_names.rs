@@ -92,7 +92,6 @@ fn lock_file_that_others_can_open_is_named_and_closed_to_them_at_a_start() {
     assert_eq!(mode(&lock), 0o600);
 }
 
-/// A store, and a link to it from elsewhere.
 fn linked(dir: &Path) -> (PathBuf, PathBuf) {
     let (real, link) = (dir.join("data"), dir.join("etc"));
     fs::create_dir(&real).unwrap();

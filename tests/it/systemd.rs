@@ -10,7 +10,6 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const RULES: &str = "destinations: { lms: { url: 'https://lms.example.com/hook' } }\n\
                      rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
 
-/// A running service, killed when dropped.
 struct Served(Child);
 
 impl Drop for Served {

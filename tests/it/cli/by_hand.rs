@@ -24,7 +24,6 @@ const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 /// A URL where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9/";
 
-/// Rules with these names that notify `url`.
 fn announcing(url: &str, rules: &[&str]) -> String {
     let rules = rules.iter().map(|rule| {
         format!("  - {{ name: {rule}, steps: [{{ id: tell, notify: {{ destination: lms, path: '/{rule}' }} }}] }}\n")
@@ -36,7 +35,6 @@ fn announcing(url: &str, rules: &[&str]) -> String {
     )
 }
 
-/// Stores one event per room under the folder's rules.
 async fn announce(folder: &Folder, rooms: &[&str]) {
     let store = served(folder);
     let text = std::fs::read_to_string(folder.path("rules.yaml")).unwrap();

@@ -18,7 +18,6 @@ struct Folder {
     env: Vec<(&'static str, &'static str)>,
 }
 
-/// The result of a run.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,

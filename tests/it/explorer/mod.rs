@@ -26,7 +26,6 @@ const A: Key = 0;
 const B: Key = 1;
 const C: Key = 2;
 
-/// The start of an exploration.
 #[derive(Debug, Clone)]
 struct Scene {
     name: String,

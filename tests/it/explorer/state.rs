@@ -40,7 +40,6 @@ pub(super) struct Object {
     pub(super) mark: Option<(usize, u8)>,
 }
 
-/// A request that changes an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Effect {
     Copy {
@@ -61,7 +60,6 @@ impl Effect {
     }
 }
 
-/// A request in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Flight {
     pub(super) task: usize,
@@ -211,7 +209,6 @@ impl Task {
         }
     }
 
-    /// The possible targets of its move.
     pub(super) fn targets(&self) -> Targets {
         let keeps_both = self.policy == OnConflict::KeepBoth;
         Targets {
@@ -220,12 +217,10 @@ impl Task {
         }
     }
 
-    /// Whether it is not recorded yet.
     pub(super) fn is_to_come(&self) -> bool {
         self.playlist == Some(false) && self.manifest.is_none()
     }
 
-    /// Whether objects are half moved.
     pub(super) fn is_unfinished(&self) -> bool {
         let open =
             |manifest: &Manifest| matches!(manifest.phase, MovePhase::Planned | MovePhase::Copied);

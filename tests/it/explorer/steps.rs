@@ -16,7 +16,6 @@ use super::{Planted, Scene};
 
 type Nexts = Vec<(&'static str, World)>;
 
-/// The response to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Done,
@@ -36,7 +35,6 @@ struct Step<'a> {
     nexts: &'a mut Nexts,
 }
 
-/// Adds the task's possible next steps.
 pub(super) fn step(world: &World, scene: &Scene, planted: Planted, task: usize, nexts: &mut Nexts) {
     let mut step = Step {
         world,
@@ -685,7 +683,6 @@ impl Step<'_> {
         });
     }
 
-    /// The last try has failed.
     fn fail(&mut self) {
         let task = self.world.tasks[self.task];
         let ends = self.planted == Planted::ContinuesAfterCommit;

@@ -237,14 +237,12 @@ impl World {
         }
     }
 
-    /// The state of the move's source.
     pub(super) fn at_source(&self, task: usize, manifest: &Manifest) -> AtSource {
         let one = self.tasks[task].one(manifest);
         let found = self.objects[self.tasks[task].from].map(Object::found);
         one.at_source(found.as_ref())
     }
 
-    /// The state of the move's target.
     pub(super) fn at_target(&self, task: usize, manifest: &Manifest, planted: Planted) -> AtTarget {
         let one = self.tasks[task].one(manifest);
         let mut found = self.objects[manifest.to].map(Object::found);
@@ -260,7 +258,6 @@ impl World {
         }
     }
 
-    /// Whether another task's use of the key forbids this one.
     pub(super) fn is_taken(&self, task: usize, key: Key, wanted: Use, planted: Planted) -> bool {
         if planted == Planted::NoLedger {
             return false;
@@ -338,7 +335,6 @@ impl World {
         Some(format!("the object at {left} belongs to nobody"))
     }
 
-    /// The state in a few lines.
     pub(super) fn short(&self) -> String {
         let objects = self.objects.iter().map(|object| match object {
             None => "-".to_owned(),

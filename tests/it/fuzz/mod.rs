@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 use self::mutate::Mutator;
 
 struct Target {
-    /// Its folder in `corpus`.
     name: &'static str,
     /// Further inputs: a folder in `tests/it` and an extension.
     samples: Option<(&'static str, &'static str)>,

@@ -168,7 +168,6 @@ impl<'a> Mutator<'a> {
         start..start + length
     }
 
-    /// A random line with its line end.
     fn line(&mut self, input: &[u8]) -> Range<usize> {
         let at = self.rng.usize(..=input.len());
         let before = input[..at].iter().rposition(|byte| *byte == b'\n');

@@ -120,7 +120,6 @@ enum Told {
     Rights(Rights),
 }
 
-/// A parsed input.
 struct Asked<'a> {
     status: u16,
     what: &'a str,

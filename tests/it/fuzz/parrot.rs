@@ -22,7 +22,6 @@ pub(super) struct Parrot {
 struct State {
     /// The next response, complete.
     answer: Vec<u8>,
-    /// The body of the last request.
     heard: Vec<u8>,
 }
 

@@ -32,7 +32,6 @@ const RULES: &str = "callbacks: { sparkrtc: { keys: [0123456789abcdef0123456789a
                      destinations: { lms: { url: 'https://lms.example.com', concurrency: 2 } }\n\
                      rules: [{ name: announce, steps: [{ notify: lms }] }]\n";
 
-/// A callback that the rule matches.
 const BODY: &str = r#"{"event_type":"RECORD_FILE_COMPLETE"}"#;
 
 /// Limits that no test reaches by chance.

@@ -26,7 +26,6 @@ use tokio::sync::Notify;
 /// Its signals show the progress of a call of `record`.
 #[derive(Default)]
 pub(crate) struct FailedDisk {
-    /// Signals the start of a call.
     pub(crate) come: Arc<Notify>,
     /// Whether calls panic instead of returning.
     pub(crate) crashes: bool,

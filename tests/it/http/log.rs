@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::TOO_LONG;
 use crate::support::served::{Served, serving};
 
-/// A program that serves these rules in a temporary folder.
 struct Program {
     served: Served,
     log: Receiver<String>,

@@ -50,7 +50,6 @@ const PATIENT: Limits = Limits {
     drain: HOUR,
 };
 
-/// A running listener.
 struct Listening {
     addr: SocketAddr,
     stop: CancellationToken,
@@ -70,7 +69,6 @@ impl Listening {
         TcpStream::connect(self.addr).await.unwrap()
     }
 
-    /// Sends `request` and reads until the connection ends.
     async fn exchange(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request).await.unwrap();

@@ -12,7 +12,6 @@ use warp::{Filter, Reply};
 
 use super::{Listening, PATIENT, SOON, rest};
 
-/// Answers every request with the length of its body.
 fn echo() -> Site {
     let routes = warp::body::bytes()
         .map(|body: Bytes| body.len().to_string().into_response())

@@ -113,7 +113,6 @@ impl Scene {
             .collect()
     }
 
-    /// The task of the only film in this room.
     pub(crate) fn task(&self, film: &Film) -> TaskRow {
         let is_its = |task: &TaskRow| task.room.as_deref() == Some(&*film.room);
         let mut tasks = self.premises.tasks();

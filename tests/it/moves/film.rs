@@ -90,7 +90,6 @@ impl Film {
         }
     }
 
-    /// What it was before it grew.
     pub(crate) fn before(&self) -> Option<&Film> {
         self.before.last()
     }
@@ -134,7 +133,6 @@ impl Film {
         body.to_string()
     }
 
-    /// Its objects where it was recorded.
     pub(crate) fn objects(&self) -> Objects {
         let part = |(key, content): &(String, Bytes)| (place(RECORDED, key), content.clone());
         let named = (self.at.clone(), self.named.clone());
@@ -220,7 +218,6 @@ fn named_by(at: &Place, content: &Bytes) -> Option<Vec<Place>> {
     Some(uris.map(|uri| resolve(at, &uri)).collect())
 }
 
-/// Resolves a reference in the playlist.
 fn resolve(from: &Place, uri: &str) -> Place {
     let uri = uri.split(['?', '#']).next().unwrap_or_default();
     let decoded = percent_decode_str(uri).decode_utf8().unwrap();

@@ -60,18 +60,15 @@ impl Life {
         &self.running().front
     }
 
-    /// Posts the film's callback and asserts that it is stored.
     pub(crate) async fn announce(&self, film: &Film) {
         let answer = self.front().post(film.callback()).await;
         assert_eq!(answer.status(), 200, "{film}");
     }
 
-    /// Posts the callbacks of all films concurrently.
     pub(crate) async fn announce_all(&self, films: &[Film]) {
         join_all(films.iter().map(|film| self.announce(film))).await;
     }
 
-    /// Waits until `enough` holds for the tasks.
     pub(crate) async fn until(&self, at: &str, enough: impl Fn(&[TaskRow]) -> bool) {
         let ask = || enough(&self.premises.tasks());
         let came = self.running().store.comes_true(ask).await;
@@ -92,7 +89,6 @@ impl Life {
         self.until(at, |tasks| tasks.iter().all(still)).await;
     }
 
-    /// Stops it in order.
     pub(crate) async fn stop(mut self) {
         let Running { service, store, .. } = self.running.take().unwrap();
         let drained = self.threads.runtime().spawn(service.drain());
@@ -101,7 +97,6 @@ impl Life {
         self.end().await;
     }
 
-    /// Kills it at once.
     pub(crate) async fn kill(mut self) {
         drop(self.running.take());
         self.end().await;

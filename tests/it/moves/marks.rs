@@ -41,7 +41,6 @@ async fn moved(scene: &Scene, film: &Film, at: &str) {
     life.stop().await;
 }
 
-/// The keys of copies that carry the mark.
 fn marked(scene: &Scene) -> Vec<String> {
     scene.obs.world(|world| {
         let objects = world.bucket(ARCHIVE).objects.iter();

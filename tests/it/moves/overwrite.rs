@@ -9,7 +9,6 @@ use crate::support::fake_obs::{Fault, Gate, Recorded};
 use crate::support::recording::place;
 use crate::support::take::RECORDED;
 
-/// Concurrent recordings.
 const MANY: usize = 6;
 
 fn rules(policy: &str) -> String {
@@ -57,7 +56,6 @@ fn put(scene: &Scene, at: &Place, text: &str) {
     }
 }
 
-/// Records and announces them, one after the other.
 async fn play(scene: &Scene, films: &[&Film]) {
     let life = scene.serve().await;
     for film in films {

@@ -9,7 +9,6 @@ pub(crate) type Group = Vec<BoxFuture<'static, ()>>;
 /// Failures to print in full.
 const SHOWN: usize = 20;
 
-/// Runs groups concurrently.
 pub(crate) async fn run(groups: impl IntoIterator<Item = Group>) {
     let mut running = JoinSet::new();
     for group in groups {

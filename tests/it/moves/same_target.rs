@@ -9,7 +9,6 @@ use super::film::Film;
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
 
-/// Concurrent recordings.
 const MANY: usize = 8;
 /// A copy takes 20 to 200 ms: long enough for all others to survey meanwhile.
 const COPY: std::ops::Range<u64> = 20..200;

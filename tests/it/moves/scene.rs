@@ -19,7 +19,6 @@ use crate::support::premises::{Env, Premises, parse};
 use crate::support::sink::Sink;
 use crate::support::take::{ARCHIVE, RECORDED};
 
-/// The buckets, and the service's settings.
 pub(crate) struct Scene {
     pub(crate) obs: FakeObs,
     pub(crate) sink: Sink,
@@ -39,7 +38,6 @@ pub(crate) struct Scene {
     pub(super) lost: Arc<Mutex<Vec<String>>>,
 }
 
-/// A rule for this room with these steps.
 pub(crate) fn rule(room: &str, steps: &str) -> String {
     format!("{{ name: of-{room}, when: {{ room: '{room}' }}, steps: [{steps}] }}")
 }
@@ -87,7 +85,6 @@ impl Scene {
         self
     }
 
-    /// The rules file.
     pub(crate) fn text(&self) -> String {
         let mut text = "buckets:\n".to_owned();
         for name in &self.buckets {

@@ -40,7 +40,6 @@ fn looks_at_source(request: &Recorded) -> bool {
     request.method == "HEAD" && request.key.starts_with("r/")
 }
 
-/// The requests of a run without faults.
 async fn clean_run(make: Make) -> Vec<Recorded> {
     let stage = Stage::new(make).await;
     stage.play("a run without faults").await;
@@ -53,7 +52,6 @@ fn first_change(requests: &[Recorded]) -> usize {
     requests.iter().position(changes).unwrap()
 }
 
-/// Makes every request of every recording fail in turn.
 async fn strike_each(faults: &[(Fault, Strikes)], set: fn(&mut Stage)) {
     let mut cases = JoinSet::new();
     for make in TAKES {

@@ -15,7 +15,6 @@ fn link(body: &[u8]) -> String {
     body["link"].as_str().unwrap().to_owned()
 }
 
-/// The secret part of a link.
 fn signature(link: &str) -> &str {
     let (_, signature) = link.split_once("&Signature=").unwrap();
     signature.split('&').next().unwrap()

@@ -19,11 +19,9 @@ use crate::support::served::{Served, serve};
 use crate::support::sink::Sink;
 use crate::support::{folder_in_memory, in_time};
 
-/// Idle connections.
 const IDLE: usize = 5_000;
 /// Requests sent byte by byte.
 const SLOW: u64 = 300;
-/// Bodies without end.
 const ENDLESS: usize = 20;
 /// Callbacks of other callers that must be answered meanwhile.
 const SERVED: usize = 50;

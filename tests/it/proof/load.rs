@@ -32,7 +32,6 @@ pub(crate) struct Call {
     pub(crate) posts: Vec<Post>,
 }
 
-/// Callers at work.
 pub(crate) struct Load {
     stop: CancellationToken,
     answered: watch::Sender<BTreeMap<u16, usize>>,
@@ -87,7 +86,6 @@ impl Load {
         in_time(answered.wait_for(enough)).await.unwrap();
     }
 
-    /// The number of responses with this status so far.
     pub(crate) fn count(&self, status: u16) -> usize {
         self.answered.borrow().get(&status).copied().unwrap_or(0)
     }

@@ -10,7 +10,6 @@ use crate::support::served::Served;
 /// one that was being opened while another became free is kept, too.
 pub(crate) const KEPT: usize = 64;
 
-/// A program's resources.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     /// Resident memory in kB; below, its peak.

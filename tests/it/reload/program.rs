@@ -13,7 +13,6 @@ use serde_json::Value;
 /// A timeout that no test reaches: turns a hang into a failure.
 const TOO_LONG: Duration = Duration::from_mins(1);
 
-/// A running service, killed when dropped.
 struct Program {
     child: Child,
     log: Receiver<Value>,

@@ -31,7 +31,6 @@ fn rotate(folder: &Path, key: &str, token: &str) {
     std::fs::write(folder.join("TOKEN"), token).unwrap();
 }
 
-/// Posts a callback signed with `key`; returns the status.
 async fn post(running: &Running, object: &str, key: &str) -> u16 {
     let body = callback(object);
     let signature = sign(&key.into(), "rand", "1", body.as_bytes());

@@ -34,7 +34,6 @@ async fn start(premises: &Premises, rules: &str) -> Running {
     premises.start_on(file, files, PATIENT).await
 }
 
-/// The revision of these rules.
 fn revision(rules: &str) -> RevisionId {
     let env = Env::from([("PART", "x")]);
     parse(rules, &env).rules.revision

@@ -19,7 +19,6 @@ async fn refuses(key: &str, text: &str, limit: &str) {
     assert_eq!(scene.objects(), before);
 }
 
-/// A playlist of this many lines.
 pub(super) fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     let mut text = "#EXTM3U\n".to_owned();
     for number in 0..count {

@@ -19,7 +19,6 @@ pub(super) struct Scene {
     running: Option<Running>,
 }
 
-/// A playlist of these segments.
 pub(super) fn playlist(segments: &[&str]) -> String {
     let line = |name: &&str| format!("#EXTINF:6,\n{name}\n");
     let lines: String = segments.iter().map(line).collect();
@@ -124,7 +123,6 @@ impl Scene {
         self.task(room)
     }
 
-    /// Announces a recording and asserts that it is moved.
     pub(super) async fn moves(&self, key: &str, room: &str) {
         assert_eq!(self.play(key, room).await, ("done", String::new()), "{key}");
     }
@@ -139,14 +137,12 @@ impl Scene {
         (task.state, why.unwrap_or_default())
     }
 
-    /// The id of the room's only task.
     pub(super) fn id(&self, room: &str) -> String {
         let tasks = self.premises.tasks();
         let is_its = |task: &&TaskRow| task.room.as_deref() == Some(room);
         tasks.iter().find(is_its).unwrap().id.to_string()
     }
 
-    /// The content of the bucket.
     pub(super) fn objects(&self) -> Objects {
         self.obs.world(|world| {
             let all = world.bucket(RECORDED).objects.iter();

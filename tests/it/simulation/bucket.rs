@@ -47,7 +47,6 @@ pub(super) struct SimBucket {
     pub(super) name: String,
 }
 
-/// The fate of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Well,
@@ -79,7 +78,6 @@ impl SimBucket {
         }
     }
 
-    /// Sends one request.
     async fn ask<T>(
         &self,
         what: &str,
@@ -283,7 +281,6 @@ impl SimBucket {
     }
 }
 
-/// The source of a copy.
 struct Original {
     from: Place,
     etag: String,

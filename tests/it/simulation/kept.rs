@@ -84,7 +84,6 @@ impl Kept {
         Ok(())
     }
 
-    /// A call that may fail.
     async fn call<T, E: From<Unavailable>>(
         &self,
         call: impl FnOnce(&SqliteStore) -> Result<T, E> + Send,

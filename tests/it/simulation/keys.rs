@@ -95,7 +95,6 @@ impl Manifests {
         }
     }
 
-    /// The step is done.
     pub(super) fn settled(&mut self, id: TaskId) {
         self.in_force.remove(&id);
         self.drafts.remove(&id);

@@ -40,7 +40,6 @@ struct Entry {
     by_hand: bool,
 }
 
-/// How a task was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Done,
@@ -250,7 +249,6 @@ impl Ledger {
             .collect()
     }
 
-    /// The process has died: nothing runs any more.
     pub(super) fn crashed(&mut self) {
         for entry in self.tasks.values_mut().filter(|entry| entry.runs) {
             entry.runs = false;

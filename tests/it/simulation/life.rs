@@ -20,7 +20,6 @@ use super::rules::{self, Loaded};
 use super::sim::Sim;
 use crate::support::event;
 
-/// A running service.
 pub(super) struct Life {
     sim: Arc<Sim>,
     pub(super) pulse: Arc<Pulse>,
@@ -32,7 +31,6 @@ pub(super) struct Life {
     pub(super) changed: Arc<Notify>,
 }
 
-/// The response to a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
     Stored,
@@ -91,7 +89,6 @@ impl Life {
         Ok(())
     }
 
-    /// Takes in a callback.
     pub(super) async fn hear(&self, body: String) -> Reply {
         let event = event(body, self.sim.now());
         let plan = self.rules.revision.plan(&event, 0);

@@ -53,7 +53,6 @@ static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(path).unwrap()
 });
 
-/// The result of a run.
 struct Run {
     verdict: Result<(), String>,
     story: Vec<String>,

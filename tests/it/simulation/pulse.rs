@@ -21,7 +21,6 @@ pub(super) struct Pulse {
     crashed: Notify,
 }
 
-/// A planned crash.
 #[derive(Debug, Clone, Copy)]
 struct Crash {
     /// Points to pass before the crash.
@@ -43,17 +42,14 @@ impl Pulse {
         self.state.lock().unwrap().1 = Some(Crash { after, into });
     }
 
-    /// Waits for the crash.
     pub(super) async fn crashed(&self) {
         self.crashed.notified().await;
     }
 
-    /// Cancels a planned crash.
     pub(super) fn crash_no_more(&self) {
         self.state.lock().unwrap().1 = None;
     }
 
-    /// Stops in order.
     pub(super) fn end(&self) {
         *self.state.lock().unwrap() = (State::Dead, None);
     }

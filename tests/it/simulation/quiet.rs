@@ -131,7 +131,6 @@ impl Story {
         stopped.map(|task| task.row.id).collect()
     }
 
-    /// Checks the store and the world.
     pub(super) fn check(&self) {
         let conn = Connection::open(&self.shelf.path).unwrap();
         for (what, sql) in LEFT {

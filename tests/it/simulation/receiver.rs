@@ -19,7 +19,6 @@ pub(super) struct Receivers {
     pub(super) pulse: Arc<Pulse>,
 }
 
-/// The fate of a request.
 #[derive(Debug, Clone, Copy)]
 struct Fate {
     /// Whether the receiver accepts the message.

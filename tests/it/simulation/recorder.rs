@@ -22,7 +22,6 @@ const SHARED: [&str; 5] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2"];
 /// How late a recording appears at most.
 const LATE: Duration = Duration::from_mins(5);
 
-/// A posted callback.
 #[derive(Clone)]
 pub(super) struct Callback {
     body: String,

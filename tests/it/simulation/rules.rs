@@ -98,12 +98,10 @@ fn load(text: &str) -> Loaded {
     }
 }
 
-/// The rules file of this number.
 pub(super) fn loaded(number: usize) -> &'static Loaded {
     &ALL[number]
 }
 
-/// The number of rules files.
 pub(super) const COUNT: usize = 3;
 
 /// The tries of the rule's steps.

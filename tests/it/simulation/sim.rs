@@ -51,7 +51,6 @@ pub(super) struct Sim {
     pub(super) planted: Planted,
     /// Whether finished work is pruned long before a callback may be repeated.
     pub(super) forgets: bool,
-    /// Whether the store is unavailable.
     pub(super) store_away: AtomicBool,
     chance: Mutex<fastrand::Rng>,
     began: Instant,
@@ -122,7 +121,6 @@ impl Sim {
         self.world().record(take, rewrites, goes);
     }
 
-    /// True with this probability.
     pub(super) fn happens(&self, probability: f64) -> bool {
         self.chance.lock().unwrap().f64() < probability
     }
@@ -144,13 +142,11 @@ impl Sim {
         tokio::time::sleep(Duration::from_millis(nap)).await;
     }
 
-    /// Sets the wall clock forward or back.
     pub(super) fn set_clock(&self, by_seconds: i64) {
         self.set_by.fetch_add(by_seconds * 1000, Ordering::SeqCst);
         self.clock_set.notify_waiters();
     }
 
-    /// Corrects the wall clock.
     pub(super) fn set_clock_right(&self) {
         self.set_by.store(0, Ordering::SeqCst);
         self.clock_set.notify_waiters();

@@ -35,7 +35,6 @@ pub(super) struct Story {
     pub(super) life: Life,
     /// The number of the rules file in force.
     rules: usize,
-    /// Callbacks posted so far.
     pub(super) callbacks: Vec<Callback>,
 }
 
@@ -53,7 +52,6 @@ impl Story {
         }
     }
 
-    /// Performs the acts.
     pub(super) async fn unfold(&mut self) {
         for _ in 0..ACTS {
             self.act().await;

@@ -8,10 +8,8 @@ use super::world::Object;
 #[derive(Debug, Clone)]
 pub(super) struct Take {
     pub(super) named: Place,
-    /// The recorder's job, if the callbacks name one.
     pub(super) job: Option<String>,
     pub(super) main: String,
-    /// The objects that a playlist names, in its folder.
     pub(super) parts: Vec<Part>,
     /// Whether the recorder appended to a recording that was already announced and may have been
     /// moved.
@@ -24,7 +22,6 @@ pub(super) struct Take {
     pub(super) precious: bool,
 }
 
-/// An object that a playlist names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) name: String,
@@ -32,7 +29,6 @@ pub(super) struct Part {
     role: Role,
 }
 
-/// The role of a part in its playlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Segment,
@@ -191,7 +187,6 @@ impl Take {
         })
     }
 
-    /// The contents of all its objects.
     pub(super) fn contents(&self) -> impl Iterator<Item = &str> {
         let parts = self.parts.iter().map(|part| part.content.as_str());
         parts.chain([self.main.as_str()])

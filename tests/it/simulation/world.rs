@@ -9,7 +9,6 @@ use aftertake::object::{Attributes, MARK, ObjectMeta};
 
 use super::take::{Part, Take};
 
-/// An object in a bucket.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Object {
     pub(super) content: String,
@@ -25,7 +24,6 @@ pub(super) struct Object {
     pub(super) is_strangers: bool,
 }
 
-/// An object was overwritten.
 #[derive(Debug)]
 pub(super) struct Replaced {
     pub(super) at: Place,
@@ -253,7 +251,6 @@ impl World {
         }
     }
 
-    /// The places where the take is whole.
     pub(super) fn whole(&self, take: &Take) -> Vec<Place> {
         self.wholes(take).cloned().collect()
     }
@@ -302,7 +299,6 @@ impl World {
         same.map(|(place, _)| place).collect()
     }
 
-    /// A unique number.
     pub(super) fn number(&mut self) -> u64 {
         self.made += 1;
         self.made

@@ -19,7 +19,6 @@ use crate::store_contract::{NOW, PRESENT, arrival, bucket, ending, lane, moved};
 use crate::support::backend::{Backend, Sqlite};
 use crate::support::operator::OneTask;
 
-/// An act of a person or worker, or an accident.
 #[derive(Debug, Clone)]
 enum Op {
     /// An event of this recording arrives; its three rules order by this value.
@@ -112,7 +111,6 @@ struct Model<B: Backend> {
     store: Option<B::Store>,
     operator: B::Operator,
     backend: B,
-    /// In order of arrival.
     tasks: Vec<Stood>,
     heads: BTreeMap<(&'static str, u8), usize>,
     claims: Vec<Claim>,

@@ -41,7 +41,6 @@ impl Disk {
         state.free = state.free.saturating_sub(1);
     }
 
-    /// Holds all commits from now on.
     pub(crate) fn hold(&self) {
         self.set(|state| state.is_held = true);
     }

@@ -14,7 +14,6 @@ use tokio_util::task::TaskTracker;
 
 use super::in_time;
 
-/// How an operation fails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum How {
     /// It fails without an effect.
@@ -43,7 +42,6 @@ impl How {
 
 type Check = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Which operation fails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Which {
     /// The operation with this number, from 0.
@@ -74,7 +72,6 @@ impl Gate {
         *self.dead.lock().unwrap() = CancellationToken::new();
     }
 
-    /// Makes none fail from now on.
     pub(crate) fn mend(&self) {
         self.log.lock().unwrap().clear();
         *self.fault.lock().unwrap() = None;
@@ -105,13 +102,11 @@ impl Gate {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until the process dies.
     pub(crate) async fn died(&self) {
         let dead = self.dead.lock().unwrap().clone();
         dead.cancelled().await;
     }
 
-    /// Waits until all effects have happened.
     pub(crate) async fn quiet(&self) {
         self.effects.close();
         self.effects.wait().await;

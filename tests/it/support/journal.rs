@@ -28,7 +28,6 @@ pub(crate) struct State {
     pub(crate) earlier: Vec<Move>,
     /// Whether the earlier moves were for the same job as this task's event.
     pub(crate) job: SameJob,
-    /// Number of row writes.
     pub(crate) writes: usize,
     /// Whether a run has begun that has not reported its end.
     pub(crate) is_under_way: bool,
@@ -58,7 +57,6 @@ impl State {
     }
 }
 
-/// The outline of these moves.
 pub(crate) fn outline(moves: &[Move], committed: bool) -> Option<Outline> {
     let count = |which: &dyn Fn(&Move) -> bool| {
         let count = moves.iter().filter(|one| which(one)).count();

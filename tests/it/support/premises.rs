@@ -54,7 +54,6 @@ pub(crate) fn announcing(sink: &Sink, steps: &str) -> String {
     )
 }
 
-/// A callback about this object.
 pub(crate) fn callback(object: &str) -> String {
     let body = json!({
         "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "recorded", "obs_object": object,
@@ -68,7 +67,6 @@ pub(crate) struct Premises {
     folder: tempfile::TempDir,
 }
 
-/// A running service.
 pub(crate) struct Running {
     pub(crate) service: Service,
     pub(crate) store: Arc<Watched>,
@@ -100,7 +98,6 @@ impl Premises {
         self.folder.path().join("a.db")
     }
 
-    /// Writes the rules file that a reload loads.
     pub(crate) fn write(&self, rules: impl AsRef<[u8]>) {
         std::fs::write(self.rules(), rules).unwrap();
     }
@@ -187,7 +184,6 @@ impl Premises {
         format!("{out}{told}")
     }
 
-    /// All tasks, oldest first.
     pub(crate) fn tasks(&self) -> Vec<TaskRow> {
         let mut tasks = self
             .operator()

@@ -87,7 +87,6 @@ impl Served {
         (served, log)
     }
 
-    /// The URL that takes callbacks.
     pub(crate) fn callbacks(&self) -> String {
         format!("http://{}/callbacks/sparkrtc", self.public)
     }

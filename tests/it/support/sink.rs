@@ -28,7 +28,6 @@ use super::in_time;
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) method: Method,
-    /// Path and query.
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -142,7 +141,6 @@ impl Sink {
         self.address.port()
     }
 
-    /// Appends to the script.
     pub(crate) fn then(&self, reply: Reply) {
         self.shared.script.lock().unwrap().push_back(reply);
     }

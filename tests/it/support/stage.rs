@@ -37,7 +37,6 @@ pub(crate) struct Stage {
     folder: TempDir,
     /// Steps of the only rule, as YAML.
     pub(crate) steps: String,
-    /// `tries` of a step.
     pub(crate) tries: u32,
     /// The size in bytes above which objects are copied in parts of 300.
     pub(crate) part_above: &'static str,
@@ -173,7 +172,6 @@ impl Stage {
         service.drain().await;
     }
 
-    /// The path of the service's store.
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("a.db")
     }
@@ -187,7 +185,6 @@ impl Stage {
         operator.task(tasks[0].id).unwrap().unwrap()
     }
 
-    /// The reason why the task is dead.
     pub(crate) fn reason(&self) -> String {
         let task = self.task();
         assert_eq!(task.row.state, "dead", "{task:#?}");
@@ -219,7 +216,6 @@ impl Killable {
         &self.service
     }
 
-    /// Kills the service at once.
     pub(crate) async fn kill(self) {
         let Self { runtime, service } = self;
         drop(service);

@@ -8,7 +8,6 @@ use super::fake_obs::{Content, FakeObs, Kind, Object, World};
 pub(crate) const RECORDED: &str = "recorded";
 pub(crate) const ARCHIVE: &str = "archive";
 
-/// One object of a recording.
 #[derive(Debug, Clone)]
 struct Part {
     from: String,
@@ -23,7 +22,6 @@ struct Part {
 pub(crate) struct Take {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// The target's bucket.
     pub(crate) bucket: &'static str,
     /// The key that the callback names, and the new key.
     pub(crate) from: String,
@@ -151,7 +149,6 @@ impl Take {
         });
     }
 
-    /// The number of its objects.
     pub(crate) fn objects(&self) -> usize {
         self.parts.len()
     }

@@ -60,7 +60,6 @@ impl Hold {
         self.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until a call is held.
     pub(crate) async fn reached(&self) {
         in_time(self.reached.notified()).await;
     }

@@ -12,7 +12,6 @@ use crate::support::premises::PATIENT;
 use crate::support::sink::{Reply, Sink};
 use crate::support::wall::Wall;
 
-/// Hours in a year.
 const YEAR: i64 = 24 * 365;
 
 /// One destination whose breaker stays open for at most an hour, and tasks that are retried after

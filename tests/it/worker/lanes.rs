@@ -56,7 +56,6 @@ fn listed(premises: &Premises) -> Value {
     listed.remove(0)
 }
 
-/// Polls `/metrics` until it has this line.
 async fn metrics_say(front: &Front, line: &str) {
     let ask = async { while !front.ask("/metrics").await.lines().any(|one| one == line) {} };
     in_time(ask).await;

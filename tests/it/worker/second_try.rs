@@ -126,7 +126,6 @@ impl Outbound for Sink {
     }
 }
 
-/// Workers with one destination.
 struct Stand {
     sink: Arc<Sink>,
     store: Arc<SqliteStore>,
@@ -221,7 +220,6 @@ impl Stand {
         }
     }
 
-    /// The numbers of done and dead tasks.
     async fn ended(&self) -> (u64, u64) {
         let figures = self.store.figures(self.clock.now()).await.unwrap();
         (figures.done, figures.dead)

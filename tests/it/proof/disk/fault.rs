@@ -81,7 +81,6 @@ async fn database_that_cannot_be_written_for_a_while_is_brought_up_to_date_after
     }
 }
 
-/// The response of `/readyz`.
 async fn readyz(served: &Served) -> (u16, Value) {
     let url = format!("http://{}/readyz", served.admin);
     let answer = reqwest::get(url).await.unwrap();

@@ -41,7 +41,6 @@ const DELIVERED: usize = 16 + 1;
 /// Allowed growth of memory in kB: what the accepted connections may hold.
 const GROWTH: u64 = 64 * 1024;
 
-/// What became of the callbacks.
 #[derive(Debug, Clone, Default)]
 struct Tally {
     offered: usize,
@@ -53,7 +52,6 @@ struct Tally {
 }
 
 impl Tally {
-    /// The objects of the callbacks answered 200.
     fn objects(&self) -> Vec<String> {
         let taken = self.taken.iter();
         taken.map(|number| object(number % 100, *number)).collect()

@@ -100,7 +100,6 @@ fn body(lane: usize, number: usize, filler: usize) -> String {
     body.to_string()
 }
 
-/// The callback's object.
 fn object(lane: usize, number: usize) -> String {
     format!("{lane}-{number}.mp4")
 }

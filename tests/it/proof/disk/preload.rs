@@ -67,12 +67,10 @@ impl Preload {
         file.write_all(fault.as_bytes()).unwrap();
     }
 
-    /// Lets everything succeed again.
     pub(super) fn works(&self) {
         self.fails("--");
     }
 
-    /// The trace so far.
     pub(super) fn trace(&self) -> Vec<Record> {
         trace::parse(&std::fs::read(self.path("trace")).unwrap())
     }

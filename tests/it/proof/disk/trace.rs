@@ -1,6 +1,5 @@
 //! Parses the trace that `disk.c` writes.
 
-/// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) process: u32,

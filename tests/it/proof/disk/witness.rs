@@ -24,7 +24,6 @@ pub(super) struct Witness {
     /// The events of a store on the disk; cleared when the disk changes.
     stored: Option<BTreeSet<EventId>>,
     chance: fastrand::Rng,
-    /// Tasks per event.
     tasks: usize,
 }
 

@@ -30,11 +30,8 @@ const START: u64 = 150_000;
 /// When a round's kill happens.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
-    /// While the program starts.
     Starting,
-    /// After this many acknowledged callbacks.
     Acknowledged(usize),
-    /// After this many received requests.
     Delivered(usize),
 }
 
@@ -48,7 +45,6 @@ impl Moment {
     }
 }
 
-/// A number from the environment.
 pub(super) fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(

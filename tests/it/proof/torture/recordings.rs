@@ -14,7 +14,6 @@ use crate::support::world::World;
 /// Rules by name, with the number of the step that notifies.
 pub(crate) const RULES: [(&str, u16); 3] = [("announce", 0), ("archive", 2), ("in-order", 0)];
 
-/// Rooms per caller.
 const ROOMS: usize = 2;
 
 /// The store's folder, and two buckets elsewhere.
@@ -114,20 +113,17 @@ pub(crate) fn recording(lane: usize, number: usize) -> Recording {
     Recording::with(&content, &content, &[])
 }
 
-/// Where it was recorded.
 pub(crate) fn source(lane: usize, number: usize) -> Place {
     let (stem, kind) = name(lane, number);
     place("recorded", &format!("Record/{stem}/{stem}.{kind}"))
 }
 
-/// Where the rules move it.
 pub(crate) fn target(lane: usize, number: usize) -> Place {
     let (stem, kind) = name(lane, number);
     let room = room(lane, number);
     place("archive", &format!("classes/{room}/{stem}/{stem}.{kind}"))
 }
 
-/// The tags that the rules set.
 pub(crate) fn tags(lane: usize, number: usize) -> BTreeMap<String, String> {
     let tag = |key: &str, value: String| (key.to_owned(), value);
     BTreeMap::from([

@@ -19,7 +19,6 @@ const REFUSALS: [(u16, &str); 8] = [
     (503, "ServiceUnavailable"),
 ];
 
-/// What happens to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
     /// Not carried out; an error document with this status and code.

@@ -74,7 +74,6 @@ struct State {
     token: bool,
     /// A request that arrived longer ago than this has no effect: its date is refused.
     lifetime: Duration,
-    /// How long a copy takes.
     copy_time: Option<Time>,
     /// The delay before a request is carried out.
     answer_time: Option<Time>,
@@ -179,12 +178,10 @@ impl FakeObs {
         requests[from..].iter().map(Recorded::line).collect()
     }
 
-    /// Sets the server's clock ahead of ours.
     pub(crate) fn set_ahead(&self, ahead: Duration) {
         self.state().ahead_ms = i64::try_from(ahead.as_millis()).unwrap();
     }
 
-    /// Requires [`TOKEN`] in every request.
     pub(crate) fn demand_token(&self) {
         self.state().token = true;
     }

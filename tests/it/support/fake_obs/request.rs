@@ -55,7 +55,6 @@ impl Recorded {
         Some(self.headers.get(name)?.to_str().unwrap())
     }
 
-    /// Whether it copies an object or a part.
     pub(crate) fn is_copy(&self) -> bool {
         self.method == Method::PUT && self.headers.contains_key("x-obs-copy-source")
     }

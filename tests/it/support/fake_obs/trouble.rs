@@ -47,7 +47,6 @@ impl FakeObs {
         self.state().faults.push(Planned::always(wanted, fault));
     }
 
-    /// Removes all faults.
     pub(crate) fn calm(&self) {
         self.state().faults.clear();
     }

@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
-/// The owner of all objects.
 pub(crate) const OWNER: &str = "owner-domain-id";
 
 /// Headers that say how an object is encrypted. A copy does not inherit them.
@@ -27,7 +26,6 @@ pub(crate) struct World {
     pub(crate) page: Option<usize>,
 }
 
-/// The kind of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
     #[default]
@@ -60,7 +58,6 @@ pub(crate) struct FakeBucket {
     pub(crate) uploads: BTreeMap<String, Upload>,
 }
 
-/// The bytes, or only their number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     Bytes(Bytes),
@@ -125,7 +122,6 @@ impl World {
         self.buckets.entry(name.to_owned()).or_default()
     }
 
-    /// Creates a bucket of this kind.
     pub(crate) fn make(&mut self, name: &str, kind: Kind) {
         self.bucket(name).kind = kind;
     }
@@ -154,7 +150,6 @@ impl World {
         md5_hex(format!("ETag {}", self.etags).as_bytes())
     }
 
-    /// Stores an object unchanged.
     pub(crate) fn put(&mut self, bucket: &str, key: &str, object: Object) {
         self.bucket(bucket).objects.insert(key.to_owned(), object);
     }
@@ -176,7 +171,6 @@ impl World {
         self.bucket(bucket).uploads.insert(id, upload);
     }
 
-    /// The number of open uploads in all buckets.
     pub(crate) fn open_uploads(&self) -> usize {
         self.buckets
             .values()
@@ -199,7 +193,6 @@ impl Object {
         }
     }
 
-    /// A private text object.
     pub(crate) fn text(text: &str) -> Self {
         Self::of(Content::Bytes(Bytes::copy_from_slice(text.as_bytes())))
     }
