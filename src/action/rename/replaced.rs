@@ -1,5 +1,6 @@
-//! Decides what `on_conflict: overwrite` may replace at a set's target: the playlist there, and the
-//! objects that belong only to that playlist.
+//! Decides what `on_conflict: overwrite` may replace. At a set's target: the playlist there, and the
+//! objects that belong only to that playlist. At a single object's target: the object there, unless
+//! a playlist in its folder names it.
 //!
 //! Recorders give the segments of every recording the same names. So an object at a member's target
 //! that is not part of the replaced recording belongs to yet another recording.
@@ -14,14 +15,15 @@ use super::{relative, set};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Part, Source};
-use crate::model::recording::Place;
+use crate::model::recording::{Extent, Place};
 use crate::object::ObjectMeta;
 
-/// The recording at the target of a set.
+/// The recording at the target of a set or of an object.
 pub(super) struct Replaced<'a> {
     reach: &'a Reach,
-    /// The place of its playlist.
+    /// The place of its playlist, or of the object.
     to: &'a Place,
+    extent: Extent,
     /// The ETag of that playlist, if it exists.
     etag: Option<String>,
     /// The objects that it names, by key, or why they are unknown.
@@ -64,12 +66,27 @@ impl<'a> Replaced<'a> {
         Ok(Self {
             reach,
             to,
+            extent: Extent::Set,
             etag: there.map(|there| there.etag),
             parts,
             kept,
             others: Others::than(&own),
             is_own: false,
         })
+    }
+
+    /// The object at a single object's target, if there is one.
+    pub(super) fn object(reach: &'a Reach, to: &'a Place, kept: &'a [Place]) -> Self {
+        Self {
+            reach,
+            to,
+            extent: Extent::Object,
+            etag: None,
+            parts: Err("it is no playlist".to_owned()),
+            kept,
+            others: Others::than([to]),
+            is_own: false,
+        }
     }
 
     /// Notes that it may be an earlier version of the recording that moves.
@@ -79,7 +96,8 @@ impl<'a> Replaced<'a> {
 
     /// Fails if the playlist at the target has changed since it was read.
     pub(super) fn check(&self, found: Option<&ObjectMeta>) -> Result<(), Failure> {
-        if self.etag.as_ref() == found.map(|found| &found.etag) {
+        let is_same = self.etag.as_ref() == found.map(|found| &found.etag);
+        if is_same || self.extent == Extent::Object {
             return Ok(());
         }
         Err(changed(self.to))
@@ -99,10 +117,18 @@ impl<'a> Replaced<'a> {
         let mut refused = BTreeMap::new();
         for place in occupied {
             if let Some(why) = self.why_not(place).await? {
+                let replaces = match self.extent {
+                    Extent::Set => {
+                        format!(
+                            "replaces nothing but the playlist at {} and its parts",
+                            self.to
+                        )
+                    }
+                    Extent::Object => "replaces no part of a playlist".to_owned(),
+                };
                 let reason = format!(
-                    "{place} exists already, and on_conflict: overwrite replaces nothing but the playlist at {} \
-                     and its parts: {why}. Move each recording to a folder of its own, such as one named {{{{ job_id }}}}",
-                    self.to
+                    "{place} exists already, and on_conflict: overwrite {replaces}: {why}. \
+                     Move each recording to a folder of its own, such as one named {{{{ job_id }}}}"
                 );
                 refused.insert(place.clone(), reason);
             }
@@ -125,7 +151,11 @@ impl<'a> Replaced<'a> {
             }
             _ => {
                 let is_shared = self.is_shared(place).await?;
-                return Ok(is_shared.then(|| "another playlist names this object, too".to_owned()));
+                let by = match self.extent {
+                    Extent::Set => "another playlist names this object, too",
+                    Extent::Object => "a playlist in its folder names this object",
+                };
+                return Ok(is_shared.then(|| by.to_owned()));
             }
         };
         Ok(Some(why))

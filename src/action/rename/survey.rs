@@ -327,16 +327,20 @@ impl Survey<'_> {
         Ok(beside)
     }
 
-    /// The recording that `overwrite` replaces; `None` where there cannot be another one.
+    /// The recording that `overwrite` replaces; `None` with another `on_conflict`.
     async fn replaced(
         &self,
         playlists: &BTreeMap<String, String>,
     ) -> Result<Option<Replaced<'_>>, Failure> {
-        if self.on_conflict != OnConflict::Overwrite || self.route.extent == Extent::Object {
+        if self.on_conflict != OnConflict::Overwrite {
             return Ok(None);
         }
+        let (to, kept) = (self.route.to, &*self.kept.places);
+        if self.route.extent == Extent::Object {
+            return Ok(Some(Replaced::object(self.reach, to, kept)));
+        }
         let own = playlists.keys().map(|key| at_key(self.route.from, key));
-        let replaced = Replaced::read(self.reach, self.route.to, own, &self.kept.places).await?;
+        let replaced = Replaced::read(self.reach, to, own, kept).await?;
         Ok(Some(replaced))
     }
 

@@ -36,7 +36,7 @@ async fn scene() -> Scene {
         rule("third", OVERWRITE),
     ];
     let mut scene = Scene::new(&format!("[{}]", rules.join(", "))).await;
-    scene.more = "concurrency: 1";
+    scene.more = "concurrency: 1, source_grace: 0s";
     scene.sink.then(Reply::status(200).held());
     scene
 }

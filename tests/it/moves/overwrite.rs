@@ -209,6 +209,27 @@ async fn what_another_playlist_names_is_not_replaced_and_not_deleted() {
     }
 }
 
+#[tokio::test]
+async fn single_object_replaces_no_part_of_a_playlist() {
+    let list = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv/list.m3u8\n";
+    let rendition = "#EXTM3U\n#EXTINF:6,\n../a.mp4\n";
+    for scene in scenes("overwrite").await {
+        put(&scene, &kept("master.m3u8"), list);
+        put(&scene, &kept("v/list.m3u8"), rendition);
+        put(&scene, &kept("a.mp4"), "a part of another recording");
+        let film = Film::mp4("one", "r/one/a.mp4", 500);
+        let (_, why) = refused(&scene, &film).await;
+        assert!(why.contains("kept/a.mp4 exists already"), "{why}");
+        assert!(why.contains("a playlist in its folder names this"), "{why}");
+        // Nobody names this one.
+        let film = Film::mp4("two", "r/two/b.mp4", 500);
+        put(&scene, &kept("b.mp4"), "an older one");
+        play(&scene, &[&film]).await;
+        assert_done(&scene, &film);
+        assert_eq!(film.places(&scene.objects()), [kept("b.mp4")]);
+    }
+}
+
 /// Playlists in other folders may name them.
 #[tokio::test]
 async fn what_the_replaced_playlist_names_outside_its_folder_is_left() {
