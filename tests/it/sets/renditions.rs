@@ -1,8 +1,12 @@
 //! A master playlist and its renditions, which have separate callbacks. Whichever moves first, every
 //! playlist finds everything it names, and both tasks finish.
 
+use serde_json::json;
+
 use super::scene::{Scene, playlist};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::premises::{PATIENT, Premises};
+use crate::support::take::RECORDED;
 
 const MASTER: &str = "r/x/m.m3u8";
 
@@ -216,4 +220,62 @@ async fn what_is_in_folders_above_and_names_no_part_of_a_recording_stops_nothing
     assert_eq!(found, ["kept/v/1.ts", "kept/v/v.m3u8"]);
     let read = scene.read();
     assert!(!read.iter().any(|key| key == "r/x/7.m3u8"), "{read:?}");
+}
+
+/// The same in a folder bucket, in both orders.
+#[tokio::test]
+async fn rendition_and_master_playlist_in_a_folder_bucket_are_whole_in_both_orders() {
+    for backwards in [false, true] {
+        let premises = Premises::new();
+        let folder = premises.rules().parent().unwrap().join("recorded");
+        std::fs::create_dir_all(folder.join("r/x/hd")).unwrap();
+        let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhd/v.m3u8\n";
+        for (key, content) in [
+            ("r/x/hd/1.ts", "1"),
+            ("r/x/hd/v.m3u8", &*playlist(&["1.ts"])),
+            (MASTER, master),
+        ] {
+            std::fs::write(folder.join(key), content).unwrap();
+        }
+        let rule = |room: &str| {
+            format!(
+                "{{ name: {room}, when: {{ room: {room} }}, steps: [{{ rename: {{ to: 'kept/{room}/' }} }}] }}"
+            )
+        };
+        let rules = format!(
+            "buckets: {{ {RECORDED}: {{ store: folder, path: '{}', source_grace: 1ms }} }}\n\
+             retry: {{ first: 1ms, longest: 1ms, tries: 4 }}\nrules: [{}, {}]\n",
+            folder.display(),
+            rule("v"),
+            rule("m"),
+        );
+        let running = premises.start(&rules, PATIENT).await;
+        let mut both = [("v", "r/x/hd/v.m3u8"), ("m", MASTER)];
+        if backwards {
+            both.reverse();
+        }
+        for (count, (room, key)) in (1..).zip(both) {
+            let body = json!({
+                "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": RECORDED, "obs_object": key,
+                "record_format": "HLS", "room_id": room, "job_id": "j",
+                "end_time": "2026-03-02T01:01:02Z",
+            });
+            assert_eq!(running.front.post(body.to_string()).await.status(), 200);
+            let are_done = || {
+                let tasks = premises.tasks();
+                tasks.len() == count && tasks.iter().all(|task| task.state == "done")
+            };
+            let told = || format!("{backwards}: {:?}", premises.states());
+            assert!(running.store.comes_true(are_done).await, "{}", told());
+        }
+        running.service.drain().await;
+        let is_there = |key: &str| folder.join(key).exists();
+        for key in ["kept/m/m.m3u8", "kept/m/hd/v.m3u8", "kept/m/hd/1.ts"] {
+            assert!(is_there(key), "{backwards}: {key}");
+        }
+        for key in ["kept/v/v.m3u8", "kept/v/1.ts"] {
+            assert_eq!(is_there(key), !backwards, "{backwards}: {key}");
+        }
+        assert!(!is_there("r"), "{backwards}");
+    }
 }
