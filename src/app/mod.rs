@@ -5,6 +5,7 @@
 //! callbacks, give running steps the grace time, hand the rest back.
 
 pub mod crash;
+mod listener;
 pub mod load;
 mod reload;
 mod run;
@@ -17,9 +18,8 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use self::listener::Listener;
 use self::load::LoadError;
 use self::reload::Reloader;
 pub use self::system::{serve, start_log};
@@ -27,7 +27,7 @@ use crate::clock::{self, Stopwatch};
 use crate::config::{Settings, StoreUrl};
 use crate::http::callback;
 use crate::http::ops::{self, Ops, Standing, Token};
-use crate::http::server::{self, BindError, Drained, Limits};
+use crate::http::server::{self, BindError, Limits};
 use crate::in_force::{Current, Snapshot};
 use crate::intake::Intake;
 use crate::intake::backlog::{Backlog, BacklogLimits};
@@ -66,26 +66,20 @@ pub enum ServeError {
 
 /// A running service.
 pub struct Service {
-    /// The callback listener's address.
-    pub public: SocketAddr,
-    /// The operator listener's address.
-    pub admin: SocketAddr,
+    public: Listener,
+    admin: Listener,
     store: Arc<dyn Store>,
     workers: Workers,
     supervisor: Supervisor,
     reloader: Reloader,
     grace: Duration,
-    stop_public: CancellationToken,
-    stop_admin: CancellationToken,
-    public_listener: JoinHandle<Option<Drained>>,
-    admin_listener: JoinHandle<Option<Drained>>,
 }
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
-            .field("public", &self.public)
-            .field("admin", &self.admin)
+            .field("public", &self.public())
+            .field("admin", &self.admin())
             .finish_non_exhaustive()
     }
 }
@@ -157,38 +151,38 @@ impl Service {
             Backlog::new(BacklogLimits::SERVICE),
             supervisor.clone(),
         ));
-        let (stop_public, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let listen = |part, listener, site, limits, stop: &CancellationToken| {
-            let (supervisor, stop) = (supervisor.clone(), stop.clone());
-            let serves = server::serve(listener, site, limits, stop.clone());
-            tokio::spawn(async move { supervisor.keep(part, &stop, serves).await })
+        let serve = |part, listener, site, limits| {
+            Listener::serve(part, listener, site, limits, supervisor.clone())
         };
         Ok(Self {
-            public: public.local_addr().unwrap_or(unknown),
-            admin: admin.local_addr().unwrap_or(unknown),
-            store,
-            workers,
-            reloader,
-            grace: settings.grace,
-            public_listener: listen(
+            public: serve(
                 "the callback listener",
                 public,
                 callback::site(intake, metrics),
                 Limits::PUBLIC,
-                &stop_public,
             ),
-            admin_listener: listen(
+            admin: serve(
                 "the operator listener",
                 admin,
                 ops::site(ops),
                 Limits::ADMIN,
-                &stop_admin,
             ),
-            stop_public,
-            stop_admin,
+            store,
+            workers,
+            reloader,
+            grace: settings.grace,
             supervisor,
         })
+    }
+
+    /// The address of the callback listener.
+    pub const fn public(&self) -> SocketAddr {
+        self.public.address
+    }
+
+    /// The address of the operator listener.
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin.address
     }
 }
 

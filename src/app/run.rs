@@ -1,17 +1,11 @@
 //! How a service stops: on request, or because one of its parts failed.
 
 use std::future::pending;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Service;
-use crate::http::server::Drained;
 use crate::supervision::{Ended, How};
-
-/// How long callers wait for running requests when the service must not wait for anyone.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Serves until `asked` returns, or until a part has ended that must not; then drains. A second
@@ -80,26 +74,12 @@ impl Service {
 
     async fn end(mut self, hurried: CancellationToken) {
         self.workers.stop_claiming();
-        self.stop_public.cancel();
-        last_answers(&mut self.public_listener, &hurried).await;
+        self.public.end(&hurried).await;
         let over = async {
             let grace = tokio::time::sleep(self.grace);
             let _ = hurried.run_until_cancelled(grace).await;
         };
         self.workers.drain_until(over).await;
-        self.stop_admin.cancel();
-        last_answers(&mut self.admin_listener, &hurried).await;
-    }
-}
-
-/// Waits until the listener has drained, or until [`LAST_ANSWERS`] after `hurried`.
-async fn last_answers(listener: &mut JoinHandle<Option<Drained>>, hurried: &CancellationToken) {
-    let over = async {
-        hurried.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
-    };
-    tokio::select! {
-        _ = &mut *listener => {}
-        () = over => listener.abort(),
+        self.admin.end(&hurried).await;
     }
 }

@@ -38,7 +38,7 @@ pub async fn serve(
     let loaded = reload::seen(&content);
     let service = start(settings, content, lookup).await?;
     let mut stops = Stops::listen();
-    tracing::info!(listen = %service.public, admin_listen = %service.admin, "aftertake serves");
+    tracing::info!(listen = %service.public(), admin_listen = %service.admin(), "aftertake serves");
     notify(&[NotifyState::Ready]);
     let mut beside = Beside(JoinSet::new(), service.supervisor.clone());
     if let Some(within) = sd_notify::watchdog_enabled() {

@@ -95,7 +95,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
     let settings = settings(folder.path(), PATIENT);
     let rules = rules(&sink, "/new", &Env::new());
     let service = Service::start(&settings, rules, lookup).await.unwrap();
-    let to = format!("http://{}/callbacks/sparkrtc", service.public);
+    let to = format!("http://{}/callbacks/sparkrtc", service.public());
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/callbacks");
     let mut posted = 0;

@@ -70,13 +70,13 @@ impl Demo {
             "aftertake demo in {}\n  callbacks come in on   http://{}{}\n  operators ask on       \
              http://{}/metrics\n  a receiver listens on  http://{to}\n\nposting callbacks, signed as SparkRTC signs them:\n",
             folder.display(),
-            service.public,
+            service.public(),
             recorder::path(Recorder::SparkRtc),
-            service.admin,
+            service.admin(),
         ))?;
         let mut posted = Vec::new();
         for callback in callbacks() {
-            let answer = post(service.public, &callback)
+            let answer = post(service.public(), &callback)
                 .await
                 .context("post a callback")
                 .map_err(failed)?;

@@ -139,8 +139,8 @@ impl Premises {
             .await
             .unwrap();
         let front = Front {
-            public: service.public,
-            admin: service.admin,
+            public: service.public(),
+            admin: service.admin(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         Running {

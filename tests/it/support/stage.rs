@@ -146,7 +146,7 @@ impl Stage {
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": RECORDED, "obs_object": self.take.from,
             "room_id": room, "end_time": end_time,
         });
-        let to = format!("http://{}/callbacks/sparkrtc", service.public);
+        let to = format!("http://{}/callbacks/sparkrtc", service.public());
         let answer = CLIENT.post(to).body(body.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 200);
     }
