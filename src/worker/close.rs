@@ -55,6 +55,10 @@ impl Runner {
         }
         Ok(match self.undo(work).await {
             Ok(Undo::Undone { left: None }) => decided.into(),
+            // A person has decided, also if the move was tried once more.
+            Ok(Undo::Undone { left: Some(left) }) if self.cancel.is_cancelled() => {
+                told(work, Transition::Cancel, &left)
+            }
             // Even if the step ignores failures: a person has to decide about the copies.
             Ok(Undo::Undone { left: Some(left) }) => {
                 told(work, self.dead(work, decided, ran), &left)
