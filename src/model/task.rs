@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::failure::Failure;
 use super::id::{EventId, TaskId};
 use super::recording::RecordingId;
 use super::time::Timestamp;
@@ -131,40 +130,42 @@ pub struct Task {
     pub recording: Option<RecordingId>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a task does. It is stored as its place in this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
-    /// Waits to be claimed; without `due` it waits for its turn or its order.
-    Ready {
-        due: Option<Timestamp>,
-    },
+    /// Waits to be claimed: for a time, for its turn or order, or for something outside it.
+    Ready,
     /// A worker runs it. After a crash it is due at once.
-    Running {
-        attempt: Attempt,
-    },
-    Done {
-        at: Timestamp,
-    },
-    Dead {
-        at: Timestamp,
-        why: Failure,
-    },
-    Cancelled {
-        at: Timestamp,
-    },
+    Running,
+    Done,
+    Dead,
+    Cancelled,
 }
 
 impl TaskState {
+    pub const ALL: [Self; 5] = [
+        Self::Ready,
+        Self::Running,
+        Self::Done,
+        Self::Dead,
+        Self::Cancelled,
+    ];
+
     pub const NAMES: [&'static str; 5] = ["ready", "running", "done", "dead", "cancelled"];
 
-    /// The name in rows, metrics, JSON and tables.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Ready { .. } => Self::NAMES[0],
-            Self::Running { .. } => Self::NAMES[1],
-            Self::Done { .. } => Self::NAMES[2],
-            Self::Dead { .. } => Self::NAMES[3],
-            Self::Cancelled { .. } => Self::NAMES[4],
-        }
+    /// The name in metrics, JSON and tables.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// The state of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether nothing happens to the task by itself any more.
+    pub const fn is_settled(self) -> bool {
+        !matches!(self, Self::Ready | Self::Running)
     }
 }
 
@@ -179,10 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn state_has_the_name_that_is_listed() {
-        let at = Timestamp::from_millis(0);
-        assert_eq!(TaskState::Done { at }.name(), "done");
-        assert_eq!(TaskState::Cancelled { at }.name(), "cancelled");
+    fn state_is_found_by_its_name_and_its_place() {
+        for (place, state) in TaskState::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, place);
+            assert_eq!(TaskState::named(state.name()), Some(state));
+        }
+        assert_eq!(TaskState::Cancelled.name(), "cancelled");
+        assert_eq!(TaskState::named("lost"), None);
     }
 
     #[test]

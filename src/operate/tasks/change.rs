@@ -231,7 +231,7 @@ fn ends(ending: Ending) -> String {
 }
 
 fn nothing_to_retry(state: &str) -> String {
-    if state == TaskState::NAMES[0] {
+    if state == TaskState::Ready.name() {
         "is ready already; `aftertake tasks show` says what it waits for".to_owned()
     } else {
         format!("is {state}; only tasks that are dead, cancelled or wait for a time can be retried")

@@ -26,7 +26,7 @@ CREATE TABLE bodies (
 -- All tasks, including settled ones; partial indexes keep the queue fast. `seq` is the event's
 -- `seq` shifted left by 16 plus a number: the tasks of an event are a range, in order of
 -- acceptance. A task's id begins like its event's and is found through it. `state` is an index of
--- `TaskState::NAMES`.
+-- `TaskState::ALL`.
 CREATE TABLE tasks (
     seq          INTEGER PRIMARY KEY,
     id           BLOB NOT NULL,

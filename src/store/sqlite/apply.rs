@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::claim::claimed;
-use super::core::{CANCELLED, DEAD, DONE, READY, RUNNING, Txn};
+use super::core::Txn;
 use super::order::{self, Order};
 use super::row::{self, TaskRow, json, outputs_text, recording, task_columns};
 use super::{blocked, journal, notice, prune, turn, wait};
 use crate::model::failure::Failure;
 use crate::model::plan::Turn;
 use crate::model::recording::RecordingId;
-use crate::model::task::Attempt;
+use crate::model::task::{Attempt, TaskState};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::model::wait::WaitsFor;
@@ -92,14 +92,14 @@ fn end(
     };
     match &settlement.transition {
         Transition::Advance => return advance(txn, held, settlement, now),
-        Transition::Finish => settle(txn, held, settlement, DONE, None, now)?,
+        Transition::Finish => settle(txn, held, settlement, TaskState::Done, None, now)?,
         Transition::Bury { why } => {
-            settle(txn, held, settlement, DEAD, Some(why), now)?;
+            settle(txn, held, settlement, TaskState::Dead, Some(why), now)?;
             if let Some(notice) = &settlement.next {
                 notice::tell(txn, held.seq, &notice.lane, why, now)?;
             }
         }
-        Transition::Cancel => settle(txn, held, settlement, CANCELLED, None, now)?,
+        Transition::Cancel => settle(txn, held, settlement, TaskState::Cancelled, None, now)?,
         Transition::RetryAfter { wait, why } | Transition::Await { wait, why } => {
             let is_refunded = matches!(settlement.transition, Transition::Await { .. });
             let again = Again {
@@ -201,8 +201,8 @@ fn ready(
             &again.waits_for,
             &held.tried,
         ))?;
-    txn.leaves(RUNNING);
-    txn.enters(READY);
+    txn.leaves(TaskState::Running);
+    txn.enters(TaskState::Ready);
     Ok(())
 }
 
@@ -225,7 +225,7 @@ fn settle(
     txn: &mut Txn<'_>,
     held: &Held,
     settlement: &Settlement,
-    state: usize,
+    state: TaskState,
     why: Option<&Failure>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
@@ -243,18 +243,18 @@ fn settle(
             &settlement.leaves,
             &held.tried,
         ))?;
-    if state != DEAD {
+    if state != TaskState::Dead {
         prune::settled(txn, held.seq, now)?;
     }
     if let Some(recording) = held.turn {
         turn::pass_on(txn, held.seq, recording, false, now)?;
     }
     if let Some(order) = &held.order
-        && (state != DEAD || !order.dead_blocks)
+        && (state != TaskState::Dead || !order.dead_blocks)
     {
         order::leave(txn, held.seq, &order.key, now)?;
     }
-    txn.leaves(RUNNING);
+    txn.leaves(TaskState::Running);
     txn.enters(state);
     Ok(())
 }
@@ -267,7 +267,7 @@ fn advance(
 ) -> rusqlite::Result<Written> {
     // Without the next step the task would be lost, so it is done instead.
     let Some(next) = &settlement.next else {
-        settle(txn, held, settlement, DONE, None, now)?;
+        settle(txn, held, settlement, TaskState::Done, None, now)?;
         return Ok(Written::Settled);
     };
     go_to(txn, held, next, settlement, now)?;
@@ -279,8 +279,8 @@ fn advance(
     };
     let blocked = next.turn == Turn::Needed && !has_turn && wait_for_turn(txn, held)?;
     if next.hold == Hold::Leave || blocked {
-        txn.leaves(RUNNING);
-        txn.enters(READY);
+        txn.leaves(TaskState::Running);
+        txn.enters(TaskState::Ready);
         return Ok(Written::Settled);
     }
     txn.conn

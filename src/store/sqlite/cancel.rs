@@ -1,12 +1,13 @@
 //! Cancels tasks: at once, or through the service where a move is half done.
 
-use super::core::{CANCELLED, DEAD, DONE, RUNNING, Txn};
+use super::core::Txn;
 use super::found::{Found, find};
 use super::retry::requeue;
 use super::{intervene, journal, left, order, prune, turn};
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By};
 use crate::model::recording::RecordingId;
+use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::operator::CancelOutcome;
 
@@ -20,8 +21,11 @@ pub(super) fn dry_run(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<CancelOutco
 fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, CancelOutcome>> {
     Ok(match find(txn, id)? {
         None => Err(CancelOutcome::Unknown),
-        Some(found) if found.state == DONE || (found.state == CANCELLED && !found.leaves) => {
-            Err(CancelOutcome::InState(found.state_name()))
+        Some(found)
+            if found.state == TaskState::Done
+                || (found.state == TaskState::Cancelled && !found.leaves) =>
+        {
+            Err(CancelOutcome::InState(found.state.name()))
         }
         Some(found) => Ok(found),
     })
@@ -29,7 +33,7 @@ fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, Canc
 
 fn cancel_outcome(txn: &Txn<'_>, found: &Found) -> rusqlite::Result<CancelOutcome> {
     let is_half_done =
-        found.state == RUNNING || found.leaves || turn::is_unfinished(txn, found.seq)?;
+        found.state == TaskState::Running || found.leaves || turn::is_unfinished(txn, found.seq)?;
     Ok(if is_half_done {
         CancelOutcome::Requested
     } else {
@@ -53,7 +57,7 @@ pub(super) fn cancel(
     } else {
         end(txn, &found, now)?;
     }
-    if found.end != Some(CANCELLED) {
+    if found.end != Some(TaskState::Cancelled) {
         let intervention = found.intervention(Act::Cancelled, by, now);
         intervene::log(txn, found.seq, &intervention)?;
     }
@@ -64,7 +68,7 @@ pub(super) fn cancel(
 /// continuing. Until then the task says what may be left. A settled task with copies left runs once
 /// more, to remove them.
 fn request_end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()> {
-    if found.state == DEAD || found.state == CANCELLED {
+    if found.state == TaskState::Dead || found.state == TaskState::Cancelled {
         requeue(txn, found, now)?;
     }
     txn.conn
@@ -94,7 +98,7 @@ fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()>
         order::leave(txn, found.seq, &order.key, now)?;
     }
     txn.leaves(found.state);
-    txn.enters(CANCELLED);
+    txn.enters(TaskState::Cancelled);
     Ok(())
 }
 

@@ -2,11 +2,12 @@
 
 use rusqlite::OptionalExtension;
 
-use super::core::{READY, RUNNING, Txn};
+use super::core::Txn;
 use super::row::{self, TaskRow, task_columns};
 use super::{blocked, read, turn};
 use crate::model::breaker::Whom;
 use crate::model::plan::Turn;
+use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, Claimed, LaneRoom};
 
@@ -113,8 +114,8 @@ fn take(txn: &mut Txn<'_>, mut row: TaskRow, now: Timestamp) -> rusqlite::Result
             "UPDATE tasks SET state = 1, attempt = attempt + 1, tries = tries + 1, since = ?2, note = NULL WHERE seq = ?1",
         )?
         .execute((row.seq, row.since.millis()))?;
-    txn.leaves(READY);
-    txn.enters(RUNNING);
+    txn.leaves(TaskState::Ready);
+    txn.enters(TaskState::Running);
     row.attempt += 1;
     row.tries += 1;
     claimed(txn, row)

@@ -12,13 +12,7 @@ use super::error::{self, OpenError};
 use super::file::Opened;
 use super::lineage;
 use super::settled::Settled;
-
-/// Indexes of `TaskState::NAMES`, as stored.
-pub(super) const READY: usize = 0;
-pub(super) const RUNNING: usize = 1;
-pub(super) const DONE: usize = 2;
-pub(super) const DEAD: usize = 3;
-pub(super) const CANCELLED: usize = 4;
+use crate::model::task::TaskState;
 
 pub(super) struct Core {
     pub(super) conn: Connection,
@@ -107,12 +101,12 @@ impl Core {
 }
 
 impl Txn<'_> {
-    pub(super) fn enters(&mut self, state: usize) {
-        self.delta[state] += 1;
+    pub(super) fn enters(&mut self, state: TaskState) {
+        self.delta[state as usize] += 1;
     }
 
-    pub(super) fn leaves(&mut self, state: usize) {
-        self.delta[state] -= 1;
+    pub(super) fn leaves(&mut self, state: TaskState) {
+        self.delta[state as usize] -= 1;
     }
 
     fn write_counts(&self) -> rusqlite::Result<()> {

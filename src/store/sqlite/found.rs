@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension;
 
-use super::core::{CANCELLED, READY, Txn};
+use super::core::Txn;
 use super::order::Order;
 use super::row::{self, goes_forward, has_replaced, recording};
 use crate::model::failure::Failure;
@@ -15,13 +15,13 @@ use crate::store::operator::Ending;
 
 pub(super) struct Found {
     pub(super) seq: i64,
-    pub(super) state: usize,
+    pub(super) state: TaskState,
     pub(super) turn: Option<RecordingId>,
     pub(super) order: Option<Order>,
     failure: Option<Failure>,
     /// The final state that the service is working towards: a person cancelled it, or it has failed
     /// for good, and its copies are not removed yet.
-    pub(super) end: Option<usize>,
+    pub(super) end: Option<TaskState>,
     goes_forward: bool,
     pub(super) leaves: bool,
     /// When it is due, unless it waits for another task.
@@ -30,18 +30,14 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn waits(&self, now: Timestamp) -> bool {
-        self.state == READY && self.due.is_some_and(|due| due > now)
-    }
-
-    pub(super) fn state_name(&self) -> &'static str {
-        TaskState::NAMES[self.state]
+        self.state == TaskState::Ready && self.due.is_some_and(|due| due > now)
     }
 
     /// How it will end, if ending is all it is ready for.
     pub(super) fn ending(&self, due_now: bool) -> Option<Ending> {
-        let end = self.end.filter(|_| self.state == READY)?;
+        let end = self.end.filter(|_| self.state == TaskState::Ready)?;
         Some(Ending {
-            state: TaskState::NAMES[end],
+            state: end.name(),
             goes_forward: self.goes_forward,
             due_now,
         })
@@ -49,7 +45,7 @@ impl Found {
 
     /// The history entry for an act on the task in its present state.
     pub(super) fn intervention(&self, act: Act, by: &By, now: Timestamp) -> Intervention {
-        Intervention::new(act, by, now).on(self.state_name(), self.failure.clone())
+        Intervention::new(act, by, now).on(self.state.name(), self.failure.clone())
     }
 }
 
@@ -67,7 +63,7 @@ pub(super) fn find(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<Found>>
         .query_row([seq], |row| {
             Ok(Found {
                 seq: row.get("seq")?,
-                state: row.get::<_, usize>("state")?.min(CANCELLED),
+                state: row.get("state")?,
                 turn: recording(row.get("turn")?),
                 order: Order::read(row)?,
                 failure: row::failure(row.get("failure")?),

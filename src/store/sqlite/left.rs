@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::core::{CANCELLED, Txn};
+use super::core::Txn;
 use super::journal::{self, By};
 use super::prune;
 use super::row::{self, json};
@@ -12,7 +12,7 @@ use crate::model::moves::left::{Left, Targets};
 use crate::model::moves::stage::Stage;
 use crate::model::moves::{Move, MovePhase, Source, Target};
 use crate::model::recording::Place;
-use crate::model::task::StepNo;
+use crate::model::task::{StepNo, TaskState};
 use crate::model::time::Timestamp;
 
 const PAGE: u32 = 1_000;
@@ -101,7 +101,7 @@ fn tell_anew(txn: &Txn<'_>, seq: i64, by: &By, now: Timestamp) -> rusqlite::Resu
             "SELECT step, leaves, failure, state FROM tasks WHERE seq = ?1 AND leaves IS NOT NULL",
         )?
         .query_row([seq], |row| {
-            let told: (StepNo, String, Option<String>, usize) = row.try_into()?;
+            let told: (StepNo, String, Option<String>, TaskState) = row.try_into()?;
             Ok(told)
         })
         .optional()?;
@@ -123,7 +123,7 @@ fn tell_anew(txn: &Txn<'_>, seq: i64, by: &By, now: Timestamp) -> rusqlite::Resu
     txn.conn
         .prepare_cached("UPDATE tasks SET leaves = ?2, failure = ?3 WHERE seq = ?1")?
         .execute((seq, &left, failure.as_ref().map(json)))?;
-    if left.is_none() && state == CANCELLED {
+    if left.is_none() && state == TaskState::Cancelled {
         prune::settled(txn, seq, now)?;
     }
     Ok(())

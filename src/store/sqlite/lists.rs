@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::core::{DEAD, DONE, Txn};
+use super::core::Txn;
 use super::intervene;
 use super::read;
 use super::row::{self, TASK_BITS, goes_forward, has_replaced, move_columns, read_move};
@@ -83,24 +83,27 @@ enum Order {
 /// The statement and its `?10`: the one state, or a bit for each of several. A single state, and
 /// `leaves`, use an index; `done`, which is in none, and several states are filtered.
 fn statement(filter: &TaskFilter, order: Order) -> (&'static str, usize) {
-    let number = |name: &String| TaskState::NAMES.iter().position(|known| known == name);
-    let numbers: Vec<usize> = filter.states.iter().filter_map(number).collect();
-    match (numbers.as_slice(), filter.leaves) {
-        ([DONE], _) | (_, true) => {}
+    let states = filter.states.iter();
+    let states: Vec<_> = states.filter_map(|name| TaskState::named(name)).collect();
+    match (states.as_slice(), filter.leaves) {
+        ([TaskState::Done], _) | (_, true) => {}
         ([one], false) => {
             let sql = match order {
                 Order::Newest => tasks!("t.state <> 2 AND t.state = ?10", "DESC"),
                 Order::Oldest => tasks!("t.state <> 2 AND t.state = ?10", "ASC"),
             };
-            return (sql, *one);
+            return (sql, *one as usize);
         }
         _ => {}
     }
-    let bits = if filter.states.is_empty() {
-        (1 << TaskState::NAMES.len()) - 1
+    let meant = if filter.states.is_empty() {
+        &TaskState::ALL[..]
     } else {
-        numbers.iter().fold(0, |all, number| all | 1 << number)
+        &states
     };
+    let bits = meant
+        .iter()
+        .fold(0, |bits, state| bits | 1 << *state as usize);
     let sql = match (filter.leaves, order) {
         (true, Order::Newest) => tasks!("t.leaves IS NOT NULL AND (1 << t.state & ?10)", "DESC"),
         (true, Order::Oldest) => tasks!("t.leaves IS NOT NULL AND (1 << t.state & ?10)", "ASC"),
@@ -314,14 +317,14 @@ fn moved(
 }
 
 fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
-    let state: usize = row.get("state")?;
+    let state: TaskState = row.get("state")?;
     let due: Option<i64> = row.get("due")?;
     Ok(TaskRow {
         id: TaskId::from_bytes(row.get("id")?),
         event: EventId::from_bytes(row.get("event")?),
         rule: row.get("rule")?,
         room: row.get("room")?,
-        state: TaskState::NAMES[state.min(TaskState::NAMES.len() - 1)],
+        state: state.name(),
         step: row.get("step")?,
         tries: row.get("tries")?,
         due: due.map(Timestamp::from_millis),
@@ -348,7 +351,7 @@ fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
     let Some(id) = row.get("before")? else {
         return Ok(None);
     };
-    let is_dead = row.get::<_, usize>("before_state")? == DEAD;
+    let is_dead = row.get::<_, TaskState>("before_state")? == TaskState::Dead;
     if row.get::<_, Option<String>>("waits_for")?.is_some() {
         let note: Option<String> = row.get("note")?;
         let dead = if is_dead {

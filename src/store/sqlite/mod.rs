@@ -70,7 +70,7 @@ use crate::model::moment::Present;
 use crate::model::moves::keys::{Taken, Use};
 use crate::model::moves::{Earlier, MadeBy, Move, Outline};
 use crate::model::recording::Place;
-use crate::model::task::{Lane, RevisionId};
+use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
 use crate::model::wait::Outside;
 
@@ -202,8 +202,8 @@ fn recover(txn: &mut core::Txn<'_>) -> rusqlite::Result<()> {
     )?;
     keys::recover(txn.conn)?;
     for _ in 0..orphans {
-        txn.leaves(core::RUNNING);
-        txn.enters(core::READY);
+        txn.leaves(TaskState::Running);
+        txn.enters(TaskState::Ready);
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Stores the notice about a dead task, in the transaction that makes it dead.
 
-use super::core::{READY, Txn};
+use super::core::Txn;
 use super::row::{TASK_BITS, json};
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::notice::Death;
-use crate::model::task::Lane;
+use crate::model::task::{Lane, TaskState};
 use crate::model::time::Timestamp;
 
 /// Adds a task to the dead one's event that reports the death in `lane`. Each death gets a notice,
@@ -36,7 +36,7 @@ pub(super) fn tell(
             lane.to_string(),
             json(&death.outputs()),
         ))?;
-    txn.enters(READY);
+    txn.enters(TaskState::Ready);
     Ok(())
 }
 

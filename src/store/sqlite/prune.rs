@@ -12,6 +12,7 @@ use super::row::TASK_BITS;
 use super::{certain, keys};
 use crate::model::certain::{Certain, Reckoning};
 use crate::model::moment::Present;
+use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::{Pruned, Retention};
 
@@ -347,7 +348,7 @@ impl Step<'_, '_> {
     }
 
     fn tasks(&mut self, first: i64, end: i64) -> rusqlite::Result<()> {
-        let gone: Vec<usize> = self
+        let gone: Vec<TaskState> = self
             .txn
             .conn
             .prepare_cached(

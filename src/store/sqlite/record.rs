@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::OptionalExtension;
 
-use super::core::{DEAD, READY, RUNNING, Txn};
+use super::core::Txn;
 use super::row::{TASK_BITS, json};
 use super::{certain, notice, order, turn};
 use crate::model::event::Event;
@@ -12,7 +12,7 @@ use crate::model::id::{EventId, TaskId};
 use crate::model::identity;
 use crate::model::plan::{OrderKey, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
-use crate::model::task::{Lane, Outputs, RevisionId, Task};
+use crate::model::task::{Lane, Outputs, RevisionId, Task, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::{Arrival, Claim, Located, Recorded};
 
@@ -87,12 +87,12 @@ pub(super) fn tasks(
         let seq = event_seq << TASK_BITS | number;
         let blocked_by = blocked_by(txn, seq, planned, recording)?;
         let state = match planned.doomed {
-            Some(_) => DEAD,
-            None if blocked_by.is_none() && start.contains(&planned.id) => RUNNING,
-            None => READY,
+            Some(_) => TaskState::Dead,
+            None if blocked_by.is_none() && start.contains(&planned.id) => TaskState::Running,
+            None => TaskState::Ready,
         };
         insert(txn, seq, arrival, planned, recording, blocked_by, state)?;
-        if state == RUNNING {
+        if state == TaskState::Running {
             let settled = txn.settled.borrow().count();
             claims.push(Claim {
                 settled,
@@ -182,7 +182,7 @@ fn insert(
     planned: &PlannedTask,
     recording: Option<RecordingId>,
     blocked_by: Option<[u8; 16]>,
-    state: usize,
+    state: TaskState,
 ) -> rusqlite::Result<()> {
     let now = arrival.event.received.millis();
     let order = planned.order_key.as_ref();
@@ -198,7 +198,7 @@ fn insert(
             planned.rule,
             planned.generation,
             arrival.plan.revision.number(),
-            i64::from(state == RUNNING),
+            i64::from(state == TaskState::Running),
             now,
             planned.lane.to_string(),
             order.map(OrderKey::as_bytes),
@@ -207,7 +207,7 @@ fn insert(
             planned.turn == Turn::Needed,
             state,
             blocked_by,
-            (state == DEAD).then_some(now),
+            (state == TaskState::Dead).then_some(now),
             planned.doomed.as_ref().map(json),
         ])?;
     txn.enters(state);

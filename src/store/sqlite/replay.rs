@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
-use super::core::{READY, RUNNING, Txn};
+use super::core::Txn;
 use super::found::has_body;
 use super::lists::event_key;
 use super::row::{self, TASK_BITS};
@@ -13,6 +13,7 @@ use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::{Act, By, Intervention};
 use crate::model::plan::{Plan, PlannedTask};
+use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::Arrival;
 use crate::store::operator::{Replay, ReplayOutcome, Replayed, Scope};
@@ -130,7 +131,7 @@ fn earlier(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<Vec<Earlier>> {
                 number: row.get::<_, i64>(0)? % MOST,
                 rule: row.get(1)?,
                 generation: row.get(2)?,
-                is_settled: ![READY, RUNNING].contains(&row.get(3)?),
+                is_settled: row.get::<_, TaskState>(3)?.is_settled(),
             })
         })?
         .collect()

@@ -1,6 +1,6 @@
 //! Makes stopped tasks ready again, on their own rules or under others.
 
-use super::core::{CANCELLED, DEAD, READY, Txn};
+use super::core::Txn;
 use super::found::{Found, find, has_body};
 use super::order::{self, Order};
 use super::row::{self, TASK_BITS, TaskRow, task_columns};
@@ -9,7 +9,7 @@ use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By};
 use crate::model::plan::Turn;
 use crate::model::restart::Restart;
-use crate::model::task::{RevisionId, StepNo};
+use crate::model::task::{RevisionId, StepNo, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::operator::{RetryOutcome, StoppedTask, Under};
 
@@ -105,8 +105,8 @@ fn retriable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, RetryO
     let Some(found) = find(txn, id)? else {
         return Ok(Err(RetryOutcome::Unknown));
     };
-    if found.state != DEAD && found.state != CANCELLED {
-        let state = RetryOutcome::InState(found.state_name());
+    if found.state != TaskState::Dead && found.state != TaskState::Cancelled {
+        let state = RetryOutcome::InState(found.state.name());
         return Ok(Err(found.ending(false).map_or(state, RetryOutcome::Ending)));
     }
     if !has_body(txn, found.seq >> TASK_BITS)? {
@@ -129,7 +129,7 @@ pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusql
         blocked::wait(txn, found.seq, key)?;
     }
     txn.leaves(found.state);
-    txn.enters(READY);
+    txn.enters(TaskState::Ready);
     Ok(())
 }
 

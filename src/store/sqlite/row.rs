@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::core::Txn;
@@ -15,7 +15,7 @@ use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::plan::Turn;
 use crate::model::recorder::Recorder;
 use crate::model::recording::{Place, RecordingId};
-use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
+use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task, TaskState};
 use crate::model::time::Timestamp;
 use crate::recorder::decode;
 
@@ -32,6 +32,22 @@ macro_rules! task_columns {
     };
 }
 pub(super) use task_columns;
+
+impl ToSql for TaskState {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok((*self as u8).into())
+    }
+}
+
+impl FromSql for TaskState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        let state = usize::try_from(number)
+            .ok()
+            .and_then(|number| Self::ALL.get(number));
+        state.copied().ok_or(FromSqlError::OutOfRange(number))
+    }
+}
 
 /// A row of `tasks` without its event.
 pub(super) struct TaskRow {
