@@ -84,7 +84,8 @@ pub struct Subject {
     pub extent: Extent,
     /// The rule that moved the recording to `place`.
     pub moved_by: Option<MovedBy>,
-    /// When the event arrived: the start of the wait for a missing source.
+    /// When the event arrived. If the clock was ahead then, when it was first tried after the clock was
+    /// corrected. A missing source is waited for a while after it.
     pub received: Timestamp,
     /// When the try begins.
     pub now: Timestamp,

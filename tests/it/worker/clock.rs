@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aftertake::clock::Clock;
+use aftertake::model::attempt::{AttemptRecord, Outcome};
 use aftertake::model::breaker::LaneChange;
+use aftertake::model::failure::FailureKind;
 use aftertake::outbound::Guarded;
 
 use crate::support::floor::{Floor, reach};
 use crate::support::premises::PATIENT;
 use crate::support::sink::{Reply, Sink};
 use crate::support::wall::Wall;
+use crate::support::world::World;
 
 const YEAR: i64 = 24 * 365;
 
@@ -50,6 +53,48 @@ async fn retry_comes_on_time_although_the_clock_was_a_year_ahead() {
     sink.received(2).await;
     floor.workers.drain(PATIENT).await;
     assert_eq!(floor.premises.states(), [("done", 0, 2)]);
+}
+
+/// It is waited for as if it had arrived when the clock was corrected, and not for a year.
+#[tokio::test]
+async fn recording_of_a_clock_that_was_ahead_is_missing_once_its_grace_is_over() {
+    let wall = Wall::ahead(YEAR);
+    let mut world = World::new();
+    world.configure("recorded", |bucket| {
+        bucket.source_grace = Duration::from_mins(30);
+    });
+    let rules = format!(
+        "buckets: {{ recorded: {{ store: folder, path: {:?} }} }}\n\
+         retry: {{ first: 1h, factor: 1, longest: 1h, jitter: none }}\n\
+         rules: [{{ name: keep, steps: [{{ rename: {{ to: kept/ }} }}] }}]\n",
+        world.path("recorded"),
+    );
+    let floor = Floor::timed(&rules, world.reach(), Arc::clone(&wall) as Arc<dyn Clock>).await;
+    floor.workers.start();
+    floor.record("a.mp4").await;
+    floor.store.settled(1).await;
+    wall.set(0);
+    let in_an_hour = || wall.now().plus(Duration::from_hours(1));
+    let due = || floor.premises.only().row.due;
+    let is_corrected = || due().is_some_and(|due| due <= in_an_hour());
+    assert!(floor.store.comes_true(is_corrected).await);
+    for (hour, tries) in [(1, 2), (2, 3)] {
+        wall.set(hour);
+        floor.store.settled(tries).await;
+    }
+    floor.workers.drain(PATIENT).await;
+    let task = floor.premises.only();
+    assert_eq!(task.row.state, "dead", "{task:?}");
+    let kinds: Vec<_> = task.attempts.iter().map(failure).collect();
+    let waits = Some(FailureKind::NotThereYet);
+    assert_eq!(kinds, [waits, waits, Some(FailureKind::Missing)]);
+}
+
+fn failure(attempt: &AttemptRecord) -> Option<FailureKind> {
+    match &attempt.outcome {
+        Outcome::Failed(failure) => Some(failure.kind),
+        _ => None,
+    }
 }
 
 #[tokio::test]
