@@ -239,8 +239,10 @@ impl<'a> Draft<'a> {
         self.outdated = Some(self.going(place, etag, Part::Playlist, Source::Goes));
     }
 
-    /// Adds a move that deletes (or keeps) an object of the replaced recording at `place`.
+    /// Adds a move that only deletes the object at `place`, or leaves it: a part of a replaced
+    /// recording, or a copy that the recording itself no longer uses.
     pub(super) fn let_go(&mut self, place: &Place, etag: &str, part: Part, source: Source) {
+        self.crossing.stays(place);
         let going = self.going(place, etag, part, source);
         self.page.push(going);
     }

@@ -30,6 +30,7 @@ mod manifest;
 mod marks;
 mod members;
 mod others;
+mod outdated;
 mod pages;
 pub mod playlist;
 mod reader;

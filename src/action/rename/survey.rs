@@ -7,6 +7,7 @@ use super::give_up::Kept;
 use super::manifest::{Draft, Known};
 use super::members::{self, Finder, Member};
 use super::others::{self, Others};
+use super::outdated;
 use super::pages::PAGE;
 use super::replaced::Replaced;
 use super::resume::Present;
@@ -432,7 +433,7 @@ impl Survey<'_> {
             draft.add(member, to, &known)?;
         }
         match trails.get(self.route.from) {
-            Some(trail) if is_set => self.leave(trail, draft).await,
+            Some(trail) if is_set => self.leave(trail, draft, progress).await,
             _ => Ok(()),
         }
     }
@@ -465,9 +466,15 @@ impl Survey<'_> {
             && !main.is_of_another_job()
     }
 
-    /// Drafts the deletion of the playlist that an earlier task made of the recording as it was
-    /// then: without its segments it cannot be played, and it could block a later move.
-    async fn leave(&self, main: &Trail, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+    /// Drafts the deletion of the playlist that an earlier task made of the recording as it was then,
+    /// and of the copies next to it that the recording no longer uses: without its segments it
+    /// cannot be played, and all of them could block a later move.
+    async fn leave(
+        &self,
+        main: &Trail,
+        draft: &mut Draft<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
         let main = BTreeMap::from([(self.route.from.clone(), main.within(self.reach))]);
         let found = trail::look(self.reach, &main).await?;
         for trail in main.values() {
@@ -479,7 +486,35 @@ impl Survey<'_> {
                     && (trail.job() == SameJob::Yes || self.took_along(place, draft).await?));
             if is_same {
                 draft.leave(place, &found[place].etag);
+                self.leave_copies(place, draft, progress).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn leave_copies(
+        &self,
+        old: &Place,
+        draft: &mut Draft<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Stopped> {
+        let named = self.named_by(old).await?.unwrap_or_default().into_iter();
+        let mut rest: Vec<(Place, Part)> = named
+            .map(|one| (one.at, one.part))
+            .filter(|(at, _)| self.reach.bucket(at).is_ok() && at != old)
+            .collect();
+        draft.keep_untouched(&mut rest);
+        let back = Route {
+            from: old,
+            to: self.route.from,
+            ..self.route
+        };
+        for copy in outdated::copies(self.reach, back, &rest, progress).await? {
+            if draft.is_full() {
+                progress.draft(draft.page()).await?;
+                progress.checkpoint()?;
+            }
+            draft.let_go(&copy.at, &copy.etag, copy.part, Source::Goes);
         }
         Ok(())
     }

@@ -37,6 +37,43 @@ async fn recording_that_grew_is_whole_and_at_one_place_wherever_it_is_renamed_to
     }
 }
 
+/// What it shared, or its recorder wrote again, is taken from where it was recorded. The copies next
+/// to its earlier playlist are deleted, unless another playlist there names them.
+#[tokio::test]
+async fn recording_that_grew_leaves_no_copies_where_it_was() {
+    for is_named in [false, true] {
+        let rules = [
+            ("a", "kept/a.m3u8"),
+            ("b", "new/b.m3u8"),
+            ("c", "kept/c.m3u8"),
+        ];
+        let scene = Scene::new(&rules).await;
+        let (begun, other) = (playlist(&["0.ts", "1.ts"]), playlist(&["0.ts", "2.ts"]));
+        scene.put_all(&[("r/0.ts", "0"), ("r/1.ts", "1"), ("r/2.ts", "2")]);
+        scene.put_all(&[("r/i.m3u8", &begun), ("r/j.m3u8", &other)]);
+        scene.moves("r/i.m3u8", "a").await;
+        if is_named {
+            scene.moves("r/j.m3u8", "c").await;
+            scene.put("r/0.ts", "0");
+        }
+        let grown = playlist(&["0.ts", "1.ts", "3.ts"]);
+        scene.put_all(&[("r/i.m3u8", &grown), ("r/3.ts", "3")]);
+        scene.moves("r/i.m3u8", "b").await;
+        let (folder, name) = if is_named { ("kept", "c") } else { ("r", "j") };
+        let at = |name: &str| format!("{folder}/{name}");
+        let expected = [
+            ("new/b.m3u8", &*grown),
+            ("new/0.ts", "0"),
+            ("new/1.ts", "1"),
+            ("new/3.ts", "3"),
+            (&*at(&format!("{name}.m3u8")), &other),
+            (&at("0.ts"), "0"),
+            (&at("2.ts"), "2"),
+        ];
+        assert_eq!(scene.objects(), objects(&expected), "{is_named}");
+    }
+}
+
 #[tokio::test]
 async fn object_already_in_place_is_neither_copied_nor_journalled() {
     let scene = Scene::new(&[("a", "r/a.m3u8"), ("b", "r/b.m3u8")]).await;
