@@ -330,6 +330,28 @@ async fn strangers_object_at_a_target_is_final_or_avoided_as_the_rule_says() {
     }
 }
 
+/// Once the playlist has replaced another one, the move cannot be given up.
+#[tokio::test]
+async fn playlist_replaces_another_one_only_once_all_copies_were_seen() {
+    let mut scene = Scene::new(Recording::absolute_hls("r"), "s/b.m3u8").await;
+    scene.on_conflict = OnConflict::Overwrite;
+    let (part, old) = (
+        place("recorded", "s/ts/2.ts"),
+        "#EXTM3U\n#EXTINF:2,\nts/2.ts\n",
+    );
+    scene.world.write(&scene.to, old);
+    scene.world.write(&part, "old");
+    scene.die_at("put", How::DiesBefore).await;
+    // The copy was answered as made, but does not exist.
+    scene.world.write(&part, "old");
+    assert_eq!(scene.failure().await.kind, FailureKind::Unknown);
+    assert_eq!(scene.world.objects()[&scene.to], old);
+    assert_eq!(scene.failure().await.kind, FailureKind::Conflict);
+    assert!(matches!(scene.undo().await, Undo::Undone { .. }));
+    let objects = scene.world.objects();
+    assert_eq!((&*objects[&scene.to], &*objects[&part]), (old, "old"));
+}
+
 #[tokio::test]
 async fn object_at_the_target_of_a_single_one_is_replaced_if_the_rule_says_so() {
     let mut scene = Scene::new(Recording::mp4(), "s/b.mp4").await;

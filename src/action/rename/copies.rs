@@ -35,6 +35,12 @@ pub(super) async fn copy_all(
         let page = copying.progress.get_mut().moves(numbers).await?;
         for one in page.into_iter().filter(is_open) {
             copying.progress.get_mut().checkpoint()?;
+            let is_main = one.number + 1 == outline.count;
+            if is_main && outline.is_set() && one.target == Target::Replace {
+                // After this copy the move cannot be given up, so the others are verified before.
+                let progress = &mut **copying.progress.get_mut();
+                verify_first(one.number, copying.reach, outline, progress).await?;
+            }
             copy_again(copying, one, outline, seen.take()).await?;
         }
     }
@@ -67,8 +73,18 @@ pub(super) async fn verify(
     outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
+    verify_first(outline.count, reach, outline, progress).await
+}
+
+/// The same of the first `count` copies.
+async fn verify_first(
+    count: u32,
+    reach: &Reach,
+    outline: &Outline,
+    progress: &mut dyn Progress,
+) -> Result<(), Stopped> {
     let mut lost = None;
-    for numbers in pages::forwards(outline.count) {
+    for numbers in pages::forwards(count) {
         let page = progress.moves(numbers).await?;
         let there = find(reach, page.iter().map(|one| &one.to)).await?;
         let mut changed = Vec::new();

@@ -19,7 +19,7 @@ pub enum Stage {
     /// only if the other copies can no longer be made.
     Replacing(Open),
     /// Like `Open`, but the named object's copy has replaced an object at its target that cannot be
-    /// restored. It is the last copy, so all others exist.
+    /// restored. It is the last copy; all others were verified before.
     Replaced(Forward),
     /// The recording is at its target. Only deletions remain.
     Committed(Committed),
