@@ -74,6 +74,7 @@ fn left(faults: u8) -> Left {
         faults,
         recordings: 0,
         cancels: 0,
+        retries: 0,
         meddlings: 0,
     }
 }
@@ -155,6 +156,32 @@ fn alone(faults: u8) -> Vec<Scene> {
     scenes
 }
 
+/// Recordings that replace an existing one and each other. One task is cancelled and retried.
+fn stopped(faults: u8) -> Vec<Scene> {
+    let mut scenes = Vec::new();
+    for encrypted in [false, true] {
+        for (name, policy) in [("stopped", Overwrite), ("stopped, first", Fail)] {
+            let tasks = [Task::new(0, A, C, policy), Task::new(1, B, C, Overwrite)];
+            let left = Left {
+                cancels: 1,
+                retries: 1,
+                ..left(faults)
+            };
+            scenes.push(Scene {
+                objects: &[(A, 0), (B, 1), (C, 2)],
+                ..scene(name, &tasks, encrypted, left)
+            });
+            scenes.push(scene(
+                &format!("{name}, none there"),
+                &tasks,
+                encrypted,
+                left,
+            ));
+        }
+    }
+    scenes
+}
+
 /// A replayed event whose target is taken from the beginning or later.
 fn replayed(faults: u8) -> Vec<Scene> {
     let mut scenes = Vec::new();
@@ -221,6 +248,7 @@ fn every_recording_is_whole_in_every_state_and_everything_comes_to_rest() {
         .into_iter()
         .chain(alone(faults()))
         .chain(replayed(faults()))
+        .chain(stopped(faults()))
         .chain(sharing(faults()))
         .collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

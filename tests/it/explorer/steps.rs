@@ -134,6 +134,8 @@ impl Step<'_> {
             Stage::HalfUndone(_) => Next::Undo(Then::Survey),
             Stage::Open(_) | Stage::Replacing(_) => Next::Copy,
             Stage::Replaced(_) => Next::Verify,
+            // It was cancelled when it was done.
+            Stage::Committed(one) if one.outline().moved == 1 => Next::StoreMoved,
             Stage::Committed(_) if self.planted == Planted::NoLookBeforeDeletion => Next::Unmark,
             Stage::Committed(_) => Next::LookBeforeClear,
         };
@@ -583,7 +585,11 @@ impl Step<'_> {
                 manifest.phase = MovePhase::Moved;
                 manifest.under_way = false;
             }
-            one.state = TaskState::Done;
+            one.state = if one.cancel {
+                TaskState::Cancelled
+            } else {
+                TaskState::Done
+            };
             one.next = Next::Idle;
             world.has_settled(task);
         });

@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 
+use aftertake::model::moves::MovePhase;
 use aftertake::model::moves::keys::{Use, forbids};
 use aftertake::model::moves::object::{AtSource, AtTarget};
 use aftertake::model::step::OnConflict;
@@ -20,6 +21,8 @@ pub(super) struct Left {
     pub(super) faults: u8,
     pub(super) recordings: u8,
     pub(super) cancels: u8,
+    /// Retries of cancelled tasks.
+    pub(super) retries: u8,
     /// Writes and deletions by other programs.
     pub(super) meddlings: u8,
 }
@@ -117,6 +120,14 @@ impl World {
                 one.state = TaskState::Ready;
                 one.given_up = false;
                 nexts.push(("a task is retried", retried));
+            }
+            if one.state == TaskState::Cancelled && self.left.retries > 0 {
+                let mut retried = self.clone();
+                retried.left.retries -= 1;
+                let one = &mut retried.tasks[task];
+                one.state = TaskState::Ready;
+                one.cancel = false;
+                nexts.push(("a cancelled task is retried", retried));
             }
         }
     }
@@ -231,6 +242,9 @@ impl World {
         let is_moved = tasks.all(|one| {
             one.recording != replaced.content.recording
                 || matches!(one.state, TaskState::Done | TaskState::Cancelled)
+                || one
+                    .manifest
+                    .is_some_and(|one| one.phase == MovePhase::Moved)
         });
         if self.tasks[task].policy == OnConflict::Overwrite && is_moved {
             self.precious.retain(|one| *one != replaced.content);
@@ -360,6 +374,27 @@ impl World {
         format!("{objects:?} {flights:?}\n{}", tasks.join("\n"))
     }
 
+    /// Whether the object at this key belongs to no recording that is there, and no task names it
+    /// as left.
+    fn is_nobodys(&self, key: Key) -> bool {
+        let Some(object) = self.objects[key] else {
+            return false;
+        };
+        // A task moves whatever is at its key, even an earlier recording.
+        let is_of_it = |task: &Task| task.recording == object.content.recording;
+        let of_it = self.tasks.iter().filter(|task| is_of_it(task));
+        let keys: Vec<Key> = of_it.map(|task| task.named).collect();
+        let is_its = |task: &&Task| keys.contains(&task.named);
+        let mut tasks = self.tasks.iter().filter(is_its).peekable();
+        let is_there = |task: &Task| {
+            let dead = task.state == TaskState::Dead && task.is_unfinished();
+            let leads_here = task.manifest.filter(|manifest| manifest.to == key);
+            let is_moved = leads_here.is_some_and(|one| one.committed || task.leaves || dead);
+            task.named == key || is_moved
+        };
+        tasks.peek().is_some() && !tasks.any(is_there)
+    }
+
     /// Whether nothing is in flight and nothing happens unless somebody acts.
     pub(super) fn is_at_rest(&self) -> bool {
         let late = |task: &Task| task.late.iter().any(|late| *late);
@@ -380,6 +415,11 @@ impl World {
             if copies > 1 && !self.tasks.iter().any(says) {
                 return Some(format!("{copies} objects hold {content:?}"));
             }
+        }
+        if let Some(key) = (0..KEYS).find(|key| self.is_nobodys(*key)) {
+            return Some(format!(
+                "the object at {key} is of no recording that is there"
+            ));
         }
         for (number, task) in self.tasks.iter().enumerate() {
             let at = task.manifest.filter(|_| task.state == TaskState::Done);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aftertake::model::id::TaskId;
-use aftertake::model::moves::{Move, MovePhase};
+use aftertake::model::moves::{Move, MovePhase, Source};
 use aftertake::model::recording::Place;
 use aftertake::store::{Claim, JournalEntry};
 
@@ -19,6 +19,8 @@ pub(super) struct Manifests {
     pub(super) told: BTreeSet<Place>,
     /// Copies that were kept when their move was given up, because nothing else remained.
     pub(super) kept: BTreeSet<Place>,
+    /// What was left of recordings that were replaced.
+    pub(super) left: BTreeSet<Place>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,9 @@ impl Manifests {
             match row.phase {
                 MovePhase::Moved => {
                     self.told.insert(row.to.clone());
+                    if row.only_goes() && row.source != Source::Goes {
+                        self.left.insert(row.from.clone());
+                    }
                 }
                 MovePhase::Kept => {
                     self.kept.insert(row.to.clone());

@@ -240,6 +240,13 @@ impl Ledger {
         tasks.iter().all(|id| self.end(*id).is_some())
     }
 
+    /// The tasks of a rule that are settled, or those that are not.
+    pub(super) fn of_rule(&self, rule: &str, settled: bool) -> Vec<TaskId> {
+        let mut tasks = self.settled(settled);
+        tasks.retain(|id| self.tasks[id].rule == rule);
+        tasks
+    }
+
     /// The tasks that are settled, or those that are not.
     pub(super) fn settled(&self, settled: bool) -> Vec<TaskId> {
         let tasks = self.tasks.iter();

@@ -151,7 +151,43 @@ impl Story {
         if let Err(how) = found {
             self.sim.broken(how);
         }
+        self.nothing_is_left_untold(&tasks);
     }
+
+    /// Every copy belongs to a recording that is there, or a task names it as left. The history of
+    /// tasks that are done may be pruned, which then name nothing.
+    fn nothing_is_left_untold(&self, tasks: &[TaskDetail]) {
+        let (world, ledger) = (self.sim.world(), self.sim.ledger());
+        let manifests = &ledger.manifests;
+        let was_told = |place: &Place| {
+            self.sim.forgets && (manifests.kept.contains(place) || manifests.left.contains(place))
+        };
+        let untold = world.copied().find(|place| {
+            let is_main = world.is_main(place) && manifests.told.contains(*place);
+            let is_of_one = is_main || world.is_named(place);
+            !is_of_one && !was_told(place) && !tasks.iter().any(|task| says(task, place))
+        });
+        let untold = untold.cloned();
+        drop((world, ledger));
+        if let Some(place) = untold {
+            self.sim.broken(format!(
+                "the copy at {place} belongs to no recording that is there, and no task names it"
+            ));
+        }
+    }
+}
+
+/// Whether the task names this place as one where something is left.
+fn says(task: &TaskDetail, place: &Place) -> bool {
+    let place = place.to_string();
+    let row = &task.row;
+    let failure = row.failure.as_ref().map(|failure| &failure.reason);
+    let mut texts = failure.into_iter().chain(&row.leaves).chain(&row.note);
+    let left = task
+        .outputs
+        .values()
+        .any(|output| output.to_string().contains(&place));
+    left || texts.any(|text| text.contains(&place))
 }
 
 fn is_half_moved(task: &TaskDetail) -> bool {
@@ -194,7 +230,7 @@ fn is_for_good(why: &Failure, world: &World, forgets: bool) -> bool {
                 .iter()
                 .filter(|take| is_about(why, take))
                 .peekable();
-            takes.peek().is_none() || takes.any(|take| may_miss(why, take, world, forgets))
+            takes.peek().is_none() || takes.any(|take| may_miss(take, world, forgets))
         }
         // A conflict with an existing object at the target.
         FailureKind::Conflict => {
@@ -213,7 +249,7 @@ fn is_about(why: &Failure, take: &Take) -> bool {
 
 /// Whether an event of the take may find nothing at the place it names. Shared objects are missing
 /// if another job took them along, or if the history of that is pruned.
-fn may_miss(why: &Failure, take: &Take, world: &World, forgets: bool) -> bool {
+fn may_miss(take: &Take, world: &World, forgets: bool) -> bool {
     let is_again = |other: &Take| other.named == take.named && other.main != take.main;
     let named_by = |other: &Take| other.parts_at(&other.named).any(|(at, _)| at == take.named);
     let of_another = |other: &Take| {
@@ -221,10 +257,8 @@ fn may_miss(why: &Failure, take: &Take, world: &World, forgets: bool) -> bool {
         other.job.is_some() && other.job != take.job && shared.any(|part| take.parts.contains(part))
     };
     let mut others = world.takes.iter();
-    // An event received while the clock was ahead waits until that time.
-    let is_early = why.kind == FailureKind::NotThereYet;
     let is_anothers = take.job.is_some() && world.takes.iter().any(of_another);
-    let is_missed = take.is_apart && (forgets || is_early || is_anothers);
+    let is_missed = take.is_apart && (forgets || is_anothers);
     let is_told_twice = world.told_again.contains(&take.named);
     !take.precious || is_missed || is_told_twice || others.any(|one| is_again(one) || named_by(one))
 }

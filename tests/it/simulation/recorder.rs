@@ -8,6 +8,7 @@ use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use serde_json::json;
 
+use super::rules;
 use super::sim::Sim;
 use super::story::Story;
 use super::take::{Part, Take};
@@ -18,6 +19,9 @@ const ROOMS: [&str; 6] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2", "she
 
 /// Rooms for recordings that share objects: none overwrites what another one shares.
 const SHARED: [&str; 5] = ["move-a", "move-b", "stay", "shelf-1", "shelf-2"];
+
+/// The room of recordings that all have one name and replace each other.
+const OVER: &str = "over";
 
 /// How late a recording appears at most.
 const LATE: Duration = Duration::from_mins(5);
@@ -59,6 +63,39 @@ impl Story {
         self.announce(&take, room).await;
         if shares {
             self.share(&take).await;
+        }
+    }
+
+    /// Recordings with the same name come one after the other. Each replaces the one before, while a
+    /// person cancels and retries their tasks.
+    pub(super) async fn replace_each_other(&mut self) {
+        for _ in 0..self.sim.between(2, 4) {
+            let number = self.sim.world().number();
+            let named = Place {
+                bucket: "recorded".into(),
+                key: format!("r/{number}/over.m3u8"),
+            };
+            let (segments, encrypted) = (self.sim.between(1, 6), self.sim.happens(0.3));
+            let take = Take::counted(named, number, segments, encrypted);
+            let job = self.sim.happens(0.7).then(|| format!("job {number}"));
+            let take = Take { job, ..take };
+            self.sim.record(take.clone(), false);
+            self.announce(&take, OVER).await;
+            for _ in 0..self.sim.between(0, 3) {
+                self.pass(Duration::from_millis(300)).await;
+                self.intervene();
+            }
+        }
+    }
+
+    /// A person cancels or retries one of the tasks that replace each other.
+    fn intervene(&mut self) {
+        let cancels = self.sim.happens(0.5);
+        let tasks = self.sim.ledger().of_rule(rules::REPLACES, !cancels);
+        match self.sim.any(&tasks) {
+            Some(id) if cancels => self.cancel_one(id),
+            Some(id) => self.retry_one(id),
+            None => {}
         }
     }
 
@@ -124,7 +161,8 @@ impl Story {
     pub(super) async fn record_beside(&mut self) {
         let mut lists = self.playlists();
         lists.retain(|take| {
-            take.is_media_playlist() && self.room_of(&take.named) != Some("shelf-3")
+            let room = self.room_of(&take.named);
+            take.is_media_playlist() && room != Some("shelf-3") && room != Some(OVER)
         });
         if let Some(earlier) = self.sim.any(&lists) {
             self.share(&earlier).await;
@@ -202,7 +240,9 @@ impl Story {
 
     /// Another event for the same recording.
     pub(super) async fn announce_anew(&mut self) {
-        let Some(Callback { named, job, .. }) = self.sim.any(&self.callbacks) else {
+        let mut callbacks = self.callbacks.clone();
+        callbacks.retain(|callback| callback.room != OVER);
+        let Some(Callback { named, job, .. }) = self.sim.any(&callbacks) else {
             return;
         };
         let rooms = if named.extension() == "m3u8" {

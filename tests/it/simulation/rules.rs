@@ -14,7 +14,9 @@ use crate::support::premises::Env;
 
 /// Everything at once: renames with further steps, a second rule for the same recordings, rules that
 /// share a target folder with one policy each, tags, orders that pass dead tasks and orders that
-/// dead tasks block, lanes with limits.
+/// dead tasks block, lanes with limits. `source_grace` is
+/// shorter than a recording may be late: some tasks wait long enough, others die, and a retry takes
+/// what is shared from where it was moved.
 const FIRST: &str = "
 buckets:
   recorded: { store: folder, path: recorded, concurrency: 2, source_grace: 20s }
@@ -45,6 +47,9 @@ rules:
   - name: shelve-over
     when: { room: shelf-3 }
     steps: [{ rename: { to: shelf/, bucket: archive, on_conflict: overwrite } }]
+  - name: replace
+    when: { room: over }
+    steps: [{ rename: { to: over/, bucket: archive, on_conflict: overwrite }, timeout: 40s }, { notify: lms }]
   - name: index
     steps: [{ tag: { tags: { seen: 'yes' } } }, { notify: { destination: lms }, on_failure: continue }]
   - name: announce
@@ -58,6 +63,10 @@ rules:
     retry: { tries: 2 }
     steps: [{ notify: lms }]
 ";
+
+/// The rules that may overwrite. Only the second one leads to its target.
+const SHELVES_OVER: &str = "shelve-over";
+pub(super) const REPLACES: &str = "replace";
 
 pub(super) struct Loaded {
     pub(super) callers: Callers,
@@ -114,7 +123,7 @@ pub(super) fn tries(revision: RevisionId, rule: &str) -> u32 {
 
 /// Whether the rule may overwrite an object at its target.
 pub(super) fn overwrites(rule: &str) -> bool {
-    rule == "shelve-over"
+    [SHELVES_OVER, REPLACES].contains(&rule)
 }
 
 /// Parses rules that are no longer in force.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aftertake::clock::Clock;
 use aftertake::model::event::Event;
+use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};
 use aftertake::model::task::Lane;
 use aftertake::rules::plan::plan;
@@ -60,17 +61,23 @@ impl Story {
                 4..=7 => Duration::from_mins(2),
                 _ => Duration::from_mins(40),
             };
-            let sim = Arc::clone(&self.sim);
-            self.unless_it_crashes(sim.nap(Duration::ZERO, most)).await;
+            self.pass(most).await;
             if self.sim.verdict().is_err() {
                 return;
             }
         }
     }
 
+    /// Time passes, up to so much.
+    pub(super) async fn pass(&mut self, most: Duration) {
+        let sim = Arc::clone(&self.sim);
+        self.unless_it_crashes(sim.nap(Duration::ZERO, most)).await;
+    }
+
     async fn act(&mut self) {
         match self.sim.between(0, 99) {
-            0..=25 => self.record_anew().await,
+            0..=19 => self.record_anew().await,
+            20..=25 => self.replace_each_other().await,
             26..=30 => self.record_beside().await,
             31..=33 => self.record_again().await,
             34..=36 => self.record_more().await,
@@ -184,9 +191,12 @@ impl Story {
     fn cancel(&mut self) {
         let unsettled = self.sim.happens(0.9);
         let tasks = self.sim.ledger().settled(!unsettled);
-        let Some(id) = self.sim.any(&tasks) else {
-            return;
-        };
+        if let Some(id) = self.sim.any(&tasks) {
+            self.cancel_one(id);
+        }
+    }
+
+    pub(super) fn cancel_one(&mut self, id: TaskId) {
         let outcome = self.operator.cancel_one(id, self.sim.now()).unwrap();
         self.sim.tell(format!("cancel {id}: {outcome:?}"));
         let mut ledger = self.sim.ledger();
@@ -202,13 +212,17 @@ impl Story {
     fn retry(&mut self) {
         let tasks = self.sim.ledger().settled(true);
         if let Some(id) = self.sim.any(&tasks) {
-            let outcome = self.operator.retry_one(id, self.sim.now()).unwrap();
-            self.sim.tell(format!("retry {id}: {outcome:?}"));
-            if outcome == RetryOutcome::Requeued {
-                self.sim.ledger().requeued(id);
-            }
-            self.life.changed.notify_one();
+            self.retry_one(id);
         }
+    }
+
+    pub(super) fn retry_one(&mut self, id: TaskId) {
+        let outcome = self.operator.retry_one(id, self.sim.now()).unwrap();
+        self.sim.tell(format!("retry {id}: {outcome:?}"));
+        if outcome == RetryOutcome::Requeued {
+            self.sim.ledger().requeued(id);
+        }
+        self.life.changed.notify_one();
     }
 
     fn pause(&mut self) {

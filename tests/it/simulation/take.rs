@@ -5,12 +5,15 @@ use aftertake::model::recording::Place;
 use super::world::Object;
 
 /// One version of a recording. Its main object is unique.
+#[expect(clippy::struct_excessive_bools, reason = "the four are independent")]
 #[derive(Debug, Clone)]
 pub(super) struct Take {
     pub(super) named: Place,
     pub(super) job: Option<String>,
     pub(super) main: String,
     pub(super) parts: Vec<Part>,
+    /// Whether its segments are only numbered, so that many recordings have parts with the same names.
+    pub(super) counts: bool,
     /// Whether the recorder appended to a recording that was already announced and may have been
     /// moved.
     pub(super) has_grown: bool,
@@ -51,9 +54,14 @@ impl Part {
         }
     }
 
-    fn segment(take: u64, number: u64) -> Self {
+    fn segment(take: u64, number: u64, counts: bool) -> Self {
+        let name = format!("{number}.ts");
         Self {
-            name: format!("{take}-{number}.ts"),
+            name: if counts {
+                name
+            } else {
+                format!("{take}-{name}")
+            },
             content: format!("take {take:04}, segment {number}"),
             role: Role::Segment,
         }
@@ -74,6 +82,7 @@ impl Take {
             // All have the same size, so that the size distinguishes nothing.
             main: format!("take {number:04} ").repeat(frames),
             parts: Vec::new(),
+            counts: false,
             has_grown: false,
             is_apart: false,
             precious: true,
@@ -91,8 +100,27 @@ impl Take {
 
     /// A playlist with segments next to it, and a key and init segment as needed.
     pub(super) fn hls(named: Place, number: u64, segments: u64, encrypted: bool) -> Self {
+        Self::with_segments(named, number, segments, encrypted, false)
+    }
+
+    /// The same with names that those of other recordings have, too.
+    pub(super) fn counted(named: Place, number: u64, segments: u64, encrypted: bool) -> Self {
+        Self::with_segments(named, number, segments, encrypted, true)
+    }
+
+    fn with_segments(
+        named: Place,
+        number: u64,
+        segments: u64,
+        encrypted: bool,
+        counts: bool,
+    ) -> Self {
         let part = |name: &str, role| Part {
-            name: format!("{number}.{name}"),
+            name: if counts {
+                name.to_owned()
+            } else {
+                format!("{number}.{name}")
+            },
             content: format!("take {number:04}, {name}"),
             role,
         };
@@ -100,16 +128,26 @@ impl Take {
         if encrypted {
             parts.extend([part("key", Role::Key), part("init", Role::Init)]);
         }
-        parts.extend((0..segments).map(|segment| Part::segment(number, segment)));
-        Self::playlist(named, number, parts)
+        parts.extend((0..segments).map(|segment| Part::segment(number, segment, counts)));
+        Self {
+            counts,
+            ..Self::playlist(named, number, parts)
+        }
     }
 
     /// The same recording after the recorder appended these segments.
     pub(super) fn grown(&self, number: u64, segments: u64) -> Self {
-        let added = (0..segments).map(|segment| Part::segment(number, segment));
+        let first = if self.counts {
+            self.parts.iter().filter(|part| part.is_segment()).count() as u64
+        } else {
+            0
+        };
+        let added = first..first + segments;
+        let added = added.map(|segment| Part::segment(number, segment, self.counts));
         let parts = self.parts.iter().cloned().chain(added).collect();
         Self {
             has_grown: true,
+            counts: self.counts,
             job: self.job.clone(),
             ..Self::playlist(self.named.clone(), number, parts)
         }
@@ -122,7 +160,7 @@ impl Take {
         segments: u64,
         shares: impl Fn(&Part) -> bool,
     ) -> Self {
-        let own = (0..segments).map(|segment| Part::segment(number, segment));
+        let own = (0..segments).map(|segment| Part::segment(number, segment, false));
         let common = self.parts.iter().filter(|part| shares(part)).cloned();
         let named = self.beside(&format!("{number}.m3u8"));
         let mut parts: Vec<_> = common.collect();

@@ -215,6 +215,22 @@ impl World {
         })
     }
 
+    /// Where copies are that moves have made.
+    pub(super) fn copied(&self) -> impl Iterator<Item = &Place> {
+        let by_move = |object: &Object| !object.is_recorded && !object.is_strangers;
+        let copies = self
+            .objects
+            .iter()
+            .filter(move |(_, object)| by_move(object));
+        copies.map(|(place, _)| place)
+    }
+
+    /// Whether what is at `place` is the main object of a take.
+    pub(super) fn is_main(&self, place: &Place) -> bool {
+        let object = self.objects.get(place);
+        object.is_some_and(|object| self.takes.iter().any(|take| take.is_main(object)))
+    }
+
     /// A move's copy arrives.
     pub(super) fn arrives(&mut self, at: Place, object: Object) {
         let before = self.objects.insert(at.clone(), object);
@@ -222,12 +238,13 @@ impl World {
         else {
             return;
         };
+        let is_lost = |take: &Take| match () {
+            () if take.is_main(&before) => !self.is_whole(take),
+            () => take.contents().any(|one| one == before.content) && !self.is_kept(take),
+        };
         let takes = self.takes.iter().enumerate();
-        let was_there = takes.filter(|(_, take)| take.precious && take.is_main(&before));
-        let takes = was_there
-            .filter(|(_, take)| !self.is_whole(take))
-            .map(|(number, _)| number)
-            .collect();
+        let lost = takes.filter(|(_, take)| take.precious && is_lost(take));
+        let takes = lost.map(|(number, _)| number).collect();
         self.replaced.push(Replaced { at, takes });
     }
 
