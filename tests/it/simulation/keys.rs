@@ -105,12 +105,13 @@ impl Manifests {
         self.drafts.remove(&id);
     }
 
-    /// The task was settled. One that is past its commit keeps its keys until all its moves are
+    /// The task was settled. One that can only go forward keeps its keys until all its moves are
     /// complete.
     pub(super) fn ended(&mut self, id: TaskId, end: End) {
         let moving = |one: &Move| matches!(one.phase, MovePhase::Planned | MovePhase::Copied);
         let keeps = |manifest: &Manifest| {
-            end != End::Done && manifest.committed && manifest.moves.iter().any(moving)
+            let goes_forward = manifest.committed || manifest.moves.iter().any(Move::has_replaced);
+            end != End::Done && goes_forward && manifest.moves.iter().any(moving)
         };
         if !self.in_force.get(&id).is_some_and(keeps) {
             self.settled(id);
