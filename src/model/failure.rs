@@ -105,7 +105,7 @@ impl FailureKind {
 
     /// Whether the same question would get the same answer, as long as nobody acts.
     pub const fn is_an_answer(self) -> bool {
-        matches!(self, Self::Denied) || matches!(self.disposition(), Disposition::Final)
+        matches!(self.disposition(), Disposition::Final)
     }
 }
 
@@ -137,8 +137,8 @@ kinds! {
     Credentials = "credentials", PauseLane;
     /// Nothing can be written there: the disk is full or read-only.
     Unwritable = "unwritable", PauseLane;
-    /// The credentials are valid but not allowed to do this, until somebody allows it.
-    Denied = "denied", Retry;
+    /// The credentials are valid but not allowed to do this.
+    Denied = "denied", Final;
     /// The source object, or a part of its set, does not exist.
     Missing = "missing", Final;
     /// The target exists and is not ours.

@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_end_of_a_step_has_its_transition() {
-        use FailureKind::{Credentials, Denied, Refused, Timeout};
+        use FailureKind::{Credentials, Refused, Timeout};
         use OnFailure::{Continue, Stop};
         use Position::{HasNext, Last};
         let tries = "r; gave up: all 3 tries are spent (retry.tries)";
@@ -286,7 +286,6 @@ mod tests {
             (0, 1, Ran::Cancelled, HasNext, Continue, Transition::Cancel),
             (0, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
             (0, 2, failed(Timeout), Last, Continue, again(4, Timeout)),
-            (0, 1, failed(Denied), Last, Stop, again(2, Denied)),
             (0, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
             (101, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
             (

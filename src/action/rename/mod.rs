@@ -214,6 +214,9 @@ impl Run<'_> {
             Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Missing => {
                 return self.moved_along(*failure, progress).await;
             }
+            Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Denied => {
+                return Err(not_allowed_yet(*failure).into());
+            }
             surveyed => surveyed?,
         };
         let Some(surveyed) = surveyed else {
@@ -423,6 +426,16 @@ pub fn refuse_second_move(rule: &str, moved_by: Option<&MovedBy>) -> Result<(), 
             Err(Failure::new(FailureKind::AlreadyMoved, reason))
         }
         _ => Ok(()),
+    }
+}
+
+/// Nothing was begun, so that the task may wait for somebody to give the right.
+fn not_allowed_yet(denied: Failure) -> Failure {
+    let reason = format!("{}; allow it, and the task goes on", denied.reason);
+    Failure {
+        kind: FailureKind::NotNow,
+        reason,
+        ..denied
     }
 }
 

@@ -19,9 +19,9 @@ use crate::object::ObjectMeta;
 pub(super) struct Trail {
     /// In the order of the moves, without duplicates.
     places: Vec<Place>,
-    /// The ETags of its copies.
+    /// What its copies have as their `ETag`.
     etags: Vec<String>,
-    /// The ETags of its sources.
+    /// What its sources had as their `ETag`.
     sources: Vec<String>,
     job: Option<SameJob>,
     /// The newest move of the named object, for messages.

@@ -36,8 +36,9 @@ fn reads(request: &Recorded) -> bool {
     matches!(request.method.as_str(), "GET" | "HEAD") && !request.key.is_empty()
 }
 
+/// Nothing is begun then.
 fn looks_at_source(request: &Recorded) -> bool {
-    request.method == "HEAD" && request.key.starts_with("r/")
+    request.number == 0
 }
 
 async fn clean_run(make: Make) -> Vec<Recorded> {
