@@ -13,7 +13,7 @@ use aftertake::model::retry::{Jitter, RetryPolicy};
 use aftertake::model::step::Rendered;
 use aftertake::model::task::{Outputs, StepNo};
 use aftertake::model::time::Timestamp;
-use aftertake::model::transition::{OnFailure, Position, Ran, Standing, settle};
+use aftertake::model::transition::{Budget, OnFailure, Position, Ran, settle};
 use aftertake::recorder;
 use aftertake::rules::context::Context;
 use aftertake::rules::file::{RulesFile, parse};
@@ -113,7 +113,7 @@ fn settle_attempts() -> Call {
     let policy = RetryPolicy::default();
     Box::new(move || {
         for ran in &ends {
-            let standing = Standing {
+            let standing = Budget {
                 policy: &policy,
                 tries: black_box(3),
                 since: NOW,

@@ -123,7 +123,7 @@ fn arrival(number: u64) -> Arrival {
         lane: lane(),
         turn: Turn::NotNeeded,
         order_key: None,
-        doomed: None,
+        dead_on_arrival: None,
         on_dead: None,
     };
     Arrival {

@@ -33,7 +33,7 @@ use crate::outbound::Outbound;
 pub async fn run(
     reach: &Reach,
     rendered: &Rendered,
-    subject: &Subject,
+    subject: &ActionSubject,
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     match rendered {
@@ -75,7 +75,7 @@ pub struct OpenBucket {
 
 /// What a step works on.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct ActionSubject {
     /// The rule of this task.
     pub rule: String,
     /// Where the recording is now; `None` when the event names no object.
@@ -211,7 +211,7 @@ impl Reach {
     }
 }
 
-impl Subject {
+impl ActionSubject {
     /// The recording's place; fails when the event names no object.
     fn place(&self) -> Result<&Place, Failure> {
         self.place.as_ref().ok_or_else(|| {

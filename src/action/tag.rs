@@ -11,8 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::rename::set::{self, Object};
-use super::{Done, OpenBucket, Progress, Reach, Stopped, Subject};
+use super::rename::hls::{self, Object};
+use super::{ActionSubject, Done, OpenBucket, Progress, Reach, Stopped};
 use crate::model::bucket::TagLimits;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::Extent;
@@ -50,7 +50,7 @@ enum Tagged {
 pub async fn tag(
     reach: &Reach,
     request: &Tag,
-    subject: &Subject,
+    subject: &ActionSubject,
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     let place = subject.unreplaced()?;
@@ -85,13 +85,13 @@ pub async fn tag(
 async fn others(
     bucket: &OpenBucket,
     request: &Tag,
-    subject: &Subject,
+    subject: &ActionSubject,
 ) -> Result<Vec<Object>, Failure> {
     let place = subject.place()?;
     if request.objects == TagObjects::Named || subject.extent == Extent::Object {
         return Ok(Vec::new());
     }
-    let mut objects = set::members(bucket, place).await?.objects;
+    let mut objects = hls::members(bucket, place).await?.objects;
     objects.retain(|object| object.key != place.key);
     for object in &objects {
         bucket.config.permit(&object.key)?;

@@ -26,7 +26,7 @@ pub use self::system::{serve, start_log};
 use crate::clock::{self, Stopwatch};
 use crate::config::{Settings, StoreUrl};
 use crate::http::callback;
-use crate::http::ops::{self, Ops, Standing, Token};
+use crate::http::ops::{self, Ops, ServiceStatus, Token};
 use crate::http::server::{self, BindError, Limits};
 use crate::in_force::{Current, Snapshot};
 use crate::intake::Intake;
@@ -39,7 +39,7 @@ use crate::store::{Retention, Store, Unavailable};
 use crate::supervision::{Ended, Supervisor};
 use crate::telemetry::Metrics;
 use crate::worker::lane::{self, Lanes};
-use crate::worker::{Parts, Paused, Workers};
+use crate::worker::{StoreOutage, WorkerParts, Workers};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -114,7 +114,7 @@ impl Service {
         let lanes = Lanes::new(lane::limits(&snapshot.reach));
         let current = Current::new(snapshot);
         let supervisor = Supervisor::default();
-        let workers = Workers::new(Parts {
+        let workers = Workers::new(WorkerParts {
             store: Arc::clone(&store),
             in_force: current.clone(),
             lanes: Arc::new(lanes),
@@ -125,22 +125,22 @@ impl Service {
         });
         workers.adopt_lanes().await?;
         workers.start();
-        let standing = standing(workers.paused(), &supervisor);
-        let reloader = Reloader::new(reload::Parts {
+        let status = watch_status(workers.paused(), &supervisor);
+        let reloader = Reloader::new(reload::ReloadParts {
             path: settings.rules.clone(),
             lookup,
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             current: current.clone(),
             lanes: Arc::clone(workers.lanes()),
-            standing: Arc::clone(&standing),
+            status: Arc::clone(&status),
             supervisor: supervisor.clone(),
         });
         let ops = Ops {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             current: current.clone(),
-            standing: standing.subscribe(),
+            status: status.subscribe(),
             reload: Arc::new(reloader.clone()),
             token: token(settings),
         };
@@ -213,19 +213,19 @@ fn retention(settings: &Settings) -> Retention {
 }
 
 /// State of reloads and workers for operators, updated while anyone reads it.
-fn standing(
-    mut paused: watch::Receiver<Paused>,
+fn watch_status(
+    mut paused: watch::Receiver<StoreOutage>,
     supervisor: &Supervisor,
-) -> Arc<watch::Sender<Standing>> {
-    let standing = Arc::new(watch::Sender::new(Standing::default()));
-    let told = Arc::clone(&standing);
+) -> Arc<watch::Sender<ServiceStatus>> {
+    let status = Arc::new(watch::Sender::new(ServiceStatus::default()));
+    let told = Arc::clone(&status);
     let tells = async move {
         while paused.changed().await.is_ok() && !told.is_closed() {
             let reason = paused.borrow_and_update().why.clone();
-            told.send_modify(|standing| standing.workers_paused = reason);
+            told.send_modify(|status| status.workers_paused = reason);
         }
     };
     let supervisor = supervisor.clone();
     tokio::spawn(async move { supervisor.watch("what operators are shown", tells).await });
-    standing
+    status
 }

@@ -15,8 +15,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::load;
 use crate::clock;
-use crate::http::ops::Standing;
-use crate::http::reload::{Refused, Reload};
+use crate::http::ops::ServiceStatus;
+use crate::http::reload::{Reload, ReloadRefused};
 use crate::in_force::{Current, Snapshot};
 use crate::model::failure::crash;
 use crate::rules::file::{Lookup, RulesFile};
@@ -31,19 +31,19 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(super) struct Reloader {
-    parts: Arc<Parts>,
+    parts: Arc<ReloadParts>,
     /// What was last loaded or refused. Locked during a reload: one at a time.
-    last: Arc<Mutex<Option<Seen>>>,
+    last: Arc<Mutex<Option<FileDigest>>>,
 }
 
-pub(super) struct Parts {
+pub(super) struct ReloadParts {
     pub(super) path: PathBuf,
     pub(super) lookup: Arc<dyn Lookup + Send + Sync>,
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) current: Current,
     pub(super) lanes: Arc<Lanes>,
-    pub(super) standing: Arc<watch::Sender<Standing>>,
+    pub(super) status: Arc<watch::Sender<ServiceStatus>>,
     pub(super) supervisor: Supervisor,
 }
 
@@ -51,9 +51,9 @@ pub(super) struct Parts {
 type Content = Result<Vec<u8>, String>;
 
 /// Digest of a content, which may contain secrets and so is not kept.
-pub(super) type Seen = Result<[u8; 32], String>;
+pub(super) type FileDigest = Result<[u8; 32], String>;
 
-pub(super) fn seen(content: &Result<Vec<u8>, impl ToString>) -> Seen {
+pub(super) fn seen(content: &Result<Vec<u8>, impl ToString>) -> FileDigest {
     match content {
         Ok(bytes) => Ok(Sha256::digest(bytes).into()),
         Err(error) => Err(error.to_string()),
@@ -62,7 +62,7 @@ pub(super) fn seen(content: &Result<Vec<u8>, impl ToString>) -> Seen {
 
 #[async_trait]
 impl Reload for Reloader {
-    async fn reload(&self) -> Result<Arc<Snapshot>, Refused> {
+    async fn reload(&self) -> Result<Arc<Snapshot>, ReloadRefused> {
         let reloader = self.clone();
         let loading = tokio::spawn(async move {
             // A panic could leave a part of the file in force.
@@ -75,14 +75,14 @@ impl Reload for Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: ReloadParts) -> Self {
         Self {
             parts: Arc::new(parts),
             last: Arc::default(),
         }
     }
 
-    async fn reload_once(&self) -> Result<Arc<Snapshot>, Refused> {
+    async fn reload_once(&self) -> Result<Arc<Snapshot>, ReloadRefused> {
         let mut last = self.last.lock().await;
         let content = self.parts.read().await;
         *last = Some(seen(&content));
@@ -92,7 +92,7 @@ impl Reloader {
     /// Reloads the file when its content differs from what was last loaded or refused (at first,
     /// from `loaded`). Opens it by its path each time: editors replace a file, and Kubernetes the
     /// link to it.
-    pub(super) async fn watch(self, loaded: Seen) {
+    pub(super) async fn watch(self, loaded: FileDigest) {
         self.last.lock().await.get_or_insert(loaded);
         let mut every = tokio::time::interval(POLL_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -104,7 +104,7 @@ impl Reloader {
     }
 
     /// Reads the file once. `before` is what the last poll saw.
-    async fn poll(&self, before: &mut Option<Seen>) {
+    async fn poll(&self, before: &mut Option<FileDigest>) {
         let content = self.parts.read().await;
         let seen = seen(&content);
         if before.replace(seen.clone()).as_ref() != Some(&seen) {
@@ -122,7 +122,7 @@ impl Reloader {
     }
 }
 
-impl Parts {
+impl ReloadParts {
     async fn read(&self) -> Content {
         let path = self.path.clone();
         match tokio::task::spawn_blocking(move || load::read(&path)).await {
@@ -132,7 +132,7 @@ impl Parts {
     }
 
     /// Puts the file in force, or changes nothing. Logs the result.
-    async fn load(&self, content: Content) -> Result<Arc<Snapshot>, Refused> {
+    async fn load(&self, content: Content) -> Result<Arc<Snapshot>, ReloadRefused> {
         let before = self.current.get().revision();
         let loaded = self.put_in_force(content).await;
         self.metrics.reload(loaded.is_err());
@@ -141,8 +141,7 @@ impl Parts {
                 let revision = snapshot.revision();
                 tracing::info!(%revision, "rules loaded");
                 self.metrics.rules(revision, snapshot.loaded, Some(before));
-                self.standing
-                    .send_modify(|standing| standing.refused = None);
+                self.status.send_modify(|status| status.refused = None);
             }
             Err(refused) => {
                 // One log line for each: a line never contains a line break.
@@ -150,14 +149,14 @@ impl Parts {
                 let first = lines.next().unwrap_or_default();
                 tracing::error!("reload refused, the rules before it stay in force: {first}");
                 lines.for_each(|line| tracing::error!("{line}"));
-                self.standing
-                    .send_modify(|standing| standing.refused = Some(refused.clone()));
+                self.status
+                    .send_modify(|status| status.refused = Some(refused.clone()));
             }
         }
         loaded
     }
 
-    async fn put_in_force(&self, content: Content) -> Result<Arc<Snapshot>, Refused> {
+    async fn put_in_force(&self, content: Content) -> Result<Arc<Snapshot>, ReloadRefused> {
         let file = self.parse(content).await?;
         let (before, lookup) = (self.current.get(), Arc::clone(&self.lookup));
         let snapshot = Snapshot::open(file, lookup, &before.rules.mask, clock::now())
@@ -178,7 +177,7 @@ impl Parts {
     }
 
     /// On a blocking thread: a large file takes a while.
-    async fn parse(&self, content: Content) -> Result<RulesFile, Refused> {
+    async fn parse(&self, content: Content) -> Result<RulesFile, ReloadRefused> {
         let (path, lookup) = (self.path.clone(), Arc::clone(&self.lookup));
         let parse =
             move || load::load(&path, content?, &*lookup).map_err(|error| error.to_string());
@@ -197,16 +196,16 @@ fn crashed(ended: JoinError) -> String {
     }
 }
 
-fn refused(reason: String) -> Refused {
-    Refused {
+fn refused(reason: String) -> ReloadRefused {
+    ReloadRefused {
         at: clock::now(),
         reason,
         passing: false,
     }
 }
 
-fn refused_for_now(reason: String) -> Refused {
-    Refused {
+fn refused_for_now(reason: String) -> ReloadRefused {
+    ReloadRefused {
         passing: true,
         ..refused(reason)
     }
@@ -241,14 +240,14 @@ mod tests {
         let snapshot = Snapshot::open(file, Arc::clone(&lookup), &hidden, now).unwrap();
         let around = Arc::new(|_: usize, commit: &mut dyn FnMut()| commit());
         let store = SqliteStore::open(&folder.join("a.db"), around).unwrap();
-        Reloader::new(Parts {
+        Reloader::new(ReloadParts {
             path,
             lookup,
             store: Arc::new(store),
             metrics: Arc::default(),
             lanes: Arc::new(Lanes::new(lane::limits(&snapshot.reach))),
             current: Current::new(snapshot),
-            standing: Arc::default(),
+            status: Arc::default(),
             supervisor: Supervisor::default(),
         })
     }

@@ -39,7 +39,7 @@ impl Backup {
         let file = self.file.display().to_string();
         if self.file.exists() {
             let sentence = format!("{file} exists already; name a file that does not");
-            return Err(Stop::say(Exit::Failed, sentence));
+            return Err(Stop::with_message(Exit::Failed, sentence));
         }
         let mut pace = Pace::start();
         operator

@@ -86,11 +86,11 @@ pub(super) fn refusals_text<Id: Display>(refusals: &Refusals<Id>) -> String {
 
 pub(super) fn refuse_everything(would: &str, filters: &str) -> Stop {
     let sentence = format!("this would {would}; narrow it with {filters}, or say --yes");
-    Stop::say(Exit::Usage, sentence)
+    Stop::with_message(Exit::Usage, sentence)
 }
 
 pub(super) fn refuse_both(things: &str) -> Stop {
-    Stop::say(
+    Stop::with_message(
         Exit::Usage,
         format!("name {things} or give a filter, not both"),
     )

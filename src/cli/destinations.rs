@@ -88,10 +88,10 @@ impl Which {
                 "{} is not in the store; `aftertake destinations list` shows those that are",
                 self.lane
             );
-            return Err(Stop::say(Exit::Failed, sentence));
+            return Err(Stop::with_message(Exit::Failed, sentence));
         };
         if !change.is_known {
-            out::tell(&format!(
+            out::print_progress(&format!(
                 "the service has not taken notice within {} s: it may still send to {}; \
                  is its store too slow, or the service?",
                 KNOWN_WITHIN.as_secs(),

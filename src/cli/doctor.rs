@@ -33,7 +33,7 @@ impl Doctor {
         let file = load::rules(&self.rules.rules)?;
         for warning in &file.warnings {
             let file = self.rules.rules.display();
-            out::tell(&format!("warning: {file}:{warning}"));
+            out::print_progress(&format!("warning: {file}:{warning}"));
         }
         let depth = if self.write {
             Depth::Write

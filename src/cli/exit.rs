@@ -60,7 +60,7 @@ impl Stop {
         }
     }
 
-    pub fn say(exit: Exit, sentence: impl Into<String>) -> Self {
+    pub fn with_message(exit: Exit, sentence: impl Into<String>) -> Self {
         Self::new(exit, anyhow::Error::msg(sentence.into()))
     }
 }

@@ -93,7 +93,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli.command
         .run()
         .unwrap_or_else(|stop| {
-            out::tell(&stop.to_string());
+            out::print_progress(&stop.to_string());
             stop.exit
         })
         .into()

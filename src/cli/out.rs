@@ -54,7 +54,7 @@ impl OutFlags {
                 .last()
                 .map(|last| format!(", --before {} older ones", id(last)));
             let older = older.unwrap_or_default();
-            tell(&format!("{count} shown; --limit shows more{older}"));
+            print_progress(&format!("{count} shown; --limit shows more{older}"));
         }
         self.print(&rows)?;
         Ok(Exit::Fine)
@@ -79,7 +79,7 @@ pub(super) fn print(text: &str) -> Result<(), Stop> {
 
 /// Writes a message to standard error. If that is closed or nobody reads it, the process continues
 /// after `READ_WITHIN`.
-pub(super) fn tell(text: &str) {
+pub(super) fn print_progress(text: &str) {
     let line = format!("{text}\n");
     let (tell, told) = channel();
     let write = move || {

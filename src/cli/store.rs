@@ -25,7 +25,7 @@ pub(super) fn unavailable(error: Unavailable) -> Stop {
 pub(super) fn not_listed<Id: Display>(error: ListError<Id>) -> Stop {
     match error {
         ListError::Unavailable(error) => unavailable(error),
-        ListError::Unknown(_) => Stop::say(Exit::Failed, error.to_string()),
+        ListError::Unknown(_) => Stop::with_message(Exit::Failed, error.to_string()),
     }
 }
 

@@ -70,7 +70,7 @@ impl TimeFlags {
         match (self.since.zip(self.until), bounds) {
             (Some((since, until)), (Some(from), Some(to))) if from >= to => {
                 let sentence = format!("--since {since} is not before --until {until}");
-                Err(Stop::say(Exit::Usage, sentence))
+                Err(Stop::with_message(Exit::Usage, sentence))
             }
             _ => Ok(bounds),
         }

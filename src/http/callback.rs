@@ -9,9 +9,9 @@ use warp::Filter;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use super::astray::astray;
 use super::reply;
 use super::server::{Cut, Site};
+use super::wrong_path::astray;
 use crate::clock;
 use crate::intake::{Intake, Outcome};
 use crate::model::recorder::Recorder;

@@ -3,7 +3,6 @@
 //! Knows paths, status codes and limits; `crate::intake` knows what a callback means. TLS is left
 //! to a reverse proxy.
 
-mod astray;
 mod body;
 pub mod callback;
 pub mod ops;
@@ -11,3 +10,4 @@ mod origin;
 pub mod reload;
 mod reply;
 pub mod server;
+mod wrong_path;

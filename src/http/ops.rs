@@ -23,7 +23,7 @@ use crate::intake::backlog::BacklogLimits;
 use crate::store::{Figures, Store, Unavailable};
 use crate::telemetry::{Metrics, metrics};
 
-use super::reload::{self, Refused, Reload};
+use super::reload::{self, Reload, ReloadRefused};
 use super::reply;
 use super::server::Site;
 
@@ -35,7 +35,7 @@ pub struct Ops {
     pub store: Arc<dyn Store>,
     pub metrics: Arc<Metrics>,
     pub current: Current,
-    pub standing: watch::Receiver<Standing>,
+    pub status: watch::Receiver<ServiceStatus>,
     pub reload: Arc<dyn Reload>,
     /// Required for everything except `/healthz`.
     pub token: Option<Token>,
@@ -43,9 +43,9 @@ pub struct Ops {
 
 /// Present state of reloads and workers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct ServiceStatus {
     /// The last reload, if it was refused.
-    pub refused: Option<Refused>,
+    pub refused: Option<ReloadRefused>,
     /// Why no task is claimed at present.
     pub workers_paused: Option<String>,
 }
@@ -82,16 +82,16 @@ pub fn site(ops: Ops) -> Site {
 
 async fn readyz(ops: Ops) -> Response {
     let store = ops.store_ready().await;
-    let standing = ops.standing.borrow().clone();
+    let status = ops.status.borrow().clone();
     let (ready, in_force) = (store.is_ok(), ops.current.get());
     let document = json!({
         "ready": ready,
         "version": env!("CARGO_PKG_VERSION"),
         "revision": in_force.revision().to_string(),
         "loaded": in_force.loaded,
-        "reload_error": standing.refused.map(|Refused { at, reason, .. }| json!({ "at": at, "reason": reason })),
+        "reload_error": status.refused.map(|ReloadRefused { at, reason, .. }| json!({ "at": at, "reason": reason })),
         "store": store.map_or_else(|reason| reason, |()| "open".to_owned()),
-        "workers_paused": standing.workers_paused,
+        "workers_paused": status.workers_paused,
     });
     let status = if ready {
         StatusCode::OK
@@ -120,7 +120,7 @@ async fn metrics(ops: Ops) -> Response {
         ops.metrics.queue(tasks, oldest_due, oldest_waiting);
         ops.metrics.leaving(leaving);
     }
-    let paused = ops.standing.borrow().workers_paused.is_some();
+    let paused = ops.status.borrow().workers_paused.is_some();
     ops.metrics.workers_paused(paused);
     let mut response = ops.metrics.encode().into_response();
     response.headers_mut().insert(
@@ -200,7 +200,7 @@ fn rejected(rejection: &Rejection) -> Response {
 impl fmt::Debug for Ops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ops")
-            .field("standing", &*self.standing.borrow())
+            .field("status", &*self.status.borrow())
             .finish_non_exhaustive()
     }
 }

@@ -19,11 +19,11 @@ use crate::model::time::Timestamp;
 pub trait Reload: Send + Sync {
     /// Loads the whole file, or leaves the rules in force unchanged and returns why. Finishes also
     /// if the caller no longer waits.
-    async fn reload(&self) -> Result<Arc<Snapshot>, Refused>;
+    async fn reload(&self) -> Result<Arc<Snapshot>, ReloadRefused>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct ReloadRefused {
     pub at: Timestamp,
     /// The message of `rules check`, without secrets.
     pub reason: String,
@@ -44,9 +44,11 @@ pub(super) async fn answer(method: Method, headers: HeaderMap, ops: Ops) -> Resp
             let document = json!({ "revision": revision, "loaded": loaded });
             reply::json(StatusCode::OK, document.to_string())
         }
-        Err(Refused {
+        Err(ReloadRefused {
             reason, passing, ..
         }) if passing => reply::come_again(&reason),
-        Err(Refused { reason, .. }) => reply::error(StatusCode::UNPROCESSABLE_ENTITY, &reason),
+        Err(ReloadRefused { reason, .. }) => {
+            reply::error(StatusCode::UNPROCESSABLE_ENTITY, &reason)
+        }
     }
 }

@@ -22,7 +22,7 @@ use crate::recorder::{self, Refusal};
 use crate::store::{Arrival, Recorded, Store};
 use crate::supervision::Supervisor;
 use crate::telemetry::CallbackResult;
-use crate::telemetry::log::Seldom;
+use crate::telemetry::log::OncePerMinute;
 use crate::worker::Workers;
 
 /// Maximum length of a logged refusal reason in bytes: strangers must not fill the log.
@@ -35,7 +35,7 @@ pub struct Intake {
     backlog: Backlog,
     supervisor: Supervisor,
     /// Limits log lines about tasks that are dead on arrival.
-    dead_on_arrival: Seldom,
+    dead_on_arrival: OncePerMinute,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Intake {
             workers,
             backlog,
             supervisor,
-            dead_on_arrival: Seldom::default(),
+            dead_on_arrival: OncePerMinute::default(),
         }
     }
 
@@ -197,7 +197,7 @@ const fn result(refusal: &Refusal) -> CallbackResult {
 /// A task of the plan that can never run, and why.
 fn dead_on_arrival(plan: &Plan) -> Option<(TaskId, Failure)> {
     let mut tasks = plan.tasks.iter();
-    tasks.find_map(|task| Some((task.id, task.doomed.clone()?)))
+    tasks.find_map(|task| Some((task.id, task.dead_on_arrival.clone()?)))
 }
 
 fn log_refusal(refusal: &Refusal, body: &[u8]) {

@@ -70,7 +70,7 @@ impl Reckoning {
 }
 
 /// The certain time that an event proves: the recorder's clock agrees with ours.
-pub fn told_by(event: &Event) -> Option<Timestamp> {
+pub fn evidence_of(event: &Event) -> Option<Timestamp> {
     let (received, end) = (event.received, event.fields.end_time?);
     let apart = received.since(end).max(end.since(received));
     (apart <= AGREES).then_some(received)
@@ -144,11 +144,11 @@ mod tests {
             },
         };
         for near in [NOW, NOW.minus(HOUR * 24), NOW.plus(HOUR * 24)] {
-            assert_eq!(told_by(&event(Some(near))), Some(NOW));
+            assert_eq!(evidence_of(&event(Some(near))), Some(NOW));
         }
         for far in [NOW.minus(HOUR * 25), NOW.plus(HOUR * 25)] {
-            assert_eq!(told_by(&event(Some(far))), None);
+            assert_eq!(evidence_of(&event(Some(far))), None);
         }
-        assert_eq!(told_by(&event(None)), None);
+        assert_eq!(evidence_of(&event(None)), None);
     }
 }

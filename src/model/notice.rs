@@ -19,7 +19,7 @@ const OUTPUT: &str = "dead";
 
 /// A task that died, as the notice reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Death {
+pub struct DeadTask {
     pub task: TaskId,
     pub rule: String,
     pub step: StepNo,
@@ -28,7 +28,7 @@ pub struct Death {
     pub failure: Failure,
 }
 
-impl Death {
+impl DeadTask {
     /// The name of the rule for notices about tasks of `rule`.
     pub fn rule_of_notices(rule: &str) -> String {
         format!("{NOTICE}{rule}")
@@ -40,7 +40,7 @@ impl Death {
     }
 
     /// The death that a task reports, if it is a notice.
-    pub fn told_by(rule: &str, outputs: Option<&Outputs>) -> Option<Self> {
+    pub fn from_outputs(rule: &str, outputs: Option<&Outputs>) -> Option<Self> {
         let death = outputs.filter(|_| rule.starts_with(NOTICE))?.get(OUTPUT)?;
         serde_json::from_value(death.clone()).ok()
     }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn death_is_read_back_by_its_notice_and_by_no_other_task() {
-        let death = Death {
+        let death = DeadTask {
             task: TaskId::derive(EventId::derive(None, &[]), "r", 0),
             rule: "r".into(),
             step: 1,
@@ -62,9 +62,9 @@ mod tests {
             at: Timestamp::from_millis(0),
             failure: Failure::new(FailureKind::Timeout, "slow"),
         };
-        let (outputs, rule) = (death.outputs(), Death::rule_of_notices("r"));
-        assert_eq!(Death::told_by(&rule, Some(&outputs)), Some(death));
-        assert_eq!(Death::told_by("r", Some(&outputs)), None);
-        assert_eq!(Death::told_by(&rule, Some(&Outputs::new())), None);
+        let (outputs, rule) = (death.outputs(), DeadTask::rule_of_notices("r"));
+        assert_eq!(DeadTask::from_outputs(&rule, Some(&outputs)), Some(death));
+        assert_eq!(DeadTask::from_outputs("r", Some(&outputs)), None);
+        assert_eq!(DeadTask::from_outputs(&rule, Some(&Outputs::new())), None);
     }
 }

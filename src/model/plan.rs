@@ -21,7 +21,7 @@ impl Plan {
         let dooms = self
             .tasks
             .iter_mut()
-            .filter_map(|task| task.doomed.as_mut());
+            .filter_map(|task| task.dead_on_arrival.as_mut());
         for failure in dooms {
             failure.reason = mask.apply(&failure.reason).into_owned();
         }
@@ -40,7 +40,7 @@ pub struct PlannedTask {
     /// `None` if its rule has no `order_by`, or the event lacks the field.
     pub order_key: Option<OrderKey>,
     /// Why it can never run: it is stored dead.
-    pub doomed: Option<Failure>,
+    pub dead_on_arrival: Option<Failure>,
     /// The destination to notify if it is stored dead.
     pub on_dead: Option<String>,
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_of_doomed_tasks_are_masked() {
+    fn reasons_of_dead_on_arrival_tasks_are_masked() {
         let plan = Plan {
             revision: RevisionId::of(""),
             tasks: vec![PlannedTask {
@@ -113,11 +113,14 @@ mod tests {
                 lane: Lane::Bucket("b".into()),
                 turn: Turn::Needed,
                 order_key: None,
-                doomed: Some(Failure::new(FailureKind::Invalid, "not hidden-7")),
+                dead_on_arrival: Some(Failure::new(FailureKind::Invalid, "not hidden-7")),
                 on_dead: None,
             }],
         };
         let masked = plan.masked(&Mask::new(["hidden-7".into()]));
-        assert_eq!(masked.tasks[0].doomed.as_ref().unwrap().reason, "not ***");
+        assert_eq!(
+            masked.tasks[0].dead_on_arrival.as_ref().unwrap().reason,
+            "not ***"
+        );
     }
 }

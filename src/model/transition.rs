@@ -33,7 +33,7 @@ pub enum Ran {
 
 /// The step's policy and history.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing<'a> {
+pub struct Budget<'a> {
     pub policy: &'a RetryPolicy,
     /// Tries of the step so far, including this one.
     pub tries: u32,
@@ -96,34 +96,34 @@ pub enum Transition {
 }
 
 /// The transition of a task whose step ended like `ran`.
-pub fn settle(standing: Standing<'_>, ran: Ran, now: Timestamp, jitter: Jitter) -> Transition {
+pub fn settle(budget: Budget<'_>, ran: Ran, now: Timestamp, jitter: Jitter) -> Transition {
     match ran {
-        Ran::Passed => go_on(standing.position),
+        Ran::Passed => go_on(budget.position),
         Ran::Interrupted => Transition::HandBack,
         Ran::Unable { on, why } => Transition::Wait { on, why },
         Ran::Cancelled => Transition::Cancel,
-        Ran::GivenUp(why) => give_up(standing, why),
+        Ran::GivenUp(why) => give_up(budget, why),
         // Under any policy: the lane pauses, and a person must act.
         Ran::Failed(why) if why.kind.disposition() == Disposition::PauseLane => Transition::Wait {
             on: WaitsFor::ItsLane,
             why: why.to_string(),
         },
         Ran::Failed(why) if why.kind == FailureKind::NotThereYet => {
-            match patience(standing, now, jitter) {
+            match patience(budget, now, jitter) {
                 Ok(wait) => Transition::Await { wait, why },
-                Err(end) => give_up(standing, end.told(why)),
+                Err(end) => give_up(budget, end.told(why)),
             }
         }
-        Ran::Failed(why) => match retry_wait(standing, &why, now, jitter) {
+        Ran::Failed(why) => match retry_wait(budget, &why, now, jitter) {
             Ok(wait) => Transition::RetryAfter { wait, why },
-            Err(end) => give_up(standing, end.told(why)),
+            Err(end) => give_up(budget, end.told(why)),
         },
     }
 }
 
-fn give_up(standing: Standing<'_>, why: Failure) -> Transition {
-    match standing.on_failure {
-        OnFailure::Continue => go_on(standing.position),
+fn give_up(budget: Budget<'_>, why: Failure) -> Transition {
+    match budget.on_failure {
+        OnFailure::Continue => go_on(budget.position),
         OnFailure::Stop => Transition::Bury { why },
     }
 }
@@ -164,31 +164,31 @@ impl End {
 /// The wait before the next try; `None` if the failure is final or a limit is reached.
 /// `Retry-After` may exceed the longest delay, but not the deadline.
 fn retry_wait(
-    standing: Standing<'_>,
+    budget: Budget<'_>,
     why: &Failure,
     now: Timestamp,
     jitter: Jitter,
 ) -> Result<Duration, End> {
-    let policy = standing.policy;
+    let policy = budget.policy;
     // A task may seem to arrive after now, if the clock was ahead then.
-    let deadline = standing.since.min(now).plus(policy.give_up_after);
+    let deadline = budget.since.min(now).plus(policy.give_up_after);
     if why.kind.disposition() == Disposition::Final {
         return Err(End::Final);
-    } else if standing.tries >= policy.tries {
+    } else if budget.tries >= policy.tries {
         return Err(End::Tries(policy.tries));
     } else if now > deadline {
         return Err(End::Time(policy.give_up_after));
     }
-    let own = policy.delay(standing.tries, jitter);
+    let own = policy.delay(budget.tries, jitter);
     let asked = why.retry_after.unwrap_or_default();
     Ok(own.max(asked.min(deadline.since(now))))
 }
 
 /// How long to wait before looking again for what is not there yet. How long a recorder may take is
 /// said by `source_grace` and not by a number of tries, so waits grow with the time and not with tries.
-fn patience(standing: Standing<'_>, now: Timestamp, jitter: Jitter) -> Result<Duration, End> {
-    let policy = standing.policy;
-    let waited = now.since(standing.since);
+fn patience(budget: Budget<'_>, now: Timestamp, jitter: Jitter) -> Result<Duration, End> {
+    let policy = budget.policy;
+    let waited = now.since(budget.since);
     if waited > policy.give_up_after {
         return Err(End::Time(policy.give_up_after));
     }
@@ -222,7 +222,7 @@ mod tests {
         position: Position,
         on_failure: OnFailure,
     ) -> Transition {
-        let standing = Standing {
+        let budget = Budget {
             policy: &policy(),
             tries,
             since: SINCE,
@@ -230,7 +230,7 @@ mod tests {
             on_failure,
         };
         settle(
-            standing,
+            budget,
             ran,
             SINCE.plus(Duration::from_secs(seconds)),
             Jitter::new(0.5),
@@ -335,7 +335,7 @@ mod tests {
         let mut policy = policy();
         policy.longest = Duration::from_mins(1);
         for (seconds, tries, expected) in [(0, 1, 2), (1, 3, 2), (30, 99, 30), (90, 99, 60)] {
-            let standing = Standing {
+            let budget = Budget {
                 policy: &policy,
                 tries,
                 since: SINCE,
@@ -343,7 +343,7 @@ mod tests {
                 on_failure: OnFailure::Continue,
             };
             let now = SINCE.plus(Duration::from_secs(seconds));
-            let got = settle(standing, Ran::Failed(why()), now, Jitter::new(0.5));
+            let got = settle(budget, Ran::Failed(why()), now, Jitter::new(0.5));
             let wait = Duration::from_secs(expected);
             assert_eq!(got, Transition::Await { wait, why: why() }, "{seconds}s");
         }
@@ -384,14 +384,14 @@ mod tests {
             ..Failure::new(FailureKind::Throttled, "r")
         };
         let now = SINCE.minus(Duration::from_secs(500));
-        let standing = Standing {
+        let budget = Budget {
             policy: &policy(),
             tries: 1,
             since: SINCE,
             position: Position::Last,
             on_failure: OnFailure::Stop,
         };
-        let got = settle(standing, Ran::Failed(why.clone()), now, Jitter::MOST);
+        let got = settle(budget, Ran::Failed(why.clone()), now, Jitter::MOST);
         let wait = policy().give_up_after;
         assert_eq!(got, Transition::RetryAfter { wait, why });
     }

@@ -86,7 +86,7 @@ pub trait ObjectStore: Send + Sync {
     async fn copy_logged(
         &self,
         copy: Copy<'_>,
-        _known: Option<&Belongings>,
+        _known: Option<&Extras>,
         _log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
         Ok(self.copy(copy).await?)
@@ -99,7 +99,7 @@ pub trait ObjectStore: Send + Sync {
     async fn find_copy(
         &self,
         copy: Copy<'_>,
-        _known: Option<&Belongings>,
+        _known: Option<&Extras>,
         _note: Option<&str>,
     ) -> Result<Option<ObjectMeta>, Failure> {
         let found = self.head(copy.to).await?;
@@ -177,7 +177,7 @@ pub trait ObjectStore: Send + Sync {
     }
 
     /// Identifies the site: objects can be copied between buckets with the same value.
-    fn site(&self) -> String;
+    fn copy_domain(&self) -> String;
 }
 
 /// Maximum keys of one [`ObjectStore::delete`]: OBS refuses more
@@ -246,7 +246,7 @@ impl Attributes {
 
 /// What a store does not copy along with the content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Belongings {
+pub struct Extras {
     pub attributes: Attributes,
     pub rights: Rights,
 }
@@ -296,20 +296,20 @@ pub enum Rights {
 pub trait UploadLog: Send {
     /// Durably replaces the copy's note; `None`: nothing is open. The text is in the store's
     /// format.
-    async fn note(&mut self, note: Option<&str>) -> Result<(), Halt>;
+    async fn record(&mut self, note: Option<&str>) -> Result<(), CopyHalted>;
 
     /// The newest note, possibly of an earlier try.
-    fn noted(&self) -> Option<&str>;
+    fn recorded(&self) -> Option<&str>;
 
     /// Reports progress that the next try need not repeat.
     fn gained(&mut self);
 
     /// Asked between parts: an error asks the copy to stop safely.
-    fn go_on(&mut self) -> Result<(), Halt>;
+    fn go_on(&mut self) -> Result<(), CopyHalted>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Halt;
+pub struct CopyHalted;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum CopyStopped {
@@ -324,8 +324,8 @@ impl From<Failure> for CopyStopped {
     }
 }
 
-impl From<Halt> for CopyStopped {
-    fn from(Halt: Halt) -> Self {
+impl From<CopyHalted> for CopyStopped {
+    fn from(CopyHalted: CopyHalted) -> Self {
         Self::Halted
     }
 }

@@ -32,13 +32,13 @@ pub enum Consent {
 }
 
 #[derive(Debug)]
-pub enum Refused<T> {
+pub enum BulkRefused<T> {
     /// It would change everything (this much), and nobody confirmed.
     Everything(T),
     Unavailable(Unavailable),
 }
 
-impl<T> From<Unavailable> for Refused<T> {
+impl<T> From<Unavailable> for BulkRefused<T> {
     fn from(error: Unavailable) -> Self {
         Self::Unavailable(error)
     }

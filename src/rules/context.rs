@@ -18,7 +18,7 @@ use super::rule::RoomEntry;
 use super::template::{Names, parse_lifetime};
 use crate::model::event::{Event, Fields};
 use crate::model::id::TaskId;
-use crate::model::notice::Death;
+use crate::model::notice::DeadTask;
 use crate::model::recording::Place;
 use crate::model::task::Outputs;
 
@@ -60,8 +60,8 @@ impl<'a> Context<'a> {
     }
 
     /// The death that this task announces, if `rule` is a rule of notices.
-    pub(super) fn death(&self, rule: &str) -> Option<Death> {
-        Death::told_by(rule, self.outputs)
+    pub(super) fn death(&self, rule: &str) -> Option<DeadTask> {
+        DeadTask::from_outputs(rule, self.outputs)
     }
 
     pub(super) fn names(&self, rule: &str, room: Option<&RoomEntry>) -> Names {
@@ -123,8 +123,8 @@ impl<'a> Context<'a> {
 }
 
 /// A notice has the dead task's rule and task id under the usual names.
-fn of_dead_task(death: Death) -> [(&'static str, Value); 3] {
-    let Death { failure, .. } = death;
+fn of_dead_task(death: DeadTask) -> [(&'static str, Value); 3] {
+    let DeadTask { failure, .. } = death;
     let failure = [
         ("kind", Value::from(failure.kind.name())),
         ("reason", failure.reason.into()),

@@ -11,7 +11,7 @@ use super::context::{Context, unknown};
 use super::rule::{RoomEntry, Rule, Step};
 use crate::model::event::{EventType, Field};
 use crate::model::id::{EventId, TaskId};
-use crate::model::notice::Death;
+use crate::model::notice::DeadTask;
 use crate::model::recording::Place;
 use crate::model::task::Outputs;
 
@@ -107,7 +107,7 @@ pub(super) fn document<'a>(
 }
 
 /// The notice of a dead task: its usual document plus the failure.
-fn of_dead_task(mut data: Data<'_>, death: Death) -> Document<'_> {
+fn of_dead_task(mut data: Data<'_>, death: DeadTask) -> Document<'_> {
     let timestamp = death.at.to_string();
     let failure = death.failure;
     data.extend([
@@ -215,7 +215,7 @@ mod tests {
         let mut dead = fixtures::rule(vec![]);
         dead.on_dead = Some("lms".to_owned());
         let rules = fixtures::rules(vec![dead]);
-        let death = Death {
+        let death = DeadTask {
             task: TaskId::derive(event.id, "archive", 0),
             rule: "archive".to_owned(),
             step: 1,

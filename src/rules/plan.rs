@@ -19,7 +19,7 @@ use crate::model::task::Lane;
 
 /// Generation 0 is the event's first plan; each full replay adds one.
 pub fn plan(rules: &RuleSet, event: &Event, generation: u32) -> Plan {
-    let subject = Subject::new(rules, event, generation);
+    let subject = Planning::new(rules, event, generation);
     let tasks = rules
         .rules
         .iter()
@@ -34,7 +34,7 @@ pub fn plan(rules: &RuleSet, event: &Event, generation: u32) -> Plan {
 ///
 /// Reasons depend only on the event and the rules, not on the time, so they are not stored.
 pub fn skipped(rules: &RuleSet, event: &Event) -> Vec<Skipped> {
-    let subject = Subject::new(rules, event, 0);
+    let subject = Planning::new(rules, event, 0);
     let skipped = rules.rules.iter().filter_map(|rule| {
         let unmet = subject.task(rule).err()?;
         Some(Skipped {
@@ -60,7 +60,7 @@ pub fn lane_and_turn(step: &Step, place: Option<&Place>) -> Option<(Lane, Turn)>
     Some((lane, turn))
 }
 
-struct Subject<'a> {
+struct Planning<'a> {
     event: &'a Event,
     generation: u32,
     fields: FieldValues<'a>,
@@ -71,7 +71,7 @@ struct Subject<'a> {
     names: OnceCell<Names>,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> Planning<'a> {
     fn new(rules: &'a RuleSet, event: &'a Event, generation: u32) -> Self {
         Self {
             event,
@@ -106,7 +106,7 @@ impl<'a> Subject<'a> {
             lane,
             turn,
             order_key: self.order_key(rule),
-            doomed: self.doom(rule),
+            dead_on_arrival: self.doom(rule),
             on_dead: rule.on_dead.clone(),
         })
     }
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn task_for_a_bucket_that_is_not_configured_is_doomed_when_it_would_touch_it() {
+    fn task_for_a_bucket_that_is_not_configured_is_dead_on_arrival_when_it_would_touch_it() {
         let rules = rules(vec![
             named("touches", rule(vec![notify_step("n", "lms"), tag_step()])),
             named("tells", rule(vec![notify_step("n", "lms")])),
@@ -258,13 +258,13 @@ mod tests {
         event.fields.bucket = Some("strange".to_owned());
         let tasks = plan(&rules, &event, 0).tasks;
         assert_eq!(
-            tasks[0].doomed.as_ref().map(ToString::to_string),
+            tasks[0].dead_on_arrival.as_ref().map(ToString::to_string),
             Some(
                 "forbidden: bucket \"strange\" is not configured: add it under `buckets` and retry the task"
                     .to_owned()
             )
         );
-        assert_eq!(tasks[1].doomed, None);
+        assert_eq!(tasks[1].dead_on_arrival, None);
     }
 
     #[test]

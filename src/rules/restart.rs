@@ -56,7 +56,7 @@ fn accept(rules: &RuleSet, event: &Event, task: &Task) -> Result<(), String> {
         return Err(format!("rule {name:?} does not match any more: {reason}"));
     }
     let planned = plan.tasks.into_iter().find(|one| one.rule == *name);
-    match planned.and_then(|planned| planned.doomed) {
+    match planned.and_then(|planned| planned.dead_on_arrival) {
         Some(doom) => Err(doom.to_string()),
         None => Ok(()),
     }

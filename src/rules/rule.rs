@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::template::{Address, Expression, Template};
 use crate::model::destination::Format;
 use crate::model::event::EventType;
-use crate::model::notice::Death;
+use crate::model::notice::DeadTask;
 use crate::model::retry::RetryPolicy;
 use crate::model::step::{OnConflict, OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::model::task::RevisionId;
@@ -70,7 +70,7 @@ impl Rule {
             text: None,
         };
         Some(Self {
-            name: Death::rule_of_notices(&self.name),
+            name: DeadTask::rule_of_notices(&self.name),
             when: Condition::default(),
             order_by: None,
             order_blocks: false,

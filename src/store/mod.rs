@@ -49,7 +49,7 @@ pub trait Store: Send + Sync {
     ///
     /// `start` names the new tasks for which the caller holds permits. Those that need not wait for
     /// a turn or an order are stored as running, their first try spent, and returned as claims. All
-    /// others are stored as ready; doomed ones as dead, with a notice if their rule asks for one.
+    /// others are stored as ready; dead on arrival ones as dead, with a notice if their rule asks for one.
     async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable>;
 
     /// Claims up to `free` due tasks of each lane and spends one try of each. A task whose turn is
@@ -140,7 +140,7 @@ pub trait Store: Send + Sync {
 
     /// Confirms that the service obeys these pauses from [`Store::lane_states`]: the commands that
     /// made them may wait for it.
-    async fn heard_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable>;
+    async fn acknowledge_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable>;
 
     /// Which of these running tasks a person asked to cancel.
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable>;

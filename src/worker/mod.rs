@@ -5,17 +5,17 @@
 //! waits for is released, another process writes, a task is due, or a lane opens again. Knows
 //! nothing of HTTP: `crate::intake` passes in the tasks that a callback started.
 
-mod carry;
-mod close;
-mod ended;
+mod give_up;
 mod journal;
 pub mod lane;
-mod pause;
+mod lane_health;
+mod outcome;
 mod reservation;
-mod run;
-mod standing;
+mod step;
+mod store_outage;
 mod sweep;
 mod target;
+mod task;
 mod time;
 mod waits;
 
@@ -27,8 +27,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::pause::Paused;
 pub use self::reservation::Reservation;
+pub use self::store_outage::StoreOutage;
 use crate::clock::Clock;
 use crate::in_force::Current;
 use crate::model::id::TaskId;
@@ -39,10 +39,10 @@ use crate::supervision::Supervisor;
 use crate::telemetry::Metrics;
 
 use self::lane::{Lanes, Permit, Reserved};
-use self::pause::Pauses;
+use self::store_outage::Outages;
 
 #[derive(Clone)]
-pub struct Parts {
+pub struct WorkerParts {
     pub store: Arc<dyn Store>,
     pub in_force: Current,
     pub lanes: Arc<Lanes>,
@@ -52,7 +52,7 @@ pub struct Parts {
     pub supervisor: Supervisor,
 }
 
-impl std::fmt::Debug for Parts {
+impl std::fmt::Debug for WorkerParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").finish_non_exhaustive()
     }
@@ -60,14 +60,14 @@ impl std::fmt::Debug for Parts {
 
 #[derive(Debug, Clone)]
 pub struct Workers {
-    parts: Parts,
+    parts: WorkerParts,
     /// Set: no more claims.
     draining: CancellationToken,
     /// Set: the grace time is over, and steps are dropped.
     interrupt: CancellationToken,
     tasks: TaskTracker,
     running: Arc<Mutex<Running>>,
-    pauses: Pauses,
+    outages: Outages,
 }
 
 /// Cancels running tasks. The key is the claim with which the run began, because a task can be
@@ -75,14 +75,14 @@ pub struct Workers {
 type Running = BTreeMap<(TaskId, Attempt), CancellationToken>;
 
 impl Workers {
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: WorkerParts) -> Self {
         Self {
             parts,
             draining: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             tasks: TaskTracker::new(),
             running: Arc::default(),
-            pauses: Pauses::default(),
+            outages: Outages::default(),
         }
     }
 
@@ -113,8 +113,8 @@ impl Workers {
     }
 
     /// Whether nothing is claimed at present, and why.
-    pub fn paused(&self) -> watch::Receiver<Paused> {
-        self.pauses.subscribe()
+    pub fn paused(&self) -> watch::Receiver<StoreOutage> {
+        self.outages.subscribe()
     }
 
     pub fn is_draining(&self) -> bool {
@@ -126,12 +126,12 @@ impl Workers {
         let begun = (claim.task().id, claim.attempt());
         let cancel = CancellationToken::new();
         self.running().insert(begun, cancel.clone());
-        let runner = run::Runner {
+        let runner = task::Runner {
             parts: self.parts.clone(),
             draining: self.draining.clone(),
             interrupt: self.interrupt.clone(),
             cancel,
-            pauses: self.pauses.clone(),
+            outages: self.outages.clone(),
         };
         let workers = self.clone();
         self.tasks.spawn(async move {
@@ -175,16 +175,16 @@ impl Workers {
     /// Stops only between two claims: dropping a claim during its commit would leave tasks that are
     /// stored as running, with their tries spent, and no worker.
     async fn claim_loop(self) {
-        let mut patience = self.pauses.patience();
+        let mut outage = self.outages.outage();
         while !self.is_draining() {
             match self.claim_once(self.parts.clock.present()).await {
                 Ok(wait) => {
-                    patience = self.pauses.patience();
+                    outage = self.outages.outage();
                     self.draining.run_until_cancelled(self.rest(wait)).await;
                 }
                 Err(error) => {
                     tracing::error!(%error, "workers pause: the store cannot be used");
-                    let wait = patience.wait(&error);
+                    let wait = outage.wait(&error);
                     self.draining.run_until_cancelled(wait).await;
                 }
             }
@@ -200,7 +200,7 @@ impl Workers {
             }
             None => woken.await,
         }
-        self.pauses.over().await;
+        self.outages.over().await;
     }
 
     /// Claims once and starts the tasks. Answers after how long to claim again; `None` when only a
@@ -237,9 +237,9 @@ impl Workers {
         loop {
             self.parts.store.changed().await;
             self.parts.lanes.waker().wake();
-            let mut patience = self.pauses.patience();
+            let mut outage = self.outages.outage();
             while let Err(error) = self.hear_changes().await {
-                patience.wait(&error).await;
+                outage.wait(&error).await;
             }
         }
     }

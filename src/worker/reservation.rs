@@ -23,7 +23,10 @@ impl Workers {
             let is_open = !self.is_draining();
             is_open.then(|| self.lanes().permit_at(lane, now)).flatten()
         };
-        let startable = plan.tasks.iter().filter(|task| task.doomed.is_none());
+        let startable = plan
+            .tasks
+            .iter()
+            .filter(|task| task.dead_on_arrival.is_none());
         let permits = startable
             .filter_map(|task| Some((task.id, permit(&task.lane)?)))
             .collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Workers;
-use super::pause::STORE_PAUSE;
+use super::store_outage::STORE_PAUSE;
 use crate::store::{Pruned, Unavailable};
 
 const SWEEP_EVERY: Duration = Duration::from_mins(10);

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::ended::Ended;
 use super::lane::Admission;
-use super::run::{Runner, Work};
+use super::outcome::Ended;
+use super::task::{Runner, TaskRun};
 use crate::model::breaker::{LaneState, Shut, Sign};
 use crate::model::moment::Present;
 use crate::model::task::Lane;
@@ -45,7 +45,7 @@ impl Target {
 
 impl Runner {
     /// The step's second bucket, if it has one, or why it has to wait for it.
-    pub(super) fn target(&self, work: &Work<'_>) -> Result<Option<Target>, Ran> {
+    pub(super) fn target(&self, work: &TaskRun<'_>) -> Result<Option<Target>, Ran> {
         let other = work.step.action.needs().other_bucket;
         let lane = other.map(|name| Lane::Bucket(name.to_owned()));
         let Some(lane) = lane.filter(|lane| *lane != work.claim.task().lane) else {

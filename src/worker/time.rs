@@ -37,9 +37,9 @@ pub(super) async fn clock_loop(workers: Workers) {
 impl Workers {
     /// Corrects all waits, waiting for the store as long as necessary.
     async fn judge_anew(&self) {
-        let mut patience = self.pauses.patience();
+        let mut outage = self.outages.outage();
         while let Err(error) = self.set_clock(self.parts.clock.present()).await {
-            patience.wait(&error).await;
+            outage.wait(&error).await;
         }
     }
 

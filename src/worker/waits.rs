@@ -10,12 +10,12 @@ use crate::store::{Store, Unavailable};
 
 pub(super) async fn waits_loop(workers: Workers) {
     loop {
-        let mut patience = workers.pauses.patience();
+        let mut outage = workers.outages.outage();
         while let Err(error) = workers.release_once().await {
             tracing::error!(%error, "tasks that waited cannot go on: the store cannot be used");
-            patience.wait(&error).await;
+            outage.wait(&error).await;
         }
-        drop(patience);
+        drop(outage);
         workers.parts.lanes.replaced().await;
     }
 }

@@ -7,8 +7,8 @@ use aftertake::model::recording::Place;
 use aftertake::object::folder::{self, FolderStore};
 use aftertake::object::{Attributes, Copy, ObjectStore, Pair, TagSupport};
 
+use super::support::folder_buckets::FolderBuckets;
 use super::support::recording::place;
-use super::support::world::World;
 
 fn map(key: &str, value: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(key.to_owned(), value.to_owned())])
@@ -30,7 +30,7 @@ async fn keys(store: &FolderStore) -> Vec<String> {
 
 #[tokio::test]
 async fn folder_is_made_by_the_first_write_and_empty_before() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let store = &world.stores["recorded"];
     assert_eq!(store.head("a/b").await.unwrap(), None);
     assert_eq!(keys(store).await, [""; 0]);
@@ -48,7 +48,7 @@ async fn folder_is_made_by_the_first_write_and_empty_before() {
 
 #[tokio::test]
 async fn deleted_object_leaves_neither_tags_nor_empty_folders() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let store = &world.stores["recorded"];
     for key in ["a/b/c", "a/d"] {
         store.put(key, "x".into(), &attributes()).await.unwrap();
@@ -68,7 +68,7 @@ async fn deleted_object_leaves_neither_tags_nor_empty_folders() {
 
 #[tokio::test]
 async fn key_is_a_path_below_the_folder_or_refused() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let store = &world.stores["recorded"];
     for key in [
         "../archive/x",
@@ -95,7 +95,7 @@ async fn key_is_a_path_below_the_folder_or_refused() {
 #[cfg(unix)]
 #[tokio::test]
 async fn symbolic_link_is_not_followed() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let (store, root) = (&world.stores["recorded"], world.path("recorded"));
     world.write(&place("archive", "secret/x"), "secret");
     std::fs::create_dir(&root).unwrap();
@@ -117,7 +117,7 @@ async fn symbolic_link_is_not_followed() {
 #[tokio::test]
 async fn own_directory_of_a_bucket_behind_a_link_is_refused_with_a_sentence() {
     for linked in [".aftertake", ".aftertake/parts"] {
-        let world = World::new();
+        let world = FolderBuckets::new();
         let (store, root) = (&world.stores["recorded"], world.path("recorded"));
         world.write(&place("recorded", "a"), "content");
         std::fs::create_dir_all(root.join(linked).parent().unwrap()).unwrap();
@@ -140,7 +140,7 @@ async fn own_directory_of_a_bucket_behind_a_link_is_refused_with_a_sentence() {
 #[tokio::test]
 async fn file_that_two_buckets_lead_to_is_neither_copied_onto_itself_nor_deleted() {
     for directory in ["", "r"] {
-        let world = World::new();
+        let world = FolderBuckets::new();
         let recorded = place("recorded", "r/a");
         world.write(&recorded, "content");
         let there = world.path("recorded").join(directory);
@@ -176,7 +176,7 @@ async fn file_that_two_buckets_lead_to_is_neither_copied_onto_itself_nor_deleted
 #[cfg(unix)]
 #[tokio::test]
 async fn object_is_deleted_only_if_its_copy_is_another_file() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let store = &world.stores["recorded"];
     let pair = |stays: Place| Pair {
         goes: "a".into(),
@@ -199,7 +199,7 @@ async fn object_is_deleted_only_if_its_copy_is_another_file() {
 
 #[tokio::test]
 async fn leftovers_of_a_crash_next_to_a_target_are_removed() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let store = &world.stores["archive"];
     store.put("x", "x".into(), &attributes()).await.unwrap();
     // Crashes: between sidecar and object, and during the write of a temporary file.
@@ -230,7 +230,7 @@ async fn leftovers_of_a_crash_next_to_a_target_are_removed() {
 
 #[tokio::test]
 async fn leftovers_of_a_crashed_write_are_removed_by_the_same_write() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let store = &world.stores["archive"];
     store.put("x", "x".into(), &attributes()).await.unwrap();
     let own = world.path("archive").join(".aftertake");
@@ -249,7 +249,7 @@ async fn leftovers_of_a_crashed_write_are_removed_by_the_same_write() {
 
 #[tokio::test]
 async fn link_is_the_files_percent_encoded() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let url = world.stores["recorded"].url("a b/录%?#.mp4");
     assert!(url.starts_with("file:///"));
     assert!(

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use aftertake::action::{Subject, run};
+use aftertake::action::{ActionSubject, run};
 use aftertake::clock;
 use aftertake::model::recording::Place;
 use aftertake::model::step::{OnConflict, Rename, Rendered};
 use aftertake::object::{Attributes, Copy, ObjectStore};
 
+use crate::support::folder_buckets::FolderBuckets;
 use crate::support::journal::Journal;
 use crate::support::recording::{Recording, place};
-use crate::support::world::World;
 
 /// Rounds of every operation; a followed path would show within a few.
 const ROUNDS: usize = 150;
@@ -74,7 +74,7 @@ fn swap(directory: &Path, aside: &Path, to: &Path) -> bool {
 struct Outside(PathBuf);
 
 impl Outside {
-    fn new(world: &World) -> Self {
+    fn new(world: &FolderBuckets) -> Self {
         let path = world.path("outside");
         fs::create_dir(&path).unwrap();
         for name in ["x", "new", "only-outside", "a.mp4"] {
@@ -95,7 +95,7 @@ impl Outside {
 
 /// Every operation of the bucket `recorded` on objects in `r/`. Any may fail; none may read
 /// outside the bucket.
-async fn operate(world: &World) {
+async fn operate(world: &FolderBuckets) {
     let (store, other) = (&world.stores["recorded"], &world.stores["archive"]);
     let plain = Attributes::default();
     let _ = store.put("r/new", "inside".into(), &plain).await;
@@ -133,7 +133,7 @@ async fn operate(world: &World) {
 #[tokio::test]
 async fn link_that_comes_between_leads_no_operation_out_of_the_bucket() {
     for swapped in ["r", ".aftertake"] {
-        let world = World::new();
+        let world = FolderBuckets::new();
         let (outside, store) = (Outside::new(&world), &world.stores["recorded"]);
         let before = outside.files();
         for key in ["r/x", "r/stays"] {
@@ -152,13 +152,13 @@ async fn link_that_comes_between_leads_no_operation_out_of_the_bucket() {
 }
 
 /// Moves the recording to the other bucket; may fail.
-async fn rename(world: &World, from: &Place, to: &Place) {
+async fn rename(world: &FolderBuckets, from: &Place, to: &Place) {
     let step = Rendered::Rename(Rename {
         to: to.clone(),
         on_conflict: OnConflict::Overwrite,
         suffix: "0123abcd".into(),
     });
-    let subject = Subject {
+    let subject = ActionSubject {
         rule: "archive".into(),
         place: Some(from.clone()),
         extent: Recording::mp4().extent(),
@@ -173,7 +173,7 @@ async fn rename(world: &World, from: &Place, to: &Place) {
 
 #[tokio::test]
 async fn link_that_comes_between_leads_no_move_out_of_the_bucket() {
-    let world = World::new();
+    let world = FolderBuckets::new();
     let outside = Outside::new(&world);
     let before = outside.files();
     for place in [place("recorded", "r/stays"), place("archive", "t/stays")] {

@@ -8,9 +8,9 @@ use std::sync::mpsc::Receiver;
 use serde_json::Value;
 
 use crate::support::TOO_LONG;
-use crate::support::premises::callback;
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 use crate::support::sink::{Received, Sink};
+use crate::support::test_service::callback;
 
 const KEY: &str = "r/x.mp4";
 
@@ -72,7 +72,7 @@ impl Stage {
     }
 
     /// Runs these shell commands, which mount, and then serves.
-    fn serve(&self, mounts: &str) -> (Served, Receiver<String>) {
+    fn serve(&self, mounts: &str) -> (ServiceProcess, Receiver<String>) {
         let program = serving(self.folder.path());
         let mut command = Command::new("unshare");
         command
@@ -80,21 +80,21 @@ impl Stage {
             .arg(program.get_program())
             .args(program.get_args())
             .current_dir(self.folder.path());
-        Served::start_heard(&mut command)
+        ServiceProcess::start_heard(&mut command)
     }
 
-    async fn announce(&self, served: &Served) {
+    async fn announce(&self, served: &ServiceProcess) {
         self.announce_one(served, KEY).await;
     }
 
-    async fn announce_one(&self, served: &Served, key: &str) {
+    async fn announce_one(&self, served: &ServiceProcess, key: &str) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.post(served.callbacks()).body(callback(key));
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
 
     /// This path in the service's mount namespace.
-    fn seen(&self, served: &Served, name: &str) -> PathBuf {
+    fn seen(&self, served: &ServiceProcess, name: &str) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", served.child.id()));
         root.join(self.path(name).strip_prefix("/").unwrap())
     }

@@ -29,8 +29,8 @@ use url::Url;
 
 use crate::outbound::destination;
 use crate::service::arrival;
-use crate::support::premises::{PATIENT, settings};
 use crate::support::sink::{Received, Reply, Sink};
+use crate::support::test_service::{PATIENT, settings};
 
 const FEISHU: &str = r#"/bot {"msg_type":"text","sign":"/eYKrXQBzTjUZJ3s6NX16VxGbTwmK7AEs8/FnvC1CSw=","timestamp":"1599360473"}"#;
 const DINGTALK: &str = r#"/bot?timestamp=1599360473123&sign=0eVlIU0GooHVuIBX6FZ86JNxxfy4qwhOlP5JU2uHmq4%3D {"msg_type":"text"}"#;

@@ -19,9 +19,9 @@ use http::{HeaderMap, Method};
 
 use crate::outbound::destination;
 use crate::service::arrival;
-use crate::support::premises::{PATIENT, settings};
 use crate::support::raw::Raw;
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{PATIENT, settings};
 use crate::tls;
 
 /// More than any machine's socket buffers hold, and less than a hundredth of what the receiver

@@ -10,7 +10,7 @@ use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
-use crate::support::served::{Served, serve};
+use crate::support::service_process::{ServiceProcess, serve};
 use crate::support::sink::{Reply, Sink};
 
 /// Rules that notify `sink`; `keys` are further keys of their only rule.
@@ -51,7 +51,11 @@ async fn flood(to: String, first: usize, gone: Arc<AtomicBool>) -> BTreeSet<Stri
 }
 
 /// Serves three times under load, each time until `end`; returns the accepted callbacks.
-async fn flooded(folder: &Path, sink: &Sink, end: impl Fn(&mut Served)) -> BTreeSet<String> {
+async fn flooded(
+    folder: &Path,
+    sink: &Sink,
+    end: impl Fn(&mut ServiceProcess),
+) -> BTreeSet<String> {
     let mut accepted = BTreeSet::new();
     for round in 0..3 {
         let mut served = serve(folder);
@@ -98,7 +102,7 @@ async fn every_acknowledged_callback_is_delivered_after_a_kill_with_one_id_for_a
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
     rules(folder.path(), &sink, "");
-    let accepted = flooded(folder.path(), &sink, Served::kill).await;
+    let accepted = flooded(folder.path(), &sink, ServiceProcess::kill).await;
     assert_announced(folder.path(), &sink, &accepted).await;
 }
 
@@ -108,7 +112,7 @@ async fn order_of_each_room_survives_failures_and_kills() {
     let replies = (0..600).map(|number| Reply::status(if number % 3 == 0 { 503 } else { 200 }));
     let sink = Sink::start(replies).await;
     rules(folder.path(), &sink, "    order_by: room_id\n");
-    let accepted = flooded(folder.path(), &sink, Served::kill).await;
+    let accepted = flooded(folder.path(), &sink, ServiceProcess::kill).await;
     assert_announced(folder.path(), &sink, &accepted).await;
     // Each room's callbacks were posted one after the other with increasing numbers.
     let mut latest: BTreeMap<String, usize> = BTreeMap::new();
@@ -131,7 +135,7 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let sink = Sink::start([]).await;
     rules(folder.path(), &sink, "");
-    let accepted = flooded(folder.path(), &sink, Served::stop).await;
+    let accepted = flooded(folder.path(), &sink, ServiceProcess::stop).await;
     let operator = SqliteOperator::open(&folder.path().join("aftertake.db")).unwrap();
     let tasks = operator
         .tasks(&TaskFilter::default(), Page::newest(1_000_000))

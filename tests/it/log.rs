@@ -16,7 +16,7 @@ use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_getpipe_size;
 use secrecy::SecretString;
 
-use crate::support::premises::callback;
+use crate::support::test_service::callback;
 use crate::support::{TOO_LONG, in_time};
 
 const RULES: &str = "destinations: { lms: { url: 'http://127.0.0.1:9/hook', allow_private: true } }\n\

@@ -1,7 +1,7 @@
 //! Copies in one request: what they preserve, and what an interrupted one leaves.
 
 use aftertake::model::failure::{Disposition, FailureKind};
-use aftertake::object::{Belongings, Copy, ObjectMeta, ObjectStore};
+use aftertake::object::{Copy, Extras, ObjectMeta, ObjectStore};
 
 use crate::object_contract::KEYS;
 use crate::support::fake_obs::{FakeObs, Fault, Object};
@@ -64,7 +64,7 @@ async fn plain_object_is_copied_with_the_fewest_requests() {
                 "HEAD b1/to",
             ],
         ),
-        (Some(Belongings::default()), vec!["PUT b1/to (copy)"]),
+        (Some(Extras::default()), vec!["PUT b1/to (copy)"]),
     ] {
         let from = obs.requests().len();
         let copy = copy_of(&source, "to");
@@ -85,7 +85,7 @@ async fn known_belongings_are_used_instead_of_the_sources() {
     let mut log = crate::obs_parts::Log::default();
     let copy = copy_of(&source, "to");
     store
-        .copy_logged(copy, Some(&Belongings::default()), &mut log)
+        .copy_logged(copy, Some(&Extras::default()), &mut log)
         .await
         .unwrap();
     obs.world(|world| {

@@ -132,7 +132,7 @@ async fn links_and_site_name_the_endpoint() {
     let obs = FakeObs::start().await;
     let store = obs.store("b1");
     let site = format!("http://{}", obs.address);
-    assert_eq!(store.site(), site);
+    assert_eq!(store.copy_domain(), site);
     assert_eq!(
         store.url("a/房 1.mp4"),
         format!("{site}/b1/a/%E6%88%BF%201.mp4")

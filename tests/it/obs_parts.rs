@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aftertake::model::bucket::ObsBucket;
 use aftertake::model::failure::FailureKind;
 use aftertake::object::obs::ObsStore;
-use aftertake::object::{Copy, CopyStopped, Halt, ObjectMeta, ObjectStore, UploadLog};
+use aftertake::object::{Copy, CopyHalted, CopyStopped, ObjectMeta, ObjectStore, UploadLog};
 use async_trait::async_trait;
 
 use crate::support::fake_obs::{FakeObs, Fault, Gate, IMPATIENT, Object, Recorded, store_with};
@@ -32,15 +32,15 @@ impl Log {
 
 #[async_trait]
 impl UploadLog for Log {
-    async fn note(&mut self, note: Option<&str>) -> Result<(), Halt> {
+    async fn record(&mut self, note: Option<&str>) -> Result<(), CopyHalted> {
         if self.full_after.is_some_and(|full| self.notes.len() >= full) {
-            return Err(Halt);
+            return Err(CopyHalted);
         }
         self.notes.push(note.map(str::to_owned));
         Ok(())
     }
 
-    fn noted(&self) -> Option<&str> {
+    fn recorded(&self) -> Option<&str> {
         self.newest()
     }
 
@@ -48,10 +48,10 @@ impl UploadLog for Log {
         self.gained += 1;
     }
 
-    fn go_on(&mut self) -> Result<(), Halt> {
+    fn go_on(&mut self) -> Result<(), CopyHalted> {
         self.asked += 1;
         match self.stop_after {
-            Some(after) if self.asked > after => Err(Halt),
+            Some(after) if self.asked > after => Err(CopyHalted),
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::served::{heard, serving};
+use crate::support::service_process::{heard, serving};
 
 fn keep(path: &Path, secret: &str, mode: u32) {
     std::fs::write(path, secret).unwrap();

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::served::{Served, serve};
+use crate::support::service_process::{ServiceProcess, serve};
 
 const STORE: &str = "aftertake.db";
 const INDEX: &str = "aftertake.db-shm";
@@ -51,7 +51,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    fn serve(&self) -> Served {
+    fn serve(&self) -> ServiceProcess {
         serve(self.0.path())
     }
 
@@ -168,7 +168,7 @@ fn callback(object: &str) -> String {
     body.to_string()
 }
 
-async fn post(served: &Served, objects: &[&str]) {
+async fn post(served: &ServiceProcess, objects: &[&str]) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for object in objects {
         let request = client.post(served.callbacks()).body(callback(object));

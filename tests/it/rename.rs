@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aftertake::action::rename::{Undo, undo};
-use aftertake::action::{Done, Stopped, Subject, run};
+use aftertake::action::{ActionSubject, Done, Stopped, run};
 use aftertake::clock;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moves::{Move, MovePhase, Target};
@@ -11,14 +11,14 @@ use aftertake::model::recording::{Extent, MovedBy, Place};
 use aftertake::model::step::{OnConflict, Rename, Rendered};
 use aftertake::model::time::Timestamp;
 
-use super::support::gate::{How, Which};
+use super::support::faults::{How, Which};
+use super::support::folder_buckets::FolderBuckets;
 use super::support::journal::Journal;
 use super::support::recording::{Recording, place};
-use super::support::world::World;
 
 /// A world with one recording at `r/`, and the rename to run.
 pub(crate) struct Scene {
-    pub(crate) world: World,
+    pub(crate) world: FolderBuckets,
     pub(crate) recording: Recording,
     pub(crate) extent: Extent,
     pub(crate) journal: Journal,
@@ -35,7 +35,7 @@ impl Scene {
         } else {
             "r/a.m3u8"
         };
-        let world = World::new();
+        let world = FolderBuckets::new();
         world.record(&recording, &place("recorded", name)).await;
         Self {
             journal: Journal::new(place("recorded", name), world.gate.clone()),
@@ -59,7 +59,7 @@ impl Scene {
             on_conflict: self.on_conflict,
             suffix: "0123abcd".into(),
         });
-        let subject = Subject {
+        let subject = ActionSubject {
             rule: "archive".into(),
             place: Some(self.place()),
             extent: self.extent,
@@ -111,7 +111,7 @@ async fn outputs_say_where_the_recording_is_and_how_much_moved() {
 #[cfg(unix)]
 #[tokio::test]
 async fn recording_is_never_deleted_as_the_source_of_itself() {
-    type Make = fn(&World);
+    type Make = fn(&FolderBuckets);
     let same: Make = |world| {
         std::os::unix::fs::symlink(world.path("recorded"), world.path("archive")).unwrap();
     };

@@ -7,7 +7,7 @@ use aftertake::model::recording::Place;
 use aftertake::model::step::OnConflict;
 
 use super::rename::{Scene, long};
-use super::support::gate::{How, Which};
+use super::support::faults::{How, Which};
 use super::support::recording::{Recording, place};
 
 /// A scene whose process died right after the commit, before any deletion.

@@ -2,17 +2,17 @@
 //! the world after each effect and at the end.
 
 use aftertake::action::rename::{Undo, undo};
-use aftertake::action::{Done, Stopped, Subject, run};
+use aftertake::action::{ActionSubject, Done, Stopped, run};
 use aftertake::clock;
 use aftertake::model::moves::stage::Stage;
 use aftertake::model::recording::Place;
 use aftertake::model::step::{OnConflict, Rename, Rendered};
 use aftertake::model::time::Timestamp;
 
-use super::support::gate::{How, Which};
+use super::support::faults::{How, Which};
+use super::support::folder_buckets::FolderBuckets;
 use super::support::journal::{Journal, outline};
 use super::support::recording::{Recording, place};
-use super::support::world::World;
 
 /// A recording, and the rename to run.
 struct Case {
@@ -50,7 +50,7 @@ impl Case {
     }
 
     async fn begin(&self) -> Begun<'_> {
-        let world = World::new();
+        let world = FolderBuckets::new();
         world.record(&self.recording, &self.from).await;
         let places = [self.from.clone(), self.to.clone()];
         let check = world.whole_somewhere(&self.recording, places);
@@ -66,7 +66,7 @@ impl Case {
 
 struct Begun<'a> {
     case: &'a Case,
-    world: World,
+    world: FolderBuckets,
     journal: Journal,
 }
 
@@ -78,7 +78,7 @@ impl Begun<'_> {
             on_conflict: OnConflict::Fail,
             suffix: "0123abcd".into(),
         });
-        let subject = Subject {
+        let subject = ActionSubject {
             rule: "archive".into(),
             place: self.place(),
             extent: self.case.recording.extent(),

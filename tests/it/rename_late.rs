@@ -10,7 +10,7 @@ use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 
 use super::rename::Scene;
-use super::support::gate::{How, Which};
+use super::support::faults::{How, Which};
 use super::support::recording::{Recording, place};
 
 /// A recording in a bucket where a request may still arrive for a quarter of an hour.

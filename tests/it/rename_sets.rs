@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::support::premises::{PATIENT, Premises};
+use crate::support::folder_buckets::FolderBuckets;
 use crate::support::recording::place;
-use crate::support::world::World;
+use crate::support::test_service::{PATIENT, TestService};
 
 const KEY: &str = "r/a.m3u8";
 
 /// A recording below `r/`, and the place its callback reports.
 struct Take {
-    world: World,
+    world: FolderBuckets,
     named: &'static str,
     format: &'static str,
     to: &'static str,
@@ -20,7 +20,7 @@ struct Take {
 
 impl Take {
     fn of(objects: &[(&str, &str)]) -> Self {
-        let world = World::new();
+        let world = FolderBuckets::new();
         for (name, content) in objects {
             world.write(&place("recorded", &format!("r/{name}")), content);
         }
@@ -34,7 +34,7 @@ impl Take {
 
     /// Moves it with the real service; returns the task's state and the reason if it is dead.
     async fn play(&self) -> (&'static str, String) {
-        let premises = Premises::new();
+        let test_service = TestService::new();
         let path = self.world.path("recorded");
         let rules = format!(
             "buckets: {{ recorded: {{ store: folder, path: '{}', source_grace: 1ms }} }}\n\
@@ -44,7 +44,7 @@ impl Take {
             path.display(),
             self.to
         );
-        let running = premises.start(&rules, PATIENT).await;
+        let running = test_service.start(&rules, PATIENT).await;
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "recorded", "obs_object": self.named,
             "record_format": self.format, "end_time": "2026-03-02T01:01:02Z",
@@ -52,7 +52,7 @@ impl Take {
         assert_eq!(running.front.post(body.to_string()).await.status(), 200);
         running.store.settled(1).await;
         running.service.drain().await;
-        let task = premises.only().row;
+        let task = test_service.only().row;
         let reason = task.failure.map(|failure| failure.reason);
         (task.state, reason.unwrap_or_default())
     }

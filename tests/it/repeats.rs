@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::support::event;
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -29,7 +29,7 @@ const WINDOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
 const TEN_MINUTES: u64 = 600_000;
 
-async fn post(served: &Served, (rand, timestamp): (&str, &str), body: &str) -> u16 {
+async fn post(served: &ServiceProcess, (rand, timestamp): (&str, &str), body: &str) -> u16 {
     let signature = signature::sign(&KEY.into(), rand, timestamp, body.as_bytes());
     let request = reqwest::Client::new()
         .post(served.callbacks())
@@ -57,7 +57,7 @@ async fn callback_signed_again_or_with_its_signed_text_split_elsewhere_is_one_ev
     );
     std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
     std::fs::write(folder.path().join("over.json"), OVER).unwrap();
-    let served = Served::start(&mut serving(folder.path()));
+    let served = ServiceProcess::start(&mut serving(folder.path()));
     for signed in [("first", "1772413200"), ("second", "1772413230")] {
         assert_eq!(post(&served, signed, OVER).await, 200);
     }

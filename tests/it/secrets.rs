@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::support::premises::{Env, PATIENT, Premises};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{Env, PATIENT, TestService};
 
 const WRITTEN_OUT: &str = "written-out-t0ken";
 const QUOTED: &str = "line one\n\"two\" \\ three /&+%41";
@@ -58,7 +58,7 @@ fn files(folder: &Path) -> Vec<u8> {
 
 #[tokio::test]
 async fn echoed_secrets_are_stored_in_no_encoding() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let refusal = Reply::status(422).header("x-request-id", WRITTEN_OUT);
     let sink = Sink::start([
         Reply::status(200).body(echo().to_string()),
@@ -77,7 +77,7 @@ async fn echoed_secrets_are_stored_in_no_encoding() {
         ("PIN", PIN),
         ("BASIC", &*basic.leak()),
     ]);
-    let running = premises.start_in(rules(), &env, PATIENT).await;
+    let running = test_service.start_in(rules(), &env, PATIENT).await;
     running.front.announce("a.mp4").await;
     running.store.settled(1).await;
     running.service.drain().await;
@@ -93,13 +93,13 @@ async fn echoed_secrets_are_stored_in_no_encoding() {
     );
     assert_eq!(told["asked"]["pin"], "***");
 
-    let task = premises.only();
+    let task = test_service.only();
     let exchange = task.attempts[1].exchange.clone().unwrap();
     assert_eq!(exchange.request_id.as_deref(), Some("***"));
     let answer = exchange.answer.unwrap();
     assert!(answer.contains(r#""kept":"the course is 7""#), "{answer}");
     assert!(answer.contains(r#""pin":***"#), "{answer}");
-    let stored = files(premises.path().parent().unwrap());
+    let stored = files(test_service.path().parent().unwrap());
     let stands = |form: &str| {
         stored
             .windows(form.len())

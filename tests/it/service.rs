@@ -16,8 +16,8 @@ use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use bytes::Bytes;
 
 use crate::support::event;
-use crate::support::premises::{Env, PATIENT, Premises, announcing, parse, settings};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{Env, PATIENT, TestService, announcing, parse, settings};
 
 fn rules(sink: &Sink, path: &str, env: &Env) -> RulesFile {
     let text = format!(
@@ -137,7 +137,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
 
 #[tokio::test]
 async fn failed_attempt_stores_no_part_of_a_secret_where_the_body_is_cut() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let body = format!("{}hidden-token-7", "x".repeat(4090));
     let sink = Sink::start([Reply::status(422).body(body)]).await;
     let steps = format!(
@@ -145,14 +145,14 @@ async fn failed_attempt_stores_no_part_of_a_secret_where_the_body_is_cut() {
         "x".repeat(4090)
     );
     let env = Env::from([("TOKEN", "hidden-token-7")]);
-    let running = premises
+    let running = test_service
         .start_in(&announcing(&sink, &steps), &env, PATIENT)
         .await;
     running.front.announce("a.mp4").await;
     running.store.settled(1).await;
     running.service.drain().await;
 
-    let attempts = premises.only().attempts;
+    let attempts = test_service.only().attempts;
     let exchange = attempts[0].exchange.as_ref().unwrap();
     let kept = Some(format!("{}***", "x".repeat(4090)));
     assert_eq!((&exchange.sent, &exchange.answer), (&kept, &kept));

@@ -170,7 +170,7 @@ shown_on_every_store! {
     event_is_not_replayed_over_objects_that_were_left_half_moved
     event_without_its_body_or_unknown_is_not_replayed
     event_has_no_more_tasks_than_it_can_name
-    doomed_task_of_a_replay_is_dead_with_its_reason
+    dead_on_arrival_task_of_a_replay_is_dead_with_its_reason
 }
 
 async fn dry_run_answers_what_a_retry_does_and_changes_nothing(backend: impl Backend) {
@@ -804,14 +804,14 @@ async fn event_has_no_more_tasks_than_it_can_name(backend: impl Backend) {
     }
 }
 
-async fn doomed_task_of_a_replay_is_dead_with_its_reason(backend: impl Backend) {
+async fn dead_on_arrival_task_of_a_replay_is_dead_with_its_reason(backend: impl Backend) {
     let mut queue = Queue::new(backend);
     queue.store(arrival("k", 1, &[])).await;
     let event = notify("k", 1).event.id;
     let good = planning(&["other"]);
     let plan = |event: &Event, generation| {
         let mut plan = good(event, generation);
-        plan.tasks[0].doomed = Some(Failure::new(FailureKind::Forbidden, "no bucket"));
+        plan.tasks[0].dead_on_arrival = Some(Failure::new(FailureKind::Forbidden, "no bucket"));
         plan
     };
     let missing = replay(Scope::Missing, &plan);

@@ -71,7 +71,7 @@ pub(crate) fn arrival(key: &str, time: i64, rules: &[(&str, Lane, Turn)]) -> Arr
         lane: lane.clone(),
         turn: *turn,
         order_key: None,
-        doomed: None,
+        dead_on_arrival: None,
         on_dead: None,
     });
     let plan = Plan {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::store_contract::{NOW, notify, open};
 use crate::support::operator::OneTask;
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 
 const STORE: &str = "aftertake.db";
 const LOG: &str = "aftertake.db-wal";
@@ -38,7 +38,7 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    async fn post(&self, served: &Served, object: &str) -> u16 {
+    async fn post(&self, served: &ServiceProcess, object: &str) -> u16 {
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": object,
             "end_time": "2026-03-02T01:01:02Z",
@@ -50,13 +50,13 @@ impl Stage {
         status
     }
 
-    async fn ask(&self, served: &Served, path: &str) -> String {
+    async fn ask(&self, served: &ServiceProcess, path: &str) -> String {
         let url = format!("http://{}{path}", served.admin);
         let answer = self.client.get(url).send().await.unwrap();
         answer.text().await.unwrap()
     }
 
-    async fn ready(&self, served: &Served) -> (bool, String) {
+    async fn ready(&self, served: &ServiceProcess) -> (bool, String) {
         let said: Value = serde_json::from_str(&self.ask(served, "/readyz").await).unwrap();
         let store = said["store"].as_str().unwrap().to_owned();
         (said["ready"].as_bool().unwrap(), store)
@@ -93,8 +93,8 @@ impl Stage {
 
     /// Serves and takes a callback. After `happens`, all further callbacks are refused, and the
     /// reason names the way out.
-    async fn refused(&self, gone: &str, happens: impl FnOnce()) -> Served {
-        let served = Served::start(serving(self.folder.path()).args(["--grace", "1s"]));
+    async fn refused(&self, gone: &str, happens: impl FnOnce()) -> ServiceProcess {
+        let served = ServiceProcess::start(serving(self.folder.path()).args(["--grace", "1s"]));
         assert_eq!(self.post(&served, "first").await, 200);
         happens();
         assert_eq!(self.post(&served, "second").await, 503);

@@ -10,7 +10,7 @@ use aftertake::store::Store;
 use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 
 use crate::store_contract::{NOW, notify, open, plain};
-use crate::support::served::{Served, serve, serving};
+use crate::support::service_process::{ServiceProcess, serve, serving};
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +46,7 @@ fn files_of_a_store_are_for_their_owner_alone_whatever_the_umask() {
             .args(["-c", &script])
             .args(program)
             .current_dir(folder.path());
-        let mut served = Served::start(&mut serving);
+        let mut served = ServiceProcess::start(&mut serving);
         let copied = under(umask, folder.path(), &["backup", "copy.db"]);
         assert!(copied.status.success(), "{copied:?}");
         let of_store = ["", "-wal", "-shm", ".lock"].map(|end| format!("aftertake.db{end}"));
@@ -218,6 +218,6 @@ fn store_is_made_in_a_folder_that_another_user_owns() {
     }
     let folder = open_to_all();
     for _ in 0..2 {
-        Served::start(&mut as_nobody(folder.path(), &serving(folder.path()))).stop();
+        ServiceProcess::start(&mut as_nobody(folder.path(), &serving(folder.path()))).stop();
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use aftertake::action::{Done, Reach, Stopped, Subject, run};
+use aftertake::action::{ActionSubject, Done, Reach, Stopped, run};
 use aftertake::clock;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::recording::{Extent, Place, names_playlist};
 use aftertake::model::step::{OnInvalid, Rendered, Tag, TagMode, TagObjects, TagStorage};
 use aftertake::object::{ObjectStore, TagSupport};
 
+use super::support::folder_buckets::FolderBuckets;
 use super::support::journal::Journal;
 use super::support::recording::{Recording, place};
-use super::support::world::World;
 
 fn step(tags: &[(&str, &str)]) -> Tag {
     Tag {
@@ -30,7 +30,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-async fn tag(world: &World, reach: &Reach, step: Tag, at: &Place) -> Result<Done, Failure> {
+async fn tag(world: &FolderBuckets, reach: &Reach, step: Tag, at: &Place) -> Result<Done, Failure> {
     let extent = if names_playlist(&at.key) {
         Extent::Set
     } else {
@@ -40,13 +40,13 @@ async fn tag(world: &World, reach: &Reach, step: Tag, at: &Place) -> Result<Done
 }
 
 async fn tag_all(
-    world: &World,
+    world: &FolderBuckets,
     reach: &Reach,
     tag: Tag,
     at: &Place,
     extent: Extent,
 ) -> Result<Done, Failure> {
-    let subject = Subject {
+    let subject = ActionSubject {
         rule: "tagging".into(),
         place: Some(at.clone()),
         extent,
@@ -61,21 +61,21 @@ async fn tag_all(
     }
 }
 
-async fn recorded(recording: Recording, key: &str) -> (World, Place) {
-    let world = World::new();
+async fn recorded(recording: Recording, key: &str) -> (FolderBuckets, Place) {
+    let world = FolderBuckets::new();
     let at = place("recorded", key);
     world.record(&recording, &at).await;
     (world, at)
 }
 
-async fn tags_of(world: &World, at: &Place) -> BTreeMap<String, String> {
+async fn tags_of(world: &FolderBuckets, at: &Place) -> BTreeMap<String, String> {
     match world.stores[&at.bucket].tags(&at.key).await.unwrap() {
         TagSupport::Tags(tags) => tags,
         TagSupport::Unsupported => panic!("a folder has tags"),
     }
 }
 
-async fn metadata_of(world: &World, at: &Place) -> BTreeMap<String, String> {
+async fn metadata_of(world: &FolderBuckets, at: &Place) -> BTreeMap<String, String> {
     let meta = world.stores[&at.bucket].head(&at.key).await.unwrap();
     meta.unwrap().attributes.metadata
 }

@@ -1,9 +1,9 @@
 //! Decides whether a rename that should be given up has to continue: giving up would not restore
 //! objects that it replaced.
 
-use super::copy::{self, at_target};
-use super::find::find;
-use super::{give_up, left, pages};
+use super::copy_one::{self, at_target};
+use super::stat::find;
+use super::{give_up, leftovers, paging};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
 use crate::model::moves::left::Targets;
@@ -42,7 +42,7 @@ pub(super) async fn way(
         Stage::Replacing(open) => return Ok(Way::Back(Box::new(open))),
         _ => return Ok(Way::Back(Box::new(open))),
     };
-    let left = left::before_commit(&forward, Targets::Seen, progress).await?;
+    let left = leftovers::before_commit(&forward, Targets::Seen, progress).await?;
     Ok(Way::Forward(left))
 }
 
@@ -52,7 +52,7 @@ async fn note_replaced(
     outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
-    for numbers in pages::forwards(outline.count) {
+    for numbers in paging::forwards(outline.count) {
         let mut page = progress.moves(numbers).await?;
         page.retain(|one| one.target == Target::Replace && one.phase == MovePhase::Planned);
         let there = find(reach, page.iter().map(|one| &one.to)).await?;
@@ -60,7 +60,7 @@ async fn note_replaced(
         for one in page {
             let found = there.get(&one.to).cloned();
             if let Some(copy) = copy_of(reach, &one, &outline.mark, found).await? {
-                made.push(copy::copied(one, &copy));
+                made.push(copy_one::copied(one, &copy));
             }
         }
         if !made.is_empty() {
@@ -80,13 +80,13 @@ async fn copy_of(
     let store = &reach.bucket(&one.to)?.store;
     if let Some(note) = &one.upload {
         let object_mark = one.mark(mark);
-        let copy = copy::copy_of(one, Some(&object_mark));
+        let copy = copy_one::copy_of(one, Some(&object_mark));
         if let Some(there) = store.find_copy(copy, None, Some(note)).await? {
             return Ok(Some(there));
         }
     }
     // The object to be replaced is still there.
-    if one.at_target(there.as_ref().map(copy::found).as_ref(), mark) == AtTarget::Replaceable {
+    if one.at_target(there.as_ref().map(copy_one::found).as_ref(), mark) == AtTarget::Replaceable {
         return Ok(None);
     }
     // A listing does not show whether the object is marked.
@@ -105,7 +105,7 @@ async fn can_go_on(
     outline: &Outline,
     progress: &mut dyn Progress,
 ) -> Result<bool, Stopped> {
-    for numbers in pages::forwards(outline.count) {
+    for numbers in paging::forwards(outline.count) {
         let mut page = progress.moves(numbers).await?;
         page.retain(|one| one.phase == MovePhase::Planned && one.target != Target::Present);
         let sources = find(reach, page.iter().map(|one| &one.from)).await?;
@@ -129,12 +129,12 @@ async fn source(
     one: &Move,
     listed: Option<&ObjectMeta>,
 ) -> Result<AtSource, Failure> {
-    match one.at_source(listed.map(copy::found).as_ref()) {
+    match one.at_source(listed.map(copy_one::found).as_ref()) {
         AtSource::Same => Ok(AtSource::Same),
         AtSource::Changed | AtSource::Nothing => {
             let Place { key, .. } = &one.from;
             let there = reach.bucket(&one.from)?.store.head(key).await?;
-            Ok(one.at_source(there.as_ref().map(copy::found).as_ref()))
+            Ok(one.at_source(there.as_ref().map(copy_one::found).as_ref()))
         }
     }
 }
@@ -145,7 +145,7 @@ async fn target(
     mark: &str,
     listed: Option<ObjectMeta>,
 ) -> Result<AtTarget, Failure> {
-    match one.at_target(listed.as_ref().map(copy::found).as_ref(), mark) {
+    match one.at_target(listed.as_ref().map(copy_one::found).as_ref(), mark) {
         AtTarget::Stranger => Ok(at_target(reach, one, mark, listed).await?.0),
         known => Ok(known),
     }

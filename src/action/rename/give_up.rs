@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::copy::{self, at_target};
+use super::copy_one::{self, at_target};
 use super::delete::delete;
-use super::find::find;
 use super::late::{self, Late};
-use super::{left, pages};
+use super::stat::find;
+use super::{leftovers, paging};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
 use crate::model::moves::left::Left;
@@ -40,7 +40,7 @@ pub(super) async fn give_up(
     late::settle(reach, outline, late, progress).await?;
     late::wait(&outline.main.to, progress).await?;
     match remove(reach, outline, late, progress).await {
-        Err(stopped) => Err(left::told(outline, stopped, progress).await),
+        Err(stopped) => Err(leftovers::told(outline, stopped, progress).await),
         Ok(()) => kept_before(reach, progress).await,
     }
 }
@@ -52,7 +52,7 @@ async fn remove(
     late: &Late,
     progress: &mut dyn Progress,
 ) -> Result<(), Stopped> {
-    for numbers in pages::backwards(outline.count) {
+    for numbers in paging::backwards(outline.count) {
         let batch = progress.moves(numbers).await?;
         let mut undone = Vec::with_capacity(batch.len());
         let mut removed = Vec::new();
@@ -90,12 +90,12 @@ pub(super) async fn kept_before(
         return Ok(Kept::default());
     };
     let (mut kept, mut left) = (Kept::default(), Left::default());
-    for numbers in pages::forwards(outline.count) {
+    for numbers in paging::forwards(outline.count) {
         let mut page = progress.moves(numbers).await?;
         page.retain(|one| one.phase == MovePhase::Kept);
         let still = match still_there(reach, page, &outline).await {
             Ok(still) => still,
-            Err(failure) => return Err(left::told(&outline, failure.into(), progress).await),
+            Err(failure) => return Err(leftovers::told(&outline, failure.into(), progress).await),
         };
         for one in still {
             left.add(&one);
@@ -148,7 +148,7 @@ async fn decide(
     let there = find(reach, batch.iter().map(|one| &one.to)).await?;
     let mut decided = Vec::with_capacity(batch.len());
     for (mut one, completed) in batch.into_iter().zip(completed) {
-        let source = one.at_source(sources.get(&one.from).map(copy::found).as_ref());
+        let source = one.at_source(sources.get(&one.from).map(copy_one::found).as_ref());
         let (target, copy) = if completed.is_some() {
             (AtTarget::Ours, completed)
         } else if one.only_goes() {
@@ -187,7 +187,7 @@ pub(super) async fn was_renamed(
     progress: &mut dyn Progress,
 ) -> Result<bool, Stopped> {
     let mut one = outline.main.clone();
-    if outline.is_set() || !copy::is_renamed(reach, &one).await? {
+    if outline.is_set() || !copy_one::is_renamed(reach, &one).await? {
         return Ok(false);
     }
     let store = &reach.bucket(&one.to)?.store;

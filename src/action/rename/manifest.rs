@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::crossing::Crossing;
+use super::earlier_moves::EarlierMoves;
 use super::members::Member;
-use super::pages::PAGE;
+use super::overlap::Overlap;
+use super::paging::PAGE;
 use super::route::Route;
-use super::trail::Trail;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Move, MovePhase, Part, Source, Target};
 use crate::model::recording::Place;
@@ -22,7 +22,7 @@ pub(super) struct Known<'a> {
     /// The objects at the targets.
     pub(super) there: &'a BTreeMap<Place, ObjectMeta>,
     /// Where earlier tasks moved the object named at each place.
-    pub(super) trails: &'a BTreeMap<Place, Trail>,
+    pub(super) trails: &'a BTreeMap<Place, EarlierMoves>,
     /// Targets that hold another recording's copy of the same object.
     pub(super) twins: &'a BTreeSet<Place>,
     /// Whether the new playlist names everything that the old one at its target names, if known.
@@ -43,7 +43,7 @@ pub(super) struct Draft<'a> {
     page: Vec<Move>,
     /// The move of the named object, always the last one.
     main: Option<Move>,
-    crossing: Crossing,
+    overlap: Overlap,
     /// Final places of the members.
     targets: BTreeSet<[u8; 16]>,
     /// Those of `targets` whose members earlier tasks moved there.
@@ -64,7 +64,7 @@ impl<'a> Draft<'a> {
             count: 0,
             page: Vec::new(),
             main: None,
-            crossing: Crossing::default(),
+            overlap: Overlap::default(),
             targets: BTreeSet::new(),
             moved: BTreeSet::new(),
             leaves: BTreeSet::new(),
@@ -99,7 +99,7 @@ impl<'a> Draft<'a> {
         to: Place,
         known: &Known<'_>,
     ) -> Result<(), Failure> {
-        let trail = known.trails.get(&member.named);
+        let earlier_moves = known.trails.get(&member.named);
         let Member {
             named,
             at,
@@ -108,7 +108,7 @@ impl<'a> Draft<'a> {
             source,
         } = member;
         if at == named && at == to {
-            self.crossing.stays(&to);
+            self.overlap.stays(&to);
             return Ok(());
         }
         if at != named {
@@ -131,7 +131,7 @@ impl<'a> Draft<'a> {
                 Part::Playlist => Some(true),
                 Part::Segment | Part::Other => None,
             };
-            let (target, replaced) = self.target(&meta, &to, trail, holds, known)?;
+            let (target, replaced) = self.target(&meta, &to, earlier_moves, holds, known)?;
             (at, target, replaced, MovePhase::Planned)
         };
         let one = Move {
@@ -148,7 +148,7 @@ impl<'a> Draft<'a> {
             source,
             phase,
         };
-        self.crossing.add(&one);
+        self.overlap.add(&one);
         if is_main {
             self.main = Some(one);
         } else {
@@ -163,7 +163,7 @@ impl<'a> Draft<'a> {
 
     /// Keeps only places where no object of the recording is or will be.
     pub(super) fn keep_untouched(&mut self, places: &mut Vec<(Place, Part)>) {
-        self.crossing.keep_untouched(places);
+        self.overlap.keep_untouched(places);
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -182,19 +182,19 @@ impl<'a> Draft<'a> {
         if one.target != Target::Present {
             self.leaves.insert(one.from.digest());
         }
-        self.crossing.add(one);
+        self.overlap.add(one);
     }
 
     /// Adds a move from an earlier try's draft that only deletes an object.
     pub(super) fn take_up_going(&mut self, one: &Move) {
         self.count += 1;
-        self.crossing.stays(&one.from);
+        self.overlap.stays(&one.from);
     }
 
     /// Adds an object that does not move.
     pub(super) fn stays(&mut self, place: &Place) {
         self.aim(place);
-        self.crossing.stays(place);
+        self.overlap.stays(place);
     }
 
     /// What may happen at a target, and the ETag of the object that may be replaced there.
@@ -202,7 +202,7 @@ impl<'a> Draft<'a> {
         &self,
         source: &ObjectMeta,
         to: &Place,
-        trail: Option<&Trail>,
+        earlier_moves: Option<&EarlierMoves>,
         holds: Option<bool>,
         known: &Known<'_>,
     ) -> Result<(Target, Option<String>), Failure> {
@@ -210,13 +210,15 @@ impl<'a> Draft<'a> {
             return Ok((Target::Absent, None));
         };
         // Put there by an earlier task, or a copy that was made again and then kept.
-        let ours = |trail: &Trail| {
-            let is_same = there.etag == source.etag || (trail.made(there) && trail.was(source));
-            trail.leads_to(to) && (is_same || (trail.made(there) && trail.renews(holds)))
+        let ours = |earlier_moves: &EarlierMoves| {
+            let is_same = there.etag == source.etag
+                || (earlier_moves.made(there) && earlier_moves.was(source));
+            earlier_moves.leads_to(to)
+                && (is_same || (earlier_moves.made(there) && earlier_moves.renews(holds)))
         };
         let refused = known.refused.get(to);
         let overwrites = self.on_conflict == OnConflict::Overwrite && refused.is_none();
-        if overwrites || trail.is_some_and(ours) {
+        if overwrites || earlier_moves.is_some_and(ours) {
             let target = if known.replaced.contains(to) {
                 Target::Again
             } else {
@@ -233,7 +235,7 @@ impl<'a> Draft<'a> {
     /// Adds a move that only deletes the playlist that earlier tasks put at `place`, unless the
     /// recording has an object there.
     pub(super) fn leave(&mut self, place: &Place, etag: &str) {
-        if self.crossing.touches(place) {
+        if self.overlap.touches(place) {
             return;
         }
         self.outdated = Some(self.going(place, etag, Part::Playlist, Source::Goes));
@@ -242,7 +244,7 @@ impl<'a> Draft<'a> {
     /// Adds a move that only deletes the object at `place`, or leaves it: a part of a replaced
     /// recording, or a copy that the recording itself no longer uses.
     pub(super) fn let_go(&mut self, place: &Place, etag: &str, part: Part, source: Source) {
-        self.crossing.stays(place);
+        self.overlap.stays(place);
         let going = self.going(place, etag, part, source);
         self.page.push(going);
     }
@@ -275,7 +277,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn finish(mut self) -> Result<Vec<Move>, Failure> {
-        if std::mem::take(&mut self.crossing).exists() {
+        if std::mem::take(&mut self.overlap).exists() {
             let reason = format!(
                 "{} would move to {} over a part of the recording itself",
                 self.route.from, self.route.to

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::find::find;
-use super::set::Object;
-use super::trail::{self, Trail};
-use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
+use super::earlier_moves::{self, EarlierMoves};
+use super::hls::Object;
+use super::stat::find;
+use crate::action::{ActionSubject, OpenBucket, Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Part, Source};
 use crate::model::recording::Place;
@@ -26,7 +26,7 @@ pub(super) struct Member {
 
 pub(super) struct Finder<'a> {
     pub(super) reach: &'a Reach,
-    pub(super) subject: &'a Subject,
+    pub(super) subject: &'a ActionSubject,
     /// The bucket of the original recording.
     pub(super) source: &'a OpenBucket,
     pub(super) main: &'a Place,
@@ -113,30 +113,33 @@ impl Finder<'_> {
         progress: &mut dyn Progress,
     ) -> Result<BTreeMap<Place, Moved>, Stopped> {
         let places = missing.iter().map(|(place, _)| place.clone());
-        let mut own = trail::follow(places.collect(), progress).await?;
-        own.retain(|_, trail| !trail.is_of_another_job());
-        found.extend(trail::look(self.reach, &own).await?);
+        let mut own = earlier_moves::follow(places.collect(), progress).await?;
+        own.retain(|_, earlier_moves| !earlier_moves.is_of_another_job());
+        found.extend(earlier_moves::look(self.reach, &own).await?);
         let mut moved = BTreeMap::new();
         let mut lost = Vec::new();
         for (named, part) in missing {
-            match own.get(&named).and_then(|trail| trail.end(found)) {
+            match own
+                .get(&named)
+                .and_then(|earlier_moves| earlier_moves.end(found))
+            {
                 Some(at) => {
                     moved.insert(named, Moved::To(at.clone(), Source::Goes));
                 }
                 None => lost.push((named, part)),
             }
         }
-        let trails = trail::follow_all(lost, progress).await?;
-        let reached: BTreeMap<Place, Trail> = trails
+        let trails = earlier_moves::follow_all(lost, progress).await?;
+        let reached: BTreeMap<Place, EarlierMoves> = trails
             .into_iter()
-            .map(|(named, trail)| (named, trail.within(self.reach)))
+            .map(|(named, earlier_moves)| (named, earlier_moves.within(self.reach)))
             .collect();
-        found.extend(trail::look(self.reach, &reached).await?);
-        for (named, trail) in reached {
-            let end = trail.end(found).filter(|_| !self.may_yet_come());
+        found.extend(earlier_moves::look(self.reach, &reached).await?);
+        for (named, earlier_moves) in reached {
+            let end = earlier_moves.end(found).filter(|_| !self.may_yet_come());
             let at = match end {
                 Some(at) => Moved::To(at.clone(), Source::Stays),
-                None => Moved::Nowhere(trail.taken_by()),
+                None => Moved::Nowhere(earlier_moves.taken_by()),
             };
             moved.insert(named, at);
         }
@@ -162,8 +165,8 @@ pub(super) async fn explain(
     place: Place,
     progress: &mut dyn Progress,
 ) -> Result<Failure, Stopped> {
-    let trails = trail::follow_all(vec![(place, Part::Playlist)], progress).await?;
-    let by = trails.values().find_map(Trail::taken_by);
+    let trails = earlier_moves::follow_all(vec![(place, Part::Playlist)], progress).await?;
+    let by = trails.values().find_map(EarlierMoves::taken_by);
     Ok(explained(failure, by.as_ref()))
 }
 

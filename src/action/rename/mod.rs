@@ -12,47 +12,47 @@
 //! A single object in a parallel file system is renamed instead of copied. It is at its target
 //! before that is stored, so resuming and giving up look there first.
 
-mod along;
 mod attributes;
-mod clear;
-mod copies;
-mod copy;
-mod crossing;
+mod copy_all;
+mod copy_one;
 mod delete;
-mod find;
+mod delete_sources;
+mod earlier_moves;
 mod forward;
 mod give_up;
+pub(super) mod hls;
 mod late;
-mod left;
+mod leftovers;
 mod limits;
 mod lines;
 mod manifest;
 mod marks;
 mod members;
+mod moved_along;
 mod others;
 mod outdated;
-mod pages;
+mod overlap;
+mod paging;
 pub mod playlist;
 mod reader;
-mod relative;
+mod relative_key;
 mod replaced;
 mod resume;
 mod route;
-pub(super) mod set;
+mod stat;
 mod survey;
 mod tags;
-mod trail;
 mod uri;
 
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use self::copy::Copying;
+use self::copy_one::Copying;
 use self::forward::Way;
 use self::give_up::Kept;
 use self::late::Late;
 use self::survey::{Again, survey};
-use crate::action::{Done, Progress, Reach, Stopped, Subject, WARNING};
+use crate::action::{ActionSubject, Done, Progress, Reach, Stopped, WARNING};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::Outline;
 use crate::model::moves::keys::Taken;
@@ -61,7 +61,7 @@ use crate::model::moves::stage::{Committed, Forward, Open, Stage};
 use crate::model::recording::{Extent, MovedBy, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::model::task::Outputs;
-use crate::object::Belongings;
+use crate::object::Extras;
 
 /// The output that names the objects left of a replaced recording.
 pub const LEFT: &str = "left";
@@ -84,7 +84,7 @@ pub enum Undo {
 pub async fn rename(
     reach: &Reach,
     request: &Rename,
-    subject: &Subject,
+    subject: &ActionSubject,
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     let late = Late::default();
@@ -111,11 +111,11 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
         }
         Stage::Replaced(forward) => {
             let outline = forward.outline();
-            let left = left::before_commit(outline, Targets::Seen, progress).await?;
+            let left = leftovers::before_commit(outline, Targets::Seen, progress).await?;
             return Ok(Undo::GoesForward { left });
         }
         Stage::Committed(committed) => {
-            let left = left::after_commit(committed.outline(), progress).await?;
+            let left = leftovers::after_commit(committed.outline(), progress).await?;
             return Ok(Undo::GoesForward { left });
         }
         Stage::Open(open) | Stage::Replacing(open) => {
@@ -123,7 +123,7 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
             match forward::way(reach, open, progress).await {
                 Ok(Way::Back(open)) => *open,
                 Ok(Way::Forward(left)) => return Ok(Undo::GoesForward { left }),
-                Err(stopped) => return Err(left::told(&outline, stopped, progress).await),
+                Err(stopped) => return Err(leftovers::told(&outline, stopped, progress).await),
             }
         }
         Stage::HalfUndone(open) => open,
@@ -136,7 +136,7 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
     match undone {
         Ok(Kept { left, .. }) => Ok(Undo::Undone { left }),
         Err(Stopped::KeyTaken(taken)) => {
-            let left = left::before_commit(outline, Targets::Unseen, progress).await?;
+            let left = leftovers::before_commit(outline, Targets::Unseen, progress).await?;
             Ok(Undo::Waits { taken, left })
         }
         Err(stopped) => Err(stopped),
@@ -147,7 +147,7 @@ pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, St
 struct Run<'a> {
     reach: &'a Reach,
     request: &'a Rename,
-    subject: &'a Subject,
+    subject: &'a ActionSubject,
     late: &'a Late,
     /// The target is taken although no look shows it: a folder may have that name.
     is_taken: bool,
@@ -241,7 +241,8 @@ impl Run<'_> {
         if progress.outline().await?.is_some() {
             return Err(missing.into());
         }
-        let Some(place) = along::moved_along(self.reach, self.subject, progress).await? else {
+        let Some(place) = moved_along::moved_along(self.reach, self.subject, progress).await?
+        else {
             return Err(missing.into());
         };
         // Later steps use the recording's current place.
@@ -283,7 +284,7 @@ impl Run<'_> {
     async fn go_on(
         &self,
         open: Open,
-        seen: Option<Belongings>,
+        seen: Option<Extras>,
         progress: &mut dyn Progress,
     ) -> Result<Done, Stopped> {
         match self.copy(open, seen, progress).await {
@@ -312,12 +313,12 @@ impl Run<'_> {
     async fn copy(
         &self,
         open: Open,
-        seen: Option<Belongings>,
+        seen: Option<Extras>,
         progress: &mut dyn Progress,
     ) -> Result<Committed, Halted> {
         let outline = open.outline();
         let mut copying = self.copying(outline, progress);
-        let copied = copies::copy_all(&mut copying, seen, outline).await;
+        let copied = copy_all::copy_all(&mut copying, seen, outline).await;
         match copied.map_err(|stopped| self.awaited(stopped)) {
             Ok(()) => {}
             Err(Stopped::Failed { failure, .. }) if self.is_outdated(&failure) => {
@@ -325,7 +326,7 @@ impl Run<'_> {
             }
             Err(stopped) => return Err(stopped.into()),
         }
-        copies::verify(self.reach, outline, progress).await?;
+        copy_all::verify(self.reach, outline, progress).await?;
         Ok(self.store_commit(open.forward(), progress).await?)
     }
 
@@ -333,13 +334,13 @@ impl Run<'_> {
     async fn commit(
         &self,
         forward: Forward,
-        seen: Option<Belongings>,
+        seen: Option<Extras>,
         progress: &mut dyn Progress,
     ) -> Result<Committed, Stopped> {
         let outline = forward.outline();
         let mut copying = self.copying(outline, progress);
-        copies::copy_all(&mut copying, seen, outline).await?;
-        copies::verify(self.reach, outline, progress).await?;
+        copy_all::copy_all(&mut copying, seen, outline).await?;
+        copy_all::verify(self.reach, outline, progress).await?;
         self.store_commit(forward, progress).await
     }
 
@@ -360,7 +361,7 @@ impl Run<'_> {
         progress: &mut dyn Progress,
     ) -> Result<(), Stopped> {
         let mut copying = self.copying(committed.outline(), progress);
-        clear::verify(&mut copying, committed).await
+        delete_sources::verify(&mut copying, committed).await
     }
 
     async fn clear(
@@ -370,8 +371,8 @@ impl Run<'_> {
     ) -> Result<Done, Stopped> {
         let outline = committed.outline();
         let mut copying = self.copying(outline, progress);
-        let warning = clear::clear(&mut copying, &committed).await?;
-        let left = left::of_replaced(outline, progress).await?;
+        let warning = delete_sources::clear(&mut copying, &committed).await?;
+        let left = leftovers::of_replaced(outline, progress).await?;
         let mut done = done(self.reach, &outline.main.to, outline.objects, outline.bytes)?;
         let told = [(WARNING, warning), (LEFT, left)];
         let told = told

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::limits::{self, Taken};
 use super::playlist::{self, Role};
-use super::relative;
+use super::relative_key;
 use crate::action::{OpenBucket, Reach};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::{Place, names_playlist};
@@ -135,7 +135,7 @@ impl Others {
     }
 
     fn is_other(&self, folder: &Place, key: &str) -> bool {
-        relative::folder(key) == folder.key
+        relative_key::folder(key) == folder.key
             && names_playlist(key)
             && !self.own.contains(&within(folder, key).digest())
     }
@@ -196,12 +196,12 @@ impl Others {
 
 /// The object's folder and its parents, up to `main`'s folder if the object is below that.
 pub(super) fn folders(main: &Place, object: &Place) -> BTreeSet<Place> {
-    let top = relative::folder(&main.key);
-    let mut folder = relative::folder(&object.key);
+    let top = relative_key::folder(&main.key);
+    let mut folder = relative_key::folder(&object.key);
     let mut folders = BTreeSet::from([within(object, folder)]);
     let is_below = object.bucket == main.bucket && folder.starts_with(top);
     while is_below && folder.len() > top.len() {
-        folder = relative::folder(&folder[..folder.len() - 1]);
+        folder = relative_key::folder(&folder[..folder.len() - 1]);
         folders.insert(within(object, folder));
     }
     folders
@@ -209,10 +209,10 @@ pub(super) fn folders(main: &Place, object: &Place) -> BTreeSet<Place> {
 
 /// The folders above a playlist's folder, nearest first.
 fn above(main: &Place) -> Vec<Place> {
-    let mut folder = relative::folder(&main.key);
+    let mut folder = relative_key::folder(&main.key);
     let mut above = Vec::new();
     while !folder.is_empty() && above.len() < limits::FOLDERS_ABOVE {
-        folder = relative::folder(&folder[..folder.len() - 1]);
+        folder = relative_key::folder(&folder[..folder.len() - 1]);
         above.push(within(main, folder));
     }
     above

@@ -4,10 +4,10 @@
 //! its recorder has written again, still exists where it was recorded and is taken from there. The
 //! copies that the earlier tasks made of it would then belong to no recording.
 
-use super::find::find;
-use super::pages::PAGE;
+use super::earlier_moves;
+use super::paging::PAGE;
 use super::route::Route;
-use super::trail;
+use super::stat::find;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::moves::Part;
 use crate::model::recording::Place;
@@ -31,13 +31,18 @@ pub(super) async fn copies(
     for page in places.chunks(PAGE as usize) {
         let named = |(at, _): &(Place, Part)| back.target(&at.key).ok();
         let found = find(reach, page.iter().map(|(at, _)| at)).await?;
-        let trails = trail::follow(page.iter().filter_map(named).collect(), progress).await?;
+        let trails =
+            earlier_moves::follow(page.iter().filter_map(named).collect(), progress).await?;
         for one in page {
             let (at, part) = one;
-            let trail = named(one).and_then(|named| trails.get(&named));
-            let trail = trail.filter(|trail| trail.leads_to(at) && !trail.is_of_another_job());
+            let earlier_moves = named(one).and_then(|named| trails.get(&named));
+            let earlier_moves = earlier_moves.filter(|earlier_moves| {
+                earlier_moves.leads_to(at) && !earlier_moves.is_of_another_job()
+            });
             let meta = found.get(at);
-            if let Some(meta) = meta.filter(|meta| trail.is_some_and(|trail| trail.made(meta))) {
+            if let Some(meta) = meta
+                .filter(|meta| earlier_moves.is_some_and(|earlier_moves| earlier_moves.made(meta)))
+            {
                 copies.push(Copy {
                     at: at.clone(),
                     etag: meta.etag.clone(),

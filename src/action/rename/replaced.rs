@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::find::find;
 use super::manifest::Draft;
 use super::others::{self, Others};
-use super::pages::PAGE;
-use super::{relative, set};
+use super::paging::PAGE;
+use super::stat::find;
+use super::{hls, relative_key};
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::{Part, Source};
@@ -48,7 +48,7 @@ impl<'a> Replaced<'a> {
         let mut own: Vec<Place> = own.chain([to.clone()]).collect();
         let parts = match &there {
             None => Err("there is none".to_owned()),
-            Some(there) => match set::members(bucket, to).await {
+            Some(there) => match hls::members(bucket, to).await {
                 Ok(set) if set.playlists.get(&to.key) != Some(&there.etag) => {
                     return Err(changed(to));
                 }
@@ -164,7 +164,7 @@ impl<'a> Replaced<'a> {
     /// Whether an object is in the playlist's folder or below: only there we find others that name
     /// it.
     fn is_inside(&self, place: &Place) -> bool {
-        place.bucket == self.to.bucket && place.key.starts_with(relative::folder(&self.to.key))
+        place.bucket == self.to.bucket && place.key.starts_with(relative_key::folder(&self.to.key))
     }
 
     async fn is_shared(&mut self, place: &Place) -> Result<bool, Failure> {

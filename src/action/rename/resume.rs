@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use super::hls::Object;
 use super::manifest::Draft;
-use super::pages::PAGE;
+use super::paging::PAGE;
 use super::route::Route;
-use super::set::Object;
 use crate::action::{Progress, Stopped};
 use crate::model::moves::Move;
 use crate::model::recording::Place;

@@ -2,7 +2,7 @@
 //!
 //! Pure: works on keys only, and does not know which objects exist.
 
-use super::relative;
+use super::relative_key;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::recording::{Extent, Place};
 
@@ -30,8 +30,8 @@ impl Route<'_> {
             check_key(&self.to.key)?;
             return Ok(self.to.clone());
         }
-        let way = relative::between(relative::folder(&self.from.key), key);
-        let key = relative::resolve(relative::folder(&self.to.key), &way)
+        let way = relative_key::between(relative_key::folder(&self.from.key), key);
+        let key = relative_key::resolve(relative_key::folder(&self.to.key), &way)
             .filter(|target| target.len() <= KEY_LIMIT)
             .ok_or_else(|| {
                 let reason = format!("{key:?} would move above the bucket's top, or to a key of more than {KEY_LIMIT} bytes");
@@ -69,7 +69,7 @@ impl Route<'_> {
     /// for a set after the folder's name.
     pub(super) fn beside(&self, suffix: &str) -> Place {
         let to = self.to;
-        let folder = relative::folder(&to.key);
+        let folder = relative_key::folder(&to.key);
         let key = match folder.strip_suffix('/') {
             _ if self.is_single() => {
                 let dot = if to.name().contains('.') { "." } else { "" };
@@ -87,7 +87,7 @@ impl Route<'_> {
 
     pub(super) fn stays_in_folder(&self) -> bool {
         self.from.bucket == self.to.bucket
-            && relative::folder(&self.from.key) == relative::folder(&self.to.key)
+            && relative_key::folder(&self.from.key) == relative_key::folder(&self.to.key)
     }
 }
 

@@ -2,30 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::find::find;
+use super::earlier_moves::{self, EarlierMoves};
 use super::give_up::Kept;
+use super::hls::{self, Elsewhere, HlsSet, Object};
 use super::manifest::{Draft, Known};
 use super::members::{self, Finder, Member};
 use super::others::{self, Others};
 use super::outdated;
-use super::pages::PAGE;
+use super::paging::PAGE;
 use super::replaced::Replaced;
 use super::resume::Present;
 use super::route::Route;
-use super::set::{self, Elsewhere, Object, Set};
-use super::trail::{self, Trail};
-use crate::action::{OpenBucket, Progress, Reach, Stopped, Subject};
+use super::stat::find;
+use crate::action::{ActionSubject, OpenBucket, Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::moves::{Part, SameJob, Source, Target, Targets};
 use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
-use crate::object::{Belongings, Layout, ObjectMeta};
+use crate::object::{Extras, Layout, ObjectMeta};
 
 #[derive(Debug)]
 pub(super) struct Surveyed {
     /// Attributes and rights of a single object whose target was empty afterwards.
-    pub(super) seen: Option<Belongings>,
+    pub(super) seen: Option<Extras>,
 }
 
 /// Results of earlier looks and tries.
@@ -42,7 +42,7 @@ pub(super) struct Again<'a> {
 pub(super) async fn survey(
     reach: &Reach,
     request: &Rename,
-    subject: &Subject,
+    subject: &ActionSubject,
     again: Again<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Option<Surveyed>, Stopped> {
@@ -62,7 +62,7 @@ pub(super) async fn survey(
     if targets.have(from) {
         return Ok(None);
     }
-    if source.store.site() != target.store.site() {
+    if source.store.copy_domain() != target.store.copy_domain() {
         let reason = format!(
             "buckets {:?} and {:?} are not of one endpoint and kind",
             from.bucket, request.to.bucket
@@ -132,7 +132,7 @@ struct Named {
 struct Survey<'a> {
     reach: &'a Reach,
     source: &'a OpenBucket,
-    subject: &'a Subject,
+    subject: &'a ActionSubject,
     route: Route<'a>,
     on_conflict: OnConflict,
     kept: &'a Kept,
@@ -156,7 +156,7 @@ impl Survey<'_> {
 
     /// Inspects the objects page by page. Of all pages, only the list of objects is kept in memory.
     async fn run(&self, progress: &mut dyn Progress) -> Result<Surveyed, Stopped> {
-        let Set { objects, playlists } = self.set(progress).await?;
+        let HlsSet { objects, playlists } = self.set(progress).await?;
         let is_alone = objects.len() == 1;
         let mut seen = None;
         let (mut draft, known) = self.draft(&objects, &playlists, progress).await?;
@@ -175,7 +175,7 @@ impl Survey<'_> {
             let page = named.by_ref().take(PAGE as usize).collect();
             let mut members = finder.members(page, progress).await?;
             if let ([only], true) = (&*members, is_alone) {
-                seen = self.belongings(only).await?;
+                seen = self.extras(only).await?;
             }
             beside.share(self.reach, &mut members).await?;
             let replaced = replaced.as_mut();
@@ -230,19 +230,19 @@ impl Survey<'_> {
         if progress.drafts(0..1).await?.is_empty() {
             return Ok(false);
         }
-        let Set { objects, playlists } = self.set(progress).await?;
+        let HlsSet { objects, playlists } = self.set(progress).await?;
         let (_, known) = self.draft(&objects, &playlists, progress).await?;
         Ok(known > 0)
     }
 
-    async fn set(&self, progress: &mut dyn Progress) -> Result<Set, Stopped> {
+    async fn set(&self, progress: &mut dyn Progress) -> Result<HlsSet, Stopped> {
         if self.route.extent == Extent::Object {
-            return Ok(Set::single(self.route.from));
+            return Ok(HlsSet::single(self.route.from));
         }
         let mut elsewhere = Elsewhere::new();
         loop {
             let fault = |key: &str| self.route.fault(key);
-            let walked = set::walk(self.source, self.route.from, &elsewhere, &fault).await;
+            let walked = hls::walk(self.source, self.route.from, &elsewhere, &fault).await;
             let (failure, missing) = match walked {
                 Ok(set) => return Ok(set),
                 Err(unread) => unread,
@@ -300,18 +300,19 @@ impl Survey<'_> {
         if self.route.extent == Extent::Object {
             return Ok(Beside::default());
         }
-        let trails = trail::follow(vec![main.clone()], progress).await?;
-        let within = |trail: Trail| (main.clone(), trail.within(self.reach));
-        let trails: BTreeMap<Place, Trail> = trails.into_values().map(within).collect();
+        let trails = earlier_moves::follow(vec![main.clone()], progress).await?;
+        let within = |earlier_moves: EarlierMoves| (main.clone(), earlier_moves.within(self.reach));
+        let trails: BTreeMap<Place, EarlierMoves> = trails.into_values().map(within).collect();
         let outdated = self.outdated(&trails, draft).await?;
         let own = playlists.keys().map(|key| at_key(main, key));
         // A playlist of this recording at the target is an earlier version, and will be replaced.
-        let is_renewed =
-            |trail: &Trail| !trail.is_of_another_job() && trail.leads_to(self.route.to);
+        let is_renewed = |earlier_moves: &EarlierMoves| {
+            !earlier_moves.is_of_another_job() && earlier_moves.leads_to(self.route.to)
+        };
         let renewed = trails.values().any(is_renewed);
         let renewed = renewed.then(|| self.route.to.clone());
         let own: Vec<Place> = own.chain(outdated).chain(renewed).collect();
-        let earlier = trails.values().flat_map(Trail::places).cloned();
+        let earlier = trails.values().flat_map(EarlierMoves::places).cloned();
         let mut beside = Beside {
             others: Others::than(&own),
             tops: earlier.chain([main.clone()]).collect(),
@@ -348,13 +349,13 @@ impl Survey<'_> {
     /// The playlist under its earlier name, if the new one names everything that it names.
     async fn outdated(
         &self,
-        trails: &BTreeMap<Place, Trail>,
+        trails: &BTreeMap<Place, EarlierMoves>,
         draft: &Draft<'_>,
     ) -> Result<Option<Place>, Stopped> {
-        let found = trail::look(self.reach, trails).await?;
-        for trail in trails.values() {
-            if let Some(place) = trail.end(&found)
-                && trail.renews(self.holds(place, draft).await?)
+        let found = earlier_moves::look(self.reach, trails).await?;
+        for earlier_moves in trails.values() {
+            if let Some(place) = earlier_moves.end(&found)
+                && earlier_moves.renews(self.holds(place, draft).await?)
             {
                 return Ok(Some(place.clone()));
             }
@@ -363,14 +364,14 @@ impl Survey<'_> {
     }
 
     /// Attributes and rights of the only object that moves; `None` for a rename, which keeps them.
-    async fn belongings(&self, only: &Member) -> Result<Option<Belongings>, Failure> {
+    async fn extras(&self, only: &Member) -> Result<Option<Extras>, Failure> {
         let store = &self.source.store;
         let stays = only.at.bucket == self.route.to.bucket;
         if stays && store.layout().await? == Layout::FileSystem {
             return Ok(None);
         }
         let rights = store.rights(&only.at.key).await;
-        Ok(Some(Belongings {
+        Ok(Some(Extras {
             attributes: only.meta.attributes.clone(),
             rights: rights.map_err(|failure| self.awaited(failure))?,
         }))
@@ -398,7 +399,7 @@ impl Survey<'_> {
         };
         let ask = members.iter().zip(&targets).filter(asks);
         let ask: Vec<Place> = ask.map(|(member, _)| member.named.clone()).collect();
-        let trails = trail::follow(ask, progress).await?;
+        let trails = earlier_moves::follow(ask, progress).await?;
         let holds = if there.contains_key(self.route.to) {
             self.holds(self.route.to, draft).await?
         } else {
@@ -433,7 +434,7 @@ impl Survey<'_> {
             draft.add(member, to, &known)?;
         }
         match trails.get(self.route.from) {
-            Some(trail) if is_set => self.leave(trail, draft, progress).await,
+            Some(earlier_moves) if is_set => self.leave(earlier_moves, draft, progress).await,
             _ => Ok(()),
         }
     }
@@ -460,7 +461,7 @@ impl Survey<'_> {
 
     /// Whether the object at the target may be an earlier version of the recording: an earlier task
     /// of the recording put it there, and not for another job.
-    fn is_own(&self, main: &Trail, found: Option<&ObjectMeta>) -> bool {
+    fn is_own(&self, main: &EarlierMoves, found: Option<&ObjectMeta>) -> bool {
         main.leads_to(self.route.to)
             && found.is_some_and(|found| main.made(found))
             && !main.is_of_another_job()
@@ -471,19 +472,20 @@ impl Survey<'_> {
     /// cannot be played, and all of them could block a later move.
     async fn leave(
         &self,
-        main: &Trail,
+        main: &EarlierMoves,
         draft: &mut Draft<'_>,
         progress: &mut dyn Progress,
     ) -> Result<(), Stopped> {
         let main = BTreeMap::from([(self.route.from.clone(), main.within(self.reach))]);
-        let found = trail::look(self.reach, &main).await?;
-        for trail in main.values() {
-            let Some(place) = trail.end(&found) else {
+        let found = earlier_moves::look(self.reach, &main).await?;
+        for earlier_moves in main.values() {
+            let Some(place) = earlier_moves.end(&found) else {
                 continue;
             };
             let is_same = draft.fetches
-                || (trail.renews(self.holds(place, draft).await?)
-                    && (trail.job() == SameJob::Yes || self.took_along(place, draft).await?));
+                || (earlier_moves.renews(self.holds(place, draft).await?)
+                    && (earlier_moves.job() == SameJob::Yes
+                        || self.took_along(place, draft).await?));
             if is_same {
                 draft.leave(place, &found[place].etag);
                 self.leave_copies(place, draft, progress).await?;
@@ -540,7 +542,7 @@ impl Survey<'_> {
 
     /// The objects that the playlist at `old` names; `None` when it cannot be read.
     async fn named_by(&self, old: &Place) -> Result<Option<Vec<Named>>, Failure> {
-        let set = match set::members(self.reach.bucket(old)?, old).await {
+        let set = match hls::members(self.reach.bucket(old)?, old).await {
             Err(failure) if failure.kind.is_an_answer() => return Ok(None),
             set => set?,
         };

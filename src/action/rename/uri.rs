@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{ParseError, Url};
 
-use super::{limits, relative};
+use super::{limits, relative_key};
 
 /// Characters that stay unencoded in a URI's path, besides letters and digits.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
@@ -61,9 +61,9 @@ pub(super) fn resolve(
     let path = path.map_err(|_| NOT_TEXT)?;
     let (folder, way, form) = match path.strip_prefix('/') {
         Some(key) => ("", key, Form::Absolute),
-        None => (relative::folder(playlist), &*path, Form::Relative),
+        None => (relative_key::folder(playlist), &*path, Form::Relative),
     };
-    let key = relative::resolve(folder, way).ok_or("it leads above the bucket's top")?;
+    let key = relative_key::resolve(folder, way).ok_or("it leads above the bucket's top")?;
     if key.is_empty() {
         return Err(NO_OBJECT);
     }
@@ -78,7 +78,7 @@ pub(super) fn resolve(
 /// `uri`, which names `key`, as a relative reference in the playlist `playlist`. Keeps query and
 /// fragment.
 pub(super) fn relative(uri: &str, playlist: &str, key: &str) -> String {
-    let way = relative::between(relative::folder(playlist), key);
+    let way = relative_key::between(relative_key::folder(playlist), key);
     // A reference that begins with a slash would be an absolute path, and an empty one would be no
     // reference.
     let here = if way.is_empty() || way.starts_with('/') {
@@ -237,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn relative_uri_names_the_same_object(key in "here|([a-z %?:#.录]{0,3}/){0,3}[a-z%?:#录]{1,5}") {
-            let key = key.replace("here", relative::folder(KEY));
+            let key = key.replace("here", relative_key::folder(KEY));
             prop_assume!(key.split('/').all(|segment| segment != "." && segment != ".."));
             let uri = relative("/x?t=1", KEY, &key);
             prop_assert!(uri.ends_with("?t=1"));

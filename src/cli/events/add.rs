@@ -23,7 +23,7 @@ pub(super) fn run(
         AddError::Removed(id) => {
             let sentence =
                 format!("{id} was removed from {url} at once; is --retention very short?");
-            Stop::say(Exit::Failed, sentence)
+            Stop::with_message(Exit::Failed, sentence)
         }
     })?)
 }

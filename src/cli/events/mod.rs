@@ -1,9 +1,9 @@
 //! `aftertake events …`: lists and shows events, adds lost callbacks, and replays.
 
 mod add;
+mod details;
 mod replay;
 mod replay_counts;
-mod story;
 
 use std::path::PathBuf;
 
@@ -125,7 +125,7 @@ impl Events {
                     let sentence = format!(
                         "{id} is not in {url}; `aftertake events list` shows those that are"
                     );
-                    Stop::say(Exit::Failed, sentence)
+                    Stop::with_message(Exit::Failed, sentence)
                 })?)?;
             }
             Self::Add {

@@ -3,12 +3,12 @@
 use crate::cli::args::{Parsed, RulesFlag, StoreFlag, filled};
 use crate::cli::bulk::{self, BulkFlags, counted};
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::out::{OutFlags, tell};
+use crate::cli::out::{OutFlags, print_progress};
 use crate::cli::time_flags::TimeFlags;
 use crate::cli::{load, store};
 use crate::clock::{self, System};
 use crate::model::id::EventId;
-use crate::operate::bulk::{Bulk, Refused};
+use crate::operate::bulk::{Bulk, BulkRefused};
 use crate::operate::events::replay::Replaying;
 use crate::operate::events::replay_counts::ReplayCounts;
 use crate::rules::file::RulesFile;
@@ -96,7 +96,7 @@ impl Flags {
         };
         let (path, names) = (self.rules.rules.display(), names.join(", "));
         let sentence = format!("{path} has no rule {name:?}; it has {names}");
-        Err(Stop::say(Exit::Usage, sentence))
+        Err(Stop::with_message(Exit::Usage, sentence))
     }
 
     fn stopped(&self, counts: &ReplayCounts, error: Unavailable) -> Stop {
@@ -112,16 +112,16 @@ impl Flags {
 
 fn progress(counts: &ReplayCounts) {
     let so_far = counted(counts.events, "event");
-    tell(&match counts.last {
+    print_progress(&match counts.last {
         Some(last) => format!("{so_far} so far, received until {last}"),
         None => so_far,
     });
 }
 
-fn refused(refused: Refused<Box<ReplayCounts>>) -> Stop {
+fn refused(refused: BulkRefused<Box<ReplayCounts>>) -> Stop {
     match refused {
-        Refused::Unavailable(error) => store::unavailable(error),
-        Refused::Everything(counts) => {
+        BulkRefused::Unavailable(error) => store::unavailable(error),
+        BulkRefused::Everything(counts) => {
             let (events, tasks) = (
                 counted(counts.events, "event"),
                 counted(counts.tasks, "task"),

@@ -21,7 +21,7 @@ pub(super) fn run(path: &Path, out: OutFlags) -> Result<Exit, Stop> {
         Err(refusal) => {
             // For people, the error on standard error is the answer.
             if out.json {
-                document(&Refused::new(path, &refusal))?;
+                document(&RefusedFile::new(path, &refusal))?;
             }
             Err(Stop::new(Exit::BadInput, refusal))
         }
@@ -41,7 +41,7 @@ struct Accepted {
 }
 
 #[derive(Debug, Serialize)]
-struct Refused {
+struct RefusedFile {
     file: String,
     fine: bool,
     problems: Vec<Remark>,
@@ -107,7 +107,7 @@ impl Answer for Accepted {
     }
 }
 
-impl Refused {
+impl RefusedFile {
     fn new(path: &Path, refusal: &RulesError) -> Self {
         let problems = refusal.problems().iter().map(|problem| {
             let (line, column) = refusal.position(problem);

@@ -34,7 +34,7 @@ pub(super) fn run(
         _ if failing.is_empty() => return Ok(Exit::Fine),
         _ => format!("steps would fail, of: {}", failing.join(", ")),
     };
-    Err(Stop::say(Exit::Failed, sentence))
+    Err(Stop::with_message(Exit::Failed, sentence))
 }
 
 fn known(file: &RulesFile, path: &Path, name: &str) -> Result<(), Stop> {
@@ -44,7 +44,7 @@ fn known(file: &RulesFile, path: &Path, name: &str) -> Result<(), Stop> {
     }
     let (path, names) = (path.display(), names.join(", "));
     let sentence = format!("--expect {name:?}: {path} has no such rule, only {names}");
-    Err(Stop::say(Exit::Usage, sentence))
+    Err(Stop::with_message(Exit::Usage, sentence))
 }
 
 impl Answer for Report {

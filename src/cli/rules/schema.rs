@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::out::{on_terminal, print, tell};
+use crate::cli::out::{on_terminal, print, print_progress};
 use crate::rules::schema;
 
 /// Printed on standard error; the schema goes to standard output.
@@ -17,7 +17,7 @@ pub(super) fn run() -> Result<Exit, Stop> {
         .map_err(|error| Stop::new(Exit::Failed, error))?;
     print(&(text + "\n"))?;
     if on_terminal() {
-        tell(HINT);
+        print_progress(HINT);
     }
     Ok(Exit::Fine)
 }

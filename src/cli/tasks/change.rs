@@ -5,11 +5,11 @@ use serde::Serialize;
 use super::{Which, filter_flags};
 use crate::cli::bulk::{self, counted};
 use crate::cli::exit::{Exit, Stop};
-use crate::cli::out::{Answer, tell};
+use crate::cli::out::{Answer, print_progress};
 use crate::cli::store;
 use crate::clock::System;
 use crate::model::intervention::Act;
-use crate::operate::bulk::{Bulk, Refused};
+use crate::operate::bulk::{Bulk, BulkRefused};
 use crate::operate::tasks::change::{Change, Changing, TaskAct};
 use crate::operate::tasks::counts::TaskCounts;
 use crate::store::Unavailable;
@@ -70,8 +70,8 @@ pub(super) fn matching(
     };
     let changed = changing.matching(filter, which.bulk.consent(), &mut progress);
     let Bulk { answer, stopped } = changed.map_err(|refused| match refused {
-        Refused::Unavailable(error) => store::unavailable(error),
-        Refused::Everything(count) => {
+        BulkRefused::Unavailable(error) => store::unavailable(error),
+        BulkRefused::Everything(count) => {
             let (verb, count) = (verb(act.name()), counted(count, "task"));
             let would = format!("{verb} every {states} task, {count} now");
             bulk::refuse_everything(&would, filter_flags::FLAGS)
@@ -87,7 +87,7 @@ pub(super) fn matching(
 fn progress(counts: &TaskCounts) {
     let so_far = counted(counts.matched, "task");
     if let Some(last) = counts.last {
-        tell(&format!("{so_far} so far, up to {last}"));
+        print_progress(&format!("{so_far} so far, up to {last}"));
     }
 }
 
@@ -103,7 +103,7 @@ impl Changes {
     fn refusal(&self) -> Option<Stop> {
         let refused = self.0.iter().filter(|change| !change.changed);
         let lines: Vec<String> = refused.map(line).collect();
-        (!lines.is_empty()).then(|| Stop::say(Exit::Failed, lines.join("\n")))
+        (!lines.is_empty()).then(|| Stop::with_message(Exit::Failed, lines.join("\n")))
     }
 }
 

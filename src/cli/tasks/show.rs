@@ -17,7 +17,7 @@ pub(super) fn run(id: TaskId, url: &StoreUrl, out: OutFlags) -> Result<Exit, Sto
     let found = tasks::show(&*store::operator(url)?, id).map_err(store::unavailable)?;
     let story = found.ok_or_else(|| {
         let sentence = format!("{id} is not in {url}; `aftertake tasks list` shows those that are");
-        Stop::say(Exit::Failed, sentence)
+        Stop::with_message(Exit::Failed, sentence)
     })?;
     out.print(&story)?;
     Ok(Exit::Fine)

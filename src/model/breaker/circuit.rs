@@ -105,7 +105,7 @@ impl Circuit {
 
     /// Learns from a finished step. The returned change must be stored. A step that was already
     /// running when the breaker opened can close it, but not extend its wait.
-    pub fn hear(
+    pub fn record(
         &mut self,
         end: End<'_>,
         pass: Pass,

@@ -42,7 +42,7 @@ fn ends(
     pass: Pass,
     now: Present,
 ) -> Option<LaneChange> {
-    let change = circuit.hear(End { sign, tries }, pass, now, WHOLE);
+    let change = circuit.record(End { sign, tries }, pass, now, WHOLE);
     circuit.ended(pass);
     change
 }
@@ -280,7 +280,7 @@ fn waits_are_left_to_chance_by_half_and_heed_what_was_asked_for() {
             let pass = admit(&mut circuit, 10_000 * now).unwrap();
             let end = End { sign, tries: 1 };
             let now = at(10_000 * now);
-            let change = circuit.hear(end, pass, now, Jitter::new(share));
+            let change = circuit.record(end, pass, now, Jitter::new(share));
             circuit.ended(pass);
             let Some(LaneChange::Opened(open)) = change else {
                 panic!("{change:?}")

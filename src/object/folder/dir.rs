@@ -14,7 +14,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::path::{OWN as OWN_NAME, failure, failure_of_all, is_absent, linked};
-use super::whereabouts::id_of;
+use super::same_files::id_of;
 use crate::model::bucket::FileId;
 use crate::model::failure::Failure;
 

@@ -19,8 +19,8 @@ use super::etag::{Etags, digest};
 use super::location::Location;
 use super::part::{self, Part};
 use super::path::{failure, is_unwritable};
+use super::same_files::{Overlaps, id_of};
 use super::sidecar::{self, Sidecar};
-use super::whereabouts::{Overlaps, id_of};
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::{Attributes, ObjectMeta};
 

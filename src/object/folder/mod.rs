@@ -18,8 +18,8 @@ mod listing;
 mod location;
 mod part;
 mod path;
+mod same_files;
 mod sidecar;
-mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ use bytes::Bytes;
 use url::Url;
 
 use self::disk::{Deletion, Folder};
-pub use self::whereabouts::locate;
+pub use self::same_files::locate;
 use super::{Attributes, Copy, Names, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::time::Timestamp;
@@ -195,7 +195,7 @@ impl ObjectStore for FolderStore {
         self.url(key)
     }
 
-    fn site(&self) -> String {
+    fn copy_domain(&self) -> String {
         "folder".to_owned()
     }
 }

@@ -18,7 +18,7 @@ use super::upload::Note;
 use super::{ObsStore, document, encode};
 use crate::model::failure::FailureKind;
 use crate::object::{
-    Attributes, Belongings, Copy, CopyStopped, ObjectMeta, Rights, TagSupport, UploadLog,
+    Attributes, Copy, CopyStopped, Extras, ObjectMeta, Rights, TagSupport, UploadLog,
 };
 
 const TAGGING_DIRECTIVE: &str = "x-obs-tagging-directive";
@@ -37,14 +37,14 @@ impl ObsStore {
     pub(super) async fn make_copy(
         &self,
         copy: Copy<'_>,
-        known: Option<&Belongings>,
+        known: Option<&Extras>,
         log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
         let by_parts = copy.size > self.copy_part_above;
-        if !by_parts && let Some(note) = log.noted().map(str::to_owned) {
+        if !by_parts && let Some(note) = log.recorded().map(str::to_owned) {
             // The copy by parts was noted under a lower `copy_part_above`.
             self.end_noted(copy.to, &Note::parse(&note)?).await?;
-            log.note(None).await?;
+            log.record(None).await?;
         }
         let attributes = match known {
             Some(known) if !by_parts => Cow::Borrowed(&known.attributes),

@@ -33,8 +33,8 @@ use self::client::Client;
 use self::sign::Credentials;
 use self::upload::Note;
 use super::{
-    Attributes, Belongings, Copy, CopyStopped, Halt, Layout, Names, ObjectMeta, ObjectStore, Page,
-    Rights, TagSupport, UploadLog,
+    Attributes, Copy, CopyHalted, CopyStopped, Extras, Layout, Names, ObjectMeta, ObjectStore,
+    Page, Rights, TagSupport, UploadLog,
 };
 use crate::model::bucket::{Bucket, ObsBucket};
 use crate::model::failure::{Failure, FailureKind};
@@ -81,17 +81,17 @@ struct NoLog;
 
 #[async_trait]
 impl UploadLog for NoLog {
-    async fn note(&mut self, _note: Option<&str>) -> Result<(), Halt> {
+    async fn record(&mut self, _note: Option<&str>) -> Result<(), CopyHalted> {
         Ok(())
     }
 
-    fn noted(&self) -> Option<&str> {
+    fn recorded(&self) -> Option<&str> {
         None
     }
 
     fn gained(&mut self) {}
 
-    fn go_on(&mut self) -> Result<(), Halt> {
+    fn go_on(&mut self) -> Result<(), CopyHalted> {
         Ok(())
     }
 }
@@ -143,7 +143,7 @@ impl ObjectStore for ObsStore {
     async fn copy_logged(
         &self,
         copy: Copy<'_>,
-        known: Option<&Belongings>,
+        known: Option<&Extras>,
         log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
         self.make_copy(copy, known, log).await
@@ -152,7 +152,7 @@ impl ObjectStore for ObsStore {
     async fn find_copy(
         &self,
         copy: Copy<'_>,
-        known: Option<&Belongings>,
+        known: Option<&Extras>,
         note: Option<&str>,
     ) -> Result<Option<ObjectMeta>, Failure> {
         let note = note.map(Note::parse).transpose()?;
@@ -216,7 +216,7 @@ impl ObjectStore for ObsStore {
         self.client.signed_link(&self.bucket, key, lifetime, now)
     }
 
-    fn site(&self) -> String {
+    fn copy_domain(&self) -> String {
         self.client.address.site()
     }
 }

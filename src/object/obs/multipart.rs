@@ -23,7 +23,7 @@ use super::{ObsStore, document};
 use crate::clock;
 use crate::model::failure::{Disposition, FailureKind};
 use crate::model::retry::RetryPolicy;
-use crate::object::{Copy, CopyStopped, Halt, TagSupport, UploadLog};
+use crate::object::{Copy, CopyHalted, CopyStopped, TagSupport, UploadLog};
 
 /// Parts of one object that are copied at a time.
 const AT_ONCE: usize = 4;
@@ -51,21 +51,21 @@ impl ObsStore {
         let note = Note::Opening {
             before: self.open_uploads(copy.to).await?,
         };
-        log.note(Some(&note.text())).await?;
+        log.record(Some(&note.text())).await?;
         let id = match self.initiate(copy.to, &headers).await {
             Ok(id) => id,
             Err(error) => {
                 // The response may be lost and the upload appear later: then keep the note.
                 let ended = self.end_noted(copy.to, &note).await.is_ok();
                 if ended && error.failure.kind != FailureKind::Unknown {
-                    log.note(None).await?;
+                    log.record(None).await?;
                 }
                 return Err(error.into());
             }
         };
         let filled = async {
             let note = Note::Open { id: id.clone() };
-            log.note(Some(&note.text())).await?;
+            log.record(Some(&note.text())).await?;
             self.fill(copy, &id, Vec::new(), log).await
         };
         match filled.await {
@@ -81,7 +81,7 @@ impl ObsStore {
         copy: Copy<'_>,
         log: &mut dyn UploadLog,
     ) -> Result<Option<(String, Vec<Part>)>, Error> {
-        let noted = log.noted().map(Note::parse).transpose();
+        let noted = log.recorded().map(Note::parse).transpose();
         let Some(Note::Open { id }) = noted? else {
             return Ok(None);
         };
@@ -115,7 +115,7 @@ impl ObsStore {
         match self.end_upload(copy.to, id).await {
             Ok(Some(completed)) => Ok(completed.meta.etag),
             Ok(None) => {
-                log.note(None).await?;
+                log.record(None).await?;
                 Err(stopped)
             }
             // Keep the note, so that the next try ends the upload.
@@ -177,7 +177,7 @@ impl ObsStore {
                 }
                 Err(error) => stopped = stopped.or(Some(error.into())),
             }
-            if let Err(Halt) = log.go_on() {
+            if let Err(CopyHalted) = log.go_on() {
                 stopped = Some(CopyStopped::Halted);
             }
             stop.store(stopped.is_some(), Ordering::Relaxed);

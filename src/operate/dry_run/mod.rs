@@ -64,7 +64,7 @@ struct DryRun<'a> {
 
 impl DryRun<'_> {
     fn rule(&mut self, rule: &Rule, task: &PlannedTask) -> RuleReport {
-        if let Some(failure) = &task.doomed {
+        if let Some(failure) = &task.dead_on_arrival {
             return RuleReport::dead(&rule.name, task.id, failure.to_string());
         }
         let place = self.place.clone();

@@ -1,12 +1,12 @@
 //! Lists, shows, adds and replays events.
 
 mod add;
+mod details;
 pub mod replay;
 pub mod replay_counts;
-mod story;
 
 pub use self::add::{AddError, Added, add};
-pub use self::story::{EventStory, TaskIntervention};
+pub use self::details::{EventStory, TaskIntervention};
 
 use super::{List, ListError, cursor};
 use crate::model::id::EventId;

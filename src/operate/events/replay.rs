@@ -9,7 +9,7 @@ use crate::model::id::EventId;
 use crate::model::intervention::Mode;
 use crate::model::plan::Plan;
 use crate::model::time::Timestamp;
-use crate::operate::bulk::{Bulk, Consent, Refused, in_steps, unique};
+use crate::operate::bulk::{Bulk, BulkRefused, Consent, in_steps, unique};
 use crate::rules::file::RulesFile;
 use crate::store::Unavailable;
 use crate::store::lists::{EventFilter, EventRow};
@@ -43,13 +43,13 @@ impl Replaying<'_> {
         filter: EventFilter,
         consent: Consent,
         progress: &mut dyn FnMut(&ReplayCounts),
-    ) -> Result<Bulk<ReplayCounts>, Refused<Box<ReplayCounts>>> {
+    ) -> Result<Bulk<ReplayCounts>, BulkRefused<Box<ReplayCounts>>> {
         let is_everything = filter.is_everything() && self.rule.is_none();
         if let (true, Mode::Real(_), Consent::Missing) = (is_everything, self.mode, consent) {
             self.mode = Mode::DryRun;
             let mut counts = ReplayCounts::new(self.mode);
             self.walk(filter, &mut counts, progress)?;
-            return Err(Refused::Everything(Box::new(counts)));
+            return Err(BulkRefused::Everything(Box::new(counts)));
         }
         let mut counts = ReplayCounts::new(self.mode);
         let stopped = self.walk(filter, &mut counts, progress).err();

@@ -107,7 +107,7 @@ impl ReplayCounts {
         for task in &replayed.tasks {
             let group = self.groups.entry(task.rule.clone()).or_default();
             group.tasks += 1;
-            group.dead += usize::from(task.doomed.is_some());
+            group.dead += usize::from(task.dead_on_arrival.is_some());
             if self.dry_run && self.sample.len() < SAMPLE {
                 self.sample.push(ReplayedTask {
                     id: task.id,

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::model::id::TaskId;
 use crate::model::intervention::{self, Mode};
 use crate::model::task::TaskState;
-use crate::operate::bulk::{Bulk, Consent, Refused, in_steps, unique};
+use crate::operate::bulk::{Bulk, BulkRefused, Consent, in_steps, unique};
 use crate::store::Unavailable;
 use crate::store::lists::{TaskFilter, TaskRow};
 use crate::store::operator::{CHUNK, CancelOutcome, Ending, Operator, RetryOutcome, Under};
@@ -106,12 +106,12 @@ impl Changing<'_> {
         filter: TaskFilter,
         consent: Consent,
         progress: &mut dyn FnMut(&TaskCounts),
-    ) -> Result<Bulk<TaskCounts>, Refused<usize>> {
+    ) -> Result<Bulk<TaskCounts>, BulkRefused<usize>> {
         let filter = self.act.meant(filter);
         if let (true, Mode::Real(_), Consent::Missing) =
             (filter.is_everything(), self.mode, consent)
         {
-            return Err(Refused::Everything(count(&*self.store, filter)?));
+            return Err(BulkRefused::Everything(count(&*self.store, filter)?));
         }
         let mut counts = TaskCounts::new(self.act.name(), self.mode);
         let walked = self.walk(filter, &mut counts, progress);

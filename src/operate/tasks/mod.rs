@@ -2,12 +2,12 @@
 
 pub mod change;
 pub mod counts;
-mod line;
+mod details;
 pub mod other_rules;
-mod story;
+mod row;
 
-pub use self::line::{FailureLine, TaskLine};
-pub use self::story::{AttemptLine, MoveLine, TaskStory};
+pub use self::details::{AttemptLine, MoveLine, TaskStory};
+pub use self::row::{FailureLine, TaskLine};
 
 use super::{List, ListError, cursor};
 use crate::model::id::TaskId;

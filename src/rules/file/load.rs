@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{Lookup, Warning, blot};
+use super::{Lookup, Warning, redact};
 use crate::model::bucket::{Overlap, Whereabouts};
 use crate::rules::error::RulesError;
 use crate::yaml::problem::Problem;
@@ -39,7 +39,7 @@ pub(super) fn load<T>(
     read: impl FnOnce(&mut Loading<'_>) -> Option<T>,
 ) -> Result<T, RulesError> {
     let tree = Tree::parse(text, env)
-        .map_err(|problems| RulesError::new(name, blot::by_name(text), problems))?;
+        .map_err(|problems| RulesError::new(name, redact::by_name(text), problems))?;
     let mut loading = Loading {
         tree: &tree,
         base,
@@ -53,7 +53,7 @@ pub(super) fn load<T>(
     let problems = loading.problems;
     loaded
         .filter(|_| problems.is_empty())
-        .ok_or_else(|| RulesError::new(name, blot::literals(&tree, text), problems))
+        .ok_or_else(|| RulesError::new(name, redact::literals(&tree, text), problems))
 }
 
 impl Loading<'_> {

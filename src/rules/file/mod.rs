@@ -4,14 +4,14 @@
 //! `compile` handles globs and templates, `scalar` durations, sizes and the like. Reads no files
 //! and no environment itself; see [`Lookup`].
 
-mod announce;
-mod blot;
 mod buckets;
 mod callbacks;
 mod compile;
 mod destinations;
+mod early_announcement;
 mod exposed;
 mod load;
+mod redact;
 mod retry;
 mod revision;
 mod rooms;
@@ -31,7 +31,7 @@ use serde::Deserialize;
 pub use self::revision::{Revision, Unreadable, parse_revision};
 
 use self::load::Loading;
-use self::rules::{Names, PlacedRule};
+use self::rules::{KnownNames, PlacedRule};
 use super::error::RulesError;
 use super::plan;
 use super::rule::{RoomEntry, RuleSet};
@@ -154,7 +154,7 @@ impl Loading<'_> {
         let destinations = self.destinations(raw.destinations.as_ref());
         let rooms = self.rooms(raw.rooms.as_ref());
         let policy = self.policy(raw.retry.as_ref());
-        let names = Names {
+        let names = KnownNames {
             buckets: self.names(raw.buckets.as_ref()),
             destinations: self.names(raw.destinations.as_ref()),
             right_buckets: &buckets,

@@ -42,7 +42,7 @@ pub(crate) struct Raw {
 
 /// Names that rules may use.
 #[derive(Debug)]
-pub(super) struct Names<'n> {
+pub(super) struct KnownNames<'n> {
     pub(super) buckets: Vec<At<String>>,
     pub(super) destinations: Vec<At<String>>,
     /// Those without problems.
@@ -64,7 +64,7 @@ impl Loading<'_> {
         &mut self,
         section: &Deferred<Vec<Deferred<Raw>>>,
         policy: RetryPolicy,
-        names: Option<&Names<'_>>,
+        names: Option<&KnownNames<'_>>,
     ) -> Vec<PlacedRule> {
         let entries = self.read(section).unwrap_or_default();
         let mut taken = HashSet::new();
@@ -122,7 +122,7 @@ impl Loading<'_> {
         entry: &Deferred<Raw>,
         taken: &mut HashSet<String>,
         policy: RetryPolicy,
-        names: Option<&Names<'_>>,
+        names: Option<&KnownNames<'_>>,
     ) -> Option<PlacedRule> {
         let raw = self.read(entry)?;
         if !taken.insert(raw.name.value.clone()) {
@@ -140,7 +140,7 @@ impl Loading<'_> {
         &mut self,
         raw: Raw,
         policy: RetryPolicy,
-        names: Option<&Names<'_>>,
+        names: Option<&KnownNames<'_>>,
     ) -> Option<PlacedRule> {
         let name = self.filled(&raw.name, "the rule's name");
         self.refuse_name_of_notices(&raw.name);
@@ -185,7 +185,7 @@ impl Loading<'_> {
     }
 
     /// A destination that can receive notices of dead tasks.
-    fn teller(&mut self, name: &At<String>, names: &Names<'_>) -> Option<String> {
+    fn teller(&mut self, name: &At<String>, names: &KnownNames<'_>) -> Option<String> {
         let known = self.known(name, "destination", &names.destinations)?;
         match names.right_destinations.get(&known) {
             Some(to) if to.format == Format::Callback => {

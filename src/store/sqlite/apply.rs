@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::claim::claimed;
 use super::core::Txn;
 use super::order::{self, Order};
-use super::row::{self, TaskRow, json, outputs_text, recording, task_columns};
-use super::{blocked, journal, notice, prune, turn, wait};
+use super::row::{self, StoredTask, json, outputs_text, recording, task_columns};
+use super::{journal, notice, prune, turn, wait, waiting};
 use crate::model::failure::Failure;
 use crate::model::plan::Turn;
 use crate::model::recording::RecordingId;
@@ -96,7 +96,7 @@ fn end(
         Transition::Bury { why } => {
             settle(txn, held, settlement, TaskState::Dead, Some(why), now)?;
             if let Some(notice) = &settlement.next {
-                notice::tell(txn, held.seq, &notice.lane, why, now)?;
+                notice::notify(txn, held.seq, &notice.lane, why, now)?;
             }
         }
         Transition::Cancel => settle(txn, held, settlement, TaskState::Cancelled, None, now)?,
@@ -295,7 +295,7 @@ fn advance(
             task_columns!(),
             " FROM tasks WHERE seq = ?1"
         ))?
-        .query_row([held.seq], TaskRow::read)?;
+        .query_row([held.seq], StoredTask::read)?;
     Ok(claimed(txn, row)?.map_or(Written::Settled, |claim| {
         Written::Continues(Box::new(claim))
     }))
@@ -337,7 +337,7 @@ fn wait_for_turn(txn: &Txn<'_>, held: &Held) -> rusqlite::Result<bool> {
     };
     let has_turn = turn::take(txn, held.seq, needed)?;
     if !has_turn {
-        blocked::wait(txn, held.seq, needed.as_bytes())?;
+        waiting::wait(txn, held.seq, needed.as_bytes())?;
     }
     Ok(!has_turn)
 }

@@ -1,9 +1,9 @@
 //! Cancels tasks: at once, or through the service where a move is half done.
 
 use super::core::Txn;
-use super::found::{Found, find};
+use super::named_task::{Found, find};
 use super::retry::requeue;
-use super::{intervene, journal, left, order, prune, turn};
+use super::{interventions, journal, left, order, prune, turn};
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By};
 use crate::model::recording::RecordingId;
@@ -59,7 +59,7 @@ pub(super) fn cancel(
     }
     if found.end != Some(TaskState::Cancelled) {
         let intervention = found.intervention(Act::Cancelled, by, now);
-        intervene::log(txn, found.seq, &intervention)?;
+        interventions::log(txn, found.seq, &intervention)?;
     }
     Ok(outcome)
 }

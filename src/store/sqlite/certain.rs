@@ -28,8 +28,8 @@ pub(super) fn reckon(
 
 /// Adopts the time that an event proves, which counts more than what was known. Rarely writes,
 /// because the two are usually close.
-pub(super) fn hear(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
-    if let Some(told) = certain::told_by(event) {
+pub(super) fn learn(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
+    if let Some(told) = certain::evidence_of(event) {
         conn.prepare_cached(
             "INSERT INTO certain (id, time) VALUES (1, ?1) ON CONFLICT DO UPDATE SET time = excluded.time \
              WHERE abs(time - excluded.time) > 600000",

@@ -3,8 +3,8 @@
 use rusqlite::OptionalExtension;
 
 use super::core::Txn;
-use super::row::{self, TaskRow, task_columns};
-use super::{blocked, read, turn};
+use super::row::{self, StoredTask, task_columns};
+use super::{service_reads, turn, waiting};
 use crate::model::breaker::Whom;
 use crate::model::plan::Turn;
 use crate::model::task::TaskState;
@@ -37,7 +37,7 @@ pub(super) fn claim(
                 claims.extend(take(txn, row, now)?);
             }
         }
-        next_due = earlier(next_due, read::first_due(txn.conn, &lane)?);
+        next_due = earlier(next_due, service_reads::first_due(txn.conn, &lane)?);
     }
     Ok(Claimed {
         claims,
@@ -50,7 +50,7 @@ fn due_longest(
     lane: &str,
     free: usize,
     now: Timestamp,
-) -> rusqlite::Result<Vec<TaskRow>> {
+) -> rusqlite::Result<Vec<StoredTask>> {
     let limit = i64::try_from(free).unwrap_or(i64::MAX);
     txn.conn
         .prepare_cached(concat!(
@@ -59,13 +59,13 @@ fn due_longest(
             " FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL AND due <= ?2 \
              ORDER BY due, seq LIMIT ?3"
         ))?
-        .query_map((lane, now.millis(), limit), TaskRow::read)?
+        .query_map((lane, now.millis(), limit), StoredTask::read)?
         .collect()
 }
 
 /// The tried task with the most tries among the due ones. Reads one task for each number of tries
 /// that occurs in the lane.
-fn most_tried(txn: &Txn<'_>, lane: &str, now: Timestamp) -> rusqlite::Result<Option<TaskRow>> {
+fn most_tried(txn: &Txn<'_>, lane: &str, now: Timestamp) -> rusqlite::Result<Option<StoredTask>> {
     let mut level = fewer_tries(txn, lane, u32::MAX)?;
     while let Some(tries) = level {
         let found = txn
@@ -76,7 +76,7 @@ fn most_tried(txn: &Txn<'_>, lane: &str, now: Timestamp) -> rusqlite::Result<Opt
                 " FROM tasks INDEXED BY tasks_tried WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL AND waits_for IS NULL AND tries > 0 \
                  AND tries = ?2 AND due <= ?3 ORDER BY due, seq LIMIT 1"
             ))?
-            .query_row((lane, tries, now.millis()), TaskRow::read)
+            .query_row((lane, tries, now.millis()), StoredTask::read)
             .optional()?;
         if found.is_some() {
             return Ok(found);
@@ -100,11 +100,11 @@ fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     [one, other].into_iter().flatten().min()
 }
 
-fn take(txn: &mut Txn<'_>, mut row: TaskRow, now: Timestamp) -> rusqlite::Result<Option<Claim>> {
+fn take(txn: &mut Txn<'_>, mut row: StoredTask, now: Timestamp) -> rusqlite::Result<Option<Claim>> {
     if let (Turn::Needed, Some(recording)) = (row.turn, row.recording)
         && !turn::take(txn, row.seq, recording)?
     {
-        blocked::wait(txn, row.seq, recording.as_bytes())?;
+        waiting::wait(txn, row.seq, recording.as_bytes())?;
         return Ok(None);
     }
     // An event received while the clock was ahead has as much time as one received now.
@@ -122,7 +122,7 @@ fn take(txn: &mut Txn<'_>, mut row: TaskRow, now: Timestamp) -> rusqlite::Result
 }
 
 /// The claim of a task that its row says is running.
-pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Claim>> {
+pub(super) fn claimed(txn: &Txn<'_>, row: StoredTask) -> rusqlite::Result<Option<Claim>> {
     let (key, attempt, cancel, event_seq) = (row.seq, row.attempt, row.cancel, row.event_seq());
     let given_up = row.given_up.clone();
     // Bodies of unsettled tasks are never pruned.
@@ -130,7 +130,7 @@ pub(super) fn claimed(txn: &Txn<'_>, row: TaskRow) -> rusqlite::Result<Option<Cl
         return Ok(None);
     };
     let known = match row.turn {
-        Turn::Needed => read::newest_event(txn.conn)?,
+        Turn::Needed => service_reads::newest_event(txn.conn)?,
         Turn::NotNeeded => event_seq,
     };
     let located = turn::located(txn, &event, event_seq, row.generation, row.recording)?;

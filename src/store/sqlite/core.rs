@@ -87,7 +87,7 @@ impl Core {
     }
 
     /// Runs `look`, which only reads, in one snapshot. Blocks nobody.
-    pub(super) fn look<T>(
+    pub(super) fn read<T>(
         &mut self,
         look: impl FnOnce(&Txn<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::core::Txn;
-use super::read;
 use super::row::json;
+use super::service_reads;
 use crate::model::breaker::{LaneChange, LaneState, Pause};
 use crate::model::task::Lane;
 use crate::store::lists::LaneRow;
@@ -80,7 +80,7 @@ pub(super) fn mark_unknown(txn: &Txn<'_>, known: &[Lane]) -> rusqlite::Result<Ve
     for lane in known {
         insert.execute([lane.to_string()])?;
     }
-    let waiting = read::lanes(txn.conn)?.into_iter();
+    let waiting = service_reads::lanes(txn.conn)?.into_iter();
     Ok(waiting
         .filter_map(|lane| lane.parse().ok())
         .filter(|lane| !known.contains(lane))
@@ -105,7 +105,7 @@ fn listed(conn: &Connection) -> rusqlite::Result<BTreeMap<Lane, LaneState>> {
         .prepare_cached("SELECT name FROM lanes")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let names = served.into_iter().chain(read::lanes(conn)?);
+    let names = served.into_iter().chain(service_reads::lanes(conn)?);
     let names = names.filter_map(|name| name.parse().ok());
     let mut listed: BTreeMap<Lane, LaneState> =
         names.map(|lane| (lane, LaneState::default())).collect();

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::chunks::Span;
 use super::core::Txn;
-use super::intervene;
-use super::read;
+use super::interventions;
 use super::row::{self, TASK_BITS, goes_forward, has_replaced, move_columns, read_move};
-use super::span::Span;
+use super::service_reads;
 use super::turn;
 use crate::model::attempt::AttemptRecord;
 use crate::model::failure::FailureKind;
@@ -260,14 +260,14 @@ pub(super) fn event(txn: &Txn<'_>, id: EventId) -> rusqlite::Result<Option<Event
     Ok(Some(EventDetail {
         row,
         event: row::event(txn, seq)?,
-        rules: read::revision(txn.conn, RevisionId::from_number(revision))?,
+        rules: service_reads::revision(txn.conn, RevisionId::from_number(revision))?,
         tasks: tasks_of(txn.conn, first, end)?,
-        interventions: intervene::of(txn.conn, first, end)?,
+        interventions: interventions::of(txn.conn, first, end)?,
     }))
 }
 
 fn interventions(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Intervention>> {
-    let interventions = intervene::of(conn, seq, seq + 1)?.into_iter();
+    let interventions = interventions::of(conn, seq, seq + 1)?.into_iter();
     Ok(interventions.map(|(_, one)| one).collect())
 }
 

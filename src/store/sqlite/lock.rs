@@ -85,15 +85,15 @@ impl Drop for Lock {
 /// takes long.
 pub fn has_crashed(path: &Path) -> bool {
     match outside(path) {
-        Outside::Served => false,
-        Outside::Crashed => true,
-        Outside::Free => file::is_filled(&file::beside(path, LOG)),
+        LockState::Served => false,
+        LockState::Crashed => true,
+        LockState::Free => file::is_filled(&file::beside(path, LOG)),
     }
 }
 
 /// A store as seen by a command that does not serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outside {
+pub(super) enum LockState {
     Served,
     /// Not served; the last service ended cleanly.
     Free,
@@ -101,17 +101,17 @@ pub(super) enum Outside {
     Crashed,
 }
 
-pub(super) fn outside(path: &Path) -> Outside {
+pub(super) fn outside(path: &Path) -> LockState {
     let file = match File::open(file::beside(path, LOCK)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Outside::Free,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return LockState::Free,
         // A lock file that this user may not open: assume that the service holds it.
-        Err(_) => return Outside::Served,
+        Err(_) => return LockState::Served,
         Ok(file) => file,
     };
     match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Outside::Served,
-        _ if file.metadata().is_ok_and(|meta| meta.len() > 0) => Outside::Crashed,
-        _ => Outside::Free,
+        Err(TryLockError::WouldBlock) => LockState::Served,
+        _ if file.metadata().is_ok_and(|meta| meta.len() > 0) => LockState::Crashed,
+        _ => LockState::Free,
     }
 }
 
@@ -166,16 +166,16 @@ mod tests {
         let mut lock = Lock::take(&path).unwrap();
         std::fs::write(&path, "").unwrap();
         lock.serve(&Opened::at(&path).unwrap()).unwrap();
-        assert_eq!(outside(&path), Outside::Served);
+        assert_eq!(outside(&path), LockState::Served);
         drop(lock);
-        assert_eq!(outside(&path), Outside::Free);
+        assert_eq!(outside(&path), LockState::Free);
 
         std::fs::write(file::beside(&path, LOCK), "4242\n").unwrap();
-        assert_eq!(outside(&path), Outside::Crashed);
+        assert_eq!(outside(&path), LockState::Crashed);
         // A refused process does not change that.
         let lock = Lock::take(&path).unwrap();
         assert!(lock.tells_of_a_crash());
         drop(lock);
-        assert_eq!(outside(&path), Outside::Crashed);
+        assert_eq!(outside(&path), LockState::Crashed);
     }
 }

@@ -5,17 +5,16 @@
 
 mod apply;
 mod backup;
-mod blocked;
 mod cancel;
 mod certain;
+mod chunks;
 mod claim;
 mod core;
 mod due;
 mod error;
 mod file;
-mod found;
 mod health;
-mod intervene;
+mod interventions;
 mod journal;
 mod keys;
 mod lanes;
@@ -23,13 +22,13 @@ mod left;
 mod lineage;
 mod lists;
 mod lock;
+mod named_task;
 mod notice;
 mod operator;
 mod order;
-#[cfg(test)]
-mod plans;
 mod prune;
-mod read;
+#[cfg(test)]
+mod query_plans;
 mod record;
 mod replaced;
 mod replay;
@@ -37,10 +36,11 @@ mod restore;
 mod retry;
 mod row;
 mod schema;
+mod service_reads;
 mod settled;
-mod span;
 mod turn;
 mod wait;
+mod waiting;
 mod wal;
 mod writer;
 
@@ -221,7 +221,8 @@ impl Store for SqliteStore {
     }
 
     async fn revision(&self, id: RevisionId) -> Result<Option<String>, Unavailable> {
-        self.read(move |conn| read::revision(conn, id)).await
+        self.read(move |conn| service_reads::revision(conn, id))
+            .await
     }
 
     async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable> {
@@ -385,7 +386,7 @@ impl Store for SqliteStore {
         }
         let now = now.time;
         let mut corrected = 0;
-        for lane in self.read(read::lanes).await? {
+        for lane in self.read(service_reads::lanes).await? {
             let mut after = Some((now.millis(), i64::MAX));
             while let Some(from) = after {
                 let lane = lane.clone();
@@ -398,12 +399,12 @@ impl Store for SqliteStore {
         Ok(corrected)
     }
 
-    async fn heard_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
+    async fn acknowledge_pauses(&self, paused: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
         self.writer.run(move |txn| lanes::heard(txn, &paused)).await
     }
 
     async fn cancel_requests(&self, running: Vec<TaskId>) -> Result<Vec<TaskId>, Unavailable> {
-        self.read(move |conn| read::cancel_requests(conn, running))
+        self.read(move |conn| service_reads::cancel_requests(conn, running))
             .await
     }
 
@@ -436,7 +437,8 @@ impl Store for SqliteStore {
     }
 
     async fn figures(&self, now: Timestamp) -> Result<Figures, Unavailable> {
-        self.read(move |conn| read::figures(conn, now)).await
+        self.read(move |conn| service_reads::figures(conn, now))
+            .await
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {

@@ -4,13 +4,13 @@ use super::core::Txn;
 use super::row::{TASK_BITS, json};
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
-use crate::model::notice::Death;
+use crate::model::notice::DeadTask;
 use crate::model::task::{Lane, TaskState};
 use crate::model::time::Timestamp;
 
 /// Adds a task to the dead one's event that reports the death in `lane`. Each death gets a notice,
 /// also after a retry.
-pub(super) fn tell(
+pub(super) fn notify(
     txn: &mut Txn<'_>,
     dead: i64,
     lane: &Lane,
@@ -31,7 +31,7 @@ pub(super) fn tell(
             dead,
             seq,
             id.as_bytes(),
-            Death::rule_of_notices(&death.rule),
+            DeadTask::rule_of_notices(&death.rule),
             now.millis(),
             lane.to_string(),
             json(&death.outputs()),
@@ -55,14 +55,14 @@ fn death(
     dead: i64,
     why: &Failure,
     now: Timestamp,
-) -> rusqlite::Result<(Death, TaskId)> {
+) -> rusqlite::Result<(DeadTask, TaskId)> {
     txn.conn
         .prepare_cached(
             "SELECT t.id, t.rule, t.generation, t.step, t.tries, t.attempt, e.id AS event \
              FROM tasks t JOIN events e ON e.seq = t.seq >> 16 WHERE t.seq = ?1",
         )?
         .query_row([dead], |row| {
-            let death = Death {
+            let death = DeadTask {
                 task: TaskId::from_bytes(row.get("id")?),
                 rule: row.get("rule")?,
                 step: row.get("step")?,
@@ -71,7 +71,7 @@ fn death(
                 failure: why.clone(),
             };
             let attempt: i64 = row.get("attempt")?;
-            let name = format!("{}#{attempt}", Death::rule_of_notices(&death.rule));
+            let name = format!("{}#{attempt}", DeadTask::rule_of_notices(&death.rule));
             let event = EventId::from_bytes(row.get("event")?);
             let id = TaskId::derive(event, &name, row.get("generation")?);
             Ok((death, id))

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::chunks::Span;
 use super::core::{Core, Txn};
 use super::error::{self, OpenError};
-use super::lock::{self, Outside};
+use super::lock::{self, LockState};
 use super::row;
-use super::span::Span;
 use super::{cancel, file, lanes, lists, record, replay, retry, schema};
 use crate::model::breaker::Pause;
 use crate::model::id::{EventId, TaskId};
@@ -48,7 +48,7 @@ impl SqliteOperator {
     }
 
     /// For single reads, each with its own snapshot.
-    fn see<T>(
+    fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Unavailable> {
@@ -56,12 +56,12 @@ impl SqliteOperator {
     }
 
     /// Reads one snapshot. Blocks nobody.
-    fn look<T>(
+    fn read_one_state<T>(
         &mut self,
         read: impl FnOnce(&Txn<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Unavailable> {
         let unavailable = self.unavailable();
-        self.core.look(read).map_err(unavailable)
+        self.core.read(read).map_err(unavailable)
     }
 
     fn write<T>(
@@ -75,11 +75,11 @@ impl SqliteOperator {
 
 impl Operator for SqliteOperator {
     fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Vec<TaskRow>, Unavailable> {
-        self.see(|conn| lists::tasks(conn, filter, page))
+        self.read(|conn| lists::tasks(conn, filter, page))
     }
 
     fn task_cursor(&self, id: TaskId) -> Result<Option<Cursor>, Unavailable> {
-        let key = self.see(|conn| row::key_of(conn, id))?;
+        let key = self.read(|conn| row::key_of(conn, id))?;
         Ok(key.map(Cursor))
     }
 
@@ -88,11 +88,11 @@ impl Operator for SqliteOperator {
     }
 
     fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<EventRow>, Unavailable> {
-        self.see(|conn| lists::events(conn, filter, page))
+        self.read(|conn| lists::events(conn, filter, page))
     }
 
     fn event_cursor(&self, id: EventId) -> Result<Option<Cursor>, Unavailable> {
-        let key = self.see(|conn| lists::event_key(conn, id))?;
+        let key = self.read(|conn| lists::event_key(conn, id))?;
         Ok(key.map(Cursor))
     }
 
@@ -101,19 +101,19 @@ impl Operator for SqliteOperator {
     }
 
     fn walk_tasks(&self, filter: TaskFilter) -> Result<Walk<TaskFilter>, Unavailable> {
-        Ok(self.see(Span::of_tasks)?.walk(filter))
+        Ok(self.read(Span::of_tasks)?.walk(filter))
     }
 
     fn next_tasks(&self, walk: &mut Walk<TaskFilter>) -> Result<Vec<TaskRow>, Unavailable> {
-        self.see(|conn| lists::next_tasks(conn, walk))
+        self.read(|conn| lists::next_tasks(conn, walk))
     }
 
     fn walk_events(&self, filter: EventFilter) -> Result<Walk<EventFilter>, Unavailable> {
-        Ok(self.see(Span::of_events)?.walk(filter))
+        Ok(self.read(Span::of_events)?.walk(filter))
     }
 
     fn next_events(&self, walk: &mut Walk<EventFilter>) -> Result<Vec<EventRow>, Unavailable> {
-        self.see(|conn| lists::next_events(conn, walk))
+        self.read(|conn| lists::next_events(conn, walk))
     }
 
     fn retry(
@@ -125,9 +125,8 @@ impl Operator for SqliteOperator {
     ) -> Result<Vec<RetryOutcome>, Unavailable> {
         let ids = ids.iter().copied();
         match mode {
-            Mode::DryRun => {
-                self.look(|txn| ids.map(|id| retry::dry_run(txn, id, under, now)).collect())
-            }
+            Mode::DryRun => self
+                .read_one_state(|txn| ids.map(|id| retry::dry_run(txn, id, under, now)).collect()),
             Mode::Real(by) => self.write(|txn| {
                 if let Some(under) = under {
                     record::keep_revision(txn, under.revision, under.text)?;
@@ -146,7 +145,9 @@ impl Operator for SqliteOperator {
     ) -> Result<Vec<CancelOutcome>, Unavailable> {
         let ids = ids.iter().copied();
         match mode {
-            Mode::DryRun => self.look(|txn| ids.map(|id| cancel::dry_run(txn, id)).collect()),
+            Mode::DryRun => {
+                self.read_one_state(|txn| ids.map(|id| cancel::dry_run(txn, id)).collect())
+            }
             Mode::Real(by) => {
                 self.write(|txn| ids.map(|id| cancel::cancel(txn, id, by, now)).collect())
             }
@@ -163,10 +164,10 @@ impl Operator for SqliteOperator {
         let ids = events.iter().copied();
         match mode {
             Mode::DryRun => {
-                self.look(|txn| ids.map(|id| replay::dry_run(txn, id, replay)).collect())
+                self.read_one_state(|txn| ids.map(|id| replay::dry_run(txn, id, replay)).collect())
             }
             Mode::Real(by) => {
-                let judged: Vec<_> = self.look(|txn| {
+                let judged: Vec<_> = self.read_one_state(|txn| {
                     ids.clone()
                         .map(|id| replay::judge(txn, id, replay))
                         .collect()
@@ -189,7 +190,7 @@ impl Operator for SqliteOperator {
     }
 
     fn lanes(&self) -> Result<Vec<LaneRow>, Unavailable> {
-        self.see(lanes::rows)
+        self.read(lanes::rows)
     }
 
     fn pause(
@@ -204,9 +205,9 @@ impl Operator for SqliteOperator {
 
     fn holds(&self, lane: &Lane) -> Result<bool, Unavailable> {
         let is_heard = self
-            .see(|conn| lanes::is_heard(conn, lane))?
+            .read(|conn| lanes::is_heard(conn, lane))?
             .unwrap_or(true);
-        Ok(is_heard || lock::outside(&self.path) != Outside::Served)
+        Ok(is_heard || lock::outside(&self.path) != LockState::Served)
     }
 
     fn resume(&mut self, lane: &Lane) -> Result<LaneOutcome, Unavailable> {

@@ -15,8 +15,8 @@
 //! tasks: if it would wait for keys of a task that waits for it, directly or through others, it
 //! fails instead. So a line stops only behind a dead head, or behind what its head waits for.
 
-use super::blocked;
 use super::core::Txn;
+use super::waiting;
 use crate::model::time::Timestamp;
 
 pub(super) struct Order {
@@ -58,7 +58,7 @@ pub(super) fn leave(
     if !is_head {
         return Ok(());
     }
-    let Some(next) = blocked::first(txn, key)? else {
+    let Some(next) = waiting::first(txn, key)? else {
         txn.conn
             .prepare_cached("DELETE FROM orders WHERE id = ?1")?
             .execute([key])?;
@@ -67,5 +67,5 @@ pub(super) fn leave(
     txn.conn
         .prepare_cached("UPDATE orders SET head = ?2 WHERE id = ?1")?
         .execute((key, next))?;
-    blocked::release(txn, next, now)
+    waiting::release(txn, next, now)
 }

@@ -39,7 +39,7 @@ impl What {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Progress {
     seq: i64,
     /// When the newest visited event was received.
     newest: i64,
@@ -165,13 +165,13 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn reached(&self, what: What) -> rusqlite::Result<Place> {
+    fn reached(&self, what: What) -> rusqlite::Result<Progress> {
         self.txn
             .conn
             .prepare_cached("SELECT seq, newest FROM sweeps WHERE what = ?1")?
             .query_row([what.name()], |row| {
                 let (seq, newest) = (row.get(0)?, row.get(1)?);
-                Ok(Place { seq, newest })
+                Ok(Progress { seq, newest })
             })
     }
 

@@ -47,7 +47,7 @@ pub(super) fn record(
     txn.conn
         .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
         .execute((event_seq, &event.body[..]))?;
-    certain::hear(txn.conn, event)?;
+    certain::learn(txn.conn, event)?;
     let claims = tasks(txn, event_seq, 0, arrival, start)?;
     Ok(Recorded::New { claims })
 }
@@ -86,7 +86,7 @@ pub(super) fn tasks(
     for (number, planned) in (first..).zip(&plan.tasks) {
         let seq = event_seq << TASK_BITS | number;
         let blocked_by = blocked_by(txn, seq, planned, recording)?;
-        let state = match planned.doomed {
+        let state = match planned.dead_on_arrival {
             Some(_) => TaskState::Dead,
             None if blocked_by.is_none() && start.contains(&planned.id) => TaskState::Running,
             None => TaskState::Ready,
@@ -100,7 +100,7 @@ pub(super) fn tasks(
             });
         }
     }
-    tell_of_doomed(txn, event_seq, first, arrival)?;
+    notify_of_dead_on_arrival(txn, event_seq, first, arrival)?;
     Ok(claims)
 }
 
@@ -111,14 +111,14 @@ fn blocked_by(
     planned: &PlannedTask,
     recording: Option<RecordingId>,
 ) -> rusqlite::Result<Option<[u8; 16]>> {
-    let is_doomed = planned.doomed.is_some();
+    let is_dead_on_arrival = planned.dead_on_arrival.is_some();
     if let Some(key) = &planned.order_key
-        && (!is_doomed || key.dead_blocks)
+        && (!is_dead_on_arrival || key.dead_blocks)
         && !order::join(txn, seq, key.as_bytes())?
     {
         return Ok(Some(*key.as_bytes()));
     }
-    if let (Turn::Needed, Some(recording), false) = (planned.turn, recording, is_doomed)
+    if let (Turn::Needed, Some(recording), false) = (planned.turn, recording, is_dead_on_arrival)
         && !turn::take(txn, seq, recording)?
     {
         return Ok(Some(*recording.as_bytes()));
@@ -126,20 +126,20 @@ fn blocked_by(
     Ok(None)
 }
 
-/// Stores the notices of doomed tasks, with keys behind all planned tasks.
-fn tell_of_doomed(
+/// Stores the notices of dead on arrival tasks, with keys behind all planned tasks.
+fn notify_of_dead_on_arrival(
     txn: &mut Txn<'_>,
     event_seq: i64,
     first: i64,
     arrival: &Arrival,
 ) -> rusqlite::Result<()> {
     for (number, planned) in (first..).zip(&arrival.plan.tasks) {
-        if let (Some(why), Some(to)) = (&planned.doomed, &planned.on_dead) {
+        if let (Some(why), Some(to)) = (&planned.dead_on_arrival, &planned.on_dead) {
             let (seq, lane) = (
                 event_seq << TASK_BITS | number,
                 Lane::Destination(to.clone()),
             );
-            notice::tell(txn, seq, &lane, why, arrival.event.received)?;
+            notice::notify(txn, seq, &lane, why, arrival.event.received)?;
         }
     }
     Ok(())
@@ -208,7 +208,7 @@ fn insert(
             state,
             blocked_by,
             (state == TaskState::Dead).then_some(now),
-            planned.doomed.as_ref().map(json),
+            planned.dead_on_arrival.as_ref().map(json),
         ])?;
     txn.enters(state);
     Ok(())

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension;
 
 use super::core::Txn;
-use super::found::has_body;
 use super::lists::event_key;
+use super::named_task::has_body;
 use super::row::{self, TASK_BITS};
-use super::{intervene, record};
+use super::{interventions, record};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
 use crate::model::intervention::{Act, By, Intervention};
@@ -216,7 +216,7 @@ fn store(
     let intervention = Intervention::new(Act::Replayed, by, now).under(revision);
     let first = planned.event_seq << TASK_BITS | planned.first;
     for (seq, _task) in (first..).zip(&planned.plan.tasks) {
-        intervene::log(txn, seq, &intervention)?;
+        interventions::log(txn, seq, &intervention)?;
     }
     Ok(planned.outcome())
 }

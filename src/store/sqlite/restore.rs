@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use super::backup::set_apart;
 use super::error::OpenError;
 use super::file::{self, INDEX, JOURNAL, LOG};
-use super::lock::{self, Lock, Outside};
+use super::lock::{self, Lock, LockState};
 use super::schema;
 use crate::model::time::Timestamp;
 
@@ -110,7 +110,7 @@ fn refuse(from: &Path, to: &Path) -> Result<(), RestoreError> {
     if file::Identity::of(to).is_ok_and(|there| there == file::Identity::from(&meta)) {
         return Err(RestoreError::Itself(file));
     }
-    if file::is_filled(&file::beside(from, LOG)) || lock::outside(from) == Outside::Served {
+    if file::is_filled(&file::beside(from, LOG)) || lock::outside(from) == LockState::Served {
         return Err(RestoreError::InUse(file));
     }
     if meta.len() == 0 {

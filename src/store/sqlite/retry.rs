@@ -1,10 +1,10 @@
 //! Makes stopped tasks ready again, on their own rules or under others.
 
 use super::core::Txn;
-use super::found::{Found, find, has_body};
+use super::named_task::{Found, find, has_body};
 use super::order::{self, Order};
-use super::row::{self, TASK_BITS, TaskRow, task_columns};
-use super::{blocked, intervene, read, turn};
+use super::row::{self, StoredTask, TASK_BITS, task_columns};
+use super::{interventions, service_reads, turn, waiting};
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By};
 use crate::model::plan::Turn;
@@ -64,7 +64,7 @@ pub(super) fn retry(
             requeue(txn, found, now)?;
         }
     }
-    intervene::log(txn, found.seq, &intervention)?;
+    interventions::log(txn, found.seq, &intervention)?;
     Ok(judged.outcome())
 }
 
@@ -126,7 +126,7 @@ pub(super) fn requeue(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusql
     if let Some(Order { key, .. }) = &found.order
         && !order::join(txn, found.seq, key)?
     {
-        blocked::wait(txn, found.seq, key)?;
+        waiting::wait(txn, found.seq, key)?;
     }
     txn.leaves(found.state);
     txn.enters(TaskState::Ready);
@@ -178,13 +178,13 @@ fn stopped(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<StoppedTask>> {
             task_columns!(),
             " FROM tasks WHERE seq = ?1"
         ))?
-        .query_row([seq], TaskRow::read)?;
+        .query_row([seq], StoredTask::read)?;
     let Some(event) = row::event(txn, row.event_seq())? else {
         return Ok(None);
     };
     let (event_seq, recording) = (row.event_seq(), row.recording);
     let located = turn::located(txn, &event, event_seq, row.generation, recording)?;
-    let rules = read::revision(txn.conn, row.revision)?;
+    let rules = service_reads::revision(txn.conn, row.revision)?;
     Ok(row.task(event.id).map(|task| StoppedTask {
         task,
         event,

@@ -50,7 +50,7 @@ impl FromSql for TaskState {
 }
 
 /// A row of `tasks` without its event.
-pub(super) struct TaskRow {
+pub(super) struct StoredTask {
     pub(super) seq: i64,
     pub(super) id: TaskId,
     pub(super) rule: String,
@@ -68,7 +68,7 @@ pub(super) struct TaskRow {
     pub(super) given_up: Option<Failure>,
 }
 
-impl TaskRow {
+impl StoredTask {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             seq: row.get(0)?,

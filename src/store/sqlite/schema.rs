@@ -12,7 +12,7 @@ use url::Url;
 use super::error::OpenError;
 use super::file::{self, LOG};
 use super::lineage;
-use super::lock::{self, Lock, Outside};
+use super::lock::{self, Lock, LockState};
 
 /// All migrations, in order. `user_version` is their number plus [`UNRELEASED`].
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_store.sql")];
@@ -222,7 +222,7 @@ fn rewrite(path: &Path) -> io::Result<()> {
 pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     file::refuse_unusable(path, file::USED)?;
     let outside = lock::outside(path);
-    if outside != Outside::Served {
+    if outside != LockState::Served {
         lineage::refuse_foreign_log(path)?;
     } else if let Some(file) = lock::replaced(path) {
         let path = path.to_owned();
@@ -232,7 +232,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Missing(path.to_owned()));
     }
     refuse_foreign(path)?;
-    let crashed = outside != Outside::Served && lock::has_crashed(path);
+    let crashed = outside != LockState::Served && lock::has_crashed(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = open_found(path, flags, crashed)?;
     match known_version(&conn, path)? {

@@ -5,8 +5,8 @@
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::blocked;
 use super::core::Txn;
+use super::waiting;
 use crate::model::event::Event;
 use crate::model::id::TaskId;
 use crate::model::recording::{MovedBy, Place, RecordingId, Replaced};
@@ -34,13 +34,13 @@ pub(super) fn pass_on(
     competes: bool,
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
-    let waiting = blocked::first(txn, recording.as_bytes())?;
+    let waiting = waiting::first(txn, recording.as_bytes())?;
     if competes && waiting.is_none_or(|next| seq < next) {
         return Ok(true);
     }
     set(txn, recording, waiting)?;
     if let Some(next) = waiting {
-        blocked::release(txn, next, now)?;
+        waiting::release(txn, next, now)?;
     }
     Ok(false)
 }

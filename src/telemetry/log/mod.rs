@@ -7,8 +7,8 @@
 mod filter;
 mod json;
 mod line;
+mod once_per_minute;
 mod queue;
-mod seldom;
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -18,8 +18,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use self::line::Escapes;
+pub use self::once_per_minute::OncePerMinute;
 pub use self::queue::{Log, lost};
-pub use self::seldom::Seldom;
 
 pub const DEFAULT_FILTER: &str = "info";
 

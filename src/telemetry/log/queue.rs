@@ -102,7 +102,7 @@ fn write(mut to: impl Write, inbox: &Receiver<Message>, waiting: &AtomicUsize) {
         if !left.is_empty() {
             lose(count(left));
         } else if waits == 0 {
-            told = tell(told);
+            told = print(told);
         }
     }
 }
@@ -126,7 +126,7 @@ fn put_all<'a>(to: &mut impl Write, mut lines: &'a [u8]) -> &'a [u8] {
 
 /// Logs how many lines were lost since `told`. Called only when the queue is empty, so that this
 /// line displaces no other.
-fn tell(told: u64) -> u64 {
+fn print(told: u64) -> u64 {
     let lost = lost();
     if lost > told {
         tracing::warn!(

@@ -3,11 +3,11 @@
 //! A lane that is full or shut is not claimed from, so a slow destination delays only its own
 //! tasks, and they wait in the store. Knows no tasks, only permits.
 
-mod gate;
 mod permit;
 mod reserved;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod waker;
 
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore};
 
-pub(super) use self::gate::Admission;
-use self::gate::Gate;
 pub use self::permit::Permit;
-use self::permit::{Refused, Seat, Width};
+use self::permit::{NoPermit, Seat, Width};
 pub use self::reserved::Reserved;
+pub(super) use self::throttle::Admission;
+use self::throttle::Throttle;
 use self::waker::WakeOnDrop;
 pub use self::waker::Waker;
 use crate::action::Reach;
@@ -52,18 +52,18 @@ pub struct Lanes {
 #[derive(Debug, Clone)]
 struct OneLane {
     width: Arc<Width>,
-    gate: Arc<Gate>,
+    gate: Arc<Throttle>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct LaneLimits {
     /// Maximum number of concurrent steps.
     pub steps: usize,
     pub rate: Option<Rate>,
     pub breaker: Breaker,
 }
 
-impl From<usize> for Limits {
+impl From<usize> for LaneLimits {
     /// This many concurrent steps, at any rate.
     fn from(steps: usize) -> Self {
         Self {
@@ -74,13 +74,13 @@ impl From<usize> for Limits {
     }
 }
 
-impl From<&Bucket> for Limits {
+impl From<&Bucket> for LaneLimits {
     fn from(bucket: &Bucket) -> Self {
         Self::from(bucket.concurrency as usize)
     }
 }
 
-impl From<&Destination> for Limits {
+impl From<&Destination> for LaneLimits {
     fn from(destination: &Destination) -> Self {
         Self {
             steps: destination.concurrency as usize,
@@ -90,7 +90,7 @@ impl From<&Destination> for Limits {
     }
 }
 
-pub fn limits(reach: &Reach) -> Vec<(Lane, Limits)> {
+pub fn limits(reach: &Reach) -> Vec<(Lane, LaneLimits)> {
     let buckets = reach.buckets.iter();
     let buckets = buckets.map(|(name, open)| (Lane::Bucket(name.clone()), (&*open.config).into()));
     let destinations = reach.destinations.iter();
@@ -100,17 +100,17 @@ pub fn limits(reach: &Reach) -> Vec<(Lane, Limits)> {
 }
 
 impl OneLane {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: LaneLimits) -> Self {
         Self {
             width: Arc::default(),
-            gate: Arc::new(Gate::new(limits.rate, limits.breaker)),
+            gate: Arc::new(Throttle::new(limits.rate, limits.breaker)),
         }
     }
 }
 
 impl Lanes {
     /// Lanes with these limits; a plain number limits concurrent steps.
-    pub fn new<L: Into<Limits>>(lanes: impl IntoIterator<Item = (Lane, L)>) -> Self {
+    pub fn new<L: Into<LaneLimits>>(lanes: impl IntoIterator<Item = (Lane, L)>) -> Self {
         let new = Self {
             by_name: RwLock::default(),
             running: Arc::new(Semaphore::new(RUNNING_LIMIT)),
@@ -125,7 +125,7 @@ impl Lanes {
     /// Replaces the lanes. Permits in use still count in a lane that stays; if it shrank below
     /// them, it gives none until enough are dropped. A lane that stays keeps its state, a new one
     /// gets the state in `stored`.
-    pub fn replace<L: Into<Limits>>(
+    pub fn replace<L: Into<LaneLimits>>(
         &self,
         lanes: impl IntoIterator<Item = (Lane, L)>,
         stored: impl IntoIterator<Item = (Lane, LaneState)>,
@@ -177,7 +177,7 @@ impl Lanes {
     /// [`Lanes::permit`] at this moment.
     pub fn permit_at(&self, lane: &Lane, now: Moment) -> Option<Permit> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        let newcomer = |gate: &Arc<Gate>| gate.admit_newcomer(now);
+        let newcomer = |gate: &Arc<Throttle>| gate.admit_newcomer(now);
         self.admit(by_name.get(lane)?, newcomer).ok()
     }
 
@@ -191,16 +191,16 @@ impl Lanes {
     fn admit(
         &self,
         lane: &OneLane,
-        admit: impl FnOnce(&Arc<Gate>) -> Result<Admission, Shut>,
-    ) -> Result<Permit, Refused> {
-        let taken = lane.width.take().ok_or(Refused::Full)?;
+        admit: impl FnOnce(&Arc<Throttle>) -> Result<Admission, Shut>,
+    ) -> Result<Permit, NoPermit> {
+        let taken = lane.width.take().ok_or(NoPermit::Full)?;
         let share = Arc::clone(&self.running).try_acquire_owned().ok();
         // A lane's first step needs no share: however many steps hang in other lanes, each lane
         // continues.
         if share.is_none() && lane.width.taken() > 1 {
-            return Err(Refused::Full);
+            return Err(NoPermit::Full);
         }
-        let admission = admit(&lane.gate).map_err(Refused::Shut)?;
+        let admission = admit(&lane.gate).map_err(NoPermit::Shut)?;
         let seat = Seat {
             admission: Some(admission),
             gate: Arc::clone(&lane.gate),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::gate::{Admission, Gate};
+use super::throttle::{Admission, Throttle};
 use super::waker::WakeOnDrop;
 use crate::model::breaker::{End, LaneChange, Shut, Whom};
 use crate::model::moment::{Moment, Present};
@@ -30,7 +30,7 @@ pub struct Permit {
 pub(super) struct Seat {
     /// `None` when the gate did not admit a further step.
     pub(super) admission: Option<Admission>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<Throttle>,
     pub(super) _taken: Taken,
     pub(super) wake: WakeOnDrop,
 }
@@ -44,7 +44,7 @@ pub(super) struct Width {
 #[derive(Debug)]
 pub(super) struct Taken(Arc<Width>);
 
-pub(super) enum Refused {
+pub(super) enum NoPermit {
     Full,
     Shut(Shut),
 }
@@ -86,14 +86,14 @@ impl Permit {
         self.seat.as_ref()?.admission.as_ref()?.probe()
     }
 
-    pub(in crate::worker) fn hear(
+    pub(in crate::worker) fn record(
         &self,
         end: End<'_>,
         now: Present,
         jitter: Jitter,
     ) -> Option<LaneChange> {
         let seat = self.seat.as_ref()?;
-        seat.admission.as_ref()?.hear(end, now, jitter)
+        seat.admission.as_ref()?.record(end, now, jitter)
     }
 
     /// The step has ended and none follows it in the lane: another task's step may begin. A step

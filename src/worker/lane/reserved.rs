@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::permit::{Permit, Refused};
+use super::permit::{NoPermit, Permit};
 use crate::model::breaker::Shut;
 use crate::model::moment::Moment;
 use crate::model::task::Lane;
@@ -19,14 +19,14 @@ pub struct Reserved {
 
 impl Reserved {
     /// A lane with a permit does not count: the store says whether there is more to claim.
-    pub(super) fn note(&mut self, lane: &Lane, refused: &Refused) {
+    pub(super) fn note(&mut self, lane: &Lane, refused: &NoPermit) {
         if self.permits.contains_key(lane) {
             return;
         }
         match refused {
-            Refused::Full | Refused::Shut(Shut::Full) => self.full = true,
-            Refused::Shut(Shut::ForNow) => {}
-            Refused::Shut(Shut::Until(opens)) => {
+            NoPermit::Full | NoPermit::Shut(Shut::Full) => self.full = true,
+            NoPermit::Shut(Shut::ForNow) => {}
+            NoPermit::Shut(Shut::Until(opens)) => {
                 self.opens = Some(self.opens.map_or(*opens, |other| other.min(*opens)));
             }
         }

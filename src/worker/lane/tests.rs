@@ -66,7 +66,7 @@ fn lane_stands_as_it_stood_when_others_are_put_in_force_and_a_new_one_as_it_is_s
     let lanes = Lanes::new([(lane("a"), 1)]);
     let permit = lanes.permit(&lane("a")).unwrap();
     let why = Failure::new(FailureKind::Gone, "r");
-    permit.hear(end(&why), NOW, Jitter::MOST).unwrap();
+    permit.record(end(&why), NOW, Jitter::MOST).unwrap();
     drop(permit);
     let paused = lanes.state(&lane("a")).unwrap();
     assert!(paused.paused.is_some());
@@ -119,9 +119,9 @@ fn claim_takes_what_the_rate_lets_through_and_is_told_when_there_is_more() {
         requests: 50,
         per: Duration::from_secs(1),
     };
-    let limits = Limits {
+    let limits = LaneLimits {
         rate: Some(rate),
-        ..Limits::from(100)
+        ..LaneLimits::from(100)
     };
     let lanes = Lanes::new([(lane("a"), limits)]);
     let mut reserved = lanes.reserve(NOW.moment);
@@ -140,9 +140,9 @@ fn further_step_of_a_lane_needs_its_place_in_the_rate() {
         requests: 1,
         per: Duration::from_secs(1),
     };
-    let limits = Limits {
+    let limits = LaneLimits {
         rate: Some(rate),
-        ..Limits::from(1)
+        ..LaneLimits::from(1)
     };
     let lanes = Lanes::new([(lane("a"), limits)]);
     let mut permit = lanes.reserve(NOW.moment).take(&lane("a")).unwrap();
@@ -180,19 +180,19 @@ async fn look_that_finds_a_lane_full_is_no_reason_to_look_again() {
 
 #[tokio::test]
 async fn probe_that_ends_wakes_the_loop_which_could_not_know_when_to_look_again() {
-    let limits = Limits {
+    let limits = LaneLimits {
         breaker: Breaker {
             failures: 1,
             longest: Duration::from_millis(1),
         },
-        ..Limits::from(2)
+        ..LaneLimits::from(2)
     };
     let lanes = Lanes::new([(lane("a"), limits)]);
     let mut woken = told(lanes.waker());
     woken();
     let permit = lanes.reserve(NOW.moment).take(&lane("a")).unwrap();
     let why = Failure::new(FailureKind::Timeout, "r");
-    permit.hear(end(&why), NOW, Jitter::MOST).unwrap();
+    permit.record(end(&why), NOW, Jitter::MOST).unwrap();
     drop(permit);
     assert!(!woken());
     let later = NOW.moment.plus(Duration::from_millis(1));

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::endings::served;
 use super::{Folder, Ran};
 use crate::support::event;
-use crate::support::served::serve;
+use crate::support::service_process::serve;
 use crate::support::sink::Sink;
 
 /// When everything happened: 2026-03-02T01:00:00Z.

@@ -9,7 +9,7 @@ use aftertake::model::failure::Failure;
 use aftertake::model::retry::{Jitter, JitterMode, RetryPolicy};
 use aftertake::model::step::Notify;
 use aftertake::model::time::Timestamp;
-use aftertake::model::transition::{OnFailure, Position, Ran, Standing, Transition, settle};
+use aftertake::model::transition::{Budget, OnFailure, Position, Ran, Transition, settle};
 use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -95,7 +95,7 @@ fn is_due_in_time(failure: Failure, wish: Duration) {
         jitter: JitterMode::None,
         ..RetryPolicy::default()
     };
-    let standing = Standing {
+    let standing = Budget {
         policy: &policy,
         tries: 1,
         since: NOW,

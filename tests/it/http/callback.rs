@@ -17,7 +17,7 @@ use aftertake::store::{Retention, Store};
 use aftertake::supervision::{How, Supervisor};
 use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::{Lanes, limits};
-use aftertake::worker::{Parts, Workers};
+use aftertake::worker::{WorkerParts, Workers};
 use futures_util::poll;
 use hyper::HeaderMap;
 use tokio::io::AsyncWriteExt;
@@ -54,7 +54,7 @@ impl Front {
         let store: Arc<dyn Store> = Arc::new(disk);
         let (metrics, supervisor) = (Arc::default(), Supervisor::default());
         let current = in_force(RULES, Timestamp::from_millis(0));
-        let workers = Workers::new(Parts {
+        let workers = Workers::new(WorkerParts {
             store: Arc::clone(&store),
             in_force: current.clone(),
             lanes: Arc::new(Lanes::new(limits(&current.get().reach))),

@@ -152,7 +152,7 @@ impl Store for FailedDisk {
         failed()
     }
 
-    async fn heard_pauses(&self, _: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
+    async fn acknowledge_pauses(&self, _: Vec<(Lane, Pause)>) -> Result<(), Unavailable> {
         failed()
     }
 

@@ -5,10 +5,10 @@ use std::sync::mpsc::Receiver;
 use serde_json::Value;
 
 use super::TOO_LONG;
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 
 struct Program {
-    served: Served,
+    served: ServiceProcess,
     log: Receiver<String>,
     _folder: tempfile::TempDir,
 }
@@ -18,7 +18,7 @@ impl Program {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("recordings")).unwrap();
         std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
-        let (served, log) = Served::start_heard(&mut serving(folder.path()));
+        let (served, log) = ServiceProcess::start_heard(&mut serving(folder.path()));
         Self {
             served,
             log,

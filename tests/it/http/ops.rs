@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aftertake::http::ops::{self, Ops, Standing, Token};
-use aftertake::http::reload::{Refused, Reload};
+use aftertake::http::ops::{self, Ops, ServiceStatus, Token};
+use aftertake::http::reload::{Reload, ReloadRefused};
 use aftertake::http::server::Site;
 use aftertake::in_force::{Current, Snapshot};
 use aftertake::model::time::Timestamp;
@@ -17,13 +17,13 @@ use super::{Listening, PATIENT, in_force};
 /// Counts reloads, which end as preset.
 #[derive(Default)]
 struct Reloads {
-    refused: Option<Refused>,
+    refused: Option<ReloadRefused>,
     asked: AtomicUsize,
 }
 
 #[async_trait]
 impl Reload for Reloads {
-    async fn reload(&self) -> Result<Arc<Snapshot>, Refused> {
+    async fn reload(&self) -> Result<Arc<Snapshot>, ReloadRefused> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.refused.clone().map_or_else(|| Ok(rules().get()), Err)
     }
@@ -33,21 +33,24 @@ fn rules() -> Current {
     in_force("rules: []", Timestamp::from_millis(1000))
 }
 
-fn operators(token: Option<Token>, standing: Standing) -> (Site, watch::Sender<Standing>) {
+fn operators(
+    token: Option<Token>,
+    standing: ServiceStatus,
+) -> (Site, watch::Sender<ServiceStatus>) {
     reloading(token, standing, Arc::default())
 }
 
 fn reloading(
     token: Option<Token>,
-    standing: Standing,
+    standing: ServiceStatus,
     reload: Arc<Reloads>,
-) -> (Site, watch::Sender<Standing>) {
+) -> (Site, watch::Sender<ServiceStatus>) {
     let (sender, standing) = watch::channel(standing);
     let site = ops::site(Ops {
         store: Arc::new(FailedDisk::default()),
         metrics: Arc::default(),
         current: rules(),
-        standing,
+        status: standing,
         reload,
         token,
     });
@@ -65,7 +68,7 @@ async fn get(listening: &Listening, path: &str, token: Option<&str>) -> reqwest:
 #[tokio::test]
 async fn operator_listener_with_a_token_shows_others_only_that_it_runs() {
     let token = Token::new("open sesame\n");
-    let (site, _standing) = operators(Some(token), Standing::default());
+    let (site, _standing) = operators(Some(token), ServiceStatus::default());
     let listening = Listening::start(site, PATIENT).await;
     for path in ["/readyz", "/metrics", "/nothing"] {
         for wrong in [
@@ -91,8 +94,8 @@ async fn operator_listener_with_a_token_shows_others_only_that_it_runs() {
 
 #[tokio::test]
 async fn service_whose_store_does_not_answer_is_not_ready_and_says_why() {
-    let standing = Standing {
-        refused: Some(Refused {
+    let standing = ServiceStatus {
+        refused: Some(ReloadRefused {
             at: Timestamp::from_millis(2000),
             reason: "bad rules".into(),
             passing: false,
@@ -132,7 +135,7 @@ async fn service_whose_store_does_not_answer_is_not_ready_and_says_why() {
 
 #[tokio::test]
 async fn method_other_than_get_is_refused_on_the_operator_listener() {
-    let (site, _standing) = operators(None, Standing::default());
+    let (site, _standing) = operators(None, ServiceStatus::default());
     let listening = Listening::start(site, PATIENT).await;
     let response = reqwest::Client::new()
         .delete(listening.url("/metrics"))
@@ -152,7 +155,7 @@ async fn post(listening: &Listening, token: &str) -> reqwest::Response {
 async fn reload_needs_the_token_and_the_right_method() {
     let reload = Arc::new(Reloads::default());
     let token = Some(Token::new("open sesame"));
-    let (site, _standing) = reloading(token, Standing::default(), Arc::clone(&reload));
+    let (site, _standing) = reloading(token, ServiceStatus::default(), Arc::clone(&reload));
     let listening = Listening::start(site, PATIENT).await;
     let refused = post(&listening, "Bearer open").await;
     assert_eq!(refused.status(), 401);
@@ -173,14 +176,14 @@ async fn reload_needs_the_token_and_the_right_method() {
 async fn refused_reload_is_answered_with_its_reason_and_whether_to_retry() {
     for (passing, status) in [(false, 422), (true, 503)] {
         let reload = Arc::new(Reloads {
-            refused: Some(Refused {
+            refused: Some(ReloadRefused {
                 at: Timestamp::from_millis(0),
                 reason: "error: two\nlines".into(),
                 passing,
             }),
             ..Reloads::default()
         });
-        let (site, _standing) = reloading(None, Standing::default(), reload);
+        let (site, _standing) = reloading(None, ServiceStatus::default(), reload);
         let listening = Listening::start(site, PATIENT).await;
         let answer = post(&listening, "none").await;
         assert_eq!(answer.status(), status);
@@ -193,7 +196,7 @@ async fn refused_reload_is_answered_with_its_reason_and_whether_to_retry() {
 #[tokio::test]
 async fn cross_site_reload_is_refused() {
     let reload = Arc::new(Reloads::default());
-    let (site, _standing) = reloading(None, Standing::default(), Arc::clone(&reload));
+    let (site, _standing) = reloading(None, ServiceStatus::default(), Arc::clone(&reload));
     let listening = Listening::start(site, PATIENT).await;
     let ask = async |name: &str, value: &str| {
         let post = reqwest::Client::new().post(listening.url("/-/reload"));

@@ -90,7 +90,7 @@ impl Scene {
     fn untold_marks(&self) -> Vec<String> {
         let mut marks = self.obs.world(|world| marked(world));
         if !marks.is_empty() {
-            let (operator, tasks) = (self.premises.operator(), self.premises.tasks());
+            let (operator, tasks) = (self.test_service.operator(), self.test_service.tasks());
             let told = tasks.iter().map(|task| {
                 let task = operator.task(task.id).unwrap().unwrap();
                 serde_json::Value::from(task.outputs).to_string()
@@ -115,7 +115,7 @@ impl Scene {
 
     pub(crate) fn task(&self, film: &Film) -> TaskRow {
         let is_its = |task: &TaskRow| task.room.as_deref() == Some(&*film.room);
-        let mut tasks = self.premises.tasks();
+        let mut tasks = self.test_service.tasks();
         tasks.retain(is_its);
         assert_eq!(tasks.len(), 1, "{film}");
         tasks.remove(0)
@@ -123,16 +123,16 @@ impl Scene {
 
     /// The output of `tasks show`.
     pub(crate) fn show(&self, task: &TaskRow) -> String {
-        self.premises
+        self.test_service
             .aftertake(&["tasks", "show", &task.id.to_string()])
     }
 
     /// Retries every dead task as a person does; returns their number.
     pub(crate) fn retry_dead(&self) -> usize {
-        let mut tasks = self.premises.tasks();
+        let mut tasks = self.test_service.tasks();
         tasks.retain(|task| task.state == "dead");
         for task in &tasks {
-            self.premises
+            self.test_service
                 .operator()
                 .retry_one(task.id, clock::now())
                 .unwrap();
@@ -142,7 +142,7 @@ impl Scene {
 
     /// State and reason of every task, for assertion messages.
     pub(crate) fn told(&self) -> String {
-        told(&self.premises.tasks())
+        told(&self.test_service.tasks())
     }
 }
 

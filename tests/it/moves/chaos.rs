@@ -11,7 +11,7 @@ use fastrand::Rng;
 use http::Method;
 
 use super::film::Film;
-use super::life::{Life, is_settled};
+use super::process::{Process, is_settled};
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, IMPATIENT, Lost, Object, Recorded};
 
@@ -152,7 +152,7 @@ impl Round {
     }
 
     /// Serves until this many more requests came, or everything is at rest; then kills.
-    async fn killed(&self, life: Life) -> Life {
+    async fn killed(&self, life: Process) -> Process {
         let enough = self.scene.obs.requests().len() + self.draw(|chance| chance.usize(1..60));
         let came = || self.scene.obs.requests().len() >= enough;
         life.until(&self.at, |tasks| came() || tasks.iter().all(rests))

@@ -4,8 +4,8 @@ use super::film::Film;
 use super::scene::Scene;
 use super::sweep::{ENCRYPTED, all, sweep_all};
 use crate::support::fake_obs::{Fault, Gate, Object, Recorded};
+use crate::support::obs_recording::RECORDED;
 use crate::support::recording::place;
-use crate::support::take::RECORDED;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn encrypted_copy_is_recognised_as_ours_whichever_answer_is_lost() {

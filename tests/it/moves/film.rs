@@ -8,8 +8,8 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
+use crate::support::obs_recording::RECORDED;
 use crate::support::recording::place;
-use crate::support::take::RECORDED;
 
 /// Every object of every bucket.
 pub(crate) type Objects = BTreeMap<Place, Bytes>;

@@ -3,7 +3,7 @@
 use super::film::Film;
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
-use crate::support::take::RECORDED;
+use crate::support::obs_recording::RECORDED;
 
 fn rename(to: &str) -> String {
     format!("{{ rename: {{ to: '{to}' }} }}")

@@ -8,13 +8,13 @@ use aftertake::store::lists::TaskRow;
 use aftertake::store::operator::Operator;
 
 use super::film::Film;
-use super::life::{Life, is_settled};
+use super::process::{Process, is_settled};
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, Gate, Object, Recorded, World};
+use crate::support::obs_recording::RECORDED;
 use crate::support::operator::OneTask;
 use crate::support::recording::place;
 use crate::support::sink::Reply;
-use crate::support::take::RECORDED;
 
 const OVERWRITE: &str = "{ rename: { to: 'kept/', on_conflict: overwrite } }";
 
@@ -73,16 +73,16 @@ async fn killed_amid_replacing(
 }
 
 fn cancel(scene: &Scene, id: TaskId) {
-    let mut operator = scene.premises.operator();
+    let mut operator = scene.test_service.operator();
     operator.cancel_one(id, clock::now()).unwrap();
 }
 
 fn retry(scene: &Scene, id: TaskId) {
-    let mut operator = scene.premises.operator();
+    let mut operator = scene.test_service.operator();
     operator.retry_one(id, clock::now()).unwrap();
 }
 
-async fn settled(life: &Life, film: &Film) {
+async fn settled(life: &Process, film: &Film) {
     let is_its = |task: &&TaskRow| task.room.as_ref() == Some(&film.room);
     life.until(&film.to_string(), |tasks| {
         tasks.iter().filter(is_its).all(is_settled)
@@ -92,7 +92,7 @@ async fn settled(life: &Life, film: &Film) {
 
 /// The task's row in `tasks list --leaves`; empty without one.
 fn listed(scene: &Scene, id: TaskId) -> String {
-    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    let listed = scene.test_service.aftertake(&["tasks", "list", "--leaves"]);
     let mut lines = listed.lines();
     let line = lines.find(|line| line.contains(&id.to_string()));
     line.unwrap_or_default().to_owned()
@@ -184,7 +184,12 @@ fn assert_told(scene: &Scene, [old, new]: &[Film; 2], state: &str, says_why: boo
         shown.contains("Retry the task to complete its move"),
         "{shown}"
     );
-    let own = scene.premises.operator().task(of_old.id).unwrap().unwrap();
+    let own = scene
+        .test_service
+        .operator()
+        .task(of_old.id)
+        .unwrap()
+        .unwrap();
     let in_part = Replaced {
         by: task.id,
         in_part: true,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::film::Film;
-use super::life::waits;
+use super::process::waits;
 use super::runs::{Group, run};
 use super::scene::Scene;
 use super::sweep::{Case, ENCRYPTED, PLAIN};

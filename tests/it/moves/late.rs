@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::film::Film;
-use super::life::Life;
+use super::process::Process;
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, IMPATIENT, Lost, Recorded};
 
@@ -44,7 +44,7 @@ impl How {
     }
 
     /// Announces the film, whose request is sent without a response; returns the service.
-    async fn struck(self, scene: &Scene, film: &Film) -> Life {
+    async fn struck(self, scene: &Scene, film: &Film) -> Process {
         let life = scene.serve().await;
         life.announce(film).await;
         scene.obs.set_aside(1).await;
@@ -57,7 +57,7 @@ impl How {
 }
 
 /// The late request takes effect, and none of the films is lost.
-async fn comes_late(scene: &Scene, life: Life, films: &[Film], at: &str) {
+async fn comes_late(scene: &Scene, life: Process, films: &[Film], at: &str) {
     scene.obs.release_late();
     scene.assert_never_lost(films, at);
     life.stop().await;
@@ -150,7 +150,7 @@ async fn late_removal_of_copies_does_not_remove_those_of_the_retry() {
         scene.retry_dead();
         // The service polls once a second for changes by a person.
         life.until(&at, |tasks| {
-            tasks[0].state != "ready" || super::life::waits(&tasks[0])
+            tasks[0].state != "ready" || super::process::waits(&tasks[0])
         })
         .await;
         life.rest_or_wait(&at).await;

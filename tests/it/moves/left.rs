@@ -8,11 +8,11 @@ use aftertake::model::bucket::Timeouts;
 use aftertake::model::id::TaskId;
 
 use super::film::Film;
-use super::life::is_settled;
+use super::process::is_settled;
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Recorded, World};
+use crate::support::obs_recording::{ARCHIVE, RECORDED};
 use crate::support::operator::OneTask;
-use crate::support::take::{ARCHIVE, RECORDED};
 
 const RULES: &str = "[{ name: keep, steps: [{ rename: { to: 'kept/', bucket: archive } }] }]";
 
@@ -30,7 +30,7 @@ fn assert_told(scene: &Scene, film: &Film, copies: &[&str], metrics: &str) {
     let shown = scene.show(&task);
     let leaves = shown.lines().find(|line| line.starts_with("  leaves "));
     let leaves = leaves.unwrap_or_else(|| panic!("{shown}"));
-    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    let listed = scene.test_service.aftertake(&["tasks", "list", "--leaves"]);
     let listed = listed
         .lines()
         .find(|line| line.contains(&task.id.to_string()));
@@ -73,7 +73,7 @@ async fn copies_of_a_task_cancelled_while_their_bucket_is_gone_are_reported_and_
     scene.guard(std::slice::from_ref(&film));
     let id = killed_amid_copies(&scene, &film).await;
     scene
-        .premises
+        .test_service
         .operator()
         .cancel_one(id, clock::now())
         .unwrap();
@@ -137,7 +137,7 @@ fn assert_retry_tells(scene: &Scene, film: &Film, end: &str) {
     assert_eq!(task.state, "ready", "{task:?}");
     let id = task.id.to_string();
     for _ in 0..2 {
-        let told = scene.premises.tells(&["tasks", "retry", &id]);
+        let told = scene.test_service.tells(&["tasks", "retry", &id]);
         let says = |text: &str| assert!(told.contains(text), "{text}: {told}");
         says("is given up");
         says(&format!("once the task is {end}"));
@@ -156,7 +156,7 @@ async fn copies_that_may_still_arrive_are_all_reported() {
     scene.record(&film);
     let id = killed_amid_copies(&scene, &film).await;
     scene
-        .premises
+        .test_service
         .operator()
         .cancel_one(id, clock::now())
         .unwrap();
@@ -180,7 +180,7 @@ async fn copies_that_may_not_be_deleted_are_all_reported() {
         .obs
         .strike_every(deletes, Fault::Refuse(403, "AccessDenied"));
     scene
-        .premises
+        .test_service
         .operator()
         .cancel_one(id, clock::now())
         .unwrap();
@@ -205,7 +205,7 @@ async fn only_copy_is_reported_until_a_person_removes_it() {
     };
     remove(RECORDED, "r/x/1.ts");
     scene
-        .premises
+        .test_service
         .operator()
         .cancel_one(id, clock::now())
         .unwrap();
@@ -220,7 +220,7 @@ async fn only_copy_is_reported_until_a_person_removes_it() {
     );
     // A person retries it all the same.
     scene
-        .premises
+        .test_service
         .operator()
         .retry_one(id, clock::now())
         .unwrap();
@@ -235,7 +235,7 @@ async fn only_copy_is_reported_until_a_person_removes_it() {
 
     remove(ARCHIVE, "kept/1.ts");
     scene
-        .premises
+        .test_service
         .operator()
         .cancel_one(id, clock::now())
         .unwrap();
@@ -248,7 +248,7 @@ async fn only_copy_is_reported_until_a_person_removes_it() {
         metrics.contains("\naftertake_tasks_with_copies_left 0\n"),
         "{metrics}"
     );
-    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    let listed = scene.test_service.aftertake(&["tasks", "list", "--leaves"]);
     assert!(!listed.contains(&id.to_string()), "{listed}");
     life.stop().await;
     assert_eq!(scene.task(&film).state, "cancelled");

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::film::Film;
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Object, Recorded};
+use crate::support::obs_recording::ARCHIVE;
 use crate::support::recording::place;
-use crate::support::take::ARCHIVE;
 
 const RULES: &str = "[{ name: keep, steps: [{ rename: { to: 'kept/', bucket: archive } }] }]";
 
@@ -52,7 +52,7 @@ fn marked(scene: &Scene) -> Vec<String> {
 
 fn warning(scene: &Scene, film: &Film) -> Option<String> {
     let id = scene.task(film).id;
-    let task = scene.premises.operator().task(id).unwrap().unwrap();
+    let task = scene.test_service.operator().task(id).unwrap().unwrap();
     let output = task.outputs.get("rename")?;
     output
         .get("warning")

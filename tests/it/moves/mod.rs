@@ -3,7 +3,7 @@
 
 mod account;
 mod film;
-mod life;
+mod process;
 mod runs;
 mod scene;
 mod sweep;

@@ -6,8 +6,8 @@ use aftertake::model::recording::Place;
 use super::film::{Film, Objects};
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::obs_recording::RECORDED;
 use crate::support::recording::place;
-use crate::support::take::RECORDED;
 
 const MANY: usize = 6;
 

@@ -4,11 +4,11 @@ use aftertake::model::recording::Place;
 use bytes::Bytes;
 
 use super::film::Film;
-use super::life::Life;
+use super::process::Process;
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Object, Recorded};
+use crate::support::obs_recording::ARCHIVE;
 use crate::support::recording::place;
-use crate::support::take::ARCHIVE;
 
 const RULES: &str = "[{ name: keep, steps: [{ rename: { to: 'kept/', bucket: archive } }] }]";
 
@@ -65,7 +65,7 @@ fn assert_old_told(scene: &Scene, film: &Film) {
     let says = |text: &str| assert!(why.contains(text), "{text}: {why}");
     says(&format!("the recording is at {to}, but "));
     says("retry the task");
-    let listed = scene.premises.aftertake(&["tasks", "list", "--leaves"]);
+    let listed = scene.test_service.aftertake(&["tasks", "list", "--leaves"]);
     for old in film.objects().keys() {
         says(&old.to_string());
         let lines = listed.lines();
@@ -78,7 +78,7 @@ fn assert_old_told(scene: &Scene, film: &Film) {
 
 async fn go_on(scene: &Scene, at: &str) {
     scene.retry_dead();
-    let life: Life = scene.serve().await;
+    let life: Process = scene.serve().await;
     life.rest_or_wait(at).await;
     life.stop().await;
 }

@@ -6,9 +6,9 @@ use aftertake::clock;
 use super::film::Film;
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Object, Recorded};
+use crate::support::obs_recording::RECORDED;
 use crate::support::operator::OneTask;
 use crate::support::recording::place;
-use crate::support::take::RECORDED;
 
 const RULES: &str =
     "[{ name: keep, steps: [{ rename: { to: 'kept/a.mp4', on_conflict: overwrite } }] }]";
@@ -43,7 +43,7 @@ async fn cancelled(film: &Film, encrypted: bool, fault: impl FnOnce(Gate) -> Fau
     scene.obs.calm();
     let id = scene.task(film).id;
     scene
-        .premises
+        .test_service
         .operator()
         .cancel_one(id, clock::now())
         .unwrap();

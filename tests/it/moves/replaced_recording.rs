@@ -7,9 +7,9 @@ use aftertake::store::operator::Operator;
 use super::film::Film;
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::Object;
+use crate::support::obs_recording::RECORDED;
 use crate::support::recording::place;
 use crate::support::sink::Reply;
-use crate::support::take::RECORDED;
 
 const KEPT: &str = "{ rename: { to: 'kept/', on_conflict: overwrite } }, { notify: lms }";
 
@@ -68,7 +68,7 @@ async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replace
             life.stop().await;
 
             let by = scene.task(&two).id;
-            let mut tasks = scene.premises.tasks().into_iter();
+            let mut tasks = scene.test_service.tasks().into_iter();
             let task = tasks.find(|task| task.rule == "of-one").unwrap();
             assert_eq!(task.state, "dead", "{next}");
             let why = task.failure.unwrap().reason;
@@ -79,7 +79,12 @@ async fn later_steps_of_a_replaced_recording_touch_nothing_and_name_what_replace
             assert_eq!(told.len(), 2, "{next}");
             let notice = String::from_utf8_lossy(&told[1].body);
             assert!(notice.contains(&task.id.to_string()), "{next}: {notice}");
-            let shown = scene.premises.operator().task(task.id).unwrap().unwrap();
+            let shown = scene
+                .test_service
+                .operator()
+                .task(task.id)
+                .unwrap()
+                .unwrap();
             let replaced = Replaced { by, in_part: false };
             assert_eq!(shown.replaced, Some(replaced), "{next}");
             let kept = place(RECORDED, &named.key.replace("r/", "kept/"));
@@ -109,8 +114,8 @@ async fn replay_of_a_replaced_recording_does_not_take_what_has_come_to_its_old_k
         .world(|world| world.put(RECORDED, "r/a.mp4", Object::text(OTHER)));
     let before = scene.objects();
     let event = scene.task(&one).event.to_string();
-    std::fs::write(scene.premises.rules(), scene.text()).unwrap();
-    let rules = scene.premises.rules();
+    std::fs::write(scene.test_service.rules(), scene.text()).unwrap();
+    let rules = scene.test_service.rules();
     let replay = [
         "events",
         "replay",
@@ -119,12 +124,12 @@ async fn replay_of_a_replaced_recording_does_not_take_what_has_come_to_its_old_k
         "--rules",
         rules.to_str().unwrap(),
     ];
-    scene.premises.aftertake(&replay);
+    scene.test_service.aftertake(&replay);
     life.rest("replayed").await;
     life.stop().await;
     assert_eq!(scene.objects(), before, "{}", scene.told());
     let by = scene.task(&two).id.to_string();
-    let mut tasks = scene.premises.tasks().into_iter();
+    let mut tasks = scene.test_service.tasks().into_iter();
     let dead = tasks.find(|task| task.state == "dead").unwrap();
     assert!(dead.failure.unwrap().reason.contains(&by));
 }

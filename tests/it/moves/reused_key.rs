@@ -4,8 +4,8 @@ use aftertake::store::lists::TaskRow;
 
 use super::film::Film;
 use super::scene::Scene;
+use crate::support::obs_recording::RECORDED;
 use crate::support::recording::place;
-use crate::support::take::RECORDED;
 
 fn rules(policy: &str) -> String {
     format!("[{{ name: keep, steps: [{{ rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]")

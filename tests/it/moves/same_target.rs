@@ -82,7 +82,7 @@ async fn every(policy: &'static str, guarded: bool) -> Vec<Ran> {
 }
 
 fn in_state(ran: &Ran, state: &str) -> usize {
-    let tasks = ran.scene.premises.tasks();
+    let tasks = ran.scene.test_service.tasks();
     tasks.iter().filter(|task| task.state == state).count()
 }
 
@@ -100,7 +100,7 @@ async fn one_of_several_recordings_moves_to_a_key_and_the_others_name_the_confli
             ran.scene.told()
         );
         let folder = ran.target.rsplit_once('/').unwrap().0;
-        for task in ran.scene.premises.tasks() {
+        for task in ran.scene.test_service.tasks() {
             if task.state != "done" {
                 assert_eq!(task.state, "dead", "{}: {task:?}", ran.at);
                 let why = task.failure.unwrap().reason;
@@ -167,7 +167,7 @@ async fn what_another_task_is_about_to_move_is_not_replaced() {
         let is_second = move |room: &Option<String>| room.as_deref() == Some(&*second.room);
         life.until("the second waits or is settled", |tasks| {
             let mut tasks = tasks.iter().filter(|task| is_second(&task.room));
-            tasks.any(|task| super::life::is_settled(task) || super::life::waits(task))
+            tasks.any(|task| super::process::is_settled(task) || super::process::waits(task))
         })
         .await;
         looks.open();

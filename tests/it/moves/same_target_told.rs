@@ -1,14 +1,14 @@
 //! A task that finds its target taken by another one: it waits, names that one, and spends no try.
 
 use super::film::Film;
-use super::life::{Life, is_settled};
+use super::process::{Process, is_settled};
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
 
 /// A scene in which the first film's copy is held, and the second wants the same key.
 struct Held {
     scene: Scene,
-    life: Life,
+    life: Process,
     films: [Film; 2],
     gate: Gate,
 }

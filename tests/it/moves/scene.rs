@@ -12,17 +12,17 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::film::Film;
-use super::life::Life;
+use super::process::Process;
 use crate::support::fake_obs::{ACCESS_KEY, Content, FakeObs, Kind, Object, SECRET_KEY};
 use crate::support::folder_in_memory;
-use crate::support::premises::{Env, Premises, parse};
+use crate::support::obs_recording::{ARCHIVE, RECORDED};
 use crate::support::sink::Sink;
-use crate::support::take::{ARCHIVE, RECORDED};
+use crate::support::test_service::{Env, TestService, parse};
 
 pub(crate) struct Scene {
     pub(crate) obs: FakeObs,
     pub(crate) sink: Sink,
-    pub(crate) premises: Arc<Premises>,
+    pub(crate) test_service: Arc<TestService>,
     /// The folder of folder buckets.
     pub(super) folder: Option<TempDir>,
     /// The list of rules, as YAML.
@@ -54,7 +54,7 @@ impl Scene {
         Self {
             obs,
             sink: Sink::start([]).await,
-            premises: Arc::new(Premises::in_memory()),
+            test_service: Arc::new(TestService::in_memory()),
             folder: None,
             rules: rules.to_owned(),
             buckets: vec![RECORDED, ARCHIVE],
@@ -124,8 +124,8 @@ impl Scene {
         rules
     }
 
-    pub(crate) async fn serve(&self) -> Life {
-        Life::begin(Arc::clone(&self.premises), self.parsed()).await
+    pub(crate) async fn serve(&self) -> Process {
+        Process::begin(Arc::clone(&self.test_service), self.parsed()).await
     }
 
     /// Stores the film where its recorder does.

@@ -79,7 +79,7 @@ async fn recordings_that_would_replace_each_other_wait_for_a_person() {
     life.until("both", |tasks| told(tasks) || replaced(tasks))
         .await;
     // The first may be done before the second is announced.
-    if told(&scene.premises.tasks()) {
+    if told(&scene.test_service.tasks()) {
         scene.assert_never_lost(&films, "both");
     }
     life.stop().await;

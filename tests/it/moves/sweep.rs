@@ -6,11 +6,11 @@ use aftertake::model::recording::Place;
 use tokio::task::JoinSet;
 
 use super::film::{Film, members};
-use super::life::Life;
+use super::process::Process;
 use super::scene::Scene;
 use crate::support::fake_obs::{FakeObs, Fault, Kind, Object, Recorded};
+use crate::support::obs_recording::{ARCHIVE, RECORDED};
 use crate::support::recording::place;
-use crate::support::take::{ARCHIVE, RECORDED};
 
 /// Faults to list in a failure message.
 const SHOWN: usize = 60;
@@ -169,7 +169,7 @@ struct Sweep {
     case: Case,
     policy: &'static str,
     scene: Scene,
-    life: Life,
+    life: Process,
     struck: Vec<Struck>,
     faults: Vec<String>,
 }

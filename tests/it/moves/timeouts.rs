@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::film::Film;
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::obs_recording::RECORDED;
 use crate::support::recording::place;
-use crate::support::take::RECORDED;
 
 /// A scene whose renames time out after this.
 async fn hurried(film: &Film, policy: &str, timeout: &str) -> Scene {

@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use super::{Make, TAKES};
 use crate::support::fake_obs::{Fault, Gate, IMPATIENT, Recorded};
-use crate::support::stage::Stage;
+use crate::support::obs_service::ObsService;
 
 type Strikes = fn(&Recorded) -> bool;
 
@@ -42,9 +42,9 @@ fn looks_at_source(request: &Recorded) -> bool {
 }
 
 async fn clean_run(make: Make) -> Vec<Recorded> {
-    let stage = Stage::new(make).await;
-    stage.play("a run without faults").await;
-    stage.obs.requests()
+    let obs_service = ObsService::new(make).await;
+    obs_service.play("a run without faults").await;
+    obs_service.obs.requests()
 }
 
 /// The number of the first request that changes anything.
@@ -53,7 +53,7 @@ fn first_change(requests: &[Recorded]) -> usize {
     requests.iter().position(changes).unwrap()
 }
 
-async fn strike_each(faults: &[(Fault, Strikes)], set: fn(&mut Stage)) {
+async fn strike_each(faults: &[(Fault, Strikes)], set: fn(&mut ObsService)) {
     let mut cases = JoinSet::new();
     for make in TAKES {
         let requests = clean_run(make).await;
@@ -67,16 +67,16 @@ async fn strike_each(faults: &[(Fault, Strikes)], set: fn(&mut Stage)) {
                 .collect();
             cases.spawn(async move {
                 for number in numbers {
-                    let mut stage = Stage::new(make).await;
-                    set(&mut stage);
-                    let take = &stage.take;
+                    let mut obs_service = ObsService::new(make).await;
+                    set(&mut obs_service);
+                    let take = &obs_service.take;
                     let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
                     // Concurrent copies come in any order.
                     let strikes =
                         move |request: &Recorded| request.number == number && strikes(request);
-                    stage.obs.strike_first(strikes, fault.clone());
-                    stage.play(&at).await;
-                    stage.assert_done(&at);
+                    obs_service.obs.strike_first(strikes, fault.clone());
+                    obs_service.play(&at).await;
+                    obs_service.assert_done(&at);
                 }
             });
         }
@@ -98,9 +98,9 @@ async fn recording_moves_whole_though_any_request_is_never_answered() {
         (Fault::SilentAfter, |_| true),
         (Fault::StallAnswer, |request| request.method != "HEAD"),
     ];
-    strike_each(&silence, |stage| {
+    strike_each(&silence, |obs_service| {
         // On a busy machine a slow response may count as lost, too.
-        (stage.timeouts, stage.tries) = (IMPATIENT, 100);
+        (obs_service.timeouts, obs_service.tries) = (IMPATIENT, 100);
     })
     .await;
 }
@@ -113,18 +113,18 @@ async fn recording_moves_whole_though_the_process_is_killed_at_any_request() {
         for hold in [Fault::Hold, Fault::HoldAfter] {
             cases.spawn(async move {
                 for number in 0..requests {
-                    let stage = Stage::new(make).await;
+                    let obs_service = ObsService::new(make).await;
                     let gate = Gate::new();
                     let fault = hold(gate.clone());
-                    let take = &stage.take;
+                    let take = &obs_service.take;
                     let at = format!("{} on {:?}: {fault:?} at {number}", take.name, take.kind);
-                    stage.obs.strike(number, fault);
-                    let service = stage.serve_killable().await;
-                    stage.announce(service.service()).await;
+                    obs_service.obs.strike(number, fault);
+                    let service = obs_service.serve_killable().await;
+                    obs_service.announce(service.service()).await;
                     gate.reached().await;
                     service.kill().await;
-                    stage.play(&at).await;
-                    stage.assert_done(&at);
+                    obs_service.play(&at).await;
+                    obs_service.assert_done(&at);
                 }
             });
         }

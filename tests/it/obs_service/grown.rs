@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::support::fake_obs::{Content, Object, World};
-use crate::support::stage::Stage;
-use crate::support::take::{ARCHIVE, RECORDED, Take};
+use crate::support::obs_recording::{ARCHIVE, ObsRecording, RECORDED};
+use crate::support::obs_service::ObsService;
 
 /// Where the recorder writes, and where the rules move it.
 const FOLDERS: [(&str, &str); 5] = [
@@ -70,23 +70,23 @@ async fn recording_that_grows_is_each_time_whole_where_its_latest_event_wants_it
     let twice = "{ id: one, rename: { to: 'first/{{ room_id }}/', bucket: archive } }, \
          { id: two, rename: { to: 'kept/{{ room_id }}/' } }";
     for renames in [once, twice] {
-        let mut stage = Stage::new(|_| Take::long_hls(1)).await;
-        stage.obs.after_every_mutation(|_| ());
-        stage
+        let mut obs_service = ObsService::new(|_| ObsRecording::long_hls(1)).await;
+        obs_service.obs.after_every_mutation(|_| ());
+        obs_service
             .obs
             .world(|world| world.bucket(RECORDED).objects.clear());
-        stage.steps = format!("[{renames}, {{ notify: lms }}]");
-        let service = stage.serve().await;
+        obs_service.steps = format!("[{renames}, {{ notify: lms }}]");
+        let service = obs_service.serve().await;
         for (round, room) in (1..).zip(["b", "c", "b", "c", "b", "b", "c", "b"]) {
-            stage.obs.world(|world| append(world, round));
-            stage.obs.after_every_mutation(move |world| {
+            obs_service.obs.world(|world| append(world, round));
+            obs_service.obs.after_every_mutation(move |world| {
                 assert!(is_whole(world, round), "the recording is whole nowhere");
             });
-            stage.announce_in(&service, room, round).await;
-            stage
+            obs_service.announce_in(&service, room, round).await;
+            obs_service
                 .told(round, &format!("{renames}: round {round}"))
                 .await;
-            stage.obs.world(|world| {
+            obs_service.obs.world(|world| {
                 for at in FOLDERS {
                     let wanted = if at == (ARCHIVE, &*format!("kept/{room}/")) {
                         recording(round)

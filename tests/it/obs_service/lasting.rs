@@ -7,59 +7,59 @@ use aftertake::store::sqlite::SqliteOperator;
 
 use super::TAKES;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::obs_service::ObsService;
 use crate::support::operator::OneTask;
-use crate::support::stage::Stage;
 
 /// A service whose matching requests are always refused.
-async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> Stage {
-    let mut stage = Stage::new(TAKES[take]).await;
-    stage.tries = 2;
+async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> ObsService {
+    let mut obs_service = ObsService::new(TAKES[take]).await;
+    obs_service.tries = 2;
     let denied = Fault::Refuse(403, "AccessDenied");
-    stage.obs.strike_every(wanted, denied);
-    let service = stage.serve().await;
-    stage.announce(&service).await;
-    stage.obs.asked(wanted).await;
+    obs_service.obs.strike_every(wanted, denied);
+    let service = obs_service.serve().await;
+    obs_service.announce(&service).await;
+    obs_service.obs.asked(wanted).await;
     service.drain().await;
-    stage
+    obs_service
 }
 
 /// Removes all faults and retries the task as a person does.
-async fn retried(stage: &Stage) {
-    stage.obs.calm();
-    let mut operator = SqliteOperator::open(&stage.store()).unwrap();
+async fn retried(obs_service: &ObsService) {
+    obs_service.obs.calm();
+    let mut operator = SqliteOperator::open(&obs_service.store()).unwrap();
     operator
-        .retry_one(stage.task().row.id, clock::now())
+        .retry_one(obs_service.task().row.id, clock::now())
         .unwrap();
-    let service = stage.serve().await;
-    stage.told(1, "retried").await;
+    let service = obs_service.serve().await;
+    obs_service.told(1, "retried").await;
     service.drain().await;
-    stage.assert_done("retried");
+    obs_service.assert_done("retried");
 }
 
 /// The task is not dead while its copies exist: it says what is left. Once the fault is removed it
 /// deletes the copies and dies with the original failure.
-async fn ends_once_nothing_is_left(stage: &Stage, left: &str) {
-    let row = stage.task().row;
+async fn ends_once_nothing_is_left(obs_service: &ObsService, left: &str) {
+    let row = obs_service.task().row;
     assert_eq!(row.state, "ready");
     let leaves = row.leaves.unwrap_or_default();
     assert!(leaves.contains(left), "{leaves}");
     assert!(row.failure.unwrap().reason.contains("AccessDenied"));
-    stage.obs.calm();
+    obs_service.obs.calm();
     let ended = Gate::new();
     let removes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
-    stage
+    obs_service
         .obs
         .strike_first(removes, Fault::HoldAfter(ended.clone()));
-    let service = stage.serve().await;
+    let service = obs_service.serve().await;
     ended.reached().await;
     ended.open();
     service.drain().await;
-    assert!(stage.reason().contains("AccessDenied"));
-    assert_eq!(stage.task().row.leaves, None);
-    stage
+    assert!(obs_service.reason().contains("AccessDenied"));
+    assert_eq!(obs_service.task().row.leaves, None);
+    obs_service
         .obs
-        .world(|world| stage.take.assert_untouched(world, "dead"));
-    retried(stage).await;
+        .world(|world| obs_service.take.assert_untouched(world, "dead"));
+    retried(obs_service).await;
 }
 
 #[tokio::test]
@@ -69,41 +69,41 @@ async fn refused_deletion_is_dead_with_the_recording_at_its_target_and_the_old_o
         (2, "but old objects may be left at recorded/r/x/"),
     ] {
         let deletes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
-        let stage = refusing(take, deletes).await;
-        let (reason, target) = (stage.reason(), &stage.take.to);
-        let at = format!("the recording is at {}/{target}", stage.take.bucket);
+        let obs_service = refusing(take, deletes).await;
+        let (reason, target) = (obs_service.reason(), &obs_service.take.to);
+        let at = format!("the recording is at {}/{target}", obs_service.take.bucket);
         assert!(reason.contains(&at), "{reason}");
         assert!(reason.contains(left), "{reason}");
         assert!(reason.contains("request id FAKE"), "{reason}");
-        assert_eq!(stage.task().place.unwrap().key, *target);
-        retried(&stage).await;
+        assert_eq!(obs_service.task().place.unwrap().key, *target);
+        retried(&obs_service).await;
     }
 }
 
 #[tokio::test]
 async fn refused_tagging_is_dead_after_the_move() {
     let tags = |request: &Recorded| request.method == "PUT" && request.has("tagging");
-    let stage = refusing(0, tags).await;
-    let reason = stage.reason();
+    let obs_service = refusing(0, tags).await;
+    let reason = obs_service.reason();
     assert!(
         reason.contains("tag \"classes/class-7/b.mp4\" in bucket \"recorded\""),
         "{reason}"
     );
-    assert_eq!(stage.task().place.unwrap().key, stage.take.to);
-    retried(&stage).await;
+    assert_eq!(obs_service.task().place.unwrap().key, obs_service.take.to);
+    retried(&obs_service).await;
 }
 
 #[tokio::test]
 async fn refused_copy_leaves_everything_where_it_was() {
     for take in [0, 1, 2] {
         let copies = |request: &Recorded| request.line().ends_with("(copy)");
-        let stage = refusing(take, copies).await;
-        let reason = stage.reason();
+        let obs_service = refusing(take, copies).await;
+        let reason = obs_service.reason();
         assert!(reason.contains("AccessDenied"), "{reason}");
-        stage
+        obs_service
             .obs
-            .world(|world| stage.take.assert_untouched(world, "dead"));
-        retried(&stage).await;
+            .world(|world| obs_service.take.assert_untouched(world, "dead"));
+        retried(&obs_service).await;
     }
 }
 
@@ -114,28 +114,28 @@ async fn copies_that_cannot_be_removed_are_named() {
         let third = request.line().ends_with("(copy)") && request.key.ends_with("/3.ts");
         third || request.has("delete") || request.method == "DELETE"
     };
-    let stage = refusing(2, refused).await;
+    let obs_service = refusing(2, refused).await;
     let left = "the recording is at recorded/r/x/a.m3u8, but copies may be left at archive/classes/class-7/";
-    ends_once_nothing_is_left(&stage, left).await;
+    ends_once_nothing_is_left(&obs_service, left).await;
 }
 
 #[tokio::test]
 async fn limit_that_ended_a_task_is_named_also_while_its_copies_cannot_be_removed() {
-    let mut stage = Stage::new(TAKES[2]).await;
-    stage.tries = 2;
+    let mut obs_service = ObsService::new(TAKES[2]).await;
+    obs_service.tries = 2;
     let third =
         |request: &Recorded| request.line().ends_with("(copy)") && request.key.ends_with("/3.ts");
     let deletes = |request: &Recorded| request.method == "DELETE" || request.has("delete");
     let busy = Fault::Refuse(503, "ServiceUnavailable");
-    stage.obs.strike_every(third, busy);
-    stage
+    obs_service.obs.strike_every(third, busy);
+    obs_service
         .obs
         .strike_every(deletes, Fault::Refuse(403, "AccessDenied"));
-    let service = stage.serve().await;
-    stage.announce(&service).await;
-    stage.obs.asked(deletes).await;
+    let service = obs_service.serve().await;
+    obs_service.announce(&service).await;
+    obs_service.obs.asked(deletes).await;
     service.drain().await;
-    let row = stage.task().row;
+    let row = obs_service.task().row;
     assert!(row.leaves.is_some());
     let reason = row.failure.unwrap().reason;
     let limit = "; gave up: all 2 tries are spent (retry.tries)";
@@ -147,21 +147,21 @@ async fn upload_that_cannot_be_ended_is_named_and_ended_by_the_retry() {
     let refused = |request: &Recorded| {
         request.has("partNumber") || (request.method == "DELETE" && request.has("uploadId"))
     };
-    let stage = refusing(1, refused).await;
-    assert_eq!(stage.obs.world(|world| world.open_uploads()), 1);
+    let obs_service = refusing(1, refused).await;
+    assert_eq!(obs_service.obs.world(|world| world.open_uploads()), 1);
     let left = "an upload to archive/classes/class-7/b.mp4 is open";
-    ends_once_nothing_is_left(&stage, left).await;
+    ends_once_nothing_is_left(&obs_service, left).await;
 }
 
 #[tokio::test]
 async fn wrong_credentials_are_tried_again_later_and_not_final() {
     let denied = Fault::Refuse(403, "InArrearOrInsufficientBalance");
-    let mut stage = Stage::new(TAKES[0]).await;
-    stage.tries = 20;
-    stage.obs.strike_first(|_| true, denied);
-    stage.play("arrears").await;
-    stage.assert_done("arrears");
-    let failure = format!("{:?}", stage.task().attempts[0].outcome);
+    let mut obs_service = ObsService::new(TAKES[0]).await;
+    obs_service.tries = 20;
+    obs_service.obs.strike_first(|_| true, denied);
+    obs_service.play("arrears").await;
+    obs_service.assert_done("arrears");
+    let failure = format!("{:?}", obs_service.task().attempts[0].outcome);
     assert!(
         failure.contains("Credentials") && failure.contains("topped up"),
         "{failure}"
@@ -170,51 +170,51 @@ async fn wrong_credentials_are_tried_again_later_and_not_final() {
 
 #[tokio::test]
 async fn cancelled_copy_leaves_nothing() {
-    let stage = Stage::new(TAKES[1]).await;
+    let obs_service = ObsService::new(TAKES[1]).await;
     let (third, ended) = (Gate::new(), Gate::new());
-    stage.obs.strike_first(
+    obs_service.obs.strike_first(
         |request| request.value("partNumber") == Some("3"),
         Fault::HoldAfter(third.clone()),
     );
-    let service = stage.serve_killable().await;
-    stage.announce(service.service()).await;
+    let service = obs_service.serve_killable().await;
+    obs_service.announce(service.service()).await;
     third.reached().await;
     service.kill().await;
-    let mut operator = SqliteOperator::open(&stage.store()).unwrap();
+    let mut operator = SqliteOperator::open(&obs_service.store()).unwrap();
     operator
-        .cancel_one(stage.task().row.id, clock::now())
+        .cancel_one(obs_service.task().row.id, clock::now())
         .unwrap();
 
     let ends = |request: &Recorded| request.method == "DELETE" && request.has("uploadId");
-    stage
+    obs_service
         .obs
         .strike_first(ends, Fault::HoldAfter(ended.clone()));
-    let service = stage.serve().await;
+    let service = obs_service.serve().await;
     ended.reached().await;
     ended.open();
     service.drain().await;
-    assert_eq!(stage.task().row.state, "cancelled");
-    stage
+    assert_eq!(obs_service.task().row.state, "cancelled");
+    obs_service
         .obs
-        .world(|world| stage.take.assert_untouched(world, "cancelled"));
+        .world(|world| obs_service.take.assert_untouched(world, "cancelled"));
 }
 
 #[tokio::test]
 async fn rename_whose_task_dies_before_its_answer_is_known_is_at_its_target() {
-    let mut stage = Stage::new(TAKES[3]).await;
-    stage.tries = 1;
+    let mut obs_service = ObsService::new(TAKES[3]).await;
+    obs_service.tries = 1;
     // The response is lost, and the request after it is refused.
     let renamed = AtomicBool::new(false);
     let looks = move |request: &Recorded| renamed.fetch_or(request.has("rename"), Ordering::SeqCst);
     let denied = Fault::Refuse(403, "AccessDenied");
-    stage.obs.strike_first(looks, denied);
+    obs_service.obs.strike_first(looks, denied);
     let lost = Fault::RefuseAfter(500, "InternalError");
-    stage
+    obs_service
         .obs
         .strike_first(|request| request.has("rename"), lost);
-    stage.play_once().await;
-    assert!(stage.reason().contains("AccessDenied"));
-    assert!(!stage.reason().contains("copies are left"));
-    assert_eq!(stage.task().place.unwrap().key, stage.take.to);
-    retried(&stage).await;
+    obs_service.play_once().await;
+    assert!(obs_service.reason().contains("AccessDenied"));
+    assert!(!obs_service.reason().contains("copies are left"));
+    assert_eq!(obs_service.task().place.unwrap().key, obs_service.take.to);
+    retried(&obs_service).await;
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::TAKES;
+use crate::support::obs_service::ObsService;
 use crate::support::sink::Reply;
-use crate::support::stage::Stage;
 
 const STEPS: &str = "[{ rename: { to: 'classes/{{ room_id }}/b.mp4' } }, { notify: { destination: lms, \
     path: '/{{ signed_url(\"24h\") | urlencode }}', body: { pad: '{{ PAD }}', link: '{{ signed_url(\"24h\") }}' } } }, \
@@ -42,16 +42,16 @@ fn has_any(stored: &[u8], signature: &str) -> bool {
 async fn signed_link_opens_the_recording_and_is_stored_nowhere() {
     // With this padding the stored body ends within the second link.
     for pad in [0, 3900] {
-        let mut stage = Stage::new(TAKES[0]).await;
-        stage.steps = STEPS.replace("{{ PAD }}", &"x".repeat(pad));
-        stage.sink.then(Reply::status(503));
-        let service = stage.serve().await;
-        stage.announce(&service).await;
-        let first = link(&stage.told(1, "first").await[0].body);
+        let mut obs_service = ObsService::new(TAKES[0]).await;
+        obs_service.steps = STEPS.replace("{{ PAD }}", &"x".repeat(pad));
+        obs_service.sink.then(Reply::status(503));
+        let service = obs_service.serve().await;
+        obs_service.announce(&service).await;
+        let first = link(&obs_service.told(1, "first").await[0].body);
         // The receiver echoes the request.
-        stage.told(3, "all").await;
+        obs_service.told(3, "all").await;
         service.drain().await;
-        let told = stage.sink.requests();
+        let told = obs_service.sink.requests();
         assert!(opens(&first).await, "{first}");
         assert!(
             first.contains("/recorded/classes/class-7/b.mp4?"),
@@ -59,9 +59,9 @@ async fn signed_link_opens_the_recording_and_is_stored_nowhere() {
         );
         for request in &told[..2] {
             let signature = signature(&link(&request.body)).to_owned();
-            assert!(!has_any(&stage.stored(), &signature), "{signature}");
+            assert!(!has_any(&obs_service.stored(), &signature), "{signature}");
         }
-        let task = stage.task();
+        let task = obs_service.task();
         assert_eq!(task.row.state, "done");
         let shown = format!("{task:?}");
         assert!(shown.contains("***"), "{shown}");
@@ -72,15 +72,15 @@ async fn signed_link_opens_the_recording_and_is_stored_nowhere() {
 
 #[tokio::test]
 async fn link_that_a_destination_echoes_is_masked_in_later_steps() {
-    let mut stage = Stage::new(TAKES[0]).await;
-    stage.steps = STEPS.replace("{{ PAD }}", "");
-    let service = stage.serve().await;
+    let mut obs_service = ObsService::new(TAKES[0]).await;
+    obs_service.steps = STEPS.replace("{{ PAD }}", "");
+    let service = obs_service.serve().await;
     // The first response repeats what only the request contains.
-    stage.sink.then(Reply::Echo);
-    stage.announce(&service).await;
-    let told = stage.told(2, "all").await;
+    obs_service.sink.then(Reply::Echo);
+    obs_service.announce(&service).await;
+    let told = obs_service.told(2, "all").await;
     service.drain().await;
     let signature = signature(&link(&told[0].body)).to_owned();
     assert!(!has_any(&told[1].body, &signature));
-    assert!(!has_any(&stage.stored(), &signature));
+    assert!(!has_any(&obs_service.stored(), &signature));
 }

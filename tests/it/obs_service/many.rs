@@ -1,28 +1,28 @@
 //! Recordings of many segments.
 
 use crate::support::fake_obs::Fault;
-use crate::support::stage::Stage;
-use crate::support::take::Take;
+use crate::support::obs_recording::ObsRecording;
+use crate::support::obs_service::ObsService;
 
 /// A recording of 14 hours, at 2 s per segment.
 const SEGMENTS: usize = 25_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recording_of_25000_segments_moves_with_one_request_each_and_goes_on_where_it_stopped() {
-    let mut stage = Stage::new(|_| Take::long_hls(SEGMENTS)).await;
-    stage.obs.keep_nothing();
+    let mut obs_service = ObsService::new(|_| ObsRecording::long_hls(SEGMENTS)).await;
+    obs_service.obs.keep_nothing();
     // Tests with small recordings check after every mutation.
-    stage.obs.after_every_mutation(|_| {});
-    stage.bucket = "concurrency: 8";
-    stage.part_above = "1MiB";
+    obs_service.obs.after_every_mutation(|_| {});
+    obs_service.bucket = "concurrency: 8";
+    obs_service.part_above = "1MiB";
     let stopped = |line: &str| line.ends_with("/20000.ts (copy)");
-    stage.obs.strike_first(
+    obs_service.obs.strike_first(
         move |request| stopped(&request.line()),
         Fault::Refuse(503, "ServiceUnavailable"),
     );
-    stage.play("long").await;
-    stage.assert_done("long");
-    let lines = stage.obs.lines(0);
+    obs_service.play("long").await;
+    obs_service.assert_done("long");
+    let lines = obs_service.obs.lines(0);
     let count = |end: &str| lines.iter().filter(|line| line.ends_with(end)).count();
     // The playlist is copied, too, and one segment twice.
     assert_eq!(count("(copy)"), SEGMENTS + 2);
@@ -33,8 +33,8 @@ async fn recording_of_25000_segments_moves_with_one_request_each_and_goes_on_whe
         "{others} requests in addition to the copies"
     );
     assert!(
-        (2..=8).contains(&stage.obs.most()),
+        (2..=8).contains(&obs_service.obs.most()),
         "{} at a time",
-        stage.obs.most()
+        obs_service.obs.most()
     );
 }

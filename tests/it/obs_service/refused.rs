@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::TAKES;
 use crate::support::fake_obs::{FakeObs, Fault, Kind, Object, Recorded, World};
-use crate::support::stage::Stage;
-use crate::support::take::{ARCHIVE, RECORDED, Take};
+use crate::support::obs_recording::{ARCHIVE, ObsRecording, RECORDED};
+use crate::support::obs_service::ObsService;
 
 type Objects = BTreeMap<(String, String), Object>;
 
@@ -22,27 +22,31 @@ fn objects(world: &World) -> Objects {
 
 /// Changes the world and the settings, and asserts that the task dies for this reason with
 /// nothing moved.
-async fn dies(make: fn(&FakeObs) -> Take, change: impl FnOnce(&mut Stage), reason: &str) {
-    let mut stage = Stage::new(make).await;
-    stage.obs.after_every_mutation(|_| {});
-    stage.bucket = "source_grace: 0s";
-    change(&mut stage);
-    let before = stage.obs.world(|world| objects(world));
-    stage.play_once().await;
-    let said = stage.reason();
+async fn dies(
+    make: fn(&FakeObs) -> ObsRecording,
+    change: impl FnOnce(&mut ObsService),
+    reason: &str,
+) {
+    let mut obs_service = ObsService::new(make).await;
+    obs_service.obs.after_every_mutation(|_| {});
+    obs_service.bucket = "source_grace: 0s";
+    change(&mut obs_service);
+    let before = obs_service.obs.world(|world| objects(world));
+    obs_service.play_once().await;
+    let said = obs_service.reason();
     assert!(said.contains(reason), "{said}\nlacks {reason}");
-    stage.obs.world(|world| {
+    obs_service.obs.world(|world| {
         assert_eq!(objects(world), before, "{said}");
         assert_eq!(world.open_uploads(), 0);
     });
 }
 
-fn in_world(change: impl FnOnce(&mut World)) -> impl FnOnce(&mut Stage) {
-    |stage: &mut Stage| stage.obs.world(change)
+fn in_world(change: impl FnOnce(&mut World)) -> impl FnOnce(&mut ObsService) {
+    |obs_service: &mut ObsService| obs_service.obs.world(change)
 }
 
 /// Replaces the playlist by this text.
-fn playlist(text: &str) -> impl FnOnce(&mut Stage) {
+fn playlist(text: &str) -> impl FnOnce(&mut ObsService) {
     in_world(move |world| world.put(RECORDED, "r/x/a.m3u8", Object::text(text)))
 }
 
@@ -121,9 +125,9 @@ async fn key_or_bucket_outside_the_rules_is_refused() {
             "control character",
         ),
     ] {
-        let change = |stage: &mut Stage| {
-            stage.steps = steps;
-            stage.bucket = "only_under: [r/, classes/]";
+        let change = |obs_service: &mut ObsService| {
+            obs_service.steps = steps;
+            obs_service.bucket = "only_under: [r/, classes/]";
         };
         dies(TAKES[0], change, reason).await;
     }
@@ -131,12 +135,12 @@ async fn key_or_bucket_outside_the_rules_is_refused() {
 
 #[tokio::test]
 async fn set_with_an_object_outside_only_under_is_refused_whole() {
-    let change = |stage: &mut Stage| {
-        playlist("#EXTM3U\n1.ts\n../../secret/2.ts\n")(stage);
-        stage
+    let change = |obs_service: &mut ObsService| {
+        playlist("#EXTM3U\n1.ts\n../../secret/2.ts\n")(obs_service);
+        obs_service
             .obs
             .world(|world| world.put(RECORDED, "secret/2.ts", Object::text("2")));
-        stage.bucket = "only_under: [r/, classes/]";
+        obs_service.bucket = "only_under: [r/, classes/]";
     };
     dies(
         TAKES[2],
@@ -158,26 +162,28 @@ async fn target_that_exists_is_left_as_it_is() {
 #[tokio::test]
 async fn target_that_appears_during_the_move_is_left_as_it_is() {
     // After the manifest was made, a stranger writes to the target.
-    let mut stage = Stage::new(TAKES[2]).await;
-    stage.tries = 1;
+    let mut obs_service = ObsService::new(TAKES[2]).await;
+    obs_service.tries = 1;
     let gate = crate::support::fake_obs::Gate::new();
     let acl = |request: &Recorded| request.has("acl");
-    stage.obs.strike_first(acl, Fault::HoldAfter(gate.clone()));
-    let service = stage.serve().await;
-    stage.announce(&service).await;
+    obs_service
+        .obs
+        .strike_first(acl, Fault::HoldAfter(gate.clone()));
+    let service = obs_service.serve().await;
+    obs_service.announce(&service).await;
     gate.reached().await;
     let stranger = Object::text("a stranger's");
-    stage
+    obs_service
         .obs
         .world(|world| world.put(ARCHIVE, "classes/class-7/3.ts", stranger.clone()));
     gate.open();
     service.drain().await;
-    let reason = stage.reason();
+    let reason = obs_service.reason();
     assert!(
         reason.contains("3.ts appeared while the recording was moved there"),
         "{reason}"
     );
-    stage.obs.world(|world| {
+    obs_service.obs.world(|world| {
         let there = world.bucket(ARCHIVE).objects.clone();
         let expected = [("classes/class-7/3.ts".to_owned(), stranger)];
         assert_eq!(there, expected.into(), "none of our copies is left");
@@ -186,15 +192,15 @@ async fn target_that_appears_during_the_move_is_left_as_it_is() {
 
 #[tokio::test]
 async fn bucket_without_tagging_is_dead_only_if_the_rule_insists_on_tags() {
-    let make = |_: &FakeObs| Take::mp4(Kind::WithoutTags, RECORDED);
-    let insists = |stage: &mut Stage| {
-        stage.steps = "[{ tag: { tags: { room: x }, as: tags } }]".to_owned();
+    let make = |_: &FakeObs| ObsRecording::mp4(Kind::WithoutTags, RECORDED);
+    let insists = |obs_service: &mut ObsService| {
+        obs_service.steps = "[{ tag: { tags: { room: x }, as: tags } }]".to_owned();
     };
     dies(make, insists, "has no object tags (as: auto uses metadata)").await;
-    let stage = Stage::new(make).await;
-    stage.play("without tags").await;
-    stage.assert_done("without tags");
-    assert_eq!(stage.task().outputs["tag"]["as"], "metadata");
+    let obs_service = ObsService::new(make).await;
+    obs_service.play("without tags").await;
+    obs_service.assert_done("without tags");
+    assert_eq!(obs_service.task().outputs["tag"]["as"], "metadata");
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use super::load::{exchange, request};
 use super::process::{KEPT, Usage, connections, let_go};
 use super::torture::setting;
-use crate::support::premises::{announcing, callback};
-use crate::support::served::{Served, serve};
+use crate::support::service_process::{ServiceProcess, serve};
 use crate::support::sink::Sink;
+use crate::support::test_service::{announcing, callback};
 use crate::support::{folder_in_memory, in_time};
 
 const IDLE: usize = 5_000;
@@ -35,7 +35,7 @@ struct Idlers {
 }
 
 impl Idlers {
-    async fn come(served: &Served) -> Self {
+    async fn come(served: &ServiceProcess) -> Self {
         let mut idle = Vec::new();
         for _ in 0..connections(IDLE) {
             idle.push(TcpStream::connect(&served.public).await.unwrap());
@@ -85,7 +85,7 @@ async fn pour(address: String) {
 
 /// Posts callbacks one after the other, each on a new connection, for `time` and until enough
 /// are answered. Returns the number answered and the most descriptors held meanwhile.
-async fn served_meanwhile(served: &Served, time: Duration) -> (usize, usize) {
+async fn served_meanwhile(served: &ServiceProcess, time: Duration) -> (usize, usize) {
     let begun = Stopwatch::start();
     let (mut answered, mut most) = (0, 0);
     while begun.elapsed() < time || answered < SERVED {

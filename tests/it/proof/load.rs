@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::event;
 use crate::support::in_time;
-use crate::support::served::Served;
+use crate::support::service_process::ServiceProcess;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
@@ -44,7 +44,7 @@ type Write = dyn Fn(usize, usize) -> String + Send + Sync;
 impl Load {
     /// Starts this many callers, each with post number `first`.
     pub(crate) fn start(
-        served: &Served,
+        served: &ServiceProcess,
         callers: usize,
         first: usize,
         write: impl Fn(usize, usize) -> String + Send + Sync + 'static,
@@ -54,7 +54,7 @@ impl Load {
 
     /// Starts one caller for each number of a first post.
     pub(crate) fn resume(
-        served: &Served,
+        served: &ServiceProcess,
         first: Vec<usize>,
         write: impl Fn(usize, usize) -> String + Send + Sync + 'static,
     ) -> Self {

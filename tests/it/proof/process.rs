@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::support::served::Served;
+use crate::support::service_process::ServiceProcess;
 
 /// Idle connections that may be kept to a destination. Its `concurrency` limits the busy ones;
 /// one that was being opened while another became free is kept, too.
@@ -19,7 +19,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn of(served: &Served) -> Self {
+    pub(crate) fn of(served: &ServiceProcess) -> Self {
         let folder = format!("/proc/{}", served.child.id());
         let status = std::fs::read_to_string(format!("{folder}/status")).unwrap();
         let figure = |name: &str| {
@@ -48,7 +48,7 @@ impl fmt::Display for Usage {
 }
 
 /// Waits until the program holds at most `rest`'s descriptors plus the kept connections.
-pub(crate) async fn let_go(served: &Served, rest: Usage) {
+pub(crate) async fn let_go(served: &ServiceProcess, rest: Usage) {
     let most = rest.descriptors + KEPT;
     let falls = async {
         while Usage::of(served).descriptors > most {

@@ -21,7 +21,7 @@ use super::torture::account::{Account, quiet};
 use super::torture::recordings::{Recordings, Writer, body};
 use super::torture::setting;
 use crate::support::in_time;
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 use crate::support::sink::{Reply, Sink};
 
 /// Callers; each has separate rooms.
@@ -119,7 +119,7 @@ impl Caller {
 
 fn calls(
     recordings: &Recordings,
-    served: &Served,
+    served: &ServiceProcess,
     pace: Duration,
     stop: &CancellationToken,
 ) -> Vec<JoinHandle<Vec<Post>>> {
@@ -154,7 +154,7 @@ fn replies(seconds: u64) -> Vec<Reply> {
 
 /// Samples the program every second and prints a line every minute.
 #[expect(clippy::print_stdout, reason = "the report of a long run")]
-async fn watch(served: &Served, sink: &Sink, seconds: u64) -> Vec<Usage> {
+async fn watch(served: &ServiceProcess, sink: &Sink, seconds: u64) -> Vec<Usage> {
     let mut pace = tokio::time::interval(Duration::from_secs(1));
     let mut seen = Vec::new();
     for second in 0..seconds {
@@ -188,7 +188,7 @@ async fn load_of_all_kinds_leaves_nothing_behind_however_long_it_goes_on() {
     let pace = minutes.map_or(QUICK, |_| PACE);
     let sink = Sink::start(replies(seconds)).await;
     let recordings = Recordings::with(&sink, "timeout: 1s, ");
-    let mut served = Served::start(&mut serving(recordings.folder()));
+    let mut served = ServiceProcess::start(&mut serving(recordings.folder()));
     let rest = Usage::of(&served);
 
     let stop = CancellationToken::new();

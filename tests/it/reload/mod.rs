@@ -7,9 +7,9 @@ mod secrets;
 mod under_load;
 mod unreadable;
 
-use crate::support::premises::{Premises, Running};
+use crate::support::test_service::{Running, TestService};
 
-impl Premises {
+impl TestService {
     /// Puts these rules in force and asserts that they are accepted.
     async fn reload(&self, running: &Running, rules: &str) {
         self.write(rules);

@@ -4,8 +4,8 @@ use aftertake::model::task::Lane;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::Outside;
 
-use crate::support::premises::{PATIENT, Premises};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{PATIENT, TestService};
 
 /// One rule that notifies `destination`, which leads to `sink`, one request at a time.
 fn rules(destination: &str, sink: &Sink, path: &str) -> String {
@@ -19,14 +19,14 @@ fn rules(destination: &str, sink: &Sink, path: &str) -> String {
 #[tokio::test]
 async fn request_under_way_to_a_destination_that_goes_ends_and_what_is_queued_waits_until_it_is_back()
  {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::status(200).held()]).await;
     let (with, without) = (rules("lms", &sink, "/lms"), rules("chat", &sink, "/chat"));
-    let running = premises.start(&with, PATIENT).await;
+    let running = test_service.start(&with, PATIENT).await;
     running.front.announce("a.mp4").await;
     running.front.announce("b.mp4").await;
     sink.received(1).await;
-    premises.reload(&running, &without).await;
+    test_service.reload(&running, &without).await;
     let metrics = running.front.ask("/metrics").await;
     assert!(metrics.contains("lane=\"destination/chat\",state=\"paused\"} 0\n"));
     assert!(!metrics.contains("lane=\"destination/lms\""), "{metrics}");
@@ -36,32 +36,36 @@ async fn request_under_way_to_a_destination_that_goes_ends_and_what_is_queued_wa
     running.store.settled(2).await;
 
     let queued = [("done", 0, 1), ("ready", 0, 0), ("done", 0, 1)];
-    assert_eq!(premises.states(), queued);
-    let note = premises.tasks()[1].note.clone().unwrap();
+    assert_eq!(test_service.states(), queued);
+    let note = test_service.tasks()[1].note.clone().unwrap();
     assert!(note.ends_with("lms is not in the rules file"), "{note}");
 
-    premises.reload(&running, &with).await;
+    test_service.reload(&running, &with).await;
     running.store.settled(3).await;
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 0, 1); 3]);
+    assert_eq!(test_service.states(), [("done", 0, 1); 3]);
     let targets: Vec<_> = sink.requests().into_iter().map(|one| one.target).collect();
     assert_eq!(targets, ["/lms", "/chat", "/lms"]);
 }
 
 #[tokio::test]
 async fn queued_task_keeps_its_rules_and_goes_where_its_destination_leads_now() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let old = Sink::start([Reply::status(200).held()]).await;
     let new = Sink::start([]).await;
-    let running = premises.start(&rules("lms", &old, "/old"), PATIENT).await;
+    let running = test_service
+        .start(&rules("lms", &old, "/old"), PATIENT)
+        .await;
     running.front.announce("a.mp4").await;
     running.front.announce("b.mp4").await;
     old.received(1).await;
-    premises.reload(&running, &rules("lms", &new, "/new")).await;
+    test_service
+        .reload(&running, &rules("lms", &new, "/new"))
+        .await;
     old.release(1);
     running.store.settled(2).await;
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 0, 1); 2]);
+    assert_eq!(test_service.states(), [("done", 0, 1); 2]);
     let targets = |sink: &Sink| -> Vec<String> {
         sink.requests().into_iter().map(|one| one.target).collect()
     };
@@ -73,16 +77,16 @@ async fn queued_task_keeps_its_rules_and_goes_where_its_destination_leads_now() 
 
 #[tokio::test]
 async fn destination_that_is_widened_takes_what_waited_for_it() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let held = || Reply::status(200).held();
     let sink = Sink::start([held(), held(), held()]).await;
     let narrow = rules("lms", &sink, "/");
-    let running = premises.start(&narrow, PATIENT).await;
+    let running = test_service.start(&narrow, PATIENT).await;
     for object in ["a.mp4", "b.mp4", "c.mp4"] {
         running.front.announce(object).await;
     }
     sink.received(1).await;
-    premises
+    test_service
         .reload(
             &running,
             &narrow.replace("concurrency: 1", "concurrency: 3"),
@@ -96,8 +100,14 @@ async fn destination_that_is_widened_takes_what_waited_for_it() {
 
 /// Rules whose only rule notifies and then renames into the archive, and the same file without
 /// the archive.
-fn archiving(premises: &Premises, sink: &Sink) -> (String, String) {
-    let folder = |name| premises.rules().with_file_name(name).display().to_string();
+fn archiving(test_service: &TestService, sink: &Sink) -> (String, String) {
+    let folder = |name| {
+        test_service
+            .rules()
+            .with_file_name(name)
+            .display()
+            .to_string()
+    };
     let archive = format!("  archive: {{ store: folder, path: '{}' }}\n", folder("a"));
     let with = format!(
         "destinations: {{ lms: {{ url: '{}', allow_private: true }} }}\n\
@@ -111,24 +121,24 @@ fn archiving(premises: &Premises, sink: &Sink) -> (String, String) {
 }
 
 /// Stores a recording where the callback says it is.
-fn record(premises: &Premises, object: &str) {
+fn record(test_service: &TestService, object: &str) {
     for name in ["r", "a"] {
-        std::fs::create_dir(premises.rules().with_file_name(name)).unwrap();
+        std::fs::create_dir(test_service.rules().with_file_name(name)).unwrap();
     }
-    let folder = premises.rules().with_file_name("r");
+    let folder = test_service.rules().with_file_name("r");
     std::fs::write(folder.join(object), "x").unwrap();
 }
 
 #[tokio::test]
 async fn rename_into_a_bucket_that_is_gone_waits_without_a_try_until_it_is_back() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::status(200).held()]).await;
-    let (with, without) = archiving(&premises, &sink);
-    record(&premises, "a.mp4");
-    let running = premises.start(&with, PATIENT).await;
+    let (with, without) = archiving(&test_service, &sink);
+    record(&test_service, "a.mp4");
+    let running = test_service.start(&with, PATIENT).await;
     running.front.announce("a.mp4").await;
     sink.received(1).await;
-    premises.reload(&running, &without).await;
+    test_service.reload(&running, &without).await;
     sink.release(1);
     let settled = running.store.settled(2).await;
     let Transition::Wait { on, why } = &settled[1] else {
@@ -136,27 +146,27 @@ async fn rename_into_a_bucket_that_is_gone_waits_without_a_try_until_it_is_back(
     };
     assert_eq!(*on, Outside::Lane(Lane::Bucket("archive".into())).into());
     assert_eq!(why, "bucket/archive is not in the rules file");
-    let waits = premises.tasks().remove(0);
+    let waits = test_service.tasks().remove(0);
     assert_eq!((waits.state, waits.step, waits.tries), ("ready", 1, 0));
     assert_eq!((waits.due, &waits.note), (None, &Some(why.clone())));
 
-    premises.reload(&running, &with).await;
+    test_service.reload(&running, &with).await;
     let settled = running.store.settled(3).await;
     assert_eq!(settled[2], Transition::Finish);
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 1, 1)]);
+    assert_eq!(test_service.states(), [("done", 1, 1)]);
 }
 
 #[tokio::test]
 async fn bucket_that_comes_back_while_it_is_stored_that_a_task_waits_for_it_is_not_missed() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::status(200).held()]).await;
-    let (with, without) = archiving(&premises, &sink);
-    record(&premises, "a.mp4");
-    let running = premises.start(&with, PATIENT).await;
+    let (with, without) = archiving(&test_service, &sink);
+    record(&test_service, "a.mp4");
+    let running = test_service.start(&with, PATIENT).await;
     running.front.announce("a.mp4").await;
     sink.received(1).await;
-    premises.reload(&running, &without).await;
+    test_service.reload(&running, &without).await;
     let applying = &running.store.applying;
     applying.arm();
     sink.release(1);
@@ -165,7 +175,7 @@ async fn bucket_that_comes_back_while_it_is_stored_that_a_task_waits_for_it_is_n
     applying.arm();
     applying.release();
     applying.reached().await;
-    premises.reload(&running, &with).await;
+    test_service.reload(&running, &with).await;
     applying.release();
     let settled = running.store.settled(3).await;
     assert_eq!(settled[2], Transition::Finish);

@@ -3,8 +3,8 @@
 use aftertake::rules::file;
 use serde_json::Value;
 
-use crate::support::premises::{Env, PATIENT, Premises, Running, announcing};
 use crate::support::sink::Sink;
+use crate::support::test_service::{Env, PATIENT, Running, TestService, announcing};
 
 async fn readyz(running: &Running) -> Value {
     serde_json::from_str(&running.front.ask("/readyz").await).unwrap()
@@ -38,11 +38,11 @@ async fn assert_refused(running: &Running, sink: &Sink, number: usize, reason: &
 
 #[tokio::test]
 async fn file_that_cannot_be_loaded_changes_nothing_and_says_why_until_one_can() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([]).await;
     let good = announcing(&sink, "{ notify: lms }");
-    let running = premises.start(&good, PATIENT).await;
-    let path = premises.rules().display().to_string();
+    let running = test_service.start(&good, PATIENT).await;
+    let path = test_service.rules().display().to_string();
     let unset = good.replace("/hook", "/${UNSET}");
     let unknown = good.replace("notify: lms", "notify: ims");
     let truncated = &good[..good.len() - 10];
@@ -54,19 +54,24 @@ async fn file_that_cannot_be_loaded_changes_nothing_and_says_why_until_one_can()
     );
     let braces = good.replace("steps", &room);
     for text in [truncated, &unset, &unknown, &braces, ""] {
-        premises.write(text);
-        let told = file::parse(&path, text, premises.rules().parent().unwrap(), &Env::new());
+        test_service.write(text);
+        let told = file::parse(
+            &path,
+            text,
+            test_service.rules().parent().unwrap(),
+            &Env::new(),
+        );
         number += 1;
         assert_refused(&running, &sink, number, &told.unwrap_err().to_string()).await;
     }
-    premises.write(b"rules: \xff");
+    test_service.write(b"rules: \xff");
     let reason = format!("read rules file {path}: invalid utf-8 sequence of 1 bytes from index 7");
     assert_refused(&running, &sink, number + 1, &reason).await;
-    std::fs::remove_file(premises.rules()).unwrap();
+    std::fs::remove_file(test_service.rules()).unwrap();
     let reason = format!("read rules file {path}: No such file or directory (os error 2)");
     assert_refused(&running, &sink, number + 2, &reason).await;
 
-    premises
+    test_service
         .reload(&running, &good.replace("announce", "tell"))
         .await;
     let after = readyz(&running).await;
@@ -85,21 +90,21 @@ async fn file_that_cannot_be_loaded_changes_nothing_and_says_why_until_one_can()
 
 #[tokio::test]
 async fn reload_that_cannot_be_stored_gets_retry_after_and_changes_nothing() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([]).await;
     let good = announcing(&sink, "{ notify: lms }");
-    let running = premises.start(&good, PATIENT).await;
+    let running = test_service.start(&good, PATIENT).await;
     let before = readyz(&running).await;
     running.store.fill().await;
     // The text of the rules needs a page more than there is room for.
     let long = "x".repeat(100_000);
-    premises.write(good.replace("announce", &long));
+    test_service.write(good.replace("announce", &long));
     assert_eq!(running.front.reload().await.0, 503);
     running.store.free().await;
     let after = readyz(&running).await;
     assert_eq!(before["revision"], after["revision"]);
     running.front.announce("a.mp4").await;
-    assert_eq!(premises.only().row.rule, "announce");
+    assert_eq!(test_service.only().row.rule, "announce");
     assert_eq!(running.front.reload().await.0, 200);
     running.service.drain().await;
 }

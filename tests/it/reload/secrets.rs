@@ -8,8 +8,8 @@ use aftertake::rules::file::{self, Lookup};
 use aftertake::store::operator::Operator;
 use aftertake::yaml::variables::Variables;
 
-use crate::support::premises::{PATIENT, Premises, Running, callback};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{PATIENT, Running, TestService, callback};
 
 /// Reads each variable from the file of its name.
 pub(super) struct Files(pub(super) PathBuf);
@@ -45,8 +45,8 @@ async fn post(running: &Running, object: &str, key: &str) -> u16 {
 
 #[tokio::test]
 async fn rotated_secrets_are_in_force_after_a_reload_and_the_old_ones_stay_hidden() {
-    let premises = Premises::new();
-    let folder = premises.rules().parent().unwrap().to_owned();
+    let test_service = TestService::new();
+    let folder = test_service.rules().parent().unwrap().to_owned();
     let echo = "it was old-token-77, it is new-token-88";
     let sink = Sink::start([Reply::status(200), Reply::status(422).body(echo)]).await;
     let rules = format!(
@@ -58,11 +58,11 @@ async fn rotated_secrets_are_in_force_after_a_reload_and_the_old_ones_stay_hidde
     rotate(&folder, "old-key", "old-token-77");
     let files = Arc::new(Files(folder.clone()));
     let file = file::parse("rules.yaml", &rules, &folder, &*files).unwrap();
-    let running = premises.start_on(file, files, PATIENT).await;
+    let running = test_service.start_on(file, files, PATIENT).await;
     assert_eq!(post(&running, "a.mp4", "old-key").await, 200);
     running.store.settled(1).await;
     rotate(&folder, "new-key", "new-token-88");
-    premises.reload(&running, &rules).await;
+    test_service.reload(&running, &rules).await;
     assert_eq!(post(&running, "b.mp4", "old-key").await, 401);
     assert_eq!(post(&running, "b.mp4", "new-key").await, 200);
     running.store.settled(2).await;
@@ -71,9 +71,9 @@ async fn rotated_secrets_are_in_force_after_a_reload_and_the_old_ones_stay_hidde
     let tokens = sink.requests();
     let tokens: Vec<_> = tokens.iter().map(|one| one.header("x-token")).collect();
     assert_eq!(tokens, ["old-token-77", "new-token-88"]);
-    let dead = premises
+    let dead = test_service
         .operator()
-        .task(premises.tasks()[1].id)
+        .task(test_service.tasks()[1].id)
         .unwrap()
         .unwrap();
     let exchange = dead.attempts[0].exchange.as_ref().unwrap();

@@ -7,8 +7,8 @@ use aftertake::model::task::RevisionId;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::support::premises::{Env, PATIENT, Premises, parse};
 use crate::support::sink::Sink;
+use crate::support::test_service::{Env, PATIENT, TestService, parse};
 
 const ROUNDS: usize = 12;
 const EACH: usize = 16;
@@ -59,22 +59,22 @@ fn object_of(body: &[u8], at: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_callback_during_reloads_is_carried_out_once_as_one_of_the_files_says() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([]).await;
     let files = [rules(&sink, &["/a"]), rules(&sink, &["/b", "/b2"])];
-    let running = premises.start(&files[0].0, PATIENT).await;
+    let running = test_service.start(&files[0].0, PATIENT).await;
     let mut expected = BTreeMap::new();
     for round in 0..ROUNDS {
         let (text, revision, _) = &files[(round + 1) % 2];
         let names: Vec<String> = (0..EACH).map(|n| format!("r{round}-{n}.mp4")).collect();
         let posts = names.iter().map(|name| running.front.announce(name));
-        futures_util::join!(premises.reload(&running, text), join_all(posts));
+        futures_util::join!(test_service.reload(&running, text), join_all(posts));
         let after = format!("r{round}-after.mp4");
         running.front.announce(&after).await;
         expected.insert(after, *revision);
     }
 
-    let planned = planned(&premises.path());
+    let planned = planned(&test_service.path());
     assert_eq!(planned.len(), ROUNDS * (EACH + 1), "each is stored, once");
     for (object, revision) in expected {
         assert_eq!(planned[&object], revision, "{object} came after the reload");
@@ -107,7 +107,7 @@ async fn every_callback_during_reloads_is_carried_out_once_as_one_of_the_files_s
         .collect();
     assert_eq!(sent, planned);
     assert!(
-        premises
+        test_service
             .states()
             .iter()
             .all(|state| *state == ("done", 0, 1))

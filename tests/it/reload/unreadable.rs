@@ -9,8 +9,8 @@ use aftertake::model::wait::Outside;
 use aftertake::rules::file;
 
 use super::secrets::Files;
-use crate::support::premises::{Env, PATIENT, Premises, Running, parse};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{Env, PATIENT, Running, TestService, parse};
 
 /// Two rules, one of which uses a variable, and rules that use none.
 fn rules(sink: &Sink) -> (String, String) {
@@ -27,11 +27,11 @@ fn rules(sink: &Sink) -> (String, String) {
     (old, new)
 }
 
-async fn start(premises: &Premises, rules: &str) -> Running {
-    let folder = premises.rules().parent().unwrap().to_owned();
+async fn start(test_service: &TestService, rules: &str) -> Running {
+    let folder = test_service.rules().parent().unwrap().to_owned();
     let files = Arc::new(Files(folder.clone()));
     let file = file::parse("rules.yaml", rules, &folder, &*files).unwrap();
-    premises.start_on(file, files, PATIENT).await
+    test_service.start_on(file, files, PATIENT).await
 }
 
 fn revision(rules: &str) -> RevisionId {
@@ -54,17 +54,17 @@ fn tasks(path: &Path) -> Vec<(String, i64, i64, i64)> {
 
 #[tokio::test]
 async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_back() {
-    let premises = Premises::new();
-    let part = premises.rules().with_file_name("PART");
+    let test_service = TestService::new();
+    let part = test_service.rules().with_file_name("PART");
     let sink = Sink::start([Reply::status(200).held()]).await;
     let (old, new) = rules(&sink);
     std::fs::write(&part, "filled").unwrap();
-    let running = start(&premises, &old).await;
+    let running = start(&test_service, &old).await;
     running.front.announce("a.mp4").await;
     running.front.announce("b.mp4").await;
     sink.received(1).await;
     std::fs::remove_file(&part).unwrap();
-    premises.reload(&running, &new).await;
+    test_service.reload(&running, &new).await;
     sink.release(1);
 
     let settled = running.store.settled(4).await;
@@ -90,8 +90,8 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
     let done = row("plain", 2, 1, 1);
     let waiting = row("filled", 0, 0, 1);
     let expected = [done.clone(), waiting.clone(), done.clone(), waiting.clone()];
-    assert_eq!(tasks(&premises.path()), expected);
-    let shown = premises.tasks().swap_remove(1);
+    assert_eq!(tasks(&test_service.path()), expected);
+    let shown = test_service.tasks().swap_remove(1);
     assert_eq!((shown.due, shown.note), (None, Some(why)));
     let metrics = running.front.ask("/metrics").await;
     let age = metrics
@@ -102,7 +102,7 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
     drop(running.store);
 
     // Another start finds the variable still missing and claims none of its tasks.
-    let running = start(&premises, &new).await;
+    let running = start(&test_service, &new).await;
     running.front.announce("c.mp4").await;
     running.store.settled(1).await;
     let expected = [
@@ -112,12 +112,12 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
         waiting,
         row("new", 2, 1, 1),
     ];
-    assert_eq!(tasks(&premises.path()), expected);
+    assert_eq!(tasks(&test_service.path()), expected);
     std::fs::write(&part, "back").unwrap();
-    premises.reload(&running, &new).await;
+    test_service.reload(&running, &new).await;
     running.store.settled(3).await;
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 0, 1); 5]);
+    assert_eq!(test_service.states(), [("done", 0, 1); 5]);
     let targets: Vec<_> = sink.requests().into_iter().map(|one| one.target).collect();
     assert_eq!(targets, ["/plain", "/plain", "/", "/back", "/back"]);
 }

@@ -87,7 +87,7 @@ async fn object_already_in_place_is_neither_copied_nor_journalled() {
     scene.put("r/i.m3u8", &begun);
     scene.moves("r/i.m3u8", "a").await;
     assert_eq!(scene.copied(), ["r/a.m3u8"]);
-    let shown = scene.premises.only();
+    let shown = scene.test_service.only();
     assert_eq!(shown.moves.len(), 1);
 
     let grown = playlist(&names);

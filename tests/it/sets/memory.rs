@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::bounds::{MIB, lines};
 use crate::support::fake_obs::{ACCESS_KEY, Content, FakeObs, Object, SECRET_KEY};
-use crate::support::premises::Premises;
-use crate::support::served::serve;
-use crate::support::take::RECORDED;
+use crate::support::obs_recording::RECORDED;
+use crate::support::service_process::serve;
+use crate::support::test_service::TestService;
 
 /// Bytes that the service may use above its idle memory, as the README says.
 const MOST: u64 = 96 * MIB as u64;
@@ -20,14 +20,14 @@ async fn peak(objects: Vec<(String, String)>, state: &str) -> u64 {
             world.put(RECORDED, &key, Object::of(Content::Bytes(content.into())));
         }
     });
-    let premises = Premises::new();
-    premises.write(format!(
+    let test_service = TestService::new();
+    test_service.write(format!(
         "buckets: {{ {RECORDED}: {{ store: obs, endpoint: 'http://{}', access_key: {ACCESS_KEY}, \
          secret_key: {SECRET_KEY}, addressing: path, source_grace: 1ms }} }}\n\
          retry: {{ tries: 1 }}\nrules: [{{ name: move, steps: [{{ rename: {{ to: 'k/' }} }}] }}]\n",
         obs.address
     ));
-    let folder = premises.rules().parent().unwrap().to_owned();
+    let folder = test_service.rules().parent().unwrap().to_owned();
     let served = serve(&folder);
     let figure = |name: &str| {
         let status = std::fs::read_to_string(format!("/proc/{}/status", served.child.id()));

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::scene::{Scene, playlist};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
-use crate::support::premises::{PATIENT, Premises};
-use crate::support::take::RECORDED;
+use crate::support::obs_recording::RECORDED;
+use crate::support::test_service::{PATIENT, TestService};
 
 const MASTER: &str = "r/x/m.m3u8";
 
@@ -94,7 +94,9 @@ async fn rendition_that_its_master_playlist_has_taken_along_is_where_that_is() {
             assert_eq!(scene.task("v"), ("done", String::new()), "{at}");
             let whole = [format!("kept/m/{folder}")];
             assert_eq!(keys(&scene), parts(&whole, Some("kept/m/m.m3u8")), "{at}");
-            let shown = scene.premises.aftertake(&["tasks", "show", &scene.id("v")]);
+            let shown = scene
+                .test_service
+                .aftertake(&["tasks", "show", &scene.id("v")]);
             let place = format!("kept/m/{folder}v.m3u8");
             assert!(shown.contains(&place), "{at}: {shown}");
         }
@@ -226,8 +228,8 @@ async fn what_is_in_folders_above_and_names_no_part_of_a_recording_stops_nothing
 #[tokio::test]
 async fn rendition_and_master_playlist_in_a_folder_bucket_are_whole_in_both_orders() {
     for backwards in [false, true] {
-        let premises = Premises::new();
-        let folder = premises.rules().parent().unwrap().join("recorded");
+        let test_service = TestService::new();
+        let folder = test_service.rules().parent().unwrap().join("recorded");
         std::fs::create_dir_all(folder.join("r/x/hd")).unwrap();
         let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhd/v.m3u8\n";
         for (key, content) in [
@@ -249,7 +251,7 @@ async fn rendition_and_master_playlist_in_a_folder_bucket_are_whole_in_both_orde
             rule("v"),
             rule("m"),
         );
-        let running = premises.start(&rules, PATIENT).await;
+        let running = test_service.start(&rules, PATIENT).await;
         let mut both = [("v", "r/x/hd/v.m3u8"), ("m", MASTER)];
         if backwards {
             both.reverse();
@@ -262,10 +264,10 @@ async fn rendition_and_master_playlist_in_a_folder_bucket_are_whole_in_both_orde
             });
             assert_eq!(running.front.post(body.to_string()).await.status(), 200);
             let are_done = || {
-                let tasks = premises.tasks();
+                let tasks = test_service.tasks();
                 tasks.len() == count && tasks.iter().all(|task| task.state == "done")
             };
-            let told = || format!("{backwards}: {:?}", premises.states());
+            let told = || format!("{backwards}: {:?}", test_service.states());
             assert!(running.store.comes_true(are_done).await, "{}", told());
         }
         running.service.drain().await;

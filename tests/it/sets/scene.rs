@@ -7,15 +7,15 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::support::fake_obs::{ACCESS_KEY, Content, FakeObs, Kind, Object, Recorded, SECRET_KEY};
-use crate::support::premises::{PATIENT, Premises, Running};
-use crate::support::take::RECORDED;
+use crate::support::obs_recording::RECORDED;
+use crate::support::test_service::{PATIENT, Running, TestService};
 
 /// The content of a bucket by key.
 pub(super) type Objects = BTreeMap<String, String>;
 
 pub(super) struct Scene {
     pub(super) obs: FakeObs,
-    pub(super) premises: Premises,
+    pub(super) test_service: TestService,
     running: Option<Running>,
 }
 
@@ -53,11 +53,11 @@ impl Scene {
             obs.address,
             rules.join(", "),
         );
-        let premises = Premises::new();
-        let running = premises.start(&rules, PATIENT).await;
+        let test_service = TestService::new();
+        let running = test_service.start(&rules, PATIENT).await;
         Self {
             obs,
-            premises,
+            test_service,
             running: Some(running),
         }
     }
@@ -81,7 +81,7 @@ impl Scene {
 
     /// Like `announce`, with a job.
     pub(super) async fn announce_of(&self, job: Option<&str>, key: &str, room: &str) {
-        let second = self.premises.tasks().len();
+        let second = self.test_service.tasks().len();
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": RECORDED, "obs_object": key,
             "record_format": "HLS", "room_id": room, "job_id": job,
@@ -98,7 +98,7 @@ impl Scene {
         let running = self.running.as_ref().unwrap();
         for settlements in 1.. {
             running.store.settled(settlements).await;
-            if self.premises.tasks().iter().all(is_settled) {
+            if self.test_service.tasks().iter().all(is_settled) {
                 return;
             }
         }
@@ -110,7 +110,7 @@ impl Scene {
         let is_settled = |task: &TaskRow| ["done", "dead"].contains(&task.state);
         let running = self.running.as_ref().unwrap();
         let settled = || {
-            let tasks = self.premises.tasks();
+            let tasks = self.test_service.tasks();
             tasks.iter().any(|task| is_its(task) && is_settled(task))
         };
         assert!(running.store.comes_true(settled).await, "{room}");
@@ -129,7 +129,7 @@ impl Scene {
 
     /// State of the room's only task, and the reason if it is dead.
     pub(super) fn task(&self, room: &str) -> (&'static str, String) {
-        let mut tasks = self.premises.tasks();
+        let mut tasks = self.test_service.tasks();
         tasks.retain(|task| task.room.as_deref() == Some(room));
         assert_eq!(tasks.len(), 1, "{room}");
         let task = tasks.remove(0);
@@ -138,7 +138,7 @@ impl Scene {
     }
 
     pub(super) fn id(&self, room: &str) -> String {
-        let tasks = self.premises.tasks();
+        let tasks = self.test_service.tasks();
         let is_its = |task: &&TaskRow| task.room.as_deref() == Some(room);
         tasks.iter().find(is_its).unwrap().id.to_string()
     }

@@ -4,7 +4,7 @@
 
 use super::scene::{Objects, Scene, objects, playlist};
 use crate::support::fake_obs::{Fault, Gate, Recorded};
-use crate::support::take::RECORDED;
+use crate::support::obs_recording::RECORDED;
 
 /// A recording: its playlist, and the objects that it names.
 struct Recording {

@@ -8,13 +8,13 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use aftertake::object::{
-    Attributes, Belongings, Copy, CopyStopped, MARK, Names, ObjectMeta, ObjectStore, Page,
-    TagSupport, UploadLog,
+    Attributes, Copy, CopyStopped, Extras, MARK, Names, ObjectMeta, ObjectStore, Page, TagSupport,
+    UploadLog,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::pulse::Pulse;
+use super::alive::Alive;
 use super::sim::{Planted, Sim};
 use super::world::{Object, World};
 
@@ -43,7 +43,7 @@ const REFUSALS: [FailureKind; 12] = [
 /// A bucket as one process sees it.
 pub(super) struct SimBucket {
     pub(super) sim: Arc<Sim>,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<Alive>,
     pub(super) name: String,
 }
 
@@ -249,7 +249,7 @@ impl SimBucket {
                 Ok(id)
             })
             .await?;
-        log.note(Some(&id)).await?;
+        log.record(Some(&id)).await?;
         let original = Original::of(copy);
         for _ in 0..3 {
             log.go_on()?;
@@ -442,7 +442,7 @@ impl ObjectStore for SimBucket {
     async fn copy_logged(
         &self,
         copy: Copy<'_>,
-        _known: Option<&Belongings>,
+        _known: Option<&Extras>,
         log: &mut dyn UploadLog,
     ) -> Result<ObjectMeta, CopyStopped> {
         if copy.size > BY_PARTS {
@@ -455,7 +455,7 @@ impl ObjectStore for SimBucket {
     async fn find_copy(
         &self,
         copy: Copy<'_>,
-        _known: Option<&Belongings>,
+        _known: Option<&Extras>,
         note: Option<&str>,
     ) -> Result<Option<ObjectMeta>, Failure> {
         let place = self.place(copy.to);
@@ -562,7 +562,7 @@ impl ObjectStore for SimBucket {
         self.url(key)
     }
 
-    fn site(&self) -> String {
+    fn copy_domain(&self) -> String {
         "the only one".to_owned()
     }
 }

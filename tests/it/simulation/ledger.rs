@@ -88,7 +88,7 @@ impl Ledger {
             entry.arrival = arrival;
             entry.order.clone_from(&task.order_key);
             entry.by_hand = by_hand;
-            entry.end = task.doomed.is_some().then_some(End::Dead);
+            entry.end = task.dead_on_arrival.is_some().then_some(End::Dead);
         }
     }
 

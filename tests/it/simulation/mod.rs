@@ -6,19 +6,19 @@
 //! more when everything is at rest. `AFTERTAKE_SIM_SEED=n` runs one seed, `AFTERTAKE_SIM_SEEDS=n`
 //! sets their number.
 
+mod alive;
+mod at_rest;
 mod bucket;
-mod kept;
+mod checked_store;
 mod keys;
 mod ledger;
-mod life;
-mod pulse;
-mod quiet;
+mod process;
 mod receiver;
 mod recorder;
+mod recording;
 mod rules;
+mod run_log;
 mod sim;
-mod story;
-mod take;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use aftertake::store::sqlite::SqliteStore;
 
-use self::kept::Shelf;
+use self::checked_store::Shelf;
+use self::run_log::RunLog;
 use self::sim::{Planted, Sim};
-use self::story::Story;
 use crate::support::folder_in_memory;
 
 /// The number of seeds without `AFTERTAKE_SIM_SEEDS`.
@@ -90,7 +90,7 @@ fn run(seed: u64, planted: Planted) -> Run {
 }
 
 async fn play(sim: &Arc<Sim>, shelf: Arc<Shelf>) {
-    let mut story = Story::begin(Arc::clone(sim), shelf).await;
+    let mut story = RunLog::begin(Arc::clone(sim), shelf).await;
     story.unfold().await;
     story.calm_down().await;
     story.come_to_rest().await;

@@ -10,13 +10,13 @@ use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::pulse::Pulse;
+use super::alive::Alive;
 use super::sim::Sim;
 
 /// All destinations, as one process sees them.
 pub(super) struct Receivers {
     pub(super) sim: Arc<Sim>,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<Alive>,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -8,10 +8,10 @@ use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use serde_json::json;
 
+use super::recording::{Part, Take};
 use super::rules;
+use super::run_log::RunLog;
 use super::sim::Sim;
-use super::story::Story;
-use super::take::{Part, Take};
 
 /// Rooms of recordings. The first two move to a folder per event, the shelves to one common
 /// folder.
@@ -35,7 +35,7 @@ pub(super) struct Callback {
     room: &'static str,
 }
 
-impl Story {
+impl RunLog {
     pub(super) async fn record_anew(&mut self) {
         let number = self.sim.world().number();
         // Names repeat in other folders.

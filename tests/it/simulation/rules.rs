@@ -10,7 +10,7 @@ use aftertake::model::task::RevisionId;
 use aftertake::recorder::Callers;
 use aftertake::rules::file::{self, Revision, parse_revision};
 
-use crate::support::premises::Env;
+use crate::support::test_service::Env;
 
 /// Everything at once: renames with further steps, a second rule for the same recordings, rules that
 /// share a target folder with one policy each, tags, orders that pass dead tasks and orders that

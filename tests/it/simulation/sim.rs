@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ledger::Ledger;
-use super::take::Take;
+use super::recording::Take;
 use super::world::World;
 
 /// 2026-03-02T01:00:00Z.

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use aftertake::model::recording::Place;
 use aftertake::object::{Attributes, MARK, ObjectMeta};
 
-use super::take::{Part, Take};
+use super::recording::{Part, Take};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Object {

@@ -197,7 +197,7 @@ async fn task_that_is_dead_on_arrival_takes_its_place_in_line_if_it_blocks<B: Ba
     for blocks in [false, true] {
         let line = Line::new(B::default(), blocks).await;
         let mut doomed = ordered(4, blocks);
-        doomed.plan.tasks[0].doomed = Some(why());
+        doomed.plan.tasks[0].dead_on_arrival = Some(why());
         let id = doomed.plan.tasks[0].id;
         let last = ordered(5, blocks);
         let after = last.plan.tasks[0].id;

@@ -210,7 +210,7 @@ impl<B: Backend> Model<B> {
         let mut arrival = arrival(&format!("r{recording}"), self.events, &rules);
         for (task, (rule, _, blocks)) in arrival.plan.tasks.iter_mut().zip(RULES) {
             task.order_key = Some(OrderKey::of(rule, &value.to_string(), blocks));
-            task.doomed = doomed.then(why);
+            task.dead_on_arrival = doomed.then(why);
             self.tasks.push(Stood {
                 id: task.id,
                 key: (rule, value),

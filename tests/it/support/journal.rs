@@ -13,7 +13,7 @@ use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use async_trait::async_trait;
 
-use super::gate::Gate;
+use super::faults::Faults;
 
 /// What one step stored, and what earlier tasks moved.
 #[derive(Default)]
@@ -80,11 +80,11 @@ pub(crate) fn outline(moves: &[Move], committed: bool) -> Option<Outline> {
 #[derive(Clone)]
 pub(crate) struct Journal {
     pub(crate) state: Arc<Mutex<State>>,
-    gate: Arc<Gate>,
+    gate: Arc<Faults>,
 }
 
 impl Journal {
-    pub(crate) fn new(place: Place, gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(place: Place, gate: Arc<Faults>) -> Self {
         let state = State {
             place: Some(place),
             ..State::default()

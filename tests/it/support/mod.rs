@@ -3,20 +3,20 @@
 pub(crate) mod backend;
 pub(crate) mod disk;
 pub(crate) mod fake_obs;
-pub(crate) mod floor;
-pub(crate) mod gate;
+pub(crate) mod faults;
+pub(crate) mod folder_buckets;
 pub(crate) mod journal;
+pub(crate) mod obs_recording;
+pub(crate) mod obs_service;
 pub(crate) mod operator;
-pub(crate) mod premises;
 pub(crate) mod raw;
 pub(crate) mod recording;
-pub(crate) mod served;
+pub(crate) mod service_process;
 pub(crate) mod sink;
-pub(crate) mod stage;
-pub(crate) mod take;
+pub(crate) mod test_service;
+pub(crate) mod test_workers;
 pub(crate) mod wall;
-pub(crate) mod watched;
-pub(crate) mod world;
+pub(crate) mod watched_store;
 
 use std::path::Path;
 use std::time::Duration;

@@ -7,13 +7,13 @@ use aftertake::model::recording::Place;
 use aftertake::model::transition::Transition;
 use aftertake::store::operator::CancelOutcome;
 
-use crate::support::floor::Floor;
-use crate::support::gate::{How, Which};
+use crate::support::faults::{How, Which};
+use crate::support::folder_buckets::{FolderBuckets, RENAMING};
 use crate::support::operator::OneTask;
-use crate::support::premises::{PATIENT, Premises, announcing};
 use crate::support::recording::{Recording, place};
 use crate::support::sink::{Reply, Sink};
-use crate::support::world::{RENAMING, World};
+use crate::support::test_service::{PATIENT, TestService, announcing};
+use crate::support::test_workers::TestWorkers;
 
 fn from() -> Place {
     place("recorded", "r/a.m3u8")
@@ -25,40 +25,43 @@ fn to() -> Place {
 
 /// A rename that is held before its first operation of this name, and then cancelled.
 struct Cancelled {
-    world: World,
-    floor: Floor,
+    world: FolderBuckets,
+    test_workers: TestWorkers,
 }
 
 impl Cancelled {
     async fn amid(operation: &'static str, rules: &str) -> Self {
-        let world = World::new();
+        let world = FolderBuckets::new();
         world.record(&Recording::hls(), &from()).await;
-        let floor = Floor::new(rules, world.reach()).await;
-        let task = floor.record(&from().key).await[0];
+        let test_workers = TestWorkers::new(rules, world.reach()).await;
+        let task = test_workers.record(&from().key).await[0];
         world.gate.hold(operation);
-        floor.workers.start();
+        test_workers.workers.start();
         world.gate.held().await;
-        let asked = floor
-            .premises
+        let asked = test_workers
+            .test_service
             .operator()
             .cancel_one(task, clock::now())
             .unwrap();
         assert_eq!(asked, CancelOutcome::Requested);
-        floor.store.cancels(1).await;
-        Self { world, floor }
+        test_workers.store.cancels(1).await;
+        Self {
+            world,
+            test_workers,
+        }
     }
 
     /// Releases the rename and returns its settlements.
     async fn settled(&self, count: usize) -> Vec<Transition> {
         self.world.gate.release();
-        let settled = self.floor.store.settled(count).await;
-        self.floor.workers.drain(PATIENT).await;
+        let settled = self.test_workers.store.settled(count).await;
+        self.test_workers.workers.drain(PATIENT).await;
         settled
     }
 
     /// The task's state, and the phases of its moves without repeats.
     fn stands(&self) -> (&'static str, Vec<MovePhase>) {
-        let task = self.floor.premises.only();
+        let task = self.test_workers.test_service.only();
         let mut phases: Vec<_> = task.moves.iter().map(|one| one.phase).collect();
         phases.dedup();
         (task.row.state, phases)
@@ -67,15 +70,15 @@ impl Cancelled {
 
 #[tokio::test]
 async fn waiting_task_is_cancelled_at_once_and_never_runs() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::status(200).held()]).await;
     let rules = announcing(&sink, "{ notify: lms }");
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     running.front.announce("a.mp4").await;
     sink.received(1).await;
     running.front.announce("b.mp4").await;
-    let waiting = premises.tasks()[1].id;
-    let asked = premises
+    let waiting = test_service.tasks()[1].id;
+    let asked = test_service
         .operator()
         .cancel_one(waiting, clock::now())
         .unwrap();
@@ -85,7 +88,7 @@ async fn waiting_task_is_cancelled_at_once_and_never_runs() {
     running.store.settled(2).await;
     running.service.drain().await;
     let states = [("done", 0, 1), ("cancelled", 0, 0), ("done", 0, 1)];
-    assert_eq!(premises.states(), states);
+    assert_eq!(test_service.states(), states);
     assert_eq!(sink.requests().len(), 2);
 }
 
@@ -160,26 +163,26 @@ async fn cancel_reaches_a_task_that_was_claimed_again_before_its_last_run_was_go
     let replies = [Reply::status(500), Reply::status(500).held()];
     let sink = Sink::start(replies).await;
     let rules = announcing(&sink, "{ notify: lms }").replace("concurrency: 1", "concurrency: 2");
-    let floor = Floor::outward(&rules).await;
-    floor.store.applied.arm();
-    let task = floor.record("a.mp4").await[0];
-    floor.workers.start();
-    floor.store.applied.reached().await;
-    floor.workers.lanes().waker().wake();
+    let test_workers = TestWorkers::outward(&rules).await;
+    test_workers.store.applied.arm();
+    let task = test_workers.record("a.mp4").await[0];
+    test_workers.workers.start();
+    test_workers.store.applied.reached().await;
+    test_workers.workers.lanes().waker().wake();
     sink.received(2).await;
-    floor.store.applied.release();
+    test_workers.store.applied.release();
     tokio::task::yield_now().await;
 
-    let asked = floor
-        .premises
+    let asked = test_workers
+        .test_service
         .operator()
         .cancel_one(task, clock::now())
         .unwrap();
     assert_eq!(asked, CancelOutcome::Requested);
-    floor.store.cancels(1).await;
+    test_workers.store.cancels(1).await;
     sink.release(1);
-    let settled = floor.store.settled(2).await;
-    floor.workers.drain(PATIENT).await;
+    let settled = test_workers.store.settled(2).await;
+    test_workers.workers.drain(PATIENT).await;
     assert!(matches!(
         settled[..],
         [Transition::RetryAfter { .. }, Transition::Cancel]

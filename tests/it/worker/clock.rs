@@ -9,11 +9,11 @@ use aftertake::model::breaker::LaneChange;
 use aftertake::model::failure::FailureKind;
 use aftertake::outbound::Guarded;
 
-use crate::support::floor::{Floor, reach};
-use crate::support::premises::PATIENT;
+use crate::support::folder_buckets::FolderBuckets;
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::PATIENT;
+use crate::support::test_workers::{TestWorkers, reach};
 use crate::support::wall::Wall;
-use crate::support::world::World;
 
 const YEAR: i64 = 24 * 365;
 
@@ -28,38 +28,38 @@ fn rules(sink: &Sink, failures: u32) -> String {
     )
 }
 
-async fn floor(rules: &str, wall: &Arc<Wall>) -> Floor {
+async fn test_workers(rules: &str, wall: &Arc<Wall>) -> TestWorkers {
     let reach = reach(rules, Arc::new(Guarded::new()));
-    Floor::timed(rules, reach, Arc::clone(wall) as Arc<dyn Clock>).await
+    TestWorkers::timed(rules, reach, Arc::clone(wall) as Arc<dyn Clock>).await
 }
 
 #[tokio::test]
 async fn retry_comes_on_time_although_the_clock_was_a_year_ahead() {
     let wall = Wall::ahead(YEAR);
     let sink = Sink::start([Reply::status(503)]).await;
-    let floor = floor(&rules(&sink, 5), &wall).await;
-    floor.workers.start();
-    floor.record("a.mp4").await;
-    floor.store.settled(1).await;
+    let test_workers = test_workers(&rules(&sink, 5), &wall).await;
+    test_workers.workers.start();
+    test_workers.record("a.mp4").await;
+    test_workers.store.settled(1).await;
     wall.set(0);
     let in_an_hour = || wall.now().plus(Duration::from_hours(1));
     // A poll that began before the task was stored sees it slightly in the future.
     let mut corrections = 0;
-    while floor.premises.tasks()[0].due.unwrap() > in_an_hour() {
+    while test_workers.test_service.tasks()[0].due.unwrap() > in_an_hour() {
         corrections += 1;
-        floor.store.corrected(corrections).await;
+        test_workers.store.corrected(corrections).await;
     }
     wall.set(1);
     sink.received(2).await;
-    floor.workers.drain(PATIENT).await;
-    assert_eq!(floor.premises.states(), [("done", 0, 2)]);
+    test_workers.workers.drain(PATIENT).await;
+    assert_eq!(test_workers.test_service.states(), [("done", 0, 2)]);
 }
 
 /// It is waited for as if it had arrived when the clock was corrected, and not for a year.
 #[tokio::test]
 async fn recording_of_a_clock_that_was_ahead_is_missing_once_its_grace_is_over() {
     let wall = Wall::ahead(YEAR);
-    let mut world = World::new();
+    let mut world = FolderBuckets::new();
     world.configure("recorded", |bucket| {
         bucket.source_grace = Duration::from_mins(30);
     });
@@ -69,21 +69,22 @@ async fn recording_of_a_clock_that_was_ahead_is_missing_once_its_grace_is_over()
          rules: [{{ name: keep, steps: [{{ rename: {{ to: kept/ }} }}] }}]\n",
         world.path("recorded"),
     );
-    let floor = Floor::timed(&rules, world.reach(), Arc::clone(&wall) as Arc<dyn Clock>).await;
-    floor.workers.start();
-    floor.record("a.mp4").await;
-    floor.store.settled(1).await;
+    let test_workers =
+        TestWorkers::timed(&rules, world.reach(), Arc::clone(&wall) as Arc<dyn Clock>).await;
+    test_workers.workers.start();
+    test_workers.record("a.mp4").await;
+    test_workers.store.settled(1).await;
     wall.set(0);
     let in_an_hour = || wall.now().plus(Duration::from_hours(1));
-    let due = || floor.premises.only().row.due;
+    let due = || test_workers.test_service.only().row.due;
     let is_corrected = || due().is_some_and(|due| due <= in_an_hour());
-    assert!(floor.store.comes_true(is_corrected).await);
+    assert!(test_workers.store.comes_true(is_corrected).await);
     for (hour, tries) in [(1, 2), (2, 3)] {
         wall.set(hour);
-        floor.store.settled(tries).await;
+        test_workers.store.settled(tries).await;
     }
-    floor.workers.drain(PATIENT).await;
-    let task = floor.premises.only();
+    test_workers.workers.drain(PATIENT).await;
+    let task = test_workers.test_service.only();
     assert_eq!(task.row.state, "dead", "{task:?}");
     let kinds: Vec<_> = task.attempts.iter().map(failure).collect();
     let waits = Some(FailureKind::NotThereYet);
@@ -102,13 +103,13 @@ async fn next_probe_follows_the_clock_after_it_was_set() {
     let wall = Wall::ahead(YEAR);
     let later = Reply::status(503).header("retry-after", "1800");
     let sink = Sink::start([later]).await;
-    let floor = floor(&rules(&sink, 1), &wall).await;
-    floor.workers.start();
-    floor.record("a.mp4").await;
-    floor.store.settled(1).await;
+    let test_workers = test_workers(&rules(&sink, 1), &wall).await;
+    test_workers.workers.start();
+    test_workers.record("a.mp4").await;
+    test_workers.store.settled(1).await;
     wall.set(0);
     let told = loop {
-        let mut changes = floor.store.lane_changes(1).await;
+        let mut changes = test_workers.store.lane_changes(1).await;
         match changes.pop() {
             Some(LaneChange::Opened(open)) if open.probe_at < wall.now().plus(open.wait * 2) => {
                 break open;
@@ -117,6 +118,6 @@ async fn next_probe_follows_the_clock_after_it_was_set() {
         }
     };
     assert!(told.probe_at > wall.now());
-    floor.workers.drain(PATIENT).await;
+    test_workers.workers.drain(PATIENT).await;
     assert_eq!(sink.count(), 1);
 }

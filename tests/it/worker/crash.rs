@@ -12,12 +12,12 @@ use aftertake::store::operator::Operator;
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
 
-use crate::support::floor::{Floor, reach};
-use crate::support::gate::{How, Which};
+use crate::support::faults::{How, Which};
+use crate::support::folder_buckets::{FolderBuckets, RENAMING};
 use crate::support::operator::OneTask;
-use crate::support::premises::PATIENT;
 use crate::support::recording::{Recording, place};
-use crate::support::world::{RENAMING, World};
+use crate::support::test_service::PATIENT;
+use crate::support::test_workers::{TestWorkers, reach};
 
 /// Panics for the destination `broken`; all others accept everything.
 struct Fragile;
@@ -42,18 +42,28 @@ rules: [{ name: a, steps: [{ notify: broken }] }, { name: b, steps: [{ notify: l
 
 #[tokio::test]
 async fn step_that_panics_fails_that_try_and_nothing_else() {
-    let floor = Floor::new(RULES, reach(RULES, Arc::new(Fragile))).await;
-    let tasks = floor.record("a.mp4").await;
-    floor.workers.start();
-    floor.store.settled(3).await;
+    let test_workers = TestWorkers::new(RULES, reach(RULES, Arc::new(Fragile))).await;
+    let tasks = test_workers.record("a.mp4").await;
+    test_workers.workers.start();
+    test_workers.store.settled(3).await;
     // The lane has room for one; it is free again after each panic.
-    floor.record("b.mp4").await;
-    floor.store.settled(6).await;
-    floor.workers.drain(PATIENT).await;
+    test_workers.record("b.mp4").await;
+    test_workers.store.settled(6).await;
+    test_workers.workers.drain(PATIENT).await;
 
-    let states: Vec<_> = floor.premises.tasks().iter().map(|one| one.state).collect();
+    let states: Vec<_> = test_workers
+        .test_service
+        .tasks()
+        .iter()
+        .map(|one| one.state)
+        .collect();
     assert_eq!(states, ["dead", "done", "dead", "done"]);
-    let dead = floor.premises.operator().task(tasks[0]).unwrap().unwrap();
+    let dead = test_workers
+        .test_service
+        .operator()
+        .task(tasks[0])
+        .unwrap()
+        .unwrap();
     assert_eq!(dead.attempts.len(), 2);
     for attempt in &dead.attempts {
         let Outcome::Failed(failure) = &attempt.outcome else {
@@ -72,14 +82,14 @@ async fn step_that_panics_fails_that_try_and_nothing_else() {
 #[tokio::test]
 async fn rename_that_panics_is_taken_up_by_the_next_try() {
     let (recording, from) = (Recording::hls(), place("recorded", "r/a.m3u8"));
-    let world = World::new();
+    let world = FolderBuckets::new();
     world.record(&recording, &from).await;
     world.gate.break_at(Which::First("copy"), How::Panics);
-    let floor = Floor::new(RENAMING, world.reach()).await;
-    floor.record(&from.key).await;
-    floor.workers.start();
-    let settled = floor.store.settled(2).await;
-    floor.workers.drain(PATIENT).await;
+    let test_workers = TestWorkers::new(RENAMING, world.reach()).await;
+    test_workers.record(&from.key).await;
+    test_workers.workers.start();
+    let settled = test_workers.store.settled(2).await;
+    test_workers.workers.drain(PATIENT).await;
 
     let [Transition::RetryAfter { why, .. }, Transition::Finish] = &settled[..] else {
         panic!("{settled:?}");
@@ -93,22 +103,22 @@ async fn rename_that_panics_is_taken_up_by_the_next_try() {
 async fn copies_are_kept_when_the_last_try_fails_after_its_commit() {
     let (recording, from) = (Recording::hls(), place("recorded", "r/a.m3u8"));
     let to = place("archive", "classes/class-7/a.m3u8");
-    let world = World::new();
+    let world = FolderBuckets::new();
     world.record(&recording, &from).await;
     world.gate.break_at(Which::First("delete"), How::Fails);
     let rules = RENAMING.replace("tries: 3", "tries: 1");
-    let floor = Floor::new(&rules, world.reach()).await;
-    let task = floor.record(&from.key).await[0];
-    floor.workers.start();
-    let settled = floor.store.settled(1).await;
+    let test_workers = TestWorkers::new(&rules, world.reach()).await;
+    let task = test_workers.record(&from.key).await[0];
+    test_workers.workers.start();
+    let settled = test_workers.store.settled(1).await;
     assert!(matches!(&settled[..], [Transition::Bury { .. }]));
     assert!(world.is_whole(&recording, &to));
 
     world.gate.mend();
-    let operator = &mut floor.premises.operator();
+    let operator = &mut test_workers.test_service.operator();
     operator.retry_one(task, clock::now()).unwrap();
-    floor.workers.lanes().waker().wake();
-    floor.store.settled(2).await;
-    floor.workers.drain(PATIENT).await;
+    test_workers.workers.lanes().waker().wake();
+    test_workers.store.settled(2).await;
+    test_workers.workers.drain(PATIENT).await;
     world.assert_only(&recording, &to).await;
 }

@@ -11,18 +11,18 @@ use aftertake::store::operator::Operator;
 use futures_util::FutureExt;
 use tokio::net::TcpStream;
 
-use crate::support::floor::Floor;
-use crate::support::premises::{PATIENT, Premises, announcing};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{PATIENT, TestService, announcing};
+use crate::support::test_workers::TestWorkers;
 
 const NOTIFY: &str = "{ notify: lms }";
 
 #[tokio::test]
 async fn step_under_way_ends_within_the_grace_and_nothing_else_begins() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::status(200).held()]).await;
     let rules = announcing(&sink, NOTIFY);
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     running.front.announce("a.mp4").await;
     running.front.announce("b.mp4").await;
     let first = sink.received(1).await;
@@ -38,37 +38,37 @@ async fn step_under_way_ends_within_the_grace_and_nothing_else_begins() {
     assert!(metrics.contains(waits), "{metrics}");
     drain.await;
     drop(running.store);
-    assert_eq!(premises.states(), [("done", 0, 1), ("ready", 0, 0)]);
+    assert_eq!(test_service.states(), [("done", 0, 1), ("ready", 0, 0)]);
     assert_eq!(sink.requests().len(), 1);
 
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     let both = sink.received(2).await;
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 0, 1), ("done", 0, 1)]);
+    assert_eq!(test_service.states(), [("done", 0, 1), ("done", 0, 1)]);
     assert_ne!(first[0].header("webhook-id"), both[1].header("webhook-id"));
 }
 
 #[tokio::test]
 async fn step_that_outlasts_the_grace_is_handed_back_and_sent_again_under_its_id() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::Hang]).await;
     let rules = announcing(&sink, NOTIFY);
-    let running = premises.start(&rules, Duration::from_millis(1)).await;
+    let running = test_service.start(&rules, Duration::from_millis(1)).await;
     running.front.announce("a.mp4").await;
     sink.received(1).await;
     running.service.drain().await;
     drop(running.store);
 
-    let task = premises.only();
+    let task = test_service.only();
     assert_eq!((task.row.state, task.row.tries), ("ready", 0));
     assert!(task.row.due.is_some_and(|due| due <= clock::now()));
     assert_eq!(task.attempts.len(), 1);
     assert_eq!(task.attempts[0].outcome, Outcome::Interrupted);
 
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     let received = sink.received(2).await;
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 0, 1)]);
+    assert_eq!(test_service.states(), [("done", 0, 1)]);
     let ids: Vec<_> = received
         .iter()
         .map(|one| one.header("webhook-id"))
@@ -78,10 +78,10 @@ async fn step_that_outlasts_the_grace_is_handed_back_and_sent_again_under_its_id
 
 #[tokio::test]
 async fn stop_lets_a_step_end_and_leaves_the_next_one_to_the_next_start() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::status(200).held()]).await;
     let rules = announcing(&sink, "{ notify: lms }, { id: again, notify: lms }");
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     running.front.announce("a.mp4").await;
     sink.received(1).await;
     let mut drain = pin!(running.service.drain());
@@ -89,60 +89,63 @@ async fn stop_lets_a_step_end_and_leaves_the_next_one_to_the_next_start() {
     sink.release(1);
     drain.await;
     drop(running.store);
-    assert_eq!(premises.states(), [("ready", 1, 0)]);
+    assert_eq!(test_service.states(), [("ready", 1, 0)]);
 
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     sink.received(2).await;
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 1, 1)]);
+    assert_eq!(test_service.states(), [("done", 1, 1)]);
 }
 
 /// Workers with a step running at `sink`, room for two more, and a claim of two of three tasks
 /// that is committed but not yet returned.
-async fn claiming(sink: &Sink) -> Floor {
+async fn claiming(sink: &Sink) -> TestWorkers {
     let rules = announcing(sink, NOTIFY).replace("concurrency: 1", "concurrency: 3");
-    let floor = Floor::outward(&rules).await;
-    floor.record("runs.mp4").await;
-    floor.workers.start();
+    let test_workers = TestWorkers::outward(&rules).await;
+    test_workers.record("runs.mp4").await;
+    test_workers.workers.start();
     sink.received(1).await;
-    floor.store.claimed.arm();
+    test_workers.store.claimed.arm();
     for object in ["a.mp4", "b.mp4", "c.mp4"] {
-        floor.store_only(object).await;
+        test_workers.store_only(object).await;
     }
-    floor.workers.lanes().waker().wake();
-    floor.store.claimed.reached().await;
-    floor
+    test_workers.workers.lanes().waker().wake();
+    test_workers.store.claimed.reached().await;
+    test_workers
 }
 
 #[tokio::test]
 async fn tasks_whose_claim_is_under_way_when_a_stop_comes_are_run() {
     let sink = Sink::start([Reply::status(200).held()]).await;
-    let floor = claiming(&sink).await;
-    let mut drain = pin!(floor.workers.drain(PATIENT));
+    let test_workers = claiming(&sink).await;
+    let mut drain = pin!(test_workers.workers.drain(PATIENT));
     assert!(drain.as_mut().now_or_never().is_none());
     sink.release(1);
-    floor.store.settled(1).await;
-    floor.store.claimed.release();
+    test_workers.store.settled(1).await;
+    test_workers.store.claimed.release();
     drain.await;
     let done = ("done", 0, 1);
-    assert_eq!(floor.premises.states(), [done, done, done, ("ready", 0, 0)]);
+    assert_eq!(
+        test_workers.test_service.states(),
+        [done, done, done, ("ready", 0, 0)]
+    );
     assert_eq!(sink.requests().len(), 3);
 }
 
 #[tokio::test]
 async fn tasks_whose_claim_comes_after_the_grace_are_handed_back_unbegun() {
     let sink = Sink::start([Reply::Hang]).await;
-    let floor = claiming(&sink).await;
-    tokio::join!(floor.workers.drain(Duration::ZERO), async {
+    let test_workers = claiming(&sink).await;
+    tokio::join!(test_workers.workers.drain(Duration::ZERO), async {
         // The running task is handed back: the grace period is over.
-        floor.store.settled(1).await;
-        floor.store.claimed.release();
+        test_workers.store.settled(1).await;
+        test_workers.store.claimed.release();
     });
-    assert_eq!(floor.premises.states(), [("ready", 0, 0); 4]);
-    let settled = floor.store.settled(3).await;
+    assert_eq!(test_workers.test_service.states(), [("ready", 0, 0); 4]);
+    let settled = test_workers.store.settled(3).await;
     assert!(settled.iter().all(|one| *one == Transition::HandBack));
-    let operator = floor.premises.operator();
-    let tasks = floor.premises.tasks();
+    let operator = test_workers.test_service.operator();
+    let tasks = test_workers.test_service.tasks();
     let tried = |task: &TaskRow| operator.task(task.id).unwrap().unwrap().attempts.len();
     let tried: Vec<_> = tasks.iter().map(tried).collect();
     assert_eq!(tried, [1, 0, 0, 0]);

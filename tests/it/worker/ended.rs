@@ -16,11 +16,11 @@ use aftertake::store::sqlite::AroundCommit;
 use aftertake::supervision::{Ended, How};
 use async_trait::async_trait;
 
-use crate::support::floor::{Floor, reach};
 use crate::support::in_time;
-use crate::support::premises::{Env, PATIENT, Premises, announcing, callback, parse};
 use crate::support::sink::{Reply, Sink};
-use crate::support::watched::Watched;
+use crate::support::test_service::{Env, PATIENT, TestService, announcing, callback, parse};
+use crate::support::test_workers::{TestWorkers, reach};
+use crate::support::watched_store::WatchedStore;
 
 /// A clock that panics when read.
 #[derive(Default)]
@@ -61,13 +61,14 @@ async fn loop_that_crashes_is_noticed() {
     let rules = announcing(&sink, "{ notify: lms }");
     let broken = Arc::new(Broken::default());
     let clock = Arc::clone(&broken) as Arc<dyn Clock>;
-    let floor = Floor::timed(&rules, reach(&rules, Arc::new(Guarded::new())), clock).await;
-    floor.record("a.mp4").await;
-    floor.workers.start();
-    floor.store.settled(1).await;
+    let test_workers =
+        TestWorkers::timed(&rules, reach(&rules, Arc::new(Guarded::new())), clock).await;
+    test_workers.record("a.mp4").await;
+    test_workers.workers.start();
+    test_workers.store.settled(1).await;
     broken.time.store(true, Ordering::SeqCst);
-    floor.workers.lanes().waker().wake();
-    let ended = in_time(floor.supervisor.first()).await;
+    test_workers.workers.lanes().waker().wake();
+    let ended = in_time(test_workers.supervisor.first()).await;
     assert_eq!(ended, crashed("the claim loop"));
 }
 
@@ -77,33 +78,34 @@ async fn crash_outside_a_step_is_noticed_and_the_next_process_finds_the_claim() 
     let rules = announcing(&sink, "{ notify: lms }");
     let broken = Arc::new(Broken::default());
     let clock = Arc::clone(&broken) as Arc<dyn Clock>;
-    let floor = Floor::timed(&rules, reach(&rules, Arc::new(Guarded::new())), clock).await;
-    floor.record("a.mp4").await;
-    floor.workers.start();
+    let test_workers =
+        TestWorkers::timed(&rules, reach(&rules, Arc::new(Guarded::new())), clock).await;
+    test_workers.record("a.mp4").await;
+    test_workers.workers.start();
     sink.received(1).await;
     broken.chance.store(true, Ordering::SeqCst);
     sink.release(1);
-    let ended = in_time(floor.supervisor.first()).await;
+    let ended = in_time(test_workers.supervisor.first()).await;
     assert_eq!(ended, crashed("a task's worker"));
-    floor.workers.drain(PATIENT).await;
-    assert_eq!(floor.premises.states(), [("running", 0, 1)]);
-    let Floor {
-        premises,
+    test_workers.workers.drain(PATIENT).await;
+    assert_eq!(test_workers.test_service.states(), [("running", 0, 1)]);
+    let TestWorkers {
+        test_service,
         store,
         workers,
         ..
-    } = floor;
+    } = test_workers;
     drop((store, workers));
 
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     running.store.settled(1).await;
     running.service.drain().await;
-    assert_eq!(premises.states(), [("done", 0, 2)]);
+    assert_eq!(test_service.states(), [("done", 0, 2)]);
 }
 
 #[tokio::test]
 async fn service_whose_writer_has_crashed_ends_at_once_with_a_code_that_starts_it_again() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([]).await;
     let rules = announcing(&sink, "{ notify: lms }");
     let armed = Arc::new(AtomicBool::new(false));
@@ -114,9 +116,9 @@ async fn service_whose_writer_has_crashed_ends_at_once_with_a_code_that_starts_i
             commit();
         })
     };
-    let store = Watched::open_around(&premises.path(), crashes).unwrap();
+    let store = WatchedStore::open_around(&test_service.path(), crashes).unwrap();
     let (file, env) = (parse(&rules, &Env::new()), Arc::new(Env::new()));
-    let running = premises.start_with(store, file, env, PATIENT).await;
+    let running = test_service.start_with(store, file, env, PATIENT).await;
     running.front.announce("a.mp4").await;
     running.store.settled(1).await;
     armed.store(true, Ordering::SeqCst);
@@ -136,10 +138,10 @@ async fn service_whose_writer_has_crashed_ends_at_once_with_a_code_that_starts_i
 
 #[tokio::test]
 async fn service_that_is_asked_to_end_ends_well() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([]).await;
     let rules = announcing(&sink, "{ notify: lms }");
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     let asked = AtomicUsize::new(0);
     let once = async || match asked.fetch_add(1, Ordering::SeqCst) {
         0 => "a test",

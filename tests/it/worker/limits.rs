@@ -2,8 +2,8 @@
 
 use aftertake::model::transition::Transition;
 
-use crate::support::premises::{PATIENT, Premises};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{PATIENT, TestService};
 
 #[tokio::test]
 async fn dead_task_says_which_limit_ended_it() {
@@ -14,14 +14,14 @@ async fn dead_task_says_which_limit_ended_it() {
             "5ms are over (retry.give_up_after)",
         ),
     ] {
-        let premises = Premises::new();
+        let test_service = TestService::new();
         let sink = Sink::start(std::iter::repeat_n(Reply::status(503), 1000)).await;
         let rules = format!(
             "destinations: {{ lms: {{ url: '{}', allow_private: true, breaker: {{ failures: 1000 }} }} }}\n\
              rules: [{{ name: announce, retry: {{ first: 1ms, longest: 1ms, {retry} }}, steps: [{{ notify: lms }}] }}]\n",
             sink.url("/"),
         );
-        let running = premises.start(&rules, PATIENT).await;
+        let running = test_service.start(&rules, PATIENT).await;
         running.front.announce("a.mp4").await;
         let mut settled = 1;
         while !matches!(
@@ -31,7 +31,7 @@ async fn dead_task_says_which_limit_ended_it() {
             settled += 1;
         }
         running.service.drain().await;
-        let task = premises.tasks().remove(0);
+        let task = test_service.tasks().remove(0);
         let reason = format!("destination lms answered 503 Service Unavailable; gave up: {limit}");
         assert_eq!((task.state, task.failure.unwrap().reason), ("dead", reason));
     }
@@ -41,22 +41,22 @@ async fn dead_task_says_which_limit_ended_it() {
 /// wait, not the number of tries.
 #[tokio::test]
 async fn object_that_is_late_is_waited_for_however_few_tries_there_are() {
-    let premises = Premises::new();
-    let folder = premises.rules().parent().unwrap().join("recorded");
+    let test_service = TestService::new();
+    let folder = test_service.rules().parent().unwrap().join("recorded");
     let rules = format!(
         "buckets: {{ recorded: {{ store: folder, path: '{}', source_grace: 1h }} }}\n\
          rules: [{{ name: keep, retry: {{ first: 1ms, longest: 1ms, tries: 2 }}, \
          steps: [{{ tag: {{ tags: {{ a: b }} }} }}, {{ rename: {{ to: 'kept/' }} }}] }}]\n",
         folder.display()
     );
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     running.front.announce("r/a.mp4").await;
     for tries in running.store.settled(5).await {
         assert!(matches!(tries, Transition::Await { .. }), "{tries:?}");
     }
     std::fs::create_dir_all(folder.join("r")).unwrap();
     std::fs::write(folder.join("r/a.mp4"), "content").unwrap();
-    let is_done = || premises.tasks()[0].state == "done";
+    let is_done = || test_service.tasks()[0].state == "done";
     assert!(running.store.comes_true(is_done).await);
     running.service.drain().await;
     assert!(folder.join("kept/a.mp4").exists());

@@ -4,9 +4,9 @@ use aftertake::action::Reach;
 use aftertake::model::id::TaskId;
 use serde_json::{Value, json};
 
-use crate::support::floor::{Floor, reach};
-use crate::support::premises::{PATIENT, Premises};
 use crate::support::sink::{Received, Reply, Sink};
+use crate::support::test_service::{PATIENT, TestService};
+use crate::support::test_workers::{TestWorkers, reach};
 
 /// One rule that notifies `lms` with one try, and `ops` when that task is dead.
 fn rules(lms: &Sink, ops: &Sink) -> String {
@@ -24,8 +24,8 @@ fn document(received: &Received) -> Value {
 }
 
 /// Rule, state and tries of all tasks, oldest first.
-fn told(premises: &Premises) -> Vec<(String, &'static str, u32)> {
-    let tasks = premises.tasks().into_iter();
+fn told(test_service: &TestService) -> Vec<(String, &'static str, u32)> {
+    let tasks = test_service.tasks().into_iter();
     tasks
         .map(|task| (task.rule, task.state, task.tries))
         .collect()
@@ -37,14 +37,14 @@ fn row(rule: &str, state: &'static str, tries: u32) -> (String, &'static str, u3
 
 #[tokio::test]
 async fn dead_task_sends_one_notice_and_another_if_it_dies_after_a_retry() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let lms = Sink::start([Reply::status(422), Reply::status(422)]).await;
     let ops = Sink::start([Reply::status(500)]).await;
-    let running = premises.start(&rules(&lms, &ops), PATIENT).await;
+    let running = test_service.start(&rules(&lms, &ops), PATIENT).await;
     running.front.announce("a.mp4").await;
     let received = ops.received(2).await;
     running.store.settled(3).await;
-    let dead = premises.tasks().remove(0);
+    let dead = test_service.tasks().remove(0);
     let notice = document(&received[1]);
     assert_eq!(notice["type"], "task.dead");
     assert_eq!(notice["data"]["task_id"], json!(dead.id));
@@ -58,7 +58,7 @@ async fn dead_task_sends_one_notice_and_another_if_it_dies_after_a_retry() {
     let id = |number: usize| received[number].header("webhook-id");
     assert_eq!(id(0), id(1));
 
-    premises.aftertake(&["tasks", "retry", &dead.id.to_string()]);
+    test_service.aftertake(&["tasks", "retry", &dead.id.to_string()]);
     let received = ops.received(3).await;
     running.service.drain().await;
     assert_ne!(
@@ -68,18 +68,18 @@ async fn dead_task_sends_one_notice_and_another_if_it_dies_after_a_retry() {
     let notices = row("on_dead:announce", "done", 2);
     let again = row("on_dead:announce", "done", 1);
     assert_eq!(
-        told(&premises),
+        told(&test_service),
         [row("announce", "dead", 1), notices, again]
     );
 }
 
 #[tokio::test]
 async fn notice_survives_a_restart_and_has_no_notice_of_its_own() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let lms = Sink::start([Reply::status(422)]).await;
     let ops = Sink::start([Reply::Hang, Reply::status(422)]).await;
     let rules = rules(&lms, &ops);
-    let running = premises
+    let running = test_service
         .start(&rules, std::time::Duration::from_millis(1))
         .await;
     running.front.announce("a.mp4").await;
@@ -90,16 +90,16 @@ async fn notice_survives_a_restart_and_has_no_notice_of_its_own() {
         row("announce", "dead", 1),
         row("on_dead:announce", "ready", 0),
     ];
-    assert_eq!(told(&premises), states);
+    assert_eq!(told(&test_service), states);
 
-    let running = premises.start(&rules, PATIENT).await;
+    let running = test_service.start(&rules, PATIENT).await;
     running.store.settled(1).await;
     running.service.drain().await;
     let states = [
         row("announce", "dead", 1),
         row("on_dead:announce", "dead", 1),
     ];
-    assert_eq!(told(&premises), states);
+    assert_eq!(told(&test_service), states);
     assert_eq!(ops.requests().len(), 2);
 }
 
@@ -113,12 +113,12 @@ async fn task_that_can_never_run_sends_a_notice_when_it_is_stored() {
     );
     let outbound = std::sync::Arc::new(aftertake::outbound::Guarded::new());
     let reached: Reach = reach(&rules, outbound);
-    let floor = Floor::new(&rules, reached).await;
-    let task: TaskId = floor.record("a.mp4").await[0];
-    floor.workers.start();
+    let test_workers = TestWorkers::new(&rules, reached).await;
+    let task: TaskId = test_workers.record("a.mp4").await[0];
+    test_workers.workers.start();
     let received = ops.received(1).await;
-    floor.store.settled(1).await;
-    floor.workers.drain(PATIENT).await;
+    test_workers.store.settled(1).await;
+    test_workers.workers.drain(PATIENT).await;
     let notice = document(&received[0]);
     assert_eq!(notice["data"]["task_id"], json!(task));
     assert_eq!(notice["data"]["failure"]["kind"], "forbidden");
@@ -127,5 +127,5 @@ async fn task_that_can_never_run_sends_a_notice_when_it_is_stored() {
         (&json!(0), &json!(0))
     );
     let states = [row("archive", "dead", 0), row("on_dead:archive", "done", 1)];
-    assert_eq!(told(&floor.premises), states);
+    assert_eq!(told(&test_workers.test_service), states);
 }

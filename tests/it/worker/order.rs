@@ -5,8 +5,8 @@ use aftertake::store::operator::{CancelOutcome, RetryOutcome};
 use serde_json::Value;
 
 use crate::support::operator::OneTask;
-use crate::support::premises::{PATIENT, Premises, Running, announcing};
 use crate::support::sink::{Reply, Sink};
+use crate::support::test_service::{PATIENT, Running, TestService, announcing};
 
 /// Notifies `sink` in order, with room for many requests at a time.
 fn in_order(sink: &Sink, blocks: bool) -> String {
@@ -39,23 +39,23 @@ async fn three(running: &Running) {
 
 #[tokio::test]
 async fn successors_wait_while_a_task_is_retried_and_pass_once_it_is_dead() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let failing = [200, 500, 500, 500].map(Reply::status);
     let sink = Sink::start(failing).await;
-    let running = premises.start(&in_order(&sink, false), PATIENT).await;
+    let running = test_service.start(&in_order(&sink, false), PATIENT).await;
     three(&running).await;
     running.store.settled(5).await;
     running.service.drain().await;
     assert_eq!(announced(&sink), ["a", "b", "b", "b", "c"]);
     let states = [("done", 0, 1), ("dead", 0, 3), ("done", 0, 1)];
-    assert_eq!(premises.states(), states);
+    assert_eq!(test_service.states(), states);
 }
 
 #[tokio::test]
 async fn one_at_a_time_is_under_way_though_there_is_room_for_more() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([(); 3].map(|()| Reply::status(200).held())).await;
-    let running = premises.start(&in_order(&sink, false), PATIENT).await;
+    let running = test_service.start(&in_order(&sink, false), PATIENT).await;
     three(&running).await;
     for under_way in 1..=3 {
         sink.received(under_way).await;
@@ -74,20 +74,20 @@ async fn one_at_a_time_is_under_way_though_there_is_room_for_more() {
 #[tokio::test]
 async fn dead_task_that_blocks_holds_its_successors_across_a_restart_until_a_person_acts() {
     for cancels in [false, true] {
-        let premises = Premises::new();
+        let test_service = TestService::new();
         let sink = Sink::start([500, 500, 500].map(Reply::status)).await;
         let rules = in_order(&sink, true);
-        let running = premises.start(&rules, PATIENT).await;
+        let running = test_service.start(&rules, PATIENT).await;
         three(&running).await;
         running.store.settled(3).await;
         running.service.drain().await;
         drop(running.store);
         let held = [("dead", 0, 3), ("ready", 0, 0), ("ready", 0, 0)];
-        assert_eq!(premises.states(), held);
+        assert_eq!(test_service.states(), held);
 
-        let running = premises.start(&rules, PATIENT).await;
-        let first = premises.tasks()[0].id;
-        let (operator, now) = (&mut premises.operator(), clock::now());
+        let running = test_service.start(&rules, PATIENT).await;
+        let first = test_service.tasks()[0].id;
+        let (operator, now) = (&mut test_service.operator(), clock::now());
         if cancels {
             assert_eq!(
                 operator.cancel_one(first, now).unwrap(),
@@ -112,10 +112,10 @@ async fn dead_task_that_blocks_holds_its_successors_across_a_restart_until_a_per
 
 #[tokio::test]
 async fn rules_that_change_do_not_let_a_task_overtake_those_of_the_old_ones() {
-    let premises = Premises::new();
+    let test_service = TestService::new();
     let sink = Sink::start([Reply::Hang]).await;
     let rules = in_order(&sink, false);
-    let running = premises.start(&rules, std::time::Duration::ZERO).await;
+    let running = test_service.start(&rules, std::time::Duration::ZERO).await;
     running.front.announce("a").await;
     sink.received(1).await;
     running.front.announce("b").await;
@@ -126,7 +126,7 @@ async fn rules_that_change_do_not_let_a_task_overtake_those_of_the_old_ones() {
         sink.then(Reply::status(500));
     }
     let changed = rules.replace("name: announce,", "name: announce, retry: { tries: 5 },");
-    let running = premises.start(&changed, PATIENT).await;
+    let running = test_service.start(&changed, PATIENT).await;
     running.front.announce("c").await;
     running.store.settled(5).await;
     running.service.drain().await;

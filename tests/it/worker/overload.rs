@@ -9,9 +9,11 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
 
 use crate::support::disk::Disk;
-use crate::support::premises::{Env, PATIENT, Premises, Running, announcing, callback, parse};
 use crate::support::sink::{Reply, Sink};
-use crate::support::watched::Watched;
+use crate::support::test_service::{
+    Env, PATIENT, Running, TestService, announcing, callback, parse,
+};
+use crate::support::watched_store::WatchedStore;
 
 /// Callbacks that may be in the store's queue at once.
 const PLACES: usize = 256;
@@ -20,10 +22,10 @@ const FLOOD: usize = 320;
 /// Other writes meanwhile: a claim, the end of a step, a poll for other writers.
 const OTHERS: usize = 3;
 
-async fn start(premises: &Premises, sink: &Sink, disk: &Arc<Disk>) -> Running {
-    let store = Watched::open_around(&premises.path(), disk.around()).unwrap();
+async fn start(test_service: &TestService, sink: &Sink, disk: &Arc<Disk>) -> Running {
+    let store = WatchedStore::open_around(&test_service.path(), disk.around()).unwrap();
     let rules = announcing(sink, "{ notify: lms }");
-    premises
+    test_service
         .start_with(
             store,
             parse(&rules, &Env::new()),
@@ -35,9 +37,9 @@ async fn start(premises: &Premises, sink: &Sink, disk: &Arc<Disk>) -> Running {
 
 #[tokio::test]
 async fn flood_on_a_slow_disk_is_refused_beyond_a_bound_while_deliveries_go_on() {
-    let (premises, disk) = (Premises::new(), Arc::default());
+    let (test_service, disk) = (TestService::new(), Arc::default());
     let sink = Sink::start([Reply::status(200).held()]).await;
-    let running = start(&premises, &sink, &disk).await;
+    let running = start(&test_service, &sink, &disk).await;
     running.front.announce("first").await;
     sink.received(1).await;
 
@@ -77,7 +79,7 @@ async fn flood_on_a_slow_disk_is_refused_beyond_a_bound_while_deliveries_go_on()
     running.service.drain().await;
 
     assert!(disk.largest() <= PLACES + OTHERS, "{}", disk.largest());
-    assert_eq!(premises.tasks().len(), PLACES + 2);
+    assert_eq!(test_service.tasks().len(), PLACES + 2);
     let announced: BTreeSet<String> = sink
         .requests()
         .iter()

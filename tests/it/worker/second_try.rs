@@ -19,7 +19,7 @@ use aftertake::store::{Arrival, Recorded, Retention, Store};
 use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
 use aftertake::worker::lane::{Lanes, limits};
-use aftertake::worker::{Parts, Workers};
+use aftertake::worker::{WorkerParts, Workers};
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::event;
 use crate::support::folder_in_memory;
-use crate::support::premises::{Env, callback, parse};
+use crate::support::test_service::{Env, callback, parse};
 
 /// Latency of a response.
 const LATENCY: Duration = Duration::from_millis(5);
@@ -176,7 +176,7 @@ impl Stand {
         });
         let snapshot = Snapshot::new(file.callers, Arc::clone(&rules), reach, none, clock.now());
         let day = Duration::from_hours(24);
-        let workers = Workers::new(Parts {
+        let workers = Workers::new(WorkerParts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             in_force: Current::new(snapshot),
             lanes,

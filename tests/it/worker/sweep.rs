@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::service::arrival;
 use crate::store_contract::open;
 use crate::support::TOO_LONG;
-use crate::support::premises::{Env, callback, parse};
-use crate::support::served::{heard, serving, stop};
+use crate::support::service_process::{heard, serving, stop};
+use crate::support::test_service::{Env, callback, parse};
 
 const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ notify: lms }] }]\n\
                      destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n";

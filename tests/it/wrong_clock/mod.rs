@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::service::arrival;
 use crate::support::in_time;
-use crate::support::premises::{Env, parse};
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
+use crate::support::test_service::{Env, parse};
 
 const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ notify: lms }] }]\n\
                      destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n";
@@ -48,7 +48,7 @@ fn body(object: &str, ended: Duration) -> String {
     body.to_string()
 }
 
-async fn post(served: &Served, body: &str) {
+async fn post(served: &ServiceProcess, body: &str) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.post(served.callbacks()).body(body.to_owned());
     assert_eq!(request.send().await.unwrap().status(), 200);
@@ -81,7 +81,7 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     std::fs::write(folder.join("rules.yaml"), RULES).unwrap();
     let mut right = serving(folder);
     right.args(["--retention", "40d"]);
-    Served::start(&mut right).stop();
+    ServiceProcess::start(&mut right).stop();
     // Older than the retention: once it is gone, the sweep has run.
     let rules = parse(RULES, &Env::new());
     let mut old = arrival(&rules, &body("old", DAY * 60));
@@ -89,7 +89,7 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     let mut operator = SqliteOperator::open(&folder.join("aftertake.db")).unwrap();
     operator.record(&old, &rules.rules.text).unwrap();
     drop(operator);
-    let mut served = Served::start(&mut right);
+    let mut served = ServiceProcess::start(&mut right);
     let callbacks = ["a", "b", "c"].map(|object| body(object, Duration::ZERO));
     for callback in &callbacks {
         post(&served, callback).await;
@@ -105,7 +105,7 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     let mut ahead = serving(folder);
     ahead.env("LD_PRELOAD", library());
     ahead.env("CLOCK_AHEAD", (DAY * 3650).as_secs().to_string());
-    let mut served = Served::start(&mut ahead);
+    let mut served = ServiceProcess::start(&mut ahead);
     let gone = async {
         while old() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -38,18 +38,18 @@ fn there(key: &str) -> (Place, ObjectMeta) {
     (place(key), meta)
 }
 
-fn trail(from: &str, to: &str) -> (Place, Trail) {
-    let mut trail = Trail::default();
-    trail.add(place(to), "there".into());
-    trail.add_job(SameJob::Yes);
-    (place(from), trail)
+fn earlier_moves(from: &str, to: &str) -> (Place, EarlierMoves) {
+    let mut earlier_moves = EarlierMoves::default();
+    earlier_moves.add(place(to), "there".into());
+    earlier_moves.add_job(SameJob::Yes);
+    (place(from), earlier_moves)
 }
 
 struct Case {
     to: &'static str,
     members: Vec<Member>,
     there: Vec<(Place, ObjectMeta)>,
-    trails: Vec<(Place, Trail)>,
+    trails: Vec<(Place, EarlierMoves)>,
     refused: Vec<&'static str>,
     on_conflict: OnConflict,
     /// Where an earlier task put the playlist.
@@ -138,11 +138,11 @@ fn target_that_stands_is_a_conflict_unless_it_may_be_overwritten_or_is_an_earlie
     let mut case = Case::hls("x/b.m3u8");
     case.there = vec![there("x/ts/1.ts")];
     assert_eq!(case.moves(), Err(FailureKind::Conflict));
-    case.trails = vec![trail("r/ts/1.ts", "x/ts/1.ts")];
+    case.trails = vec![earlier_moves("r/ts/1.ts", "x/ts/1.ts")];
     let replaced = case.moves().unwrap();
     assert_eq!(replaced[0], "0 r/ts/1.ts > x/ts/1.ts Replace planned");
     // Without jobs, a segment written again belongs to another recording.
-    let mut unknown = Trail::default();
+    let mut unknown = EarlierMoves::default();
     unknown.add(place("x/ts/1.ts"), "there".into());
     case.trails[0].1 = unknown;
     assert_eq!(case.moves(), Err(FailureKind::Conflict));
@@ -151,7 +151,7 @@ fn target_that_stands_is_a_conflict_unless_it_may_be_overwritten_or_is_an_earlie
     assert_eq!(case.moves().unwrap(), replaced);
     case.refused = vec!["x/ts/1.ts"];
     assert_eq!(case.moves(), Err(FailureKind::Conflict));
-    case.trails = vec![trail("r/ts/1.ts", "x/ts/1.ts")];
+    case.trails = vec![earlier_moves("r/ts/1.ts", "x/ts/1.ts")];
     assert_eq!(case.moves().unwrap(), replaced, "it is its own");
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::load::Loading;
-use super::rules::Names;
+use super::rules::KnownNames;
 use super::scalar::Timeout;
 use crate::model::transition;
 use crate::rules::rule::{Action, Condition, Step};
@@ -51,7 +51,7 @@ pub(crate) enum OnFailure {
 #[derive(Debug, Clone, Copy)]
 struct Surroundings<'s> {
     /// `None` when names are not checked.
-    names: Option<&'s Names<'s>>,
+    names: Option<&'s KnownNames<'s>>,
     /// `None` when the rule's `when` is wrong.
     condition: Option<&'s Condition>,
     earlier: &'s [String],
@@ -70,7 +70,7 @@ impl Loading<'_> {
     pub(super) fn steps(
         &mut self,
         section: &Deferred<Vec<Deferred<Raw>>>,
-        names: Option<&Names<'_>>,
+        names: Option<&KnownNames<'_>>,
         condition: Option<&Condition>,
     ) -> Option<Vec<Step>> {
         let entries = self.read(section)?;

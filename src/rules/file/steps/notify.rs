@@ -7,7 +7,7 @@ use super::Surroundings;
 use crate::chat;
 use crate::model::destination::Format;
 use crate::rules::file::load::Loading;
-use crate::rules::file::rules::Names;
+use crate::rules::file::rules::KnownNames;
 use crate::rules::file::scalar::Plain;
 use crate::rules::rule::{BodyTemplate, NotifyStep};
 use crate::rules::template::{Address, PartOf, Scope, Template};
@@ -104,7 +104,7 @@ impl Loading<'_> {
     }
 
     /// `body`, `format` and `text` must fit each other and the destination.
-    fn refuse_contradictions(&mut self, raw: &Raw, names: &Names<'_>) {
+    fn refuse_contradictions(&mut self, raw: &Raw, names: &KnownNames<'_>) {
         if let (Some(format), Some(_)) = (&raw.format, &raw.body) {
             self.refuse(
                 format.at,

@@ -9,7 +9,7 @@ use super::Surroundings;
 use crate::model::bucket::{Bucket, BucketStore};
 use crate::model::step::OnConflict;
 use crate::rules::file::load::Loading;
-use crate::rules::file::rules::Names;
+use crate::rules::file::rules::KnownNames;
 use crate::rules::rule::{Condition, Matcher, RenameStep};
 use crate::rules::template::{CODE, PartOf, without_code};
 use crate::yaml::shape::{At, Deferred};
@@ -66,7 +66,7 @@ impl Loading<'_> {
         &mut self,
         bucket: &At<String>,
         condition: Option<&Condition>,
-        names: &Names<'_>,
+        names: &KnownNames<'_>,
     ) {
         let (Some(to), Some(condition)) = (names.right_buckets.get(&bucket.value), condition)
         else {

@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
+use super::power_cut::PowerCut;
 use super::preload::Preload;
 use super::trace::{Record, What};
-use super::witness::Witness;
 use super::{Stage, object};
 use crate::proof::load::{Call, Post};
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 
 fn acknowledged(calls: &[Call]) -> Vec<String> {
     let posts = calls.iter().flat_map(|call| &call.posts);
@@ -41,7 +41,7 @@ async fn disk_that_fails_for_a_while_refuses_callbacks_and_loses_none_that_was_a
     for fault in ["s*", "sl", "w*", "wl", "n*", "nl", "r*"] {
         let stage = Stage::set().await;
         let (trace, calls) = failed(&stage, fault).await;
-        let mut witness = Witness::new(4, Stage::RULES.len());
+        let mut witness = PowerCut::new(4, Stage::RULES.len());
         let watched = witness.watch(&trace, &calls);
         watched.unwrap_or_else(|error| panic!("fault {fault}: {error}"));
         assert!(witness.acknowledged() >= 60);
@@ -76,12 +76,12 @@ async fn database_that_cannot_be_written_for_a_while_is_brought_up_to_date_after
         let trace = run.disk.trace();
         let since = trace[until_then.len()..].iter();
         assert!(since.filter(of_base(What::Synced)).count() > 0);
-        let watched = Witness::new(5, Stage::RULES.len()).watch(&trace, &calls);
+        let watched = PowerCut::new(5, Stage::RULES.len()).watch(&trace, &calls);
         watched.unwrap_or_else(|error| panic!("fault {fault}: {error}"));
     }
 }
 
-async fn readyz(served: &Served) -> (u16, Value) {
+async fn readyz(served: &ServiceProcess) -> (u16, Value) {
     let url = format!("http://{}/readyz", served.admin);
     let answer = reqwest::get(url).await.unwrap();
     let status = answer.status().as_u16();
@@ -126,6 +126,6 @@ async fn service_that_finds_a_disk_that_fails_ends_with_a_code_that_has_it_tried
         let said = String::from_utf8_lossy(&ran.stderr);
         assert_eq!(ran.status.code(), Some(69), "{fault}: {said}");
         disk.works();
-        Served::start(&mut command).stop();
+        ServiceProcess::start(&mut command).stop();
     }
 }

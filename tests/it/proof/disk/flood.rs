@@ -17,7 +17,7 @@ use super::{Stage, body, object};
 use crate::proof::load::exchange;
 use crate::proof::process::{Usage, connections, let_go};
 use crate::proof::torture::setting;
-use crate::support::served::Served;
+use crate::support::service_process::ServiceProcess;
 use crate::support::sink::Sink;
 use crate::support::{TOO_LONG, in_time};
 
@@ -77,7 +77,7 @@ struct Flood {
 }
 
 impl Flood {
-    fn onto(served: &Served) -> Self {
+    fn onto(served: &ServiceProcess) -> Self {
         Self {
             address: served.public.clone(),
             calls: JoinSet::new(),

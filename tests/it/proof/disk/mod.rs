@@ -1,12 +1,12 @@
 //! The program on a disk that records its writes and fails on command.
 
+mod disk_model;
 mod fault;
 mod flood;
-mod platter;
 mod power;
+mod power_cut;
 mod preload;
 mod trace;
-mod witness;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::proof::load::Load;
 use crate::support::folder_in_memory;
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 use crate::support::sink::Sink;
 use preload::Preload;
 
@@ -26,7 +26,7 @@ struct Stage {
 }
 
 struct Run {
-    served: Served,
+    served: ServiceProcess,
     disk: Preload,
 }
 
@@ -61,7 +61,7 @@ impl Stage {
     fn run_on(&self, disk: Preload) -> Run {
         let mut command = serving(self.folder.path());
         let store = format!("sqlite:{}", self.store().join("aftertake.db").display());
-        let served = Served::start(disk.beneath(command.args(["--store", &store])));
+        let served = ServiceProcess::start(disk.beneath(command.args(["--store", &store])));
         Run { served, disk }
     }
 

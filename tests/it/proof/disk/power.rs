@@ -1,7 +1,7 @@
 //! Power loss: what was acknowledged is already on the disk.
 
+use super::power_cut::PowerCut;
 use super::trace::{Record, What};
-use super::witness::Witness;
 use super::{Run, Stage};
 use crate::proof::load::Call;
 
@@ -21,7 +21,7 @@ async fn ran(run: &mut Run, count: usize, filler: usize) -> (Vec<Record>, Vec<Ca
 async fn every_acknowledged_callback_outlives_a_loss_of_power_at_any_moment() {
     let stage = Stage::set().await;
     let (trace, calls) = ran(&mut stage.run(), 200, LARGE).await;
-    let mut witness = Witness::new(1, Stage::RULES.len());
+    let mut witness = PowerCut::new(1, Stage::RULES.len());
     witness.watch(&trace, &calls).unwrap();
     assert!(witness.acknowledged() >= 200);
     let brought_in =
@@ -41,7 +41,7 @@ async fn loss_of_power_is_noticed_where_the_log_is_not_synced() {
         let is_sync = [What::SyncBegun, What::Synced].contains(&record.what);
         !(is_sync && record.name.ends_with("-wal"))
     });
-    let found = Witness::new(2, Stage::RULES.len()).watch(&trace, &calls);
+    let found = PowerCut::new(2, Stage::RULES.len()).watch(&trace, &calls);
     let found = found.unwrap_err();
     // Shows as missing callbacks or as a malformed file.
     let signs = ["lost with what was not synced", "is malformed"];
@@ -53,7 +53,7 @@ async fn loss_of_power_is_noticed_where_the_log_is_not_synced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_of_power_after_a_failed_sync_and_a_kill_takes_nothing_that_was_acknowledged_since() {
     let stage = Stage::set().await;
-    let mut witness = Witness::new(3, Stage::RULES.len());
+    let mut witness = PowerCut::new(3, Stage::RULES.len());
     let mut run = stage.run();
     let load = run.load(2, 0, 0);
     load.answered(200, 10).await;

@@ -14,11 +14,11 @@ use super::recordings::{RULES, Recordings, recording, room, source, tags, target
 use crate::proof::load::Post;
 use crate::proof::sound;
 use crate::support::in_time;
-use crate::support::served::Served;
+use crate::support::service_process::ServiceProcess;
 use crate::support::sink::Sink;
 
 /// Polls the service until it has nothing to do; fails if it stops making progress.
-pub(crate) async fn quiet(served: &Served) {
+pub(crate) async fn quiet(served: &ServiceProcess) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/metrics", served.admin);
     let ask = async || {

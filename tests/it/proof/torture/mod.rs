@@ -17,7 +17,7 @@ use fastrand::Rng;
 use self::account::Account;
 use self::recordings::{Recordings, body};
 use crate::proof::load::{Load, Post};
-use crate::support::served::{Served, serving};
+use crate::support::service_process::{ServiceProcess, serving};
 use crate::support::sink::{Reply, Sink};
 
 /// Callers; each has separate rooms.
@@ -97,7 +97,7 @@ impl Torture {
             child.wait().unwrap();
             return;
         }
-        let mut served = Served::start(&mut command);
+        let mut served = ServiceProcess::start(&mut command);
         let load = self.load(&served);
         match moment {
             Moment::Acknowledged(count) => load.answered(200, count).await,
@@ -109,7 +109,7 @@ impl Torture {
         self.note(load).await;
     }
 
-    fn load(&self, served: &Served) -> Load {
+    fn load(&self, served: &ServiceProcess) -> Load {
         let writer = self.recordings.writer();
         Load::resume(served, self.next.clone(), move |lane, number| {
             writer.record(lane, number);
@@ -142,7 +142,7 @@ async fn whatever_was_acknowledged_is_done_as_the_rules_say_however_often_the_pr
     for _ in 0..rounds {
         torture.round().await;
     }
-    let mut served = Served::start(&mut serving(torture.recordings.folder()));
+    let mut served = ServiceProcess::start(&mut serving(torture.recordings.folder()));
     account::quiet(&served).await;
     served.stop();
     Account::of(&torture.recordings, &torture.posts, &torture.sink)

@@ -6,10 +6,10 @@ use std::path::Path;
 use aftertake::model::recording::Place;
 use serde_json::json;
 
+use crate::support::folder_buckets::FolderBuckets;
 use crate::support::folder_in_memory;
 use crate::support::recording::{Recording, place};
 use crate::support::sink::Sink;
-use crate::support::world::World;
 
 /// Rules by name, with the number of the step that notifies.
 pub(crate) const RULES: [(&str, u16); 3] = [("announce", 0), ("archive", 2), ("in-order", 0)];
@@ -19,7 +19,7 @@ const ROOMS: usize = 2;
 /// The store's folder, and two buckets elsewhere.
 pub(crate) struct Recordings {
     folder: tempfile::TempDir,
-    pub(crate) world: World,
+    pub(crate) world: FolderBuckets,
 }
 
 /// Writes recordings as a recorder does.
@@ -32,7 +32,7 @@ impl Recordings {
 
     /// With more keys of the destination.
     pub(crate) fn with(sink: &Sink, keys: &str) -> Self {
-        let (folder, world) = (folder_in_memory(), World::new());
+        let (folder, world) = (folder_in_memory(), FolderBuckets::new());
         let bucket = |name: &str| {
             format!(
                 "{{ store: folder, path: '{}' }}",
