@@ -11,7 +11,7 @@ use warp::reply::Response;
 
 use super::reply;
 use super::server::{Cut, Site};
-use super::wrong_path::astray;
+use super::wrong_path::wrong_path;
 use crate::clock;
 use crate::intake::{Intake, Outcome};
 use crate::model::recorder::Recorder;
@@ -20,7 +20,7 @@ use crate::telemetry::{CallbackResult, Metrics};
 
 /// `POST` to the path of each recorder, and `/healthz`.
 pub fn site(intake: Arc<Intake>, metrics: Arc<Metrics>) -> Site {
-    let elsewhere = astray(Arc::clone(&metrics));
+    let elsewhere = wrong_path(Arc::clone(&metrics));
     let counted = Arc::clone(&metrics);
     let callback = warp::path(recorder::CALLBACKS)
         .and(warp::path::param::<Recorder>())

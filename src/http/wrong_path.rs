@@ -21,10 +21,10 @@ use crate::telemetry::{CallbackResult, Metrics};
 const SHOWN: usize = 200;
 
 /// Answers 404 to a POST that no other route takes; rejects everything else.
-pub(super) fn astray(
+pub(super) fn wrong_path(
     metrics: Arc<Metrics>,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
-    let seldom = Arc::new(OncePerMinute::default());
+    let limited = Arc::new(OncePerMinute::default());
     warp::method()
         .and(warp::path::full())
         .and_then(move |method: Method, path: FullPath| {
@@ -33,7 +33,7 @@ pub(super) fn astray(
                 return ready(Err(warp::reject::not_found()));
             }
             metrics.callback(CallbackResult::WrongPath);
-            if let Some(left_out) = seldom.line() {
+            if let Some(left_out) = limited.line() {
                 log(path.as_str(), left_out);
             }
             ready(Ok(reply::nothing_here()))

@@ -14,7 +14,7 @@ use super::time::Timestamp;
 /// Prefix of the names of these rules. A rule in a file must not have it.
 pub const NOTICE: &str = "on_dead:";
 
-/// The output with the [`Death`], as if an earlier step had produced it.
+/// The output with the [`DeadTask`], as if an earlier step had produced it.
 const OUTPUT: &str = "dead";
 
 /// A task that died, as the notice reports it.

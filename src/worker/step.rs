@@ -39,7 +39,7 @@ type Signed = Arc<Mutex<Vec<String>>>;
 
 struct Returned {
     /// `None` when the grace time ended first.
-    returned: Option<Result<Done, Stopped>>,
+    result: Option<Result<Done, Stopped>>,
     /// The timeout, if it was exceeded.
     exceeded: Option<Duration>,
     /// Whether the next try has less to do.
@@ -129,7 +129,7 @@ impl Runner {
             TimedBy::Request => None,
         };
         let halt = self.halt(work, rendered, stop, limit).await;
-        match halt.returned {
+        match halt.result {
             Some(Ok(done)) => Ok(Ended::passed(done)),
             Some(Err(Stopped::Failed { failure, exchange })) => {
                 Ok(Ended::failed(*failure, exchange.map(|exchange| *exchange)))
@@ -209,8 +209,8 @@ impl Runner {
         };
         tokio::pin!(exceeded);
         let mut timed_out = false;
-        let end = |returned, timed_out| Returned {
-            returned,
+        let end = |result, timed_out| Returned {
+            result,
             exceeded: limit.filter(|_| timed_out),
             gained: gained.load(Ordering::Relaxed),
         };
@@ -218,7 +218,7 @@ impl Runner {
             tokio::select! {
                 // First, so that a finished action counts even if the grace time is over.
                 biased;
-                returned = &mut action => return end(Some(returned), timed_out),
+                result = &mut action => return end(Some(result), timed_out),
                 () = self.interrupt.cancelled() => return end(None, timed_out),
                 () = &mut exceeded, if !timed_out => {
                     timed_out = true;

@@ -52,9 +52,9 @@ mod tests {
 
     #[test]
     fn lines_in_between_are_counted_and_told_with_the_next_one() {
-        let mut seldom = OncePerMinute::default();
-        assert_eq!([(); 3].map(|()| seldom.line()), [Some(0), None, None]);
-        seldom.every = Duration::ZERO;
-        assert_eq!([(); 2].map(|()| seldom.line()), [Some(2), Some(0)]);
+        let mut limited = OncePerMinute::default();
+        assert_eq!([(); 3].map(|()| limited.line()), [Some(0), None, None]);
+        limited.every = Duration::ZERO;
+        assert_eq!([(); 2].map(|()| limited.line()), [Some(2), Some(0)]);
     }
 }
