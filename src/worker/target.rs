@@ -14,6 +14,9 @@ use crate::model::task::Lane;
 use crate::model::transition::Ran;
 use crate::model::wait::WaitsFor;
 
+/// The shortest wait: due times count milliseconds, so a shorter one would end at once.
+const LEAST: Duration = Duration::from_millis(1);
+
 /// Wait for a bucket that runs one step after the other.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -65,7 +68,7 @@ impl Runner {
 
 fn waits(lane: &Lane, state: &LaneState, shut: Shut, now: Present) -> Ran {
     let wait = match shut {
-        Shut::Until(moment) => moment.since(now.moment).min(LATER),
+        Shut::Until(moment) => moment.since(now.moment).clamp(LEAST, LATER),
         Shut::Full => SOON,
         Shut::ForNow => LATER,
     };
