@@ -1,7 +1,7 @@
 //! Ends the service when one of its essential parts ends.
 //!
 //! If a listener, a loop or a task's worker crashed and the process went on, it would look alive
-//! and do no work, or leave a claim that nobody holds. Whoever starts a part has it watched. `app`
+//! and do no work, or leave a claim that nobody holds. Code that starts a part has it watched. `app`
 //! waits for the first end, and exits with a code that makes the service manager restart it.
 
 use std::fmt;

@@ -49,7 +49,8 @@ pub trait Store: Send + Sync {
     ///
     /// `start` names the new tasks for which the caller holds permits. Those that need not wait for
     /// a turn or an order are stored as running, their first try spent, and returned as claims. All
-    /// others are stored as ready; dead on arrival ones as dead, with a notice if their rule asks for one.
+    /// others are stored as ready; those that are dead on arrival as dead, with a notice if their
+    /// rule asks for one.
     async fn record(&self, arrival: Arrival, start: Vec<TaskId>) -> Result<Recorded, Unavailable>;
 
     /// Claims up to `free` due tasks of each lane and spends one try of each. A task whose turn is

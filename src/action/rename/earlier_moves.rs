@@ -2,8 +2,8 @@
 //!
 //! A recorder that appends to a recording names segments at their original place, long after we
 //! moved them away. The journal knows the newest move from each place. Moves can form a circle,
-//! because a recording may return to an earlier place. So a earlier moves lists where a part can be, and a
-//! look finds out where it is.
+//! because a recording may return to an earlier place. So the journal says where a part can be, and
+//! a request to the bucket finds out where it is.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ impl EarlierMoves {
         is_new
     }
 
-    /// Adds the job of a move. One move of another job makes this the earlier moves of another recording.
+    /// Adds the job of a move. If one move is of another job, these are moves of another recording.
     pub(super) fn add_job(&mut self, job: SameJob) {
         self.job = Some(match (self.job, job) {
             (Some(SameJob::No), _) | (_, SameJob::No) => SameJob::No,
@@ -121,7 +121,7 @@ pub(super) async fn follow(
 ) -> Result<BTreeMap<Place, EarlierMoves>, Stopped> {
     let blank = |place: &Place| (place.clone(), EarlierMoves::default());
     let mut trails: BTreeMap<Place, EarlierMoves> = named.iter().map(blank).collect();
-    // Each with the place where its earlier moves begins.
+    // Each with the place where its earlier moves begin.
     let mut open: Vec<(Place, Place)> = named.into_iter().map(|p| (p.clone(), p)).collect();
     while !open.is_empty() {
         let from = open.iter().map(|(_, end)| end.clone()).collect();
@@ -154,7 +154,7 @@ pub(super) async fn follow_all(
 ) -> Result<BTreeMap<Place, EarlierMoves>, Stopped> {
     let blank = |(place, _): &(Place, Part)| (place.clone(), EarlierMoves::default());
     let mut trails: BTreeMap<Place, EarlierMoves> = named.iter().map(blank).collect();
-    // Each with the place where its earlier moves begins, and its ETag there: a later move may be of
+    // Each with the place where its earlier moves begin, and its ETag there: a later move may be of
     // another object.
     let open = |(named, part): (Place, Part)| (named.clone(), part, named, None);
     let mut open: Vec<(Place, Part, Place, Option<String>)> = named.into_iter().map(open).collect();

@@ -126,7 +126,7 @@ fn blocked_by(
     Ok(None)
 }
 
-/// Stores the notices of dead on arrival tasks, with keys behind all planned tasks.
+/// Stores the notices of tasks that are dead on arrival, with keys behind all planned tasks.
 fn notify_of_dead_on_arrival(
     txn: &mut Txn<'_>,
     event_seq: i64,

@@ -25,10 +25,10 @@ pub struct Permit {
     pub(super) wake: WakeOnDrop,
 }
 
-/// A seat among the concurrent steps of a lane, with the admission of its gate.
+/// A seat among the concurrent steps of a lane, with the admission of its throttle.
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// `None` when the gate did not admit a further step.
+    /// `None` when the throttle did not admit a further step.
     pub(super) admission: Option<Admission>,
     pub(super) gate: Arc<Throttle>,
     pub(super) _taken: Taken,

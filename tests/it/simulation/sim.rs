@@ -152,7 +152,7 @@ impl Sim {
         self.clock_set.notify_waiters();
     }
 
-    /// Logs what happened, for whoever analyses the run.
+    /// Logs what happened, to analyse the run.
     pub(super) fn tell(&self, what: impl Display) {
         let line = format!("{} {what}", self.wall());
         self.told.lock().unwrap().push(line);

@@ -1,8 +1,8 @@
 //! Makes one operation of a run fail, chosen by number or name.
 //!
-//! Every operation of the store and of the journal passes the gate. Its effect runs on a
+//! Every operation of the store and of the journal asks [`Faults`]. Its effect runs on a
 //! separate task and completes even if the run that asked for it is dropped, as a server goes
-//! on when its client dies. [`Gate::quiet`] waits for all effects.
+//! on when its client dies. [`Faults::quiet`] waits for all effects.
 
 use std::future::{Future, pending};
 use std::sync::Mutex;

@@ -60,7 +60,7 @@ impl FolderBuckets {
         change(self.configs.get_mut(bucket).unwrap());
     }
 
-    /// The buckets as a step sees them, behind the gate.
+    /// The buckets as a step sees them. Their operations can fail.
     pub(crate) fn reach(&self) -> Reach {
         self.reach_with(false)
     }
@@ -257,7 +257,7 @@ fn config(name: &str, path: &Path) -> Bucket {
     }
 }
 
-/// A bucket whose operations pass the gate.
+/// A bucket whose operations can fail.
 struct Gated {
     store: FolderStore,
     gate: Arc<Faults>,
