@@ -57,6 +57,7 @@
 //! - **callback**: the HTTP request that a recorder sends. **Event**: a callback that was parsed and stored.
 //! - **recording**: what was recorded: one object, or a **set** (a playlist and what it names). Its **place** is the
 //!   bucket and key where it is now.
+//! - **origin**: the recorder's job and when the recording began. It tells apart the recordings under one key.
 //! - **rule**: a condition and steps. **Plan**: the tasks of one event. **Revision**: one content of the rules file.
 //! - **task**: one event under one rule, the unit of the queue. **Step**: one action of it. **Attempt**: one try of a step.
 //! - **claim**: a worker's hold on a task. Only the newest one can write.

@@ -20,8 +20,8 @@ use crate::model::destination::Destination;
 use crate::model::event::Fields;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, MadeBy, Move, Outline};
-use crate::model::recording::{Extent, MovedBy, Place};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline, PutBy};
+use crate::model::recording::{Extent, MovedBy, Place, Replaced};
 use crate::model::step::Rendered;
 use crate::model::task::{Lane, Outputs};
 use crate::model::time::Timestamp;
@@ -84,6 +84,8 @@ pub struct ActionSubject {
     pub extent: Extent,
     /// The rule that moved the recording to `place`.
     pub moved_by: Option<MovedBy>,
+    /// Whether another recording that was moved to `place` has replaced it there.
+    pub replaced: Option<Replaced>,
     /// When the event arrived. If the clock was ahead then, when it was first tried after the clock was
     /// corrected. A missing source is waited for a while after it.
     pub received: Timestamp,
@@ -143,6 +145,9 @@ pub trait Progress: Send {
 
     /// The newest completed moves from these places by tasks of any recording, newest first.
     async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped>;
+
+    /// What tasks of other recordings have put at this place.
+    async fn put_by_others(&mut self, place: &Place) -> Result<Vec<PutBy>, Stopped>;
 
     /// Stores a page of a manifest in the making, in order. The page with move 0 replaces
     /// everything stored before. It becomes a manifest with [`Progress::manifest`]. From now on the
@@ -224,8 +229,35 @@ impl ActionSubject {
     /// The recording's place; fails when another recording has replaced it there.
     fn unreplaced(&self) -> Result<&Place, Failure> {
         let place = self.place()?;
-        let replaced = self.moved_by.as_ref().and_then(|by| by.replaced_at(place));
-        replaced.map_or(Ok(place), Err)
+        match self.replaced {
+            Some(replaced) => Err(replaced.at(place)),
+            None => Ok(place),
+        }
+    }
+
+    /// The failure if what is at the key that the event names was put there by a task of another
+    /// recording: then this recording is not there.
+    async fn displaced(
+        &self,
+        reach: &Reach,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Failure>, Stopped> {
+        let place = self.place()?;
+        if self.moved_by.is_some() {
+            return Ok(None);
+        }
+        let put = progress.put_by_others(place).await?;
+        if put.is_empty() {
+            return Ok(None);
+        }
+        let bucket = reach.bucket(place)?;
+        let there = bucket.store.head(&place.key).await?;
+        let by = there.and_then(|there| put.into_iter().find(|put| put.etag == there.etag));
+        Ok(by.map(|PutBy { task, .. }| {
+            let absent = self.absent(&bucket.config, &place.to_string());
+            let reason = format!("{}; {task} moved another recording there", absent.reason);
+            Failure { reason, ..absent }
+        }))
     }
 
     /// The failure for a missing part. Recorders announce files before they can be read, so it is

@@ -54,6 +54,9 @@ pub async fn tag(
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     let place = subject.unreplaced()?;
+    if let Some(absent) = subject.displaced(reach, progress).await? {
+        return Err(absent.into());
+    }
     let bucket = reach.bucket(place)?;
     let absent = |failure| subject.waits(&bucket.config, failure);
     let others = others(bucket, request, subject).await.map_err(absent)?;

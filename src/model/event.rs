@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::id::EventId;
 use super::recorder::Recorder;
-use super::recording::{Extent, Place, names_playlist};
+use super::recording::{Extent, Origin, Place, names_playlist};
 use super::time::Timestamp;
 
 /// A parsed callback.
@@ -210,6 +210,13 @@ impl Fields {
             }),
             _ => None,
         }
+    }
+
+    /// Which of the recordings under its key it is about; `None` without a job.
+    pub fn origin(&self) -> Option<Origin> {
+        let job = self.job.clone()?;
+        let start = self.start_time;
+        Some(Origin { job, start })
     }
 
     /// Which objects belong to the recording.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::failure::{Failure, FailureKind};
 use super::id::TaskId;
+use super::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
@@ -107,8 +108,6 @@ pub struct MovedBy {
     /// Whether it moved the whole recording away after the event that asks was stored: then that
     /// event has nothing left to move.
     pub took_it_whole: bool,
-    /// Whether another recording that was moved there has replaced it.
-    pub replaced: Option<Replaced>,
 }
 
 /// That another recording has replaced a recording, or a part of it.
@@ -120,10 +119,10 @@ pub struct Replaced {
     pub in_part: bool,
 }
 
-impl MovedBy {
-    /// The failure if the recording, last at `place`, was replaced and no longer exists.
-    pub fn replaced_at(&self, place: &Place) -> Option<Failure> {
-        let Replaced { by, in_part } = self.replaced?;
+impl Replaced {
+    /// The failure of a task of the recording that was replaced, last at `place`.
+    pub fn at(self, place: &Place) -> Failure {
+        let Self { by, in_part } = self;
         let reason = if in_part {
             format!(
                 "{by} has replaced a part of the recording at {place} (on_conflict: overwrite): it is incomplete"
@@ -133,7 +132,35 @@ impl MovedBy {
                 "{by} has replaced the recording at {place} (on_conflict: overwrite): it no longer exists"
             )
         };
-        Some(Failure::new(FailureKind::Missing, reason))
+        Failure::new(FailureKind::Missing, reason)
+    }
+}
+
+/// Which of the recordings under one key: the recorder's job that made it and, because a job may
+/// use a key again, when it began. A recording that grows keeps both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub job: String,
+    /// `None` if the callback did not say.
+    pub start: Option<Timestamp>,
+}
+
+impl Origin {
+    /// Separates the parts in rows. The start is last and a number, so a job may contain it.
+    const BETWEEN: char = '\n';
+
+    /// The origin in a row.
+    pub fn from_row(text: &str) -> Self {
+        let (job, start) = text.rsplit_once(Self::BETWEEN).unwrap_or((text, ""));
+        Self {
+            job: job.to_owned(),
+            start: start.parse().ok().map(Timestamp::from_millis),
+        }
+    }
+
+    pub fn to_row(&self) -> String {
+        let start = self.start.map(|start| start.millis().to_string());
+        format!("{}{}{}", self.job, Self::BETWEEN, start.unwrap_or_default())
     }
 }
 
@@ -175,6 +202,19 @@ mod tests {
             ("m3u8", false),
         ] {
             assert_eq!(names_playlist(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn origin_is_the_same_after_a_row() {
+        for job in ["j", "", "j\n5", "\n"] {
+            for start in [None, Some(0), Some(-5), Some(1_772_413_200_000)] {
+                let origin = Origin {
+                    job: job.to_owned(),
+                    start: start.map(Timestamp::from_millis),
+                };
+                assert_eq!(Origin::from_row(&origin.to_row()), origin);
+            }
         }
     }
 

@@ -22,9 +22,9 @@ use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::moment::Present;
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, MadeBy, Move, Outline};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline, PutBy};
 use crate::model::plan::{Plan, Turn};
-use crate::model::recording::{MovedBy, Place};
+use crate::model::recording::{MovedBy, Place, Replaced};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
@@ -78,6 +78,10 @@ pub trait Store: Send + Sync {
     /// The newest completed moves from each of these places by tasks of any recording, newest
     /// first.
     async fn made_from(&self, claim: &Claim, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable>;
+
+    /// What tasks of other recordings have put at this place, as far as it is still noted to be
+    /// there.
+    async fn put_by_others(&self, claim: &Claim, place: Place) -> Result<Vec<PutBy>, Unavailable>;
 
     /// Writes to the journal of the claimed task's current step. A page of a manifest holds every
     /// key that its moves read or write until the step is settled or undone. If one of them is
@@ -265,6 +269,8 @@ pub struct Located {
     pub place: Place,
     /// The rule that moved it there; `None` while it is where its event says.
     pub moved_by: Option<MovedBy>,
+    /// Whether another recording has replaced it there.
+    pub replaced: Option<Replaced>,
 }
 
 /// A write to the journal of a rename.

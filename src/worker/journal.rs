@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::action::{Progress, Stopped};
 use crate::clock::Clock;
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, MadeBy, Move, Outline};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline, PutBy};
 use crate::model::recording::Place;
 use crate::model::time::Timestamp;
 use crate::store::{Claim, JournalEntry, JournalError, Store, Unavailable};
@@ -56,6 +56,11 @@ impl Progress for Journal<'_> {
     async fn made_from(&mut self, from: Vec<Place>) -> Result<Vec<MadeBy>, Stopped> {
         let made = self.store.made_from(self.claim, from);
         made.await.map_err(unavailable)
+    }
+
+    async fn put_by_others(&mut self, place: &Place) -> Result<Vec<PutBy>, Stopped> {
+        let put = self.store.put_by_others(self.claim, place.clone());
+        put.await.map_err(unavailable)
     }
 
     async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped> {

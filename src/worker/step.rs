@@ -186,6 +186,7 @@ impl Runner {
                 .claim
                 .located()
                 .and_then(|located| located.moved_by.clone()),
+            replaced: work.claim.located().and_then(|located| located.replaced),
             // If the clock was ahead, the event seems to have arrived after its first try.
             received: work.claim.event().received.min(work.claim.task().since),
             now: self.parts.clock.now(),
@@ -276,8 +277,7 @@ fn replaced(work: &TaskRun<'_>) -> Option<Failure> {
         return None;
     }
     let located = work.claim.located()?;
-    let by = located.moved_by.as_ref()?;
-    let failure = by.replaced_at(&located.place)?;
+    let failure = located.replaced?.at(&located.place);
     notify.tells_of_recording().then_some(failure)
 }
 

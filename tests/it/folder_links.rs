@@ -163,6 +163,7 @@ async fn rename(world: &FolderBuckets, from: &Place, to: &Place) {
         place: Some(from.clone()),
         extent: Recording::mp4().extent(),
         moved_by: None,
+        replaced: None,
         received: clock::now(),
         now: clock::now(),
     };

@@ -83,6 +83,7 @@ impl Begun<'_> {
             place: self.place(),
             extent: self.case.recording.extent(),
             moved_by: None,
+            replaced: None,
             received: Timestamp::from_millis(0),
             now: clock::now(),
         };

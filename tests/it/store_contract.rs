@@ -601,7 +601,6 @@ async fn committed_place_is_seen_by_its_event_and_not_by_a_later_one(backend: im
             rule: "move".into(),
             same_planning: true,
             took_it_whole: false,
-            replaced: None,
         })
     );
     end(&store, tag, Transition::Finish).await;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};
-use aftertake::model::moves::{Move, MovePhase, SameJob};
+use aftertake::model::moves::{Move, MovePhase, SameOrigin};
 use aftertake::model::plan::{Plan, Turn};
+use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::WaitsFor;
 use aftertake::store::operator::{Operator, Replay, Scope};
@@ -28,26 +29,42 @@ fn of_job(time: i64, job: Option<&str>) -> Arrival {
     arrival
 }
 
+/// Like `of_job`, for a recording that began at this second.
+fn begun(time: i64, (job, start): (Option<&str>, Option<i64>)) -> Arrival {
+    let mut arrival = of_job(time, job);
+    if let Some(start) = start.map(|start| Timestamp::from_millis(start * 1000)) {
+        let event = Arc::make_mut(&mut arrival.event);
+        event.fields.start_time = Some(start);
+        let mut body: serde_json::Value = serde_json::from_slice(&event.body).unwrap();
+        body["start_time"] = start.to_string().into();
+        event.body = body.to_string().into();
+    }
+    arrival
+}
+
 #[tokio::test]
-async fn earlier_move_says_whether_it_was_for_the_same_job() {
-    for (first, second, job) in [
-        (Some("a"), Some("a"), SameJob::Yes),
-        (Some("a"), Some("b"), SameJob::No),
-        (Some("a"), None, SameJob::Unknown),
-        (None, Some("a"), SameJob::Unknown),
+async fn earlier_move_says_whether_it_was_for_the_same_recording() {
+    let (begun_1, begun_2) = ((Some("a"), Some(1)), (Some("a"), Some(2)));
+    for (first, second, origin) in [
+        (begun_1, begun_1, SameOrigin::Yes),
+        (begun_1, begun_2, SameOrigin::No),
+        (begun_1, (Some("a"), None), SameOrigin::Likely),
+        (begun_1, (Some("b"), Some(1)), SameOrigin::No),
+        (begun_1, (None, None), SameOrigin::Unknown),
+        ((None, None), begun_1, SameOrigin::Unknown),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir.path().join("a.db"));
-        store.record(of_job(1, first), vec![]).await.unwrap();
+        store.record(begun(1, first), vec![]).await.unwrap();
         let claim = one(&store, bucket(), NOW).await;
         let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Moved)]);
         store.journal(&claim, entry, PRESENT).await.unwrap();
         end(&store, claim, Transition::Finish).await;
-        store.record(of_job(2, second), vec![]).await.unwrap();
+        store.record(begun(2, second), vec![]).await.unwrap();
         let claim = one(&store, bucket(), NOW).await;
         let from = vec![place("from/0.ts")];
         let earlier = store.earlier_moves(&claim, from).await.unwrap();
-        assert_eq!(earlier[0].job, job, "{first:?} {second:?}");
+        assert_eq!(earlier[0].origin, origin, "{first:?} {second:?}");
     }
 }
 
@@ -221,7 +238,7 @@ async fn recording_that_another_jobs_has_replaced_is_nowhere_and_not_where_it_wa
     move_to(&store, second, "kept").await;
     let later = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
     let located = later.located().unwrap();
-    let replaced = located.moved_by.as_ref().unwrap().replaced.unwrap();
+    let replaced = located.replaced.unwrap();
     assert_eq!((&*located.place.key, replaced.by), ("kept", by));
     assert!(!replaced.in_part);
 }

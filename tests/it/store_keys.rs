@@ -9,6 +9,7 @@ use aftertake::model::moment::{Moment, Present};
 use aftertake::model::moves::keys::TakenBy;
 use aftertake::model::moves::{Move, MovePhase, Source, Target};
 use aftertake::model::plan::{OrderKey, Turn};
+use aftertake::model::recording::Replaced;
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::store::lists::{Page, TaskFilter};
@@ -607,9 +608,101 @@ async fn recording_that_another_one_has_replaced_is_nowhere_and_names_it() {
     let again = one(&store, bucket(), NOW).await;
     let located = again.located().unwrap();
     assert_eq!(located.place, place("x"), "and not where it was recorded");
-    let replaced = located.moved_by.as_ref().unwrap().replaced;
+    let replaced = located.replaced;
     assert_eq!(
         replaced.map(|replaced| (replaced.by, replaced.in_part)),
         by.map(|by| (by, false))
     );
+}
+
+/// Its task was cancelled before it moved it, and is retried.
+#[tokio::test]
+async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path);
+    let mut operator = SqliteOperator::open(&path).unwrap();
+    let rules = [("archive", bucket(), Turn::Needed)];
+    store.record(arrival("a", 1, &rules), vec![]).await.unwrap();
+    let first = one(&store, bucket(), NOW).await;
+    let id = first.task().id;
+    end(&store, first, Transition::Cancel).await;
+
+    store.record(arrival("b", 2, &rules), vec![]).await.unwrap();
+    let mover = one(&store, bucket(), NOW).await;
+    let by = mover.task().id;
+    let whole = replaces("b", "a");
+    assert_eq!(taken(&store, &mover, whole.clone(), PRESENT).await, None);
+    let copied = |phase| {
+        JournalEntry::Progress(vec![Move {
+            phase,
+            ..whole.clone()
+        }])
+    };
+    let shown = |operator: &SqliteOperator| operator.task(id).unwrap().unwrap().replaced;
+    assert_eq!(shown(&operator), None);
+    store
+        .journal(&mover, copied(MovePhase::Copied), PRESENT)
+        .await
+        .unwrap();
+    let in_part = true;
+    assert_eq!(shown(&operator), Some(Replaced { by, in_part }));
+    let in_part = false;
+    for entry in [JournalEntry::Commit(place("a")), copied(MovePhase::Moved)] {
+        store.journal(&mover, entry, PRESENT).await.unwrap();
+        assert_eq!(shown(&operator), Some(Replaced { by, in_part }));
+    }
+    end(&store, mover, Transition::Finish).await;
+
+    operator.retry_one(id, NOW).unwrap();
+    let again = one(&store, bucket(), NOW).await;
+    let located = again.located().unwrap();
+    assert_eq!((&located.place, &located.moved_by), (&place("a"), &None));
+    assert_eq!(located.replaced, Some(Replaced { by, in_part }));
+    end(&store, again, bury()).await;
+
+    // A third one does not wait for the first one's task, and the first one names what replaced it.
+    store.record(arrival("c", 3, &rules), vec![]).await.unwrap();
+    let third = one(&store, bucket(), NOW).await;
+    let onto = replaces("c", "a");
+    assert_eq!(taken(&store, &third, onto.clone(), PRESENT).await, None);
+    let done = Move {
+        phase: MovePhase::Moved,
+        ..onto
+    };
+    for entry in [
+        JournalEntry::Progress(vec![done]),
+        JournalEntry::Commit(place("a")),
+    ] {
+        store.journal(&third, entry, PRESENT).await.unwrap();
+    }
+    end(&store, third, Transition::Finish).await;
+    assert_eq!(shown(&operator), Some(Replaced { by, in_part }));
+
+    // A later event announces what its recorder has written since.
+    store.record(arrival("a", 4, &rules), vec![]).await.unwrap();
+    let later = one(&store, bucket(), NOW).await;
+    assert_eq!(later.located().unwrap().replaced, None);
+}
+
+/// What was found at the key may be the copy that has come there.
+#[tokio::test]
+async fn recording_is_surveyed_again_if_a_move_to_its_key_has_ended_meanwhile() {
+    let mut tasks = Tasks::of(&["a", "b"]).await;
+    let onto = from_to("a", "b");
+    assert_eq!(tasks.wants(0, onto.clone()).await, None);
+    let by = TakenBy::Move(tasks.id(0));
+    let done = Move {
+        phase: MovePhase::Moved,
+        ..onto
+    };
+    for entry in [
+        JournalEntry::Progress(vec![done]),
+        JournalEntry::Commit(place("b")),
+    ] {
+        let mover = &tasks.claims[0];
+        tasks.store.journal(mover, entry, PRESENT).await.unwrap();
+    }
+    tasks.end(0, Transition::Finish).await;
+    assert_eq!(tasks.wants(0, from_to("b", "x")).await, Some(by));
 }

@@ -81,7 +81,7 @@ impl Copying<'_> {
         }
         if !self.is_set && one.target == Target::Absent && is_renamed(self.reach, &one).await? {
             return match store.rename(copy).await {
-                Ok(renamed) => Ok(copied(one, &renamed)),
+                Ok(renamed) => Ok(copied(one.onto(target), &renamed)),
                 Err(failure) => self.failed(one, failure).await,
             };
         }
@@ -91,7 +91,7 @@ impl Copying<'_> {
             stopped: None,
         };
         match store.copy_logged(copy, known, &mut log).await {
-            Ok(made) => Ok(copied(one, &made)),
+            Ok(made) => Ok(copied(one.onto(target), &made)),
             Err(CopyStopped::Failed(failure)) => self.failed(one, failure).await,
             Err(CopyStopped::Halted) => Err(log.stopped.unwrap_or(Stopped::Interrupted)),
         }

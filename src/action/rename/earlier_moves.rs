@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::stat::find;
 use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
-use crate::model::moves::{Earlier, MadeBy, Move, Part, SameJob, renews};
+use crate::model::moves::{Earlier, MadeBy, Move, Part, SameOrigin, renews};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
 
@@ -23,7 +23,7 @@ pub(super) struct EarlierMoves {
     etags: Vec<String>,
     /// What its sources had as their `ETag`.
     sources: Vec<String>,
-    job: Option<SameJob>,
+    origin: Option<SameOrigin>,
     /// The newest move of the named object, for messages.
     by: Option<String>,
 }
@@ -39,28 +39,25 @@ impl EarlierMoves {
         is_new
     }
 
-    /// Adds the job of a move. If one move is of another job, these are moves of another recording.
-    pub(super) fn add_job(&mut self, job: SameJob) {
-        self.job = Some(match (self.job, job) {
-            (Some(SameJob::No), _) | (_, SameJob::No) => SameJob::No,
-            (Some(SameJob::Unknown), _) | (_, SameJob::Unknown) => SameJob::Unknown,
-            _ => SameJob::Yes,
-        });
+    /// Adds whether a move was for the same recording. If one was not, these are moves of another
+    /// recording.
+    pub(super) fn add_origin(&mut self, origin: SameOrigin) {
+        self.origin = self.origin.max(Some(origin));
     }
 
-    /// Whether all of its moves were for the same job as the current event.
-    pub(super) fn job(&self) -> SameJob {
-        self.job.unwrap_or_default()
+    /// Whether all of its moves were for the recording of the current event.
+    pub(super) fn origin(&self) -> SameOrigin {
+        self.origin.unwrap_or_default()
     }
 
     /// Whether the object at its end may be replaced by what is at the source now; `holds` as in
     /// [`renews`].
     pub(super) fn renews(&self, holds: Option<bool>) -> bool {
-        renews(self.job.unwrap_or(SameJob::Unknown), holds)
+        renews(self.origin(), holds)
     }
 
-    pub(super) fn is_of_another_job(&self) -> bool {
-        self.job == Some(SameJob::No)
+    pub(super) fn is_of_another(&self) -> bool {
+        self.origin() == SameOrigin::No
     }
 
     pub(super) fn taken_by(&self) -> Option<String> {
@@ -69,13 +66,17 @@ impl EarlierMoves {
 
     /// Notes the newest of these moves, unless one is noted already.
     fn note_taker(&mut self, hops: &[MadeBy]) {
-        if let (None, Some(MadeBy { task, one, job, .. })) = (&self.by, hops.first()) {
-            let what = match job {
-                SameJob::No => "what was there of another job",
-                SameJob::Yes | SameJob::Unknown => "it",
-            };
-            self.by = Some(format!("{task} moved {what} to {}", one.to));
-        }
+        let (None, Some(made)) = (&self.by, hops.first()) else {
+            return;
+        };
+        let what = match made.origin {
+            SameOrigin::No if made.is_of_this_key => {
+                "what was there of another job, or with another start,"
+            }
+            SameOrigin::No => "what was there of another job",
+            SameOrigin::Yes | SameOrigin::Likely | SameOrigin::Unknown => "it",
+        };
+        self.by = Some(format!("{} moved {what} to {}", made.task, made.one.to));
     }
 
     /// Without places to which the rules file gives no access.
@@ -104,9 +105,9 @@ impl EarlierMoves {
         self.etags.contains(&meta.etag)
     }
 
-    /// The latest place where something was `found`; `None` for another job's recording.
+    /// The latest place where something was `found`; `None` for another recording.
     pub(super) fn end(&self, found: &BTreeMap<Place, ObjectMeta>) -> Option<&Place> {
-        if self.job() == SameJob::No {
+        if self.is_of_another() {
             return None;
         }
         let stands = |place: &&Place| found.get(*place).is_some_and(|meta| self.made(meta));
@@ -134,10 +135,10 @@ pub(super) async fn follow(
         open = open
             .into_iter()
             .filter_map(|(named, end)| {
-                let Earlier { one, job } = hops.get(&end)?.clone();
+                let Earlier { one, origin } = hops.get(&end)?.clone();
                 let etag = one.target_etag?;
                 let earlier_moves = trails.get_mut(&named)?;
-                earlier_moves.add_job(job);
+                earlier_moves.add_origin(origin);
                 earlier_moves.sources.push(one.etag);
                 let goes_on = earlier_moves.add(one.to.clone(), etag);
                 goes_on.then_some((named, one.to))

@@ -114,7 +114,7 @@ impl Finder<'_> {
     ) -> Result<BTreeMap<Place, Moved>, Stopped> {
         let places = missing.iter().map(|(place, _)| place.clone());
         let mut own = earlier_moves::follow(places.collect(), progress).await?;
-        own.retain(|_, earlier_moves| !earlier_moves.is_of_another_job());
+        own.retain(|_, earlier_moves| !earlier_moves.is_of_another());
         found.extend(earlier_moves::look(self.reach, &own).await?);
         let mut moved = BTreeMap::new();
         let mut lost = Vec::new();

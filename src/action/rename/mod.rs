@@ -209,10 +209,16 @@ impl Run<'_> {
             is_taken: self.is_taken,
             kept,
         };
+        if let Some(absent) = self.subject.displaced(self.reach, progress).await? {
+            return match absent.kind {
+                FailureKind::Missing => self.moved_along(absent, true, progress).await,
+                _ => Err(absent.into()),
+            };
+        }
         let surveyed = survey(self.reach, self.request, self.subject, again, progress).await;
         let surveyed = match surveyed {
             Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Missing => {
-                return self.moved_along(*failure, progress).await;
+                return self.moved_along(*failure, false, progress).await;
             }
             Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Denied => {
                 return Err(not_allowed_yet(*failure).into());
@@ -231,18 +237,20 @@ impl Run<'_> {
         }
     }
 
-    /// Handles a missing recording that an earlier event's task may have moved along.
+    /// Handles a missing recording that an earlier event's task may have moved along. `displaced`:
+    /// what is at its key belongs to another recording.
     async fn moved_along(
         &self,
         missing: Failure,
+        displaced: bool,
         progress: &mut dyn Progress,
     ) -> Result<Done, Stopped> {
         // The commit below must not commit a manifest that was undone.
         if progress.outline().await?.is_some() {
             return Err(missing.into());
         }
-        let Some(place) = moved_along::moved_along(self.reach, self.subject, progress).await?
-        else {
+        let place = moved_along::moved_along(self.reach, self.subject, displaced, progress);
+        let Some(place) = place.await? else {
             return Err(missing.into());
         };
         // Later steps use the recording's current place.

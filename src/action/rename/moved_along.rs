@@ -4,26 +4,31 @@ use std::collections::BTreeMap;
 
 use super::earlier_moves::{self, EarlierMoves};
 use crate::action::{ActionSubject, Progress, Reach, Stopped};
-use crate::model::moves::{MadeBy, Part, SameJob};
+use crate::model::moves::{MadeBy, Part, SameOrigin};
 use crate::model::recording::Place;
 
 /// The current place of the recording, when its named key is empty because an earlier task of the
 /// same job moved it. That move took everything written until then; anything written between a copy
-/// and the deletion of its source stays at the key.
+/// and the deletion of its source stays at the key. If the recording is `displaced`, what is at the
+/// key is another one.
 pub(super) async fn moved_along(
     reach: &Reach,
     subject: &ActionSubject,
+    displaced: bool,
     progress: &mut dyn Progress,
 ) -> Result<Option<Place>, Stopped> {
     let named = subject.place()?;
-    if subject.moved_by.is_some() || reach.bucket(named)?.store.head(&named.key).await?.is_some() {
+    if subject.moved_by.is_some() {
+        return Ok(None);
+    }
+    if !displaced && reach.bucket(named)?.store.head(&named.key).await?.is_some() {
         return Ok(None);
     }
     let trails = earlier_moves::follow(vec![named.clone()], progress).await?;
     let found = earlier_moves::look(reach, &trails).await?;
     let mut of_job = trails
         .values()
-        .filter(|earlier_moves| earlier_moves.job() == SameJob::Yes);
+        .filter(|earlier_moves| earlier_moves.origin() <= SameOrigin::Likely);
     match of_job
         .find_map(|earlier_moves| earlier_moves.end(&found))
         .cloned()

@@ -37,7 +37,7 @@ pub(super) async fn copies(
             let (at, part) = one;
             let earlier_moves = named(one).and_then(|named| trails.get(&named));
             let earlier_moves = earlier_moves.filter(|earlier_moves| {
-                earlier_moves.leads_to(at) && !earlier_moves.is_of_another_job()
+                earlier_moves.leads_to(at) && !earlier_moves.is_of_another()
             });
             let meta = found.get(at);
             if let Some(meta) = meta

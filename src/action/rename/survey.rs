@@ -17,7 +17,7 @@ use super::stat::find;
 use crate::action::{ActionSubject, OpenBucket, Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::{Taken, TakenBy};
-use crate::model::moves::{Part, SameJob, Source, Target, Targets};
+use crate::model::moves::{Part, SameOrigin, Source, Target, Targets};
 use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Extras, Layout, ObjectMeta};
@@ -307,7 +307,7 @@ impl Survey<'_> {
         let own = playlists.keys().map(|key| at_key(main, key));
         // A playlist of this recording at the target is an earlier version, and will be replaced.
         let is_renewed = |earlier_moves: &EarlierMoves| {
-            !earlier_moves.is_of_another_job() && earlier_moves.leads_to(self.route.to)
+            !earlier_moves.is_of_another() && earlier_moves.leads_to(self.route.to)
         };
         let renewed = trails.values().any(is_renewed);
         let renewed = renewed.then(|| self.route.to.clone());
@@ -355,7 +355,7 @@ impl Survey<'_> {
         let found = earlier_moves::look(self.reach, trails).await?;
         for earlier_moves in trails.values() {
             if let Some(place) = earlier_moves.end(&found)
-                && earlier_moves.renews(self.holds(place, draft).await?)
+                && earlier_moves.renews(Some(self.holds(place, draft).await?))
             {
                 return Ok(Some(place.clone()));
             }
@@ -401,7 +401,7 @@ impl Survey<'_> {
         let ask: Vec<Place> = ask.map(|(member, _)| member.named.clone()).collect();
         let trails = earlier_moves::follow(ask, progress).await?;
         let holds = if there.contains_key(self.route.to) {
-            self.holds(self.route.to, draft).await?
+            Some(self.holds(self.route.to, draft).await?)
         } else {
             None
         };
@@ -460,11 +460,11 @@ impl Survey<'_> {
     }
 
     /// Whether the object at the target may be an earlier version of the recording: an earlier task
-    /// of the recording put it there, and not for another job.
+    /// of the recording put it there, and not for another one under its key.
     fn is_own(&self, main: &EarlierMoves, found: Option<&ObjectMeta>) -> bool {
         main.leads_to(self.route.to)
             && found.is_some_and(|found| main.made(found))
-            && !main.is_of_another_job()
+            && !main.is_of_another()
     }
 
     /// Drafts the deletion of the playlist that an earlier task made of the recording as it was then,
@@ -483,8 +483,8 @@ impl Survey<'_> {
                 continue;
             };
             let is_same = draft.fetches
-                || (earlier_moves.renews(self.holds(place, draft).await?)
-                    && (earlier_moves.job() == SameJob::Yes
+                || (earlier_moves.renews(Some(self.holds(place, draft).await?))
+                    && (earlier_moves.origin() == SameOrigin::Yes
                         || self.took_along(place, draft).await?));
             if is_same {
                 draft.leave(place, &found[place].etag);
@@ -522,18 +522,17 @@ impl Survey<'_> {
     }
 
     /// Whether the new playlist names everything that the playlist at `old` names, at the same
-    /// relative places. If so, it is the same recording, grown. `None` for a single object.
-    async fn holds(&self, old: &Place, draft: &Draft<'_>) -> Result<Option<bool>, Failure> {
+    /// relative places. If so, it may be the same recording, grown. A single object never grows.
+    async fn holds(&self, old: &Place, draft: &Draft<'_>) -> Result<bool, Failure> {
         if self.route.extent == Extent::Object {
-            return Ok(None);
+            return Ok(false);
         }
         let named = self.named_by(old).await?;
-        let holds = named.is_some_and(|named| draft.holds(named.iter().map(|one| &one.beside)));
-        Ok(Some(holds))
+        Ok(named.is_some_and(|named| draft.holds(named.iter().map(|one| &one.beside))))
     }
 
-    /// Whether it is the same recording, for events without a job: a recorder that appends does not
-    /// write media again that the playlist at `old` names.
+    /// Whether it is the same recording, for events without a job or a start: a recorder that
+    /// appends does not write media again that the playlist at `old` names.
     async fn took_along(&self, old: &Place, draft: &Draft<'_>) -> Result<bool, Failure> {
         let named = self.named_by(old).await?.unwrap_or_default();
         let mut media = named.iter().filter(|one| one.part != Part::Playlist);

@@ -10,7 +10,7 @@ pub mod object;
 pub mod stage;
 
 use super::id::TaskId;
-use super::recording::Place;
+use super::recording::{Origin, Place};
 
 /// The move of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,8 @@ pub struct MadeBy {
     pub one: Move,
     /// Whether that task's event names the same key.
     pub is_of_this_key: bool,
-    pub job: SameJob,
+    /// Of another key, only the jobs are compared: the playlists of one job need not begin at once.
+    pub origin: SameOrigin,
     /// Whether the event that asks had come before that move was planned.
     pub was_announced: bool,
 }
@@ -146,17 +147,14 @@ impl MadeBy {
     /// Whether what another recording's task took along from the key of the event that asks is what
     /// this event announced. Of another job, only what had been announced by then.
     pub fn took_what_is_announced(&self) -> bool {
-        !self.is_of_this_key && (self.job != SameJob::No || self.was_announced)
+        !self.is_of_this_key && (self.origin != SameOrigin::No || self.was_announced)
     }
 
-    /// Whether an object that it moved may also be this recording's `part`. If another job recorded
-    /// under the same key, that is another recording, and segments are never shared with it. An
-    /// init segment or an encryption key may be.
+    /// Whether an object that it moved may also be this recording's `part`. Another recording under
+    /// the same key shares nothing with it. Another job's recording under another key may share an
+    /// init segment or an encryption key, but no segments.
     pub fn may_be_shared(&self, part: Part) -> bool {
-        match self.job {
-            SameJob::Yes | SameJob::Unknown => true,
-            SameJob::No => !self.is_of_this_key && part == Part::Other,
-        }
+        self.origin != SameOrigin::No || (!self.is_of_this_key && part == Part::Other)
     }
 
     /// Whether it made the object at this place, with this ETag, from one with the ETag `from`.
@@ -172,24 +170,48 @@ impl MadeBy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
     pub one: Move,
-    pub job: SameJob,
+    pub origin: SameOrigin,
 }
 
-/// Whether two events belong to one job of the recorder. If so, the same key means the same
-/// recording.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum SameJob {
+/// What another recording's task has put at a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutBy {
+    pub task: TaskId,
+    /// The ETag of its copy.
+    pub etag: String,
+}
+
+/// Whether two events with one key are about the same recording, from the surest answer to the
+/// opposite.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SameOrigin {
+    /// One job, and one start.
     Yes,
-    No,
+    /// One job, and at least one of them names no start.
+    Likely,
     /// At least one of them names no job.
     #[default]
     Unknown,
+    No,
 }
 
-impl SameJob {
-    pub fn of(one: Option<&str>, other: Option<&str>) -> Self {
+impl SameOrigin {
+    pub fn of(one: Option<&Origin>, other: Option<&Origin>) -> Self {
+        let (Some(one), Some(other)) = (one, other) else {
+            return Self::Unknown;
+        };
+        match (one.start, other.start) {
+            _ if one.job != other.job => Self::No,
+            (Some(one), Some(other)) if one != other => Self::No,
+            (Some(_), Some(_)) => Self::Yes,
+            _ => Self::Likely,
+        }
+    }
+
+    /// Of events with two keys: whether they are of one job.
+    pub fn of_job(one: Option<&Origin>, other: Option<&Origin>) -> Self {
         match (one, other) {
-            (Some(one), Some(other)) if one == other => Self::Yes,
+            (Some(one), Some(other)) if one.job == other.job => Self::Likely,
             (Some(_), Some(_)) => Self::No,
             _ => Self::Unknown,
         }
@@ -198,11 +220,14 @@ impl SameJob {
 
 /// Whether new content at a key may replace what an earlier move of that key made: only if it is
 /// the same recording, grown. `holds`: whether the new content names everything that the old one
-/// names; `None` if unknown.
-pub fn renews(job: SameJob, holds: Option<bool>) -> bool {
-    match (job, holds) {
-        (SameJob::No, _) | (_, Some(false)) | (SameJob::Unknown, None) => false,
-        (SameJob::Yes, _) | (SameJob::Unknown, Some(true)) => true,
+/// names; `None` for media, which names nothing. A recorder that appends does not write media again, so
+/// media with other content is taken for another recording's unless job and start say otherwise.
+pub fn renews(origin: SameOrigin, holds: Option<bool>) -> bool {
+    match (origin, holds) {
+        (SameOrigin::No, _)
+        | (_, Some(false))
+        | (SameOrigin::Likely | SameOrigin::Unknown, None) => false,
+        (SameOrigin::Yes, _) | (_, Some(true)) => true,
     }
 }
 
@@ -266,17 +291,40 @@ impl MovePhase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::Timestamp;
 
     #[test]
-    fn jobs_are_compared_only_where_both_are_named() {
-        for (one, other, is) in [
-            (Some("a"), Some("a"), SameJob::Yes),
-            (Some("a"), Some("b"), SameJob::No),
-            (Some("a"), None, SameJob::Unknown),
-            (None, Some("a"), SameJob::Unknown),
-            (None, None, SameJob::Unknown),
+    fn only_one_job_with_one_start_is_surely_the_same_recording() {
+        let origin = |job: &str, start: Option<i64>| Origin {
+            job: job.to_owned(),
+            start: start.map(Timestamp::from_millis),
+        };
+        let a = |start| Some(origin("a", start));
+        for (one, other, is, of_job) in [
+            (a(Some(1)), a(Some(1)), SameOrigin::Yes, SameOrigin::Likely),
+            (a(Some(1)), a(Some(2)), SameOrigin::No, SameOrigin::Likely),
+            (a(Some(1)), a(None), SameOrigin::Likely, SameOrigin::Likely),
+            (a(None), a(None), SameOrigin::Likely, SameOrigin::Likely),
+            (
+                a(Some(1)),
+                Some(origin("b", Some(1))),
+                SameOrigin::No,
+                SameOrigin::No,
+            ),
+            (
+                a(None),
+                Some(origin("b", None)),
+                SameOrigin::No,
+                SameOrigin::No,
+            ),
+            (a(Some(1)), None, SameOrigin::Unknown, SameOrigin::Unknown),
+            (None, None, SameOrigin::Unknown, SameOrigin::Unknown),
         ] {
-            assert_eq!(SameJob::of(one, other), is, "{one:?} {other:?}");
+            for (one, other) in [(&one, &other), (&other, &one)] {
+                let (one, other) = (one.as_ref(), other.as_ref());
+                assert_eq!(SameOrigin::of(one, other), is, "{one:?} {other:?}");
+                assert_eq!(SameOrigin::of_job(one, other), of_job, "{one:?} {other:?}");
+            }
         }
     }
 
@@ -300,22 +348,22 @@ mod tests {
             source: Source::Goes,
             phase: MovePhase::Moved,
         };
-        for (job, was_announced, is_it) in [
-            (SameJob::Yes, false, true),
-            (SameJob::Unknown, false, true),
-            (SameJob::No, true, true),
-            (SameJob::No, false, false),
+        for (origin, was_announced, is_it) in [
+            (SameOrigin::Likely, false, true),
+            (SameOrigin::Unknown, false, true),
+            (SameOrigin::No, true, true),
+            (SameOrigin::No, false, false),
         ] {
             for is_of_this_key in [false, true] {
                 let made = MadeBy {
                     task: TaskId::from_bytes([0; 16]),
                     one: one.clone(),
                     is_of_this_key,
-                    job,
+                    origin,
                     was_announced,
                 };
                 let expected = is_it && !is_of_this_key;
-                let label = format!("{job:?} {was_announced} {is_of_this_key}");
+                let label = format!("{origin:?} {was_announced} {is_of_this_key}");
                 assert_eq!(made.took_what_is_announced(), expected, "{label}");
             }
         }
@@ -323,18 +371,21 @@ mod tests {
 
     #[test]
     fn only_the_same_recording_that_has_grown_renews_what_was_moved() {
-        for (job, holds, renewed) in [
-            (SameJob::Yes, Some(true), true),
-            (SameJob::Yes, None, true),
-            (SameJob::Yes, Some(false), false),
-            (SameJob::Unknown, Some(true), true),
-            (SameJob::Unknown, None, false),
-            (SameJob::Unknown, Some(false), false),
-            (SameJob::No, Some(true), false),
-            (SameJob::No, None, false),
-            (SameJob::No, Some(false), false),
+        for (origin, holds, renewed) in [
+            (SameOrigin::Yes, Some(true), true),
+            (SameOrigin::Yes, None, true),
+            (SameOrigin::Yes, Some(false), false),
+            (SameOrigin::Likely, Some(true), true),
+            (SameOrigin::Likely, None, false),
+            (SameOrigin::Likely, Some(false), false),
+            (SameOrigin::Unknown, Some(true), true),
+            (SameOrigin::Unknown, None, false),
+            (SameOrigin::Unknown, Some(false), false),
+            (SameOrigin::No, Some(true), false),
+            (SameOrigin::No, None, false),
+            (SameOrigin::No, Some(false), false),
         ] {
-            assert_eq!(renews(job, holds), renewed, "{job:?} {holds:?}");
+            assert_eq!(renews(origin, holds), renewed, "{origin:?} {holds:?}");
         }
     }
 }

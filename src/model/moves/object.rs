@@ -73,6 +73,19 @@ impl Move {
         }
     }
 
+    /// The move whose copy was made onto this. What has come to the target since the manifest was made,
+    /// and was overwritten, is replaced, too.
+    #[must_use]
+    pub fn onto(self, found: AtTarget) -> Self {
+        match found {
+            AtTarget::Stranger if self.target == Target::Absent => Self {
+                target: Target::Replace,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     pub fn mark(&self, manifest: &str) -> String {
         format!("{manifest}.{}", self.number)
     }

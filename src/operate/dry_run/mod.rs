@@ -129,7 +129,6 @@ impl DryRun<'_> {
                 rule: rule.name.clone(),
                 same_planning: true,
                 took_it_whole: false,
-                replaced: None,
             });
         }
         Ok(rendering)

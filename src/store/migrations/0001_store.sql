@@ -148,7 +148,9 @@ CREATE TABLE recordings (
 ) WITHOUT ROWID;
 CREATE INDEX recordings_place ON recordings (place) WHERE place IS NOT NULL;
 
--- Where the recordings of each job are: a key that is reused has more than one.
+-- Where the recordings of each job are: a key that is reused has more than one. `job`, here and in
+-- `mover_job` and `moves`, is the recorder's job and, after a line break, when the recording began:
+-- one job may use a key again, too.
 CREATE TABLE places (
     recording        BLOB NOT NULL,
     job              TEXT NOT NULL,
@@ -165,6 +167,20 @@ CREATE TABLE places (
 ) WITHOUT ROWID;
 CREATE INDEX places_place ON places (place) WHERE place IS NOT NULL;
 
+-- What a copy has replaced at the key where it was recorded, and from where no task had moved it: the
+-- recordings of all events up to `known`. `recording` is the digest of the key, so no index from
+-- keys to events is needed. `mover` is the task whose copy it is, `by` its id. `in_part`: only some
+-- objects were replaced.
+CREATE TABLE replaced (
+    recording BLOB NOT NULL,
+    known     INTEGER NOT NULL,
+    mover     INTEGER NOT NULL,
+    by        BLOB NOT NULL,
+    in_part   INTEGER NOT NULL,
+    PRIMARY KEY (recording, known)
+) WITHOUT ROWID;
+CREATE INDEX replaced_mover ON replaced (mover);
+
 -- The manifests of renames. `attempt` is the claim that stored it, and part of its copies' mark.
 -- `under_way`: a run has begun and its requests may not have ended; a clean end resets it. `known`
 -- is the newest event that was stored when the claim began, so before it inspected anything.
@@ -180,7 +196,7 @@ CREATE TABLE manifests (
 
 -- The moves of manifests. `part` is the object's role in its recording. `source`: 1 if the object
 -- stays because it belongs to another recording, 2 if it stays until no other playlist names it.
--- `job` is the recorder's job of the task's event. `moves_from` finds where an object went, across
+-- `job` is that of the task's event. `moves_from` finds where an object went, across
 -- all recordings.
 CREATE TABLE moves (
     task        INTEGER NOT NULL,

@@ -19,8 +19,8 @@ use super::{keys, left, replaced, turn};
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::Taken;
-use crate::model::moves::{Earlier, MadeBy, Move, Outline, SameJob};
-use crate::model::recording::{Place, RecordingId};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline, SameOrigin};
+use crate::model::recording::{Origin, Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
@@ -41,8 +41,8 @@ pub(super) struct By {
     pub(super) seq: i64,
     pub(super) attempt: Attempt,
     pub(super) task: Task,
-    /// The recorder's job in its event.
-    pub(super) job: Option<String>,
+    /// Which of the recordings under its key the event is about, as rows have it.
+    pub(super) origin: Option<String>,
     /// The newest event that was stored when the claim began.
     pub(super) known: i64,
     /// How many target keys of moves had been released then.
@@ -258,7 +258,7 @@ fn put(
             source_number(one.source),
             one.is_marked,
             part_number(one.part),
-            by.job,
+            by.origin,
         ])?;
     }
     Ok(())
@@ -273,8 +273,10 @@ fn commit(
     place: &Place,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let (seq, task, job) = (by.seq, &by.task, by.job.as_deref());
-    let from = outline(txn.conn, seq, task.step)?.map(|outline| outline.main.from);
+    let (seq, task, job) = (by.seq, &by.task, by.origin.as_deref());
+    let main = outline(txn.conn, seq, task.step)?.map(|outline| outline.main);
+    let has_replaced = main.as_ref().is_some_and(Move::has_replaced);
+    let from = main.map(|main| main.from);
     let known = match &from {
         Some(from) if RecordingId::of(from) == recording => known(txn, seq, task.step)?,
         _ => 0,
@@ -340,7 +342,10 @@ fn commit(
                 place.digest(),
             ))?;
     }
-    replaced::whole(txn, task.id, recording, job, place)?;
+    replaced::whole(txn, by, recording, place)?;
+    if has_replaced {
+        replaced::whole_where_named(txn, by, place)?;
+    }
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;
@@ -481,7 +486,7 @@ pub(super) fn drafts(
 pub(super) fn earlier(
     conn: &Connection,
     recording: RecordingId,
-    job: Option<&str>,
+    origin: Option<&Origin>,
     from: &[Place],
 ) -> rusqlite::Result<Vec<Earlier>> {
     let mut statement = conn.prepare_cached(concat!(
@@ -495,9 +500,10 @@ pub(super) fn earlier(
         let row = (recording.as_bytes(), &place.bucket, &place.key);
         let read = |row: &rusqlite::Row<'_>| {
             let mover: Option<String> = row.get(MOVE_COLUMNS)?;
+            let mover = mover.as_deref().map(Origin::from_row);
             Ok(Earlier {
                 one: read_move(row)?,
-                job: SameJob::of(mover.as_deref(), job),
+                origin: SameOrigin::of(mover.as_ref(), origin),
             })
         };
         found.extend(statement.query_row(row, read).optional()?);
@@ -511,7 +517,7 @@ pub(super) fn made_from(
     conn: &Connection,
     seq: i64,
     recording: RecordingId,
-    job: Option<&str>,
+    origin: Option<&Origin>,
     from: &[Place],
 ) -> rusqlite::Result<Vec<MadeBy>> {
     let mut statement = conn.prepare_cached(concat!(
@@ -530,11 +536,18 @@ pub(super) fn made_from(
             let of: Vec<u8> = row.get(MOVE_COLUMNS + 1)?;
             let mover: Option<String> = row.get(MOVE_COLUMNS + 2)?;
             let known: Option<i64> = row.get(MOVE_COLUMNS + 3)?;
+            let mover = mover.as_deref().map(Origin::from_row);
+            let is_of_this_key = of == recording.as_bytes();
+            let compare = if is_of_this_key {
+                SameOrigin::of
+            } else {
+                SameOrigin::of_job
+            };
             Ok(MadeBy {
                 task: TaskId::from_bytes(id.unwrap_or_default()),
                 one: read_move(row)?,
-                is_of_this_key: of == recording.as_bytes(),
-                job: SameJob::of(mover.as_deref(), job),
+                is_of_this_key,
+                origin: compare(mover.as_ref(), origin),
                 was_announced: known.is_some_and(|known| seq >> TASK_BITS <= known),
             })
         };

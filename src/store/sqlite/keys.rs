@@ -53,6 +53,13 @@ pub(super) fn hold(
             let key = one.to.clone();
             return Ok(Some(Taken { key, by }));
         }
+        // A copy that came to the key of the recording since the claim began would be taken for it.
+        if RecordingId::of(&one.from) == recording
+            && let Some(by) = settled(txn, by, &one.from)?
+        {
+            let key = one.from.clone();
+            return Ok(Some(Taken { key, by }));
+        }
         let ends = match one.target {
             Target::Replace | Target::Again => Some(&one.to),
             Target::Present if one.only_goes() => Some(&one.from),
@@ -127,7 +134,7 @@ fn are_of_one_recording(conn: &Connection, one: i64, other: i64) -> rusqlite::Re
 /// The task that is about to move another recording from `place`, or that died before it could move
 /// it from where it was recorded.
 ///
-/// A reused key has one recording for each job. Which of them a task is about is known once a task
+/// A reused key has one recording for each job and start. Which of them a task is about is known once a task
 /// of its event has moved something; until then it may be any.
 fn wanted_by(
     conn: &Connection,
@@ -149,7 +156,8 @@ fn wanted_by(
              AND job IS NOT NULL LIMIT 1)), \
              EXISTS (SELECT 1 FROM places p WHERE p.recording = t.recording AND p.place = ?2 AND p.moved_event >= t.seq >> 16) \
              OR (r.place = ?2 AND r.moved_event >= t.seq >> 16) \
-             OR (t.recording = ?2 AND ((r.place IS NULL AND r.replaced_by IS NULL) OR r.moved_event < t.seq >> 16 OR r.mover_job IS NOT NULL)))",
+             OR (t.recording = ?2 AND ((r.place IS NULL AND r.replaced_by IS NULL) OR r.moved_event < t.seq >> 16 OR r.mover_job IS NOT NULL) \
+             AND NOT EXISTS (SELECT 1 FROM replaced x WHERE x.recording = ?2 AND x.known >= t.seq >> 16)))",
         )?
         .query_row((recording.as_bytes(), digest, seq), |row| row.get(0))?;
     let Some(wanting) = wanting else {

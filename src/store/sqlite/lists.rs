@@ -230,9 +230,8 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
         return Ok(None);
     };
     let moved = moved(txn, seq, generation, recording)?;
-    let replaced = moved.as_ref().and_then(|moved| moved.moved_by.as_ref());
     Ok(Some(TaskDetail {
-        replaced: replaced.and_then(|by| by.replaced),
+        replaced: moved.as_ref().and_then(|moved| moved.replaced),
         row,
         lane,
         outputs,
@@ -299,8 +298,8 @@ fn moves(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Move>> {
     .collect()
 }
 
-/// Where the task's recording was moved, as seen by its event: moves of other jobs from the same
-/// key do not count.
+/// Where the task's recording was moved or replaced, as seen by its event: moves of other recordings
+/// from the same key do not count.
 fn moved(
     txn: &Txn<'_>,
     seq: i64,
@@ -313,7 +312,7 @@ fn moved(
     };
     let recording = row::recording(recording);
     let located = turn::located(txn, &event, event_seq, generation, recording)?;
-    Ok(located.filter(|located| located.moved_by.is_some()))
+    Ok(located.filter(|located| located.moved_by.is_some() || located.replaced.is_some()))
 }
 
 fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {

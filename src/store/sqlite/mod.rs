@@ -68,7 +68,7 @@ use crate::model::certain::Reckoning;
 use crate::model::id::TaskId;
 use crate::model::moment::Present;
 use crate::model::moves::keys::{Taken, Use};
-use crate::model::moves::{Earlier, MadeBy, Move, Outline};
+use crate::model::moves::{Earlier, MadeBy, Move, Outline, PutBy};
 use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
@@ -263,8 +263,8 @@ impl Store for SqliteStore {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
-        let job = claim.event.fields.job.clone();
-        self.read(move |conn| journal::earlier(conn, recording, job.as_deref(), &from))
+        let origin = claim.event.fields.origin();
+        self.read(move |conn| journal::earlier(conn, recording, origin.as_ref(), &from))
             .await
     }
 
@@ -272,8 +272,17 @@ impl Store for SqliteStore {
         let Some(recording) = claim.task.recording else {
             return Ok(Vec::new());
         };
-        let (key, job) = (claim.key, claim.event.fields.job.clone());
-        self.read(move |conn| journal::made_from(conn, key, recording, job.as_deref(), &from))
+        let (key, origin) = (claim.key, claim.event.fields.origin());
+        self.read(move |conn| journal::made_from(conn, key, recording, origin.as_ref(), &from))
+            .await
+    }
+
+    async fn put_by_others(&self, claim: &Claim, place: Place) -> Result<Vec<PutBy>, Unavailable> {
+        let Some(recording) = claim.task.recording else {
+            return Ok(Vec::new());
+        };
+        let origin = claim.event.fields.origin().map(|origin| origin.to_row());
+        self.read(move |conn| replaced::put_by_others(conn, recording, origin.as_deref(), &place))
             .await
     }
 
@@ -287,7 +296,7 @@ impl Store for SqliteStore {
             seq: claim.key,
             attempt: claim.attempt,
             task: claim.task.clone(),
-            job: claim.event.fields.job.clone(),
+            origin: claim.event.fields.origin().map(|origin| origin.to_row()),
             known: claim.known,
             settled: claim.settled,
         };

@@ -340,10 +340,30 @@ impl Step<'_, '_> {
              AND recording = (SELECT recording FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1)",
             (first, end, event),
         )?;
+        self.replaced(first, end)?;
         self.tasks(first, end)?;
         if self.rows > 0 {
             self.pruned.events += self.delete("DELETE FROM events WHERE seq = ?1", [event])?;
         }
+        Ok(())
+    }
+
+    /// Which task replaced a recording is kept as long as that task, and as long as a task of the
+    /// recording may be retried.
+    fn replaced(&mut self, first: i64, end: i64) -> rusqlite::Result<()> {
+        self.delete(
+            "DELETE FROM replaced WHERE mover >= ?1 AND mover < ?2 AND NOT EXISTS \
+             (SELECT 1 FROM tasks t INDEXED BY tasks_recording WHERE t.recording = replaced.recording \
+             AND (t.state < 2 OR t.state = 3) AND t.needs_turn = 1)",
+            (first, end),
+        )?;
+        self.delete(
+            "DELETE FROM replaced WHERE recording = (SELECT recording FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1) \
+             AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.seq = replaced.mover) AND NOT EXISTS \
+             (SELECT 1 FROM tasks t INDEXED BY tasks_recording WHERE t.recording = replaced.recording \
+             AND (t.state < 2 OR t.state = 3) AND t.needs_turn = 1)",
+            (first, end),
+        )?;
         Ok(())
     }
 

@@ -18,7 +18,8 @@ use super::journal::Entered;
 use super::lock::Lock;
 use super::operator::SqliteOperator;
 use super::{
-    claim, due, journal, keys, lanes, left, prune, record, recover, schema, service_reads, wait,
+    claim, due, journal, keys, lanes, left, prune, record, recover, replaced, schema,
+    service_reads, wait,
 };
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause, Whom};
@@ -340,7 +341,10 @@ fn journal_of(core: &mut Core, claim: &Claim) {
         }]),
         JournalEntry::Draft(moves(MovePhase::Planned)),
         JournalEntry::Manifest(moves(MovePhase::Planned)),
-        JournalEntry::Progress(moves(MovePhase::Moved)),
+        JournalEntry::Progress(vec![Move {
+            target: Target::Replace,
+            ..moved(MovePhase::Moved)
+        }]),
         JournalEntry::Begun {
             lingers: Duration::from_mins(15),
         },
@@ -355,7 +359,7 @@ fn journal_of(core: &mut Core, claim: &Claim) {
             seq: claim.key,
             attempt: claim.attempt,
             task: claim.task.clone(),
-            job: Some("j".into()),
+            origin: Some("j\n".into()),
             known: 0,
             settled: 0,
         };
@@ -376,6 +380,8 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
     assert_eq!(found.len(), 1);
     journal::made_from(&core.conn, claim.key, recording, None, &[place("first")]).unwrap();
+    let other = RecordingId::of(&place("new"));
+    replaced::put_by_others(&core.conn, other, None, &place("new")).unwrap();
 }
 
 fn left_of(core: &mut Core, claim: &Claim) {
@@ -383,7 +389,7 @@ fn left_of(core: &mut Core, claim: &Claim) {
         seq,
         attempt: claim.attempt,
         task: claim.task.clone(),
-        job: Some("j".into()),
+        origin: Some("j\n".into()),
         known: 0,
         settled: 0,
     };

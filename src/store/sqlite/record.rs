@@ -167,6 +167,7 @@ fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option
         located: named.map(|place| Located {
             place,
             moved_by: None,
+            replaced: None,
         }),
         cancel: false,
         given_up: None,

@@ -6,7 +6,7 @@
 use rusqlite::{OptionalExtension, Row};
 
 use super::core::Txn;
-use super::waiting;
+use super::{replaced, waiting};
 use crate::model::event::Event;
 use crate::model::id::TaskId;
 use crate::model::recording::{MovedBy, Place, RecordingId, Replaced};
@@ -54,7 +54,7 @@ pub(super) fn is_unfinished(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
 
 /// Where the recording is, as seen by a task of the event with key `event_seq`. Moves that only
 /// earlier events' tasks made do not count, because the recorder has written the object again; nor
-/// do moves for another job, which is another recording under the same key.
+/// do moves for another job or start, which are of another recording under the same key.
 pub(super) fn located(
     txn: &Txn<'_>,
     event: &Event,
@@ -72,8 +72,8 @@ pub(super) fn located(
                 bucket: row.get(0)?,
                 key: row.get(1)?,
             },
+            replaced: replaced_where_moved(row)?,
             moved_by: Some(MovedBy {
-                replaced: replaced(row)?,
                 rule: row.get(2)?,
                 same_planning: planning == (event_seq, generation),
                 // A replay of the event moves it again.
@@ -83,14 +83,15 @@ pub(super) fn located(
             }),
         })
     };
-    let asks = (recording.as_bytes(), event_seq, event.fields.job.as_deref());
+    let origin = event.fields.origin().map(|origin| origin.to_row());
+    let asks = (recording.as_bytes(), event_seq, origin);
     let of_job = txn
         .conn
         .prepare_cached(
             "SELECT bucket, key, mover_rule, mover_event, mover_generation, mover_known, replaced_by, place IS NOT NULL FROM places \
              WHERE recording = ?1 AND job = ?3 AND moved_event >= ?2",
         )?
-        .query_row(asks, read)
+        .query_row(asks.clone(), read)
         .optional()?;
     let moved = match of_job {
         Some(moved) => Some(moved),
@@ -103,14 +104,18 @@ pub(super) fn located(
             .query_row(asks, read)
             .optional()?,
     };
-    Ok(Some(moved.unwrap_or(Located {
+    if moved.is_some() {
+        return Ok(moved);
+    }
+    Ok(Some(Located {
         place: named,
         moved_by: None,
-    })))
+        replaced: replaced::where_named(txn.conn, recording, event_seq)?,
+    }))
 }
 
 /// A recording that still has a place was only replaced in part.
-fn replaced(row: &Row<'_>) -> rusqlite::Result<Option<Replaced>> {
+fn replaced_where_moved(row: &Row<'_>) -> rusqlite::Result<Option<Replaced>> {
     let by: Option<[u8; 16]> = row.get(6)?;
     let in_part = row.get(7)?;
     Ok(by.map(|by| Replaced {

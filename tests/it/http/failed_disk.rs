@@ -11,7 +11,7 @@ use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::Present;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Earlier, MadeBy, Move, Outline};
+use aftertake::model::moves::{Earlier, MadeBy, Move, Outline, PutBy};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -96,6 +96,10 @@ impl Store for FailedDisk {
     }
 
     async fn made_from(&self, _: &Claim, _: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
+        failed()
+    }
+
+    async fn put_by_others(&self, _: &Claim, _: Place) -> Result<Vec<PutBy>, Unavailable> {
         failed()
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Film {
     before: Vec<Film>,
     job: String,
     pub(crate) room: String,
+    /// The second at which it begins, if its callback says so.
+    start: Option<u32>,
     second: u32,
     /// Distinguishes its contents from those of others.
     mark: String,
@@ -70,6 +72,7 @@ impl Film {
             before: Vec::new(),
             job: format!("job-{mark}"),
             room: format!("room-{mark}"),
+            start: Some(1),
             second: 2,
             mark: mark.to_owned(),
         }
@@ -83,6 +86,7 @@ impl Film {
         before.push(self.clone());
         Self {
             before,
+            start: self.start,
             second: self.second + 1,
             job: self.job.clone(),
             room: self.room.clone(),
@@ -109,6 +113,12 @@ impl Film {
         self
     }
 
+    /// With a start time at this second, or none.
+    pub(crate) fn starting(mut self, second: Option<u32>) -> Self {
+        self.start = second;
+        self
+    }
+
     /// With an end time at this second, which makes it a new callback.
     pub(crate) fn ending(mut self, second: u32) -> Self {
         self.second = second;
@@ -120,13 +130,16 @@ impl Film {
     }
 
     pub(crate) fn callback(&self) -> String {
+        let at = |second: u32| format!("2026-03-02T01:{:02}:{:02}Z", second / 60, second % 60);
         let mut body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "app_id": "app", "room_id": self.room,
             "record_format": if self.is_set() { "HLS" } else { "MP4" },
             "obs_bucket": self.at.bucket, "obs_object": self.at.key,
-            "start_time": "2026-03-02T01:00:01Z",
-            "end_time": format!("2026-03-02T01:{:02}:{:02}Z", self.second / 60, self.second % 60),
+            "end_time": at(self.second),
         });
+        if let Some(start) = self.start {
+            body["start_time"] = json!(at(start));
+        }
         if !self.job.is_empty() {
             body["job_id"] = json!(self.job);
         }

@@ -1,11 +1,13 @@
 //! A recorder reuses a key for another recording.
 
 use aftertake::store::lists::TaskRow;
+use aftertake::store::operator::Operator;
 
 use super::film::Film;
-use super::scene::Scene;
+use super::scene::{Scene, rule};
 use crate::support::obs_recording::RECORDED;
 use crate::support::recording::place;
+use crate::support::sink::Reply;
 
 fn rules(policy: &str) -> String {
     format!("[{{ name: keep, steps: [{{ rename: {{ to: 'kept/', on_conflict: {policy} }} }}] }}]")
@@ -40,6 +42,31 @@ fn pairs() -> Vec<(&'static str, Film, Film)> {
             "hls of the same job that holds nothing of the old",
             hls("one").of_job("j"),
             other_names.of_job("j").ending(90),
+        ),
+        (
+            "mp4 of the same job with another start",
+            mp4("one").of_job("j"),
+            mp4("two").of_job("j").starting(Some(60)).ending(90),
+        ),
+        (
+            "hls of the same job with another start",
+            hls("one").of_job("j"),
+            hls("two").of_job("j").starting(Some(60)).ending(90),
+        ),
+        (
+            "mp4 of the same job with the same start",
+            mp4("one").of_job("j"),
+            mp4("two").of_job("j").ending(90),
+        ),
+        (
+            "mp4 of the same job without starts",
+            mp4("one").of_job("j").starting(None),
+            mp4("two").of_job("j").starting(None).ending(90),
+        ),
+        (
+            "hls of the same job without starts",
+            hls("one").of_job("j").starting(None),
+            hls("two").of_job("j").starting(None).ending(90),
         ),
         (
             "hls of another job that begins as the old",
@@ -97,10 +124,63 @@ async fn another_recording_under_a_used_key_moves_under_a_new_name() {
     }
 }
 
+/// The first one's next step is tried again once the second one is moved, too.
+#[tokio::test]
+async fn recordings_of_one_job_with_different_starts_are_each_told_of_where_they_are() {
+    for make in [
+        |mark: &str| Film::mp4(mark, "r/a.mp4", 500),
+        |mark: &str| Film::hls(mark, "r/x/a.m3u8", 3),
+    ] {
+        let first = make("one").of_job("j");
+        let second = make("two").of_job("j").starting(Some(60)).ending(90);
+        let keep = "{ rename: { to: 'kept/', on_conflict: keep_both } }";
+        let notify = "{ notify: { destination: lms, body: { at: '{{ object.key }}' } } }";
+        let rules = [
+            rule("room-one", &format!("{keep}, {notify}")),
+            rule("room-two", keep),
+        ];
+        let scene = Scene::new(&format!("[{}]", rules.join(", "))).await;
+        scene.sink.then(Reply::status(503).held());
+        scene.record(&first);
+        let life = scene.serve().await;
+        life.announce(&first).await;
+        scene.sink.received(1).await;
+        scene.record(&second);
+        life.announce(&second).await;
+        let is_moved = |task: &TaskRow| task.rule == "of-room-two" && task.state == "done";
+        life.until("second", |tasks| tasks.iter().any(is_moved))
+            .await;
+        scene.sink.release(1);
+        life.rest("both").await;
+        life.stop().await;
+        let films = [first, second];
+        let places = scene.account(&films, &[], "one job");
+        assert_ne!(places[0], places[1]);
+        // The message is sent again.
+        let told = scene.sink.requests();
+        assert_eq!(told.len(), 2);
+        for one in told {
+            let body = String::from_utf8_lossy(&one.body).into_owned();
+            assert!(body.contains(&places[0].key), "{body} {places:?}");
+        }
+        for (film, place) in films.iter().zip(places) {
+            let id = scene.task(film).id;
+            let shown = scene.test_service.operator().task(id).unwrap().unwrap();
+            assert_eq!(shown.place, Some(place), "{film}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn segment_that_is_late_is_not_taken_from_the_recording_that_had_its_key_before() {
-    let first = Film::hls("one", "r/x/a.m3u8", 3);
-    let mut second = Film::hls("two", "r/x/a.m3u8", 3).ending(90);
+    let first = || Film::hls("one", "r/x/a.m3u8", 3);
+    let second = || Film::hls("two", "r/x/a.m3u8", 3).ending(90);
+    late_segment(first(), second()).await;
+    let later = second().of_job("j").starting(Some(60));
+    late_segment(first().of_job("j"), later).await;
+}
+
+async fn late_segment(first: Film, mut second: Film) {
     second.forget();
     let scene =
         Scene::new("[{ name: keep, steps: [{ rename: { to: 'kept/{{ room_id }}/' } }] }]").await;

@@ -260,7 +260,7 @@ impl RunLog {
         let end = Timestamp::from_millis((1_772_413_200 + number) * 1000);
         let body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": named.bucket, "obs_object": named.key,
-            "room_id": room, "job_id": job, "end_time": end.to_string(),
+            "room_id": room, "job_id": job, "start_time": "2026-03-02T01:00:00Z", "end_time": end.to_string(),
         });
         let body = body.to_string();
         self.callbacks.push(Callback {

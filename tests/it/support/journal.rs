@@ -8,7 +8,9 @@ use aftertake::action::{Progress, Stopped};
 use aftertake::model::failure::Failure;
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Earlier, MadeBy, Move, MovePhase, Outline, SameJob, Source, Target};
+use aftertake::model::moves::{
+    Earlier, MadeBy, Move, MovePhase, Outline, PutBy, SameOrigin, Source, Target,
+};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
 use async_trait::async_trait;
@@ -26,8 +28,8 @@ pub(crate) struct State {
     /// A taken key, and what took it.
     pub(crate) taken: Option<Taken>,
     pub(crate) earlier: Vec<Move>,
-    /// Whether the earlier moves were for the same job as this task's event.
-    pub(crate) job: SameJob,
+    /// Whether the earlier moves were for the recording of this task's event.
+    pub(crate) origin: SameOrigin,
     pub(crate) writes: usize,
     /// Whether a run has begun that has not reported its end.
     pub(crate) is_under_way: bool,
@@ -147,8 +149,8 @@ impl Progress for Journal {
         let find = move |state: &mut State| {
             let newest = |place: &Place| state.earlier.iter().find(|one| one.from == *place);
             let moves = from.iter().filter_map(newest).cloned();
-            let job = state.job;
-            moves.map(|one| Earlier { one, job }).collect()
+            let origin = state.origin;
+            moves.map(|one| Earlier { one, origin }).collect()
         };
         self.write("earlier_moves", find).await
     }
@@ -157,17 +159,21 @@ impl Progress for Journal {
         let find = move |state: &mut State| {
             let all = state.earlier.iter().filter(|one| from.contains(&one.from));
             let task = TaskId::from_bytes([0; 16]);
-            let job = state.job;
+            let origin = state.origin;
             let made = all.cloned().map(|one| MadeBy {
                 task,
                 one,
                 is_of_this_key: true,
-                job,
+                origin,
                 was_announced: true,
             });
             made.collect()
         };
         self.write("made_from", find).await
+    }
+
+    async fn put_by_others(&mut self, _place: &Place) -> Result<Vec<PutBy>, Stopped> {
+        self.write("put_by_others", |_| Vec::new()).await
     }
 
     async fn draft(&mut self, page: Vec<Move>) -> Result<(), Stopped> {

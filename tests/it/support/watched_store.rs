@@ -13,7 +13,7 @@ use aftertake::model::breaker::{LaneChange, LaneState, Pause};
 use aftertake::model::id::TaskId;
 use aftertake::model::moment::Present;
 use aftertake::model::moves::keys::Taken;
-use aftertake::model::moves::{Earlier, MadeBy, Move, Outline};
+use aftertake::model::moves::{Earlier, MadeBy, Move, Outline, PutBy};
 use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
@@ -200,6 +200,10 @@ impl Store for WatchedStore {
 
     async fn made_from(&self, claim: &Claim, from: Vec<Place>) -> Result<Vec<MadeBy>, Unavailable> {
         self.store.made_from(claim, from).await
+    }
+
+    async fn put_by_others(&self, claim: &Claim, place: Place) -> Result<Vec<PutBy>, Unavailable> {
+        self.store.put_by_others(claim, place).await
     }
 
     async fn taken(

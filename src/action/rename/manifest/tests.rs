@@ -1,7 +1,7 @@
 //! Tests of the manifest: moves for given objects at sources and targets.
 
 use super::*;
-use crate::model::moves::SameJob;
+use crate::model::moves::SameOrigin;
 use crate::model::recording::Extent;
 use crate::object::Attributes;
 
@@ -41,7 +41,7 @@ fn there(key: &str) -> (Place, ObjectMeta) {
 fn earlier_moves(from: &str, to: &str) -> (Place, EarlierMoves) {
     let mut earlier_moves = EarlierMoves::default();
     earlier_moves.add(place(to), "there".into());
-    earlier_moves.add_job(SameJob::Yes);
+    earlier_moves.add_origin(SameOrigin::Yes);
     (place(from), earlier_moves)
 }
 
@@ -141,7 +141,7 @@ fn target_that_stands_is_a_conflict_unless_it_may_be_overwritten_or_is_an_earlie
     case.trails = vec![earlier_moves("r/ts/1.ts", "x/ts/1.ts")];
     let replaced = case.moves().unwrap();
     assert_eq!(replaced[0], "0 r/ts/1.ts > x/ts/1.ts Replace planned");
-    // Without jobs, a segment written again belongs to another recording.
+    // Without jobs or starts, a segment written again belongs to another recording.
     let mut unknown = EarlierMoves::default();
     unknown.add(place("x/ts/1.ts"), "there".into());
     case.trails[0].1 = unknown;
