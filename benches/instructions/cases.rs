@@ -13,7 +13,7 @@ use aftertake::model::retry::{Jitter, RetryPolicy};
 use aftertake::model::step::Rendered;
 use aftertake::model::task::{Outputs, StepNo};
 use aftertake::model::time::Timestamp;
-use aftertake::model::transition::{Budget, OnFailure, Position, Ran, settle};
+use aftertake::model::transition::{Budget, Hold, NextStep, OnFailure, Ran, settle};
 use aftertake::recorder;
 use aftertake::rules::context::Context;
 use aftertake::rules::file::{RulesFile, parse};
@@ -111,14 +111,21 @@ fn settle_attempts() -> Call {
         Ran::Cancelled,
     ];
     let policy = RetryPolicy::default();
+    let next = NextStep {
+        step: 1,
+        lane: Lane::Destination("lms".into()),
+        turn: Turn::NotNeeded,
+        hold: Hold::Leave,
+    };
     Box::new(move || {
         for ran in &ends {
             let standing = Budget {
                 policy: &policy,
                 tries: black_box(3),
                 since: NOW,
-                position: Position::HasNext,
                 on_failure: OnFailure::Stop,
+                next: Some(next.clone()),
+                on_dead: None,
             };
             black_box(settle(standing, ran.clone(), NOW, Jitter::new(0.5)));
         }

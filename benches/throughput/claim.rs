@@ -80,7 +80,6 @@ async fn settle(store: &SqliteStore, claim: Claim, transition: Transition) {
         attempt: None,
         outputs: Outputs::new(),
         leaves: None,
-        next: None,
     };
     let applied = store.apply(claim, settlement, NOW).await;
     applied.expect("the claim is the newest");

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use super::failure::{Disposition, Failure, FailureKind};
+use super::plan::Turn;
 use super::retry::{Jitter, RetryPolicy};
+use super::task::{Lane, StepNo};
 use super::time::Timestamp;
 use super::wait::WaitsFor;
 
@@ -31,22 +33,34 @@ pub enum Ran {
     GivenUp(Failure),
 }
 
-/// The step's policy and history.
-#[derive(Debug, Clone, Copy)]
+/// The step's policy and history, and what can follow it.
+#[derive(Debug, Clone)]
 pub struct Budget<'a> {
     pub policy: &'a RetryPolicy,
     /// Tries of the step so far, including this one.
     pub tries: u32,
     /// The event's arrival, or the last `tasks retry`.
     pub since: Timestamp,
-    pub position: Position,
     pub on_failure: OnFailure,
+    /// `None` if the step is the last.
+    pub next: Option<NextStep>,
+    /// Where to report the task's death; `None` if nobody asked for that.
+    pub on_dead: Option<Lane>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextStep {
+    pub step: StepNo,
+    pub lane: Lane,
+    pub turn: Turn,
+    pub hold: Hold,
+}
+
+/// Whether the worker has room to run the next step itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
-    Last,
-    HasNext,
+pub enum Hold {
+    Keep,
+    Leave,
 }
 
 /// What happens to a task when its step has failed for the last time.
@@ -61,7 +75,7 @@ pub enum OnFailure {
 /// A change of a task's state. The store has one statement for each.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transition {
-    Advance,
+    Advance(NextStep),
     Finish,
     /// Repeat the step after `wait`. Not at a time, because the clock may be set before the store
     /// has written it.
@@ -83,6 +97,8 @@ pub enum Transition {
     },
     Bury {
         why: Failure,
+        /// Where the notice of its death goes, which is stored as a task by the same call.
+        notice: Option<Lane>,
     },
     /// Ready again after `wait`, with the try refunded, to remove what the step left. Only then
     /// does the task end: dead of `given_up`, or cancelled.
@@ -98,7 +114,7 @@ pub enum Transition {
 /// The transition of a task whose step ended like `ran`.
 pub fn settle(budget: Budget<'_>, ran: Ran, now: Timestamp, jitter: Jitter) -> Transition {
     match ran {
-        Ran::Passed => go_on(budget.position),
+        Ran::Passed => go_on(budget.next),
         Ran::Interrupted => Transition::HandBack,
         Ran::Unable { on, why } => Transition::Wait { on, why },
         Ran::Cancelled => Transition::Cancel,
@@ -109,12 +125,12 @@ pub fn settle(budget: Budget<'_>, ran: Ran, now: Timestamp, jitter: Jitter) -> T
             why: why.to_string(),
         },
         Ran::Failed(why) if why.kind == FailureKind::NotThereYet => {
-            match patience(budget, now, jitter) {
+            match patience(&budget, now, jitter) {
                 Ok(wait) => Transition::Await { wait, why },
                 Err(end) => give_up(budget, end.told(why)),
             }
         }
-        Ran::Failed(why) => match retry_wait(budget, &why, now, jitter) {
+        Ran::Failed(why) => match retry_wait(&budget, &why, now, jitter) {
             Ok(wait) => Transition::RetryAfter { wait, why },
             Err(end) => give_up(budget, end.told(why)),
         },
@@ -123,16 +139,16 @@ pub fn settle(budget: Budget<'_>, ran: Ran, now: Timestamp, jitter: Jitter) -> T
 
 fn give_up(budget: Budget<'_>, why: Failure) -> Transition {
     match budget.on_failure {
-        OnFailure::Continue => go_on(budget.position),
-        OnFailure::Stop => Transition::Bury { why },
+        OnFailure::Continue => go_on(budget.next),
+        OnFailure::Stop => Transition::Bury {
+            why,
+            notice: budget.on_dead,
+        },
     }
 }
 
-fn go_on(position: Position) -> Transition {
-    match position {
-        Position::Last => Transition::Finish,
-        Position::HasNext => Transition::Advance,
-    }
+fn go_on(next: Option<NextStep>) -> Transition {
+    next.map_or(Transition::Finish, Transition::Advance)
 }
 
 enum End {
@@ -164,7 +180,7 @@ impl End {
 /// The wait before the next try; `None` if the failure is final or a limit is reached.
 /// `Retry-After` may exceed the longest delay, but not the deadline.
 fn retry_wait(
-    budget: Budget<'_>,
+    budget: &Budget<'_>,
     why: &Failure,
     now: Timestamp,
     jitter: Jitter,
@@ -186,7 +202,7 @@ fn retry_wait(
 
 /// How long to wait before looking again for what is not there yet. How long a recorder may take is
 /// said by `source_grace` and not by a number of tries, so waits grow with the time and not with tries.
-fn patience(budget: Budget<'_>, now: Timestamp, jitter: Jitter) -> Result<Duration, End> {
+fn patience(budget: &Budget<'_>, now: Timestamp, jitter: Jitter) -> Result<Duration, End> {
     let policy = budget.policy;
     let waited = now.since(budget.since);
     if waited > policy.give_up_after {
@@ -199,7 +215,6 @@ fn patience(budget: Budget<'_>, now: Timestamp, jitter: Jitter) -> Result<Durati
 #[cfg(test)]
 mod tests {
     use super::super::retry::JitterMode;
-    use super::super::task::Lane;
     use super::super::wait::Outside;
     use super::*;
 
@@ -219,15 +234,16 @@ mod tests {
         seconds: u64,
         tries: u32,
         ran: Ran,
-        position: Position,
+        next: Option<NextStep>,
         on_failure: OnFailure,
     ) -> Transition {
         let budget = Budget {
             policy: &policy(),
             tries,
             since: SINCE,
-            position,
+            next,
             on_failure,
+            on_dead: Some(ops()),
         };
         settle(
             budget,
@@ -255,6 +271,20 @@ mod tests {
     fn dead(kind: FailureKind, reason: &str) -> Transition {
         Transition::Bury {
             why: Failure::new(kind, reason),
+            notice: Some(ops()),
+        }
+    }
+
+    fn ops() -> Lane {
+        Lane::Destination("ops".into())
+    }
+
+    fn second() -> NextStep {
+        NextStep {
+            step: 1,
+            lane: ops(),
+            turn: Turn::NotNeeded,
+            hold: Hold::Leave,
         }
     }
 
@@ -262,13 +292,19 @@ mod tests {
     fn every_end_of_a_step_has_its_transition() {
         use FailureKind::{Credentials, Refused, Timeout};
         use OnFailure::{Continue, Stop};
-        use Position::{HasNext, Last};
         let tries = "r; gave up: all 3 tries are spent (retry.tries)";
         let time = "r; gave up: 1m 40s are over (retry.give_up_after)";
-        for (seconds, tries, ran, position, on_failure, expected) in [
-            (0, 1, Ran::Passed, HasNext, Stop, Transition::Advance),
-            (0, 1, Ran::Passed, Last, Stop, Transition::Finish),
-            (0, 3, Ran::Interrupted, Last, Stop, Transition::HandBack),
+        for (seconds, tries, ran, next, on_failure, expected) in [
+            (
+                0,
+                1,
+                Ran::Passed,
+                Some(second()),
+                Stop,
+                Transition::Advance(second()),
+            ),
+            (0, 1, Ran::Passed, None, Stop, Transition::Finish),
+            (0, 3, Ran::Interrupted, None, Stop, Transition::HandBack),
             (
                 0,
                 3,
@@ -276,53 +312,60 @@ mod tests {
                     on: outside(),
                     why: "w".into(),
                 },
-                Last,
+                None,
                 Stop,
                 Transition::Wait {
                     on: outside(),
                     why: "w".into(),
                 },
             ),
-            (0, 1, Ran::Cancelled, HasNext, Continue, Transition::Cancel),
-            (0, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
-            (0, 2, failed(Timeout), Last, Continue, again(4, Timeout)),
-            (0, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
-            (101, 3, failed(Timeout), Last, Stop, dead(Timeout, tries)),
+            (
+                0,
+                1,
+                Ran::Cancelled,
+                Some(second()),
+                Continue,
+                Transition::Cancel,
+            ),
+            (0, 1, failed(Timeout), None, Stop, again(2, Timeout)),
+            (0, 2, failed(Timeout), None, Continue, again(4, Timeout)),
+            (0, 3, failed(Timeout), None, Stop, dead(Timeout, tries)),
+            (101, 3, failed(Timeout), None, Stop, dead(Timeout, tries)),
             (
                 0,
                 3,
                 failed(Timeout),
-                HasNext,
+                Some(second()),
                 Continue,
-                Transition::Advance,
+                Transition::Advance(second()),
             ),
-            (0, 3, failed(Timeout), Last, Continue, Transition::Finish),
-            (0, 1, failed(Refused), Last, Stop, dead(Refused, "r")),
+            (0, 3, failed(Timeout), None, Continue, Transition::Finish),
+            (0, 1, failed(Refused), None, Stop, dead(Refused, "r")),
             (
                 0,
                 1,
                 failed(Refused),
-                HasNext,
+                Some(second()),
                 Continue,
-                Transition::Advance,
+                Transition::Advance(second()),
             ),
             (
                 101,
                 3,
                 failed(Credentials),
-                Last,
+                None,
                 Continue,
                 Transition::Wait {
                     on: WaitsFor::ItsLane,
                     why: "credentials: r".into(),
                 },
             ),
-            (100, 1, failed(Timeout), Last, Stop, again(2, Timeout)),
-            (101, 1, failed(Timeout), Last, Stop, dead(Timeout, time)),
+            (100, 1, failed(Timeout), None, Stop, again(2, Timeout)),
+            (101, 1, failed(Timeout), None, Stop, dead(Timeout, time)),
         ] {
-            let label = format!("{seconds}s, try {tries}, {ran:?}, {position:?}, {on_failure:?}");
+            let label = format!("{seconds}s, try {tries}, {ran:?}, {next:?}, {on_failure:?}");
             assert_eq!(
-                settle_at(seconds, tries, ran, position, on_failure),
+                settle_at(seconds, tries, ran, next, on_failure),
                 expected,
                 "{label}"
             );
@@ -339,8 +382,9 @@ mod tests {
                 policy: &policy,
                 tries,
                 since: SINCE,
-                position: Position::Last,
+                next: None,
                 on_failure: OnFailure::Continue,
+                on_dead: None,
             };
             let now = SINCE.plus(Duration::from_secs(seconds));
             let got = settle(budget, Ran::Failed(why()), now, Jitter::new(0.5));
@@ -348,7 +392,7 @@ mod tests {
             assert_eq!(got, Transition::Await { wait, why: why() }, "{seconds}s");
         }
         let ran = Ran::Failed(why());
-        let got = settle_at(101, 1, ran, Position::Last, OnFailure::Stop);
+        let got = settle_at(101, 1, ran, None, OnFailure::Stop);
         let time = "r; gave up: 1m 40s are over (retry.give_up_after)";
         assert_eq!(got, dead(FailureKind::NotThereYet, time));
     }
@@ -360,13 +404,7 @@ mod tests {
                 retry_after: Some(Duration::from_secs(wish)),
                 ..Failure::new(FailureKind::Throttled, "r")
             };
-            let got = settle_at(
-                0,
-                1,
-                Ran::Failed(why.clone()),
-                Position::Last,
-                OnFailure::Stop,
-            );
+            let got = settle_at(0, 1, Ran::Failed(why.clone()), None, OnFailure::Stop);
             assert_eq!(
                 got,
                 Transition::RetryAfter {
@@ -388,8 +426,9 @@ mod tests {
             policy: &policy(),
             tries: 1,
             since: SINCE,
-            position: Position::Last,
+            next: None,
             on_failure: OnFailure::Stop,
+            on_dead: None,
         };
         let got = settle(budget, Ran::Failed(why.clone()), now, Jitter::MOST);
         let wait = policy().give_up_after;

@@ -23,9 +23,9 @@ use crate::model::id::{EventId, TaskId};
 use crate::model::moment::Present;
 use crate::model::moves::keys::Taken;
 use crate::model::moves::{Earlier, MadeBy, Move, Outline, PutBy};
-use crate::model::plan::{Plan, Turn};
+use crate::model::plan::Plan;
 use crate::model::recording::{MovedBy, Place, Replaced};
-use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task};
+use crate::model::task::{Attempt, Lane, Outputs, RevisionId, Task};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::model::wait::Outside;
@@ -311,24 +311,6 @@ pub struct Settlement {
     pub outputs: Outputs,
     /// What the task has left behind and where, for a person.
     pub leaves: Option<String>,
-    /// For [`Transition::Advance`], the next step. For [`Transition::Bury`], the step of the
-    /// notice, which is stored as a separate task by the same call.
-    pub next: Option<NextStep>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NextStep {
-    pub step: StepNo,
-    pub lane: Lane,
-    pub turn: Turn,
-    pub hold: Hold,
-}
-
-/// Whether the worker has room to run the next step itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    Keep,
-    Leave,
 }
 
 #[derive(Debug)]

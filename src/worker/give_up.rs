@@ -117,7 +117,7 @@ impl Runner {
         let left = work.revision.mask.apply(left).into_owned();
         let given_up = match end {
             _ if self.cancel.is_cancelled() => None,
-            (Transition::Bury { why }, _) => Some(why),
+            (Transition::Bury { why, .. }, _) => Some(why),
             (_, Ran::Failed(why) | Ran::GivenUp(why)) => Some(why.clone()),
             _ => None,
         };
@@ -132,7 +132,7 @@ impl Runner {
     /// dead even if the step ignores failures: old and new objects are there until it is tried
     /// again.
     fn dead(&self, work: &TaskRun<'_>, decided: Transition, ran: &Ran) -> Transition {
-        let goes_on = matches!(decided, Transition::Advance | Transition::Finish);
+        let goes_on = matches!(decided, Transition::Advance(_) | Transition::Finish);
         if !goes_on || !matches!(ran, Ran::Failed(_) | Ran::GivenUp(_)) {
             return decided;
         }
@@ -206,11 +206,11 @@ fn with_what_is_left(work: &TaskRun<'_>, decided: Transition, left: &str) -> Clo
     let left = work.revision.mask.apply(left).into_owned();
     tracing::warn!(task_id = %work.claim.task().id, %left, "a rename was given up");
     let transition = match decided {
-        Transition::Bury { mut why } => {
+        Transition::Bury { mut why, notice } => {
             if !why.reason.contains(&left) {
                 why.reason = format!("{}; {left}", why.reason);
             }
-            Transition::Bury { why }
+            Transition::Bury { why, notice }
         }
         other => other,
     };
@@ -221,7 +221,7 @@ fn with_what_is_left(work: &TaskRun<'_>, decided: Transition, left: &str) -> Clo
 }
 
 fn to_complete(mut closed: Closed) -> Closed {
-    if let Transition::Bury { why } = &mut closed.transition {
+    if let Transition::Bury { why, .. } = &mut closed.transition {
         why.reason.push_str("; retry the task to complete the move");
     }
     closed

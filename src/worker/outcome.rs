@@ -7,7 +7,6 @@ use crate::action::{Done, WARNING};
 use crate::model::attempt::{AttemptRecord, Exchange, KEPT_BODY, Outcome};
 use crate::model::breaker::Sign;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::recording::Place;
 use crate::model::secret::Mask;
 use crate::model::task::Outputs;
 use crate::model::time::Timestamp;
@@ -93,15 +92,6 @@ impl Ended {
             Ran::Passed if self.of_lane => Sign::Well,
             _ => Sign::Nothing,
         }
-    }
-
-    /// Where the step moved the recording, if it did.
-    pub(super) fn place(&self) -> Option<Place> {
-        let text = |name| Some(self.output.as_ref()?.get(name)?.as_str()?.to_owned());
-        Some(Place {
-            bucket: text("bucket")?,
-            key: text("key")?,
-        })
     }
 
     /// What a person should know about a step that succeeded.

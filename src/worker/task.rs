@@ -16,15 +16,14 @@ use crate::action::rename::LEFT;
 use crate::clock::Stopwatch;
 use crate::in_force::{NoRules, Snapshot};
 use crate::model::attempt::{AttemptRecord, Outcome};
-use crate::model::plan::Turn;
 use crate::model::recording::Place;
 use crate::model::task::{Lane, StepNo};
-use crate::model::transition::{Budget, Position, Transition, settle};
+use crate::model::transition::{Budget, Hold, NextStep, Transition, settle};
 use crate::model::wait::{Outside, WaitsFor};
 use crate::rules::file::Revision;
 use crate::rules::plan::lane_and_turn;
 use crate::rules::rule::{Rule, Step};
-use crate::store::{Applied, ApplyError, Claim, Hold, NextStep, Settlement, Unavailable};
+use crate::store::{Applied, ApplyError, Claim, Settlement, Unavailable};
 
 pub(super) struct Runner {
     pub(super) parts: WorkerParts,
@@ -63,16 +62,17 @@ impl TaskRun<'_> {
         self.committed.get().or_else(claimed)
     }
 
-    fn step_no(&self) -> StepNo {
-        self.claim.task().step
-    }
-
-    fn position(&self) -> Position {
-        if usize::from(self.step_no()) + 1 < self.rule.steps.len() {
-            Position::HasNext
-        } else {
-            Position::Last
-        }
+    /// The step after this one, if the recording stays where it is now.
+    fn next_step(&self) -> Option<NextStep> {
+        let number: StepNo = self.claim.task().step + 1;
+        let step = self.rule.steps.get(usize::from(number))?;
+        let (lane, turn) = lane_and_turn(step, self.place())?;
+        Some(NextStep {
+            step: number,
+            lane,
+            turn,
+            hold: Hold::Leave,
+        })
     }
 
     pub(super) fn budget(&self) -> Budget<'_> {
@@ -80,8 +80,9 @@ impl TaskRun<'_> {
             policy: &self.rule.retry,
             tries: self.claim.task().tries,
             since: self.claim.task().since,
-            position: self.position(),
             on_failure: self.step.on_failure,
+            next: self.next_step(),
+            on_dead: self.rule.on_dead.clone().map(Lane::Destination),
         }
     }
 }
@@ -167,7 +168,10 @@ impl Runner {
             self.parts.clock.now(),
             self.parts.clock.jitter(),
         );
-        let Closed { transition, leaves } = self.close(&work, decided, &ended.ran).await?;
+        let Closed {
+            mut transition,
+            leaves,
+        } = self.close(&work, decided, &ended.ran).await?;
         let record = ended.record(&work, started, watch.elapsed());
         self.log(claim, record.as_ref(), &transition);
         if let Some(warning) = ended.warning() {
@@ -175,7 +179,6 @@ impl Runner {
             tracing::warn!(%task_id, step, warning, "step succeeded with a warning");
         }
 
-        let place = ended.place().or_else(|| work.place().cloned());
         let mut outputs = claim.task().outputs.clone();
         if let Some(output) = ended.output {
             if let Some(left) = output.get(LEFT) {
@@ -183,17 +186,15 @@ impl Runner {
             }
             outputs.insert(work.step.id.clone(), output.into());
         }
-        let (next, room) = match transition {
-            Transition::Advance => self.next_step(&work, place.as_ref(), permit),
-            Transition::Bury { .. } => (notice(work.rule), Room::None),
-            _ => (None, Room::None),
+        let room = match &mut transition {
+            Transition::Advance(next) => self.hold(&work, next, permit),
+            _ => Room::None,
         };
         let settlement = Settlement {
             transition,
             attempt: record,
             outputs,
             leaves,
-            next,
         };
         Ok((settlement, room))
     }
@@ -212,7 +213,7 @@ impl Runner {
                 let retry_at = self.parts.clock.now().plus(*wait);
                 tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, %retry_at, "step failed");
             }
-            (Outcome::Failed(_), Transition::Bury { why: failure }) => {
+            (Outcome::Failed(_), Transition::Bury { why: failure, .. }) => {
                 tracing::error!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task is dead");
             }
             (Outcome::Failed(failure), _) => {
@@ -222,32 +223,14 @@ impl Runner {
         }
     }
 
-    /// The task's next step, with room for it if there is any.
-    fn next_step(
-        &self,
-        work: &TaskRun<'_>,
-        place: Option<&Place>,
-        permit: &mut Permit,
-    ) -> (Option<NextStep>, Room) {
-        let number = work.step_no() + 1;
-        let Some(step) = work.rule.steps.get(usize::from(number)) else {
-            return (None, Room::None);
-        };
-        let Some((lane, turn)) = lane_and_turn(step, place) else {
-            return (None, Room::None);
-        };
-        let room = self.room(work, &lane, permit);
-        let hold = match room {
+    /// Takes room for the next step, if there is any.
+    fn hold(&self, work: &TaskRun<'_>, next: &mut NextStep, permit: &mut Permit) -> Room {
+        let room = self.room(work, &next.lane, permit);
+        next.hold = match room {
             Room::None => Hold::Leave,
             Room::Same | Room::Other(_) => Hold::Keep,
         };
-        let next = NextStep {
-            step: number,
-            lane,
-            turn,
-            hold,
-        };
-        (Some(next), room)
+        room
     }
 
     /// A next step needs room like a claimed one, and passes the same gate.
@@ -318,16 +301,6 @@ impl Runner {
     }
 }
 
-fn notice(rule: &Rule) -> Option<NextStep> {
-    let destination = rule.on_dead.clone()?;
-    Some(NextStep {
-        step: 0,
-        lane: Lane::Destination(destination),
-        turn: Turn::NotNeeded,
-        hold: Hold::Leave,
-    })
-}
-
 fn find<'a>(
     claim: &'a Claim,
     revision: &'a Revision,
@@ -364,7 +337,6 @@ fn waiting(claim: &Claim, why: String) -> Settlement {
         attempt: None,
         outputs,
         leaves: None,
-        next: None,
     }
 }
 
@@ -388,8 +360,8 @@ fn leaves_work(claim: &Claim, settlement: &Settlement) -> bool {
     let had_turn = matches!(claim.task().lane, Lane::Bucket(_));
     had_turn
         || !matches!(
-            settlement.next,
-            Some(NextStep {
+            settlement.transition,
+            Transition::Advance(NextStep {
                 hold: Hold::Keep,
                 ..
             })

@@ -92,7 +92,7 @@ impl<B: Backend> Queue<B> {
 
 fn bury(kind: FailureKind) -> Transition {
     let why = Failure::new(kind, "no");
-    Transition::Bury { why }
+    Transition::Bury { why, notice: None }
 }
 
 fn ada() -> By {

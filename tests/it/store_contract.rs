@@ -15,14 +15,14 @@ use aftertake::model::recorder::Recorder;
 use aftertake::model::recording::{MovedBy, Place};
 use aftertake::model::task::{Lane, Outputs, RevisionId};
 use aftertake::model::time::Timestamp;
-use aftertake::model::transition::Transition;
+use aftertake::model::transition::{Hold, NextStep, Transition};
 use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::{CancelOutcome, LaneOutcome, Operator, RetryOutcome};
 use aftertake::store::sqlite::{AroundCommit, SqliteStore};
 use aftertake::store::{
-    Applied, ApplyError, Arrival, Claim, Hold, JournalEntry, JournalError, LaneRoom, NextStep,
-    Pruned, Recorded, Retention, Settlement, Store,
+    Applied, ApplyError, Arrival, Claim, JournalEntry, JournalError, LaneRoom, Pruned, Recorded,
+    Retention, Settlement, Store,
 };
 
 use crate::support::backend::{Backend, shown_on_every_store};
@@ -100,7 +100,6 @@ pub(crate) fn ending(transition: Transition) -> Settlement {
         attempt: None,
         outputs: Outputs::new(),
         leaves: None,
-        next: None,
     }
 }
 
@@ -497,16 +496,15 @@ async fn task_goes_on_with_its_next_step_under_a_new_claim(backend: impl Backend
         .await
         .unwrap();
     let first = one(&store, bucket(), NOW).await;
-    let mut settlement = ending(Transition::Advance);
-    settlement
-        .outputs
-        .insert("rename".into(), serde_json::json!({ "key": "new" }));
-    settlement.next = Some(NextStep {
+    let mut settlement = ending(Transition::Advance(NextStep {
         step: 1,
         lane: lane(),
         turn: Turn::NotNeeded,
         hold: Hold::Keep,
-    });
+    }));
+    settlement
+        .outputs
+        .insert("rename".into(), serde_json::json!({ "key": "new" }));
     let Applied::Continues(next) = store.apply(first, settlement.clone(), NOW).await.unwrap()
     else {
         panic!()
@@ -838,6 +836,7 @@ async fn person_retries_and_cancels_while_the_store_is_served(backend: impl Back
         dead,
         Transition::Bury {
             why: Failure::new(FailureKind::Refused, "no"),
+            notice: None,
         },
     )
     .await;
@@ -901,6 +900,7 @@ async fn old_history_is_forgotten_and_dead_tasks_stay(backend: impl Backend) {
         claimed,
         Transition::Bury {
             why: Failure::new(FailureKind::Refused, "no"),
+            notice: None,
         },
     )
     .await;

@@ -8,10 +8,10 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::moves::{Move, MovePhase};
 use aftertake::model::plan::Turn;
 use aftertake::model::task::{Lane, TaskState};
-use aftertake::model::transition::Transition;
+use aftertake::model::transition::{Hold, NextStep, Transition};
 use aftertake::store::lists::{EventFilter, Page, TaskFilter, TaskRow};
 use aftertake::store::operator::Operator;
-use aftertake::store::{Applied, Hold, JournalEntry, LaneRoom, NextStep, Pruned, Retention, Store};
+use aftertake::store::{Applied, JournalEntry, LaneRoom, Pruned, Retention, Store};
 use futures_util::future::join_all;
 
 use crate::store_contract::{
@@ -67,7 +67,10 @@ async fn tasks_of_every_state_are_listed_newest_first_up_to_the_limit(backend: i
     let why = || Failure::new(FailureKind::Refused, "no");
     let endings = [
         Some(Transition::Finish),
-        Some(Transition::Bury { why: why() }),
+        Some(Transition::Bury {
+            why: why(),
+            notice: None,
+        }),
         Some(Transition::Cancel),
         None,
     ];
@@ -132,13 +135,12 @@ async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back(
 
     // A task that reaches such a lane later waits like the earlier ones.
     let fine = one(&store, lane(), NOW).await;
-    let mut settlement = ending(Transition::Advance);
-    settlement.next = Some(NextStep {
+    let settlement = ending(Transition::Advance(NextStep {
         step: 1,
         lane: gone.clone(),
         turn: Turn::NotNeeded,
         hold: Hold::Leave,
-    });
+    }));
     let applied = store.apply(fine, settlement, NOW).await.unwrap();
     assert!(matches!(applied, Applied::Settled));
     for row in everything(&backend.operator()) {
@@ -168,13 +170,12 @@ async fn second_rename_of_a_task_finds_what_its_first_one_moved(backend: impl Ba
     ] {
         store.journal(&first, entry, PRESENT).await.unwrap();
     }
-    let mut settlement = ending(Transition::Advance);
-    settlement.next = Some(NextStep {
+    let settlement = ending(Transition::Advance(NextStep {
         step: 1,
         lane: bucket(),
         turn: Turn::Needed,
         hold: Hold::Keep,
-    });
+    }));
     let Applied::Continues(second) = store.apply(first, settlement, NOW).await.unwrap() else {
         panic!("there was room")
     };
@@ -232,7 +233,10 @@ async fn sweep_visits_each_event_once_and_again_only_when_it_can_be_removed(back
         let why = Failure::new(FailureKind::Refused, "no");
         for claim in claim(&store, lane(), NOW).await {
             let transition = match number % 3 {
-                1 => Transition::Bury { why: why.clone() },
+                1 => Transition::Bury {
+                    why: why.clone(),
+                    notice: None,
+                },
                 _ => Transition::Finish,
             };
             if number % 3 == 1 {

@@ -100,7 +100,7 @@ fn waits_for(by: TakenBy) -> Transition {
 
 fn bury() -> Transition {
     let why = Failure::new(FailureKind::Refused, "r");
-    Transition::Bury { why }
+    Transition::Bury { why, notice: None }
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use crate::model::plan::Turn;
 use crate::model::recording::RecordingId;
 use crate::model::task::{Attempt, TaskState};
 use crate::model::time::Timestamp;
-use crate::model::transition::Transition;
+use crate::model::transition::{Hold, NextStep, Transition};
 use crate::model::wait::WaitsFor;
-use crate::store::{Claim, Hold, NextStep, Settlement};
+use crate::store::{Claim, Settlement};
 
 /// How long a task waits that waits only for its lane.
 const WAIT_MS: i64 = 5_000;
@@ -91,12 +91,12 @@ fn end(
         given_up: None,
     };
     match &settlement.transition {
-        Transition::Advance => return advance(txn, held, settlement, now),
+        Transition::Advance(next) => return advance(txn, held, next, settlement, now),
         Transition::Finish => settle(txn, held, settlement, TaskState::Done, None, now)?,
-        Transition::Bury { why } => {
+        Transition::Bury { why, notice } => {
             settle(txn, held, settlement, TaskState::Dead, Some(why), now)?;
-            if let Some(notice) = &settlement.next {
-                notice::notify(txn, held.seq, &notice.lane, why, now)?;
+            if let Some(lane) = notice {
+                notice::notify(txn, held.seq, lane, why, now)?;
             }
         }
         Transition::Cancel => settle(txn, held, settlement, TaskState::Cancelled, None, now)?,
@@ -262,14 +262,10 @@ fn settle(
 fn advance(
     txn: &mut Txn<'_>,
     held: &Held,
+    next: &NextStep,
     settlement: &Settlement,
     now: Timestamp,
 ) -> rusqlite::Result<Written> {
-    // Without the next step the task would be lost, so it is done instead.
-    let Some(next) = &settlement.next else {
-        settle(txn, held, settlement, TaskState::Done, None, now)?;
-        return Ok(Written::Settled);
-    };
     go_to(txn, held, next, settlement, now)?;
     let has_turn = match (held.turn, next.turn) {
         (Some(recording), turn) => {

@@ -35,16 +35,14 @@ use crate::model::recording::{Place, RecordingId};
 use crate::model::restart::Restart;
 use crate::model::task::{Lane, Outputs, RevisionId};
 use crate::model::time::Timestamp;
-use crate::model::transition::Transition;
+use crate::model::transition::{Hold, NextStep, Transition};
 use crate::model::wait::{Outside, WaitsFor};
 use crate::recorder;
 use crate::store::lists::{EventFilter, Page, TaskFilter};
 use crate::store::operator::{
     LaneOutcome, Operator, Replay, RetryOutcome, Scope, StoppedTask, Under,
 };
-use crate::store::{
-    Arrival, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Retention, Settlement,
-};
+use crate::store::{Arrival, Claim, JournalEntry, LaneRoom, Recorded, Retention, Settlement};
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 const PRESENT: Present = Present {
@@ -270,7 +268,7 @@ fn service(core: &mut Core) {
         },
         Transition::HandBack,
     ] {
-        end(core, &first, transition, None);
+        end(core, &first, transition);
         assert!(service_reads::figures(&core.conn, NOW).unwrap().ready > 0);
         let waits = wait::all(&core.conn).unwrap();
         assert!(waits.iter().all(|on| *on == outside()));
@@ -283,22 +281,18 @@ fn service(core: &mut Core) {
         let claimed = run(core, |txn| claim::claim(txn, &[probe], later));
         first = claimed.claims.into_iter().next().unwrap();
     }
-    let next = |turn, hold| NextStep {
-        step: 1,
-        lane: lane(),
-        turn,
-        hold,
+    let next = |turn, hold| {
+        Transition::Advance(NextStep {
+            step: 1,
+            lane: lane(),
+            turn,
+            hold,
+        })
     };
-    let Written::Continues(on) = end(
-        core,
-        &first,
-        Transition::Advance,
-        Some(next(Turn::NotNeeded, Hold::Keep)),
-    ) else {
+    let Written::Continues(on) = end(core, &first, next(Turn::NotNeeded, Hold::Keep)) else {
         panic!("the worker had room")
     };
-    let needed = Some(next(Turn::Needed, Hold::Leave));
-    end(core, &on, Transition::Advance, needed);
+    end(core, &on, next(Turn::Needed, Hold::Leave));
     let (duplicate, dead_on_arrival) = (
         arrival("first", &renames),
         &mut arrival("dead_on_arrival", &renames),
@@ -432,7 +426,7 @@ fn line(core: &mut Core) {
     for _ in 0..2 {
         let claims = take_all(core, lane());
         assert_eq!(claims.len(), 1);
-        end(core, &claims[0], Transition::Finish, None);
+        end(core, &claims[0], Transition::Finish);
     }
 }
 
@@ -520,7 +514,7 @@ fn history(core: &mut Core) {
         &[],
     );
     for claim in take_all(core, lane()) {
-        end(core, &claim, Transition::Finish, None);
+        end(core, &claim, Transition::Finish);
     }
     let slow = || Lane::Destination("slow".into());
     store(
@@ -545,7 +539,7 @@ fn history(core: &mut Core) {
     assert!(pruned(core, 1).events > 0);
     // The passed event's task ends now, so the sweep returns to it.
     let waits = take(core, slow());
-    end(core, &waits, Transition::Finish, None);
+    end(core, &waits, Transition::Finish);
     assert!(pruned(core, 2).events > 0);
 }
 
@@ -572,7 +566,7 @@ fn take(core: &mut Core, lane: Lane) -> Claim {
     take_all(core, lane).pop().unwrap()
 }
 
-fn end(core: &mut Core, claim: &Claim, transition: Transition, next: Option<NextStep>) -> Written {
+fn end(core: &mut Core, claim: &Claim, transition: Transition) -> Written {
     let attempt = AttemptRecord {
         step: 0,
         step_id: "s".into(),
@@ -587,7 +581,6 @@ fn end(core: &mut Core, claim: &Claim, transition: Transition, next: Option<Next
         attempt: Some(attempt),
         outputs: Outputs::new(),
         leaves: None,
-        next,
     };
     run(core, |txn| {
         apply::apply(txn, claim.key, claim.attempt, &settlement, NOW)

@@ -6,10 +6,10 @@ use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::id::TaskId;
 use aftertake::model::task::{Lane, Outputs};
 use aftertake::model::time::Timestamp;
-use aftertake::model::transition::Transition;
+use aftertake::model::transition::{Hold, NextStep, Transition};
 use aftertake::rules::file::parse;
 use aftertake::rules::plan::plan;
-use aftertake::store::{Arrival, Hold, LaneRoom, NextStep, Settlement, Store};
+use aftertake::store::{Arrival, LaneRoom, Settlement, Store};
 use serde_json::{Value, json};
 
 use super::endings::served;
@@ -63,8 +63,8 @@ fn lms() -> Lane {
     Lane::Destination("lms".into())
 }
 
-/// Ends the current step of every due task this way, after a passed step if `next` is given.
-async fn end(folder: &Folder, lane: Lane, transition: Transition, next: Option<NextStep>) {
+/// Ends the current step of every due task this way.
+async fn end(folder: &Folder, lane: Lane, transition: Transition) {
     let store = served(folder);
     let room = LaneRoom::new(lane, 10_000);
     let claims = store.claim(vec![room], NOW).await.unwrap().claims;
@@ -74,7 +74,6 @@ async fn end(folder: &Folder, lane: Lane, transition: Transition, next: Option<N
             attempt: None,
             outputs: Outputs::new(),
             leaves: None,
-            next: next.clone(),
         };
         store.apply(claim, settlement, NOW)
     });
@@ -83,7 +82,7 @@ async fn end(folder: &Folder, lane: Lane, transition: Transition, next: Option<N
 
 async fn bury(folder: &Folder, kind: FailureKind) {
     let why = Failure::new(kind, "no");
-    end(folder, lms(), Transition::Bury { why }, None).await;
+    end(folder, lms(), Transition::Bury { why, notice: None }).await;
 }
 
 /// A folder with a dead task of rule `tell` for each room.
@@ -372,7 +371,7 @@ async fn full_replay_delivers_again_under_another_id() {
     let url = sink.url("/").to_string();
     folder.write("rules.yaml", &announcing(&url, &["tell"]));
     announce(&folder, &["class-1"]).await;
-    end(&folder, lms(), Transition::Finish, None).await;
+    end(&folder, lms(), Transition::Finish).await;
     let event = folder.json(&["events", "list"])[0]["id"].clone();
     let event = event.as_str().unwrap();
     let _served = serve(&folder.path(""));
@@ -408,7 +407,7 @@ async fn events_that_cannot_be_replayed_are_counted_with_the_reason() {
     let folder = Folder::new();
     folder.write("rules.yaml", &announcing(NOWHERE, &["tell"]));
     announce(&folder, &["class-1", "class-2"]).await;
-    end(&folder, lms(), Transition::Finish, None).await;
+    end(&folder, lms(), Transition::Finish).await;
     let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
     let gone = conn.execute("DELETE FROM bodies WHERE event = 1", []);
     assert_eq!(gone, Ok(1));
@@ -452,7 +451,7 @@ async fn stopped() -> Folder {
         hold: Hold::Leave,
     };
     let bucket = Lane::Bucket("b".into());
-    end(&folder, bucket, Transition::Advance, Some(next)).await;
+    end(&folder, bucket, Transition::Advance(next)).await;
     bury(&folder, FailureKind::Refused).await;
     folder
 }

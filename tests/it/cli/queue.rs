@@ -72,11 +72,13 @@ async fn buried() -> Folder {
         "b/to/a.ts exists;\u{1b}[2J remove it",
     );
     let settlement = Settlement {
-        transition: Transition::Bury { why: why.clone() },
+        transition: Transition::Bury {
+            why: why.clone(),
+            notice: None,
+        },
         attempt: Some(attempt(why)),
         outputs: Outputs::new(),
         leaves: None,
-        next: None,
     };
     store.apply(claim, settlement, NOW).await.unwrap();
     folder

@@ -9,7 +9,7 @@ use aftertake::model::failure::Failure;
 use aftertake::model::retry::{Jitter, JitterMode, RetryPolicy};
 use aftertake::model::step::Notify;
 use aftertake::model::time::Timestamp;
-use aftertake::model::transition::{Budget, OnFailure, Position, Ran, Transition, settle};
+use aftertake::model::transition::{Budget, OnFailure, Ran, Transition, settle};
 use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -99,8 +99,9 @@ fn is_due_in_time(failure: Failure, wish: Duration) {
         policy: &policy,
         tries: 1,
         since: NOW,
-        position: Position::Last,
         on_failure: OnFailure::Stop,
+        next: None,
+        on_dead: None,
     };
     let transition = settle(standing, Ran::Failed(failure), NOW, Jitter::MOST);
     let Transition::RetryAfter { wait, .. } = transition else {

@@ -267,7 +267,7 @@ impl Store for CheckedStore {
             return Err(ApplyError::Unavailable { claim, cause });
         }
         let (id, attempt) = (claim.task().id, claim.attempt());
-        let (transition, leads_on) = (settlement.transition.clone(), settlement.next.is_some());
+        let transition = settlement.transition.clone();
         let applied = self.shelf.with(|store| {
             self.forge(&claim);
             now(store.apply(claim, settlement, at))
@@ -275,7 +275,7 @@ impl Store for CheckedStore {
         self.sim
             .tell(format!("apply {id} attempt {attempt} {transition:?}"));
         let checked = match &applied {
-            Ok(_) => self.sim.ledger().ended(id, attempt, &transition, leads_on),
+            Ok(_) => self.sim.ledger().ended(id, attempt, &transition),
             Err(ApplyError::Lost(_)) => self.sim.ledger().refused(id, attempt),
             Err(ApplyError::Unavailable { .. }) => Ok(()),
         };

@@ -188,7 +188,6 @@ impl Ledger {
         id: TaskId,
         attempt: Attempt,
         transition: &Transition,
-        leads_on: bool,
     ) -> Result<(), Broken> {
         self.wrote(id, attempt)?;
         let Some(entry) = self.tasks.get_mut(&id) else {
@@ -196,13 +195,13 @@ impl Ledger {
         };
         entry.runs = false;
         match transition {
-            Transition::Advance if leads_on => {
+            Transition::Advance(_) => {
                 entry.step += 1;
                 entry.tries = 0;
                 entry.cut_off = 0;
                 self.manifests.settled(id);
             }
-            Transition::Advance | Transition::Finish => entry.end = Some(End::Done),
+            Transition::Finish => entry.end = Some(End::Done),
             Transition::Bury { .. } => entry.end = Some(End::Dead),
             Transition::Cancel => entry.end = Some(End::Cancelled),
             Transition::Await { .. }

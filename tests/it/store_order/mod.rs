@@ -73,7 +73,15 @@ impl<B: Backend> Line<B> {
 
     async fn buries(&self, number: usize) {
         let claim = self.claims(number).await;
-        end(&self.store, claim, Transition::Bury { why: why() }).await;
+        end(
+            &self.store,
+            claim,
+            Transition::Bury {
+                why: why(),
+                notice: None,
+            },
+        )
+        .await;
     }
 }
 

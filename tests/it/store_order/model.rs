@@ -8,10 +8,10 @@ use aftertake::model::id::TaskId;
 use aftertake::model::moves::MovePhase;
 use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
-use aftertake::model::transition::Transition;
+use aftertake::model::transition::{Hold, NextStep, Transition};
 use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::operator::{CancelOutcome, RetryOutcome};
-use aftertake::store::{Applied, Claim, Hold, JournalEntry, LaneRoom, NextStep, Recorded, Store};
+use aftertake::store::{Applied, Claim, JournalEntry, LaneRoom, Recorded, Store};
 use proptest::prelude::*;
 
 use super::why;
@@ -245,31 +245,33 @@ impl<B: Backend> Model<B> {
         let at = self.position(claim.task().id);
         let wait = Duration::from_secs(2);
         let again = Transition::RetryAfter { wait, why: why() };
-        let mut settlement = ending(match how {
+        let settlement = ending(match how {
             How::Finish => Transition::Finish,
-            How::Bury => Transition::Bury { why: why() },
+            How::Bury => Transition::Bury {
+                why: why(),
+                notice: None,
+            },
             How::Cancel => Transition::Cancel,
             How::RetryAfter | How::Stumble => again,
             How::HandBack => Transition::HandBack,
             How::WaitInLane => waiting(WaitsFor::ItsLane),
             How::WaitOutside => waiting(Outside::Lane(lane()).into()),
-            How::Advance(_) => Transition::Advance,
+            How::Advance(hold) => Transition::Advance(NextStep {
+                step: claim.task().step + 1,
+                lane: bucket(),
+                turn: Turn::Needed,
+                hold,
+            }),
         });
         match how {
             How::Stumble => self.journal(&claim, MovePhase::Copied).await,
             How::Finish | How::Bury | How::Cancel => {
                 self.journal(&claim, MovePhase::Undone).await;
             }
-            How::Advance(hold) => {
+            How::Advance(_) => {
                 // An ended step must leave nothing half moved: otherwise a person who cancels the dead
                 // task would make it run once more.
                 self.journal(&claim, MovePhase::Undone).await;
-                settlement.next = Some(NextStep {
-                    step: claim.task().step + 1,
-                    lane: bucket(),
-                    turn: Turn::Needed,
-                    hold,
-                });
             }
             How::RetryAfter | How::HandBack | How::WaitInLane | How::WaitOutside => {}
         }
