@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::id::{EventId, TaskId};
 use super::recording::RecordingId;
 use super::time::Timestamp;
+use super::work::Work;
 
 /// Fencing token: grows with every claim of a task. Only the newest may write.
 pub type Attempt = i64;
@@ -115,7 +116,7 @@ impl TryFrom<String> for Lane {
 pub struct Task {
     pub id: TaskId,
     pub event: EventId,
-    pub rule: String,
+    pub work: Work,
     /// 0 for the event's first planning, plus one for each full replay.
     pub generation: u32,
     pub revision: RevisionId,

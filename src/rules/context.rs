@@ -18,9 +18,9 @@ use super::rule::RoomEntry;
 use super::template::{Names, parse_lifetime};
 use crate::model::event::{Event, Fields};
 use crate::model::id::TaskId;
-use crate::model::notice::DeadTask;
 use crate::model::recording::Place;
 use crate::model::task::Outputs;
+use crate::model::work::DeadTask;
 
 /// Signs a link to the recording that works without credentials for the given time.
 pub type SignUrl = Arc<dyn Fn(Duration) -> String + Send + Sync>;
@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub url: Option<String>,
     /// Outputs of earlier steps; `None` before the task runs.
     pub outputs: Option<&'a Outputs>,
+    /// The death that the task announces, if it is a notice.
+    pub death: Option<&'a DeadTask>,
     /// `None` when the bucket is not configured.
     pub sign_url: Option<SignUrl>,
 }
@@ -49,6 +51,7 @@ impl<'a> Context<'a> {
             place: event.fields.place(),
             url: None,
             outputs: None,
+            death: None,
             sign_url: None,
         }
     }
@@ -57,11 +60,6 @@ impl<'a> Context<'a> {
         let unmoved = self.place.is_some() && self.place == self.event.fields.place();
         let recorders = self.event.fields.download_url.as_deref();
         self.url.as_deref().or(recorders.filter(|_| unmoved))
-    }
-
-    /// The death that this task announces, if `rule` is a rule of notices.
-    pub(super) fn death(&self, rule: &str) -> Option<DeadTask> {
-        DeadTask::from_outputs(rule, self.outputs)
     }
 
     pub(super) fn names(&self, rule: &str, room: Option<&RoomEntry>) -> Names {
@@ -74,7 +72,7 @@ impl<'a> Context<'a> {
         values.insert("event_id", self.event.id.to_string().into());
         values.insert("task_id", self.task.to_string().into());
         values.insert("rule", rule.into());
-        values.extend(self.death(rule).into_iter().flat_map(of_dead_task));
+        values.extend(self.death.into_iter().flat_map(of_dead_task));
         values.insert("room", room_value(room));
         values.insert("steps", self.steps());
         values.insert("event", Value::from_object(Body::of(self.event)));
@@ -123,14 +121,14 @@ impl<'a> Context<'a> {
 }
 
 /// A notice has the dead task's rule and task id under the usual names.
-fn of_dead_task(death: DeadTask) -> [(&'static str, Value); 3] {
-    let DeadTask { failure, .. } = death;
+fn of_dead_task(death: &DeadTask) -> [(&'static str, Value); 3] {
+    let failure = &death.failure;
     let failure = [
         ("kind", Value::from(failure.kind.name())),
-        ("reason", failure.reason.into()),
+        ("reason", failure.reason.clone().into()),
     ];
     [
-        ("rule", death.rule.into()),
+        ("rule", death.rule.clone().into()),
         ("task_id", death.task.to_string().into()),
         ("failure", Value::from_pairs(failure)),
     ]

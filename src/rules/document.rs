@@ -11,9 +11,9 @@ use super::context::{Context, unknown};
 use super::rule::{RoomEntry, Rule, Step};
 use crate::model::event::{EventType, Field};
 use crate::model::id::{EventId, TaskId};
-use crate::model::notice::DeadTask;
 use crate::model::recording::Place;
 use crate::model::task::Outputs;
+use crate::model::work::DeadTask;
 
 /// The document's fields, borrowed because every notification builds them.
 type Data<'a> = BTreeMap<&'static str, Part<'a>>;
@@ -96,7 +96,7 @@ pub(super) fn document<'a>(
     data.insert("room", of_room(room));
     data.insert("steps", steps(context.outputs, earlier));
     data.extend(place(context).map(|place| ("place", place)));
-    if let Some(death) = context.death(&rule.name) {
+    if let Some(death) = context.death {
         return of_dead_task(data, death);
     }
     Document {
@@ -107,12 +107,12 @@ pub(super) fn document<'a>(
 }
 
 /// The notice of a dead task: its usual document plus the failure.
-fn of_dead_task(mut data: Data<'_>, death: DeadTask) -> Document<'_> {
+fn of_dead_task<'a>(mut data: Data<'a>, death: &DeadTask) -> Document<'a> {
     let timestamp = death.at.to_string();
-    let failure = death.failure;
+    let failure = &death.failure;
     data.extend([
         ("task_id", Part::Task(death.task)),
-        ("rule", Part::Other(death.rule.into())),
+        ("rule", Part::Other(death.rule.clone().into())),
         ("step", Part::Other(death.step.into())),
         ("tries", Part::Other(death.tries.into())),
         (
@@ -223,9 +223,10 @@ mod tests {
             at: "2026-03-05T00:00:00Z".parse().unwrap(),
             failure: Failure::new(FailureKind::Timeout, "no answer"),
         };
-        let outputs = death.outputs();
+        let outputs = Outputs::new();
         let context = Context {
             outputs: Some(&outputs),
+            death: Some(&death),
             ..fixtures::context(&event)
         };
         let notices = rules.rule("on_dead:archive").unwrap();
@@ -247,9 +248,9 @@ mod tests {
         assert_eq!(told, expected);
         let text = "{{ rule }}{% if failure is defined %}: {{ failure.kind }}, {{ failure.reason }}{% endif %}";
         let text = fixtures::template(text);
-        let say = |rule: &str| text.render(&context.names(rule, None)).unwrap();
-        assert_eq!(say("on_dead:archive"), "archive: timeout, no answer");
-        assert_eq!(say("other"), "other");
+        let say = |context: &Context<'_>| text.render(&context.names("other", None)).unwrap();
+        assert_eq!(say(&context), "archive: timeout, no answer");
+        assert_eq!(say(&fixtures::context(&event)), "other");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub fn restart(
     stopped_at: Option<&str>,
     place: Option<&Place>,
 ) -> Result<Restart, String> {
-    let name = &task.rule;
+    let name = &*task.work.rule();
     let rule = rules.rules.iter().find(|rule| rule.name == *name);
     let rule = rule.ok_or_else(|| format!("the rules file has no rule {name:?}"))?;
     accept(rules, event, task)?;
@@ -47,7 +47,7 @@ pub fn restart(
 /// Refuses when the rule would not be planned for the event now.
 fn accept(rules: &RuleSet, event: &Event, task: &Task) -> Result<(), String> {
     let plan = plan(rules, event, task.generation);
-    let name = &task.rule;
+    let name = &*task.work.rule();
     let skipped = skipped(rules, event)
         .into_iter()
         .find(|one| one.rule == *name);
@@ -73,6 +73,7 @@ mod tests {
     use crate::model::id::TaskId;
     use crate::model::plan::Turn;
     use crate::model::task::{Lane, Outputs, RevisionId};
+    use crate::model::work::Work;
     use crate::rules::fixtures::{event, glob, notify_step, rename_step, rule, rules, tag_step};
     use crate::rules::rule::Step;
 
@@ -80,7 +81,7 @@ mod tests {
         Task {
             id: TaskId::derive(event.id, name, 0),
             event: event.id,
-            rule: name.to_owned(),
+            work: Work::Rule(name.to_owned()),
             generation: 0,
             revision: RevisionId::of("old"),
             step: 1,

@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::template::{Address, Expression, Template};
 use crate::model::destination::Format;
 use crate::model::event::EventType;
-use crate::model::notice::DeadTask;
 use crate::model::retry::RetryPolicy;
 use crate::model::step::{OnConflict, OnInvalid, TagMode, TagObjects, TagStorage};
 use crate::model::task::RevisionId;
 use crate::model::transition::OnFailure;
+use crate::model::work::rule_of_notices;
 
 #[derive(Debug)]
 pub struct RuleSet {
@@ -70,7 +70,7 @@ impl Rule {
             text: None,
         };
         Some(Self {
-            name: DeadTask::rule_of_notices(&self.name),
+            name: rule_of_notices(&self.name),
             when: Condition::default(),
             order_by: None,
             order_blocks: false,

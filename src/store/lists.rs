@@ -15,6 +15,7 @@ use crate::model::moves::Move;
 use crate::model::recording::{Place, Replaced};
 use crate::model::task::{Lane, Outputs, StepNo};
 use crate::model::time::Timestamp;
+use crate::model::work::DeadTask;
 
 /// Selects tasks, for lists and bulk acts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub struct TaskDetail {
     pub row: TaskRow,
     pub lane: String,
     pub outputs: Outputs,
+    /// The death that it reports, if it is a notice.
+    pub death: Option<DeadTask>,
     pub attempts: Vec<AttemptRecord>,
     pub moves: Vec<Move>,
     /// Oldest first.

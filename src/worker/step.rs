@@ -20,7 +20,6 @@ use crate::clock;
 use crate::model::failure::{Failure, FailureKind, crash};
 use crate::model::moves::keys::{Taken, TakenBy};
 use crate::model::moves::stage::Stage;
-use crate::model::notice::NOTICE;
 use crate::model::secret::Mask;
 use crate::model::step::Rendered;
 use crate::model::task::Lane;
@@ -273,7 +272,7 @@ fn replaced(work: &TaskRun<'_>) -> Option<Failure> {
     let Action::Notify(notify) = &work.step.action else {
         return None;
     };
-    if work.claim.task().rule.starts_with(NOTICE) {
+    if work.claim.task().work.death().is_some() {
         return None;
     }
     let located = work.claim.located()?;
@@ -309,6 +308,7 @@ fn render_step(work: &TaskRun<'_>, signed: &Signed) -> Result<Rendering, Failure
         place,
         url,
         outputs: Some(&work.claim.task().outputs),
+        death: work.claim.task().work.death(),
         sign_url,
     };
     render(

@@ -203,7 +203,11 @@ impl Runner {
         let Some(record) = record else { return };
         self.parts.metrics.attempt(record);
         let (task_id, event_id) = (claim.task().id, claim.task().event);
-        let (rule, step, took_ms) = (&claim.task().rule, &record.step_id, record.took.as_millis());
+        let (rule, step, took_ms) = (
+            claim.task().work.rule(),
+            &record.step_id,
+            record.took.as_millis(),
+        );
         let outcome = record.outcome.name();
         match (&record.outcome, transition) {
             (
@@ -211,15 +215,15 @@ impl Runner {
                 Transition::RetryAfter { wait, .. } | Transition::Await { wait, .. },
             ) => {
                 let retry_at = self.parts.clock.now().plus(*wait);
-                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, %retry_at, "step failed");
+                tracing::warn!(%task_id, %event_id, %rule, step, took_ms, %failure, %retry_at, "step failed");
             }
             (Outcome::Failed(_), Transition::Bury { why: failure, .. }) => {
-                tracing::error!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task is dead");
+                tracing::error!(%task_id, %event_id, %rule, step, took_ms, %failure, "step failed, task is dead");
             }
             (Outcome::Failed(failure), _) => {
-                tracing::warn!(%task_id, %event_id, rule, step, took_ms, %failure, "step failed, task continues");
+                tracing::warn!(%task_id, %event_id, %rule, step, took_ms, %failure, "step failed, task continues");
             }
-            _ => tracing::info!(%task_id, %event_id, rule, step, took_ms, outcome, "step ended"),
+            _ => tracing::info!(%task_id, %event_id, %rule, step, took_ms, outcome, "step ended"),
         }
     }
 
@@ -307,9 +311,9 @@ fn find<'a>(
     in_force: &'a Snapshot,
 ) -> Result<TaskRun<'a>, String> {
     let task = claim.task();
-    let rule = revision.rule(&task.rule)?;
+    let rule = revision.rule(&task.work.rule())?;
     let step = rule.steps.get(usize::from(task.step)).ok_or_else(|| {
-        let (name, revision) = (&task.rule, revision.rules.revision);
+        let (name, revision) = (task.work.rule(), revision.rules.revision);
         format!("rule {name:?} has no step {} in {revision}", task.step)
     })?;
     Ok(TaskRun {
@@ -327,7 +331,7 @@ fn waiting(claim: &Claim, why: String) -> Settlement {
     let outputs = claim.task().outputs.clone();
     let rule = Outside::Rule {
         revision: claim.task().revision,
-        name: claim.task().rule.clone(),
+        name: claim.task().work.rule().into_owned(),
     };
     Settlement {
         transition: Transition::Wait {
@@ -349,8 +353,8 @@ fn tell_of_wait(claim: &Claim, transition: &Transition) -> bool {
     else {
         return false;
     };
-    let (task_id, rule) = (claim.task().id, &claim.task().rule);
-    tracing::warn!(%task_id, rule, %on, why, "a task waits");
+    let (task_id, rule) = (claim.task().id, claim.task().work.rule());
+    tracing::warn!(%task_id, %rule, %on, why, "a task waits");
     true
 }
 

@@ -651,7 +651,7 @@ async fn replay_makes_the_missing_tasks_once_and_lets_the_lanes_have_them(backen
     assert!(claim(&queue.store, lane(), NOW).await.is_empty());
     let claim = one(&queue.store, lane(), LATER).await;
     let task = claim.task();
-    assert_eq!((task.rule.as_str(), task.generation), ("added", 0));
+    assert_eq!((&*task.work.rule(), task.generation), ("added", 0));
     assert_eq!((task.since, task.tries), (LATER, 1));
     assert_eq!(task.revision, RevisionId::of("today"));
     assert_eq!(claim.event().received, NOW);
@@ -691,7 +691,7 @@ async fn full_replay_is_a_new_generation_except_where_work_still_waits(backend: 
         .unwrap();
     assert_eq!(made(&third[0]), (vec!["announce", "added"], 2, 0));
     let mut again = claim(&queue.store, lane(), NOW).await;
-    again.sort_by_key(|claim| claim.task().rule.clone());
+    again.sort_by_key(|claim| claim.task().work.rule().into_owned());
     let tasks = again
         .iter()
         .map(|claim| (claim.task().id, claim.task().generation));
@@ -741,7 +741,7 @@ async fn replayed_task_waits_for_the_turn_of_its_recording(backend: impl Backend
     assert!(claim(&queue.store, bucket(), NOW).await.is_empty());
     end(&queue.store, first, Transition::Finish).await;
     let second = one(&queue.store, bucket(), NOW).await;
-    assert_eq!(second.task().rule, "second");
+    assert_eq!(second.task().work.rule(), "second");
 }
 
 async fn event_is_not_replayed_over_objects_that_were_left_half_moved(backend: impl Backend) {

@@ -256,14 +256,14 @@ async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules(backend: im
     ];
     store.record(arrival("k", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
-    assert_eq!(first.task().rule, "first");
+    assert_eq!(first.task().work.rule(), "first");
     let why = Failure::new(FailureKind::Timeout, "r");
     let wait = Duration::from_mins(1);
     let due = NOW.plus(wait);
     end(&store, first, Transition::RetryAfter { wait, why }).await;
 
     let second = one(&store, bucket(), NOW).await;
-    assert_eq!(second.task().rule, "second");
+    assert_eq!(second.task().work.rule(), "second");
     assert!(
         claim(&store, bucket(), due).await.is_empty(),
         "the second holds the turn"
@@ -271,7 +271,7 @@ async fn tasks_of_one_recording_take_turns_in_the_order_of_the_rules(backend: im
     end(&store, second, Transition::Finish).await;
     let first = one(&store, bucket(), due).await;
     assert_eq!(
-        (first.task().rule.as_str(), first.task().tries),
+        (first.task().work.rule().as_ref(), first.task().tries),
         ("first", 2)
     );
 }
@@ -284,18 +284,21 @@ async fn task_that_is_handed_back_keeps_its_turn_before_later_ones_only(backend:
     assert!(claim(&store, bucket(), NOW).await.is_empty());
     end(&store, first, Transition::HandBack).await;
     let first = one(&store, bucket(), NOW).await;
-    assert_eq!(first.task().rule, "first");
+    assert_eq!(first.task().work.rule(), "first");
 
     let why = Failure::new(FailureKind::Timeout, "r");
     let wait = Duration::ZERO;
     end(&store, first, Transition::RetryAfter { wait, why }).await;
     let second = one(&store, bucket(), NOW).await;
-    assert_eq!(second.task().rule, "second");
+    assert_eq!(second.task().work.rule(), "second");
     end(&store, second, Transition::HandBack).await;
     let first = one(&store, bucket(), NOW).await;
-    assert_eq!(first.task().rule, "first");
+    assert_eq!(first.task().work.rule(), "first");
     end(&store, first, Transition::Finish).await;
-    assert_eq!(one(&store, bucket(), NOW).await.task().rule, "second");
+    assert_eq!(
+        one(&store, bucket(), NOW).await.task().work.rule(),
+        "second"
+    );
 }
 
 async fn task_that_waits_in_its_lane_is_left_alone_for_five_seconds_and_spends_no_try(
@@ -474,7 +477,7 @@ async fn unfinished_moves_keep_the_turn(backend: impl Backend) {
     );
     let first = one(&store, bucket(), due).await;
     assert_eq!(
-        (first.task().rule.as_str(), first.task().tries),
+        (first.task().work.rule().as_ref(), first.task().tries),
         ("first", 2)
     );
     store
@@ -486,7 +489,10 @@ async fn unfinished_moves_keep_the_turn(backend: impl Backend) {
         .await
         .unwrap();
     end(&store, first, Transition::Finish).await;
-    assert_eq!(one(&store, bucket(), NOW).await.task().rule, "second");
+    assert_eq!(
+        one(&store, bucket(), NOW).await.task().work.rule(),
+        "second"
+    );
 }
 
 async fn task_goes_on_with_its_next_step_under_a_new_claim(backend: impl Backend) {
@@ -650,7 +656,7 @@ async fn late_move_by_an_earlier_event_is_seen_by_the_later_one(backend: impl Ba
     let tag = one(&store, bucket(), later).await;
     let located = tag.located().unwrap();
     assert_eq!(
-        (tag.task().rule.as_str(), &located.place),
+        (tag.task().work.rule().as_ref(), &located.place),
         ("tag", &place("y"))
     );
     assert!(!located.moved_by.as_ref().unwrap().same_planning);
@@ -770,7 +776,7 @@ async fn draft_that_was_not_completed_is_no_manifest_and_is_replaced(backend: im
     // Nothing is half moved, so the recording's turn is free.
     end(&store, first, waiting(WaitsFor::ItsLane)).await;
     let second = one(&store, bucket(), NOW).await;
-    assert_eq!(second.task().rule, "second");
+    assert_eq!(second.task().work.rule(), "second");
     end(&store, second, Transition::Finish).await;
 
     let first = one(&store, bucket(), NOW.plus(Duration::from_mins(1))).await;
@@ -880,7 +886,7 @@ async fn task_that_is_cancelled_while_it_waits_for_its_turn_never_gets_it(backen
         CancelOutcome::Cancelled
     );
     end(&store, first, Transition::Finish).await;
-    assert_eq!(one(&store, bucket(), NOW).await.task().rule, "third");
+    assert_eq!(one(&store, bucket(), NOW).await.task().work.rule(), "third");
     assert_eq!(
         operator.retry_one(second, NOW).unwrap(),
         RetryOutcome::Requeued

@@ -11,7 +11,7 @@ use crate::cli::out::{Answer, OutFlags};
 use crate::cli::table::{fields_text, indented, lines, one_line, step_name};
 use crate::model::recorder::Recorder;
 use crate::operate::dry_run::{
-    EventReport, Outcome, Report, RuleReport, StepReport, Work, dry_run,
+    Effect, EventReport, Outcome, Report, RuleReport, StepReport, dry_run,
 };
 use crate::rules::file::RulesFile;
 
@@ -87,7 +87,7 @@ fn heading(rule: &RuleReport) -> String {
 fn described(step: &StepReport) -> String {
     let name = step_name(step.step, &step.id, step.action);
     let mut text = match &step.outcome {
-        Outcome::Runs(work) => format!("{name}{}", work_text(work)),
+        Outcome::Runs(work) => format!("{name}{}", effect_text(work)),
         Outcome::Skipped { reason } => format!("{name}: skipped: {reason}\n"),
         Outcome::Fails { reason } => format!("{name}: fails: {reason}\n"),
         Outcome::NotReached => format!("{name}: not reached\n"),
@@ -99,9 +99,9 @@ fn described(step: &StepReport) -> String {
     text
 }
 
-fn work_text(work: &Work) -> String {
-    match work {
-        Work::Rename {
+fn effect_text(effect: &Effect) -> String {
+    match effect {
+        Effect::Rename {
             to,
             on_conflict,
             suffix,
@@ -112,7 +112,7 @@ fn work_text(work: &Work) -> String {
                 .unwrap_or_default();
             format!(" to {to}\n  on_conflict {}{suffix}\n", word(on_conflict))
         }
-        Work::Tag {
+        Effect::Tag {
             tags,
             mode,
             storage,
@@ -129,7 +129,7 @@ fn work_text(work: &Work) -> String {
                 "  mode {mode}, as {storage}, on_invalid {on_invalid}, objects {objects}\n"
             )
         }
-        Work::Notify {
+        Effect::Notify {
             destination,
             method,
             url,

@@ -11,6 +11,7 @@ use crate::cli::table::{indented, lines, one_line, step_name};
 use crate::config::StoreUrl;
 use crate::model::attempt::Exchange;
 use crate::model::id::TaskId;
+use crate::model::work::DeadTask;
 use crate::operate::tasks::{self, AttemptLine, TaskStory};
 
 pub(super) fn run(id: TaskId, url: &StoreUrl, out: OutFlags) -> Result<Exit, Stop> {
@@ -81,6 +82,7 @@ fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
         ("why", task.failure.as_ref().map(ToString::to_string)),
         ("recording", recording(story)),
         ("moved from", moved.map(ToString::to_string)),
+        ("reports", story.reports.as_ref().map(reports)),
         (
             "outputs",
             outputs.and_then(|outputs| serde_json::to_string(outputs).ok()),
@@ -88,6 +90,11 @@ fn facts(story: &TaskStory) -> impl Iterator<Item = (&'static str, String)> {
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
+}
+
+fn reports(death: &DeadTask) -> String {
+    let (task, rule, failure) = (death.task, &death.rule, &death.failure);
+    format!("{task} (rule {rule}) died: {failure}")
 }
 
 fn recording(story: &TaskStory) -> Option<String> {

@@ -25,7 +25,7 @@ use crate::rules::file::RulesFile;
 use crate::rules::render::{Rendering, render};
 use crate::rules::rule::Rule;
 
-pub use self::report::{EventReport, Outcome, Report, RuleReport, StepReport, Work};
+pub use self::report::{Effect, EventReport, Outcome, Report, RuleReport, StepReport};
 
 pub fn dry_run(file: &RulesFile, event: &Event) -> Report {
     let (plan, skipped) = (file.plan(event, 0), file.skipped(event));
@@ -108,7 +108,7 @@ impl DryRun<'_> {
             },
             Ok(Rendering::Run(rendered)) => {
                 let (destinations, mask) = (&self.file.destinations, &self.file.mask);
-                Outcome::Runs(Work::of(&rendered, destinations, mask))
+                Outcome::Runs(Effect::of(&rendered, destinations, mask))
             }
             Err(failure) => Outcome::Fails {
                 reason: self.file.mask.apply(&failure.to_string()).into_owned(),

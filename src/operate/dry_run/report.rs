@@ -64,7 +64,7 @@ pub struct StepReport {
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    Runs(Work),
+    Runs(Effect),
     /// Its `if` is false.
     Skipped {
         reason: String,
@@ -78,7 +78,7 @@ pub enum Outcome {
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Work {
+pub enum Effect {
     Rename {
         to: Place,
         on_conflict: OnConflict,
@@ -179,7 +179,7 @@ impl StepReport {
     }
 }
 
-impl Work {
+impl Effect {
     pub(super) fn of(
         rendered: &Rendered,
         destinations: &BTreeMap<String, Destination>,

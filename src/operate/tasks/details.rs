@@ -10,6 +10,7 @@ use crate::model::moves::{Move, Source};
 use crate::model::recording::Place;
 use crate::model::task::{Outputs, StepNo};
 use crate::model::time::Timestamp;
+use crate::model::work::DeadTask;
 use crate::store::lists::{EventDetail, TaskDetail};
 
 /// Everything that is known about one task.
@@ -32,6 +33,9 @@ pub struct TaskStory {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete_by: Option<TaskId>,
     pub outputs: Outputs,
+    /// The death that it reports, if it is a notice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reports: Option<DeadTask>,
     pub attempts: Vec<AttemptLine>,
     pub moves: Vec<MoveLine>,
     pub interventions: Vec<Intervention>,
@@ -84,6 +88,7 @@ impl TaskStory {
             incomplete_by: by(true),
             named,
             outputs: task.outputs,
+            reports: task.death,
             attempts: task.attempts.into_iter().map(AttemptLine::from).collect(),
             moves: task.moves.into_iter().map(MoveLine::from).collect(),
             interventions: task.interventions,

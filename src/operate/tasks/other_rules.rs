@@ -49,9 +49,9 @@ impl<'a> OtherRules<'a> {
 
     /// The id of the step at which the task stopped. Only the task's own rules have it.
     fn stopped_at(&self, stopped: &StoppedTask) -> Result<String, String> {
-        let (rule, number) = (&stopped.task.rule, stopped.task.step);
+        let (rule, number) = (stopped.task.work.rule(), stopped.task.step);
         let own = self.own(stopped)?;
-        let step = own.rule(rule)?.steps.get(usize::from(number));
+        let step = own.rule(&rule)?.steps.get(usize::from(number));
         let missing = || format!("its own rules have no step {number}");
         step.map(|step| step.id.clone()).ok_or_else(missing)
     }

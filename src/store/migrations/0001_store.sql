@@ -38,6 +38,8 @@ CREATE TABLE tasks (
     attempt      INTEGER NOT NULL,
     since        INTEGER NOT NULL,
     outputs      TEXT,
+    -- For the notice of a dead task: that death, as JSON. NULL for a task of a rule.
+    death        TEXT,
     lane         TEXT NOT NULL,
     order_key    BLOB,
     order_blocks INTEGER NOT NULL DEFAULT 0,

@@ -217,14 +217,17 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
         let outputs = row::outputs(row.get("outputs")?);
         let recording: Option<[u8; 16]> = row.get("recording")?;
         let planned = (row.get("generation")?, recording);
-        Ok((lane, outputs, planned))
+        let death = row::death(row.get("death")?);
+        Ok(((lane, outputs, death), planned))
     };
     let Some(seq) = row::key_of(txn.conn, id)? else {
         return Ok(None);
     };
-    let (lane, outputs, (generation, recording)) = txn
+    let ((lane, outputs, death), (generation, recording)) = txn
         .conn
-        .prepare_cached("SELECT generation, lane, outputs, recording FROM tasks WHERE seq = ?1")?
+        .prepare_cached(
+            "SELECT generation, lane, outputs, death, recording FROM tasks WHERE seq = ?1",
+        )?
         .query_row([seq], read)?;
     let Some(row) = tasks_of(txn.conn, seq, seq + 1)?.pop() else {
         return Ok(None);
@@ -235,6 +238,7 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
         row,
         lane,
         outputs,
+        death,
         attempts: attempts(txn.conn, seq)?,
         moves: moves(txn.conn, seq)?,
         interventions: interventions(txn.conn, seq)?,

@@ -4,9 +4,9 @@ use super::core::Txn;
 use super::row::{TASK_BITS, json};
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
-use crate::model::notice::DeadTask;
 use crate::model::task::{Lane, TaskState};
 use crate::model::time::Timestamp;
+use crate::model::work::{DeadTask, rule_of_notices};
 
 /// Adds a task to the dead one's event that reports the death in `lane`. Each death gets a notice,
 /// also after a retry.
@@ -23,7 +23,7 @@ pub(super) fn notify(
     let (death, id) = death(txn, dead, why, now)?;
     txn.conn
         .prepare_cached(
-            "INSERT INTO tasks (seq, id, rule, generation, revision, step, tries, attempt, since, lane, outputs, \
+            "INSERT INTO tasks (seq, id, rule, generation, revision, step, tries, attempt, since, lane, death, \
              recording, needs_turn, state, due) \
              SELECT ?2, ?3, ?4, generation, revision, 0, 0, 0, ?5, ?6, ?7, recording, 0, 0, ?5 FROM tasks WHERE seq = ?1",
         )?
@@ -31,10 +31,10 @@ pub(super) fn notify(
             dead,
             seq,
             id.as_bytes(),
-            DeadTask::rule_of_notices(&death.rule),
+            rule_of_notices(&death.rule),
             now.millis(),
             lane.to_string(),
-            json(&death.outputs()),
+            json(&death),
         ))?;
     txn.enters(TaskState::Ready);
     Ok(())
@@ -71,7 +71,7 @@ fn death(
                 failure: why.clone(),
             };
             let attempt: i64 = row.get("attempt")?;
-            let name = format!("{}#{attempt}", DeadTask::rule_of_notices(&death.rule));
+            let name = format!("{}#{attempt}", rule_of_notices(&death.rule));
             let event = EventId::from_bytes(row.get("event")?);
             let id = TaskId::derive(event, &name, row.get("generation")?);
             Ok((death, id))

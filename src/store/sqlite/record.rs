@@ -14,6 +14,7 @@ use crate::model::plan::{OrderKey, PlannedTask, Turn};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Lane, Outputs, RevisionId, Task, TaskState};
 use crate::model::time::Timestamp;
+use crate::model::work::Work;
 use crate::store::{Arrival, Claim, Located, Recorded};
 
 pub(super) fn record(
@@ -149,7 +150,7 @@ fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option
     let task = Task {
         id: planned.id,
         event: arrival.event.id,
-        rule: planned.rule.clone(),
+        work: Work::Rule(planned.rule.clone()),
         generation: planned.generation,
         revision: arrival.plan.revision,
         step: 0,

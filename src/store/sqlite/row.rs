@@ -17,6 +17,7 @@ use crate::model::recorder::Recorder;
 use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task, TaskState};
 use crate::model::time::Timestamp;
+use crate::model::work::{DeadTask, Work};
 use crate::recorder::decode;
 
 /// Bits of a task's key below its event's key. A rule causes at most one task, and no rules file
@@ -28,7 +29,7 @@ pub(super) const TASK_BITS: u32 = 16;
 macro_rules! task_columns {
     () => {
         "seq, id, rule, generation, revision, step, tries, attempt, since, outputs, lane, recording, \
-         needs_turn, cancel, given_up"
+         needs_turn, cancel, given_up, death"
     };
 }
 pub(super) use task_columns;
@@ -53,7 +54,7 @@ impl FromSql for TaskState {
 pub(super) struct StoredTask {
     pub(super) seq: i64,
     pub(super) id: TaskId,
-    pub(super) rule: String,
+    pub(super) work: Work,
     pub(super) generation: u32,
     pub(super) revision: RevisionId,
     pub(super) step: u16,
@@ -73,7 +74,7 @@ impl StoredTask {
         Ok(Self {
             seq: row.get(0)?,
             id: TaskId::from_bytes(row.get(1)?),
-            rule: row.get(2)?,
+            work: work(row.get(2)?, row.get(15)?),
             generation: row.get(3)?,
             revision: RevisionId::from_number(row.get(4)?),
             step: row.get(5)?,
@@ -101,7 +102,7 @@ impl StoredTask {
         Some(Task {
             id: self.id,
             event,
-            rule: self.rule,
+            work: self.work,
             generation: self.generation,
             revision: self.revision,
             step: self.step,
@@ -112,6 +113,14 @@ impl StoredTask {
             recording: self.recording,
         })
     }
+}
+
+fn work(rule: String, death: Option<String>) -> Work {
+    self::death(death).map_or(Work::Rule(rule), |death| Work::Notice(Box::new(death)))
+}
+
+pub(super) fn death(text: Option<String>) -> Option<DeadTask> {
+    serde_json::from_str(&text?).ok()
 }
 
 /// The key of the task with this id, found through its event: an index of task ids would be written

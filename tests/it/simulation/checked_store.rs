@@ -107,7 +107,7 @@ impl CheckedStore {
     fn hand_out<'a>(&self, claims: impl IntoIterator<Item = &'a Claim>) {
         for claim in claims {
             let task = claim.task();
-            let (id, rule, attempt) = (task.id, &task.rule, claim.attempt());
+            let (id, rule, attempt) = (task.id, task.work.rule(), claim.attempt());
             let (step, tries) = (task.step, task.tries);
             self.sim.tell(format!(
                 "claim {id} {rule} attempt {attempt} step {step} try {tries}"

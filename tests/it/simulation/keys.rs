@@ -46,7 +46,7 @@ impl Manifests {
             JournalEntry::Manifest(page) => {
                 self.draft(id, page);
                 let manifest = Manifest {
-                    rule: claim.task().rule.clone(),
+                    rule: claim.task().work.rule().into_owned(),
                     moves: self.drafts.remove(&id).unwrap_or_default(),
                     committed: false,
                 };

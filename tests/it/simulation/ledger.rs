@@ -99,7 +99,7 @@ impl Ledger {
         let arrival = self.tasks.len();
         let entry = self.tasks.entry(id).or_insert_with(|| Entry {
             arrival,
-            rule: task.rule.clone(),
+            rule: task.work.rule().into_owned(),
             ..Entry::default()
         });
         if entry.runs {
@@ -119,7 +119,7 @@ impl Ledger {
         entry.end = None;
         entry.recording = task.recording;
         entry.lane = Some(task.lane.clone());
-        entry.limit = rules::tries(task.revision, &task.rule);
+        entry.limit = rules::tries(task.revision, &task.work.rule());
         let allowed = entry.limit + 1 + entry.cut_off;
         if task.tries != entry.tries || task.tries > allowed {
             let (tries, spent) = (task.tries, entry.tries);
