@@ -1,5 +1,6 @@
 //! Rows of the lists for people, and the details of one task or event.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -89,6 +90,44 @@ pub struct Walk<Filter> {
     pub(super) last: Cursor,
 }
 
+/// Why a task waits, for a reason outside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The rules file in force lacks this lane's bucket or destination.
+    UnknownLane(String),
+    /// A person has paused this lane.
+    Paused(String),
+    /// This lane's breaker is open.
+    OpenBreaker(String),
+    /// It has its turn, or its place in the order, after this task.
+    Task { id: TaskId, is_dead: bool },
+    /// As its step reported it: a task, which may be dead, uses keys that it needs.
+    Keys { note: String, is_dead: bool },
+    /// As its step reported it.
+    Note(String),
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownLane(lane) => write!(f, "{lane} is not in the rules file"),
+            Self::Paused(lane) => write!(f, "{lane} is paused"),
+            Self::OpenBreaker(lane) => write!(f, "{lane} failed and is left alone for a while"),
+            Self::Task { id, is_dead: true } => {
+                write!(f, "waits for {id}, which is dead: retry it or cancel it")
+            }
+            Self::Task { id, .. } => write!(f, "waits for {id}"),
+            Self::Keys {
+                note,
+                is_dead: true,
+            } => {
+                write!(f, "{note}, and is dead: retry it or cancel it")
+            }
+            Self::Keys { note, .. } | Self::Note(note) => f.write_str(note),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskRow {
     pub id: TaskId,
@@ -101,8 +140,7 @@ pub struct TaskRow {
     /// When it is due; `None` unless it is ready and waits only for a time or its lane.
     pub due: Option<Timestamp>,
     pub failure: Option<Failure>,
-    /// Why it waits, for a reason outside the task.
-    pub note: Option<String>,
+    pub waits: Option<WaitReason>,
     /// What it has left behind in buckets, and where. A task that is given up ends once it has
     /// removed that.
     pub leaves: Option<String>,

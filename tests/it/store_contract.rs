@@ -27,6 +27,7 @@ use aftertake::store::{
 
 use crate::support::backend::{Backend, shown_on_every_store};
 use crate::support::operator::OneTask;
+use crate::support::operator::why_waits;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
 
@@ -342,7 +343,7 @@ async fn task_that_waits_for_something_outside_is_left_alone_until_it_is_there(
         .unwrap();
     for row in &listed {
         assert_eq!((row.state, row.tries, row.due), ("ready", 0, None));
-        assert_eq!(row.note.as_deref(), Some("w"));
+        assert_eq!(why_waits(row).as_deref(), Some("w"));
     }
 
     drop(store);
@@ -417,7 +418,7 @@ async fn task_that_waits_for_another_ones_keys_is_left_alone_until_they_are_give
     assert_eq!(figures.oldest_waiting, Some(later.since(NOW)));
     let operator = backend.operator();
     let row = operator.task(waiter).unwrap().unwrap().row;
-    assert_eq!((row.due, row.note), (None, Some("w".into())));
+    assert_eq!((row.due, why_waits(&row)), (None, Some("w".into())));
 
     let whole = JournalEntry::Progress(vec![moved(0, MovePhase::Moved)]);
     store.journal(&holder, whole, PRESENT).await.unwrap();

@@ -20,6 +20,7 @@ use crate::store_contract::{
 };
 use crate::support::backend::{Backend, shown_on_every_store};
 use crate::support::operator::OneTask;
+use crate::support::operator::why_waits;
 
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 
@@ -145,7 +146,10 @@ async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back(
     assert!(matches!(applied, Applied::Settled));
     for row in everything(&backend.operator()) {
         let reason = Some("destination/gone is not in the rules file".to_owned());
-        assert_eq!((row.state, row.tries, row.note), ("ready", 0, reason));
+        assert_eq!(
+            (row.state, row.tries, why_waits(&row)),
+            ("ready", 0, reason)
+        );
     }
 
     let back = [known, vec![gone.clone()]].concat();
@@ -153,7 +157,7 @@ async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back(
     assert!(
         everything(&backend.operator())
             .iter()
-            .all(|row| row.note.is_none())
+            .all(|row| row.waits.is_none())
     );
     assert_eq!(claim(&store, gone, NOW).await.len(), 2);
 }

@@ -16,6 +16,7 @@ use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, Claim, JournalEntry, Store};
 
 use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open, place, waiting};
+use crate::support::operator::why_waits;
 
 /// An arrival of the recording `k` for this job of the recorder.
 fn of_job(time: i64, job: Option<&str>) -> Arrival {
@@ -78,7 +79,7 @@ async fn task_that_runs_again_no_longer_says_why_it_waited() {
     let claim = one(&store, bucket(), NOW).await;
     let id = claim.task().id;
     let operator = SqliteOperator::open(&path).unwrap();
-    let note = || operator.task(id).unwrap().unwrap().row.note;
+    let note = || why_waits(&operator.task(id).unwrap().unwrap().row);
     let why = "the disk of the bucket is away".to_owned();
     end(
         &store,

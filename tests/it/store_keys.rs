@@ -21,6 +21,7 @@ use crate::store_contract::{
     NOW, PRESENT, arrival, bucket, claim, end, moved, one, open, place, ran,
 };
 use crate::support::operator::OneTask;
+use crate::support::operator::why_waits;
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
@@ -373,7 +374,11 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_the_object_there() {
         .unwrap()
         .pop()
         .unwrap();
-    assert_eq!(waits.note.as_deref(), Some("w"), "as the step said it");
+    assert_eq!(
+        why_waits(&waits).as_deref(),
+        Some("w"),
+        "as the step said it"
+    );
     // The other way round this is a circle: one of them has to fail.
     let circle = tasks.wants(0, replaces("b", "a")).await;
     let Some(TakenBy::Circle(_)) = circle else {

@@ -52,7 +52,7 @@ impl From<TaskRow> for TaskLine {
             step: row.step,
             tries: row.tries,
             due: row.due,
-            waits: row.note,
+            waits: row.waits.map(|reason| reason.to_string()),
             failure: row.failure.map(FailureLine::from),
             ends: row.ending.map(|ending| ends(ending, row.leaves.is_some())),
             leaves: row.leaves,
@@ -108,7 +108,7 @@ mod tests {
             tries: 2,
             due: Some(Timestamp::from_millis(0)),
             failure: None,
-            note: None,
+            waits: None,
             leaves: None,
             ending: None,
         };

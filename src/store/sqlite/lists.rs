@@ -17,7 +17,8 @@ use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::Located;
 use crate::store::lists::{
-    Cursor, EventDetail, EventFilter, EventRow, Page, TaskDetail, TaskFilter, TaskRow, Walk,
+    Cursor, EventDetail, EventFilter, EventRow, Page, TaskDetail, TaskFilter, TaskRow, WaitReason,
+    Walk,
 };
 use crate::store::operator::Ending;
 
@@ -31,13 +32,11 @@ macro_rules! list {
             goes_forward!("t.seq", "t.step"),
             " END AS goes_forward, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.waits_for IS NULL THEN t.due END AS due, \
-             CASE WHEN t.state = 0 AND t.waits_for IS NOT NULL THEN t.note \
-             WHEN t.state = 0 AND t.blocked_by IS NULL AND t.lane NOT IN (SELECT name FROM lanes) \
-             THEN t.lane || ' is not in the rules file' \
-             WHEN t.state = 0 AND t.blocked_by IS NULL THEN coalesce(( \
-             SELECT t.lane || iif(l.paused IS NULL, ' failed and is left alone for a while', ' is paused') \
-             FROM lane_states l WHERE l.lane = t.lane AND coalesce(l.paused, l.open) IS NOT NULL), t.note) \
-             ELSE t.note END AS note, \
+             t.note, t.lane, \
+             CASE WHEN t.state = 0 AND t.waits_for IS NULL AND t.blocked_by IS NULL THEN \
+             iif(t.lane IN (SELECT name FROM lanes), \
+             (SELECT iif(l.paused IS NULL, 1, 2) FROM lane_states l WHERE l.lane = t.lane AND coalesce(l.paused, l.open) IS NOT NULL), \
+             0) END AS lane_holds, \
              before.id AS before, before.state AS before_state \
              FROM tasks t JOIN events e ON e.seq = t.seq >> 16 LEFT JOIN tasks before ON t.state = 0 AND before.seq = \
              coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by), \
@@ -332,7 +331,7 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         tries: row.get("tries")?,
         due: due.map(Timestamp::from_millis),
         failure: row::failure(row.get("failure")?),
-        note: before(row)?.or(row.get("note")?),
+        waits: waits(row)?,
         leaves: row.get("leaves")?,
         ending: ending(row)?,
     })
@@ -349,27 +348,24 @@ fn ending(row: &Row<'_>) -> rusqlite::Result<Option<Ending>> {
     }))
 }
 
-/// Which task it waits for. A task that waits for keys has a note that names it.
-fn before(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
-    let Some(id) = row.get("before")? else {
-        return Ok(None);
-    };
-    let is_dead = row.get::<_, TaskState>("before_state")? == TaskState::Dead;
-    if row.get::<_, Option<String>>("waits_for")?.is_some() {
-        let note: Option<String> = row.get("note")?;
-        let dead = if is_dead {
-            ", and is dead: retry it or cancel it"
-        } else {
-            ""
-        };
-        return Ok(note.map(|note| format!("{note}{dead}")));
+fn waits(row: &Row<'_>) -> rusqlite::Result<Option<WaitReason>> {
+    let note: Option<String> = row.get("note")?;
+    if let Some(id) = row.get("before")? {
+        let is_dead = row.get::<_, TaskState>("before_state")? == TaskState::Dead;
+        return Ok(match row.get::<_, Option<String>>("waits_for")? {
+            Some(_) => note.map(|note| WaitReason::Keys { note, is_dead }),
+            None => Some(WaitReason::Task {
+                id: TaskId::from_bytes(id),
+                is_dead,
+            }),
+        });
     }
-    let id = TaskId::from_bytes(id);
-    Ok(Some(if is_dead {
-        format!("waits for {id}, which is dead: retry it or cancel it")
-    } else {
-        format!("waits for {id}")
-    }))
+    Ok(match row.get::<_, Option<i64>>("lane_holds")? {
+        Some(0) => Some(WaitReason::UnknownLane(row.get("lane")?)),
+        Some(1) => Some(WaitReason::OpenBreaker(row.get("lane")?)),
+        Some(_) => Some(WaitReason::Paused(row.get("lane")?)),
+        None => note.map(WaitReason::Note),
+    })
 }
 
 fn event_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {

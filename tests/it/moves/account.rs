@@ -13,6 +13,7 @@ use super::film::{Film, Objects, Whole, members};
 use super::scene::Scene;
 use crate::support::fake_obs::{Content, World};
 use crate::support::operator::OneTask;
+use crate::support::operator::why_waits;
 use crate::support::recording::place;
 
 /// Done tasks to list in a failure message.
@@ -153,7 +154,8 @@ pub(crate) fn told(tasks: &[TaskRow]) -> String {
         let why = task.failure.as_ref().map(ToString::to_string);
         format!(
             "{id} {room:?} {state} {why:?} {:?} {:?}\n",
-            task.note, task.leaves
+            why_waits(task),
+            task.leaves
         )
     };
     let told = |(number, task): &(usize, &TaskRow)| *number < SHOWN || task.state != "done";

@@ -14,6 +14,7 @@ use super::film::Film;
 use super::process::{Process, is_settled};
 use super::scene::{Scene, rule};
 use crate::support::fake_obs::{Fault, IMPATIENT, Lost, Object, Recorded};
+use crate::support::operator::why_waits;
 
 const FILMS: usize = 6;
 /// One of this many requests fails.
@@ -94,8 +95,8 @@ fn rules(chance: &mut Rng, films: &[Film]) -> String {
 /// Whether nothing more happens to the task until a person acts on it, or on a dead task that holds
 /// the key it waits for.
 fn rests(task: &TaskRow) -> bool {
-    let waits_for_the_dead = |note: &String| note.contains("is dead");
-    is_settled(task) || task.note.as_ref().is_some_and(waits_for_the_dead)
+    let waits_for_the_dead = |why: String| why.contains("is dead");
+    is_settled(task) || why_waits(task).is_some_and(waits_for_the_dead)
 }
 
 struct Round {

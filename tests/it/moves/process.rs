@@ -33,7 +33,7 @@ pub(crate) fn is_settled(task: &TaskRow) -> bool {
 
 /// Whether the task waits for something outside it, or to remove what it left.
 pub(crate) fn waits(task: &TaskRow) -> bool {
-    task.state == "ready" && (task.note.is_some() || task.leaves.is_some())
+    task.state == "ready" && (task.waits.is_some() || task.leaves.is_some())
 }
 
 impl Process {

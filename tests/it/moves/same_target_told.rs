@@ -4,6 +4,7 @@ use super::film::Film;
 use super::process::{Process, is_settled};
 use super::scene::Scene;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
+use crate::support::operator::why_waits;
 
 /// A scene in which the first film's copy is held, and the second wants the same key.
 struct Held {
@@ -42,8 +43,8 @@ impl Held {
         let at = format!("the second waits for {first}");
         self.life
             .until(&at, |tasks| {
-                let notes = tasks.iter().filter_map(|task| task.note.as_ref());
-                notes.into_iter().any(|note| note.contains(&first))
+                let mut reasons = tasks.iter().filter_map(why_waits);
+                reasons.any(|why| why.contains(&first))
             })
             .await;
         let shown = self.scene.show(&self.scene.task(&self.films[1]));

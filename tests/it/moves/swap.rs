@@ -4,6 +4,7 @@ use aftertake::store::lists::TaskRow;
 
 use super::film::Film;
 use super::scene::{Scene, rule};
+use crate::support::operator::why_waits;
 
 /// Moves each film to the next one's place.
 async fn turn(films: &[Film], policy: &str) {
@@ -71,8 +72,8 @@ async fn recordings_that_would_replace_each_other_wait_for_a_person() {
     life.announce_all(&films).await;
     let told = |tasks: &[TaskRow]| {
         let is_dead = |task: &TaskRow| task.state == "dead";
-        let says = |note: &String| note.contains("retry it or cancel it");
-        let waits = |task: &TaskRow| task.state == "ready" && task.note.as_ref().is_some_and(says);
+        let says = |why: String| why.contains("retry it or cancel it");
+        let waits = |task: &TaskRow| task.state == "ready" && why_waits(task).is_some_and(says);
         tasks.iter().any(is_dead) && tasks.iter().any(waits)
     };
     let replaced = |tasks: &[TaskRow]| tasks.iter().any(|task| task.state == "done");

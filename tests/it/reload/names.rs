@@ -4,6 +4,7 @@ use aftertake::model::task::Lane;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::Outside;
 
+use crate::support::operator::why_waits;
 use crate::support::sink::{Reply, Sink};
 use crate::support::test_service::{PATIENT, TestService};
 
@@ -37,7 +38,7 @@ async fn request_under_way_to_a_destination_that_goes_ends_and_what_is_queued_wa
 
     let queued = [("done", 0, 1), ("ready", 0, 0), ("done", 0, 1)];
     assert_eq!(test_service.states(), queued);
-    let note = test_service.tasks()[1].note.clone().unwrap();
+    let note = why_waits(&test_service.tasks()[1]).unwrap();
     assert!(note.ends_with("lms is not in the rules file"), "{note}");
 
     test_service.reload(&running, &with).await;
@@ -148,7 +149,7 @@ async fn rename_into_a_bucket_that_is_gone_waits_without_a_try_until_it_is_back(
     assert_eq!(why, "bucket/archive is not in the rules file");
     let waits = test_service.tasks().remove(0);
     assert_eq!((waits.state, waits.step, waits.tries), ("ready", 1, 0));
-    assert_eq!((waits.due, &waits.note), (None, &Some(why.clone())));
+    assert_eq!((waits.due, why_waits(&waits)), (None, Some(why.clone())));
 
     test_service.reload(&running, &with).await;
     let settled = running.store.settled(3).await;

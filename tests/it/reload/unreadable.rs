@@ -9,6 +9,7 @@ use aftertake::model::wait::Outside;
 use aftertake::rules::file;
 
 use super::secrets::Files;
+use crate::support::operator::why_waits;
 use crate::support::sink::{Reply, Sink};
 use crate::support::test_service::{Env, PATIENT, Running, TestService, parse};
 
@@ -92,7 +93,7 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
     let expected = [done.clone(), waiting.clone(), done.clone(), waiting.clone()];
     assert_eq!(tasks(&test_service.path()), expected);
     let shown = test_service.tasks().swap_remove(1);
-    assert_eq!((shown.due, shown.note), (None, Some(why)));
+    assert_eq!((shown.due, why_waits(&shown)), (None, Some(why)));
     let metrics = running.front.ask("/metrics").await;
     let age = metrics
         .lines()

@@ -23,6 +23,7 @@ use super::rules;
 use super::run_log::RunLog;
 use super::sim::Sim;
 use super::world::World;
+use crate::support::operator::why_waits;
 
 /// How often every dead task is retried.
 const ROUNDS: u32 = 2;
@@ -182,7 +183,8 @@ fn says(task: &TaskDetail, place: &Place) -> bool {
     let place = place.to_string();
     let row = &task.row;
     let failure = row.failure.as_ref().map(|failure| &failure.reason);
-    let mut texts = failure.into_iter().chain(&row.leaves).chain(&row.note);
+    let waits = why_waits(row);
+    let mut texts = failure.into_iter().chain(&row.leaves).chain(&waits);
     let left = task
         .outputs
         .values()

@@ -15,6 +15,7 @@ use aftertake::store::{Arrival, Claim, Recorded, Store};
 use crate::store_contract::{NOW, arrival, bucket, claim, end, lane, notify, one};
 use crate::support::backend::{Backend, shown_on_every_store};
 use crate::support::operator::OneTask;
+use crate::support::operator::why_waits;
 
 /// An arrival with one task, whose rule has `order_by`, and `order_blocks` if it `blocks`.
 fn ordered(number: i64, blocks: bool) -> Arrival {
@@ -259,7 +260,7 @@ async fn task_says_whom_it_waits_for(backend: impl Backend) {
             .task(line.tasks[number - 1])
             .unwrap()
             .unwrap();
-        (shown.row.due, shown.row.note)
+        (shown.row.due, why_waits(&shown.row))
     };
     let head = line.tasks[0];
     let said = format!("waits for {head}, which is dead: retry it or cancel it");

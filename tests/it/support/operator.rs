@@ -4,6 +4,7 @@ use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};
 use aftertake::model::time::Timestamp;
 use aftertake::store::Unavailable;
+use aftertake::store::lists::TaskRow;
 use aftertake::store::operator::{CancelOutcome, Operator, RetryOutcome};
 
 /// Interventions on one task, without a name of who did it.
@@ -23,4 +24,9 @@ impl<T: Operator> OneTask for T {
         let cancelled = self.cancel(&[id], Mode::Real(&By::default()), now);
         cancelled.map(|outcomes| outcomes[0])
     }
+}
+
+/// Why the task waits, as a person reads it.
+pub(crate) fn why_waits(task: &TaskRow) -> Option<String> {
+    task.waits.as_ref().map(ToString::to_string)
 }

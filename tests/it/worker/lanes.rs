@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::faults::{How, Which};
 use crate::support::folder_buckets::{FolderBuckets, RENAMING};
 use crate::support::in_time;
+use crate::support::operator::why_waits;
 use crate::support::recording::{Recording, place};
 use crate::support::sink::{Reply, Sink};
 use crate::support::test_service::{Front, PATIENT, TestService, announcing};
@@ -178,7 +179,7 @@ async fn open_breaker_survives_a_restart_and_leaves_the_service_ready() {
     let waits = &test_service.tasks()[2];
     assert_eq!((waits.state, waits.tries), ("ready", 0));
     let note = "destination/lms failed and is left alone for a while";
-    assert_eq!(waits.note.as_deref(), Some(note));
+    assert_eq!(why_waits(waits).as_deref(), Some(note));
 }
 
 #[tokio::test]
@@ -267,7 +268,7 @@ async fn running_service_heeds_a_person_who_pauses_and_resumes() {
     assert_eq!(listed(&test_service)["why"], "a person paused it");
     assert_eq!(test_service.states(), [("ready", 0, 0)]);
     assert_eq!(
-        test_service.tasks()[0].note.as_deref(),
+        why_waits(&test_service.tasks()[0]).as_deref(),
         Some("destination/lms is paused")
     );
     test_service.aftertake(&["destinations", "resume", "lms"]);

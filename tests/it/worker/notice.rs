@@ -57,6 +57,13 @@ async fn dead_task_sends_one_notice_and_another_if_it_dies_after_a_retry() {
     );
     let id = |number: usize| received[number].header("webhook-id");
     assert_eq!(id(0), id(1));
+    let notices = test_service.tasks().remove(1).id.to_string();
+    let shown = test_service.aftertake(&["tasks", "show", &notices]);
+    let reports = format!(
+        "reports    {} (rule announce) died: refused: {reason}\n",
+        dead.id
+    );
+    assert!(shown.contains(&reports), "{shown}");
 
     test_service.aftertake(&["tasks", "retry", &dead.id.to_string()]);
     let received = ops.received(3).await;
