@@ -100,6 +100,12 @@ pub fn jitter() -> Jitter {
     Jitter::new(fastrand::f64())
 }
 
+/// A new name that nothing else has.
+#[expect(clippy::disallowed_methods, reason = "this is where chance comes from")]
+pub fn random_id() -> String {
+    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
 /// Measures elapsed time, even if the wall clock is set meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);

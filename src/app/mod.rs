@@ -109,7 +109,7 @@ impl Service {
         let admin = server::bind(settings.admin.listen().socket_addr(), "--admin-listen").await?;
         let metrics = Arc::new(Metrics::default());
         let store = open(settings, &metrics)?;
-        snapshot.keep(&*store).await?;
+        snapshot.keep(&store).await?;
         metrics.rules(snapshot.revision(), snapshot.loaded, None);
         let lanes = Lanes::new(lane::limits(&snapshot.reach));
         let current = Current::new(snapshot);

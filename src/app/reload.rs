@@ -161,7 +161,7 @@ impl ReloadParts {
         let (before, lookup) = (self.current.get(), Arc::clone(&self.lookup));
         let snapshot = Snapshot::open(file, lookup, &before.rules.mask, clock::now())
             .map_err(|failure| refused(failure.reason))?;
-        let kept = snapshot.keep(&*self.store).await;
+        let kept = snapshot.keep(&self.store).await;
         kept.map_err(|error| refused_for_now(error.to_string()))?;
         let states = self.store.lane_states().await;
         let states = states.map_err(|error| refused_for_now(error.to_string()))?;

@@ -3,17 +3,20 @@
 //! A callback or a step takes the snapshot once, when it begins, and keeps it: so it never mixes
 //! callers, rules, buckets and destinations of two files.
 
+mod directories;
 mod reach;
 mod revisions;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use self::directories::Directories;
 pub use self::revisions::{NoRules, Parse, Revisions};
 use crate::action::Reach;
 use crate::model::failure::Failure;
 use crate::model::secret::Mask;
 use crate::model::task::{Lane, RevisionId};
 use crate::model::time::Timestamp;
+use crate::object::folder::Identities;
 use crate::recorder::Callers;
 use crate::rules::file::{Lookup, Revision, RulesFile, parse_revision};
 use crate::store::{Store, Unavailable};
@@ -27,6 +30,7 @@ pub struct Snapshot {
     /// The rules of this file and of those before it.
     pub revisions: Revisions,
     pub loaded: Timestamp,
+    directories: Arc<Directories>,
 }
 
 /// The snapshot in force. Clones share it.
@@ -35,7 +39,8 @@ pub struct Current(Arc<RwLock<Arc<Snapshot>>>);
 
 impl Snapshot {
     /// Opens the buckets and destinations of `file`. Masks `hidden` in addition to its own secrets.
-    /// Fails if a bucket cannot work as configured.
+    /// Fails if a bucket cannot work as configured. Folder buckets can be used after
+    /// [`Self::keep`].
     pub fn open(
         file: RulesFile,
         lookup: Arc<dyn Lookup + Send + Sync>,
@@ -43,13 +48,19 @@ impl Snapshot {
         loaded: Timestamp,
     ) -> Result<Self, Failure> {
         let mask = file.mask.and(hidden);
-        let reach = reach::open(file.buckets, file.destinations).map_err(|failure| Failure {
+        let directories = Arc::new(Directories::default());
+        let identities = Arc::clone(&directories) as Arc<dyn Identities>;
+        let reach = reach::open(file.buckets, file.destinations, &identities);
+        let reach = reach.map_err(|failure| Failure {
             reason: mask.apply(&failure.reason).into_owned(),
             ..failure
         })?;
         let parse = parser(&reach, mask.clone(), lookup);
         let rules = Arc::new(Revision::in_force(file.rules, mask));
-        Ok(Self::new(file.callers, rules, reach, parse, loaded))
+        Ok(Self {
+            directories,
+            ..Self::new(file.callers, rules, reach, parse, loaded)
+        })
     }
 
     /// A snapshot of these parts; `parse` reads rules of earlier files.
@@ -66,11 +77,14 @@ impl Snapshot {
             rules,
             reach,
             loaded,
+            directories: Arc::default(),
         }
     }
 
-    /// Stores what the first callback needs: the text of the rules, and which lanes there are.
-    pub async fn keep(&self, store: &dyn Store) -> Result<(), Unavailable> {
+    /// Stores what the first callback needs: the text of the rules, and which lanes there are. The
+    /// store remembers from now on which directories the folder buckets are.
+    pub async fn keep(&self, store: &Arc<dyn Store>) -> Result<(), Unavailable> {
+        self.directories.remember_in(store);
         let rules = &self.rules.rules;
         store
             .keep_revision(rules.revision, rules.text.clone())

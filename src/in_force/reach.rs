@@ -8,6 +8,7 @@ use crate::model::bucket::Bucket;
 use crate::model::destination::Destination;
 use crate::model::failure::Failure;
 use crate::object;
+use crate::object::folder::Identities;
 use crate::outbound::Guarded;
 
 /// Opens all buckets and destinations without any request. Fails if a bucket cannot work as
@@ -15,8 +16,9 @@ use crate::outbound::Guarded;
 pub(super) fn open(
     buckets: BTreeMap<String, Bucket>,
     destinations: BTreeMap<String, Destination>,
+    identities: &Arc<dyn Identities>,
 ) -> Result<Reach, Failure> {
-    let mut stores = object::open(buckets.values());
+    let mut stores = object::open(buckets.values(), Some(identities));
     let open = buckets.into_iter().filter_map(|(name, config)| {
         let store = stores.remove(&name)?;
         let config = Arc::new(config);

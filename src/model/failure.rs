@@ -137,6 +137,9 @@ kinds! {
     Credentials = "credentials", PauseLane;
     /// Nothing can be written there: the disk is full or read-only.
     Unwritable = "unwritable", PauseLane;
+    /// The bucket itself is not there, so nothing is known of its objects: its disk is not mounted,
+    /// or no bucket has its name.
+    Away = "away", PauseLane;
     /// The credentials are valid but not allowed to do this.
     Denied = "denied", Final;
     /// The source object, or a part of its set, does not exist.

@@ -19,9 +19,11 @@ use crate::model::recording::Place;
 use crate::model::time::Timestamp;
 
 /// Opens the buckets of one rules file without sending requests. Objects can be copied between
-/// folders that were opened together. A failure says why a bucket's configuration cannot work.
+/// folders that were opened together. `identities` remembers which directories the folders are.
+/// A failure says why a bucket's configuration cannot work.
 pub fn open<'a>(
     buckets: impl IntoIterator<Item = &'a Bucket>,
+    identities: Option<&Arc<dyn folder::Identities>>,
 ) -> BTreeMap<String, Result<Arc<dyn ObjectStore>, Failure>> {
     let (mut stores, mut folders) = (BTreeMap::new(), BTreeMap::new());
     for bucket in buckets {
@@ -39,7 +41,7 @@ pub fn open<'a>(
             }
         }
     }
-    for (name, store) in folder::open(folders) {
+    for (name, store) in folder::open(folders, identities) {
         stores.insert(name, Ok(Arc::new(store)));
     }
     stores
@@ -48,7 +50,8 @@ pub fn open<'a>(
 /// One bucket.
 ///
 /// Every operation may be repeated. After a failure of kind `Unknown` the effect may have happened:
-/// check before acting again. Keys are used as they are, with no leading slash added or removed.
+/// check before acting again. An object is missing only in a bucket that is there: otherwise, every
+/// operation fails with `Away`. Keys are used as they are, with no leading slash added or removed.
 /// An ETag always has the same spelling, without quotes.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {

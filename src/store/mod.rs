@@ -124,6 +124,14 @@ pub trait Store: Send + Sync {
     /// cost does not grow with the backlog.
     async fn mark_unknown_lanes(&self, known: Vec<Lane>) -> Result<Vec<Lane>, Unavailable>;
 
+    /// The id of the directory that a folder bucket is; `None` if none is stored. Without one,
+    /// stores `found` first.
+    async fn bucket_id(
+        &self,
+        bucket: String,
+        found: Option<String>,
+    ) -> Result<Option<String>, Unavailable>;
+
     /// What tasks wait for outside the queue, each thing once. The cost grows with the number of
     /// things, not of tasks.
     async fn waits(&self) -> Result<Vec<Outside>, Unavailable>;

@@ -199,12 +199,12 @@ async fn unreachable_destination_is_reported() {
 }
 
 #[test]
-fn missing_folder_is_reported_and_is_no_failure() {
+fn missing_folder_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let rules = "buckets: { b: { store: folder, path: recordings } }\n\
                  rules: [{ name: r, steps: [{ tag: by_room }] }]\n";
     std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
-    let examine = || {
+    let examine = |code| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aftertake"));
         let ran = command
             .args(["doctor", "--json"])
@@ -212,14 +212,13 @@ fn missing_folder_is_reported_and_is_no_failure() {
             .env_clear()
             .output()
             .unwrap();
-        assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+        assert_eq!(ran.status.code(), Some(code), "{ran:?}");
         serde_json::from_slice::<Value>(&ran.stdout).unwrap()
     };
-    let found = examine();
-    assert!(
-        detail(&found, "folder").contains("recordings is not there"),
-        "{found}"
-    );
+    let found = examine(1);
+    let told = detail(&found, "list");
+    assert!(told.contains("no directory is at"), "{found}");
+    assert!(!folder.path().join("recordings").exists());
     std::fs::create_dir(folder.path().join("recordings")).unwrap();
-    assert_eq!(checks(&examine()), [("list", true), ("layout", true)]);
+    assert_eq!(checks(&examine(0)), [("list", true), ("layout", true)]);
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod explorer;
 mod fake_obs;
 mod folder;
+mod folder_away;
 mod folder_links;
 mod folder_mounts;
 mod formats;

@@ -20,7 +20,7 @@ async fn refusal_is_named_with_its_operation_key_code_and_request_id() {
         (503, "SlowDown", FailureKind::Throttled),
         (500, "InternalError", FailureKind::Unavailable),
         (409, "OperationAborted", FailureKind::Unavailable),
-        (404, "NoSuchBucket", FailureKind::Refused),
+        (404, "NoSuchBucket", FailureKind::Away),
         (405, "MethodNotAllowed", FailureKind::Unsupported),
     ] {
         for read in [true, false] {
@@ -240,5 +240,30 @@ async fn success_with_another_document_inside_is_no_success() {
         let note = r#"{"open":{"id":"u1"}}"#;
         let ended = store.abandon("k", Some(note)).await;
         ended.expect_err("the upload may still be open");
+    }
+}
+
+/// It may be a proxy's, or of a server that has no such bucket.
+#[tokio::test]
+async fn not_found_without_a_code_is_about_an_object_only_if_the_bucket_is_there() {
+    let obs = FakeObs::start().await;
+    let store = obs.store("b1");
+    obs.world(|world| world.put("b1", "k", Object::text("x")));
+    let keys = ["k".to_owned()];
+
+    obs.strike_every(|request| !request.key.is_empty(), Fault::Page(404));
+    assert_eq!(store.head("k").await.unwrap(), None);
+    assert_eq!(store.delete(&keys).await.unwrap(), []);
+    let read = store.get("k", 10).await.unwrap_err();
+    assert_eq!(read.kind, FailureKind::Missing, "{read}");
+
+    obs.strike_every(|_| true, Fault::Page(404));
+    let mut failures = store.delete(&keys).await.unwrap();
+    failures.push(("head".into(), store.head("k").await.unwrap_err()));
+    failures.push(("get".into(), store.get("k", 10).await.unwrap_err()));
+    failures.push(("list".into(), store.list("", None).await.unwrap_err()));
+    for (what, failure) in failures {
+        assert_eq!(failure.kind, FailureKind::Away, "{what}: {failure}");
+        assert_eq!(failure.bucket.as_deref(), Some("b1"), "{what}");
     }
 }

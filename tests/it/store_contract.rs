@@ -194,6 +194,7 @@ shown_on_every_store! {
     old_history_is_forgotten_and_dead_tasks_stay
     every_acknowledged_event_of_concurrent_calls_survives_reopening
     pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile
+    first_id_of_a_bucket_is_kept
 }
 
 async fn event_stored_twice_is_one_event_with_one_task(backend: impl Backend) {
@@ -943,6 +944,23 @@ async fn every_acknowledged_event_of_concurrent_calls_survives_reopening(backend
     }
     drop(store);
     assert_eq!(backend.open().figures(NOW).await.unwrap().ready, 500);
+}
+
+async fn first_id_of_a_bucket_is_kept(backend: impl Backend) {
+    let store = backend.open();
+    let noted = async |store: &dyn Store, bucket: &str, found: Option<&str>| {
+        let noted = store.bucket_id(bucket.to_owned(), found.map(str::to_owned));
+        noted.await.unwrap()
+    };
+    assert_eq!(noted(&store, "b", None).await, None);
+    for found in ["first", "second"] {
+        let kept = noted(&store, "b", Some(found)).await;
+        assert_eq!(kept.as_deref(), Some("first"));
+    }
+    drop(store);
+    let store = backend.open();
+    assert_eq!(noted(&store, "b", None).await.as_deref(), Some("first"));
+    assert_eq!(noted(&store, "other", None).await, None);
 }
 
 async fn pause_stays_until_a_person_ends_it_whatever_the_breaker_does_meanwhile(

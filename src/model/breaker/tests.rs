@@ -421,7 +421,7 @@ fn every_kind_of_failure_says_what_it_means_for_the_lane() {
     );
     assert_eq!(
         names(|sign| matches!(sign, Sign::Locked(_))),
-        ["credentials", "unwritable"]
+        ["credentials", "unwritable", "away"]
     );
     assert_eq!(names(|sign| matches!(sign, Sign::Gone(_))), ["gone"]);
     assert_eq!(

@@ -52,8 +52,8 @@ pub(super) enum Entry {
 }
 
 impl Dir {
-    /// The root directory of a bucket; `None` when it does not exist. Links on the way to it are
-    /// followed, because the operator chose the path.
+    /// The directory at a bucket's path; `None` when there is none. Links on the way to it are
+    /// followed, because the operator chose the path. Whether it is the bucket's, `identity` knows.
     pub(super) fn root(path: &Path) -> Result<Option<Self>, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = retry_on_intr(|| fs::open(path, flags, Mode::empty()));
@@ -66,16 +66,6 @@ impl Dir {
             Err(error) if is_absent(&error.into()) => Ok(None),
             Err(error) => Err(failure_of_all(path, &error.into())),
         }
-    }
-
-    /// The root directory of a bucket, created if needed.
-    pub(super) fn made_root(path: &Path) -> Result<Self, Failure> {
-        if let Some(root) = Self::root(path)? {
-            return Ok(root);
-        }
-        make(path).map_err(|error| failure_of_all(path, &error))?;
-        let root = Self::root(path)?;
-        root.ok_or_else(|| failure(path, &io::ErrorKind::NotFound.into()))
     }
 
     /// The directory `name` inside this one; `None` when it does not exist or is a file.
@@ -120,7 +110,12 @@ impl Dir {
         let found = self.directory(name)?;
         found.ok_or_else(|| match self.entry(name) {
             Ok(Some(_)) => self.failure(name, Errno::NOTDIR),
-            _ => self.failure(name, Errno::NOENT),
+            _ => {
+                let error = Errno::NOENT.into();
+                self.holds
+                    .within(name)
+                    .failure(&self.path.join(name), &error)
+            }
         })
     }
 
@@ -199,8 +194,8 @@ impl Dir {
         match entries {
             Ok(names) => Ok(names.into_iter().filter(own).collect()),
             // The directory was removed meanwhile.
-            Err(Errno::NOENT) => Ok(Vec::new()),
-            Err(error) => Err(failure(&self.path, &error.into())),
+            Err(Errno::NOENT) if self.holds != Holds::All => Ok(Vec::new()),
+            Err(error) => Err(self.holds.failure(&self.path, &error.into())),
         }
     }
 
@@ -246,18 +241,5 @@ impl Holds {
             Self::All | Self::Own => failure_of_all(path, error),
             Self::Some => failure(path, error),
         }
-    }
-}
-
-/// Creates the directory and its parents, and fsyncs the parent of each new one.
-fn make(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let above = path.parent().unwrap_or(path);
-    make(above)?;
-    match std::fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
-        _ => File::open(above)?.sync_all(),
     }
 }

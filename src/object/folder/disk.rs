@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 
 use super::dir::{Dir, SHARED};
 use super::etag::{Etags, digest};
+use super::identity::{self, Identities};
 use super::location::Location;
 use super::part::{self, Part};
 use super::path::{failure, is_unwritable};
@@ -33,6 +35,9 @@ pub(super) struct Folder {
     name: String,
     root: PathBuf,
     pub(super) etags: Etags,
+    pub(super) identities: Option<Arc<dyn Identities>>,
+    /// The noted id of the bucket's directory.
+    pub(super) id: OnceCell<String>,
 }
 
 #[derive(Debug)]
@@ -49,11 +54,18 @@ struct Found {
 }
 
 impl Folder {
-    pub(super) fn new(name: String, root: PathBuf) -> Self {
+    /// Without `identities`, whatever directory is at `root` is the bucket's.
+    pub(super) fn new(
+        name: String,
+        root: PathBuf,
+        identities: Option<Arc<dyn Identities>>,
+    ) -> Self {
         Self {
             name,
             root: std::path::absolute(&root).unwrap_or(root),
             etags: Etags::default(),
+            identities,
+            id: OnceCell::new(),
         }
     }
 
@@ -63,6 +75,27 @@ impl Folder {
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The bucket's directory. Only what is not in this one is not in the bucket: fails as
+    /// [`FailureKind::Away`] while it is missing, or another one is in its place.
+    pub(super) fn dir(&self) -> Result<Dir, Failure> {
+        let root = self.any_dir()?;
+        match (self.id.get(), &self.identities) {
+            (Some(id), _) => identity::recognise(&root, &self.root, id)?,
+            (None, Some(_)) => return Err(identity::unknown(&self.root)),
+            (None, None) => {}
+        }
+        Ok(root)
+    }
+
+    /// The id of the directory that is there. It becomes the bucket's when none is noted.
+    pub(super) fn adopt(&self) -> Result<String, Failure> {
+        identity::adopt(&self.any_dir()?)
+    }
+
+    fn any_dir(&self) -> Result<Dir, Failure> {
+        Dir::root(&self.root)?.ok_or_else(|| identity::missing(&self.root))
     }
 
     pub(super) fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure> {
@@ -136,10 +169,7 @@ impl Folder {
 
     /// Removes what an interrupted write of `key` left.
     pub(super) fn abandon(&self, key: &str) -> Result<(), Failure> {
-        let Some(root) = Dir::root(&self.root)? else {
-            return Ok(());
-        };
-        let way = Location::way(root, key)?;
+        let way = Location::way(self.dir()?, key)?;
         part::remove_all_on(&way, &sidecar::stem_of(key))?;
         match self.find(key)? {
             Some(_) => Ok(()),
@@ -189,16 +219,12 @@ impl Folder {
         self.existing(key)?;
         let mut sidecar = self.sidecar(key)?;
         change(&mut sidecar);
-        sidecar.save(&Dir::made_root(&self.root)?, key)
+        sidecar.save(&self.dir()?, key)
     }
 
     /// The location of `key`; `None` when its directory does not exist.
     fn location(&self, key: &str) -> Result<Option<Location>, Failure> {
-        match Dir::root(&self.root)? {
-            Some(root) => Location::find(root, key),
-            // Still refuse an invalid key.
-            None => super::path::names_of(key).map(|_| None),
-        }
+        Location::find(self.dir()?, key)
     }
 
     fn find(&self, key: &str) -> Result<Option<Found>, Failure> {
@@ -221,15 +247,12 @@ impl Folder {
     }
 
     fn sidecar(&self, key: &str) -> Result<Sidecar, Failure> {
-        match Dir::root(&self.root)? {
-            Some(root) => Sidecar::read(&root, key),
-            None => Ok(Sidecar::default()),
-        }
+        Sidecar::read(&self.dir()?, key)
     }
 
     /// A new part for `key`, on the file system of its nearest existing directory.
     fn part(&self, key: &str) -> Result<Part, Failure> {
-        let way = Location::way(Dir::made_root(&self.root)?, key)?;
+        let way = Location::way(self.dir()?, key)?;
         let (root, nearest) = (&way[0], &way[way.len() - 1]);
         if nearest.id()?.device == root.id()?.device {
             Part::new(root, &object_part(key), SHARED)
@@ -256,7 +279,7 @@ impl Folder {
 
     fn place(&self, part: &Part, key: &str, sidecar: &Sidecar) -> Result<ObjectMeta, Failure> {
         part.sync()?;
-        sidecar.save(&Dir::made_root(&self.root)?, key)?;
+        sidecar.save(&self.dir()?, key)?;
         self.move_into_place(part, key)?;
         self.etags.forget(key);
         self.head(key)?.ok_or_else(|| {
@@ -270,7 +293,7 @@ impl Folder {
     /// empty, so it is recreated a few times.
     fn move_into_place(&self, part: &Part, key: &str) -> Result<(), Failure> {
         for _ in 0..TRIES {
-            let location = match Location::make(Dir::made_root(&self.root)?, key) {
+            let location = match Location::make(self.dir()?, key) {
                 Err(failure) if failure.kind == FailureKind::Missing => continue,
                 location => location?,
             };
@@ -284,7 +307,11 @@ impl Folder {
             }
         }
         let path = self.root.join(key);
-        Err(failure(&path, &io::ErrorKind::NotFound.into()))
+        let reason = format!(
+            "{} was not written: its directory was removed {TRIES} times",
+            path.display()
+        );
+        Err(Failure::new(FailureKind::Unavailable, reason))
     }
 
     fn delete_one(&self, deletion: &Deletion, overlaps: &Overlaps<'_>) -> Result<(), Failure> {
@@ -299,15 +326,13 @@ impl Folder {
                     path,
                 };
                 if let Some((folder, stays)) = &deletion.stays {
-                    folder.refuse_same(stays, &found)?;
+                    let refused = folder.refuse_same(stays, &found);
+                    refused.map_err(|failure| failure.from_bucket(&folder.name))?;
                 }
                 location.dir().remove(location.name())?;
             }
         }
-        match Dir::root(&self.root)? {
-            Some(root) => sidecar::remove(&root, key),
-            None => Ok(()),
-        }
+        sidecar::remove(&self.dir()?, key)
     }
 }
 

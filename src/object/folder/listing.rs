@@ -28,9 +28,7 @@ impl Folder {
             objects: Vec::new(),
             more: false,
         };
-        if let Some(root) = Dir::root(self.root())? {
-            listing.walk(&root, "")?;
-        }
+        listing.walk(&self.dir()?, "")?;
         Ok(Page {
             objects: listing.objects,
             more: listing.more,
@@ -53,7 +51,7 @@ impl Folder {
 
     /// The directory of this name and a slash; `None` when there is none.
     fn directory(&self, folder: &str) -> Result<Option<Dir>, Failure> {
-        let mut dir = Dir::root(self.root())?;
+        let mut dir = Some(self.dir()?);
         let Some(path) = folder.strip_suffix('/') else {
             return Ok(dir);
         };

@@ -4,8 +4,9 @@
 //! so that the directory shows the names that rules use (`path`). What a file system cannot store
 //! (content type, metadata, storage class, tags) is in sidecar files under `.aftertake/`, which is
 //! not part of the bucket (`sidecar`). Links below the bucket's directory are never followed
-//! (`dir`, `location`). All work is blocking and runs outside the async threads (`disk`,
-//! `listing`).
+//! (`dir`, `location`). The bucket's directory is known by an id in it; a missing or another one
+//! says nothing about the objects (`identity`). All work is blocking and runs outside the async
+//! threads (`disk`, `listing`).
 //!
 //! The ETag is a digest of the content, computed on request. Digests of large files are cached in
 //! memory by size and modification time, so reading never writes. Other programs may add files to
@@ -14,6 +15,7 @@
 mod dir;
 mod disk;
 mod etag;
+mod identity;
 mod listing;
 mod location;
 mod part;
@@ -21,7 +23,7 @@ mod path;
 mod same_files;
 mod sidecar;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use bytes::Bytes;
 use url::Url;
 
 use self::disk::{Deletion, Folder};
+pub use self::identity::Identities;
 pub use self::same_files::locate;
 use super::{Attributes, Copy, Names, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use crate::model::failure::{Failure, FailureKind, crash};
@@ -44,12 +47,17 @@ pub struct FolderStore {
 }
 
 /// Opens the folder buckets of one rules file, given by name and directory. Objects can be copied
-/// between buckets opened together. The first write creates the directory.
-pub fn open(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, FolderStore> {
-    let all: BTreeMap<_, _> = paths
-        .into_iter()
-        .map(|(name, path)| (name.clone(), Arc::new(Folder::new(name, path))))
-        .collect();
+/// between buckets opened together. With `identities`, only the directory of a noted id is the
+/// bucket; the first use notes it. Directories are not created.
+pub fn open(
+    paths: BTreeMap<String, PathBuf>,
+    identities: Option<&Arc<dyn Identities>>,
+) -> BTreeMap<String, FolderStore> {
+    let folder = |(name, path): (String, PathBuf)| {
+        let folder = Folder::new(name.clone(), path, identities.cloned());
+        (name, Arc::new(folder))
+    };
+    let all: BTreeMap<_, _> = paths.into_iter().map(folder).collect();
     let all = Arc::new(all);
     all.iter()
         .map(|(name, folder)| {
@@ -78,17 +86,44 @@ impl FolderStore {
         &self,
         work: impl FnOnce(&Folder) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let folder = Arc::clone(&self.folder);
-        let worked = tokio::task::spawn_blocking(move || work(&folder)).await;
-        let worked = worked.unwrap_or_else(|ended| {
-            let reason = match ended.try_into_panic() {
-                Ok(panic) => format!("the folder's work crashed: {}", crash(&*panic)),
-                Err(stopped) => stopped.to_string(),
-            };
-            Err(Failure::new(FailureKind::Panic, reason))
-        });
-        worked.map_err(|failure| failure.from_bucket(self.folder.name()))
+        identify(&self.folder).await?;
+        blocking(&self.folder, work).await
     }
+}
+
+/// Finds out which directory the bucket is, at its first use.
+async fn identify(folder: &Arc<Folder>) -> Result<(), Failure> {
+    let Some(identities) = &folder.identities else {
+        return Ok(());
+    };
+    let ask = async || {
+        let name = folder.name();
+        if let Some(noted) = identities.noted(name, None).await? {
+            return Ok(noted);
+        }
+        let found = blocking(folder, Folder::adopt).await?;
+        let noted = identities.noted(name, Some(&found)).await?;
+        Ok::<_, Failure>(noted.unwrap_or(found))
+    };
+    let known = folder.id.get_or_try_init(ask).await;
+    known.map_err(|failure| failure.from_bucket(folder.name()))?;
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    work: impl FnOnce(&Folder) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let shared = Arc::clone(folder);
+    let worked = tokio::task::spawn_blocking(move || work(&shared)).await;
+    let worked = worked.unwrap_or_else(|ended| {
+        let reason = match ended.try_into_panic() {
+            Ok(panic) => format!("the folder's work crashed: {}", crash(&*panic)),
+            Err(stopped) => stopped.to_string(),
+        };
+        Err(Failure::new(FailureKind::Panic, reason))
+    });
+    worked.map_err(|failure| failure.from_bucket(folder.name()))
 }
 
 #[async_trait]
@@ -131,6 +166,7 @@ impl ObjectStore for FolderStore {
             let reason = format!("{:?} is not a folder bucket of the rules file", copy.source);
             Failure::new(FailureKind::Forbidden, reason)
         })?;
+        identify(&source).await?;
         let (from, to) = (copy.from.to_owned(), copy.to.to_owned());
         let etag = copy.etag.to_owned();
         self.blocking(move |folder| folder.copy(&source, &from, &to, &etag))
@@ -152,6 +188,10 @@ impl ObjectStore for FolderStore {
     }
 
     async fn delete_keeping(&self, pairs: &[Pair]) -> Result<Vec<(String, Failure)>, Failure> {
+        let kept: BTreeSet<&str> = pairs.iter().map(|pair| &*pair.stays.bucket).collect();
+        for folder in kept.into_iter().filter_map(|bucket| self.all.get(bucket)) {
+            identify(folder).await?;
+        }
         let deletions = pairs.iter().map(|Pair { goes, stays }| {
             let folder = self.all.get(&stays.bucket).cloned();
             Deletion {

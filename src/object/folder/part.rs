@@ -68,7 +68,10 @@ impl Part {
         }
         match &mut part {
             Ok(part) => part.beside = Some(beside),
-            Err(_) => tidy(dir),
+            Err(failure) => {
+                tidy(dir);
+                failure.kind = unless_missing(failure.kind);
+            }
         }
         part
     }
@@ -94,6 +97,14 @@ impl Drop for Part {
         if let Some(dir) = &self.beside {
             tidy(dir);
         }
+    }
+}
+
+/// No object is missing when a directory vanishes while it is written to.
+fn unless_missing(kind: FailureKind) -> FailureKind {
+    match kind {
+        FailureKind::Missing => FailureKind::Unavailable,
+        kind => kind,
     }
 }
 

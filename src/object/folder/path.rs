@@ -42,17 +42,20 @@ pub(super) fn failure(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// The failure of an operation in the bucket's root or the store's own directory: missing
-/// permission there affects every object.
+/// permission there affects every object, and so does what vanishes there.
 pub(super) fn failure_of_all(path: &Path, error: &io::Error) -> Failure {
     let failure = failure(path, error);
-    if failure.kind != FailureKind::Denied {
-        return failure;
+    match failure.kind {
+        FailureKind::Denied => {
+            let reason = format!(
+                "{}; let the user that aftertake runs as read and write it",
+                failure.reason
+            );
+            Failure::new(FailureKind::Credentials, reason)
+        }
+        FailureKind::Missing => Failure::new(FailureKind::Away, failure.reason),
+        _ => failure,
     }
-    let reason = format!(
-        "{}; let the user that aftertake runs as read and write it",
-        failure.reason
-    );
-    Failure::new(FailureKind::Credentials, reason)
 }
 
 /// The kind of an error that affects, or may affect, the whole bucket.
@@ -170,6 +173,8 @@ mod tests {
         }
         let closed = failure_of_all(Path::new("/b"), &Errno::ACCESS.into());
         assert_eq!(closed.kind, FailureKind::Credentials);
+        let vanished = failure_of_all(Path::new("/b"), &Errno::NOENT.into());
+        assert_eq!(vanished.kind, FailureKind::Away);
         let full = failure_of_all(Path::new("/b"), &Errno::NOSPC.into());
         assert_eq!(full.kind, FailureKind::Unwritable);
     }

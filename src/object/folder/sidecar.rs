@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::dir::{Dir, OWN as OWN_MODE};
 use super::part::Part;
-use super::path::{OWN, failure};
+use super::path::{OWN, failure, failure_of_all};
 use crate::model::failure::{Failure, FailureKind};
 use crate::object::Attributes;
 
@@ -71,7 +71,7 @@ impl Sidecar {
         part.sync()?;
         let own = root.made(OsStr::new(OWN), OWN_MODE)?;
         let placed = part.place(&own, &name_of(key));
-        placed.map_err(|error| failure(&own.path_of(&name_of(key)), &error))?;
+        placed.map_err(|error| failure_of_all(&own.path_of(&name_of(key)), &error))?;
         own.sync()
     }
 

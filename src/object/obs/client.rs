@@ -108,7 +108,23 @@ impl Client {
             Err(error) if error.is(SKEWED) => self.attempt(call).await,
             outcome => outcome,
         };
-        sent.map_err(|error| self.ours(error))
+        match sent {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.ours(self.of_object_or_bucket(call, error).await)),
+        }
+    }
+
+    /// The error of a request. A 404 without a code is about the object only if the bucket is there:
+    /// it may come from a server that has no such bucket, or from a proxy.
+    async fn of_object_or_bucket(&self, call: &Call<'_>, error: Error) -> Error {
+        if error.failure.kind != FailureKind::Missing || !error.is("") {
+            return error;
+        }
+        let look = Call::bucket("look at", Method::HEAD, call.bucket);
+        match self.attempt(&look).await {
+            Err(away) if away.failure.kind != FailureKind::Denied => away,
+            _ => error,
+        }
     }
 
     /// Sends a request and parses the response document. OBS sends the status before it finishes,
@@ -203,7 +219,12 @@ impl Client {
         if refusal.code == SKEWED {
             self.learn_time(&headers);
         }
-        Err(refusal.into_error(&call.describe(), call.effect))
+        let mut error = refusal.into_error(&call.describe(), call.effect);
+        if call.key.is_none() && error.failure.kind == FailureKind::Missing {
+            // The bucket itself.
+            error.failure.kind = FailureKind::Away;
+        }
+        Err(error)
     }
 
     fn request(&self, call: &Call<'_>) -> Result<reqwest::RequestBuilder, Error> {

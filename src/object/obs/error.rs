@@ -175,9 +175,9 @@ pub(super) fn kind(status: Option<StatusCode>, code: &str) -> FailureKind {
         | "EntityTooLarge"
         | "NotImplemented" => Kind::Unsupported,
         "InvalidTag" | "KeyTooLong" | "KeyTooLongError" | "MetadataTooLarge" => Kind::Invalid,
-        "NoSuchBucket" | "NoSuchVersion" | "NoSuchUpload" | "VirtualHostDomainRequired" => {
-            Kind::Refused
-        }
+        // Nothing is known of the objects of a bucket that is not there.
+        "NoSuchBucket" => Kind::Away,
+        "NoSuchVersion" | "NoSuchUpload" | "VirtualHostDomainRequired" => Kind::Refused,
         _ => status.map_or(Kind::Unavailable, kind_of_status),
     }
 }
@@ -242,7 +242,7 @@ mod tests {
             (403, "Unauthorized", Kind::Credentials),
             (403, "AccessDenied", Kind::Denied),
             (403, "InvalidObjectState", Kind::Unsupported),
-            (404, "NoSuchBucket", Kind::Refused),
+            (404, "NoSuchBucket", Kind::Away),
             (404, "NoSuchVersion", Kind::Refused),
             (405, "MethodNotAllowed", Kind::Unsupported),
             (405, "FsNotSupport", Kind::Unsupported),

@@ -14,8 +14,8 @@ use crate::object::{self, Attributes, Copy, Layout, ObjectMeta, ObjectStore, Tag
 const CLOCK_OFF: Duration = Duration::from_secs(5);
 
 pub(super) async fn examine(bucket: &Bucket, depth: Depth) -> Vec<Check> {
-    let mut checks = Vec::from_iter(absence(bucket));
-    for store in object::open([bucket]).into_values() {
+    let mut checks = Vec::new();
+    for store in object::open([bucket], None).into_values() {
         match store {
             Ok(store) => {
                 checks.extend(examine_store(bucket, &*store, depth).await);
@@ -25,22 +25,6 @@ pub(super) async fn examine(bucket: &Bucket, depth: Depth) -> Vec<Check> {
         }
     }
     checks
-}
-
-/// A missing folder is an empty bucket, but it may also be a wrong path or an unmounted disk.
-fn absence(bucket: &Bucket) -> Option<Check> {
-    let BucketStore::Folder { path } = &bucket.store else {
-        return None;
-    };
-    let Ok(false) = path.try_exists() else {
-        return None;
-    };
-    let detail = format!(
-        "{} is not there: it is made by the first write; if it should hold recordings, its path is wrong or its \
-         disk not mounted",
-        path.display(),
-    );
-    Some(Check::passed("folder", detail))
 }
 
 fn clock_check(ahead: Option<chrono::Duration>) -> Option<Check> {

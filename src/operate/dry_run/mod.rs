@@ -141,7 +141,7 @@ impl DryRun<'_> {
     /// The plain link that the service gives to an object.
     fn url(&self, place: &Place) -> Option<String> {
         let bucket = self.file.buckets.get(&place.bucket)?;
-        let store = object::open([bucket]).remove(&bucket.name)?.ok()?;
+        let store = object::open([bucket], None).remove(&bucket.name)?.ok()?;
         Some(store.url(&place.key))
     }
 }

@@ -208,8 +208,8 @@ impl Loading<'_> {
         if is_absent {
             let (name, path) = (self.shown(name.at), self.shown(text.at));
             let message = format!(
-                "bucket {name}: no directory is at {path}, so it is empty until the first write makes one; \
-                 if it should hold recordings, the path is wrong, or its disk is not mounted"
+                "bucket {name}: no directory is at {path}; tasks that need it wait until one is there: \
+                 make it, correct the path, or mount its disk"
             );
             self.warn(text.at, message);
         }

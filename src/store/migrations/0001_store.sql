@@ -128,6 +128,12 @@ CREATE TABLE lane_states (
     heard  INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
+-- Which directory each folder bucket is: the id in its `.aftertake/bucket-id`.
+CREATE TABLE bucket_ids (
+    bucket TEXT PRIMARY KEY,
+    id     TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- Where moved recordings are. Only a recording that a task touches has a row: a random key for
 -- every event would halve the insert rate. `bucket` and `key` are set by a move; `place` is their
 -- digest. `moved_event` is the newest event that the move is valid for. The `mover_` columns name

@@ -5,6 +5,7 @@
 
 mod apply;
 mod backup;
+mod bucket_ids;
 mod cancel;
 mod certain;
 mod chunks;
@@ -365,6 +366,24 @@ impl Store for SqliteStore {
         self.writer
             .run(move |txn| lanes::mark_unknown(txn, &known))
             .await
+    }
+
+    async fn bucket_id(
+        &self,
+        bucket: String,
+        found: Option<String>,
+    ) -> Result<Option<String>, Unavailable> {
+        match found {
+            None => {
+                self.read(move |conn| bucket_ids::noted(conn, &bucket))
+                    .await
+            }
+            Some(id) => {
+                self.writer
+                    .run(move |txn| bucket_ids::note(txn, &bucket, &id))
+                    .await
+            }
+        }
     }
 
     async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {

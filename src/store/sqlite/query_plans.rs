@@ -18,7 +18,7 @@ use super::journal::Entered;
 use super::lock::Lock;
 use super::operator::SqliteOperator;
 use super::{
-    claim, due, journal, keys, lanes, left, prune, record, recover, replaced, schema,
+    bucket_ids, claim, due, journal, keys, lanes, left, prune, record, recover, replaced, schema,
     service_reads, wait,
 };
 use crate::model::attempt::{AttemptRecord, Outcome};
@@ -66,6 +66,7 @@ const SMALL: [&str; 9] = [
 
 const SOURCES: &[&str] = &[
     include_str!("apply.rs"),
+    include_str!("bucket_ids.rs"),
     include_str!("waiting.rs"),
     include_str!("cancel.rs"),
     include_str!("certain.rs"),
@@ -240,6 +241,10 @@ impl Ran {
 fn service(core: &mut Core) {
     let revision = RevisionId::of("rules");
     run(core, |txn| record::keep_revision(txn, revision, "rules"));
+    let noted = |core: &mut Core, id| run(core, |txn| bucket_ids::note(txn, "b", id));
+    for id in ["first", "second"] {
+        assert_eq!(noted(core, id).as_deref(), Some("first"));
+    }
     run(core, |txn| lanes::mark_unknown(txn, &[bucket(), lane()]));
     assert!(
         service_reads::revision(&core.conn, revision)

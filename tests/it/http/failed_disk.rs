@@ -136,6 +136,10 @@ impl Store for FailedDisk {
         failed()
     }
 
+    async fn bucket_id(&self, _: String, _: Option<String>) -> Result<Option<String>, Unavailable> {
+        failed()
+    }
+
     async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {
         failed()
     }

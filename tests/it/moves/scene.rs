@@ -70,8 +70,12 @@ impl Scene {
 
     /// Two folder buckets with these rules.
     pub(crate) async fn in_folders(rules: &str) -> Self {
+        let folder = folder_in_memory();
+        for bucket in [RECORDED, ARCHIVE] {
+            std::fs::create_dir(folder.path().join(bucket)).unwrap();
+        }
         Self {
-            folder: Some(folder_in_memory()),
+            folder: Some(folder),
             ..Self::new(rules).await
         }
     }

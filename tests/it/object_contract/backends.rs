@@ -50,8 +50,12 @@ impl Buckets {
 
 pub(super) async fn folder() -> Buckets {
     let home = folder_in_memory();
-    let path = |name: &str| (name.to_owned(), home.path().join(name));
-    let mut stores = folder::open(BTreeMap::from([path("one"), path("other")]));
+    let path = |name: &str| {
+        let path = home.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        (name.to_owned(), path)
+    };
+    let mut stores = folder::open(BTreeMap::from([path("one"), path("other")]), None);
     let mut store = |name| Arc::new(stores.remove(name).unwrap());
     Buckets {
         one: store("one"),

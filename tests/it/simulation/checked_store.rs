@@ -292,6 +292,14 @@ impl Store for CheckedStore {
             .await
     }
 
+    async fn bucket_id(
+        &self,
+        bucket: String,
+        found: Option<String>,
+    ) -> Result<Option<String>, Unavailable> {
+        self.call(|store| now(store.bucket_id(bucket, found))).await
+    }
+
     async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {
         self.pulse.begins().await;
         self.call(|store| now(store.waits())).await

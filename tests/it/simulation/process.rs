@@ -70,7 +70,8 @@ impl Process {
             rules,
             changed,
         };
-        life.in_force.get().keep(&*life.store).await.unwrap();
+        let store = Arc::clone(&life.store) as Arc<dyn Store>;
+        life.in_force.get().keep(&store).await.unwrap();
         life.workers.adopt_lanes().await.unwrap();
         life.workers.start();
         life
@@ -80,7 +81,8 @@ impl Process {
     pub(super) async fn reload(&mut self, number: usize) -> Result<(), Unavailable> {
         let loaded = rules::loaded(number);
         let next = Arc::new(snapshot(&self.sim, &self.pulse, loaded));
-        next.keep(&*self.store).await?;
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        next.keep(&store).await?;
         let states = self.store.lane_states().await?;
         self.rules = loaded;
         self.in_force.replace(Arc::clone(&next));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aftertake::action::{OpenBucket, Reach};
@@ -11,7 +11,7 @@ use aftertake::model::destination::Destination;
 use aftertake::model::failure::{Failure, FailureKind};
 use aftertake::model::recording::Place;
 use aftertake::model::time::Timestamp;
-use aftertake::object::folder::{self, FolderStore};
+use aftertake::object::folder::{self, FolderStore, Identities};
 use aftertake::object::{Attributes, Copy, Names, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use async_trait::async_trait;
@@ -35,8 +35,37 @@ pub(crate) struct FolderBuckets {
     pub(crate) gate: Arc<Faults>,
     pub(crate) stores: BTreeMap<String, FolderStore>,
     configs: BTreeMap<String, Bucket>,
+    notes: Option<Arc<dyn Identities>>,
     /// How long an unanswered request may still take effect.
     pub(crate) lingers: Duration,
+}
+
+/// What is at a directory's path while it is away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Instead {
+    Nothing,
+    /// An empty directory, such as a mount point.
+    Empty,
+}
+
+impl Instead {
+    pub(crate) const ALL: [Self; 2] = [Self::Nothing, Self::Empty];
+}
+
+/// Ids of buckets, in memory.
+#[derive(Debug, Default)]
+struct Notes(Mutex<BTreeMap<String, String>>);
+
+#[async_trait]
+impl Identities for Notes {
+    async fn noted(&self, bucket: &str, found: Option<&str>) -> Result<Option<String>, Failure> {
+        let mut notes = self.0.lock().unwrap();
+        if let Some(found) = found {
+            let id = notes.entry(bucket.to_owned());
+            id.or_insert_with(|| found.to_owned());
+        }
+        Ok(notes.get(bucket).cloned())
+    }
 }
 
 impl FolderBuckets {
@@ -44,16 +73,61 @@ impl FolderBuckets {
         let directory = folder_in_memory();
         let path = |name: &&str| ((*name).to_owned(), directory.path().join(name));
         let paths: BTreeMap<_, _> = ["recorded", "archive"].iter().map(path).collect();
+        for path in paths.values() {
+            std::fs::create_dir(path).unwrap();
+        }
         let configs = paths
             .iter()
             .map(|(name, path)| (name.clone(), config(name, path)));
         Self {
             configs: configs.collect(),
-            stores: folder::open(paths),
+            stores: folder::open(paths, None),
             gate: Arc::default(),
             directory,
+            notes: None,
             lingers: Duration::ZERO,
         }
+    }
+
+    /// With directories that are known by their ids.
+    pub(crate) fn known(mut self) -> Self {
+        self.notes = Some(Arc::new(Notes::default()));
+        self.reopen();
+        self
+    }
+
+    /// Opens the buckets again, as after a restart.
+    pub(crate) fn reopen(&mut self) {
+        let path = |name: &String| (name.clone(), self.path(name));
+        let paths = self.configs.keys().map(path).collect();
+        self.stores = folder::open(paths, self.notes.as_ref());
+    }
+
+    pub(crate) fn take_away(&self, bucket: &str, instead: Instead) {
+        std::fs::rename(self.path(bucket), self.aside(bucket)).unwrap();
+        if instead == Instead::Empty {
+            std::fs::create_dir(self.path(bucket)).unwrap();
+        }
+    }
+
+    /// Fails if anything was written in its place.
+    pub(crate) fn bring_back(&self, bucket: &str) {
+        if self.path(bucket).exists() {
+            std::fs::remove_dir(self.path(bucket)).unwrap();
+        }
+        std::fs::rename(self.aside(bucket), self.path(bucket)).unwrap();
+    }
+
+    fn aside(&self, bucket: &str) -> PathBuf {
+        self.path(&format!("{bucket}-away"))
+    }
+
+    /// The files at a bucket's path, in the order of their names, except of the store's own.
+    pub(crate) fn files(&self, bucket: &str) -> Vec<String> {
+        let mut files = files(&self.path(bucket));
+        files.retain(|file| !file.starts_with(".aftertake"));
+        files.sort();
+        files
     }
 
     pub(crate) fn configure(&mut self, bucket: &str, change: impl FnOnce(&mut Bucket)) {
@@ -193,8 +267,9 @@ impl FolderBuckets {
         let own: usize = self
             .stores
             .keys()
-            .map(|b| files(&self.path(b).join(".aftertake")).len())
-            .sum();
+            .flat_map(|b| files(&self.path(b).join(".aftertake")))
+            .filter(|file| file != "bucket-id")
+            .count();
         assert_eq!(
             own,
             recording.objects(),

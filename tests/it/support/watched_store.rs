@@ -257,6 +257,14 @@ impl Store for WatchedStore {
         self.store.mark_unknown_lanes(known).await
     }
 
+    async fn bucket_id(
+        &self,
+        bucket: String,
+        found: Option<String>,
+    ) -> Result<Option<String>, Unavailable> {
+        self.store.bucket_id(bucket, found).await
+    }
+
     async fn waits(&self) -> Result<Vec<Outside>, Unavailable> {
         self.store.waits().await
     }

@@ -1,5 +1,6 @@
 //! Workers during stops, crashes, cancels and store outages.
 
+mod away;
 mod cancel;
 mod clock;
 mod crash;

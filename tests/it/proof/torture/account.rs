@@ -165,7 +165,8 @@ impl<'a> Account<'a> {
         let files = |path: std::path::PathBuf| {
             let entries = std::fs::read_dir(path).into_iter().flatten();
             entries
-                .filter(|entry| entry.as_ref().unwrap().path().is_file())
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.is_file() && !path.ends_with("bucket-id"))
                 .count()
         };
         for bucket in ["recorded", "archive"] {
