@@ -1,7 +1,9 @@
 //! A folder bucket whose directory is missing, or has another one in its place: whatever is asked, the
 //! answer is that the bucket is away, never that an object is gone, and nothing is written.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
@@ -10,7 +12,7 @@ use aftertake::object::folder::FolderStore;
 use aftertake::object::{Attributes, Copy, ObjectStore, Pair};
 use serde_json::Value;
 
-use crate::support::folder_buckets::{FolderBuckets, Instead};
+use crate::support::folder_buckets::{FolderBuckets, Instead, open_known};
 use crate::support::recording::place;
 use crate::support::service_process::{ServiceProcess, serving};
 use crate::support::sink::Sink;
@@ -21,7 +23,7 @@ use crate::support::{TOO_LONG, in_time};
 async fn outcomes(world: &FolderBuckets) -> Vec<(&'static str, Result<(), Failure>)> {
     let (store, other) = (&world.stores["recorded"], &world.stores["archive"]);
     let plain = Attributes::default();
-    let none = std::collections::BTreeMap::new();
+    let none = BTreeMap::new();
     let copy = |source, to| Copy {
         source,
         from: "a",
@@ -110,18 +112,100 @@ async fn directory_of_another_bucket_is_not_taken_for_it() {
     }
 }
 
-/// What the reason says makes another directory the bucket's.
+/// What the reason says makes another directory the bucket's, also of a service that uses it already.
 #[tokio::test]
 async fn person_decides_that_another_directory_is_the_bucket_from_now_on() {
+    for used_by_another in [false, true] {
+        let world = world().await;
+        world.take_away("recorded", Instead::Empty);
+        let (store, other) = (&world.stores["recorded"], world.elsewhere());
+        if used_by_another {
+            let plain = Attributes::default();
+            other["recorded"]
+                .put("b", "x".into(), &plain)
+                .await
+                .unwrap();
+        }
+        let failure = store.head("a").await.unwrap_err();
+        let (_, way_out) = failure.reason.split_once("add the line ").unwrap();
+        let (id, file) = way_out.split_once(" to ").unwrap();
+        fs::create_dir_all(Path::new(file).parent().unwrap()).unwrap();
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.create(true).append(true).open(file).unwrap();
+        writeln!(file, "{id}").unwrap();
+        for store in [store, &other["recorded"]] {
+            assert_eq!(store.head("a").await.unwrap(), None);
+            assert_eq!(store.head("b").await.unwrap().is_some(), used_by_another);
+        }
+    }
+}
+
+#[tokio::test]
+async fn services_may_share_a_directory() {
     let world = world().await;
+    let other = world.elsewhere();
+    for store in [&other["recorded"], &world.stores["recorded"]] {
+        assert!(store.head("a").await.unwrap().is_some());
+    }
     world.take_away("recorded", Instead::Empty);
-    let store = &world.stores["recorded"];
-    let failure = store.head("a").await.unwrap_err();
-    let (_, way_out) = failure.reason.split_once("from now on, write ").unwrap();
-    let (id, file) = way_out.split_once(" to ").unwrap();
-    fs::create_dir(Path::new(file).parent().unwrap()).unwrap();
-    fs::write(file, format!("{id}\n")).unwrap();
+    for store in [&other["recorded"], &world.stores["recorded"]] {
+        let failure = store.head("a").await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Away, "{failure}");
+    }
+}
+
+/// As with a disk that is mounted after the first callback.
+#[tokio::test]
+async fn empty_directory_is_not_the_bucket_before_anything_is_written_to_it() {
+    let world = FolderBuckets::new().known();
+    let (store, path) = (&world.stores["recorded"], world.path("recorded"));
     assert_eq!(store.head("a").await.unwrap(), None);
+    assert!(store.list("", None).await.unwrap().objects.is_empty());
+    fs::remove_dir(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    world.write(&place("recorded", "a"), "content");
+    let listed = store.list("", None).await.unwrap().objects;
+    let keys: Vec<_> = listed.iter().map(|object| &*object.key).collect();
+    assert_eq!(keys, ["a"]);
+    world.take_away("recorded", Instead::Empty);
+    let failure = store.head("a").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Away, "{failure}");
+}
+
+#[tokio::test]
+async fn directory_that_cannot_be_written_is_read_without_an_id() {
+    // Not even root can write here: the file system is read-only.
+    let closed = &open_known(BTreeMap::from([("closed".to_owned(), "/sys".into())]))["closed"];
+    closed.list_folder("", None).await.unwrap();
+    let plain = Attributes::default();
+    let written = closed.put("x.mp4", "x".into(), &plain);
+    let failure = written.await.unwrap_err();
+    assert!(matches!(
+        failure.kind,
+        FailureKind::Credentials | FailureKind::Unwritable
+    ));
+}
+
+#[tokio::test]
+async fn id_of_a_directory_that_is_emptied_or_removed_comes_back_only_by_a_person() {
+    let remove: fn(&Path) = |file| fs::remove_file(file).unwrap();
+    let empty: fn(&Path) = |file| fs::write(file, "\n").unwrap();
+    for lose in [remove, empty] {
+        let mut world = world().await;
+        let file = world.path("recorded").join(".aftertake/bucket-id");
+        let id = fs::read_to_string(&file).unwrap();
+        lose(&file);
+        assert_away(&world).await;
+        world.reopen();
+        assert_away(&world).await;
+        // A service that does not know the bucket makes a new id.
+        let found = world.elsewhere()["recorded"].head("a").await.unwrap();
+        assert!(found.is_some());
+        assert!(!fs::read_to_string(&file).unwrap().trim().is_empty());
+        assert_away(&world).await;
+        fs::write(&file, id).unwrap();
+        assert!(world.stores["recorded"].head("a").await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]
@@ -133,6 +217,7 @@ async fn directory_that_was_never_there_is_not_made() {
     fs::create_dir(world.path("recorded")).unwrap();
     let store = &world.stores["recorded"];
     assert_eq!(store.head("a").await.unwrap(), None);
+    world.use_once("recorded").await;
     world.take_away("recorded", Instead::Empty);
     world.reopen();
     let failure = world.stores["recorded"].head("a").await.unwrap_err();

@@ -163,6 +163,8 @@ async fn bucket_whose_disk_is_full_is_left_alone_and_spends_no_tries_nor_holds_u
             break;
         }
     }
+    let id = stage.seen(&served, "archive/.aftertake/bucket-id");
+    let id = std::fs::read_to_string(id).unwrap();
     served.stop();
     let listed = stage.aftertake(&["destinations", "list"]);
     let line = |lane: &str| {
@@ -191,7 +193,11 @@ async fn bucket_whose_disk_is_full_is_left_alone_and_spends_no_tries_nor_holds_u
         assert!(shown.contains("No space left on device"), "{shown}");
     }
 
-    let (served, _log) = stage.serve("mount -t tmpfs -o size=1m tmpfs archive");
+    // A larger disk, which takes the place of the full one.
+    let (served, _log) = stage.serve(&format!(
+        "mount -t tmpfs -o size=1m tmpfs archive; mkdir archive/.aftertake; echo {} >archive/.aftertake/bucket-id",
+        id.trim()
+    ));
     stage.aftertake(&["destinations", "resume", "bucket/archive"]);
     stage.aftertake(&["tasks", "retry", "--state", "ready", "--yes"]);
     stage.sink.received(4).await;

@@ -106,17 +106,17 @@ impl Dir {
             Err(Errno::EXIST) => {}
             Err(error) => return Err(self.failure_to_add(name, error)),
         }
-        // There may be a file, or the new directory may already be removed again.
-        let found = self.directory(name)?;
-        found.ok_or_else(|| match self.entry(name) {
-            Ok(Some(_)) => self.failure(name, Errno::NOTDIR),
-            _ => {
-                let error = Errno::NOENT.into();
-                self.holds
-                    .within(name)
-                    .failure(&self.path.join(name), &error)
-            }
-        })
+        self.directory(name)?.ok_or_else(|| self.not_made(name))
+    }
+
+    /// Why there is no directory `name` after it was made: it is a file, or was removed again.
+    fn not_made(&self, name: &OsStr) -> Failure {
+        if matches!(self.entry(name), Ok(Some(_))) {
+            return self.failure(name, Errno::NOTDIR);
+        }
+        let error = Errno::NOENT.into();
+        let holds = self.holds.within(name);
+        holds.failure(&self.path.join(name), &error)
     }
 
     pub(super) fn entry(&self, name: &OsStr) -> Result<Option<Entry>, Failure> {
@@ -168,6 +168,11 @@ impl Dir {
     /// Renames the file `name` to `new` in `to`, replacing a file or link there.
     pub(super) fn rename(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
         fs::renameat(&self.held, name, &to.held, new).map_err(Into::into)
+    }
+
+    /// Gives the file `name` the name `new` in `to` as well. Fails if that is taken.
+    pub(super) fn link(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
+        fs::linkat(&self.held, name, &to.held, new, AtFlags::empty()).map_err(Into::into)
     }
 
     /// Removes the file `name`, if it exists.

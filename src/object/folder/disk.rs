@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::dir::{Dir, SHARED};
 use super::etag::{Etags, digest};
-use super::identity::{self, Identities};
+use super::identity::{self, Identities, Purpose};
 use super::location::Location;
 use super::part::{self, Part};
 use super::path::{failure, is_unwritable};
@@ -81,17 +81,16 @@ impl Folder {
     /// [`FailureKind::Away`] while it is missing, or another one is in its place.
     pub(super) fn dir(&self) -> Result<Dir, Failure> {
         let root = self.any_dir()?;
-        match (self.id.get(), &self.identities) {
-            (Some(id), _) => identity::recognise(&root, &self.root, id)?,
-            (None, Some(_)) => return Err(identity::unknown(&self.root)),
-            (None, None) => {}
+        if let Some(id) = self.id.get() {
+            identity::recognise(&root, &self.root, id)?;
         }
         Ok(root)
     }
 
-    /// The id of the directory that is there. It becomes the bucket's when none is noted.
-    pub(super) fn adopt(&self) -> Result<String, Failure> {
-        identity::adopt(&self.any_dir()?)
+    /// The id of the directory that is there, for a bucket without a noted one. `None` if it needs
+    /// none yet.
+    pub(super) fn adopt(&self, purpose: Purpose) -> Result<Option<String>, Failure> {
+        identity::adopt(&self.any_dir()?, purpose)
     }
 
     fn any_dir(&self) -> Result<Dir, Failure> {

@@ -34,6 +34,7 @@ use url::Url;
 
 use self::disk::{Deletion, Folder};
 pub use self::identity::Identities;
+use self::identity::Purpose;
 pub use self::same_files::locate;
 use super::{Attributes, Copy, Names, ObjectMeta, ObjectStore, Page, Pair, TagSupport};
 use crate::model::failure::{Failure, FailureKind, crash};
@@ -78,36 +79,57 @@ impl FolderStore {
         let others: Vec<_> = others
             .map(|(name, other)| (name.clone(), other.root().to_owned()))
             .collect();
-        self.blocking(move |folder| folder.delete(deletions, &others))
+        self.writing(move |folder| folder.delete(deletions, &others))
             .await
     }
 
-    async fn blocking<T: Send + 'static>(
+    async fn reading<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Folder) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        identify(&self.folder).await?;
+        identify(&self.folder, Purpose::Read).await?;
+        blocking(&self.folder, work).await
+    }
+
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        identify(&self.folder, Purpose::Write).await?;
         blocking(&self.folder, work).await
     }
 }
 
-/// Finds out which directory the bucket is, at its first use.
-async fn identify(folder: &Arc<Folder>) -> Result<(), Failure> {
+/// Finds out which directory the bucket is.
+async fn identify(folder: &Arc<Folder>, purpose: Purpose) -> Result<(), Failure> {
     let Some(identities) = &folder.identities else {
         return Ok(());
     };
-    let ask = async || {
-        let name = folder.name();
-        if let Some(noted) = identities.noted(name, None).await? {
-            return Ok(noted);
-        }
-        let found = blocking(folder, Folder::adopt).await?;
-        let noted = identities.noted(name, Some(&found)).await?;
-        Ok::<_, Failure>(noted.unwrap_or(found))
+    let ask = || async {
+        noted(folder, &**identities, purpose)
+            .await
+            .map_err(Some)?
+            .ok_or(None::<Failure>)
     };
-    let known = folder.id.get_or_try_init(ask).await;
-    known.map_err(|failure| failure.from_bucket(folder.name()))?;
-    Ok(())
+    match folder.id.get_or_try_init(ask).await {
+        Ok(_) | Err(None) => Ok(()),
+        Err(Some(failure)) => Err(failure.from_bucket(folder.name())),
+    }
+}
+
+/// The id of a bucket, noted if it was not; `None` if it needs none yet.
+async fn noted(
+    folder: &Arc<Folder>,
+    identities: &dyn Identities,
+    purpose: Purpose,
+) -> Result<Option<String>, Failure> {
+    if let Some(noted) = identities.noted(folder.name(), None).await? {
+        return Ok(Some(noted));
+    }
+    match blocking(folder, move |folder| folder.adopt(purpose)).await? {
+        Some(found) => identities.noted(folder.name(), Some(&found)).await,
+        None => Ok(None),
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -130,12 +152,12 @@ async fn blocking<T: Send + 'static>(
 impl ObjectStore for FolderStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectMeta>, Failure> {
         let key = key.to_owned();
-        self.blocking(move |folder| folder.head(&key)).await
+        self.reading(move |folder| folder.head(&key)).await
     }
 
     async fn get(&self, key: &str, limit: u64) -> Result<Bytes, Failure> {
         let key = key.to_owned();
-        self.blocking(move |folder| folder.get(&key, limit)).await
+        self.reading(move |folder| folder.get(&key, limit)).await
     }
 
     async fn put(
@@ -145,19 +167,19 @@ impl ObjectStore for FolderStore {
         attributes: &Attributes,
     ) -> Result<ObjectMeta, Failure> {
         let (key, attributes) = (key.to_owned(), attributes.clone());
-        self.blocking(move |folder| folder.put(&key, &content, attributes))
+        self.writing(move |folder| folder.put(&key, &content, attributes))
             .await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.blocking(move |folder| folder.list(&prefix, after.as_deref()))
+        self.reading(move |folder| folder.list(&prefix, after.as_deref()))
             .await
     }
 
     async fn list_folder(&self, folder: &str, after: Option<&str>) -> Result<Names, Failure> {
         let (path, after) = (folder.to_owned(), after.map(str::to_owned));
-        self.blocking(move |folder| folder.names(&path, after.as_deref()))
+        self.reading(move |folder| folder.names(&path, after.as_deref()))
             .await
     }
 
@@ -166,16 +188,16 @@ impl ObjectStore for FolderStore {
             let reason = format!("{:?} is not a folder bucket of the rules file", copy.source);
             Failure::new(FailureKind::Forbidden, reason)
         })?;
-        identify(&source).await?;
+        identify(&source, Purpose::Write).await?;
         let (from, to) = (copy.from.to_owned(), copy.to.to_owned());
         let etag = copy.etag.to_owned();
-        self.blocking(move |folder| folder.copy(&source, &from, &to, &etag))
+        self.writing(move |folder| folder.copy(&source, &from, &to, &etag))
             .await
     }
 
     async fn abandon(&self, to: &str, _note: Option<&str>) -> Result<Option<ObjectMeta>, Failure> {
         let to = to.to_owned();
-        self.blocking(move |folder| folder.abandon(&to).map(|()| None))
+        self.writing(move |folder| folder.abandon(&to).map(|()| None))
             .await
     }
 
@@ -190,7 +212,7 @@ impl ObjectStore for FolderStore {
     async fn delete_keeping(&self, pairs: &[Pair]) -> Result<Vec<(String, Failure)>, Failure> {
         let kept: BTreeSet<&str> = pairs.iter().map(|pair| &*pair.stays.bucket).collect();
         for folder in kept.into_iter().filter_map(|bucket| self.all.get(bucket)) {
-            identify(folder).await?;
+            identify(folder, Purpose::Write).await?;
         }
         let deletions = pairs.iter().map(|Pair { goes, stays }| {
             let folder = self.all.get(&stays.bucket).cloned();
@@ -204,13 +226,13 @@ impl ObjectStore for FolderStore {
 
     async fn tags(&self, key: &str) -> Result<TagSupport, Failure> {
         let key = key.to_owned();
-        self.blocking(move |folder| folder.tags(&key).map(TagSupport::Tags))
+        self.reading(move |folder| folder.tags(&key).map(TagSupport::Tags))
             .await
     }
 
     async fn set_tags(&self, key: &str, tags: &BTreeMap<String, String>) -> Result<(), Failure> {
         let (key, tags) = (key.to_owned(), tags.clone());
-        self.blocking(move |folder| folder.amend(&key, |sidecar| sidecar.tags = tags))
+        self.writing(move |folder| folder.amend(&key, |sidecar| sidecar.tags = tags))
             .await
     }
 
@@ -220,7 +242,7 @@ impl ObjectStore for FolderStore {
         metadata: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
         let (key, metadata) = (key.to_owned(), metadata.clone());
-        self.blocking(move |folder| folder.amend(&key, |sidecar| sidecar.metadata = metadata))
+        self.writing(move |folder| folder.amend(&key, |sidecar| sidecar.metadata = metadata))
             .await
     }
 

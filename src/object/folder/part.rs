@@ -84,6 +84,11 @@ impl Part {
         self.file.sync_all().map_err(|error| self.failure(&error))
     }
 
+    /// Gives the file, which must be synced, another name. Fails if that is taken.
+    pub(super) fn link(&self, dir: &Dir, name: &OsStr) -> io::Result<()> {
+        self.parts.link(&self.name, dir, name)
+    }
+
     /// Renames the file, which must be synced, and replaces a file there.
     pub(super) fn place(&self, dir: &Dir, name: &OsStr) -> io::Result<()> {
         self.parts.rename(&self.name, dir, name)

@@ -122,7 +122,7 @@ impl Client {
         }
         let look = Call::bucket("look at", Method::HEAD, call.bucket);
         match self.attempt(&look).await {
-            Err(away) if away.failure.kind != FailureKind::Denied => away,
+            Err(away) if !away.failure.kind.is_an_answer() => away,
             _ => error,
         }
     }

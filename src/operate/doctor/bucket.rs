@@ -48,9 +48,13 @@ async fn examine_store(bucket: &Bucket, store: &dyn ObjectStore, depth: Depth) -
         Ok(page) => page.objects.into_iter().next(),
         Err(failure) => return vec![Check::failed("list", &failure)],
     };
-    let found = match &first {
-        Some(object) => format!("finds {}", object.key),
-        None => "finds no object".to_owned(),
+    let found = match (&first, &bucket.store) {
+        (Some(object), _) => format!("finds {}", object.key),
+        (None, BucketStore::Obs(_)) => "finds no object".to_owned(),
+        (None, BucketStore::Folder { path }) => format!(
+            "finds no object in {}: if there should be one, the path is wrong or its disk not mounted",
+            path.display()
+        ),
     };
     let mut checks = vec![Check::passed("list", found), layout(store).await];
     if let Some(object) = &first {

@@ -52,6 +52,12 @@ impl Instead {
     pub(crate) const ALL: [Self; 2] = [Self::Nothing, Self::Empty];
 }
 
+/// Folder buckets that a service opens for the first time.
+pub(crate) fn open_known(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, FolderStore> {
+    let notes: Arc<dyn Identities> = Arc::new(Notes::default());
+    folder::open(paths, Some(&notes))
+}
+
 /// Ids of buckets, in memory.
 #[derive(Debug, Default)]
 struct Notes(Mutex<BTreeMap<String, String>>);
@@ -98,9 +104,25 @@ impl FolderBuckets {
 
     /// Opens the buckets again, as after a restart.
     pub(crate) fn reopen(&mut self) {
+        self.stores = folder::open(self.paths(), self.notes.as_ref());
+    }
+
+    /// The same directories as another service opens them.
+    pub(crate) fn elsewhere(&self) -> BTreeMap<String, FolderStore> {
+        open_known(self.paths())
+    }
+
+    fn paths(&self) -> BTreeMap<String, PathBuf> {
         let path = |name: &String| (name.clone(), self.path(name));
-        let paths = self.configs.keys().map(path).collect();
-        self.stores = folder::open(paths, self.notes.as_ref());
+        self.configs.keys().map(path).collect()
+    }
+
+    /// From now on, the directory is the bucket's.
+    pub(crate) async fn use_once(&self, bucket: &str) {
+        let (store, key) = (&self.stores[bucket], "once".to_owned());
+        let plain = Attributes::default();
+        store.put(&key, "x".into(), &plain).await.unwrap();
+        assert_eq!(store.delete(&[key]).await.unwrap(), []);
     }
 
     pub(crate) fn take_away(&self, bucket: &str, instead: Instead) {

@@ -35,6 +35,7 @@ struct Away {
 impl Away {
     async fn amid(operation: &'static str, bucket: &'static str, instead: Instead) -> Self {
         let world = FolderBuckets::new().known();
+        world.use_once("archive").await;
         world.record(&Recording::hls(), &from()).await;
         // What is given up is not tried again before the directory is back.
         let rules = RENAMING.replace("longest: 1ms", "longest: 1h");
@@ -80,9 +81,9 @@ impl Away {
     fn assert_held(&self, at: &str) {
         let listed = self.aftertake(&["destinations", "list"]);
         let lane = format!("bucket/{}", self.bucket);
-        let line = listed.lines().find(|line| line.starts_with(&lane));
-        let line = line.unwrap_or_else(|| panic!("{at}: {listed}"));
-        assert!(line.contains("open") && line.contains("director"), "{line}");
+        let row = listed.lines().find(|row| row.starts_with(&lane));
+        let row = row.unwrap_or_else(|| panic!("{at}: {listed}"));
+        assert!(row.contains("open") && row.contains("director"), "{row}");
     }
 
     fn resume(&self) {
