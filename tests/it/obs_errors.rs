@@ -267,3 +267,23 @@ async fn not_found_without_a_code_is_about_an_object_only_if_the_bucket_is_there
         assert_eq!(failure.bucket.as_deref(), Some("b1"), "{what}");
     }
 }
+
+#[tokio::test]
+async fn bucket_that_may_not_be_looked_at_counts_as_there() {
+    for (answer, expected) in [
+        (Fault::Refuse(403, "AccessDenied"), Ok(None)),
+        (Fault::Refuse(405, "MethodNotAllowed"), Ok(None)),
+        (Fault::Page(503), Err(FailureKind::Unavailable)),
+        (
+            Fault::Refuse(403, "InvalidAccessKeyId"),
+            Err(FailureKind::Credentials),
+        ),
+    ] {
+        let obs = FakeObs::start().await;
+        let at = format!("{answer:?}");
+        obs.strike_every(|request| !request.key.is_empty(), Fault::Page(404));
+        obs.strike_every(|request| request.key.is_empty(), answer);
+        let looked = obs.store("b1").head("k").await;
+        assert_eq!(looked.map_err(|failure| failure.kind), expected, "{at}");
+    }
+}
