@@ -9,16 +9,21 @@ use aftertake::model::moment::Present;
 use aftertake::model::plan::{OrderKey, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
-use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{Arrival, Claim, LaneRoom, Store};
 
-use crate::store_contract::{
-    NOW, PRESENT, arrival, bucket, claim, ending, lane, notify, one, open,
-};
+use crate::store_contract::{NOW, PRESENT, arrival, bucket, claim, ending, lane, notify, one};
+use crate::support::backend::{Backend, shown_on_every_store};
 
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
 const AHEAD: Timestamp = Timestamp::from_millis(NOW.millis() + 31_536_000_000);
+
+shown_on_every_store! {
+    retry_waits_its_full_time_after_the_clock_was_set_back
+    right_due_time_is_not_corrected
+    backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_time
+    line_and_turn_continue_although_the_next_task_arrived_by_a_clock_that_was_ahead
+}
 
 fn at(time: Timestamp, mut arrival: Arrival) -> Arrival {
     let mut event = Event::clone(&arrival.event);
@@ -33,22 +38,19 @@ fn again(wait: Duration) -> Transition {
     Transition::RetryAfter { wait, why }
 }
 
-async fn end_at(store: &SqliteStore, claim: Claim, transition: Transition, now: Timestamp) {
+async fn end_at(store: &impl Store, claim: Claim, transition: Transition, now: Timestamp) {
     store.apply(claim, ending(transition), now).await.unwrap();
 }
 
 /// When the next task of the lane is due, according to the store.
-async fn next_due(store: &SqliteStore) -> Option<Timestamp> {
+async fn next_due(store: &impl Store) -> Option<Timestamp> {
     let lane = lane();
     let room = vec![LaneRoom::new(lane, 0)];
     store.claim(room, NOW).await.unwrap().next_due
 }
 
-#[tokio::test]
-async fn retry_waits_its_full_time_after_the_clock_was_set_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let mut store = open(&path);
+async fn retry_waits_its_full_time_after_the_clock_was_set_back(backend: impl Backend) {
+    let mut store = backend.open();
     let waits = [Duration::from_secs(2), Duration::from_mins(30)];
     for (key, wait) in ["short", "long"].into_iter().zip(waits) {
         store
@@ -60,7 +62,7 @@ async fn retry_waits_its_full_time_after_the_clock_was_set_back() {
     }
     // The next process, which did not see the clock change, finds it so, too.
     drop(store);
-    store = open(&path);
+    store = backend.open();
     assert_eq!(next_due(&store).await, Some(AHEAD.plus(waits[0])));
     assert_eq!(store.correct_due(PRESENT).await.unwrap(), 2);
     assert_eq!(next_due(&store).await, Some(NOW.plus(waits[0])));
@@ -72,10 +74,8 @@ async fn retry_waits_its_full_time_after_the_clock_was_set_back() {
     drop(short);
 }
 
-#[tokio::test]
-async fn right_due_time_is_not_corrected() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn right_due_time_is_not_corrected(backend: impl Backend) {
+    let store = backend.open();
     store.record(notify("k", 1), vec![]).await.unwrap();
     let failed = one(&store, lane(), NOW).await;
     end_at(&store, failed, again(Duration::from_mins(30)), NOW).await;
@@ -96,10 +96,10 @@ async fn right_due_time_is_not_corrected() {
     assert_eq!(next_due(&store).await, Some(due));
 }
 
-#[tokio::test]
-async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_time(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     // More than one correction step handles.
     for number in 0..1_100 {
         let arrival = at(AHEAD, notify(&number.to_string(), number));
@@ -115,10 +115,10 @@ async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_ti
     assert!(claims.iter().all(|claim| claim.task().since == later));
 }
 
-#[tokio::test]
-async fn line_and_turn_continue_although_the_next_task_arrived_by_a_clock_that_was_ahead() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn line_and_turn_continue_although_the_next_task_arrived_by_a_clock_that_was_ahead(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     for time in [1, 2] {
         let mut arrival = at(AHEAD, notify("k", time));
         arrival.plan.tasks[0].order_key = Some(OrderKey::of("announce", "v", false));

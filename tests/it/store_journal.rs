@@ -1,4 +1,4 @@
-//! What the SQLite store records of moves and of the tasks that make them, beyond the store contract.
+//! What a store records of moves and of the tasks that make them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,20 @@ use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::WaitsFor;
 use aftertake::store::operator::{Operator, Replay, Scope};
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Arrival, Claim, JournalEntry, Store};
 
-use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, open, place, waiting};
+use crate::store_contract::{NOW, PRESENT, arrival, bucket, end, moved, one, place, waiting};
+use crate::support::backend::{Backend, shown_on_every_store};
 use crate::support::operator::why_waits;
+
+shown_on_every_store! {
+    earlier_move_says_whether_it_was_for_the_same_recording
+    task_that_runs_again_no_longer_says_why_it_waited
+    event_that_was_stored_before_its_recording_was_moved_knows_that_it_moved_whole
+    recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved
+    recording_that_another_jobs_has_replaced_is_nowhere_and_not_where_it_was_recorded
+    recording_of_a_job_is_where_a_task_without_one_has_moved_it
+}
 
 /// An arrival of the recording `k` for this job of the recorder.
 fn of_job(time: i64, job: Option<&str>) -> Arrival {
@@ -43,8 +52,7 @@ fn begun(time: i64, (job, start): (Option<&str>, Option<i64>)) -> Arrival {
     arrival
 }
 
-#[tokio::test]
-async fn earlier_move_says_whether_it_was_for_the_same_recording() {
+async fn earlier_move_says_whether_it_was_for_the_same_recording<B: Backend>(_: B) {
     let (begun_1, begun_2) = ((Some("a"), Some(1)), (Some("a"), Some(2)));
     for (first, second, origin) in [
         (begun_1, begun_1, SameOrigin::Yes),
@@ -54,8 +62,8 @@ async fn earlier_move_says_whether_it_was_for_the_same_recording() {
         (begun_1, (None, None), SameOrigin::Unknown),
         ((None, None), begun_1, SameOrigin::Unknown),
     ] {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("a.db"));
+        let backend = B::default();
+        let store = backend.open();
         store.record(begun(1, first), vec![]).await.unwrap();
         let claim = one(&store, bucket(), NOW).await;
         let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Moved)]);
@@ -69,16 +77,13 @@ async fn earlier_move_says_whether_it_was_for_the_same_recording() {
     }
 }
 
-#[tokio::test]
-async fn task_that_runs_again_no_longer_says_why_it_waited() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn task_that_runs_again_no_longer_says_why_it_waited(backend: impl Backend) {
+    let store = backend.open();
     store.mark_unknown_lanes(vec![bucket()]).await.unwrap();
     store.record(of_job(1, None), vec![]).await.unwrap();
     let claim = one(&store, bucket(), NOW).await;
     let id = claim.task().id;
-    let operator = SqliteOperator::open(&path).unwrap();
+    let operator = backend.operator();
     let note = || why_waits(&operator.task(id).unwrap().unwrap().row);
     let why = "the disk of the bucket is away".to_owned();
     end(
@@ -105,11 +110,10 @@ fn seen(claim: &Claim) -> (&str, Option<(bool, bool)>) {
     (&located.place.key, moved)
 }
 
-#[tokio::test]
-async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_moved_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_moved_whole(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let rules = [
         ("move", bucket(), Turn::Needed),
         ("tag", bucket(), Turn::Needed),
@@ -154,7 +158,7 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
         plan: &plan,
         rules: "rules",
     };
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     operator
         .replay(&[event], &replay, Mode::Real(&By::default()), NOW)
         .unwrap();
@@ -169,7 +173,7 @@ async fn event_that_was_stored_before_its_recording_was_moved_knows_that_it_move
 }
 
 /// The claim moves the recording to this place.
-async fn move_to(store: &SqliteStore, mover: Claim, to: &str) {
+async fn move_to(store: &impl Store, mover: Claim, to: &str) {
     let main = Move {
         from: mover.located().unwrap().place.clone(),
         to: place(to),
@@ -184,11 +188,8 @@ async fn move_to(store: &SqliteStore, mover: Claim, to: &str) {
     end(store, mover, Transition::Finish).await;
 }
 
-#[tokio::test]
-async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved(backend: impl Backend) {
+    let store = backend.open();
     let mut first = of_job(1, Some("a"));
     let mut later = first.plan.tasks[0].clone();
     later.rule = "later".into();
@@ -205,7 +206,7 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     let second = one(&store, bucket(), NOW).await;
     assert_eq!(seen(&second), ("k", None));
     let moved_second = second.task().id;
-    let operator = SqliteOperator::open(&path).unwrap();
+    let operator = backend.operator();
     let shown = |id| operator.task(id).unwrap().unwrap().place;
     assert_eq!(shown(moved_second), None, "it is where it was recorded");
     move_to(&store, second, "of-b").await;
@@ -217,10 +218,10 @@ async fn recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved() {
     end(&store, later, Transition::Finish).await;
 }
 
-#[tokio::test]
-async fn recording_that_another_jobs_has_replaced_is_nowhere_and_not_where_it_was_recorded() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn recording_that_another_jobs_has_replaced_is_nowhere_and_not_where_it_was_recorded(
+    backend: impl Backend,
+) {
+    let store = backend.open();
     let mut first = of_job(1, Some("a"));
     let mut later = first.plan.tasks[0].clone();
     later.rule = "later".into();
@@ -244,10 +245,8 @@ async fn recording_that_another_jobs_has_replaced_is_nowhere_and_not_where_it_wa
     assert!(!replaced.in_part);
 }
 
-#[tokio::test]
-async fn recording_of_a_job_is_where_a_task_without_one_has_moved_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn recording_of_a_job_is_where_a_task_without_one_has_moved_it(backend: impl Backend) {
+    let store = backend.open();
     let mut of_a = of_job(1, Some("a"));
     let mut later = of_a.plan.tasks[0].clone();
     later.rule = "later".into();

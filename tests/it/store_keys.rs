@@ -1,4 +1,4 @@
-//! Which task may use which key, through the store's public interface.
+//! Which task may use which key.
 
 use std::time::Duration;
 
@@ -14,28 +14,47 @@ use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use aftertake::store::{Claim, JournalEntry, JournalError, Retention, Store};
 
-use crate::store_contract::{
-    NOW, PRESENT, arrival, bucket, claim, end, moved, one, open, place, ran,
-};
+use crate::store_contract::{NOW, PRESENT, arrival, bucket, claim, end, moved, one, place, ran};
+use crate::support::backend::{Backend, shown_on_every_store};
 use crate::support::operator::OneTask;
 use crate::support::operator::why_waits;
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
-/// A store with one claimed task per recording.
-struct Tasks {
-    store: SqliteStore,
-    claims: Vec<Claim>,
-    dir: tempfile::TempDir,
+shown_on_every_store! {
+    one_move_at_a_time_uses_a_target_and_the_next_one_surveys_again
+    key_that_a_move_reads_may_be_read_but_not_written_by_others
+    key_that_a_move_deletes_is_not_read_by_others
+    survey_older_than_another_tasks_move_is_not_trusted
+    survey_older_than_another_tasks_sharing_is_not_trusted
+    keys_stay_taken_across_a_crash
+    move_that_is_undone_gives_its_keys_back
+    request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_longer
+    request_of_a_process_that_ended_keeps_its_key_for_its_lifetime_in_the_next_one
+    run_that_did_not_end_keeps_every_key_of_its_move
+    overwrite_waits_for_the_task_that_is_about_to_move_the_object_there
+    overwrite_looks_where_a_recording_is_and_not_where_it_was
+    overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key
+    task_does_not_wait_for_one_behind_it_in_line
+    task_whose_holder_has_ended_meanwhile_does_not_wait
+    cancel_of_a_waiting_task_releases_those_that_wait_for_it
+    recording_that_another_one_has_replaced_is_nowhere_and_names_it
+    recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced_it
+    recording_is_surveyed_again_if_a_move_to_its_key_has_ended_meanwhile
 }
 
-impl Tasks {
-    async fn of(recordings: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("a.db"));
+/// A store with one claimed task per recording.
+struct Tasks<B: Backend> {
+    store: B::Store,
+    claims: Vec<Claim>,
+    backend: B,
+}
+
+impl<B: Backend> Tasks<B> {
+    async fn of(recordings: &[&str], backend: B) -> Self {
+        let store = backend.open();
         let mut claims = Vec::new();
         for (recording, time) in recordings.iter().zip(1..) {
             let rules = [("archive", bucket(), Turn::Needed)];
@@ -43,7 +62,11 @@ impl Tasks {
             store.record(arrival, vec![]).await.unwrap();
             claims.push(one(&store, bucket(), NOW).await);
         }
-        Self { store, claims, dir }
+        Self {
+            store,
+            claims,
+            backend,
+        }
     }
 
     /// The store's answer when the task of this number wants to make this move.
@@ -61,7 +84,7 @@ impl Tasks {
     }
 }
 
-async fn taken(store: &SqliteStore, claim: &Claim, one: Move, now: Present) -> Option<TakenBy> {
+async fn taken(store: &impl Store, claim: &Claim, one: Move, now: Present) -> Option<TakenBy> {
     let entry = JournalEntry::Manifest(vec![one]);
     match store.journal(claim, entry, now).await {
         Ok(()) => None,
@@ -104,9 +127,8 @@ fn bury() -> Transition {
     Transition::Bury { why, notice: None }
 }
 
-#[tokio::test]
-async fn one_move_at_a_time_uses_a_target_and_the_next_one_surveys_again() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn one_move_at_a_time_uses_a_target_and_the_next_one_surveys_again(backend: impl Backend) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let by = TakenBy::Move(tasks.id(0));
     assert_eq!(tasks.wants(1, from_to("b", "x")).await, Some(by));
@@ -134,9 +156,8 @@ async fn one_move_at_a_time_uses_a_target_and_the_next_one_surveys_again() {
     );
 }
 
-#[tokio::test]
-async fn key_that_a_move_reads_may_be_read_but_not_written_by_others() {
-    let tasks = Tasks::of(&["a", "b", "c", "d"]).await;
+async fn key_that_a_move_reads_may_be_read_but_not_written_by_others(backend: impl Backend) {
+    let tasks = Tasks::of(&["a", "b", "c", "d"], backend).await;
     assert_eq!(tasks.wants(0, left("shared", "x")).await, None);
     let by = Some(TakenBy::Move(tasks.id(0)));
     assert_eq!(tasks.wants(1, from_to("b", "shared")).await, by);
@@ -157,9 +178,8 @@ async fn key_that_a_move_reads_may_be_read_but_not_written_by_others() {
     assert_eq!(first, Some((place("x"), by)));
 }
 
-#[tokio::test]
-async fn key_that_a_move_deletes_is_not_read_by_others() {
-    let tasks = Tasks::of(&["a", "b"]).await;
+async fn key_that_a_move_deletes_is_not_read_by_others(backend: impl Backend) {
+    let tasks = Tasks::of(&["a", "b"], backend).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let by = Some(TakenBy::Move(tasks.id(0)));
     assert_eq!(tasks.wants(1, left("a", "y")).await, by);
@@ -168,9 +188,8 @@ async fn key_that_a_move_deletes_is_not_read_by_others() {
 
 /// After a task has inspected a key, another task may move something there and end. Both objects may
 /// be alike, so one would pass for the copy of the other.
-#[tokio::test]
-async fn survey_older_than_another_tasks_move_is_not_trusted() {
-    let mut tasks = Tasks::of(&["a", "b", "c"]).await;
+async fn survey_older_than_another_tasks_move_is_not_trusted(backend: impl Backend) {
+    let mut tasks = Tasks::of(&["a", "b", "c"], backend).await;
     let by = TakenBy::Move(tasks.id(0));
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let done = JournalEntry::Progress(vec![Move {
@@ -194,9 +213,8 @@ async fn survey_older_than_another_tasks_move_is_not_trusted() {
 }
 
 /// The playlists next to it were read before the one that shares its segments existed.
-#[tokio::test]
-async fn survey_older_than_another_tasks_sharing_is_not_trusted() {
-    let tasks = Tasks::of(&["a", "b"]).await;
+async fn survey_older_than_another_tasks_sharing_is_not_trusted(backend: impl Backend) {
+    let tasks = Tasks::of(&["a", "b"], backend).await;
     let by = TakenBy::Move(tasks.id(0));
     let shares = Move {
         target: Target::Present,
@@ -213,15 +231,13 @@ async fn survey_older_than_another_tasks_sharing_is_not_trusted() {
     assert_eq!(tasks.wants(1, replaces("b", "y")).await, None);
 }
 
-#[tokio::test]
-async fn keys_stay_taken_across_a_crash() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn keys_stay_taken_across_a_crash(backend: impl Backend) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let by = TakenBy::Move(tasks.id(0));
-    let path = tasks.dir.path().join("a.db");
     tasks.claims.clear();
     drop(tasks.store);
-    let store = open(&path);
+    let store = tasks.backend.open();
     let claims = claim(&store, bucket(), NOW).await;
     let second = claims
         .iter()
@@ -233,9 +249,8 @@ async fn keys_stay_taken_across_a_crash() {
     );
 }
 
-#[tokio::test]
-async fn move_that_is_undone_gives_its_keys_back() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn move_that_is_undone_gives_its_keys_back(backend: impl Backend) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let undone = JournalEntry::Progress(vec![Move {
         phase: MovePhase::Undone,
@@ -250,9 +265,10 @@ async fn move_that_is_undone_gives_its_keys_back() {
     assert_eq!(tasks.wants(0, from_to("b", "x")).await, None);
 }
 
-#[tokio::test]
-async fn request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_longer() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_longer(
+    backend: impl Backend,
+) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     let until = NOW.plus(LIFETIME);
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let (late, lost) = (vec![place("a")], place("a"));
@@ -296,9 +312,10 @@ async fn request_whose_end_is_unknown_keeps_its_key_for_its_lifetime_and_no_long
     assert_eq!(wants(ran(LIFETIME)).await, None);
 }
 
-#[tokio::test]
-async fn request_of_a_process_that_ended_keeps_its_key_for_its_lifetime_in_the_next_one() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn request_of_a_process_that_ended_keeps_its_key_for_its_lifetime_in_the_next_one(
+    backend: impl Backend,
+) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let ended = JournalEntry::Ended {
         late: vec![place("a")],
@@ -316,7 +333,7 @@ async fn request_of_a_process_that_ended_keeps_its_key_for_its_lifetime_in_the_n
     tasks.claims.clear();
     drop(tasks.store);
     // The clock was behind and was corrected while nothing ran.
-    let store = open(&tasks.dir.path().join("a.db"));
+    let store = tasks.backend.open();
     let begins = Present {
         time: NOW.plus(LIFETIME * 2),
         moment: Moment::after(Duration::from_secs(1)),
@@ -339,9 +356,8 @@ async fn request_of_a_process_that_ended_keeps_its_key_for_its_lifetime_in_the_n
     assert_eq!(wants(until).await, None);
 }
 
-#[tokio::test]
-async fn run_that_did_not_end_keeps_every_key_of_its_move() {
-    let tasks = Tasks::of(&["a"]).await;
+async fn run_that_did_not_end_keeps_every_key_of_its_move(backend: impl Backend) {
+    let tasks = Tasks::of(&["a"], backend).await;
     let (store, claim) = (&tasks.store, &tasks.claims[0]);
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let begun = JournalEntry::Begun { lingers: LIFETIME };
@@ -360,15 +376,16 @@ async fn run_that_did_not_end_keeps_every_key_of_its_move() {
     }
 }
 
-#[tokio::test]
-async fn overwrite_waits_for_the_task_that_is_about_to_move_the_object_there() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn overwrite_waits_for_the_task_that_is_about_to_move_the_object_there(
+    backend: impl Backend,
+) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     let by = TakenBy::Wanted(tasks.id(1));
     assert_eq!(tasks.wants(0, replaces("a", "b")).await, Some(by));
     tasks.end(0, waits_for(by)).await;
     let later = NOW.plus(Duration::from_hours(24));
     assert!(claim(&tasks.store, bucket(), later).await.is_empty());
-    let operator = SqliteOperator::open(&tasks.dir.path().join("a.db")).unwrap();
+    let operator = tasks.backend.operator();
     let waits = operator
         .tasks(&TaskFilter::default(), Page::newest(10))
         .unwrap()
@@ -393,7 +410,7 @@ async fn overwrite_waits_for_the_task_that_is_about_to_move_the_object_there() {
 }
 
 /// The same task's next claim, which sees everything that has ended.
-async fn anew(store: &SqliteStore, asks: Claim) -> Claim {
+async fn anew(store: &impl Store, asks: Claim) -> Claim {
     let id = asks.task().id;
     end(store, asks, Transition::HandBack).await;
     let mut again = None;
@@ -407,10 +424,8 @@ async fn anew(store: &SqliteStore, asks: Claim) -> Claim {
     again.unwrap()
 }
 
-#[tokio::test]
-async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn overwrite_looks_where_a_recording_is_and_not_where_it_was(backend: impl Backend) {
+    let store = backend.open();
     let rules = [
         ("archive", bucket(), Turn::Needed),
         ("tag", bucket(), Turn::Needed),
@@ -454,7 +469,7 @@ async fn overwrite_looks_where_a_recording_is_and_not_where_it_was() {
 }
 
 /// Stores the recording `b` of this job, with one task per rule.
-async fn record_of_job(store: &SqliteStore, job: &str, time: i64, rules: &[&str]) {
+async fn record_of_job(store: &impl Store, job: &str, time: i64, rules: &[&str]) {
     let rules: Vec<_> = rules
         .iter()
         .map(|rule| (*rule, bucket(), Turn::Needed))
@@ -471,10 +486,8 @@ async fn record_of_job(store: &SqliteStore, job: &str, time: i64, rules: &[&str]
     store.record(arrival, vec![]).await.unwrap();
 }
 
-#[tokio::test]
-async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key(backend: impl Backend) {
+    let store = backend.open();
     let rules = [("archive", bucket(), Turn::Needed)];
     store.record(arrival("a", 1, &rules), vec![]).await.unwrap();
     let asks = one(&store, bucket(), NOW).await;
@@ -516,10 +529,8 @@ async fn overwrite_waits_for_the_recordings_of_all_jobs_that_used_a_key() {
     assert_eq!(wants("b").await, Some(TakenBy::Wanted(third)));
 }
 
-#[tokio::test]
-async fn task_does_not_wait_for_one_behind_it_in_line() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("a.db"));
+async fn task_does_not_wait_for_one_behind_it_in_line(backend: impl Backend) {
+    let store = backend.open();
     for (recording, time) in [("a", 1), ("b", 2)] {
         let mut arrival = arrival(recording, time, &[("archive", bucket(), Turn::Needed)]);
         arrival.plan.tasks[0].order_key = Some(OrderKey::of("archive", "class-7", false));
@@ -530,9 +541,8 @@ async fn task_does_not_wait_for_one_behind_it_in_line() {
     assert!(matches!(circle, Some(TakenBy::Circle(_))), "{circle:?}");
 }
 
-#[tokio::test]
-async fn task_whose_holder_has_ended_meanwhile_does_not_wait() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn task_whose_holder_has_ended_meanwhile_does_not_wait(backend: impl Backend) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     assert_eq!(tasks.wants(0, from_to("a", "x")).await, None);
     let by = tasks.wants(1, from_to("b", "x")).await.unwrap();
     let undone = JournalEntry::Progress(vec![Move {
@@ -553,25 +563,20 @@ async fn task_whose_holder_has_ended_meanwhile_does_not_wait() {
     );
 }
 
-#[tokio::test]
-async fn cancel_of_a_waiting_task_releases_those_that_wait_for_it() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn cancel_of_a_waiting_task_releases_those_that_wait_for_it(backend: impl Backend) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     let (first, second) = (tasks.id(0), tasks.id(1));
     let by = TakenBy::Wanted(second);
     assert_eq!(tasks.wants(0, replaces("a", "b")).await, Some(by));
     tasks.end(1, Transition::HandBack).await;
     tasks.end(0, waits_for(by)).await;
-    let path = tasks.dir.path().join("a.db");
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = tasks.backend.operator();
     operator.cancel_one(second, NOW).unwrap();
     assert_eq!(one(&tasks.store, bucket(), NOW).await.task().id, first);
 }
 
-#[tokio::test]
-async fn recording_that_another_one_has_replaced_is_nowhere_and_names_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
+async fn recording_that_another_one_has_replaced_is_nowhere_and_names_it(backend: impl Backend) {
+    let store = backend.open();
     let mut by = None;
     let mut later = None;
     for (recording, time) in [("a", 1), ("b", 2)] {
@@ -608,7 +613,7 @@ async fn recording_that_another_one_has_replaced_is_nowhere_and_names_it() {
             end(&store, again, bury()).await;
         }
     }
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = backend.operator();
     operator.retry_one(later.unwrap(), NOW).unwrap();
     let again = one(&store, bucket(), NOW).await;
     let located = again.located().unwrap();
@@ -621,12 +626,11 @@ async fn recording_that_another_one_has_replaced_is_nowhere_and_names_it() {
 }
 
 /// Its task was cancelled before it moved it, and is retried.
-#[tokio::test]
-async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.db");
-    let store = open(&path);
-    let mut operator = SqliteOperator::open(&path).unwrap();
+async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced_it<B: Backend>(
+    backend: B,
+) {
+    let store = backend.open();
+    let mut operator = backend.operator();
     let rules = [("archive", bucket(), Turn::Needed)];
     store.record(arrival("a", 1, &rules), vec![]).await.unwrap();
     let first = one(&store, bucket(), NOW).await;
@@ -644,7 +648,7 @@ async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced
             ..whole.clone()
         }])
     };
-    let shown = |operator: &SqliteOperator| operator.task(id).unwrap().unwrap().replaced;
+    let shown = |operator: &B::Operator| operator.task(id).unwrap().unwrap().replaced;
     assert_eq!(shown(&operator), None);
     store
         .journal(&mover, copied(MovePhase::Copied), PRESENT)
@@ -691,9 +695,10 @@ async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced
 }
 
 /// What was found at the key may be the copy that has come there.
-#[tokio::test]
-async fn recording_is_surveyed_again_if_a_move_to_its_key_has_ended_meanwhile() {
-    let mut tasks = Tasks::of(&["a", "b"]).await;
+async fn recording_is_surveyed_again_if_a_move_to_its_key_has_ended_meanwhile(
+    backend: impl Backend,
+) {
+    let mut tasks = Tasks::of(&["a", "b"], backend).await;
     let onto = from_to("a", "b");
     assert_eq!(tasks.wants(0, onto.clone()).await, None);
     let by = TakenBy::Move(tasks.id(0));
