@@ -158,64 +158,81 @@ async fn copy_segments(copying: &mut Copying<'_>, count: u32) -> Result<(), Stop
         let (segments, others): (Vec<Move>, _) = page.into_iter().partition(is_segment);
         let mut copies: Vec<_> = others.into_iter().map(|one| (one, None)).collect();
         if let Some(open) = segments.first() {
-            let first = first.as_ref().unwrap_or(&open.from);
-            let shared = match &mut shared {
-                Some(shared) => shared,
-                none => none.insert(of_first_segment(copying.reach, first).await?),
-            };
-            let seen = look_at_segments(copying.reach, segments, shared).await?;
-            copies.extend(seen.into_iter().map(|(one, seen)| (one, Some(seen))));
+            let first = first.clone().unwrap_or_else(|| open.from.clone());
+            copies.extend(look_at_segments(copying, segments, &first, &mut shared).await?);
         }
         copy_side_by_side(copying, copies).await?;
     }
     Ok(())
 }
 
+/// Looks at both ends. A copy that exists needs no source: it is made, whatever became of that, and
+/// is looked at again (`None`).
 async fn look_at_segments(
-    reach: &Reach,
+    copying: &Copying<'_>,
     segments: Vec<Move>,
-    shared: &Extras,
-) -> Result<Vec<(Move, Seen)>, Failure> {
+    first: &Place,
+    shared: &mut Option<Extras>,
+) -> Result<Vec<(Move, Option<Seen>)>, Failure> {
+    let reach = copying.reach;
     let sources = find(reach, segments.iter().map(|one| &one.from)).await?;
     let mut there = find(reach, segments.iter().map(|one| &one.to)).await?;
+    if shared.is_none() {
+        *shared = of_first_segment(reach, first, &sources).await?;
+    }
     let mut seen = Vec::with_capacity(segments.len());
     for one in segments {
-        let extras = of_segment(&one, &sources, shared)?;
         let there = there.remove(&one.to);
-        seen.push((one, Seen { extras, there }));
+        let source = sources.get(&one.from);
+        let same = source.filter(|source| source.etag == one.etag);
+        if let (Some(source), Some(shared)) = (same, shared.as_ref()) {
+            let extras = of_segment(source, shared);
+            seen.push((one, Some(Seen { extras, there })));
+            continue;
+        }
+        let (target, _) = at_target(reach, &one, copying.mark, there).await?;
+        if target != AtTarget::Ours {
+            return Err(source.map_or_else(|| gone(&one.from), |_| changed(&one.from)));
+        }
+        seen.push((one, None));
     }
     Ok(seen)
 }
 
 /// The attributes of the first segment, used for all: a recorder writes all segments alike, and
-/// asking for each would double the requests.
-async fn of_first_segment(reach: &Reach, from: &Place) -> Result<Extras, Failure> {
-    let store = &reach.bucket(from)?.store;
-    let meta = store.head(&from.key).await?;
-    Ok(Extras {
-        attributes: meta.ok_or_else(|| gone(from))?.attributes,
-        rights: store.rights(&from.key).await?,
-    })
+/// asking for each would double the requests. Those of another one if that is gone; `None` if all
+/// are.
+async fn of_first_segment(
+    reach: &Reach,
+    first: &Place,
+    sources: &BTreeMap<Place, ObjectMeta>,
+) -> Result<Option<Extras>, Failure> {
+    for from in std::iter::once(first).chain(sources.keys().next()) {
+        let store = &reach.bucket(from)?.store;
+        if let Some(meta) = store.head(&from.key).await? {
+            return Ok(Some(Extras {
+                attributes: meta.attributes,
+                rights: store.rights(&from.key).await?,
+            }));
+        }
+    }
+    Ok(None)
 }
 
-fn of_segment(
-    one: &Move,
-    sources: &BTreeMap<Place, ObjectMeta>,
-    shared: &Extras,
-) -> Result<Extras, Failure> {
-    let source = sources.get(&one.from).ok_or_else(|| gone(&one.from))?;
-    if source.etag != one.etag {
-        let reason = format!("{} is not what it was", one.from);
-        return Err(Failure::new(FailureKind::SourceChanged, reason));
-    }
+fn of_segment(source: &ObjectMeta, shared: &Extras) -> Extras {
     let own = source.attributes.storage_class.clone();
-    Ok(Extras {
+    Extras {
         attributes: Attributes {
             storage_class: own.or_else(|| shared.attributes.storage_class.clone()),
             ..shared.attributes.clone()
         },
         rights: shared.rights.clone(),
-    })
+    }
+}
+
+fn changed(place: &Place) -> Failure {
+    let reason = format!("{place} is not what it was");
+    Failure::new(FailureKind::SourceChanged, reason)
 }
 
 fn gone(place: &Place) -> Failure {

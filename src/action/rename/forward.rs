@@ -8,7 +8,7 @@ use crate::action::{Progress, Reach, Stopped};
 use crate::model::failure::Failure;
 use crate::model::moves::left::Targets;
 use crate::model::moves::object::{AtSource, AtTarget, can_be_copied};
-use crate::model::moves::stage::{Open, Stage};
+use crate::model::moves::stage::{Forward, Open, Stage};
 use crate::model::moves::{Move, MovePhase, Outline, Target};
 use crate::model::recording::Place;
 use crate::object::ObjectMeta;
@@ -35,7 +35,7 @@ pub(super) async fn way(
     }
     note_replaced(reach, outline, progress).await?;
     let forward = match Stage::of(progress.outline().await?) {
-        Stage::Replaced(forward) => forward.outline().clone(),
+        Stage::Replaced(replaced) => return way_of_replaced(reach, replaced, progress).await,
         Stage::Replacing(open) if can_go_on(reach, open.outline(), progress).await? => {
             open.outline().clone()
         }
@@ -43,6 +43,21 @@ pub(super) async fn way(
         _ => return Ok(Way::Back(Box::new(open))),
     };
     let left = leftovers::before_commit(&forward, Targets::Seen, progress).await?;
+    Ok(Way::Forward(left))
+}
+
+/// The direction of a move whose named object's copy has replaced one. Back only if another copy has
+/// vanished and cannot be made again: then the recording will never be whole at its target.
+pub(super) async fn way_of_replaced(
+    reach: &Reach,
+    replaced: Forward,
+    progress: &mut dyn Progress,
+) -> Result<Way, Stopped> {
+    let outline = replaced.outline();
+    if !can_go_on(reach, outline, progress).await? {
+        return Ok(Way::Back(Box::new(replaced.back())));
+    }
+    let left = leftovers::before_commit(outline, Targets::Seen, progress).await?;
     Ok(Way::Forward(left))
 }
 

@@ -104,29 +104,30 @@ pub async fn rename(
 /// and leaves the recording at its source. May be repeated. A failure says which objects are left
 /// where.
 pub async fn undo(reach: &Reach, progress: &mut dyn Progress) -> Result<Undo, Stopped> {
-    let open = match Stage::of(progress.outline().await?) {
+    let (outline, way) = match Stage::of(progress.outline().await?) {
         Stage::Untouched => {
             let Kept { left, .. } = give_up::kept_before(reach, progress).await?;
             return Ok(Undo::Undone { left });
-        }
-        Stage::Replaced(forward) => {
-            let outline = forward.outline();
-            let left = leftovers::before_commit(outline, Targets::Seen, progress).await?;
-            return Ok(Undo::GoesForward { left });
         }
         Stage::Committed(committed) => {
             let left = leftovers::after_commit(committed.outline(), progress).await?;
             return Ok(Undo::GoesForward { left });
         }
+        Stage::HalfUndone(open) => (open.outline().clone(), Ok(Way::Back(Box::new(open)))),
         Stage::Open(open) | Stage::Replacing(open) => {
             let outline = open.outline().clone();
-            match forward::way(reach, open, progress).await {
-                Ok(Way::Back(open)) => *open,
-                Ok(Way::Forward(left)) => return Ok(Undo::GoesForward { left }),
-                Err(stopped) => return Err(leftovers::told(&outline, stopped, progress).await),
-            }
+            (outline, forward::way(reach, open, progress).await)
         }
-        Stage::HalfUndone(open) => open,
+        Stage::Replaced(replaced) => {
+            let outline = replaced.outline().clone();
+            let way = forward::way_of_replaced(reach, replaced, progress).await;
+            (outline, way)
+        }
+    };
+    let open = match way {
+        Ok(Way::Back(open)) => *open,
+        Ok(Way::Forward(left)) => return Ok(Undo::GoesForward { left }),
+        Err(stopped) => return Err(leftovers::told(&outline, stopped, progress).await),
     };
     let outline = open.outline();
     let late = Late::default();

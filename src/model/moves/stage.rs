@@ -19,7 +19,8 @@ pub enum Stage {
     /// only if the other copies can no longer be made.
     Replacing(Open),
     /// Like `Open`, but the named object's copy has replaced an object at its target that cannot be
-    /// restored. It is the last copy; all others were verified before.
+    /// restored. It is the last copy; all others were verified before. It is given up only if one of
+    /// those has vanished since and can no longer be made.
     Replaced(Forward),
     /// The recording is at its target. Only deletions remain.
     Committed(Committed),
@@ -29,7 +30,7 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Open(Outline);
 
-/// A manifest before the commit that can only be finished.
+/// A manifest before the commit that is to be finished.
 #[derive(Debug)]
 pub struct Forward(Outline);
 
@@ -73,6 +74,11 @@ impl Open {
 impl Forward {
     pub fn outline(&self) -> &Outline {
         &self.0
+    }
+
+    /// To be called once it is known that a copy is missing and cannot be made: it can be undone.
+    pub fn back(self) -> Open {
+        Open(self.0)
     }
 
     /// To be called once the commit is stored.

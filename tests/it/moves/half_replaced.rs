@@ -152,6 +152,70 @@ async fn copy_that_has_replaced_the_first_segment_is_found_before_the_move_is_gi
     );
 }
 
+/// The journal does not know of a copy, and its source is gone. So is that of the first segment, whose
+/// attributes all have.
+#[tokio::test]
+async fn copy_that_exists_needs_no_source() {
+    for is_cancelled in [false, true] {
+        let films = films();
+        let [old, new] = &films;
+        let scene = scene().await;
+        let id = killed_amid_replacing(&scene, &films, Fault::HoldAfter, |object| object).await;
+        for key in ["r/new/1.ts", "r/new/3.ts"] {
+            remove(&scene, key);
+        }
+        if is_cancelled {
+            cancel(&scene, id);
+        }
+        let life = scene.serve().await;
+        settled(&life, new).await;
+        assert_eq!(scene.task(new).state, "done", "{}", scene.told());
+        scene.sink.release(1);
+        settled(&life, old).await;
+        life.stop().await;
+        let places = scene.account(std::slice::from_ref(new), &[], "gone");
+        assert_eq!(places, [place(RECORDED, "kept/lesson.m3u8")]);
+    }
+}
+
+/// The playlist's copy has replaced the older one when another copy and its source are lost.
+#[tokio::test]
+async fn set_whose_last_copy_is_made_and_whose_others_are_lost_can_be_cancelled_and_replaced() {
+    let ([old, new], third) = (films(), lesson("third", 2));
+    let scene = scene().await;
+    scene.record_all(&[old.clone(), new.clone(), third.clone()]);
+    let life = scene.serve().await;
+    life.announce(&old).await;
+    scene.sink.received(1).await;
+    let gate = Gate::new();
+    let playlist = Fault::HoldAfter(gate.clone());
+    scene.obs.strike_after(3, Recorded::is_copy, playlist);
+    life.announce(&new).await;
+    gate.reached().await;
+    life.kill().await;
+    scene.obs.calm();
+    for key in ["r/new/2.ts", "kept/2.ts"] {
+        remove(&scene, key);
+    }
+    let life = scene.serve().await;
+    settled(&life, &new).await;
+    let task = scene.task(&new);
+    assert_eq!(task.state, "dead", "{}", scene.told());
+    assert!(listed(&scene, task.id).contains("is incomplete"));
+    cancel(&scene, task.id);
+    let is_its = |row: &TaskRow| row.id == task.id && row.state == "cancelled";
+    life.until("cancelled", |tasks| tasks.iter().any(is_its))
+        .await;
+    assert!(listed(&scene, task.id).contains("is incomplete"));
+    life.announce(&third).await;
+    settled(&life, &third).await;
+    life.stop().await;
+    assert_eq!(scene.task(&third).state, "done", "{}", scene.told());
+    let places = third.places(&scene.objects());
+    assert_eq!(places, [place(RECORDED, "kept/lesson.m3u8")]);
+    assert_eq!(listed(&scene, task.id), "");
+}
+
 /// Asserts what the task that left the recording incomplete, and the recording's own task, say of it.
 fn assert_told(scene: &Scene, [old, new]: &[Film; 2], state: &str, says_why: bool) {
     let (task, of_old) = (scene.task(new), scene.task(old));
