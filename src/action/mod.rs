@@ -263,13 +263,18 @@ impl ActionSubject {
     /// The failure for a missing part. Recorders announce files before they can be read, so it is
     /// temporary during the bucket's `source_grace`.
     fn absent(&self, bucket: &Bucket, what: &str) -> Failure {
-        if self.now.since(self.received) < bucket.source_grace {
+        if self.is_awaited(bucket) {
             let reason = format!("{what} is not there yet");
             return Failure::new(FailureKind::NotThereYet, reason);
         }
         let grace = humantime::format_duration(bucket.source_grace);
         let reason = format!("{what} does not exist, {grace} (source_grace) after the event");
         Failure::new(FailureKind::Missing, reason)
+    }
+
+    /// Whether what the recorder has announced may still come.
+    fn is_awaited(&self, bucket: &Bucket) -> bool {
+        self.now.since(self.received) < bucket.source_grace
     }
 
     /// `failure`, or [`Self::absent`] if the failure is that a part is missing.

@@ -149,6 +149,7 @@ async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<
     }
     let progress = &mut **copying.progress.get_mut();
     let (mut folders, mut own) = (BTreeSet::new(), Vec::new());
+    let mut tops = BTreeSet::from([main.from.clone()]);
     for numbers in paging::forwards(outline.count) {
         for one in progress.moves(numbers).await? {
             let top = if one.only_goes() {
@@ -158,6 +159,13 @@ async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<
             };
             if one.source != Source::Stays {
                 folders.extend(others::folders(top, &one.from));
+                if !tops.contains(top) {
+                    tops.insert(top.clone());
+                }
+            }
+            // A playlist at an earlier place, which another one may name by now.
+            if one.only_goes() && one.part == Part::Playlist {
+                tops.insert(one.from.clone());
             }
             if one.part == Part::Playlist {
                 own.extend([one.from, one.to]);
@@ -165,10 +173,7 @@ async fn look_at_others(copying: &mut Copying<'_>, outline: &Outline) -> Result<
         }
     }
     let mut others = Others::than(&own);
-    for folder in folders {
-        others.look(copying.reach, folder).await?;
-    }
-    others.look_above(copying.reach, &main.from).await?;
+    others.look_near(copying.reach, &tops, folders).await?;
     Ok(others)
 }
 

@@ -102,7 +102,12 @@ impl EarlierMoves {
 
     /// Whether the object's ETag is that of something earlier tasks moved.
     pub(super) fn made(&self, meta: &ObjectMeta) -> bool {
-        self.etags.contains(&meta.etag)
+        self.has_made(&meta.etag)
+    }
+
+    /// Whether earlier tasks made something with this ETag.
+    pub(super) fn has_made(&self, etag: &str) -> bool {
+        self.etags.iter().any(|made| made == etag)
     }
 
     /// The latest place where something was `found`; `None` for another recording.

@@ -148,8 +148,7 @@ impl Finder<'_> {
 
     /// Whether the recorder may still write missing objects.
     fn may_yet_come(&self) -> bool {
-        let absent = self.subject.absent(&self.source.config, "");
-        absent.kind == FailureKind::NotThereYet
+        self.subject.is_awaited(&self.source.config)
     }
 
     /// The failure for an object named at `place` that is nowhere.

@@ -1,10 +1,11 @@
 //! Finds objects that recordings share: those named by other playlists near a recording.
 //!
 //! Recorders write a live playlist and a full one into the same folder, and use one key or init
-//! segment for several recordings. Deleting an object that another playlist names would break that
-//! recording. A master playlist may also be in a parent folder.
+//! segment for several recordings. Deleting or replacing an object that another playlist names would
+//! break that recording. A master playlist may also be in a parent folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -21,11 +22,16 @@ pub(super) struct Others {
     own: BTreeSet<[u8; 16]>,
     /// Folders already searched, as a key that ends in a slash, or an empty key.
     looked: BTreeSet<Place>,
+    /// The same of parent folders.
+    looked_above: BTreeSet<Place>,
     read: BTreeSet<[u8; 16]>,
-    named: BTreeSet<[u8; 16]>,
-    named_above: BTreeSet<[u8; 16]>,
+    named: Named,
+    named_above: Named,
     taken: Taken,
 }
+
+/// Objects, with the playlist that names each.
+type Named = BTreeMap<[u8; 16], Arc<Place>>;
 
 /// How thoroughly to search a folder.
 #[derive(Clone, Copy)]
@@ -51,8 +57,33 @@ impl Others {
 
     /// Whether another playlist names the object at `place`.
     pub(super) fn name(&self, place: &Place) -> bool {
+        self.naming(place).is_some()
+    }
+
+    /// Another playlist that names the object at `place`.
+    pub(super) fn naming(&self, place: &Place) -> Option<&Place> {
         let place = place.digest();
-        self.named.contains(&place) || self.named_above.contains(&place)
+        let named = self.named.get(&place);
+        named
+            .or_else(|| self.named_above.get(&place))
+            .map(|by| &**by)
+    }
+
+    /// Reads the playlists that may name objects in these `folders`, and those in the folders above
+    /// each of the playlists `tops`. Every decision to delete or replace objects asks here.
+    pub(super) async fn look_near(
+        &mut self,
+        reach: &Reach,
+        tops: &BTreeSet<Place>,
+        folders: BTreeSet<Place>,
+    ) -> Result<(), Failure> {
+        for folder in folders {
+            self.look(reach, folder).await?;
+        }
+        for top in tops {
+            self.look_above(reach, top).await?;
+        }
+        Ok(())
     }
 
     /// Reads the playlists of a folder once, and the playlists that they name. Cannot be
@@ -64,8 +95,11 @@ impl Others {
     /// Like [`Self::look`], for parent folders, where a master playlist may name the recording as a
     /// rendition. Skips unreadable playlists, and folders that hold more than one recording would:
     /// other people's objects must not block a move.
-    pub(super) async fn look_above(&mut self, reach: &Reach, main: &Place) -> Result<(), Failure> {
+    async fn look_above(&mut self, reach: &Reach, main: &Place) -> Result<(), Failure> {
         for folder in above(main) {
+            if !self.looked_above.insert(folder.clone()) {
+                continue;
+            }
             let mut above = Self {
                 own: self.own.clone(),
                 ..Self::default()
@@ -173,10 +207,14 @@ impl Others {
         let Ok(playlist) = playlist::read(content, &place.key, &url) else {
             return Ok(Vec::new());
         };
+        // A master playlist names what its renditions name.
+        let by = self.named.get(&place.digest()).cloned();
+        let by = by.unwrap_or_else(|| Arc::new(place.clone()));
         let mut playlists = BTreeSet::new();
         for reference in playlist.references().filter_map(Result::ok) {
             let named = within(place, &reference.key);
-            self.named.insert(named.digest());
+            let noted = self.named.entry(named.digest());
+            noted.or_insert_with(|| Arc::clone(&by));
             let count = self.named.len() as u64;
             limits::within(
                 "other playlists beside it",

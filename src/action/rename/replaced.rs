@@ -1,6 +1,7 @@
 //! Decides what `on_conflict: overwrite` may replace. At a set's target: the playlist there, and the
-//! objects that belong only to that playlist. At a single object's target: the object there, unless
-//! a playlist in its folder names it.
+//! objects that belong only to that playlist. At a single object's target: the object there. Neither
+//! if another playlist names it, in the same folder or in those above: a rendition is a part of the
+//! recording of its master playlist.
 //!
 //! Recorders give the segments of every recording the same names. So an object at a member's target
 //! that is not part of the replaced recording belongs to yet another recording.
@@ -33,6 +34,10 @@ pub(super) struct Replaced<'a> {
     others: Others,
     /// Whether it may be an earlier version of the recording that moves.
     is_own: bool,
+    /// Whether, in addition, that one names all that it names.
+    is_grown: bool,
+    /// The master playlist of the recording that moves, if that is a rendition.
+    master: Option<Place>,
 }
 
 impl<'a> Replaced<'a> {
@@ -72,6 +77,8 @@ impl<'a> Replaced<'a> {
             kept,
             others: Others::than(&own),
             is_own: false,
+            is_grown: false,
+            master: None,
         })
     }
 
@@ -86,12 +93,39 @@ impl<'a> Replaced<'a> {
             kept,
             others: Others::than([to]),
             is_own: false,
+            is_grown: false,
+            master: None,
         }
     }
 
     /// Notes that it may be an earlier version of the recording that moves.
     pub(super) fn be_own(&mut self) {
         self.is_own = true;
+    }
+
+    /// Notes that the recording that moves also names all that it names.
+    pub(super) fn be_grown(&mut self) {
+        self.is_grown = true;
+    }
+
+    /// The ETag of the playlist at the target, if there is one.
+    pub(super) fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
+    }
+
+    /// Notes the master playlist of the recording that moves. If the target belongs to another
+    /// one, that is replaced with the whole recording or not at all.
+    pub(super) fn be_of(&mut self, master: Option<&Place>) {
+        self.master = master.cloned();
+    }
+
+    /// The master playlist of the recording that moves, if the target is a rendition of another
+    /// recording.
+    pub(super) async fn awaits(&mut self) -> Result<Option<&Place>, Failure> {
+        if self.etag.is_none() || self.master.is_none() || self.why_not(self.to).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.master.as_ref())
     }
 
     /// Fails if the playlist at the target has changed since it was read.
@@ -126,9 +160,18 @@ impl<'a> Replaced<'a> {
                     }
                     Extent::Object => "replaces no part of a playlist".to_owned(),
                 };
+                let way_out = match &self.master {
+                    Some(master) => format!(
+                        "{master} names this recording: move that one, which takes this one along, \
+                         then retry this task"
+                    ),
+                    None => {
+                        "Move each recording to a folder of its own, such as one named {{ job_id }}"
+                            .to_owned()
+                    }
+                };
                 let reason = format!(
-                    "{place} exists already, and on_conflict: overwrite {replaces}: {why}. \
-                     Move each recording to a folder of its own, such as one named {{{{ job_id }}}}"
+                    "{place} exists already, and on_conflict: overwrite {replaces}: {why}. {way_out}"
                 );
                 refused.insert(place.clone(), reason);
             }
@@ -138,7 +181,11 @@ impl<'a> Replaced<'a> {
 
     async fn why_not(&mut self, place: &Place) -> Result<Option<String>, Failure> {
         let is_main = place == self.to;
-        if self.kept.contains(place) || (is_main && self.is_own) {
+        let is_renewed = match self.extent {
+            Extent::Set => self.is_grown,
+            Extent::Object => self.is_own,
+        };
+        if self.kept.contains(place) || (is_main && is_renewed) {
             return Ok(None);
         }
         let why = match &self.parts {
@@ -150,12 +197,12 @@ impl<'a> Replaced<'a> {
                 "this object is outside its folder, where others may name it, too".to_owned()
             }
             _ => {
-                let is_shared = self.is_shared(place).await?;
-                let by = match self.extent {
+                let names = match self.extent {
                     Extent::Set => "another playlist names this object, too",
-                    Extent::Object => "a playlist in its folder names this object",
+                    Extent::Object => "a playlist names this object",
                 };
-                return Ok(is_shared.then(|| by.to_owned()));
+                let by = self.naming(place).await?;
+                return Ok(by.map(|by| format!("{names} ({by})")));
             }
         };
         Ok(Some(why))
@@ -167,11 +214,22 @@ impl<'a> Replaced<'a> {
         place.bucket == self.to.bucket && place.key.starts_with(relative_key::folder(&self.to.key))
     }
 
-    async fn is_shared(&mut self, place: &Place) -> Result<bool, Failure> {
-        for folder in others::folders(self.to, place) {
-            self.others.look(self.reach, folder).await?;
-        }
-        Ok(self.others.name(place))
+    /// Another playlist that names an object.
+    async fn naming(&mut self, place: &Place) -> Result<Option<&Place>, Failure> {
+        let folders = others::folders(self.to, place);
+        self.look_near(folders).await?;
+        Ok(self.others.naming(place))
+    }
+
+    /// Reads the playlists that may name objects in these folders. The master playlist of an
+    /// earlier version is also that of the grown one, and names the same objects.
+    async fn look_near(&mut self, folders: BTreeSet<Place>) -> Result<(), Failure> {
+        let tops = if self.is_grown {
+            BTreeSet::new()
+        } else {
+            BTreeSet::from([self.to.clone()])
+        };
+        self.others.look_near(self.reach, &tops, folders).await
     }
 
     /// Drafts the deletion of objects that the replaced playlist names and no object of the
@@ -214,15 +272,10 @@ impl<'a> Replaced<'a> {
         let folders: BTreeSet<Place> = inside
             .flat_map(|(place, _)| others::folders(self.to, place))
             .collect();
-        for folder in folders {
-            match self.others.look(self.reach, folder).await {
-                Err(failure) if failure.kind.is_an_answer() => {
-                    return Ok(false);
-                }
-                looked => looked?,
-            }
+        match self.look_near(folders).await {
+            Err(failure) if failure.kind.is_an_answer() => Ok(false),
+            looked => looked.map(|()| true),
         }
-        Ok(true)
     }
 
     /// What happens to an object that nothing replaces.

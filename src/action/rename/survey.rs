@@ -17,7 +17,7 @@ use super::stat::find;
 use crate::action::{ActionSubject, OpenBucket, Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::moves::keys::{Taken, TakenBy};
-use crate::model::moves::{Part, SameOrigin, Source, Target, Targets};
+use crate::model::moves::{MadeBy, Part, SameOrigin, Source, Target, Targets};
 use crate::model::recording::{Extent, Place};
 use crate::model::step::{OnConflict, Rename};
 use crate::object::{Extras, Layout, ObjectMeta};
@@ -167,7 +167,7 @@ impl Survey<'_> {
             }
         }
         let mut beside = self.beside(&objects, &playlists, &draft, progress).await?;
-        let mut replaced = self.replaced(&playlists).await?;
+        let mut replaced = self.replaced(&playlists, &draft, &beside, progress).await?;
         let finder = self.finder(playlists);
         let named = |object: Object| (at_key(self.route.from, &object.key), object);
         let mut named = objects.into_iter().skip(known).map(named).peekable();
@@ -322,10 +322,8 @@ impl Survey<'_> {
         let folders = objects
             .filter(moves)
             .flat_map(|at| others::folders(main, &at));
-        for folder in folders.collect::<BTreeSet<Place>>() {
-            beside.others.look(self.reach, folder).await?;
-        }
-        beside.others.look_above(self.reach, main).await?;
+        let (folders, tops) = (folders.collect(), BTreeSet::from([main.clone()]));
+        beside.others.look_near(self.reach, &tops, folders).await?;
         Ok(beside)
     }
 
@@ -333,7 +331,10 @@ impl Survey<'_> {
     async fn replaced(
         &self,
         playlists: &BTreeMap<String, String>,
-    ) -> Result<Option<Replaced<'_>>, Failure> {
+        draft: &Draft<'_>,
+        beside: &Beside,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Replaced<'_>>, Stopped> {
         if self.on_conflict != OnConflict::Overwrite {
             return Ok(None);
         }
@@ -342,8 +343,53 @@ impl Survey<'_> {
             return Ok(Some(Replaced::object(self.reach, to, kept)));
         }
         let own = playlists.keys().map(|key| at_key(self.route.from, key));
-        let replaced = Replaced::read(self.reach, to, own, kept).await?;
+        let mut replaced = Replaced::read(self.reach, to, own, kept).await?;
+        if let Some(etag) = replaced.etag()
+            && self.may_be_earlier_version(etag, progress).await?
+        {
+            replaced.be_own();
+            if self.holds(to, draft).await? {
+                replaced.be_grown();
+            }
+        }
+        replaced.be_of(beside.others.naming(self.route.from));
+        self.wait_for_master(&mut replaced).await?;
         Ok(Some(replaced))
+    }
+
+    /// Whether the playlist at the target may be an earlier version of this one: a task of this key
+    /// put it there, and not for another recording, or a task of the same job took it along.
+    async fn may_be_earlier_version(
+        &self,
+        etag: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<bool, Stopped> {
+        let from = vec![self.route.from.clone()];
+        let trails = earlier_moves::follow(from.clone(), progress).await?;
+        if trails.values().any(|main| self.is_own(main, Some(etag))) {
+            return Ok(true);
+        }
+        let made = progress.made_from(from).await?;
+        let is_it =
+            |made: &MadeBy| made.origin <= SameOrigin::Likely && made.put(self.route.to, etag);
+        Ok(made.iter().any(is_it))
+    }
+
+    /// A rendition whose target is a part of another recording waits for its own master playlist,
+    /// which takes it along and replaces that recording whole.
+    async fn wait_for_master(&self, replaced: &mut Replaced<'_>) -> Result<(), Stopped> {
+        if !self.subject.is_awaited(&self.source.config) {
+            return Ok(());
+        }
+        let Some(master) = replaced.awaits().await? else {
+            return Ok(());
+        };
+        let reason = format!(
+            "{} is a part of another recording, which is replaced only as a whole: waits for {master} \
+             to be moved, which takes this one along",
+            self.route.to
+        );
+        Err(Failure::new(FailureKind::NotThereYet, reason).into())
     }
 
     /// The playlist under its earlier name, if the new one names everything that it names.
@@ -411,7 +457,8 @@ impl Survey<'_> {
                 let found = there.get(self.route.to);
                 replaced.check(found)?;
                 let main = trails.get(self.route.from);
-                if main.is_some_and(|main| self.is_own(main, found)) {
+                let etag = found.map(|found| &*found.etag);
+                if main.is_some_and(|main| self.is_own(main, etag)) {
                     replaced.be_own();
                 }
             }
@@ -461,9 +508,9 @@ impl Survey<'_> {
 
     /// Whether the object at the target may be an earlier version of the recording: an earlier task
     /// of the recording put it there, and not for another one under its key.
-    fn is_own(&self, main: &EarlierMoves, found: Option<&ObjectMeta>) -> bool {
+    fn is_own(&self, main: &EarlierMoves, etag: Option<&str>) -> bool {
         main.leads_to(self.route.to)
-            && found.is_some_and(|found| main.made(found))
+            && etag.is_some_and(|etag| main.has_made(etag))
             && !main.is_of_another()
     }
 

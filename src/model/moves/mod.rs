@@ -160,9 +160,12 @@ impl MadeBy {
     /// Whether it made the object at this place, with this ETag, from one with the ETag `from`.
     pub fn made(&self, from: &str, to: (&Place, &str)) -> bool {
         let (place, etag) = to;
-        self.one.etag == from
-            && self.one.to == *place
-            && self.one.target_etag.as_deref() == Some(etag)
+        self.one.etag == from && self.put(place, etag)
+    }
+
+    /// Whether it made the object at this place, with this ETag.
+    pub fn put(&self, place: &Place, etag: &str) -> bool {
+        self.one.to == *place && self.one.target_etag.as_deref() == Some(etag)
     }
 }
 

@@ -346,6 +346,7 @@ fn commit(
     if has_replaced {
         replaced::whole_where_named(txn, by, place)?;
     }
+    replaced::renditions(txn, by, recording)?;
     txn.conn
         .prepare_cached("UPDATE manifests SET committed = 1 WHERE task = ?1 AND step = ?2")?
         .execute((seq, task.step))?;

@@ -352,6 +352,11 @@ fn journal_of(core: &mut Core, claim: &Claim) {
             lingers: Duration::from_mins(15),
         },
         JournalEntry::Last(moves(MovePhase::Copied)),
+        JournalEntry::Progress(vec![Move {
+            part: Part::Playlist,
+            target: Target::Replace,
+            ..moved(MovePhase::Moved)
+        }]),
         JournalEntry::Commit(place("new")),
     ] {
         let by = journal::By {

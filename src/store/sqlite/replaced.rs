@@ -12,6 +12,9 @@ use crate::model::moves::{Move, PutBy, Target};
 use crate::model::recording::{Place, RecordingId, Replaced};
 use crate::model::task::StepNo;
 
+/// The characters of a start in rows: without them, an `Origin` is only a job.
+const START: &str = "-0123456789";
+
 /// The task that moved the recording that this manifest replaces at its target, if one did. `main`
 /// is the manifest's last move.
 pub(super) fn by(
@@ -167,6 +170,47 @@ pub(super) fn where_named(
         Ok(Replaced { by, in_part })
     })
     .optional()
+}
+
+/// Marks the recordings whose playlists this manifest replaces or deletes with the one at its target:
+/// renditions that tasks moved by themselves. Without a job, and of the same one, they may be parts
+/// of the recording that moves: the playlists of one job need not begin at once.
+pub(super) fn renditions(txn: &Txn<'_>, by: &By, recording: RecordingId) -> rusqlite::Result<()> {
+    let (conn, task) = (txn.conn, by.task.id);
+    let Some(origin) = by.origin.as_deref() else {
+        return Ok(());
+    };
+    let places: Vec<Place> = conn
+        .prepare_cached(
+            "SELECT iif(target = 2, from_bucket, to_bucket), iif(target = 2, from_key, to_key) FROM moves \
+             WHERE task = ?1 AND step = ?2 AND part = 2 \
+             AND (target = 1 OR target = 3 OR (target = 2 AND target_etag IS NULL AND source = 0))",
+        )?
+        .query_map((by.seq, by.task.step), |row| {
+            let (bucket, key) = (row.get(0)?, row.get(1)?);
+            Ok(Place { bucket, key })
+        })?
+        .collect::<Result<_, _>>()?;
+    for place in places {
+        let row = (
+            place.digest(),
+            recording.as_bytes(),
+            task.as_bytes(),
+            origin,
+            START,
+        );
+        conn.prepare_cached(
+            "UPDATE recordings SET place = NULL, replaced_by = ?3 WHERE place = ?1 AND id <> ?2 \
+             AND rtrim(mover_job, ?5) <> rtrim(?4, ?5)",
+        )?
+        .execute(row)?;
+        conn.prepare_cached(
+            "UPDATE places SET place = NULL, replaced_by = ?3 WHERE place = ?1 AND recording <> ?2 \
+             AND rtrim(job, ?5) <> rtrim(?4, ?5)",
+        )?
+        .execute(row)?;
+    }
+    Ok(())
 }
 
 /// If one of these copies has replaced an object, the recording at the manifest's target is no

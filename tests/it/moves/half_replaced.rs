@@ -157,7 +157,7 @@ async fn copy_that_has_replaced_the_first_segment_is_found_before_the_move_is_gi
 #[tokio::test]
 async fn copy_that_exists_needs_no_source() {
     for is_cancelled in [false, true] {
-        let films = films();
+        let films = [lesson("old", 5), lesson("new", 4)];
         let [old, new] = &films;
         let scene = scene().await;
         let id = killed_amid_replacing(&scene, &films, Fault::HoldAfter, |object| object).await;

@@ -17,6 +17,7 @@ mod killed;
 mod late;
 mod left;
 mod marks;
+mod masters;
 mod never_moved;
 mod overwrite;
 mod past_commit;

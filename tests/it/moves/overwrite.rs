@@ -33,7 +33,7 @@ fn with_parts(mark: &str, name: &str, lines: &str, parts: &[&str]) -> Film {
     Film::playlist(mark, &format!("r/{mark}/{name}.m3u8"), lines, parts)
 }
 
-fn kept(name: &str) -> Place {
+pub(super) fn kept(name: &str) -> Place {
     place(RECORDED, &format!("kept/{name}"))
 }
 
@@ -45,7 +45,7 @@ fn put_at_target(scene: &Scene, film: &Film) {
     }
 }
 
-fn put(scene: &Scene, at: &Place, text: &str) {
+pub(super) fn put(scene: &Scene, at: &Place, text: &str) {
     match &scene.folder {
         None => scene.put(at, text),
         Some(folder) => {
@@ -56,7 +56,7 @@ fn put(scene: &Scene, at: &Place, text: &str) {
     }
 }
 
-async fn play(scene: &Scene, films: &[&Film]) {
+pub(super) async fn play(scene: &Scene, films: &[&Film]) {
     let life = scene.serve().await;
     for film in films {
         scene.record(film);
@@ -67,7 +67,7 @@ async fn play(scene: &Scene, films: &[&Film]) {
 }
 
 /// Asserts that this film is refused and changes nothing; returns the bucket's content and the reason.
-async fn refused(scene: &Scene, film: &Film) -> (Objects, String) {
+pub(super) async fn refused(scene: &Scene, film: &Film) -> (Objects, String) {
     scene.record(film);
     let before = scene.objects();
     play(scene, &[film]).await;
@@ -80,7 +80,7 @@ async fn refused(scene: &Scene, film: &Film) -> (Objects, String) {
     (before, why.reason)
 }
 
-fn assert_done(scene: &Scene, film: &Film) {
+pub(super) fn assert_done(scene: &Scene, film: &Film) {
     assert_eq!(scene.task(film).state, "done", "{film}\n{}", scene.told());
 }
 
@@ -220,7 +220,7 @@ async fn single_object_replaces_no_part_of_a_playlist() {
         let film = Film::mp4("one", "r/one/a.mp4", 500);
         let (_, why) = refused(&scene, &film).await;
         assert!(why.contains("kept/a.mp4 exists already"), "{why}");
-        assert!(why.contains("a playlist in its folder names this"), "{why}");
+        assert!(why.contains("a playlist names this object"), "{why}");
         // Nobody names this one.
         let film = Film::mp4("two", "r/two/b.mp4", 500);
         put(&scene, &kept("b.mp4"), "an older one");
