@@ -7,6 +7,7 @@
 pub mod lists;
 pub mod operator;
 pub mod sqlite;
+mod task_key;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::task_key::TaskKey;
 use crate::model::attempt::AttemptRecord;
 use crate::model::breaker::{LaneChange, LaneState, Pause, Whom};
 use crate::model::event::Event;
@@ -226,7 +228,7 @@ pub struct Claimed {
 #[derive(Debug)]
 #[must_use = "a claim holds its task; apply a settlement to it"]
 pub struct Claim {
-    key: i64,
+    key: TaskKey,
     task: Task,
     attempt: Attempt,
     event: Arc<Event>,

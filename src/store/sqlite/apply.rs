@@ -14,6 +14,7 @@ use crate::model::task::{Attempt, TaskState};
 use crate::model::time::Timestamp;
 use crate::model::transition::{Hold, NextStep, Transition};
 use crate::model::wait::WaitsFor;
+use crate::store::task_key::TaskKey;
 use crate::store::{Claim, Settlement};
 
 /// How long a task waits that waits only for its lane.
@@ -29,7 +30,7 @@ pub(super) enum Written {
 }
 
 struct Held {
-    seq: i64,
+    seq: TaskKey,
     turn: Option<RecordingId>,
     order: Option<Order>,
     /// The record of its first attempt, which is a column.
@@ -53,7 +54,7 @@ struct Again<'a> {
 
 pub(super) fn apply(
     txn: &mut Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     attempt: Attempt,
     settlement: &Settlement,
     now: Timestamp,
@@ -148,11 +149,11 @@ fn millis(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
 }
 
-pub(super) fn is_held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<bool> {
+pub(super) fn is_held(txn: &Txn<'_>, seq: TaskKey, attempt: Attempt) -> rusqlite::Result<bool> {
     Ok(held(txn, seq, attempt)?.is_some())
 }
 
-fn held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<Option<Held>> {
+fn held(txn: &Txn<'_>, seq: TaskKey, attempt: Attempt) -> rusqlite::Result<Option<Held>> {
     let mut statement = txn.conn.prepare_cached(
         "SELECT CASE needs_turn WHEN 1 THEN recording END AS turn, order_key, order_blocks FROM tasks \
          WHERE seq = ?1 AND attempt = ?2 AND state = 1",
@@ -169,7 +170,7 @@ fn held(txn: &Txn<'_>, seq: i64, attempt: Attempt) -> rusqlite::Result<Option<He
     }))
 }
 
-fn log(txn: &Txn<'_>, seq: i64, attempt: Attempt, record: &str) -> rusqlite::Result<()> {
+fn log(txn: &Txn<'_>, seq: TaskKey, attempt: Attempt, record: &str) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("INSERT INTO attempts (task, attempt, record) VALUES (?1, ?2, ?3)")?
         .execute((seq, attempt, record))?;

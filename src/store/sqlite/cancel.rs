@@ -10,6 +10,7 @@ use crate::model::recording::RecordingId;
 use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::operator::CancelOutcome;
+use crate::store::task_key::TaskKey;
 
 pub(super) fn dry_run(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<CancelOutcome> {
     match cancellable(txn, id)? {
@@ -105,7 +106,7 @@ fn end(txn: &mut Txn<'_>, found: &Found, now: Timestamp) -> rusqlite::Result<()>
 /// A task that waits for its turn has none to pass on.
 fn give_up(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     recording: RecordingId,
     now: Timestamp,
 ) -> rusqlite::Result<()> {

@@ -5,9 +5,9 @@
 
 use rusqlite::Connection;
 
-use super::row::TASK_BITS;
 use crate::store::lists::{Cursor, EventFilter, TaskFilter, Walk};
 use crate::store::operator::CHUNK;
+use crate::store::task_key::TaskKey;
 
 /// Number of events (or events' tasks) that one statement visits.
 const WINDOW: i64 = 4_000;
@@ -23,7 +23,7 @@ pub(super) struct Span {
 impl Span {
     pub(super) fn of_tasks(conn: &Connection) -> rusqlite::Result<Self> {
         let ends = "SELECT coalesce(min(seq), 0) FROM tasks UNION ALL SELECT coalesce(max(seq), 0) FROM tasks";
-        Self::between(conn, ends, WINDOW << TASK_BITS)
+        Self::between(conn, ends, TaskKey::new(WINDOW, 0).stored())
     }
 
     pub(super) fn of_events(conn: &Connection) -> rusqlite::Result<Self> {
@@ -32,7 +32,7 @@ impl Span {
     }
 
     pub(super) fn tasks_left(walk: &Walk<TaskFilter>) -> Self {
-        Self::left(walk, WINDOW << TASK_BITS)
+        Self::left(walk, TaskKey::new(WINDOW, 0).stored())
     }
 
     pub(super) fn events_left(walk: &Walk<EventFilter>) -> Self {

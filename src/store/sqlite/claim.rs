@@ -123,7 +123,7 @@ fn take(txn: &mut Txn<'_>, mut row: StoredTask, now: Timestamp) -> rusqlite::Res
 
 /// The claim of a task that its row says is running.
 pub(super) fn claimed(txn: &Txn<'_>, row: StoredTask) -> rusqlite::Result<Option<Claim>> {
-    let (key, attempt, cancel, event_seq) = (row.seq, row.attempt, row.cancel, row.event_seq());
+    let (key, attempt, cancel, event_seq) = (row.seq, row.attempt, row.cancel, row.seq.event());
     let given_up = row.given_up.clone();
     // Bodies of unsettled tasks are never pruned.
     let Some(event) = row::event(txn, event_seq)? else {

@@ -7,25 +7,26 @@ use rusqlite::Connection;
 
 use super::core::Txn;
 use crate::model::time::Timestamp;
+use crate::store::task_key::TaskKey;
 
 /// Number of tasks read or written at once: the writer must not be blocked for long.
 const CHUNK: usize = 500;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ahead {
-    pub(super) tasks: Vec<i64>,
+    pub(super) tasks: Vec<TaskKey>,
     /// The due time and key of the last task read, to continue from.
-    pub(super) next: Option<(i64, i64)>,
+    pub(super) next: Option<(i64, TaskKey)>,
 }
 
 /// Checks tasks of the lane that wait for a time after `now`, starting behind `after`.
 pub(super) fn ahead(
     conn: &Connection,
     lane: &str,
-    after: (i64, i64),
+    after: (i64, TaskKey),
     now: Timestamp,
 ) -> rusqlite::Result<Ahead> {
-    let looked: Vec<(i64, i64, bool)> = conn
+    let looked: Vec<(TaskKey, i64, bool)> = conn
         .prepare_cached(
             "SELECT seq, due, due > ?4 + wait FROM tasks WHERE lane = ?1 AND state = 0 AND blocked_by IS NULL \
              AND waits_for IS NULL AND (due, seq) > (?2, ?3) ORDER BY due, seq LIMIT ?5",
@@ -35,7 +36,7 @@ pub(super) fn ahead(
         })?
         .collect::<Result<_, _>>()?;
     let last = looked.last().map(|(seq, due, _)| (*due, *seq));
-    let is_ahead = |(seq, _, ahead): &(i64, i64, bool)| ahead.then_some(*seq);
+    let is_ahead = |(seq, _, ahead): &(TaskKey, i64, bool)| ahead.then_some(*seq);
     Ok(Ahead {
         next: last.filter(|_| looked.len() == CHUNK),
         tasks: looked.iter().filter_map(is_ahead).collect(),
@@ -43,7 +44,7 @@ pub(super) fn ahead(
 }
 
 /// Makes these tasks wait from `now`, unless they are due sooner; answers how many changed.
-pub(super) fn correct(txn: &Txn<'_>, tasks: &[i64], now: Timestamp) -> rusqlite::Result<usize> {
+pub(super) fn correct(txn: &Txn<'_>, tasks: &[TaskKey], now: Timestamp) -> rusqlite::Result<usize> {
     let mut update = txn.conn.prepare_cached(
         "UPDATE tasks SET due = ?2 + wait WHERE seq = ?1 AND state = 0 AND due > ?2 + wait",
     )?;

@@ -6,8 +6,13 @@ use super::core::Txn;
 use super::row::json;
 use crate::model::id::TaskId;
 use crate::model::intervention::Intervention;
+use crate::store::task_key::TaskKey;
 
-pub(super) fn log(txn: &Txn<'_>, seq: i64, intervention: &Intervention) -> rusqlite::Result<()> {
+pub(super) fn log(
+    txn: &Txn<'_>,
+    seq: TaskKey,
+    intervention: &Intervention,
+) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
             "INSERT INTO interventions (task, number, record) VALUES \
@@ -21,8 +26,8 @@ pub(super) fn log(txn: &Txn<'_>, seq: i64, intervention: &Intervention) -> rusql
 /// task.
 pub(super) fn of(
     conn: &Connection,
-    first: i64,
-    end: i64,
+    first: TaskKey,
+    end: TaskKey,
 ) -> rusqlite::Result<Vec<(TaskId, Intervention)>> {
     let rows: Vec<([u8; 16], String)> = conn
         .prepare_cached(

@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension};
 use super::apply::is_held;
 use super::core::Txn;
 use super::row::{
-    DRAFTED, MOVE_COLUMNS, TASK_BITS, has_replaced, move_columns, part_number, phase_number,
-    read_move, source_number, target_number,
+    DRAFTED, MOVE_COLUMNS, has_replaced, move_columns, part_number, phase_number, read_move,
+    source_number, target_number,
 };
 use super::{keys, left, replaced, turn};
 use crate::model::id::TaskId;
@@ -25,6 +25,7 @@ use crate::model::task::{Attempt, StepNo, Task};
 use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::store::JournalEntry;
+use crate::store::task_key::TaskKey;
 
 /// Maximum number of moves read per source: recordings can share an object.
 const MOVES_FROM_A_PLACE: i64 = 16;
@@ -38,7 +39,7 @@ pub(super) enum Entered {
 }
 
 pub(super) struct By {
-    pub(super) seq: i64,
+    pub(super) seq: TaskKey,
     pub(super) attempt: Attempt,
     pub(super) task: Task,
     /// Which of the recordings under its key the event is about, as rows have it.
@@ -100,7 +101,7 @@ pub(super) fn write(
 /// A run begins. If the run before it has not ended, its requests may still arrive.
 fn begin(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
     lingers: Duration,
     now: Moment,
@@ -115,19 +116,19 @@ fn begin(
     under_way(txn, seq, step, true)
 }
 
-fn under_way(txn: &Txn<'_>, seq: i64, step: StepNo, is: bool) -> rusqlite::Result<()> {
+fn under_way(txn: &Txn<'_>, seq: TaskKey, step: StepNo, is: bool) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE manifests SET under_way = ?3 WHERE task = ?1 AND step = ?2")?
         .execute((seq, step, is))?;
     Ok(())
 }
 
-fn drop_drafts(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+fn drop_drafts(txn: &Txn<'_>, seq: TaskKey, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
     keys::drop_held(txn.conn, seq, now)
 }
 
-fn forget_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+fn forget_drafts(txn: &Txn<'_>, seq: TaskKey) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("DELETE FROM moves WHERE task = ?1 AND phase = 4")?
         .execute([seq])?;
@@ -138,7 +139,7 @@ fn forget_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
 /// continues.
 pub(super) fn release_keys(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     transition: &Transition,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
@@ -157,12 +158,12 @@ pub(super) fn release_keys(
 }
 
 /// The task has ended or waits: releases its keys and the tasks that wait for it.
-pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn release(txn: &Txn<'_>, seq: TaskKey, now: Timestamp) -> rusqlite::Result<()> {
     forget_drafts(txn, seq)?;
     keys::release(txn, seq, now)
 }
 
-fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
+fn has_drafts(txn: &Txn<'_>, seq: TaskKey) -> rusqlite::Result<bool> {
     txn.conn
         .prepare_cached("SELECT 1 FROM moves WHERE task = ?1 AND phase = 4 LIMIT 1")?
         .exists([seq])
@@ -171,7 +172,7 @@ fn has_drafts(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
 /// The first page of a manifest replaces what was there.
 fn replace(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
     page: &[Move],
     now: Timestamp,
@@ -189,7 +190,7 @@ fn replace(
 /// move.
 fn take(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
     moves: &[Move],
     now: Present,
@@ -281,7 +282,7 @@ fn commit(
         Some(from) if RecordingId::of(from) == recording => known(txn, seq, task.step)?,
         _ => 0,
     };
-    let event = seq >> TASK_BITS;
+    let event = seq.event();
     txn.conn
         .prepare_cached(
             "UPDATE recordings SET bucket = ?2, key = ?3, moved_event = max(coalesce(moved_event, 0), ?4, ?8), \
@@ -356,11 +357,11 @@ fn commit(
 /// Other tasks' drafts for the recording are outdated: it is no longer where they found it.
 fn drop_drafts_of_others(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     recording: RecordingId,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let others: Vec<i64> = txn
+    let others: Vec<TaskKey> = txn
         .conn
         .prepare_cached(
             "SELECT seq FROM tasks WHERE recording = ?1 AND (state < 2 OR state = 3) AND needs_turn = 1 AND seq <> ?2",
@@ -377,7 +378,7 @@ fn drop_drafts_of_others(
 
 /// For a move from where the recording was recorded: the newest event that was stored before the
 /// manifest's survey, so whose recording it moved.
-fn known(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<i64> {
+fn known(txn: &Txn<'_>, seq: TaskKey, step: StepNo) -> rusqlite::Result<i64> {
     let known: Option<i64> = txn
         .conn
         .prepare_cached("SELECT known FROM manifests WHERE task = ?1 AND step = ?2")?
@@ -390,7 +391,7 @@ fn known(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<i64> {
 /// row of the maximum: the last one.
 pub(super) fn outline(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
 ) -> rusqlite::Result<Option<Outline>> {
     conn.prepare_cached(concat!(
@@ -429,7 +430,7 @@ pub(super) fn outline(
 /// Adds the columns of the manifest's row; `None` without one: it is not in force yet.
 fn with_manifest(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
     outline: Outline,
 ) -> rusqlite::Result<Option<Outline>> {
@@ -451,7 +452,7 @@ fn with_manifest(
 
 pub(super) fn moves(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
     numbers: &Range<u32>,
 ) -> rusqlite::Result<Vec<Move>> {
@@ -468,7 +469,7 @@ pub(super) fn moves(
 /// The moves with these numbers of a manifest that is not in force yet.
 pub(super) fn drafts(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
     numbers: &Range<u32>,
 ) -> rusqlite::Result<Vec<Move>> {
@@ -516,7 +517,7 @@ pub(super) fn earlier(
 /// more than once.
 pub(super) fn made_from(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     recording: RecordingId,
     origin: Option<&Origin>,
     from: &[Place],
@@ -549,7 +550,7 @@ pub(super) fn made_from(
                 one: read_move(row)?,
                 is_of_this_key,
                 origin: compare(mover.as_ref(), origin),
-                was_announced: known.is_some_and(|known| seq >> TASK_BITS <= known),
+                was_announced: known.is_some_and(|known| seq.event() <= known),
             })
         };
         for made in statement.query_map(row, read)? {

@@ -16,6 +16,7 @@ use crate::model::moves::keys::{Held, Taken, TakenBy, Use, forbids};
 use crate::model::moves::{Move, Target};
 use crate::model::recording::{Place, RecordingId};
 use crate::model::time::Timestamp;
+use crate::store::task_key::TaskKey;
 
 /// Maximum length of a chain of waiting tasks that is searched for a circle.
 const HOPS: usize = 64;
@@ -90,7 +91,7 @@ fn settled(txn: &Txn<'_>, by: &By, place: &Place) -> rusqlite::Result<Option<Tak
 /// What forbids the task to use the key like this, if anything.
 pub(super) fn taken(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     place: &Place,
     wanted: Use,
     now: Present,
@@ -100,7 +101,7 @@ pub(super) fn taken(
     )?;
     let mut rows = statement.query((place.digest(), now.moment.millis()))?;
     while let Some(row) = rows.next()? {
-        let task: i64 = row.get(0)?;
+        let task: TaskKey = row.get(0)?;
         let used = row.get::<_, Option<i64>>(1)?.map(use_of);
         let late = remaining(row.get(2)?);
         let mut held = Held {
@@ -124,7 +125,7 @@ pub(super) fn taken(
     Ok(None)
 }
 
-fn are_of_one_recording(conn: &Connection, one: i64, other: i64) -> rusqlite::Result<bool> {
+fn are_of_one_recording(conn: &Connection, one: TaskKey, other: TaskKey) -> rusqlite::Result<bool> {
     conn.prepare_cached(
         "SELECT 1 FROM tasks a JOIN tasks b ON b.recording = a.recording WHERE a.seq = ?1 AND b.seq = ?2",
     )?
@@ -138,12 +139,12 @@ fn are_of_one_recording(conn: &Connection, one: i64, other: i64) -> rusqlite::Re
 /// of its event has moved something; until then it may be any.
 fn wanted_by(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     recording: RecordingId,
     place: &Place,
 ) -> rusqlite::Result<Option<TakenBy>> {
     let digest = place.digest();
-    let wanting: Option<i64> = conn
+    let wanting: Option<TaskKey> = conn
         .prepare_cached(
             "SELECT min(t.seq) FROM tasks t INDEXED BY tasks_recording LEFT JOIN recordings r ON r.id = t.recording \
              WHERE (t.state < 2 OR t.state = 3) AND (t.state < 3 OR (r.place IS NULL AND r.replaced_by IS NULL AND t.recording = ?2)) \
@@ -172,7 +173,7 @@ fn wanted_by(
 }
 
 /// Whether a task waits for `end`, directly or through others.
-fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
+fn leads_to(conn: &Connection, from: TaskKey, end: TaskKey) -> rusqlite::Result<bool> {
     let mut next = Some(from);
     for _ in 0..HOPS {
         let Some(task) = next else {
@@ -187,7 +188,11 @@ fn leads_to(conn: &Connection, from: i64, end: i64) -> rusqlite::Result<bool> {
 }
 
 /// For how long a copy requested by the task may still arrive.
-pub(super) fn late(conn: &Connection, seq: i64, now: Moment) -> rusqlite::Result<Option<Duration>> {
+pub(super) fn late(
+    conn: &Connection,
+    seq: TaskKey,
+    now: Moment,
+) -> rusqlite::Result<Option<Duration>> {
     let left: Option<i64> = conn
         .prepare_cached(
             "SELECT max(coalesce(until - ?2, lasts)) FROM keys WHERE task = ?1 AND used = 2",
@@ -204,7 +209,7 @@ fn remaining(millis: i64) -> Option<Duration> {
 /// Keeps all keys of the task taken for `lingers`: a run that sent requests did not end cleanly.
 pub(super) fn all_late(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     lingers: Duration,
     now: Moment,
 ) -> rusqlite::Result<()> {
@@ -219,7 +224,7 @@ pub(super) fn all_late(
 /// Keeps these keys taken for `lingers`.
 pub(super) fn some_late(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     places: &[Place],
     lingers: Duration,
     now: Moment,
@@ -237,7 +242,7 @@ pub(super) fn some_late(
 
 /// The task's move has ended: only requests that may still arrive keep keys. Releases the tasks
 /// that wait for it.
-pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn release(txn: &Txn<'_>, seq: TaskKey, now: Timestamp) -> rusqlite::Result<()> {
     let written: Vec<[u8; 16]> = txn
         .conn
         .prepare_cached(
@@ -256,14 +261,14 @@ pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Resu
 
 /// Releases the keys of a draft. A task that holds none wakes nobody: two tasks that wait for each
 /// other would wake each other forever.
-pub(super) fn drop_held(conn: &Connection, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn drop_held(conn: &Connection, seq: TaskKey, now: Timestamp) -> rusqlite::Result<()> {
     if free(conn, seq)? == 0 {
         return Ok(());
     }
     wait::release_keys(conn, seq, now)
 }
 
-fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
+fn free(conn: &Connection, seq: TaskKey) -> rusqlite::Result<usize> {
     let gone = conn
         .prepare_cached("DELETE FROM keys WHERE task = ?1 AND lasts = 0")?
         .execute([seq])?;
@@ -275,7 +280,7 @@ fn free(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
 
 /// The copies are made, so the task no longer relies on what it only read. Its own playlists may
 /// name those objects from now on, although another task has already read the playlists.
-pub(super) fn release_read(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn release_read(txn: &Txn<'_>, seq: TaskKey, now: Timestamp) -> rusqlite::Result<()> {
     let conn = txn.conn;
     let read: Vec<[u8; 16]> = conn
         .prepare_cached("SELECT key FROM keys WHERE task = ?1 AND used = 0")?
@@ -299,7 +304,7 @@ pub(super) fn release_read(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite:
 /// Takes this key for the task unless another task holds it.
 pub(super) fn take(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     place: &Place,
     now: Present,
 ) -> rusqlite::Result<bool> {
@@ -310,7 +315,7 @@ pub(super) fn take(
     Ok(true)
 }
 
-fn insert(conn: &Connection, seq: i64, place: &Place, used: Use) -> rusqlite::Result<()> {
+fn insert(conn: &Connection, seq: TaskKey, place: &Place, used: Use) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO keys (key, task, used) VALUES (?1, ?2, ?3) \
          ON CONFLICT DO UPDATE SET used = max(coalesce(used, 0), excluded.used)",
@@ -321,7 +326,7 @@ fn insert(conn: &Connection, seq: i64, place: &Place, used: Use) -> rusqlite::Re
 
 /// The task that must end before the keys of the task `id` are free; `None` if it has ended and
 /// holds none.
-pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
+pub(super) fn holder(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<TaskKey>> {
     let Some(seq) = row::key_of(conn, id)? else {
         return Ok(None);
     };
@@ -361,7 +366,7 @@ pub(super) fn forget(conn: &Connection, now: Moment) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn id_of(conn: &Connection, seq: i64) -> rusqlite::Result<TaskId> {
+fn id_of(conn: &Connection, seq: TaskKey) -> rusqlite::Result<TaskId> {
     let id: Option<[u8; 16]> = conn
         .prepare_cached("SELECT id FROM tasks WHERE seq = ?1")?
         .query_row([seq], |row| row.get(0))

@@ -14,11 +14,12 @@ use crate::model::moves::{Move, MovePhase, Source, Target};
 use crate::model::recording::Place;
 use crate::model::task::{StepNo, TaskState};
 use crate::model::time::Timestamp;
+use crate::store::task_key::TaskKey;
 
 const PAGE: u32 = 1_000;
 
 /// What the moves of a step may have left, if anything.
-fn of(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Option<String>> {
+fn of(conn: &Connection, seq: TaskKey, step: StepNo) -> rusqlite::Result<Option<String>> {
     let Some(outline) = journal::outline(conn, seq, step)? else {
         return Ok(None);
     };
@@ -38,7 +39,7 @@ fn of(conn: &Connection, seq: i64, step: StepNo) -> rusqlite::Result<Option<Stri
 
 /// Notes what the move of a task that will be ended may have left. The service replaces the note
 /// after it has looked, which may take until the lane lets the task through.
-pub(super) fn note(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<()> {
+pub(super) fn note(txn: &Txn<'_>, seq: TaskKey) -> rusqlite::Result<()> {
     let step: Option<StepNo> = txn
         .conn
         .prepare_cached("SELECT step FROM tasks WHERE seq = ?1 AND leaves IS NULL")?
@@ -69,7 +70,7 @@ pub(super) fn take_over(
     }
     let mut tasks = BTreeSet::new();
     for place in moves.iter().filter_map(changed) {
-        let taken: Vec<i64> = txn
+        let taken: Vec<TaskKey> = txn
             .conn
             .prepare_cached(
                 "UPDATE moves SET phase = 3 WHERE to_bucket = ?1 AND to_key = ?2 AND phase = 5 AND task <> ?3 RETURNING task",
@@ -94,7 +95,7 @@ fn changed(one: &Move) -> Option<&Place> {
 }
 
 /// Updates what the task has left, also in the reason why it is dead.
-fn tell_anew(txn: &Txn<'_>, seq: i64, by: &By, now: Timestamp) -> rusqlite::Result<()> {
+fn tell_anew(txn: &Txn<'_>, seq: TaskKey, by: &By, now: Timestamp) -> rusqlite::Result<()> {
     let told = txn
         .conn
         .prepare_cached(

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::chunks::Span;
 use super::core::Txn;
 use super::interventions;
-use super::row::{self, TASK_BITS, goes_forward, has_replaced, move_columns, read_move};
+use super::row::{self, goes_forward, has_replaced, move_columns, read_move};
 use super::service_reads;
 use super::turn;
 use crate::model::attempt::AttemptRecord;
@@ -21,8 +21,9 @@ use crate::store::lists::{
     Walk,
 };
 use crate::store::operator::Ending;
+use crate::store::task_key::TaskKey;
 
-/// The statement that lists the tasks with `$which`. 16 is [`TASK_BITS`].
+/// The statement that lists the tasks with `$which`. `>> 16` is [`TaskKey::event`].
 macro_rules! list {
     ($which:literal) => {
         concat!(
@@ -228,7 +229,8 @@ pub(super) fn task(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Option<TaskDet
             "SELECT generation, lane, outputs, death, recording FROM tasks WHERE seq = ?1",
         )?
         .query_row([seq], read)?;
-    let Some(row) = tasks_of(txn.conn, seq, seq + 1)?.pop() else {
+    let (first, end) = seq.alone();
+    let Some(row) = tasks_of(txn.conn, first, end)?.pop() else {
         return Ok(None);
     };
     let moved = moved(txn, seq, generation, recording)?;
@@ -258,7 +260,7 @@ pub(super) fn event(txn: &Txn<'_>, id: EventId) -> rusqlite::Result<Option<Event
     let Some((seq, revision, row)) = found.optional()? else {
         return Ok(None);
     };
-    let (first, end) = (seq << TASK_BITS, (seq + 1) << TASK_BITS);
+    let (first, end) = TaskKey::of_event(seq);
     Ok(Some(EventDetail {
         row,
         event: row::event(txn, seq)?,
@@ -268,18 +270,19 @@ pub(super) fn event(txn: &Txn<'_>, id: EventId) -> rusqlite::Result<Option<Event
     }))
 }
 
-fn interventions(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Intervention>> {
-    let interventions = interventions::of(conn, seq, seq + 1)?.into_iter();
+fn interventions(conn: &Connection, seq: TaskKey) -> rusqlite::Result<Vec<Intervention>> {
+    let (first, end) = seq.alone();
+    let interventions = interventions::of(conn, first, end)?.into_iter();
     Ok(interventions.map(|(_, one)| one).collect())
 }
 
-fn tasks_of(conn: &Connection, first: i64, end: i64) -> rusqlite::Result<Vec<TaskRow>> {
+fn tasks_of(conn: &Connection, first: TaskKey, end: TaskKey) -> rusqlite::Result<Vec<TaskRow>> {
     conn.prepare_cached(list!("t.seq >= ?1 AND t.seq < ?2 ORDER BY t.seq"))?
         .query_map((first, end), task_row)?
         .collect()
 }
 
-fn attempts(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<AttemptRecord>> {
+fn attempts(conn: &Connection, seq: TaskKey) -> rusqlite::Result<Vec<AttemptRecord>> {
     let first: Option<String> = conn
         .prepare_cached("SELECT tried FROM tasks WHERE seq = ?1")?
         .query_row([seq], |row| row.get(0))?;
@@ -291,7 +294,7 @@ fn attempts(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<AttemptRecord>>
     Ok(texts.filter_map(|text| row::attempt(&text)).collect())
 }
 
-fn moves(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Move>> {
+fn moves(conn: &Connection, seq: TaskKey) -> rusqlite::Result<Vec<Move>> {
     conn.prepare_cached(concat!(
         "SELECT ",
         move_columns!(),
@@ -305,11 +308,11 @@ fn moves(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<Move>> {
 /// from the same key do not count.
 fn moved(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     generation: u32,
     recording: Option<[u8; 16]>,
 ) -> rusqlite::Result<Option<Located>> {
-    let event_seq = seq >> TASK_BITS;
+    let event_seq = seq.event();
     let Some(event) = row::event(txn, event_seq)? else {
         return Ok(None);
     };

@@ -74,6 +74,7 @@ use crate::model::recording::Place;
 use crate::model::task::{Lane, RevisionId, TaskState};
 use crate::model::time::Timestamp;
 use crate::model::wait::Outside;
+use crate::store::task_key::TaskKey;
 
 pub use self::error::OpenError;
 pub use self::lock::has_crashed;
@@ -166,7 +167,7 @@ impl SqliteStore {
             .await
     }
 
-    async fn correct(&self, tasks: Vec<i64>, now: Timestamp) -> Result<usize, Unavailable> {
+    async fn correct(&self, tasks: Vec<TaskKey>, now: Timestamp) -> Result<usize, Unavailable> {
         if tasks.is_empty() {
             return Ok(0);
         }
@@ -415,7 +416,7 @@ impl Store for SqliteStore {
         let now = now.time;
         let mut corrected = 0;
         for lane in self.read(service_reads::lanes).await? {
-            let mut after = Some((now.millis(), i64::MAX));
+            let mut after = Some((now.millis(), TaskKey::from_stored(i64::MAX)));
             while let Some(from) = after {
                 let lane = lane.clone();
                 let look = self.read(move |conn| due::ahead(conn, &lane, from, now));

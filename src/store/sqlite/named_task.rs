@@ -12,9 +12,10 @@ use crate::model::recording::RecordingId;
 use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::operator::Ending;
+use crate::store::task_key::TaskKey;
 
 pub(super) struct Found {
-    pub(super) seq: i64,
+    pub(super) seq: TaskKey,
     pub(super) state: TaskState,
     pub(super) turn: Option<RecordingId>,
     pub(super) order: Option<Order>,

@@ -1,18 +1,19 @@
 //! Stores the notice about a dead task, in the transaction that makes it dead.
 
 use super::core::Txn;
-use super::row::{TASK_BITS, json};
+use super::row::json;
 use crate::model::failure::Failure;
 use crate::model::id::{EventId, TaskId};
 use crate::model::task::{Lane, TaskState};
 use crate::model::time::Timestamp;
 use crate::model::work::{DeadTask, rule_of_notices};
+use crate::store::task_key::TaskKey;
 
 /// Adds a task to the dead one's event that reports the death in `lane`. Each death gets a notice,
 /// also after a retry.
 pub(super) fn notify(
     txn: &mut Txn<'_>,
-    dead: i64,
+    dead: TaskKey,
     lane: &Lane,
     why: &Failure,
     now: Timestamp,
@@ -41,18 +42,18 @@ pub(super) fn notify(
 }
 
 /// The next free key of a task of the same event; `None` when all are used.
-fn next_of_event(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<i64>> {
-    let end = ((seq >> TASK_BITS) + 1) << TASK_BITS;
-    let last: i64 = txn
+fn next_of_event(txn: &Txn<'_>, seq: TaskKey) -> rusqlite::Result<Option<TaskKey>> {
+    let (_, end) = TaskKey::of_event(seq.event());
+    let last: TaskKey = txn
         .conn
         .prepare_cached("SELECT max(seq) FROM tasks WHERE seq < ?1")?
         .query_row([end], |row| row.get(0))?;
-    Ok(Some(last + 1).filter(|next| *next < end))
+    Ok(last.next())
 }
 
 fn death(
     txn: &Txn<'_>,
-    dead: i64,
+    dead: TaskKey,
     why: &Failure,
     now: Timestamp,
 ) -> rusqlite::Result<(DeadTask, TaskId)> {

@@ -80,7 +80,7 @@ impl Operator for SqliteOperator {
 
     fn task_cursor(&self, id: TaskId) -> Result<Option<Cursor>, Unavailable> {
         let key = self.read(|conn| row::key_of(conn, id))?;
-        Ok(key.map(Cursor))
+        Ok(key.map(|key| Cursor(key.stored())))
     }
 
     fn task(&self, id: TaskId) -> Result<Option<TaskDetail>, Unavailable> {

@@ -18,6 +18,7 @@
 use super::core::Txn;
 use super::waiting;
 use crate::model::time::Timestamp;
+use crate::store::task_key::TaskKey;
 
 pub(super) struct Order {
     pub(super) key: [u8; 16],
@@ -33,8 +34,8 @@ impl Order {
 }
 
 /// Puts the task in line; answers whether it is the head. If not, the caller blocks it by the key.
-pub(super) fn join(txn: &Txn<'_>, seq: i64, key: &[u8; 16]) -> rusqlite::Result<bool> {
-    let head: i64 = txn
+pub(super) fn join(txn: &Txn<'_>, seq: TaskKey, key: &[u8; 16]) -> rusqlite::Result<bool> {
+    let head: TaskKey = txn
         .conn
         .prepare_cached(
             "INSERT INTO orders (id, head) VALUES (?1, ?2) \
@@ -47,7 +48,7 @@ pub(super) fn join(txn: &Txn<'_>, seq: i64, key: &[u8; 16]) -> rusqlite::Result<
 /// The task is settled and not blocked: if it was the head, the next one becomes the head.
 pub(super) fn leave(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     key: &[u8; 16],
     now: Timestamp,
 ) -> rusqlite::Result<()> {

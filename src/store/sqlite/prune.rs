@@ -8,12 +8,12 @@
 use rusqlite::{OptionalExtension, Params};
 
 use super::core::Txn;
-use super::row::TASK_BITS;
 use super::{certain, keys};
 use crate::model::certain::{Certain, Reckoning};
 use crate::model::moment::Present;
 use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
+use crate::store::task_key::TaskKey;
 use crate::store::{Pruned, Retention};
 
 /// Events visited in one call. Tasks of visited events count, too.
@@ -99,10 +99,10 @@ struct Step<'a, 't> {
 }
 
 /// A task was settled: if the sweep has passed its event, it may return.
-pub(super) fn settled(txn: &Txn<'_>, task: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn settled(txn: &Txn<'_>, task: TaskKey, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE passed SET since = ?2 WHERE event = ?1 AND since IS NULL")?
-        .execute((task >> TASK_BITS, now.millis()))?;
+        .execute((task.event(), now.millis()))?;
     Ok(())
 }
 
@@ -279,7 +279,7 @@ impl Step<'_, '_> {
                 "SELECT count(*), max(state < 2 OR state = 3 OR leaves IS NOT NULL), max(at) FROM tasks \
                  WHERE seq >= ?1 AND seq < ?2",
             )?
-            .query_row(tasks_of(event), |row| row.try_into())?;
+            .query_row(TaskKey::of_event(event), |row| row.try_into())?;
         self.looks = self.looks.saturating_sub(tasks);
         let since = last.map_or(received, |last| last.max(received));
         Ok(if unsettled == Some(true) {
@@ -294,7 +294,7 @@ impl Step<'_, '_> {
     /// Removes the event's history, or the event, in an order that allows for interruption; answers
     /// whether all was removed.
     fn remove(&mut self, what: What, event: i64) -> rusqlite::Result<bool> {
-        let (first, end) = tasks_of(event);
+        let (first, end) = TaskKey::of_event(event);
         // Without the body, none of its tasks can be retried.
         self.pruned.bodies += self.delete("DELETE FROM bodies WHERE event = ?1", [event])?;
         self.delete(
@@ -319,7 +319,7 @@ impl Step<'_, '_> {
     }
 
     /// Moves are kept as long as ids, because a later event of the recording may refer to them.
-    fn forget(&mut self, event: i64, first: i64, end: i64) -> rusqlite::Result<()> {
+    fn forget(&mut self, event: i64, first: TaskKey, end: TaskKey) -> rusqlite::Result<()> {
         self.delete(
             "DELETE FROM moves WHERE (task, step, number) IN \
              (SELECT task, step, number FROM moves WHERE task >= ?1 AND task < ?2 LIMIT ?3)",
@@ -350,7 +350,7 @@ impl Step<'_, '_> {
 
     /// Which task replaced a recording is kept as long as that task, and as long as a task of the
     /// recording may be retried.
-    fn replaced(&mut self, first: i64, end: i64) -> rusqlite::Result<()> {
+    fn replaced(&mut self, first: TaskKey, end: TaskKey) -> rusqlite::Result<()> {
         self.delete(
             "DELETE FROM replaced WHERE mover >= ?1 AND mover < ?2 AND NOT EXISTS \
              (SELECT 1 FROM tasks t INDEXED BY tasks_recording WHERE t.recording = replaced.recording \
@@ -367,7 +367,7 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn tasks(&mut self, first: i64, end: i64) -> rusqlite::Result<()> {
+    fn tasks(&mut self, first: TaskKey, end: TaskKey) -> rusqlite::Result<()> {
         let gone: Vec<TaskState> = self
             .txn
             .conn
@@ -403,9 +403,4 @@ impl Step<'_, '_> {
     fn is_spent(&self) -> bool {
         self.rows == 0 || self.looks == 0
     }
-}
-
-/// The key range of an event's tasks: first, and end (exclusive).
-const fn tasks_of(event: i64) -> (i64, i64) {
-    (event << TASK_BITS, (event + 1) << TASK_BITS)
 }

@@ -42,6 +42,7 @@ use crate::store::lists::{EventFilter, Page, TaskFilter};
 use crate::store::operator::{
     LaneOutcome, Operator, Replay, RetryOutcome, Scope, StoppedTask, Under,
 };
+use crate::store::task_key::TaskKey;
 use crate::store::{Arrival, Claim, JournalEntry, LaneRoom, Recorded, Retention, Settlement};
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
@@ -325,7 +326,7 @@ fn service(core: &mut Core) {
     assert!(keys::are_recovered(&core.conn).unwrap());
     run(core, |txn| keys::begin(txn.conn, Moment::default()));
     let earlier = NOW.minus(Duration::from_hours(1));
-    let ahead = due::ahead(&core.conn, "bucket/b", (0, 0), earlier).unwrap();
+    let ahead = due::ahead(&core.conn, "bucket/b", (0, TaskKey::new(0, 0)), earlier).unwrap();
     assert!(!ahead.tasks.is_empty());
     let corrected = run(core, |txn| due::correct(txn, &ahead.tasks, earlier));
     assert_eq!(corrected, ahead.tasks.len());
@@ -418,7 +419,9 @@ fn left_of(core: &mut Core, claim: &Claim) {
     assert_eq!(outline.replaces, Some(claim.task.id));
     run(core, |txn| left::note(txn, claim.key));
     let other = [replaces(MovePhase::Copied)];
-    run(core, |txn| left::take_over(txn, &by(0), &other, NOW));
+    run(core, |txn| {
+        left::take_over(txn, &by(TaskKey::new(0, 0)), &other, NOW)
+    });
     let entry = JournalEntry::Progress(vec![moved(MovePhase::Moved)]);
     run(core, |txn| {
         journal::write(txn, &by(claim.key), &entry, PRESENT)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::OptionalExtension;
 
 use super::core::Txn;
-use super::row::{TASK_BITS, json};
+use super::row::json;
 use super::{certain, notice, order, turn};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
@@ -15,6 +15,7 @@ use crate::model::recording::{Place, RecordingId};
 use crate::model::task::{Lane, Outputs, RevisionId, Task, TaskState};
 use crate::model::time::Timestamp;
 use crate::model::work::Work;
+use crate::store::task_key::TaskKey;
 use crate::store::{Arrival, Claim, Located, Recorded};
 
 pub(super) fn record(
@@ -85,7 +86,7 @@ pub(super) fn tasks(
     let recording = named.as_ref().map(RecordingId::of);
     let mut claims = Vec::new();
     for (number, planned) in (first..).zip(&plan.tasks) {
-        let seq = event_seq << TASK_BITS | number;
+        let seq = TaskKey::new(event_seq, number);
         let blocked_by = blocked_by(txn, seq, planned, recording)?;
         let state = match planned.dead_on_arrival {
             Some(_) => TaskState::Dead,
@@ -108,7 +109,7 @@ pub(super) fn tasks(
 /// Puts the task in line for its order, then for its turn; answers what it has to wait for.
 fn blocked_by(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     planned: &PlannedTask,
     recording: Option<RecordingId>,
 ) -> rusqlite::Result<Option<[u8; 16]>> {
@@ -137,7 +138,7 @@ fn notify_of_dead_on_arrival(
     for (number, planned) in (first..).zip(&arrival.plan.tasks) {
         if let (Some(why), Some(to)) = (&planned.dead_on_arrival, &planned.on_dead) {
             let (seq, lane) = (
-                event_seq << TASK_BITS | number,
+                TaskKey::new(event_seq, number),
                 Lane::Destination(to.clone()),
             );
             notice::notify(txn, seq, &lane, why, arrival.event.received)?;
@@ -146,7 +147,12 @@ fn notify_of_dead_on_arrival(
     Ok(())
 }
 
-fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option<Place>) -> Claim {
+fn first_claim(
+    seq: TaskKey,
+    arrival: &Arrival,
+    planned: &PlannedTask,
+    named: Option<Place>,
+) -> Claim {
     let task = Task {
         id: planned.id,
         event: arrival.event.id,
@@ -172,14 +178,14 @@ fn first_claim(seq: i64, arrival: &Arrival, planned: &PlannedTask, named: Option
         }),
         cancel: false,
         given_up: None,
-        known: seq >> TASK_BITS,
+        known: seq.event(),
         settled: 0,
     }
 }
 
 fn insert(
     txn: &mut Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     arrival: &Arrival,
     planned: &PlannedTask,
     recording: Option<RecordingId>,

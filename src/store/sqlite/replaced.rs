@@ -5,12 +5,12 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::core::Txn;
 use super::journal::By;
-use super::row::TASK_BITS;
 use super::service_reads;
 use crate::model::id::TaskId;
 use crate::model::moves::{Move, PutBy, Target};
 use crate::model::recording::{Place, RecordingId, Replaced};
 use crate::model::task::StepNo;
+use crate::store::task_key::TaskKey;
 
 /// The characters of a start in rows: without them, an `Origin` is only a job.
 const START: &str = "-0123456789";
@@ -19,7 +19,7 @@ const START: &str = "-0123456789";
 /// is the manifest's last move.
 pub(super) fn by(
     conn: &Connection,
-    seq: i64,
+    seq: TaskKey,
     step: StepNo,
     main: &Move,
 ) -> rusqlite::Result<Option<TaskId>> {
@@ -54,7 +54,7 @@ fn movers(
         .collect::<Result<_, _>>()?;
     let mut movers = Vec::new();
     for (event, generation, rule) in plannings {
-        let of_event = (event << TASK_BITS, (event + 1) << TASK_BITS);
+        let of_event = TaskKey::of_event(event);
         let task = conn
             .prepare_cached(
                 "SELECT seq, id FROM tasks WHERE seq >= ?1 AND seq < ?2 AND rule = ?3 AND generation = ?4",

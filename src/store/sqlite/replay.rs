@@ -7,7 +7,7 @@ use rusqlite::OptionalExtension;
 use super::core::Txn;
 use super::lists::event_key;
 use super::named_task::has_body;
-use super::row::{self, TASK_BITS};
+use super::row;
 use super::{interventions, record};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
@@ -17,8 +17,7 @@ use crate::model::task::TaskState;
 use crate::model::time::Timestamp;
 use crate::store::Arrival;
 use crate::store::operator::{Replay, ReplayOutcome, Replayed, Scope};
-
-const MOST: i64 = 1 << TASK_BITS;
+use crate::store::task_key::TaskKey;
 
 pub(super) struct Planned {
     event_seq: i64,
@@ -102,7 +101,7 @@ pub(super) fn judge(txn: &Txn<'_>, id: EventId, replay: &Replay<'_>) -> rusqlite
     let end = planned
         .first
         .checked_add_unsigned(planned.plan.tasks.len() as u64);
-    if end.is_none_or(|end| end > MOST) {
+    if end.is_none_or(|end| end > TaskKey::MOST) {
         return Ok(Err(ReplayOutcome::Full));
     }
     Ok(Ok(planned))
@@ -115,7 +114,7 @@ fn half_moved(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<Option<TaskId>>
             "SELECT t.id FROM tasks t WHERE t.seq >= ?1 AND t.seq < ?2 AND t.state > 1 \
              AND EXISTS (SELECT 1 FROM moves m WHERE m.task = t.seq AND m.phase < 2) LIMIT 1",
         )?
-        .query_row(tasks_of(event_seq), |row| {
+        .query_row(TaskKey::of_event(event_seq), |row| {
             Ok(TaskId::from_bytes(row.get(0)?))
         })
         .optional()
@@ -126,20 +125,15 @@ fn earlier(txn: &Txn<'_>, event_seq: i64) -> rusqlite::Result<Vec<Earlier>> {
         .prepare_cached(
             "SELECT seq, rule, generation, state FROM tasks WHERE seq >= ?1 AND seq < ?2",
         )?
-        .query_map(tasks_of(event_seq), |row| {
+        .query_map(TaskKey::of_event(event_seq), |row| {
             Ok(Earlier {
-                number: row.get::<_, i64>(0)? % MOST,
+                number: row.get::<_, TaskKey>(0)?.number(),
                 rule: row.get(1)?,
                 generation: row.get(2)?,
                 is_settled: row.get::<_, TaskState>(3)?.is_settled(),
             })
         })?
         .collect()
-}
-
-/// The key range of an event's tasks: first, and end (exclusive).
-fn tasks_of(event_seq: i64) -> (i64, i64) {
-    (event_seq << TASK_BITS, (event_seq + 1) << TASK_BITS)
 }
 
 impl Planned {
@@ -214,8 +208,8 @@ fn store(
         "nothing is started from the command line"
     );
     let intervention = Intervention::new(Act::Replayed, by, now).under(revision);
-    let first = planned.event_seq << TASK_BITS | planned.first;
-    for (seq, _task) in (first..).zip(&planned.plan.tasks) {
+    for (number, _task) in (planned.first..).zip(&planned.plan.tasks) {
+        let seq = TaskKey::new(planned.event_seq, number);
         interventions::log(txn, seq, &intervention)?;
     }
     Ok(planned.outcome())

@@ -3,7 +3,7 @@
 use super::core::Txn;
 use super::named_task::{Found, find, has_body};
 use super::order::{self, Order};
-use super::row::{self, StoredTask, TASK_BITS, task_columns};
+use super::row::{self, StoredTask, task_columns};
 use super::{interventions, service_reads, turn, waiting};
 use crate::model::id::TaskId;
 use crate::model::intervention::{Act, By};
@@ -12,6 +12,7 @@ use crate::model::restart::Restart;
 use crate::model::task::{RevisionId, StepNo, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::operator::{RetryOutcome, StoppedTask, Under};
+use crate::store::task_key::TaskKey;
 
 enum Retried {
     /// It waited for a time and is due now.
@@ -109,7 +110,7 @@ fn retriable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, RetryO
         let state = RetryOutcome::InState(found.state.name());
         return Ok(Err(found.ending(false).map_or(state, RetryOutcome::Ending)));
     }
-    if !has_body(txn, found.seq >> TASK_BITS)? {
+    if !has_body(txn, found.seq.event())? {
         return Ok(Err(RetryOutcome::Forgotten));
     }
     Ok(Ok(found))
@@ -170,7 +171,7 @@ fn restart(
     Ok(Ok(restart))
 }
 
-fn stopped(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<StoppedTask>> {
+fn stopped(txn: &Txn<'_>, seq: TaskKey) -> rusqlite::Result<Option<StoppedTask>> {
     let row = txn
         .conn
         .prepare_cached(concat!(
@@ -179,10 +180,10 @@ fn stopped(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<StoppedTask>> {
             " FROM tasks WHERE seq = ?1"
         ))?
         .query_row([seq], StoredTask::read)?;
-    let Some(event) = row::event(txn, row.event_seq())? else {
+    let Some(event) = row::event(txn, row.seq.event())? else {
         return Ok(None);
     };
-    let (event_seq, recording) = (row.event_seq(), row.recording);
+    let (event_seq, recording) = (row.seq.event(), row.recording);
     let located = turn::located(txn, &event, event_seq, row.generation, recording)?;
     let rules = service_reads::revision(txn.conn, row.revision)?;
     Ok(row.task(event.id).map(|task| StoppedTask {
@@ -193,7 +194,7 @@ fn stopped(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<Option<StoppedTask>> {
     }))
 }
 
-fn has_moved(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<bool> {
+fn has_moved(txn: &Txn<'_>, seq: TaskKey, step: StepNo) -> rusqlite::Result<bool> {
     txn.conn
         .prepare_cached("SELECT 1 FROM moves WHERE task = ?1 AND step = ?2 AND phase = 2 LIMIT 1")?
         .exists((seq, step))
@@ -202,7 +203,7 @@ fn has_moved(txn: &Txn<'_>, seq: i64, step: StepNo) -> rusqlite::Result<bool> {
 /// Its place in an order does not change.
 fn put_under(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     revision: RevisionId,
     restart: &Restart,
 ) -> rusqlite::Result<()> {

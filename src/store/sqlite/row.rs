@@ -19,10 +19,7 @@ use crate::model::task::{Attempt, Lane, Outputs, RevisionId, StepNo, Task, TaskS
 use crate::model::time::Timestamp;
 use crate::model::work::{DeadTask, Work};
 use crate::recorder::decode;
-
-/// Bits of a task's key below its event's key. A rule causes at most one task, and no rules file
-/// has 65,536 rules.
-pub(super) const TASK_BITS: u32 = 16;
+use crate::store::task_key::TaskKey;
 
 /// The columns of `tasks` that [`TaskRow::read`] expects, in order. A macro, because statements are
 /// constants.
@@ -33,6 +30,18 @@ macro_rules! task_columns {
     };
 }
 pub(super) use task_columns;
+
+impl ToSql for TaskKey {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.stored().into())
+    }
+}
+
+impl FromSql for TaskKey {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self::from_stored)
+    }
+}
 
 impl ToSql for TaskState {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -52,7 +61,7 @@ impl FromSql for TaskState {
 
 /// A row of `tasks` without its event.
 pub(super) struct StoredTask {
-    pub(super) seq: i64,
+    pub(super) seq: TaskKey,
     pub(super) id: TaskId,
     pub(super) work: Work,
     pub(super) generation: u32,
@@ -94,10 +103,6 @@ impl StoredTask {
         })
     }
 
-    pub(super) fn event_seq(&self) -> i64 {
-        self.seq >> TASK_BITS
-    }
-
     pub(super) fn task(self, event: EventId) -> Option<Task> {
         Some(Task {
             id: self.id,
@@ -125,7 +130,7 @@ pub(super) fn death(text: Option<String>) -> Option<DeadTask> {
 
 /// The key of the task with this id, found through its event: an index of task ids would be written
 /// for each task, and only people would use it.
-pub(super) fn key_of(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i64>> {
+pub(super) fn key_of(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<TaskKey>> {
     let (first, last) = id.events();
     // Not in one statement: SQLite would build a temporary index of all tasks.
     let mut events = conn.prepare_cached("SELECT seq FROM events WHERE id >= ?1 AND id <= ?2")?;
@@ -134,8 +139,10 @@ pub(super) fn key_of(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<i
     let mut found = events.query((first.as_bytes(), last.as_bytes()))?;
     while let Some(row) = found.next()? {
         let event: i64 = row.get(0)?;
-        let of_event = (event << TASK_BITS, (event + 1) << TASK_BITS, id.as_bytes());
-        let key = tasks.query_row(of_event, |row| row.get(0)).optional()?;
+        let (first, end) = TaskKey::of_event(event);
+        let key = tasks
+            .query_row((first, end, id.as_bytes()), |row| row.get(0))
+            .optional()?;
         if key.is_some() {
             return Ok(key);
         }

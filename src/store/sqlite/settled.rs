@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::store::task_key::TaskKey;
+
 /// Maximum number of keys: far more than end during one survey.
 const MOST: usize = 1 << 16;
 
@@ -14,7 +16,7 @@ const MOST: usize = 1 << 16;
 pub(super) struct Settled {
     /// Number of keys added so far.
     count: u64,
-    newest: HashMap<[u8; 16], (u64, i64)>,
+    newest: HashMap<[u8; 16], (u64, TaskKey)>,
     order: VecDeque<[u8; 16]>,
 }
 
@@ -24,7 +26,7 @@ impl Settled {
         self.count
     }
 
-    pub(super) fn add(&mut self, task: i64, key: [u8; 16]) {
+    pub(super) fn add(&mut self, task: TaskKey, key: [u8; 16]) {
         self.count += 1;
         self.newest.insert(key, (self.count, task));
         self.order.push_back(key);
@@ -43,7 +45,7 @@ impl Settled {
     }
 
     /// The task whose move to `key` has ended after the first `count` additions.
-    pub(super) fn since(&self, count: u64, key: [u8; 16]) -> Option<i64> {
+    pub(super) fn since(&self, count: u64, key: [u8; 16]) -> Option<TaskKey> {
         let (number, task) = *self.newest.get(&key)?;
         (number > count).then_some(task)
     }
@@ -52,6 +54,10 @@ impl Settled {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn task(number: i64) -> TaskKey {
+        TaskKey::new(number, 0)
+    }
 
     fn key(number: usize) -> [u8; 16] {
         let mut key = [0; 16];
@@ -62,19 +68,19 @@ mod tests {
     #[test]
     fn only_what_ended_since_is_found_and_the_oldest_is_forgotten() {
         let mut settled = Settled::default();
-        settled.add(7, key(0));
-        settled.add(8, key(1));
-        assert_eq!(settled.since(0, key(0)), Some(7));
+        settled.add(task(7), key(0));
+        settled.add(task(8), key(1));
+        assert_eq!(settled.since(0, key(0)), Some(task(7)));
         assert_eq!(settled.since(1, key(0)), None);
-        assert_eq!(settled.since(1, key(1)), Some(8));
+        assert_eq!(settled.since(1, key(1)), Some(task(8)));
         assert_eq!(settled.since(0, key(2)), None);
-        settled.add(9, key(0));
+        settled.add(task(9), key(0));
         for number in 2..MOST {
-            settled.add(1, key(number));
+            settled.add(task(1), key(number));
         }
         let known = settled.newest.len();
-        assert_eq!(settled.since(0, key(0)), Some(9), "it is there twice");
-        settled.add(1, key(MOST));
+        assert_eq!(settled.since(0, key(0)), Some(task(9)), "it is there twice");
+        settled.add(task(1), key(MOST));
         assert_eq!(settled.since(0, key(1)), None);
         assert_eq!((known, settled.newest.len()), (MOST, MOST));
     }

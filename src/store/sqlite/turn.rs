@@ -12,10 +12,11 @@ use crate::model::id::TaskId;
 use crate::model::recording::{MovedBy, Place, RecordingId, Replaced};
 use crate::model::time::Timestamp;
 use crate::store::Located;
+use crate::store::task_key::TaskKey;
 
 /// Takes the turn unless another task has it; answers whether the task has it now.
-pub(super) fn take(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite::Result<bool> {
-    let holder: i64 = txn
+pub(super) fn take(txn: &Txn<'_>, seq: TaskKey, recording: RecordingId) -> rusqlite::Result<bool> {
+    let holder: TaskKey = txn
         .conn
         .prepare_cached(
             "INSERT INTO recordings (id, turn) VALUES (?1, ?2) \
@@ -29,7 +30,7 @@ pub(super) fn take(txn: &Txn<'_>, seq: i64, recording: RecordingId) -> rusqlite:
 /// keeps the turn before later tasks. Answers whether it kept it.
 pub(super) fn pass_on(
     txn: &Txn<'_>,
-    seq: i64,
+    seq: TaskKey,
     recording: RecordingId,
     competes: bool,
     now: Timestamp,
@@ -46,7 +47,7 @@ pub(super) fn pass_on(
 }
 
 /// Whether a move of the task is half done: then nobody else may touch the recording.
-pub(super) fn is_unfinished(txn: &Txn<'_>, seq: i64) -> rusqlite::Result<bool> {
+pub(super) fn is_unfinished(txn: &Txn<'_>, seq: TaskKey) -> rusqlite::Result<bool> {
     txn.conn
         .prepare_cached("SELECT 1 FROM moves WHERE task = ?1 AND phase < 2 LIMIT 1")?
         .exists([seq])
@@ -124,7 +125,7 @@ fn replaced_where_moved(row: &Row<'_>) -> rusqlite::Result<Option<Replaced>> {
     }))
 }
 
-fn set(txn: &Txn<'_>, recording: RecordingId, turn: Option<i64>) -> rusqlite::Result<()> {
+fn set(txn: &Txn<'_>, recording: RecordingId, turn: Option<TaskKey>) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE recordings SET turn = ?2 WHERE id = ?1")?
         .execute((recording.as_bytes(), turn))?;

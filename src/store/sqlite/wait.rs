@@ -12,6 +12,7 @@ use super::core::Txn;
 use super::keys;
 use crate::model::time::Timestamp;
 use crate::model::wait::{Outside, WaitsFor};
+use crate::store::task_key::TaskKey;
 
 const RELEASED: usize = 500;
 
@@ -27,14 +28,14 @@ pub(super) fn text(conn: &Connection, on: &WaitsFor) -> rusqlite::Result<Option<
     }
 }
 
-fn keys_of(holder: i64) -> String {
-    format!("{KEYS}{holder}")
+fn keys_of(holder: TaskKey) -> String {
+    format!("{KEYS}{}", holder.stored())
 }
 
 /// The task that has to end or continue before this one can: it holds the keys, is the head of the
 /// order, or has the turn.
-pub(super) fn before(conn: &Connection, seq: i64) -> rusqlite::Result<Option<i64>> {
-    let before: Option<(Option<String>, Option<i64>)> = conn
+pub(super) fn before(conn: &Connection, seq: TaskKey) -> rusqlite::Result<Option<TaskKey>> {
+    let before: Option<(Option<String>, Option<TaskKey>)> = conn
         .prepare_cached(
             "SELECT waits_for, coalesce((SELECT head FROM orders WHERE id = blocked_by), \
              (SELECT turn FROM recordings WHERE id = blocked_by)) FROM tasks WHERE seq = ?1 AND state = 0",
@@ -45,7 +46,7 @@ pub(super) fn before(conn: &Connection, seq: i64) -> rusqlite::Result<Option<i64
         return Ok(None);
     };
     let holder = waits_for.and_then(|text| text.strip_prefix(KEYS)?.parse().ok());
-    Ok(holder.or(ahead))
+    Ok(holder.map(TaskKey::from_stored).or(ahead))
 }
 
 /// Everything outside the queue that tasks wait for, with one index lookup each.
@@ -70,7 +71,11 @@ pub(super) fn release(txn: &Txn<'_>, on: &Outside, now: Timestamp) -> rusqlite::
 }
 
 /// Releases all tasks that wait for keys of this one.
-pub(super) fn release_keys(conn: &Connection, holder: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn release_keys(
+    conn: &Connection,
+    holder: TaskKey,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let on = keys_of(holder);
     while some(conn, &on, now)? {}
     Ok(())

@@ -7,8 +7,9 @@ use rusqlite::OptionalExtension;
 
 use super::core::Txn;
 use crate::model::time::Timestamp;
+use crate::store::task_key::TaskKey;
 
-pub(super) fn wait(txn: &Txn<'_>, seq: i64, by: &[u8; 16]) -> rusqlite::Result<()> {
+pub(super) fn wait(txn: &Txn<'_>, seq: TaskKey, by: &[u8; 16]) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached("UPDATE tasks SET blocked_by = ?2 WHERE seq = ?1")?
         .execute((seq, by))?;
@@ -16,7 +17,7 @@ pub(super) fn wait(txn: &Txn<'_>, seq: i64, by: &[u8; 16]) -> rusqlite::Result<(
 }
 
 /// The waiting task that was accepted first.
-pub(super) fn first(txn: &Txn<'_>, by: &[u8; 16]) -> rusqlite::Result<Option<i64>> {
+pub(super) fn first(txn: &Txn<'_>, by: &[u8; 16]) -> rusqlite::Result<Option<TaskKey>> {
     txn.conn
         .prepare_cached("SELECT seq FROM tasks WHERE blocked_by = ?1 ORDER BY seq LIMIT 1")?
         .query_row([by], |row| row.get(0))
@@ -24,7 +25,7 @@ pub(super) fn first(txn: &Txn<'_>, by: &[u8; 16]) -> rusqlite::Result<Option<i64
 }
 
 /// Makes the task due now, even if its due time was written by a clock that was ahead.
-pub(super) fn release(txn: &Txn<'_>, seq: i64, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn release(txn: &Txn<'_>, seq: TaskKey, now: Timestamp) -> rusqlite::Result<()> {
     txn.conn
         .prepare_cached(
             "UPDATE tasks SET blocked_by = NULL, due = min(due, ?2), wait = 0 WHERE seq = ?1",
