@@ -44,6 +44,19 @@ enum Room {
 /// The claim is lost, or the service ends: nothing more may be written.
 pub(super) struct Dropped;
 
+/// Why a step does not run now.
+enum NotRun {
+    /// The task has to wait for this reason.
+    Waits(String),
+    Dropped,
+}
+
+impl From<Dropped> for NotRun {
+    fn from(_: Dropped) -> Self {
+        Self::Dropped
+    }
+}
+
 pub(super) struct TaskRun<'a> {
     pub(super) claim: &'a Claim,
     pub(super) revision: &'a Revision,
@@ -105,12 +118,13 @@ impl Runner {
     ) -> Result<Option<(Claim, Permit)>, Dropped> {
         permit.begin();
         let in_force = self.parts.in_force.get();
-        let (settlement, room) = match self.rules(&claim, &in_force).await? {
+        let (settlement, room) = match self.rules(&claim, &in_force).await {
             Ok(rules) => {
                 self.settlement(&claim, &rules, &in_force, &mut permit)
                     .await?
             }
-            Err(reason) => (waiting(&claim, reason), Room::None),
+            Err(NotRun::Waits(reason)) => (waiting(&claim, reason), Room::None),
+            Err(NotRun::Dropped) => return Err(Dropped),
         };
         if !matches!(room, Room::Same) {
             permit.leave_lane();
@@ -128,19 +142,15 @@ impl Runner {
         })
     }
 
-    /// The rules that planned the task, or why it has to wait.
-    async fn rules(
-        &self,
-        claim: &Claim,
-        in_force: &Snapshot,
-    ) -> Result<Result<Arc<Revision>, String>, Dropped> {
+    /// The rules that planned the task.
+    async fn rules(&self, claim: &Claim, in_force: &Snapshot) -> Result<Arc<Revision>, NotRun> {
         let revision = claim.task().revision;
         let mut outage = self.outages.outage();
         loop {
             match in_force.revisions.get(revision, &*self.parts.store).await {
-                Ok(rules) => return Ok(Ok(rules)),
+                Ok(rules) => return Ok(rules),
                 Err(NoRules::Unavailable(cause)) => self.pause(&mut outage, &cause).await?,
-                Err(unusable) => return Ok(Err(unusable.to_string())),
+                Err(unusable) => return Err(NotRun::Waits(unusable.to_string())),
             }
         }
     }

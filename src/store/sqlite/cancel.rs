@@ -2,6 +2,7 @@
 
 use super::core::Txn;
 use super::named_task::{Found, find};
+use super::refusal::{self, Refusal};
 use super::retry::requeue;
 use super::{interventions, journal, left, order, prune, turn};
 use crate::model::id::TaskId;
@@ -13,23 +14,21 @@ use crate::store::operator::CancelOutcome;
 use crate::store::task_key::TaskKey;
 
 pub(super) fn dry_run(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<CancelOutcome> {
-    match cancellable(txn, id)? {
-        Ok(found) => cancel_outcome(txn, &found),
-        Err(outcome) => Ok(outcome),
-    }
+    refusal::outcome(cancellable(txn, id).and_then(|found| Ok(cancel_outcome(txn, &found)?)))
 }
 
-fn cancellable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, CancelOutcome>> {
-    Ok(match find(txn, id)? {
-        None => Err(CancelOutcome::Unknown),
+fn cancellable(txn: &Txn<'_>, id: TaskId) -> Result<Found, Refusal<CancelOutcome>> {
+    match find(txn, id)? {
+        None => Err(Refusal::Outcome(CancelOutcome::Unknown)),
         Some(found)
             if found.state == TaskState::Done
                 || (found.state == TaskState::Cancelled && !found.leaves) =>
         {
-            Err(CancelOutcome::InState(found.state.name()))
+            let outcome = CancelOutcome::InState(found.state.name());
+            Err(Refusal::Outcome(outcome))
         }
         Some(found) => Ok(found),
-    })
+    }
 }
 
 fn cancel_outcome(txn: &Txn<'_>, found: &Found) -> rusqlite::Result<CancelOutcome> {
@@ -48,15 +47,20 @@ pub(super) fn cancel(
     by: &By,
     now: Timestamp,
 ) -> rusqlite::Result<CancelOutcome> {
-    let found = match cancellable(txn, id)? {
-        Ok(found) => found,
-        Err(outcome) => return Ok(outcome),
-    };
-    let outcome = cancel_outcome(txn, &found)?;
+    refusal::outcome(cancellable(txn, id).and_then(|found| Ok(carry_out(txn, &found, by, now)?)))
+}
+
+fn carry_out(
+    txn: &mut Txn<'_>,
+    found: &Found,
+    by: &By,
+    now: Timestamp,
+) -> rusqlite::Result<CancelOutcome> {
+    let outcome = cancel_outcome(txn, found)?;
     if outcome == CancelOutcome::Requested {
-        request_end(txn, &found, now)?;
+        request_end(txn, found, now)?;
     } else {
-        end(txn, &found, now)?;
+        end(txn, found, now)?;
     }
     if found.end != Some(TaskState::Cancelled) {
         let intervention = found.intervention(Act::Cancelled, by, now);

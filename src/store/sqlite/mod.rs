@@ -31,6 +31,7 @@ mod prune;
 #[cfg(test)]
 mod query_plans;
 mod record;
+mod refusal;
 mod replaced;
 mod replay;
 mod restore;

@@ -3,6 +3,7 @@
 use super::core::Txn;
 use super::named_task::{Found, find, has_body};
 use super::order::{self, Order};
+use super::refusal::{self, Refusal};
 use super::row::{self, StoredTask, task_columns};
 use super::{interventions, service_reads, turn, waiting};
 use crate::model::id::TaskId;
@@ -38,8 +39,7 @@ pub(super) fn dry_run(
     under: Option<&Under<'_>>,
     now: Timestamp,
 ) -> rusqlite::Result<RetryOutcome> {
-    let judged = judge(txn, id, under, now)?;
-    Ok(judged.map_or_else(|outcome| outcome, |retried| retried.outcome()))
+    refusal::outcome(judge(txn, id, under, now).map(|retried| retried.outcome()))
 }
 
 pub(super) fn retry(
@@ -49,13 +49,21 @@ pub(super) fn retry(
     by: &By,
     now: Timestamp,
 ) -> rusqlite::Result<RetryOutcome> {
-    let judged = match judge(txn, id, under, now)? {
-        Ok(judged) => judged,
-        Err(outcome) => return Ok(outcome),
-    };
-    let (Retried::Hastened(found) | Retried::Requeued(found, _)) = &judged;
+    refusal::outcome(
+        judge(txn, id, under, now).and_then(|judged| Ok(carry_out(txn, &judged, under, by, now)?)),
+    )
+}
+
+fn carry_out(
+    txn: &mut Txn<'_>,
+    judged: &Retried,
+    under: Option<&Under<'_>>,
+    by: &By,
+    now: Timestamp,
+) -> rusqlite::Result<RetryOutcome> {
+    let (Retried::Hastened(found) | Retried::Requeued(found, _)) = judged;
     let mut intervention = found.intervention(Act::Retried, by, now);
-    match &judged {
+    match judged {
         Retried::Hastened(found) => hasten(txn, found, now)?,
         Retried::Requeued(found, restart) => {
             if let Some((under, restart)) = under.zip(restart.as_ref()) {
@@ -75,45 +83,40 @@ fn judge(
     id: TaskId,
     under: Option<&Under<'_>>,
     now: Timestamp,
-) -> rusqlite::Result<Result<Retried, RetryOutcome>> {
+) -> Result<Retried, Refusal<RetryOutcome>> {
     let Some(under) = under else {
         return on_its_own_rules(txn, id, now);
     };
-    let found = match retriable(txn, id)? {
-        Ok(found) => found,
-        Err(outcome) => return Ok(Err(outcome)),
-    };
-    Ok(match restart(txn, &found, under)? {
-        Ok(restart) => Ok(Retried::Requeued(found, Some(restart))),
-        Err(reason) => Err(RetryOutcome::Refused(reason)),
-    })
+    let found = retriable(txn, id)?;
+    let restart = restart(txn, &found, under)?;
+    Ok(Retried::Requeued(found, Some(restart)))
 }
 
 fn on_its_own_rules(
     txn: &Txn<'_>,
     id: TaskId,
     now: Timestamp,
-) -> rusqlite::Result<Result<Retried, RetryOutcome>> {
+) -> Result<Retried, Refusal<RetryOutcome>> {
     if let Some(found) = find(txn, id)?.filter(|found| found.waits(now)) {
-        return Ok(Ok(Retried::Hastened(found)));
+        return Ok(Retried::Hastened(found));
     }
-    let retriable = retriable(txn, id)?;
-    Ok(retriable.map(|found| Retried::Requeued(found, None)))
+    Ok(Retried::Requeued(retriable(txn, id)?, None))
 }
 
 /// The task, if it is dead or cancelled and can be retried.
-fn retriable(txn: &Txn<'_>, id: TaskId) -> rusqlite::Result<Result<Found, RetryOutcome>> {
+fn retriable(txn: &Txn<'_>, id: TaskId) -> Result<Found, Refusal<RetryOutcome>> {
     let Some(found) = find(txn, id)? else {
-        return Ok(Err(RetryOutcome::Unknown));
+        return Err(Refusal::Outcome(RetryOutcome::Unknown));
     };
     if found.state != TaskState::Dead && found.state != TaskState::Cancelled {
         let state = RetryOutcome::InState(found.state.name());
-        return Ok(Err(found.ending(false).map_or(state, RetryOutcome::Ending)));
+        let outcome = found.ending(false).map_or(state, RetryOutcome::Ending);
+        return Err(Refusal::Outcome(outcome));
     }
     if !has_body(txn, found.seq.event())? {
-        return Ok(Err(RetryOutcome::Forgotten));
+        return Err(Refusal::Outcome(RetryOutcome::Forgotten));
     }
-    Ok(Ok(found))
+    Ok(found)
 }
 
 /// Makes a dead or cancelled task ready, with new tries and a new time limit.
@@ -146,29 +149,27 @@ fn restart(
     txn: &Txn<'_>,
     found: &Found,
     under: &Under<'_>,
-) -> rusqlite::Result<Result<Restart, String>> {
+) -> Result<Restart, Refusal<RetryOutcome>> {
+    let refused = |reason| Refusal::Outcome(RetryOutcome::Refused(reason));
     if turn::is_unfinished(txn, found.seq)? {
         let reason = "its rename is half done, which only its own rules can end: \
                       retry it without --current-rules";
-        return Ok(Err(reason.to_owned()));
+        return Err(refused(reason.to_owned()));
     }
     let Some(stopped) = stopped(txn, found.seq)? else {
-        return Ok(Err("its callback cannot be read".to_owned()));
+        return Err(refused("its callback cannot be read".to_owned()));
     };
-    let restart = match (under.restart)(&stopped) {
-        Ok(restart) => restart,
-        Err(reason) => return Ok(Err(reason)),
-    };
+    let restart = (under.restart)(&stopped).map_err(refused)?;
     for &step in &restart.renames {
         if has_moved(txn, found.seq, step)? {
             let reason = format!(
                 "step {step} of its own rules has moved the recording, \
                  and would be taken for another: retry it without --current-rules"
             );
-            return Ok(Err(reason));
+            return Err(refused(reason));
         }
     }
-    Ok(Ok(restart))
+    Ok(restart)
 }
 
 fn stopped(txn: &Txn<'_>, seq: TaskKey) -> rusqlite::Result<Option<StoppedTask>> {
