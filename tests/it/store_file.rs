@@ -166,7 +166,7 @@ async fn failed_backup_leaves_no_file() {
     let (path, copies) = (dir.path().join("a.db"), dir.path().join("copies"));
     fs::create_dir(&copies).unwrap();
     let store = open(&path);
-    for number in 0..100 {
+    for number in 0..1_000 {
         store.record(notify("k", number), vec![]).await.unwrap();
     }
     drop(store);

@@ -43,6 +43,7 @@ async fn dead_task_says_which_limit_ended_it() {
 async fn object_that_is_late_is_waited_for_however_few_tries_there_are() {
     let test_service = TestService::new();
     let folder = test_service.rules().parent().unwrap().join("recorded");
+    std::fs::create_dir(&folder).unwrap();
     let rules = format!(
         "buckets: {{ recorded: {{ store: folder, path: '{}', source_grace: 1h }} }}\n\
          rules: [{{ name: keep, retry: {{ first: 1ms, longest: 1ms, tries: 2 }}, \
@@ -54,7 +55,7 @@ async fn object_that_is_late_is_waited_for_however_few_tries_there_are() {
     for tries in running.store.settled(5).await {
         assert!(matches!(tries, Transition::Await { .. }), "{tries:?}");
     }
-    std::fs::create_dir_all(folder.join("r")).unwrap();
+    std::fs::create_dir(folder.join("r")).unwrap();
     std::fs::write(folder.join("r/a.mp4"), "content").unwrap();
     let is_done = || test_service.tasks()[0].state == "done";
     assert!(running.store.comes_true(is_done).await);
