@@ -2,6 +2,7 @@
 //!
 //! warp's own filters need a length in advance or read without limit, and have no timeout.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,10 +14,21 @@ use hyper::http::request::Parts;
 /// Why a body was not read completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    TooLarge,
+    /// It has more than this number of bytes.
+    TooLarge(usize),
     TimedOut,
     /// The client closed the connection or sent an invalid body.
     Broken,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(limit) => write!(f, "body too large: it may have {limit} bytes"),
+            Self::TimedOut => f.write_str("body did not arrive in time"),
+            Self::Broken => f.write_str("body broken off"),
+        }
+    }
 }
 
 /// Limits for reading a body.
@@ -38,7 +50,7 @@ pub(super) async fn whole(
     limits: BodyLimits,
 ) -> Result<Bytes, Cut> {
     if waits_for_consent(head) && body.size_hint().lower() > limits.bytes as u64 {
-        return Err(Cut::TooLarge);
+        return Err(Cut::TooLarge(limits.bytes));
     }
     let read = Limited::new(&mut body, limits.bytes).collect();
     match tokio::time::timeout(limits.time, read).await {
@@ -46,7 +58,7 @@ pub(super) async fn whole(
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             drop_rest(&mut body, limits).await;
-            Err(Cut::TooLarge)
+            Err(Cut::TooLarge(limits.bytes))
         }
         Ok(Err(_broken)) => Err(Cut::Broken),
     }

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::intake::{Intake, Outcome};
 use crate::model::recorder::Recorder;
 use crate::recorder::{self, Refusal};
+use crate::telemetry::log::OncePerMinute;
 use crate::telemetry::{CallbackResult, Metrics};
 
 /// `POST` to the path of each recorder, and `/healthz`.
@@ -50,10 +51,22 @@ pub fn site(intake: Arc<Intake>, metrics: Arc<Metrics>) -> Site {
         .recover(async |rejection| Ok::<_, Infallible>(reply::rejected(&rejection)))
         .unify()
         .boxed();
-    Site::new(routes, move |cut| match cut {
-        Cut::TooLarge => metrics.callback(CallbackResult::TooLarge),
-        Cut::TimedOut => metrics.callback(CallbackResult::Timeout),
-        Cut::Broken => metrics.callback(CallbackResult::Malformed),
+    let limited = OncePerMinute::default();
+    Site::new(routes, move |cut| {
+        let result = match cut {
+            Cut::TooLarge(_) => CallbackResult::TooLarge,
+            Cut::TimedOut => CallbackResult::Timeout,
+            Cut::Broken => CallbackResult::Malformed,
+        };
+        metrics.callback(result);
+        if let Some(left_out) = limited.line() {
+            let result = result.name();
+            tracing::warn!(
+                result,
+                left_out,
+                "callback refused: {cut}; the recorder may repeat it"
+            );
+        }
     })
 }
 

@@ -51,11 +51,12 @@ pub(super) fn token_needed() -> Response {
 /// The response to a request whose body was not read completely. Closes the connection, because the
 /// start of the next request is unknown.
 pub(super) fn cut(cut: Cut) -> Response {
-    let mut response = match cut {
-        Cut::TooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "body too large"),
-        Cut::TimedOut => error(StatusCode::REQUEST_TIMEOUT, "body did not arrive in time"),
-        Cut::Broken => error(StatusCode::BAD_REQUEST, "body broken off"),
+    let status = match cut {
+        Cut::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Cut::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        Cut::Broken => StatusCode::BAD_REQUEST,
     };
+    let mut response = error(status, &cut.to_string());
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -66,6 +66,28 @@ async fn deleted_object_leaves_neither_tags_nor_empty_folders() {
 }
 
 #[tokio::test]
+async fn file_that_another_program_writes_anew_has_nothing_of_the_one_before() {
+    let world = FolderBuckets::new();
+    let store = &world.stores["recorded"];
+    for size in [1, 2 << 20] {
+        let written = place("recorded", "a/b");
+        store
+            .put("a/b", "x".repeat(size).into(), &attributes())
+            .await
+            .unwrap();
+        store.set_tags("a/b", &map("room", "7")).await.unwrap();
+        world.write(&written, &"y".repeat(size + 1));
+        let none = TagSupport::Tags(BTreeMap::new());
+        assert_eq!(store.tags("a/b").await.unwrap(), none);
+        let found = store.head("a/b").await.unwrap().unwrap();
+        assert_eq!(found.attributes, Attributes::default());
+        store.set_tags("a/b", &map("class", "8")).await.unwrap();
+        let tags = TagSupport::Tags(map("class", "8"));
+        assert_eq!(store.tags("a/b").await.unwrap(), tags);
+    }
+}
+
+#[tokio::test]
 async fn key_is_a_path_below_the_folder_or_refused() {
     let world = FolderBuckets::new();
     let store = &world.stores["recorded"];

@@ -101,12 +101,12 @@ impl Folder {
         let Some(mut found) = self.find(key)? else {
             return Ok(None);
         };
-        let etag = self.etags.of(key, &mut found.file, &found.metadata);
+        let etag = self.etag(key, &mut found)?;
         Ok(Some(ObjectMeta {
             key: key.to_owned(),
             size: found.metadata.len(),
-            etag: etag.map_err(|error| failure(&found.path, &error))?,
-            attributes: self.sidecar(key)?.attributes(),
+            attributes: self.sidecar(key, &etag)?.attributes(),
+            etag,
         }))
     }
 
@@ -133,7 +133,9 @@ impl Folder {
         let mut part = self.part(key)?;
         let written = part.file.write_all(content);
         written.map_err(|error| part.failure(&error))?;
-        self.place(&part, key, &Sidecar::new(attributes))
+        let etag = digest(&mut &*content);
+        let etag = etag.map_err(|error| part.failure(&error))?;
+        self.place(&part, key, &Sidecar::new(attributes), &etag)
     }
 
     /// Copies an object that has the ETag `etag`. The digest of the copy verifies both the source
@@ -162,8 +164,8 @@ impl Folder {
             let reason = format!("{} is not what it was", found.path.display());
             return Err(Failure::new(FailureKind::SourceChanged, reason));
         }
-        let sidecar = source.sidecar(from).map_err(of_source)?;
-        self.place(&part, to, &sidecar)
+        let sidecar = source.sidecar(from, etag).map_err(of_source)?;
+        self.place(&part, to, &sidecar, etag)
     }
 
     /// Removes what an interrupted write of `key` left.
@@ -206,8 +208,8 @@ impl Folder {
     }
 
     pub(super) fn tags(&self, key: &str) -> Result<BTreeMap<String, String>, Failure> {
-        self.existing(key)?;
-        Ok(self.sidecar(key)?.tags)
+        let etag = self.etag(key, &mut self.existing(key)?)?;
+        Ok(self.sidecar(key, &etag)?.tags)
     }
 
     pub(super) fn amend(
@@ -215,10 +217,10 @@ impl Folder {
         key: &str,
         change: impl FnOnce(&mut Sidecar),
     ) -> Result<(), Failure> {
-        self.existing(key)?;
-        let mut sidecar = self.sidecar(key)?;
+        let etag = self.etag(key, &mut self.existing(key)?)?;
+        let mut sidecar = self.sidecar(key, &etag)?;
         change(&mut sidecar);
-        sidecar.save(&self.dir()?, key)
+        sidecar.save(&self.dir()?, key, &etag)
     }
 
     /// The location of `key`; `None` when its directory does not exist.
@@ -245,8 +247,13 @@ impl Folder {
         })
     }
 
-    fn sidecar(&self, key: &str) -> Result<Sidecar, Failure> {
-        Sidecar::read(&self.dir()?, key)
+    fn etag(&self, key: &str, found: &mut Found) -> Result<String, Failure> {
+        let etag = self.etags.of(key, &mut found.file, &found.metadata);
+        etag.map_err(|error| failure(&found.path, &error))
+    }
+
+    fn sidecar(&self, key: &str, etag: &str) -> Result<Sidecar, Failure> {
+        Sidecar::read(&self.dir()?, key, etag)
     }
 
     /// A new part for `key`, on the file system of its nearest existing directory.
@@ -276,9 +283,15 @@ impl Folder {
         }
     }
 
-    fn place(&self, part: &Part, key: &str, sidecar: &Sidecar) -> Result<ObjectMeta, Failure> {
+    fn place(
+        &self,
+        part: &Part,
+        key: &str,
+        sidecar: &Sidecar,
+        etag: &str,
+    ) -> Result<ObjectMeta, Failure> {
         part.sync()?;
-        sidecar.save(&self.dir()?, key)?;
+        sidecar.save(&self.dir()?, key, etag)?;
         self.move_into_place(part, key)?;
         self.etags.forget(key);
         self.head(key)?.ok_or_else(|| {

@@ -2,7 +2,8 @@
 //!
 //! Named by a digest of the key: a key may be too long for a file name, and one key may be a prefix
 //! of another. The file contains the key, for human readers. An object without attributes and tags
-//! has no sidecar.
+//! has no sidecar. Like at OBS, an object that is written anew has none of the old one's: a sidecar
+//! counts only for the content that it was written for.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,9 @@ use crate::object::Attributes;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sidecar {
     key: String,
+    /// The ETag of the content that it belongs to.
+    #[serde(default)]
+    etag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) content_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +38,7 @@ impl Sidecar {
     pub(super) fn new(attributes: Attributes) -> Self {
         Self {
             key: String::new(),
+            etag: String::new(),
             content_type: attributes.content_type,
             storage_class: attributes.storage_class,
             metadata: attributes.metadata,
@@ -41,8 +46,17 @@ impl Sidecar {
         }
     }
 
-    /// Empty when there is none.
-    pub(super) fn read(root: &Dir, key: &str) -> Result<Self, Failure> {
+    /// That of the object with this ETag; empty when there is none.
+    pub(super) fn read(root: &Dir, key: &str, etag: &str) -> Result<Self, Failure> {
+        let found = Self::found(root, key)?;
+        Ok(if found.etag == etag {
+            found
+        } else {
+            Self::default()
+        })
+    }
+
+    fn found(root: &Dir, key: &str) -> Result<Self, Failure> {
         let Some(own) = root.directory(OsStr::new(OWN))? else {
             return Ok(Self::default());
         };
@@ -61,8 +75,8 @@ impl Sidecar {
     }
 
     /// Durably writes the sidecar, or removes it when it would be empty.
-    pub(super) fn save(&self, root: &Dir, key: &str) -> Result<(), Failure> {
-        let Some(json) = self.to_json(key) else {
+    pub(super) fn save(&self, root: &Dir, key: &str, etag: &str) -> Result<(), Failure> {
+        let Some(json) = self.to_json(key, etag) else {
             return remove(root, key);
         };
         let mut part = Part::new(root, &format!("{}.json.", stem_of(key)), OWN_MODE)?;
@@ -76,15 +90,16 @@ impl Sidecar {
     }
 
     /// `None` when it would be empty.
-    fn to_json(&self, key: &str) -> Option<Vec<u8>> {
-        let named = |key: &str| Self {
+    fn to_json(&self, key: &str, etag: &str) -> Option<Vec<u8>> {
+        let of = |key: &str, etag: &str| Self {
             key: key.to_owned(),
+            etag: etag.to_owned(),
             ..self.clone()
         };
-        if named("") == Self::default() {
+        if of("", "") == Self::default() {
             return None;
         }
-        Some(serde_json::to_vec_pretty(&named(key)).expect("a map of strings is JSON"))
+        Some(serde_json::to_vec_pretty(&of(key, etag)).expect("a map of strings is JSON"))
     }
 
     pub(super) fn attributes(self) -> Attributes {

@@ -128,7 +128,13 @@ async fn callback_listener_answers_each_request_as_the_recorder_expects() {
             415,
             r#"{"error":"body is in the charset UTF-16; it has to be UTF-8"}"#,
         ),
-        ("POST", path, &large, 413, r#"{"error":"body too large"}"#),
+        (
+            "POST",
+            path,
+            &large,
+            413,
+            r#"{"error":"body too large: it may have 1000 bytes"}"#,
+        ),
         (
             "POST",
             path,

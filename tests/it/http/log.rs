@@ -80,6 +80,18 @@ async fn posts_to_a_wrong_path_are_counted_and_leave_one_line() {
 }
 
 #[tokio::test]
+async fn body_that_is_too_large_leaves_a_line_with_the_limit() {
+    let program = Program::start(RULES);
+    let large = "x".repeat(65_537);
+    assert_eq!(program.post("/callbacks/sparkrtc", &large).await, 413);
+    let complaints = program.complaints().await;
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    let says = "callback refused: body too large: it may have 65536 bytes";
+    let message = complaints[0]["message"].as_str().unwrap();
+    assert!(message.starts_with(says), "{message}");
+}
+
+#[tokio::test]
 async fn events_of_a_bucket_that_is_not_configured_leave_one_line() {
     let program = Program::start(RULES);
     for number in 0..3 {

@@ -32,7 +32,7 @@ async fn client_that_writes_all_of_a_large_body_first_gets_to_read_the_refusal()
     let answer = listening.exchange(&request).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(
-        answer.ends_with(r#"{"error":"body too large"}"#),
+        answer.ends_with(r#"{"error":"body too large: it may have 1000 bytes"}"#),
         "{answer}"
     );
 }
