@@ -17,7 +17,6 @@ use aftertake::outbound::Guarded;
 use aftertake::rules::file::{self, Lookup};
 use aftertake::store::lists::{Page, TaskDetail, TaskFilter};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -30,7 +29,7 @@ use url::Url;
 use crate::outbound::destination;
 use crate::service::arrival;
 use crate::support::sink::{Received, Reply, Sink};
-use crate::support::test_service::{PATIENT, settings};
+use crate::support::test_service::{PATIENT, TestService, settings};
 
 const FEISHU: &str = r#"/bot {"msg_type":"text","sign":"/eYKrXQBzTjUZJ3s6NX16VxGbTwmK7AEs8/FnvC1CSw=","timestamp":"1599360473"}"#;
 const DINGTALK: &str = r#"/bot?timestamp=1599360473123&sign=0eVlIU0GooHVuIBX6FZ86JNxxfy4qwhOlP5JU2uHmq4%3D {"msg_type":"text"}"#;
@@ -40,21 +39,19 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Runs the one task that these rules make of an event in room `class-7` until it has sent
 /// `requests`. `SINK` in the rules is replaced by the sink's URL.
 async fn run(sink: &Sink, rules: &str, requests: usize) -> (Vec<Received>, TaskDetail) {
-    let folder = tempfile::tempdir().unwrap();
+    let test_service = TestService::new();
     let env: BTreeMap<&str, &str> = BTreeMap::new();
     let text = rules.replace("SINK", sink.url("").as_str().trim_end_matches('/'));
     let rules = file::parse("rules.yaml", &text, Path::new(""), &env)
         .unwrap_or_else(|error| panic!("{error}"));
-    let path = folder.path().join("a.db");
-    drop(SqliteStore::open(&path, Arc::new(|_, commit| commit())).unwrap());
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = test_service.database().create();
     let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"class-7"}"#;
     operator
         .record(&arrival(&rules, body), &rules.rules.text)
         .unwrap();
 
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env);
-    let service = Service::start(&settings(folder.path(), PATIENT), rules, lookup)
+    let service = Service::start(&settings(test_service.folder(), PATIENT), rules, lookup)
         .await
         .unwrap();
     let received = sink.received(requests).await;

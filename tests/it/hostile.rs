@@ -13,7 +13,6 @@ use aftertake::outbound::{ANSWER_LIMIT, Guarded, Outbound, Request};
 use aftertake::rules::file::{self, Lookup, RulesFile};
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -21,7 +20,7 @@ use crate::outbound::destination;
 use crate::service::arrival;
 use crate::support::raw::Raw;
 use crate::support::sink::{Reply, Sink};
-use crate::support::test_service::{PATIENT, settings};
+use crate::support::test_service::{PATIENT, TestService, settings};
 use crate::tls;
 
 /// More than any machine's socket buffers hold, and less than a hundredth of what the receiver
@@ -58,16 +57,14 @@ fn rules(destinations: &[(&str, String)], sink: &Sink) -> RulesFile {
 async fn failures(destinations: &[(&str, String)]) -> BTreeMap<String, Failure> {
     let sink = Sink::start([]).await;
     let rules = rules(destinations, &sink);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.db");
-    drop(SqliteStore::open(&path, Arc::new(|_, commit| commit())).unwrap());
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let test_service = TestService::new();
+    let mut operator = test_service.database().create();
     let body = r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"class-7"}"#;
     operator
         .record(&arrival(&rules, body), &rules.rules.text)
         .unwrap();
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(BTreeMap::<&str, &str>::new());
-    let service = Service::start(&settings(folder.path(), PATIENT), rules, lookup)
+    let service = Service::start(&settings(test_service.folder(), PATIENT), rules, lookup)
         .await
         .unwrap();
     sink.received(destinations.len()).await;

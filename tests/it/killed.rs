@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
+use crate::support::database::Database;
 use crate::support::service_process::{ServiceProcess, serve};
 use crate::support::sink::{Reply, Sink};
 
@@ -136,7 +136,7 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     let sink = Sink::start([]).await;
     rules(folder.path(), &sink, "");
     let accepted = flooded(folder.path(), &sink, ServiceProcess::stop).await;
-    let operator = SqliteOperator::open(&folder.path().join("aftertake.db")).unwrap();
+    let operator = Database::of_program(folder.path()).operator();
     let tasks = operator
         .tasks(&TaskFilter::default(), Page::newest(1_000_000))
         .unwrap();

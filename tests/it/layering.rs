@@ -123,6 +123,9 @@ const RECORDERS_PLACES: [&str; 5] = [
     "src/cli/demo/",
 ];
 
+/// What a test names that opens a database itself.
+const DATABASE: [&str; 2] = ["rusqlite::", "store::sqlite::"];
+
 struct Source {
     path: PathBuf,
     /// The names from the crate's root to the file's module: `["http", "server"]`.
@@ -157,16 +160,20 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_in("src")
+}
+
+fn sources_in(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut sources = Vec::new();
-    let mut folders = vec![src.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let mut folders = vec![root.clone()];
+    while let Some(inside) = folders.pop() {
+        for entry in fs::read_dir(inside).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources.push(source(&src, &path));
+                sources.push(source(folder, &root, &path));
             }
         }
     }
@@ -174,8 +181,9 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-fn source(src: &Path, path: &Path) -> Source {
-    let inside = path.strip_prefix(src).unwrap().with_extension("");
+fn source(folder: &str, root: &Path, path: &Path) -> Source {
+    let file = path.strip_prefix(root).unwrap();
+    let inside = file.with_extension("");
     let mut module: Vec<String> = inside
         .iter()
         .map(|name| name.to_str().unwrap().to_owned())
@@ -184,7 +192,7 @@ fn source(src: &Path, path: &Path) -> Source {
         module.pop();
     }
     Source {
-        path: Path::new("src").join(path.strip_prefix(src).unwrap()),
+        path: Path::new(folder).join(file),
         module,
         text: fs::read_to_string(path).unwrap(),
     }
@@ -354,6 +362,24 @@ fn recorder_is_named_only_where_the_next_one_would_be_added() {
         for (number, line) in source.product() {
             let line = line.to_lowercase();
             for word in RECORDERS_WORDS.iter().filter(|word| line.contains(**word)) {
+                offences.push(format!("{}: {word}", source.at(number)));
+            }
+        }
+    }
+    assert_none(&offences);
+}
+
+/// All other tests reach a store through `support`.
+#[test]
+fn only_tests_of_what_is_sqlites_own_open_a_database() {
+    let mut offences = Vec::new();
+    for source in sources_in("tests/it") {
+        let is_its_own = source.text.starts_with("//! SQLite's own: ");
+        if is_its_own || ["support", "layering"].contains(&source.part()) {
+            continue;
+        }
+        for (number, line) in source.lines() {
+            for word in DATABASE.iter().filter(|word| line.contains(**word)) {
                 offences.push(format!("{}: {word}", source.at(number)));
             }
         }

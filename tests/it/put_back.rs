@@ -1,4 +1,5 @@
-//! Restoring a copy of a store: manually, over the WAL of a crash, and with `aftertake restore`.
+//! SQLite's own: restoring a copy of a store manually, over the WAL of a crash, and with
+//! `aftertake restore`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -10,12 +10,12 @@ use aftertake::model::plan::Plan;
 use aftertake::model::task::RevisionId;
 use aftertake::model::time::Timestamp;
 use aftertake::recorder::sparkrtc::signature;
-use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{Arrival, Recorded, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use crate::support::backend::{Backend, Sqlite, shown_on_every_store};
 use crate::support::event;
 use crate::support::service_process::{ServiceProcess, serving};
 
@@ -77,16 +77,21 @@ async fn callback_signed_again_or_with_its_signed_text_split_elsewhere_is_one_ev
     assert_eq!(program(folder.path(), &list).as_array().unwrap().len(), 1);
 }
 
-/// A store that is fed callbacks at chosen times.
-struct Shelf {
-    folder: tempfile::TempDir,
-    store: Option<SqliteStore>,
+shown_on_every_store! {
+    repeat_is_known_for_ten_minutes_to_the_millisecond_also_after_a_restart
+    object_that_grows_is_complete_anew_also_without_an_end_time
 }
 
-impl Shelf {
+/// A store that is fed callbacks at chosen times.
+struct Shelf<B: Backend> {
+    backend: B,
+    store: Option<B::Store>,
+}
+
+impl<B: Backend> Shelf<B> {
     fn new() -> Self {
         let mut shelf = Self {
-            folder: tempfile::tempdir().unwrap(),
+            backend: B::default(),
             store: None,
         };
         shelf.restart();
@@ -95,8 +100,7 @@ impl Shelf {
 
     fn restart(&mut self) {
         self.store = None;
-        let path = self.folder.path().join("a.db");
-        self.store = Some(SqliteStore::open_here(&path).unwrap());
+        self.store = Some(self.backend.open());
     }
 
     /// Stores a callback that arrives `millis` after the start of the window; returns its event
@@ -118,11 +122,10 @@ impl Shelf {
     }
 }
 
-#[tokio::test]
-async fn repeat_is_known_for_ten_minutes_to_the_millisecond_also_after_a_restart() {
+async fn repeat_is_known_for_ten_minutes_to_the_millisecond_also_after_a_restart<B: Backend>(_: B) {
     let ten = i64::try_from(TEN_MINUTES).unwrap();
     for first in [0, 1, 59_999, ten / 2, ten - 1] {
-        let mut shelf = Shelf::new();
+        let mut shelf = Shelf::<B>::new();
         let (id, new) = shelf.hear(OVER, first).await;
         assert_eq!(new, None);
         shelf.restart();
@@ -142,7 +145,7 @@ fn event_is_new_exactly_when_none_like_it_was_stored_within_ten_minutes() {
     let cases = ProptestConfig::with_cases(64);
     let times = prop::collection::vec((0..3_000_000_i64, 0..3_u8), 1..30);
     let tried = TestRunner::new(cases).run(&times, |times| {
-        let shelf = Shelf::new();
+        let shelf = Shelf::<Sqlite>::new();
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let mut stored: Vec<(i64, u8)> = Vec::new();
         for (at, job) in times {
@@ -159,8 +162,7 @@ fn event_is_new_exactly_when_none_like_it_was_stored_within_ten_minutes() {
     tried.unwrap();
 }
 
-#[tokio::test]
-async fn object_that_grows_is_complete_anew_also_without_an_end_time() {
+async fn object_that_grows_is_complete_anew_also_without_an_end_time<B: Backend>(_: B) {
     let complete = |more: Value| {
         let mut body = json!({
             "event_type": "RECORD_FILE_COMPLETE", "obs_bucket": "b", "obs_object": "a.m3u8", "job_id": "j",
@@ -171,7 +173,10 @@ async fn object_that_grows_is_complete_anew_also_without_an_end_time() {
     };
     let start = "2026-03-02T01:00:00Z";
     let day = i64::try_from(Duration::from_hours(24).as_millis()).unwrap();
-    let (shelf, first) = (Shelf::new(), json!({"start_time": start, "file_size": 1}));
+    let (shelf, first) = (
+        Shelf::<B>::new(),
+        json!({"start_time": start, "file_size": 1}),
+    );
     let (id, _) = shelf.hear(&complete(first.clone()), 0).await;
     for later in [1, day] {
         assert_eq!(

@@ -99,7 +99,7 @@ async fn echoed_secrets_are_stored_in_no_encoding() {
     let answer = exchange.answer.unwrap();
     assert!(answer.contains(r#""kept":"the course is 7""#), "{answer}");
     assert!(answer.contains(r#""pin":***"#), "{answer}");
-    let stored = files(test_service.path().parent().unwrap());
+    let stored = files(test_service.folder());
     let stands = |form: &str| {
         stored
             .windows(form.len())

@@ -12,7 +12,6 @@ use aftertake::rules::plan::plan;
 use aftertake::store::Arrival;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use bytes::Bytes;
 
 use crate::support::event;
@@ -39,13 +38,11 @@ pub(crate) fn arrival(rules: &RulesFile, body: &str) -> Arrival {
 
 #[tokio::test]
 async fn task_runs_on_the_rules_it_was_planned_under_and_reveals_none_of_their_secrets() {
-    let folder = tempfile::tempdir().unwrap();
+    let test_service = TestService::new();
     let sink = Sink::start([]).await;
     let env = Env::from([("TOKEN", "hidden-token-7")]);
     let old = rules(&sink, "/${TOKEN}/{{ stream_name }}", &env);
-    let path = folder.path().join("a.db");
-    drop(SqliteStore::open(&path, Arc::new(|_, commit| commit())).unwrap());
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = test_service.database().create();
     for body in [
         r#"{"event_type":"RECORD_FILE_COMPLETE","room_id":"nameless"}"#,
         r#"{"event_type":"RECORD_FILE_COMPLETE","stream_name":"s"}"#,
@@ -57,7 +54,7 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_reveals_none_of_their_s
 
     let new = rules(&sink, "/new", &Env::new());
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(env);
-    let settings = settings(folder.path(), PATIENT);
+    let settings = settings(test_service.folder(), PATIENT);
     // The lane holds one task at a time: the first task has ended when the second request arrives.
     let service = Service::start(&settings, new, lookup).await.unwrap();
     let received = sink.received(1).await;
@@ -89,10 +86,10 @@ async fn task_runs_on_the_rules_it_was_planned_under_and_reveals_none_of_their_s
 
 #[tokio::test]
 async fn every_sample_callback_is_accepted_and_accounted_for() {
-    let folder = tempfile::tempdir().unwrap();
+    let test_service = TestService::new();
     let sink = Sink::start([]).await;
     let lookup: Arc<dyn Lookup + Send + Sync> = Arc::new(Env::new());
-    let settings = settings(folder.path(), PATIENT);
+    let settings = settings(test_service.folder(), PATIENT);
     let rules = rules(&sink, "/new", &Env::new());
     let service = Service::start(&settings, rules, lookup).await.unwrap();
     let to = format!("http://{}/callbacks/sparkrtc", service.public());
@@ -113,7 +110,7 @@ async fn every_sample_callback_is_accepted_and_accounted_for() {
     sink.received(8).await;
     service.drain().await;
 
-    let operator = SqliteOperator::open(&folder.path().join("a.db")).unwrap();
+    let operator = test_service.operator();
     let events = operator
         .events(&EventFilter::default(), Page::newest(100))
         .unwrap();

@@ -1,4 +1,4 @@
-//! Backups of a store during writes, and on a disk without room for them.
+//! SQLite's own: backups of a store during writes, and on a disk without room for them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,8 @@ use aftertake::store::{Recorded, Store};
 use futures_util::FutureExt;
 use rusqlite::Connection;
 
-use crate::store_contract::{NOW, notify, open};
+use crate::store_contract::{NOW, notify};
+use crate::support::database::open;
 
 /// Callbacks stored before a backup: enough that it is copied in several pieces.
 const BEFORE: usize = 12;

@@ -1,4 +1,4 @@
-//! Commands next to a running service: they leave it write access and let the WAL stay small.
+//! SQLite's own: commands next to a running service leave it write access and let the WAL stay small.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -15,7 +15,8 @@ use aftertake::store::{Recorded, Store};
 use futures_util::FutureExt;
 use rusqlite::Connection;
 
-use crate::store_contract::{NOW, arrival, claim, end, lane, notify, open};
+use crate::store_contract::{NOW, arrival, claim, end, lane, notify};
+use crate::support::database::open;
 
 fn operator(path: &Path) -> SqliteOperator {
     SqliteOperator::open(path).unwrap()

@@ -1,6 +1,5 @@
 //! What every store promises, through its public interface.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use aftertake::model::transition::{Hold, NextStep, Transition};
 use aftertake::model::wait::{Outside, WaitsFor};
 use aftertake::store::lists::{Page, TaskFilter};
 use aftertake::store::operator::{CancelOutcome, LaneOutcome, Operator, RetryOutcome};
-use aftertake::store::sqlite::{AroundCommit, SqliteStore};
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, JournalEntry, JournalError, LaneRoom, Pruned, Recorded,
     Retention, Settlement, Store,
@@ -30,14 +28,6 @@ use crate::support::operator::OneTask;
 use crate::support::operator::why_waits;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_772_413_200_000);
-
-pub(crate) fn plain() -> AroundCommit {
-    Arc::new(|_operations, commit| commit())
-}
-
-pub(crate) fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, plain()).unwrap()
-}
 
 pub(crate) fn lane() -> Lane {
     Lane::Destination("lms".into())

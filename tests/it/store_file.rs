@@ -1,4 +1,4 @@
-//! The store as a file: recognizing it, and its copies.
+//! SQLite's own: the store as a file, recognizing it, and its copies.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,8 @@ use aftertake::store::Store;
 use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 use rusqlite::Connection;
 
-use crate::store_contract::{NOW, notify, open, plain};
+use crate::store_contract::{NOW, notify};
+use crate::support::database::{open, plain};
 
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());

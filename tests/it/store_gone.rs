@@ -1,5 +1,5 @@
-//! A store whose files are moved, removed or replaced while it is in use: no callback gets a 200 that
-//! would then be lost.
+//! SQLite's own: a store whose files are moved, removed or replaced while it is in use. No callback
+//! gets a 200 that would then be lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
-use crate::store_contract::{NOW, notify, open};
+use crate::store_contract::{NOW, notify};
+use crate::support::database::open;
 use crate::support::operator::OneTask;
 use crate::support::service_process::{ServiceProcess, serving};
 

@@ -1,18 +1,14 @@
-//! Whether a store can take a callback, and the reason if not.
+//! SQLite's own: whether a store can take a callback, and the reason if not.
 
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use aftertake::model::task::RevisionId;
 use aftertake::store::sqlite::{AroundCommit, SqliteStore};
 use aftertake::store::{Store, Unavailable};
 
+use crate::support::database::open;
 use crate::support::in_time;
-
-fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, Arc::new(|_, commit| commit())).unwrap()
-}
 
 /// Writes a row as large as a callback.
 async fn write(store: &SqliteStore, name: &str) -> Result<(), Unavailable> {

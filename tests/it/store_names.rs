@@ -1,4 +1,5 @@
-//! Where a store is and who may open it: links, permissions, and other processes' locks.
+//! SQLite's own: where the store's file is and who may open it: links, permissions, and other
+//! processes' locks.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,7 +10,8 @@ use std::process::{Command, Output};
 use aftertake::store::Store;
 use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 
-use crate::store_contract::{NOW, notify, open, plain};
+use crate::store_contract::{NOW, notify};
+use crate::support::database::{open, plain};
 use crate::support::service_process::{ServiceProcess, serve, serving};
 
 fn folder() -> tempfile::TempDir {

@@ -1,4 +1,4 @@
-//! What only the SQLite store has: pages, rows and versions of its file.
+//! SQLite's own: pages, rows and versions of the store's file.
 
 use std::path::Path;
 
@@ -10,9 +10,10 @@ use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 use aftertake::store::{JournalEntry, LaneRoom, Pruned, Retention, Store};
 
 use crate::store_contract::{
-    NOW, PRESENT, arrival, bucket, end, lane, moved, notify, one, open, plain, prune_after, ran,
+    NOW, PRESENT, arrival, bucket, end, lane, moved, notify, one, prune_after, ran,
 };
 use crate::store_history::{DAY, prune};
+use crate::support::database::{open, plain};
 
 fn rows(path: &Path, table: &str) -> usize {
     let conn = rusqlite::Connection::open(path).unwrap();

@@ -408,7 +408,7 @@ async fn events_that_cannot_be_replayed_are_counted_with_the_reason() {
     folder.write("rules.yaml", &announcing(NOWHERE, &["tell"]));
     announce(&folder, &["class-1", "class-2"]).await;
     end(&folder, lms(), Transition::Finish).await;
-    let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
+    let conn = folder.database().sql();
     let gone = conn.execute("DELETE FROM bodies WHERE event = 1", []);
     assert_eq!(gone, Ok(1));
     folder.write("rules.yaml", &announcing(NOWHERE, &["tell", "added"]));
@@ -535,7 +535,7 @@ async fn task_whose_step_or_rule_the_current_rules_lack_is_left_alone_with_the_r
 async fn dry_run_does_not_wait_for_writers() {
     let folder = buried(&["class-1"]).await;
     folder.write("rules.yaml", &announcing(NOWHERE, &["tell", "added"]));
-    let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
+    let conn = folder.database().sql();
     conn.execute_batch("BEGIN IMMEDIATE").unwrap();
     let retried = folder.json(&["tasks", "retry", "--dry-run"]);
     assert_eq!(retried["changed"], 1);
@@ -547,7 +547,7 @@ async fn dry_run_does_not_wait_for_writers() {
 async fn run_that_is_stopped_by_the_store_keeps_whole_chunks_and_goes_on_later() {
     let folder = buried(&["class-7"; 501]).await;
     folder.write("rules.yaml", &announcing(NOWHERE, &["tell", "added"]));
-    let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
+    let conn = folder.database().sql();
     for (sql, args, done, field) in [
         (
             "CREATE TRIGGER broken BEFORE UPDATE ON tasks WHEN old.seq >> 16 = 501 BEGIN SELECT raise(abort, 'broken'); END",
@@ -636,7 +636,7 @@ async fn reason_of_current_rules_hides_what_came_from_the_environment() {
 #[tokio::test]
 async fn planned_rules_that_can_no_longer_be_read_are_named() {
     let folder = stopped().await;
-    let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
+    let conn = folder.database().sql();
     let old = "UPDATE revisions SET text = replace(text, '\"tell\"', '\"${GONE}\"')";
     assert_eq!(conn.execute(old, []), Ok(1));
     let args = [

@@ -1,9 +1,8 @@
 //! How commands end: exit codes, messages, and closed pipes.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 
-use aftertake::store::sqlite::SqliteStore;
+use aftertake::store::Store;
 
 use super::{Folder, Ran};
 
@@ -117,7 +116,7 @@ fn flag_beats_its_twin_in_the_environment_and_help_shows_neither_value() {
 fn store_of_a_newer_version_is_left_alone() {
     let folder = Folder::new();
     drop(served(&folder));
-    let conn = rusqlite::Connection::open(folder.path("aftertake.db")).unwrap();
+    let conn = folder.database().sql();
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
     for args in [&["tasks", "list"][..], &["backup", "copy.db"], &SERVE] {
@@ -203,7 +202,6 @@ const SERVE: [&str; 5] = [
 ];
 
 /// The folder's default store, opened by this process as a service would.
-pub(super) fn served(folder: &Folder) -> SqliteStore {
-    let around = Arc::new(|_operations: usize, commit: &mut dyn FnMut()| commit());
-    SqliteStore::open(&folder.path("aftertake.db"), around).unwrap()
+pub(super) fn served(folder: &Folder) -> impl Store + use<> {
+    folder.database().open()
 }

@@ -9,6 +9,8 @@ mod rules;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::support::database::Database;
+
 /// The sample callback that Huawei publishes.
 const SAMPLE: &str = include_str!("../callbacks/01_sparkrtc_hls_file_complete.json");
 
@@ -45,6 +47,11 @@ impl Folder {
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// The default store's database.
+    fn database(&self) -> Database {
+        Database::of_program(self.dir.path())
     }
 
     fn write(&self, name: &str, text: &str) {

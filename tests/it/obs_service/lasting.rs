@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aftertake::clock;
-use aftertake::store::sqlite::SqliteOperator;
 
 use super::TAKES;
 use crate::support::fake_obs::{Fault, Gate, Recorded};
@@ -26,7 +25,7 @@ async fn refusing(take: usize, wanted: fn(&Recorded) -> bool) -> ObsService {
 /// Removes all faults and retries the task as a person does.
 async fn retried(obs_service: &ObsService) {
     obs_service.obs.calm();
-    let mut operator = SqliteOperator::open(&obs_service.store()).unwrap();
+    let mut operator = obs_service.operator();
     operator
         .retry_one(obs_service.task().row.id, clock::now())
         .unwrap();
@@ -180,7 +179,7 @@ async fn cancelled_copy_leaves_nothing() {
     obs_service.announce(service.service()).await;
     third.reached().await;
     service.kill().await;
-    let mut operator = SqliteOperator::open(&obs_service.store()).unwrap();
+    let mut operator = obs_service.operator();
     operator
         .cancel_one(obs_service.task().row.id, clock::now())
         .unwrap();

@@ -20,15 +20,3 @@ mod soak;
     target_endian = "little"
 ))]
 mod disk;
-
-use std::path::Path;
-
-/// SQLite's integrity check of the file.
-fn sound(path: &Path) -> Result<(), String> {
-    let conn = rusqlite::Connection::open(path).unwrap();
-    let check = conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
-    match check {
-        Ok(said) if said == "ok" => Ok(()),
-        said => Err(format!("integrity_check: {said:?}")),
-    }
-}

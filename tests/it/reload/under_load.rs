@@ -1,9 +1,10 @@
 //! Callbacks arrive while two versions of the file are loaded alternately.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use aftertake::model::task::RevisionId;
+use aftertake::store::lists::{EventFilter, Page};
+use aftertake::store::operator::Operator;
 use futures_util::future::join_all;
 use serde_json::Value;
 
@@ -35,21 +36,14 @@ fn rules(sink: &Sink, paths: &[&str]) -> (String, RevisionId, Targets) {
 }
 
 /// The revision under which each stored recording's event was planned.
-fn planned(store: &Path) -> BTreeMap<String, RevisionId> {
-    let store = rusqlite::Connection::open(store).unwrap();
-    let mut rows = store
-        .prepare("SELECT b.body, e.revision FROM events e JOIN bodies b ON b.event = e.seq")
-        .unwrap();
-    let rows = rows.query_map([], |row| {
-        Ok((
-            object_of(&row.get::<_, Vec<u8>>(0)?, "/obs_object"),
-            row.get(1)?,
-        ))
-    });
-    rows.unwrap()
-        .map(|row| row.unwrap())
-        .map(|(object, revision)| (object, RevisionId::from_number(revision)))
-        .collect()
+fn planned(operator: &impl Operator) -> BTreeMap<String, RevisionId> {
+    let events = operator.events(&EventFilter::default(), Page::newest(usize::MAX));
+    let planned = |id| {
+        let detail = operator.event(id).unwrap().unwrap();
+        let object = detail.event.unwrap().fields.object.clone().unwrap();
+        (object, RevisionId::of(&detail.rules.unwrap()))
+    };
+    events.unwrap().iter().map(|row| planned(row.id)).collect()
 }
 
 fn object_of(body: &[u8], at: &str) -> String {
@@ -74,7 +68,7 @@ async fn every_callback_during_reloads_is_carried_out_once_as_one_of_the_files_s
         expected.insert(after, *revision);
     }
 
-    let planned = planned(&test_service.path());
+    let planned = planned(&test_service.operator());
     assert_eq!(planned.len(), ROUNDS * (EACH + 1), "each is stored, once");
     for (object, revision) in expected {
         assert_eq!(planned[&object], revision, "{object} came after the reload");

@@ -1,6 +1,5 @@
 //! Rules that are no longer in force and that can no longer be read in part.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use aftertake::model::task::RevisionId;
@@ -41,16 +40,15 @@ fn revision(rules: &str) -> RevisionId {
 }
 
 /// Each task's rule, state, tries and claims.
-fn tasks(path: &Path) -> Vec<(String, i64, i64, i64)> {
-    let conn = rusqlite::Connection::open(path).unwrap();
+fn tasks(test_service: &TestService) -> Vec<(String, i64, i64, i64)> {
+    let conn = test_service.database().sql();
     let mut rows = conn
         .prepare("SELECT rule, state, tries, attempt FROM tasks ORDER BY seq")
         .unwrap();
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-    rows.query_map([], row)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+    let rows = rows.query_map([], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
 }
 
 #[tokio::test]
@@ -91,7 +89,7 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
     let done = row("plain", 2, 1, 1);
     let waiting = row("filled", 0, 0, 1);
     let expected = [done.clone(), waiting.clone(), done.clone(), waiting.clone()];
-    assert_eq!(tasks(&test_service.path()), expected);
+    assert_eq!(tasks(&test_service), expected);
     let shown = test_service.tasks().swap_remove(1);
     assert_eq!((shown.due, why_waits(&shown)), (None, Some(why)));
     let metrics = running.front.ask("/metrics").await;
@@ -113,7 +111,7 @@ async fn rule_whose_variable_is_gone_holds_back_its_own_tasks_alone_until_it_is_
         waiting,
         row("new", 2, 1, 1),
     ];
-    assert_eq!(tasks(&test_service.path()), expected);
+    assert_eq!(tasks(&test_service), expected);
     std::fs::write(&part, "back").unwrap();
     test_service.reload(&running, &new).await;
     running.store.settled(3).await;

@@ -11,10 +11,9 @@ use aftertake::model::moves::MovePhase;
 use aftertake::model::recording::Place;
 use aftertake::model::transition::OnFailure;
 use aftertake::model::work::NOTICE;
+use aftertake::store::Figures;
 use aftertake::store::lists::{Page, TaskDetail, TaskFilter};
-use aftertake::store::operator::{Operator, RetryOutcome};
-use aftertake::store::{Figures, Store};
-use rusqlite::Connection;
+use aftertake::store::operator::RetryOutcome;
 
 use super::checked_store::now;
 use super::keys::Manifests;
@@ -133,7 +132,7 @@ impl RunLog {
     }
 
     pub(super) fn check(&self) {
-        let conn = Connection::open(&self.shelf.path).unwrap();
+        let conn = self.shelf.database.sql();
         for (what, sql) in LEFT {
             let left: i64 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
             if left != 0 {

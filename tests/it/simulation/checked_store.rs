@@ -1,7 +1,6 @@
 //! The real store as one process sees it, with every call checked against the ledger.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +14,6 @@ use aftertake::model::recording::Place;
 use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::wait::Outside;
-use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
     Pruned, Recorded, Retention, Settlement, Store, Unavailable,
@@ -27,11 +25,12 @@ use tokio::sync::Notify;
 use super::alive::Alive;
 use super::ledger::Broken;
 use super::sim::{Planted, Sim};
+use crate::support::database::Database;
 
-/// The store's file, and the store as the newest process opened it.
+/// The store's database, and the store as the newest process opened it.
 pub(super) struct Shelf {
-    pub(super) path: PathBuf,
-    store: Mutex<Option<SqliteStore>>,
+    pub(super) database: Database,
+    store: Mutex<Option<Box<dyn Store>>>,
 }
 
 /// The checked store of one process.
@@ -50,9 +49,9 @@ pub(super) fn now<T>(call: impl Future<Output = T>) -> T {
 }
 
 impl Shelf {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(database: Database) -> Self {
         Self {
-            path,
+            database,
             store: Mutex::default(),
         }
     }
@@ -61,17 +60,17 @@ impl Shelf {
     pub(super) fn open(&self) {
         let mut store = self.store.lock().unwrap();
         drop(store.take());
-        *store = Some(SqliteStore::open_here(&self.path).unwrap());
+        *store = Some(Box::new(self.database.open_here()));
     }
 
-    pub(super) fn with<T>(&self, call: impl FnOnce(&SqliteStore) -> T) -> T {
+    pub(super) fn with<T>(&self, call: impl FnOnce(&dyn Store) -> T) -> T {
         let store = self.store.lock().unwrap();
-        call(store.as_ref().expect("a store that was opened"))
+        call(store.as_deref().expect("a store that was opened"))
     }
 
     /// Changes the database without the store's knowledge.
     fn tamper(&self, sql: &str, id: TaskId, number: i64) {
-        let conn = rusqlite::Connection::open(&self.path).unwrap();
+        let conn = self.database.sql();
         conn.execute(sql, (id.as_bytes(), number)).unwrap();
     }
 }
@@ -79,14 +78,17 @@ impl Shelf {
 impl CheckedStore {
     fn unavailable(&self) -> Result<(), Unavailable> {
         if self.sim.store_away.load(Ordering::SeqCst) {
-            return Err(Unavailable::new(&self.shelf.path, "the disk is away"));
+            return Err(Unavailable::new(
+                self.shelf.database.path(),
+                "the disk is away",
+            ));
         }
         Ok(())
     }
 
     async fn call<T, E: From<Unavailable>>(
         &self,
-        call: impl FnOnce(&SqliteStore) -> Result<T, E> + Send,
+        call: impl FnOnce(&dyn Store) -> Result<T, E> + Send,
     ) -> Result<T, E> {
         self.sim.step();
         self.pulse.goes_on().await;

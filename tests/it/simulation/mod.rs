@@ -26,11 +26,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use aftertake::store::sqlite::SqliteStore;
-
 use self::checked_store::Shelf;
 use self::run_log::RunLog;
 use self::sim::{Planted, Sim};
+use crate::support::database::Database;
 use crate::support::folder_in_memory;
 
 /// The number of seeds without `AFTERTAKE_SIM_SEEDS`.
@@ -49,7 +48,7 @@ const SHOWN: usize = 60;
 static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = folder_in_memory();
     let path = folder.path().join("a.db");
-    drop(SqliteStore::open_here(&path).unwrap());
+    drop(Database::at(&path).open_here());
     std::fs::read(path).unwrap()
 });
 
@@ -69,7 +68,10 @@ fn run(seed: u64, planted: Planted) -> Run {
         runtime.block_on(async {
             let sim = Arc::new(Sim::new(seed, planted));
             *told.lock().unwrap() = Some(Arc::clone(&sim));
-            let played = tokio::time::timeout(LONGEST, play(&sim, Arc::new(Shelf::new(path))));
+            let played = tokio::time::timeout(
+                LONGEST,
+                play(&sim, Arc::new(Shelf::new(Database::at(path)))),
+            );
             let ended = tokio::select! {
                 biased;
                 () = sim.endless() => true,

@@ -12,7 +12,6 @@ use aftertake::rules::plan::plan;
 use aftertake::store::operator::{
     CancelOutcome, Operator, Replay, ReplayOutcome, RetryOutcome, Scope,
 };
-use aftertake::store::sqlite::SqliteOperator;
 
 use super::alive::State;
 use super::checked_store::Shelf;
@@ -32,7 +31,7 @@ const TEN_YEARS: i64 = 315_360_000;
 pub(super) struct RunLog {
     pub(super) sim: Arc<Sim>,
     pub(super) shelf: Arc<Shelf>,
-    pub(super) operator: SqliteOperator,
+    pub(super) operator: Box<dyn Operator>,
     pub(super) life: Process,
     /// The number of the rules file in force.
     rules: usize,
@@ -42,7 +41,7 @@ pub(super) struct RunLog {
 impl RunLog {
     pub(super) async fn begin(sim: Arc<Sim>, shelf: Arc<Shelf>) -> Self {
         let life = Process::start(&sim, &shelf, 0).await;
-        let operator = SqliteOperator::open(&shelf.path).unwrap();
+        let operator = Box::new(shelf.database.operator());
         Self {
             sim,
             shelf,

@@ -1,12 +1,12 @@
-//! The kinds of stores that the store contract is tested on.
+//! The kinds of stores that the store contract is tested on: SQLite.
 
 use aftertake::store::Store;
 use aftertake::store::operator::Operator;
 use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 use tempfile::TempDir;
 
+use super::database::Database;
 use super::folder_in_memory;
-use crate::store_contract::open;
 
 /// An empty store. The service's half and the person's half see each other's writes.
 pub(crate) trait Backend: Default {
@@ -20,11 +20,18 @@ pub(crate) trait Backend: Default {
     fn operator(&self) -> Self::Operator;
 }
 
-pub(crate) struct Sqlite(TempDir);
+pub(crate) struct Sqlite {
+    database: Database,
+    _folder: TempDir,
+}
 
 impl Default for Sqlite {
     fn default() -> Self {
-        Self(folder_in_memory())
+        let folder = folder_in_memory();
+        Self {
+            database: Database::at(folder.path().join("a.db")),
+            _folder: folder,
+        }
     }
 }
 
@@ -33,11 +40,11 @@ impl Backend for Sqlite {
     type Operator = SqliteOperator;
 
     fn open(&self) -> SqliteStore {
-        open(&self.0.path().join("a.db"))
+        self.database.open()
     }
 
     fn operator(&self) -> SqliteOperator {
-        SqliteOperator::open(&self.0.path().join("a.db")).unwrap()
+        self.database.operator()
     }
 }
 

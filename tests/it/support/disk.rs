@@ -1,4 +1,4 @@
-//! A disk whose commits a test can hold and release one by one.
+//! A disk under SQLite whose commits a test can hold and release one by one.
 
 use std::sync::{Arc, Condvar, Mutex};
 

@@ -1,6 +1,7 @@
 //! What tests need around the service: fakes, receivers, stores with signals.
 
 pub(crate) mod backend;
+pub(crate) mod database;
 pub(crate) mod disk;
 pub(crate) mod fake_obs;
 pub(crate) mod faults;

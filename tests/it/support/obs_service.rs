@@ -1,6 +1,6 @@
 //! The real service with a fake OBS behind it and a webhook receiver in front.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use aftertake::model::bucket::{BucketStore, Timeouts};
 use aftertake::rules::file::{Lookup, RulesFile};
 use aftertake::store::lists::{Page, TaskDetail, TaskFilter};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::SqliteOperator;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use super::database::Database;
 use super::fake_obs::{ACCESS_KEY, FakeObs, SECRET_KEY};
 use super::obs_recording::{ARCHIVE, ObsRecording, RECORDED};
 use super::sink::{Received, Sink};
@@ -172,12 +172,12 @@ impl ObsService {
         service.drain().await;
     }
 
-    pub(crate) fn store(&self) -> PathBuf {
-        self.folder.path().join("a.db")
+    pub(crate) fn operator(&self) -> impl Operator + use<> {
+        Database::at(self.folder.path().join("a.db")).operator()
     }
 
     pub(crate) fn task(&self) -> TaskDetail {
-        let operator = SqliteOperator::open(&self.store()).unwrap();
+        let operator = self.operator();
         let tasks = operator
             .tasks(&TaskFilter::default(), Page::newest(2))
             .unwrap();

@@ -14,7 +14,7 @@ pub(crate) trait OneTask {
     fn cancel_one(&mut self, id: TaskId, now: Timestamp) -> Result<CancelOutcome, Unavailable>;
 }
 
-impl<T: Operator> OneTask for T {
+impl<T: Operator + ?Sized> OneTask for T {
     fn retry_one(&mut self, id: TaskId, now: Timestamp) -> Result<RetryOutcome, Unavailable> {
         let retried = self.retry(&[id], None, Mode::Real(&By::default()), now);
         retried.map(|outcomes| outcomes[0].clone())

@@ -13,9 +13,9 @@ use aftertake::rules::file::{self, Lookup, RulesFile};
 use aftertake::store::Store;
 use aftertake::store::lists::{Page, TaskDetail, TaskFilter, TaskRow};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::SqliteOperator;
 use serde_json::{Value, json};
 
+use super::database::{AroundCommit, Database, plain};
 use super::sink::Sink;
 use super::watched_store::WatchedStore;
 use super::{folder_in_memory, in_time};
@@ -94,8 +94,22 @@ impl TestService {
         }
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("a.db")
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        Database::at(self.folder().join("a.db"))
+    }
+
+    /// Opens the store, as a process does at its start.
+    pub(crate) fn open(&self) -> Arc<WatchedStore> {
+        self.open_around(plain())
+    }
+
+    /// Opens the store with commits that go through `around`.
+    pub(crate) fn open_around(&self, around: AroundCommit) -> Arc<WatchedStore> {
+        WatchedStore::watch(self.database().open_around(around))
     }
 
     pub(crate) fn write(&self, rules: impl AsRef<[u8]>) {
@@ -121,8 +135,7 @@ impl TestService {
         lookup: Arc<dyn Lookup + Send + Sync>,
         grace: Duration,
     ) -> Running {
-        let store = WatchedStore::open(&self.path()).unwrap();
-        self.start_with(store, rules, lookup, grace).await
+        self.start_with(self.open(), rules, lookup, grace).await
     }
 
     /// Starts the service on a store of this folder that is already open.
@@ -150,13 +163,13 @@ impl TestService {
         }
     }
 
-    pub(crate) fn operator(&self) -> SqliteOperator {
-        SqliteOperator::open(&self.path()).unwrap()
+    pub(crate) fn operator(&self) -> impl Operator + use<> {
+        self.database().operator()
     }
 
     /// Runs a command that must succeed on the store, and returns its output.
     pub(crate) fn aftertake(&self, args: &[&str]) -> String {
-        let store = format!("sqlite:{}", self.path().display());
+        let store = format!("sqlite:{}", self.database().path().display());
         let ran = Command::new(env!("CARGO_BIN_EXE_aftertake"))
             .args(args)
             .args(["--store", &store])
@@ -170,7 +183,7 @@ impl TestService {
 
     /// Runs a command on the store and returns all its output, whatever its exit code.
     pub(crate) fn tells(&self, args: &[&str]) -> String {
-        let store = format!("sqlite:{}", self.path().display());
+        let store = format!("sqlite:{}", self.database().path().display());
         let ran = Command::new(env!("CARGO_BIN_EXE_aftertake"))
             .args(args)
             .args(["--store", &store])

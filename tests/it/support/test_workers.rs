@@ -58,7 +58,7 @@ impl TestWorkers {
     pub(crate) async fn timed(rules: &str, reach: Reach, clock: Arc<dyn Clock>) -> Self {
         let supervisor = Supervisor::default();
         let test_service = TestService::new();
-        let store = WatchedStore::open(&test_service.path()).unwrap();
+        let store = test_service.open();
         let file = parse(rules, &Env::new());
         let buckets = file.buckets.values();
         let buckets = buckets.map(|one| (Lane::Bucket(one.name.clone()), LaneLimits::from(one)));

@@ -1,10 +1,9 @@
-//! The default store, with signals for what passes through it.
+//! The SQLite store, with signals for what passes through it.
 //!
 //! Every call reaches the real store unchanged. A call can be held after its effect, as a slow
 //! disk would delay its result.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use aftertake::model::task::{Lane, RevisionId};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
 use aftertake::model::wait::Outside;
-use aftertake::store::sqlite::{AroundCommit, OpenError, SqliteStore};
+use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{
     Applied, ApplyError, Arrival, Claim, Claimed, Figures, JournalEntry, JournalError, LaneRoom,
     Pruned, Recorded, Retention, Settlement, Store, Unavailable,
@@ -83,15 +82,9 @@ async fn at_least<T: Clone>(signal: &watch::Sender<T>, enough: impl Fn(&T) -> bo
 }
 
 impl WatchedStore {
-    pub(crate) fn open(path: &Path) -> Result<Arc<Self>, OpenError> {
-        let around = Arc::new(|_operations: usize, commit: &mut dyn FnMut()| commit());
-        Self::open_around(path, around)
-    }
-
-    /// Opens a store whose commits go through `around`.
-    pub(crate) fn open_around(path: &Path, around: AroundCommit) -> Result<Arc<Self>, OpenError> {
-        Ok(Arc::new(Self {
-            store: SqliteStore::open(path, around)?,
+    pub(crate) fn watch(store: SqliteStore) -> Arc<Self> {
+        Arc::new(Self {
+            store,
             applies: watch::Sender::default(),
             settled: watch::Sender::default(),
             refused: watch::Sender::default(),
@@ -101,7 +94,7 @@ impl WatchedStore {
             claimed: Hold::default(),
             applying: Hold::default(),
             applied: Hold::default(),
-        }))
+        })
     }
 
     /// Waits until `count` settlements have begun.

@@ -12,15 +12,14 @@ use aftertake::model::moment::{Moment, Present};
 use aftertake::model::retry::Jitter;
 use aftertake::model::time::Timestamp;
 use aftertake::outbound::Guarded;
-use aftertake::store::sqlite::AroundCommit;
 use aftertake::supervision::{Ended, How};
 use async_trait::async_trait;
 
+use crate::support::database::AroundCommit;
 use crate::support::in_time;
 use crate::support::sink::{Reply, Sink};
 use crate::support::test_service::{Env, PATIENT, TestService, announcing, callback, parse};
 use crate::support::test_workers::{TestWorkers, reach};
-use crate::support::watched_store::WatchedStore;
 
 /// A clock that panics when read.
 #[derive(Default)]
@@ -116,7 +115,7 @@ async fn service_whose_writer_has_crashed_ends_at_once_with_a_code_that_starts_i
             commit();
         })
     };
-    let store = WatchedStore::open_around(&test_service.path(), crashes).unwrap();
+    let store = test_service.open_around(crashes);
     let (file, env) = (parse(&rules, &Env::new()), Arc::new(Env::new()));
     let running = test_service.start_with(store, file, env, PATIENT).await;
     running.front.announce("a.mp4").await;

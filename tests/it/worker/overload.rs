@@ -13,7 +13,6 @@ use crate::support::sink::{Reply, Sink};
 use crate::support::test_service::{
     Env, PATIENT, Running, TestService, announcing, callback, parse,
 };
-use crate::support::watched_store::WatchedStore;
 
 /// Callbacks that may be in the store's queue at once.
 const PLACES: usize = 256;
@@ -23,7 +22,7 @@ const FLOOD: usize = 320;
 const OTHERS: usize = 3;
 
 async fn start(test_service: &TestService, sink: &Sink, disk: &Arc<Disk>) -> Running {
-    let store = WatchedStore::open_around(&test_service.path(), disk.around()).unwrap();
+    let store = test_service.open_around(disk.around());
     let rules = announcing(sink, "{ notify: lms }");
     test_service
         .start_with(

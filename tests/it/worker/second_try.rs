@@ -14,7 +14,6 @@ use aftertake::model::retry::Jitter;
 use aftertake::model::time::Timestamp;
 use aftertake::outbound::{Answer, NoAnswer, Outbound, Request};
 use aftertake::rules::file::Revision;
-use aftertake::store::sqlite::SqliteStore;
 use aftertake::store::{Arrival, Recorded, Retention, Store};
 use aftertake::supervision::Supervisor;
 use aftertake::telemetry::Metrics;
@@ -25,6 +24,7 @@ use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use crate::support::database::Database;
 use crate::support::event;
 use crate::support::folder_in_memory;
 use crate::support::test_service::{Env, callback, parse};
@@ -128,7 +128,7 @@ impl Outbound for Sink {
 
 struct Stand {
     sink: Arc<Sink>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     workers: Workers,
     rules: Arc<Revision>,
     clock: Arc<Simulated>,
@@ -143,8 +143,8 @@ impl Stand {
     async fn new(receiver: Receiver, at_a_time: u32, retry: &str, seed: Option<u64>) -> Self {
         let began = Instant::now();
         let folder = folder_in_memory();
-        let path = folder.path().join("a.db");
-        let store = Arc::new(SqliteStore::open_here(&path).unwrap());
+        let database = Database::at(folder.path().join("a.db"));
+        let store: Arc<dyn Store> = Arc::new(database.open_here());
         let text = format!(
             "destinations: {{ lms: {{ url: 'https://lms.example.com/', concurrency: {at_a_time}, retry: [404] }} }}\n\
              retry: {retry}\nrules: [{{ name: announce, steps: [{{ notify: lms }}] }}]\n"
@@ -177,7 +177,7 @@ impl Stand {
         let snapshot = Snapshot::new(file.callers, Arc::clone(&rules), reach, none, clock.now());
         let day = Duration::from_hours(24);
         let workers = Workers::new(WorkerParts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             in_force: Current::new(snapshot),
             lanes,
             metrics: Arc::new(Metrics::default()),

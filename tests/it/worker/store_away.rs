@@ -178,7 +178,7 @@ async fn step_whose_journal_cannot_be_written_leaves_the_store_alone_for_a_while
         .record(&Recording::hls(), &place("recorded", "r/a.m3u8"))
         .await;
     let test_workers = TestWorkers::new(RENAMING, world.reach()).await;
-    let conn = rusqlite::Connection::open(test_workers.test_service.path()).unwrap();
+    let conn = test_workers.test_service.database().sql();
     conn.execute_batch(
         "CREATE TRIGGER broken BEFORE INSERT ON moves BEGIN SELECT raise(abort, 'broken'); END",
     )

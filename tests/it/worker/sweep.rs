@@ -7,13 +7,13 @@ use std::time::Duration;
 use aftertake::clock;
 use aftertake::model::time::Timestamp;
 use aftertake::rules::file::RulesFile;
+use aftertake::store::lists::{EventFilter, Page};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::SqliteOperator;
 use serde_json::Value;
 
 use crate::service::arrival;
-use crate::store_contract::open;
 use crate::support::TOO_LONG;
+use crate::support::database::Database;
 use crate::support::service_process::{heard, serving, stop};
 use crate::support::test_service::{Env, callback, parse};
 
@@ -21,16 +21,15 @@ const RULES: &str = "rules: [{ name: never, when: { room: none }, steps: [{ noti
                      destinations: { lms: { url: 'http://127.0.0.1:9/', allow_private: true } }\n";
 
 /// Stores events that match no rule, received this many days ago.
-fn store(path: &Path, objects: std::ops::Range<usize>, days: u64) {
+fn store(operator: &mut impl Operator, objects: std::ops::Range<usize>, days: u64) {
     let rules = parse(RULES, &Env::new());
-    let mut operator = SqliteOperator::open(path).unwrap();
     for number in objects {
         let at = clock::now().minus(Duration::from_hours(24 * days));
-        put(&mut operator, &rules, &format!("{days}/{number}.mp4"), at);
+        put(operator, &rules, &format!("{days}/{number}.mp4"), at);
     }
 }
 
-fn put(operator: &mut SqliteOperator, rules: &RulesFile, object: &str, at: Timestamp) {
+fn put(operator: &mut impl Operator, rules: &RulesFile, object: &str, at: Timestamp) {
     let mut arrival = arrival(rules, &callback(object));
     Arc::make_mut(&mut arrival.event).received = at;
     operator.record(&arrival, &rules.rules.text).unwrap();
@@ -53,38 +52,34 @@ fn swept(folder: &Path, retention: &str, bodies: u64) -> Vec<u64> {
     told
 }
 
-fn bodies(path: &Path) -> usize {
-    let conn = rusqlite::Connection::open(path).unwrap();
-    let count = conn.query_row("SELECT count(*) FROM bodies", [], |row| {
-        row.get::<_, i64>(0)
-    });
-    usize::try_from(count.unwrap()).unwrap()
+fn bodies(operator: &impl Operator) -> usize {
+    let events = operator.events(&EventFilter::default(), Page::newest(1_000));
+    let detail = |id| operator.event(id).unwrap().unwrap();
+    let events = events.unwrap().into_iter().map(|row| detail(row.id));
+    events.filter(|detail| detail.event.is_some()).count()
 }
 
 #[test]
 fn sweep_logs_what_it_has_removed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
-    let path = folder.path().join("aftertake.db");
-    drop(open(&path));
+    let mut operator = Database::of_program(folder.path()).create();
     // More than one step of a sweep processes.
-    store(&path, 0..501, 60);
-    store(&path, 0..1, 35);
-    store(&path, 0..1, 0);
+    store(&mut operator, 0..501, 60);
+    store(&mut operator, 0..1, 35);
+    store(&mut operator, 0..1, 0);
     let told = swept(folder.path(), "40d", 501);
-    assert_eq!((told, bodies(&path)), (vec![501], 2), "it is said once");
+    assert_eq!((told, bodies(&operator)), (vec![501], 2), "it is said once");
     assert_eq!(swept(folder.path(), "30d", 1), [1]);
-    assert_eq!(bodies(&path), 1);
+    assert_eq!(bodies(&operator), 1);
 }
 
 #[test]
 fn sweep_that_waits_for_a_clock_which_is_behind_says_so() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
-    let path = folder.path().join("aftertake.db");
-    drop(open(&path));
     let rules = parse(RULES, &Env::new());
-    let mut operator = SqliteOperator::open(&path).unwrap();
+    let mut operator = Database::of_program(folder.path()).create();
     let ahead = clock::now().plus(Duration::from_hours(1));
     for object in ["1.mp4", "2.mp4"] {
         put(&mut operator, &rules, object, ahead);

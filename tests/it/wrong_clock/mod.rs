@@ -8,10 +8,10 @@ use std::time::Duration;
 use aftertake::clock;
 use aftertake::store::lists::{EventFilter, Page};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::SqliteOperator;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::service::arrival;
+use crate::support::database::Database;
 use crate::support::in_time;
 use crate::support::service_process::{ServiceProcess, serving};
 use crate::support::test_service::{Env, parse};
@@ -56,22 +56,14 @@ async fn post(served: &ServiceProcess, body: &str) {
 
 /// The number of stored events, and the objects whose callback bodies are kept, oldest first.
 fn kept(folder: &Path) -> (usize, Vec<String>) {
-    let path = folder.join("aftertake.db");
-    let operator = SqliteOperator::open(&path).unwrap();
+    let operator = Database::of_program(folder).operator();
     let events = operator
         .events(&EventFilter::default(), Page::newest(usize::MAX))
-        .unwrap()
-        .len();
-    let conn = rusqlite::Connection::open(&path).unwrap();
-    let mut bodies = conn
-        .prepare("SELECT body FROM bodies ORDER BY event")
         .unwrap();
-    let object = |body: Vec<u8>| {
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        body["obs_object"].as_str().unwrap().to_owned()
-    };
-    let bodies = bodies.query_map([], |row| row.get(0).map(object)).unwrap();
-    (events, bodies.map(Result::unwrap).collect())
+    let kept = events.iter().rev();
+    let kept = kept.filter_map(|row| operator.event(row.id).unwrap().unwrap().event);
+    let objects = kept.map(|event| event.fields.object.clone().unwrap());
+    (events.len(), objects.collect())
 }
 
 #[tokio::test]
@@ -86,9 +78,8 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     let rules = parse(RULES, &Env::new());
     let mut old = arrival(&rules, &body("old", DAY * 60));
     Arc::make_mut(&mut old.event).received = clock::now().minus(DAY * 35);
-    let mut operator = SqliteOperator::open(&folder.join("aftertake.db")).unwrap();
+    let mut operator = Database::of_program(folder).operator();
     operator.record(&old, &rules.rules.text).unwrap();
-    drop(operator);
     let mut served = ServiceProcess::start(&mut right);
     let callbacks = ["a", "b", "c"].map(|object| body(object, Duration::ZERO));
     for callback in &callbacks {
@@ -96,18 +87,17 @@ async fn start_by_a_clock_ten_years_ahead_forgets_what_is_old_and_nothing_else()
     }
     served.stop();
 
-    let conn = rusqlite::Connection::open(folder.join("aftertake.db")).unwrap();
-    let old = || -> usize {
-        let bodies = "SELECT count(*) FROM bodies WHERE event = 1";
-        conn.query_row(bodies, [], |row| row.get(0)).unwrap()
+    let is_kept = || {
+        let old = operator.event(old.event.id).unwrap();
+        old.unwrap().event.is_some()
     };
-    assert_eq!(old(), 1);
+    assert!(is_kept());
     let mut ahead = serving(folder);
     ahead.env("LD_PRELOAD", library());
     ahead.env("CLOCK_AHEAD", (DAY * 3650).as_secs().to_string());
     let mut served = ServiceProcess::start(&mut ahead);
     let gone = async {
-        while old() > 0 {
+        while is_kept() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

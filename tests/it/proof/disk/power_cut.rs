@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use aftertake::model::id::EventId;
 use aftertake::store::lists::{EventFilter, Page, TaskFilter};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::{SqliteOperator, SqliteStore};
 
 use super::disk_model::DiskModel;
 use super::trace::{Record, What};
 use crate::proof::load::Call;
-use crate::proof::sound;
-use crate::store_contract::plain;
+use crate::support::database::Database;
 use crate::support::folder_in_memory;
 
 /// Random power cuts per run, in addition to one before every response.
@@ -108,11 +106,7 @@ fn reopened(files: &BTreeMap<&str, Vec<u8>>, tasks: usize) -> Result<BTreeSet<Ev
     for (name, content) in files {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
-    let path = folder.path().join("aftertake.db");
-    let opened = SqliteStore::open(&path, plain());
-    drop(opened.map_err(|error| error.to_string())?);
-    sound(&path)?;
-    let operator = SqliteOperator::open(&path).map_err(|error| error.to_string())?;
+    let operator = Database::of_program(folder.path()).recovered()?;
     let rows = operator
         .events(&EventFilter::default(), Page::newest(usize::MAX))
         .unwrap();

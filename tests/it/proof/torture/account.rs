@@ -7,12 +7,11 @@ use aftertake::model::recording::Place;
 use aftertake::object::{ObjectStore, TagSupport};
 use aftertake::store::lists::{EventDetail, EventFilter, Page};
 use aftertake::store::operator::Operator;
-use aftertake::store::sqlite::SqliteOperator;
 use serde_json::Value;
 
 use super::recordings::{RULES, Recordings, recording, room, source, tags, target};
 use crate::proof::load::Post;
-use crate::proof::sound;
+use crate::support::database::Database;
 use crate::support::in_time;
 use crate::support::service_process::ServiceProcess;
 use crate::support::sink::Sink;
@@ -58,9 +57,9 @@ impl<'a> Account<'a> {
         posts: &'a BTreeMap<EventId, Post>,
         sink: &Sink,
     ) -> Self {
-        let path = recordings.folder().join("aftertake.db");
-        sound(&path).unwrap();
-        let operator = SqliteOperator::open(&path).unwrap();
+        let database = Database::of_program(recordings.folder());
+        database.check().unwrap();
+        let operator = database.operator();
         let rows = operator
             .events(&EventFilter::default(), Page::newest(usize::MAX))
             .unwrap()
