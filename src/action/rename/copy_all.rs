@@ -176,10 +176,11 @@ async fn look_at_segments(
 ) -> Result<Vec<(Move, Option<Seen>)>, Failure> {
     let reach = copying.reach;
     let sources = find(reach, segments.iter().map(|one| &one.from)).await?;
-    let mut there = find(reach, segments.iter().map(|one| &one.to)).await?;
     if shared.is_none() {
         *shared = of_first_segment(reach, first, &sources).await?;
     }
+    // Last, directly before the copies.
+    let mut there = find(reach, segments.iter().map(|one| &one.to)).await?;
     let mut seen = Vec::with_capacity(segments.len());
     for one in segments {
         let there = there.remove(&one.to);
