@@ -25,8 +25,8 @@ pub(super) enum Destinations {
     ///
     /// closed: everything that is due is sent. open: it failed several times in a row, and nothing
     /// is sent until the next probe. probing: one request checks whether it works again. paused: a
-    /// person paused it, or it answered 410 Gone; nothing is sent until it is resumed. Waiting
-    /// tasks spend no tries.
+    /// person paused it, or it answered 410 Gone; nothing is sent until it is resumed. missing:
+    /// tasks wait for it, and it is not in the rules file. Waiting tasks spend no tries.
     ///
     /// With --json, an array of objects with `name`, `state`, `since`, `why`, `waiting` (number of
     /// tasks that wait for it or for a time) and `next_probe`; what does not apply is null.

@@ -10,7 +10,7 @@ use crate::model::intervention::By;
 use crate::model::task::Lane;
 use crate::model::time::Timestamp;
 use crate::store::Unavailable;
-use crate::store::lists::LaneRow;
+use crate::store::lists::{GONE, LaneRow};
 use crate::store::operator::{LaneOutcome, Operator};
 
 /// How long a pause waits for the service, which looks for changes every second.
@@ -39,11 +39,13 @@ pub struct LaneChange {
     pub is_known: bool,
 }
 
-/// Every destination, and the buckets that are paused or open.
+/// Every destination, and the buckets that are paused or open, or that tasks wait for although the
+/// rules file lacks them.
 pub fn list(store: &dyn Operator, now: Timestamp) -> Result<Vec<LaneLine>, Unavailable> {
     let rows = store.lanes()?.into_iter();
     let is_listed = |row: &LaneRow| {
-        matches!(row.lane, Lane::Destination(_)) || row.state != LaneState::default()
+        let is_gone = !row.is_served && row.waiting > 0;
+        matches!(row.lane, Lane::Destination(_)) || row.state != LaneState::default() || is_gone
     };
     Ok(rows
         .filter(is_listed)
@@ -95,7 +97,13 @@ impl LaneChange {
 
 impl LaneLine {
     fn new(row: LaneRow, now: Timestamp) -> Self {
-        let (name, state) = (name(&row.lane), row.state.name(now));
+        let is_gone = !row.is_served && row.waiting > 0;
+        let state = if is_gone {
+            "missing"
+        } else {
+            row.state.name(now)
+        };
+        let name = name(&row.lane);
         let LaneState { paused, open } = row.state;
         let next_probe = match &paused {
             None => open.as_ref().map(|open| open.probe_at),
@@ -104,6 +112,7 @@ impl LaneLine {
         let paused = paused.map(|one| (one.since, one.why));
         let opened = open.map(|one| (one.since, one.why));
         let (since, why) = paused.or(opened).unzip();
+        let why = if is_gone { Some(GONE.to_owned()) } else { why };
         Self {
             name,
             state,

@@ -90,15 +90,19 @@ pub struct Walk<Filter> {
     pub(super) last: Cursor,
 }
 
+/// What a lane is that the rules file in force lacks, and the ways out.
+pub const GONE: &str =
+    "not in the rules file: add it there, or cancel its tasks and retry them with --current-rules";
+
 /// Why a task waits, for a reason outside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitReason {
     /// The rules file in force lacks this lane's bucket or destination.
     UnknownLane(String),
-    /// A person has paused this lane.
-    Paused(String),
+    /// This lane is paused.
+    Paused { lane: String, why: String },
     /// This lane's breaker is open.
-    OpenBreaker(String),
+    OpenBreaker { lane: String, why: String },
     /// It has its turn, or its place in the order, after this task.
     Task { id: TaskId, is_dead: bool },
     /// As its step reported it: a task, which may be dead, uses keys that it needs.
@@ -110,9 +114,11 @@ pub enum WaitReason {
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownLane(lane) => write!(f, "{lane} is not in the rules file"),
-            Self::Paused(lane) => write!(f, "{lane} is paused"),
-            Self::OpenBreaker(lane) => write!(f, "{lane} failed and is left alone for a while"),
+            Self::UnknownLane(lane) => write!(f, "{lane} is {GONE}"),
+            Self::Paused { lane, why } => write!(f, "{lane} is paused: {why}"),
+            Self::OpenBreaker { lane, why } => {
+                write!(f, "{lane} failed and is left alone for a while: {why}")
+            }
             Self::Task { id, is_dead: true } => {
                 write!(f, "waits for {id}, which is dead: retry it or cancel it")
             }
@@ -188,6 +194,8 @@ pub struct EventDetail {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneRow {
     pub lane: Lane,
+    /// Whether the rules file that was last served has it.
+    pub is_served: bool,
     pub state: LaneState,
     /// Tasks that wait for the lane or for a time, not those that wait for a turn or something
     /// else.

@@ -9,7 +9,7 @@ use aftertake::model::moves::{Move, MovePhase};
 use aftertake::model::plan::Turn;
 use aftertake::model::task::{Lane, TaskState};
 use aftertake::model::transition::{Hold, NextStep, Transition};
-use aftertake::store::lists::{EventFilter, Page, TaskFilter, TaskRow};
+use aftertake::store::lists::{EventFilter, GONE, Page, TaskFilter, TaskRow};
 use aftertake::store::operator::Operator;
 use aftertake::store::{Applied, JournalEntry, LaneRoom, Pruned, Retention, Store};
 use futures_util::future::join_all;
@@ -145,12 +145,21 @@ async fn tasks_of_a_lane_that_is_gone_wait_with_that_reason_until_it_is_back(
     let applied = store.apply(fine, settlement, NOW).await.unwrap();
     assert!(matches!(applied, Applied::Settled));
     for row in everything(&backend.operator()) {
-        let reason = Some("destination/gone is not in the rules file".to_owned());
+        let reason = Some(format!("destination/gone is {GONE}"));
         assert_eq!(
             (row.state, row.tries, why_waits(&row)),
             ("ready", 0, reason)
         );
     }
+    let hour = Duration::from_hours(1);
+    let figures = store.figures(NOW.plus(hour)).await.unwrap();
+    assert_eq!(
+        (figures.oldest_due, figures.oldest_waiting.is_some()),
+        (None, true)
+    );
+    let lanes = aftertake::operate::lanes::list(&backend.operator(), NOW).unwrap();
+    let lane = lanes.iter().find(|lane| lane.name == "gone").unwrap();
+    assert_eq!((lane.state, lane.why.as_deref()), ("missing", Some(GONE)));
 
     let back = [known, vec![gone.clone()]].concat();
     assert!(store.mark_unknown_lanes(back).await.unwrap().is_empty());

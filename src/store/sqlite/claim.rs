@@ -96,7 +96,7 @@ fn fewer_tries(txn: &Txn<'_>, lane: &str, most: u32) -> rusqlite::Result<Option<
         .query_row((lane, most), |row| row.get(0))
 }
 
-fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+pub(super) fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     [one, other].into_iter().flatten().min()
 }
 

@@ -3,7 +3,7 @@
 //! The service writes only what it changed, so that it never undoes a pause that it does not know
 //! yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -88,9 +88,11 @@ pub(super) fn mark_unknown(txn: &Txn<'_>, known: &[Lane]) -> rusqlite::Result<Ve
 }
 
 pub(super) fn rows(conn: &Connection) -> rusqlite::Result<Vec<LaneRow>> {
-    let row = |(lane, state)| {
+    let served = served(conn)?;
+    let row = |(lane, state): (Lane, LaneState)| {
         Ok(LaneRow {
             waiting: waiting(conn, &lane)?,
+            is_served: served.contains(&lane.to_string()),
             state,
             lane,
         })
@@ -101,16 +103,19 @@ pub(super) fn rows(conn: &Connection) -> rusqlite::Result<Vec<LaneRow>> {
 /// The lanes of the rules file that was last served, and all others in which tasks wait or that
 /// have a row.
 fn listed(conn: &Connection) -> rusqlite::Result<BTreeMap<Lane, LaneState>> {
-    let served: Vec<String> = conn
-        .prepare_cached("SELECT name FROM lanes")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    let names = served.into_iter().chain(service_reads::lanes(conn)?);
+    let names = served(conn)?.into_iter().chain(service_reads::lanes(conn)?);
     let names = names.filter_map(|name| name.parse().ok());
     let mut listed: BTreeMap<Lane, LaneState> =
         names.map(|lane| (lane, LaneState::default())).collect();
     listed.extend(states(conn)?);
     Ok(listed)
+}
+
+/// The names of the lanes of the rules file that was last served.
+pub(super) fn served(conn: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    conn.prepare_cached("SELECT name FROM lanes")?
+        .query_map([], |row| row.get(0))?
+        .collect()
 }
 
 fn waiting(conn: &Connection, lane: &Lane) -> rusqlite::Result<u64> {

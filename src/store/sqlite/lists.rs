@@ -34,10 +34,10 @@ macro_rules! list {
             " END AS goes_forward, \
              CASE WHEN t.state = 0 AND t.blocked_by IS NULL AND t.waits_for IS NULL THEN t.due END AS due, \
              t.note, t.lane, \
-             CASE WHEN t.state = 0 AND t.waits_for IS NULL AND t.blocked_by IS NULL THEN \
-             iif(t.lane IN (SELECT name FROM lanes), \
-             (SELECT iif(l.paused IS NULL, 1, 2) FROM lane_states l WHERE l.lane = t.lane AND coalesce(l.paused, l.open) IS NOT NULL), \
-             0) END AS lane_holds, \
+             t.state = 0 AND t.waits_for IS NULL AND t.blocked_by IS NULL AS waits_in_lane, \
+             t.lane IN (SELECT name FROM lanes) AS lane_is_served, \
+             (SELECT l.paused ->> 'why' FROM lane_states l WHERE l.lane = t.lane) AS paused, \
+             (SELECT l.open ->> 'why' FROM lane_states l WHERE l.lane = t.lane) AS opened, \
              before.id AS before, before.state AS before_state \
              FROM tasks t JOIN events e ON e.seq = t.seq >> 16 LEFT JOIN tasks before ON t.state = 0 AND before.seq = \
              coalesce((SELECT head FROM orders WHERE id = t.blocked_by), (SELECT turn FROM recordings WHERE id = t.blocked_by), \
@@ -363,11 +363,23 @@ fn waits(row: &Row<'_>) -> rusqlite::Result<Option<WaitReason>> {
             }),
         });
     }
-    Ok(match row.get::<_, Option<i64>>("lane_holds")? {
-        Some(0) => Some(WaitReason::UnknownLane(row.get("lane")?)),
-        Some(1) => Some(WaitReason::OpenBreaker(row.get("lane")?)),
-        Some(_) => Some(WaitReason::Paused(row.get("lane")?)),
-        None => note.map(WaitReason::Note),
+    let by_lane = if row.get("waits_in_lane")? {
+        held_by_lane(row)?
+    } else {
+        None
+    };
+    Ok(by_lane.or(note.map(WaitReason::Note)))
+}
+
+fn held_by_lane(row: &Row<'_>) -> rusqlite::Result<Option<WaitReason>> {
+    let lane = row.get("lane")?;
+    let (paused, opened): (Option<String>, Option<String>) =
+        (row.get("paused")?, row.get("opened")?);
+    Ok(match (row.get("lane_is_served")?, paused, opened) {
+        (false, ..) => Some(WaitReason::UnknownLane(lane)),
+        (true, Some(why), _) => Some(WaitReason::Paused { lane, why }),
+        (true, None, Some(why)) => Some(WaitReason::OpenBreaker { lane, why }),
+        (true, None, None) => None,
     })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::claim::earlier;
 use super::{row, wait};
 use crate::model::id::TaskId;
 use crate::model::task::RevisionId;
@@ -67,10 +68,16 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
             .and_then(|count| u64::try_from(*count).ok())
             .unwrap_or(0)
     };
-    let due = lanes(conn)?.into_iter();
-    let due: Vec<_> = due
-        .map(|lane| first_due(conn, &lane))
-        .collect::<Result<_, _>>()?;
+    let served = super::lanes::served(conn)?;
+    let (mut due, mut waiting) = (None, wait::oldest(conn)?);
+    for lane in lanes(conn)? {
+        let oldest = if served.contains(&lane) {
+            &mut due
+        } else {
+            &mut waiting
+        };
+        *oldest = earlier(*oldest, first_due(conn, &lane)?);
+    }
     let age = |since: Option<i64>| {
         let age = since.map(|since| now.since(Timestamp::from_millis(since)));
         age.filter(|age| *age > Duration::ZERO)
@@ -86,8 +93,8 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
         done: count(2),
         dead: count(3),
         cancelled: count(4),
-        oldest_due: age(due.into_iter().flatten().min()),
-        oldest_waiting: age(wait::oldest(conn)?),
+        oldest_due: age(due),
+        oldest_waiting: age(waiting),
         leaving: u64::try_from(leaving).unwrap_or(0),
     })
 }

@@ -39,7 +39,7 @@ async fn request_under_way_to_a_destination_that_goes_ends_and_what_is_queued_wa
     let queued = [("done", 0, 1), ("ready", 0, 0), ("done", 0, 1)];
     assert_eq!(test_service.states(), queued);
     let note = why_waits(&test_service.tasks()[1]).unwrap();
-    assert!(note.ends_with("lms is not in the rules file"), "{note}");
+    assert!(note.contains("lms is not in the rules file"), "{note}");
 
     test_service.reload(&running, &with).await;
     running.store.settled(3).await;
