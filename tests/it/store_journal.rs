@@ -6,7 +6,7 @@ use std::time::Duration;
 use aftertake::model::event::Event;
 use aftertake::model::id::TaskId;
 use aftertake::model::intervention::{By, Mode};
-use aftertake::model::moves::{Move, MovePhase, SameOrigin};
+use aftertake::model::moves::{Move, MovePhase, PutBy, SameOrigin};
 use aftertake::model::plan::{Plan, Turn};
 use aftertake::model::time::Timestamp;
 use aftertake::model::transition::Transition;
@@ -20,6 +20,8 @@ use crate::support::operator::why_waits;
 
 shown_on_every_store! {
     earlier_move_says_whether_it_was_for_the_same_recording
+    move_from_another_key_says_whether_it_was_for_the_same_job_and_from_its_own_key
+    store_says_what_other_recordings_tasks_have_put_at_a_key
     task_that_runs_again_no_longer_says_why_it_waited
     event_that_was_stored_before_its_recording_was_moved_knows_that_it_moved_whole
     recordings_of_two_jobs_under_one_key_are_each_where_it_was_moved
@@ -27,28 +29,27 @@ shown_on_every_store! {
     recording_of_a_job_is_where_a_task_without_one_has_moved_it
 }
 
+/// The recorder's job, and at which second the recording began.
+type Begun = (Option<&'static str>, Option<i64>);
+
 /// An arrival of the recording `k` for this job of the recorder.
-fn of_job(time: i64, job: Option<&str>) -> Arrival {
-    let mut arrival = arrival("k", time, &[("move", bucket(), Turn::Needed)]);
-    Arc::make_mut(&mut arrival.event).fields.job = job.map(str::to_owned);
-    let mut body: serde_json::Value = serde_json::from_slice(&arrival.event.body).unwrap();
-    if let Some(job) = job {
-        body["job_id"] = job.into();
-    }
-    Arc::make_mut(&mut arrival.event).body = body.to_string().into();
-    arrival
+fn of_job(time: i64, job: Option<&'static str>) -> Arrival {
+    begun("k", time, (job, None))
 }
 
-/// Like `of_job`, for a recording that began at this second.
-fn begun(time: i64, (job, start): (Option<&str>, Option<i64>)) -> Arrival {
-    let mut arrival = of_job(time, job);
-    if let Some(start) = start.map(|start| Timestamp::from_millis(start * 1000)) {
-        let event = Arc::make_mut(&mut arrival.event);
-        event.fields.start_time = Some(start);
-        let mut body: serde_json::Value = serde_json::from_slice(&event.body).unwrap();
-        body["start_time"] = start.to_string().into();
-        event.body = body.to_string().into();
+fn begun(key: &str, time: i64, (job, start): Begun) -> Arrival {
+    let mut arrival = arrival(key, time, &[("move", bucket(), Turn::Needed)]);
+    let event = Arc::make_mut(&mut arrival.event);
+    let mut body: serde_json::Value = serde_json::from_slice(&event.body).unwrap();
+    if let Some(job) = job {
+        event.fields.job = Some(job.to_owned());
+        body["job_id"] = job.into();
     }
+    if let Some(start) = start.map(|start| Timestamp::from_millis(start * 1000)) {
+        event.fields.start_time = Some(start);
+        body["start_time"] = start.to_string().into();
+    }
+    event.body = body.to_string().into();
     arrival
 }
 
@@ -64,16 +65,115 @@ async fn earlier_move_says_whether_it_was_for_the_same_recording<B: Backend>(_: 
     ] {
         let backend = B::default();
         let store = backend.open();
-        store.record(begun(1, first), vec![]).await.unwrap();
+        store.record(begun("k", 1, first), vec![]).await.unwrap();
         let claim = one(&store, bucket(), NOW).await;
         let entry = JournalEntry::Manifest(vec![moved(0, MovePhase::Moved)]);
         store.journal(&claim, entry, PRESENT).await.unwrap();
         end(&store, claim, Transition::Finish).await;
-        store.record(begun(2, second), vec![]).await.unwrap();
+        store.record(begun("k", 2, second), vec![]).await.unwrap();
         let claim = one(&store, bucket(), NOW).await;
         let from = vec![place("from/0.ts")];
         let earlier = store.earlier_moves(&claim, from).await.unwrap();
         assert_eq!(earlier[0].origin, origin, "{first:?} {second:?}");
+    }
+}
+
+fn copied(from: &str, to: &str, phase: MovePhase) -> Move {
+    Move {
+        from: place(from),
+        to: place(to),
+        target_etag: Some(format!("at {to}")),
+        ..moved(0, phase)
+    }
+}
+
+/// Records this arrival and moves it; returns the task's id.
+async fn moves(store: &impl Store, arrival: Arrival, from: &str, to: &str) -> TaskId {
+    store.record(arrival, vec![]).await.unwrap();
+    let mover = one(store, bucket(), NOW).await;
+    let id = mover.task().id;
+    for entry in [
+        JournalEntry::Manifest(vec![copied(from, to, MovePhase::Moved)]),
+        JournalEntry::Commit(place(to)),
+    ] {
+        store.journal(&mover, entry, PRESENT).await.unwrap();
+    }
+    end(store, mover, Transition::Finish).await;
+    id
+}
+
+/// Playlists of one job need not begin at once.
+async fn move_from_another_key_says_whether_it_was_for_the_same_job_and_from_its_own_key<
+    B: Backend,
+>(
+    _: B,
+) {
+    let begun_1 = (Some("a"), Some(1));
+    for (asks, origin) in [
+        (begun_1, SameOrigin::Likely),
+        ((Some("a"), Some(2)), SameOrigin::Likely),
+        ((Some("b"), Some(1)), SameOrigin::No),
+        ((None, None), SameOrigin::Unknown),
+    ] {
+        let backend = B::default();
+        let store = backend.open();
+        moves(&store, begun("k", 1, begun_1), "k", "x").await;
+        moves(&store, begun("k", 2, begun_1), "x", "y").await;
+        store.record(begun("x", 3, asks), vec![]).await.unwrap();
+        let claim = one(&store, bucket(), NOW).await;
+        for (from, is_from_named) in [("k", true), ("x", false)] {
+            let made = store.made_from(&claim, vec![place(from)]).await.unwrap();
+            let made = &made[0];
+            assert!(!made.is_of_this_key);
+            assert_eq!(
+                (made.origin, made.is_from_named),
+                (origin, is_from_named),
+                "{from}"
+            );
+        }
+    }
+}
+
+async fn store_says_what_other_recordings_tasks_have_put_at_a_key(backend: impl Backend) {
+    let store = backend.open();
+    let begun_1 = (Some("a"), Some(1));
+    let by = moves(&store, begun("k", 1, begun_1), "k", "x").await;
+    // Its copy could not be removed.
+    store.record(begun("c", 2, begun_1), vec![]).await.unwrap();
+    let gave_up = one(&store, bucket(), NOW).await;
+    let left_by = gave_up.task().id;
+    for entry in [
+        JournalEntry::Manifest(vec![copied("c", "y", MovePhase::Planned)]),
+        JournalEntry::Progress(vec![copied("c", "y", MovePhase::Kept)]),
+    ] {
+        store.journal(&gave_up, entry, PRESENT).await.unwrap();
+    }
+    end(&store, gave_up, Transition::Cancel).await;
+
+    let begun_2 = (Some("a"), Some(2));
+    let own = (None, None);
+    for (number, key, origin, at, put) in [
+        (3, "x", begun_2, "x", Some(by)),
+        (4, "x", own, "x", Some(by)),
+        (5, "y", begun_2, "y", Some(left_by)),
+        (6, "x", begun_2, "k", None),
+        (7, "k", begun_1, "x", None),
+        (8, "k", own, "x", None),
+        (9, "k", begun_2, "x", Some(by)),
+        (10, "c", begun_1, "y", None),
+    ] {
+        store
+            .record(begun(key, number, origin), vec![])
+            .await
+            .unwrap();
+        let asks = one(&store, bucket(), NOW).await;
+        let found = store.put_by_others(&asks, place(at)).await.unwrap();
+        let expected = put.map(|task| PutBy {
+            task,
+            etag: format!("at {at}"),
+        });
+        assert_eq!(found, Vec::from_iter(expected), "{number}");
+        end(&store, asks, Transition::Finish).await;
     }
 }
 

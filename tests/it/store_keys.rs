@@ -42,6 +42,7 @@ shown_on_every_store! {
     cancel_of_a_waiting_task_releases_those_that_wait_for_it
     recording_that_another_one_has_replaced_is_nowhere_and_names_it
     recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced_it
+    recording_that_is_not_at_its_key_yet_is_not_replaced_there
     recording_is_surveyed_again_if_a_move_to_its_key_has_ended_meanwhile
 }
 
@@ -640,6 +641,7 @@ async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced
     store.record(arrival("b", 2, &rules), vec![]).await.unwrap();
     let mover = one(&store, bucket(), NOW).await;
     let by = mover.task().id;
+    store.record(arrival("c", 3, &rules), vec![]).await.unwrap();
     let whole = replaces("b", "a");
     assert_eq!(taken(&store, &mover, whole.clone(), PRESENT).await, None);
     let copied = |phase| {
@@ -662,6 +664,7 @@ async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced
         assert_eq!(shown(&operator), Some(Replaced { by, in_part }));
     }
     end(&store, mover, Transition::Finish).await;
+    let third = one(&store, bucket(), NOW).await;
 
     operator.retry_one(id, NOW).unwrap();
     let again = one(&store, bucket(), NOW).await;
@@ -671,25 +674,26 @@ async fn recording_that_was_never_moved_is_nowhere_once_another_one_has_replaced
     end(&store, again, bury()).await;
 
     // A third one does not wait for the first one's task, and the first one names what replaced it.
-    store.record(arrival("c", 3, &rules), vec![]).await.unwrap();
-    let third = one(&store, bucket(), NOW).await;
     let onto = replaces("c", "a");
     assert_eq!(taken(&store, &third, onto.clone(), PRESENT).await, None);
-    let done = Move {
-        phase: MovePhase::Moved,
-        ..onto
+    let progress = |phase| {
+        JournalEntry::Progress(vec![Move {
+            phase,
+            ..onto.clone()
+        }])
     };
     for entry in [
-        JournalEntry::Progress(vec![done]),
+        progress(MovePhase::Copied),
         JournalEntry::Commit(place("a")),
     ] {
         store.journal(&third, entry, PRESENT).await.unwrap();
     }
-    end(&store, third, Transition::Finish).await;
-    assert_eq!(shown(&operator), Some(Replaced { by, in_part }));
-
     // A later event announces what its recorder has written since.
     store.record(arrival("a", 4, &rules), vec![]).await.unwrap();
+    let moved_on = progress(MovePhase::Moved);
+    store.journal(&third, moved_on, PRESENT).await.unwrap();
+    end(&store, third, Transition::Finish).await;
+    assert_eq!(shown(&operator), Some(Replaced { by, in_part }));
     let later = one(&store, bucket(), NOW).await;
     assert_eq!(later.located().unwrap().replaced, None);
 }
@@ -715,4 +719,37 @@ async fn recording_is_surveyed_again_if_a_move_to_its_key_has_ended_meanwhile(
     }
     tasks.end(0, Transition::Finish).await;
     assert_eq!(tasks.wants(0, from_to("b", "x")).await, Some(by));
+}
+
+/// The move replaces its own copy, which an earlier manifest has left at a key that was empty.
+async fn recording_that_is_not_at_its_key_yet_is_not_replaced_there(backend: impl Backend) {
+    let store = backend.open();
+    let rules = [("archive", bucket(), Turn::Needed)];
+    store.record(arrival("b", 1, &rules), vec![]).await.unwrap();
+    let mover = one(&store, bucket(), NOW).await;
+    store.record(arrival("a", 2, &rules), vec![]).await.unwrap();
+    let pair = |phase| {
+        let again = Move {
+            target: Target::Again,
+            phase,
+            ..from_to("b.ts", "a.ts")
+        };
+        let main = Move {
+            number: 1,
+            phase,
+            ..from_to("b", "a")
+        };
+        vec![again, main]
+    };
+    for entry in [
+        JournalEntry::Manifest(pair(MovePhase::Planned)),
+        JournalEntry::Progress(pair(MovePhase::Copied)),
+        JournalEntry::Commit(place("a")),
+        JournalEntry::Progress(pair(MovePhase::Moved)),
+    ] {
+        store.journal(&mover, entry, PRESENT).await.unwrap();
+    }
+    end(&store, mover, Transition::Finish).await;
+    let waits = one(&store, bucket(), NOW).await;
+    assert_eq!(waits.located().unwrap().replaced, None);
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use aftertake::model::moves::MovePhase;
+use aftertake::model::failure::{Failure, FailureKind};
+use aftertake::model::moves::{Move, MovePhase, Target};
 use aftertake::model::plan::Turn;
 use aftertake::model::transition::Transition;
 use aftertake::store::operator::Operator;
@@ -10,10 +11,11 @@ use aftertake::store::sqlite::{OpenError, SqliteOperator, SqliteStore};
 use aftertake::store::{JournalEntry, LaneRoom, Pruned, Retention, Store};
 
 use crate::store_contract::{
-    NOW, PRESENT, arrival, bucket, end, lane, moved, notify, one, prune_after, ran,
+    NOW, PRESENT, arrival, bucket, end, lane, moved, notify, one, place, prune_after, ran,
 };
 use crate::store_history::{DAY, prune};
 use crate::support::database::{open, plain};
+use crate::support::operator::OneTask;
 
 fn rows(path: &Path, table: &str) -> usize {
     let conn = rusqlite::Connection::open(path).unwrap();
@@ -141,4 +143,60 @@ async fn stored_body_is_parsed_as_that_of_its_recorder() {
     let room = vec![LaneRoom::new(lane(), 1)];
     let refused = store.claim(room, NOW).await.unwrap_err().to_string();
     assert!(refused.contains("recorder 7 is not known"), "{refused}");
+}
+
+/// As long as a task may still fail because of it.
+#[tokio::test]
+async fn what_has_replaced_a_recording_is_forgotten_after_its_last_task() {
+    for is_dead in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let store = open(&path);
+        let mut operator = SqliteOperator::open(&path).unwrap();
+        let rules = [("archive", bucket(), Turn::Needed)];
+        store.record(arrival("a", 1, &rules), vec![]).await.unwrap();
+        let first = one(&store, bucket(), NOW).await;
+        let id = first.task().id;
+        end(&store, first, Transition::Cancel).await;
+        store.record(arrival("b", 2, &rules), vec![]).await.unwrap();
+        let mover = one(&store, bucket(), NOW).await;
+        let by = mover.task().id;
+        let onto = |phase| {
+            vec![Move {
+                from: place("b"),
+                to: place("a"),
+                target: Target::Replace,
+                ..moved(0, phase)
+            }]
+        };
+        for entry in [
+            JournalEntry::Manifest(onto(MovePhase::Planned)),
+            JournalEntry::Progress(onto(MovePhase::Moved)),
+            JournalEntry::Commit(place("a")),
+        ] {
+            store.journal(&mover, entry, PRESENT).await.unwrap();
+        }
+        end(&store, mover, Transition::Finish).await;
+        if is_dead {
+            operator.retry_one(id, NOW).unwrap();
+            let again = one(&store, bucket(), NOW).await;
+            let why = Failure::new(FailureKind::Missing, "replaced");
+            end(&store, again, Transition::Bury { why, notice: None }).await;
+        }
+        store.record(notify("z", 3), vec![]).await.unwrap();
+        let newest = one(&store, lane(), NOW).await;
+        end(&store, newest, Transition::Finish).await;
+
+        prune(&store).await;
+        let kept = usize::from(is_dead);
+        assert_eq!(rows(&path, "replaced"), kept, "{is_dead}");
+        assert_eq!(rows(&path, "events"), kept + 1, "{is_dead}");
+        if is_dead {
+            let shown = operator.task(id).unwrap().unwrap().replaced;
+            assert_eq!(shown.unwrap().by, by);
+            operator.cancel_one(id, NOW).unwrap();
+            prune(&store).await;
+            assert_eq!(rows(&path, "replaced"), 0);
+        }
+    }
 }

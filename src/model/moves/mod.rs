@@ -139,6 +139,9 @@ pub struct MadeBy {
     pub is_of_this_key: bool,
     /// Of another key, only the jobs are compared: the playlists of one job need not begin at once.
     pub origin: SameOrigin,
+    /// Whether it moved its recording from where that was recorded. A later move of it starts where an
+    /// earlier one has put it, so what another recorder writes there is something else.
+    pub is_from_named: bool,
     /// Whether the event that asks had come before that move was planned.
     pub was_announced: bool,
 }
@@ -147,14 +150,19 @@ impl MadeBy {
     /// Whether what another recording's task took along from the key of the event that asks is what
     /// this event announced. Of another job, only what had been announced by then.
     pub fn took_what_is_announced(&self) -> bool {
-        !self.is_of_this_key && (self.origin != SameOrigin::No || self.was_announced)
+        self.is_from_named
+            && !self.is_of_this_key
+            && (self.origin != SameOrigin::No || self.was_announced)
     }
 
     /// Whether an object that it moved may also be this recording's `part`. Another recording under
-    /// the same key shares nothing with it. Another job's recording under another key may share an
-    /// init segment or an encryption key, but no segments.
+    /// the same key shares nothing with it, nor does one that a move had put there. Another job's
+    /// recording under another key may share an init segment or an encryption key, but no segments.
     pub fn may_be_shared(&self, part: Part) -> bool {
-        self.origin != SameOrigin::No || (!self.is_of_this_key && part == Part::Other)
+        if self.is_of_this_key {
+            return self.origin != SameOrigin::No;
+        }
+        self.is_from_named && (self.origin != SameOrigin::No || part == Part::Other)
     }
 
     /// Whether it made the object at this place, with this ETag, from one with the ETag `from`.
@@ -357,16 +365,17 @@ mod tests {
             (SameOrigin::No, true, true),
             (SameOrigin::No, false, false),
         ] {
-            for is_of_this_key in [false, true] {
+            for (is_of_this_key, is_from_named) in [(false, true), (false, false), (true, true)] {
                 let made = MadeBy {
                     task: TaskId::from_bytes([0; 16]),
                     one: one.clone(),
                     is_of_this_key,
+                    is_from_named,
                     origin,
                     was_announced,
                 };
-                let expected = is_it && !is_of_this_key;
-                let label = format!("{origin:?} {was_announced} {is_of_this_key}");
+                let expected = is_it && !is_of_this_key && is_from_named;
+                let label = format!("{origin:?} {was_announced} {is_of_this_key} {is_from_named}");
                 assert_eq!(made.took_what_is_announced(), expected, "{label}");
             }
         }

@@ -513,6 +513,17 @@ pub(super) fn earlier(
     Ok(found)
 }
 
+/// From where a step moves its recording: the source of its last move.
+fn main_from(conn: &Connection, seq: TaskKey, step: StepNo) -> rusqlite::Result<Place> {
+    conn.prepare_cached(
+        "SELECT from_bucket, from_key FROM moves WHERE task = ?1 AND step = ?2 ORDER BY number DESC LIMIT 1",
+    )?
+    .query_row((seq, step), |row| {
+        let (bucket, key) = (row.get(0)?, row.get(1)?);
+        Ok(Place { bucket, key })
+    })
+}
+
 /// The newest completed moves from each place by tasks of any recording: shared objects are copied
 /// more than once.
 pub(super) fn made_from(
@@ -526,7 +537,7 @@ pub(super) fn made_from(
         "SELECT ",
         move_columns!(),
         ", (SELECT id FROM tasks WHERE seq = task), recording, job, \
-         (SELECT known FROM manifests WHERE manifests.task = moves.task AND manifests.step = moves.step) \
+         (SELECT known FROM manifests WHERE manifests.task = moves.task AND manifests.step = moves.step), task, step \
          FROM moves WHERE from_bucket = ?1 AND from_key = ?2 AND phase = 2 AND target_etag IS NOT NULL \
          ORDER BY task DESC, step DESC LIMIT ?3"
     ))?;
@@ -540,6 +551,7 @@ pub(super) fn made_from(
             let known: Option<i64> = row.get(MOVE_COLUMNS + 3)?;
             let mover = mover.as_deref().map(Origin::from_row);
             let is_of_this_key = of == recording.as_bytes();
+            let main = main_from(conn, row.get(MOVE_COLUMNS + 4)?, row.get(MOVE_COLUMNS + 5)?)?;
             let compare = if is_of_this_key {
                 SameOrigin::of
             } else {
@@ -549,6 +561,7 @@ pub(super) fn made_from(
                 task: TaskId::from_bytes(id.unwrap_or_default()),
                 one: read_move(row)?,
                 is_of_this_key,
+                is_from_named: of == RecordingId::of(&main).as_bytes(),
                 origin: compare(mover.as_ref(), origin),
                 was_announced: known.is_some_and(|known| seq.event() <= known),
             })

@@ -422,7 +422,10 @@ fn left_of(core: &mut Core, claim: &Claim) {
     run(core, |txn| {
         left::take_over(txn, &by(TaskKey::new(0, 0)), &other, NOW)
     });
-    let entry = JournalEntry::Progress(vec![moved(MovePhase::Moved)]);
+    let entry = JournalEntry::Progress(vec![Move {
+        target_etag: Some("t".into()),
+        ..moved(MovePhase::Moved)
+    }]);
     run(core, |txn| {
         journal::write(txn, &by(claim.key), &entry, PRESENT)
     });

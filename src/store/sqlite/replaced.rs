@@ -49,9 +49,10 @@ fn movers(
         "SELECT mover_event, mover_generation, mover_rule FROM recordings WHERE place = ?1 AND id <> ?2 UNION ALL \
          SELECT mover_event, mover_generation, mover_rule FROM places WHERE place = ?1 AND (recording <> ?2 OR job <> ?3)",
     )?;
-    let plannings: Vec<(i64, u32, String)> = statement
+    let mut plannings: Vec<(i64, u32, String)> = statement
         .query_map((place.digest(), recording, job), |row| row.try_into())?
         .collect::<Result<_, _>>()?;
+    plannings.dedup();
     let mut movers = Vec::new();
     for (event, generation, rule) in plannings {
         let of_event = TaskKey::of_event(event);
@@ -231,15 +232,17 @@ pub(super) fn in_part(
     if is_committed {
         return Ok(());
     }
-    let to = conn
+    let (to, was_empty) = conn
         .prepare_cached(
-            "SELECT to_bucket, to_key FROM moves WHERE task = ?1 AND step = ?2 ORDER BY number DESC LIMIT 1",
+            "SELECT to_bucket, to_key, target = 0 FROM moves WHERE task = ?1 AND step = ?2 ORDER BY number DESC LIMIT 1",
         )?
         .query_row((by.seq, by.task.step), |row| {
             let (bucket, key) = (row.get(0)?, row.get(1)?);
-            Ok(Place { bucket, key })
+            Ok((Place { bucket, key }, row.get::<_, bool>(2)?))
         })?;
-    in_part_where_named(txn, by, &to)?;
+    if !was_empty {
+        in_part_where_named(txn, by, &to)?;
+    }
     let (place, job) = (to.digest(), by.origin.as_deref());
     conn.prepare_cached(
         "UPDATE recordings SET replaced_by = ?3 WHERE place = ?1 AND id <> ?2 AND replaced_by IS NOT ?3",

@@ -5,11 +5,12 @@ use aftertake::clock;
 use aftertake::model::recording::Replaced;
 use aftertake::store::lists::TaskRow;
 use aftertake::store::operator::Operator;
+use futures_util::future::join_all;
 
 use super::film::{Film, Objects};
 use super::process::Process;
 use super::scene::{Scene, rule};
-use crate::support::fake_obs::Object;
+use crate::support::fake_obs::{Fault, Gate, Object, Recorded};
 use crate::support::obs_recording::RECORDED;
 use crate::support::operator::OneTask;
 use crate::support::recording::place;
@@ -151,36 +152,39 @@ async fn task_does_not_take_what_another_ones_has_put_at_the_key_of_its_event() 
             "{ rename: { to: 'out/' } }",
             TAG,
         ] {
-            for [one, two] in pairs() {
-                let scene = scene(&format!("{steps}, {NOTIFY}")).await;
-                scene.record(&two);
-                if was_there {
-                    scene.record(&one);
-                }
-                let life = scene.serve().await;
-                replaced(&scene, &life, &two).await;
-                let before = scene.objects();
-                life.announce(&one).await;
-                life.rest("late").await;
-                let told = scene.told();
-                assert_eq!(scene.objects(), before, "{told}");
-                assert_eq!(scene.sink.count(), 0, "{told}");
-                assert_untagged(&scene, &two);
-                let task = scene.task(&one);
-                assert_eq!(task.state, "dead", "{told}");
-                let (why, by) = (task.failure.unwrap().reason, scene.task(&two).id);
-                assert!(why.contains(&by.to_string()), "{why}");
-
-                // Its recorder writes it now. That takes the place of what was there.
-                scene.record(&one);
-                let mut operator = scene.test_service.operator();
-                operator.retry_one(task.id, clock::now()).unwrap();
-                life.rest("written").await;
-                life.stop().await;
-                assert_eq!(scene.task(&one).state, "done", "{}", scene.told());
-            }
+            let all = pairs().into_iter();
+            join_all(all.map(|[one, two]| put_at_its_key(steps, was_there, one, two))).await;
         }
     }
+}
+
+async fn put_at_its_key(steps: &str, was_there: bool, one: Film, two: Film) {
+    let scene = scene(&format!("{steps}, {NOTIFY}")).await;
+    scene.record(&two);
+    if was_there {
+        scene.record(&one);
+    }
+    let life = scene.serve().await;
+    replaced(&scene, &life, &two).await;
+    let before = scene.objects();
+    life.announce(&one).await;
+    life.rest("late").await;
+    let told = scene.told();
+    assert_eq!(scene.objects(), before, "{told}");
+    assert_eq!(scene.sink.count(), 0, "{told}");
+    assert_untagged(&scene, &two);
+    let task = scene.task(&one);
+    assert_eq!(task.state, "dead", "{told}");
+    let (why, by) = (task.failure.unwrap().reason, scene.task(&two).id);
+    assert!(why.contains(&by.to_string()), "{why}");
+
+    // Its recorder writes it now. That takes the place of what was there.
+    scene.record(&one);
+    let mut operator = scene.test_service.operator();
+    operator.retry_one(task.id, clock::now()).unwrap();
+    life.rest("written").await;
+    life.stop().await;
+    assert_eq!(scene.task(&one).state, "done", "{}", scene.told());
 }
 
 /// Neither waits for the other, as the second one is announced while the first one moves.
@@ -209,5 +213,133 @@ async fn recordings_that_lead_to_each_others_keys_are_not_taken_for_each_other()
         if scene.task(&one).state != "done" {
             assert_eq!(scene.sink.count(), 0, "{told}");
         }
+    }
+}
+
+/// The other one has put something at the first one's key and moved it on. The first one, announced
+/// before or after that, is not there, and neither are its parts.
+#[tokio::test]
+async fn recording_is_not_what_another_one_has_moved_on_from_its_key() {
+    for is_announced_before in [true, false] {
+        for of_one_job in [true, false] {
+            let of_job = |film: Film| if of_one_job { film.of_job("j") } else { film };
+            let all = pairs().into_iter().map(|pair| pair.map(of_job));
+            join_all(all.map(|pair| moved_on(is_announced_before, pair))).await;
+        }
+    }
+}
+
+async fn moved_on(is_announced_before: bool, [one, two]: [Film; 2]) {
+    let rules = [
+        rule("one", &format!("{{ rename: {{ to: 'away/' }} }}, {NOTIFY}")),
+        rule(
+            "two",
+            "{ rename: { to: 'out/' } }, { id: on, rename: { to: 'last/' } }",
+        ),
+    ];
+    let mut scene = Scene::new(&format!("[{}]", rules.join(", "))).await;
+    scene.more = "source_grace: 0s";
+    scene.record(&two);
+    let life = scene.serve().await;
+    if is_announced_before {
+        life.announce(&one).await;
+        life.rest("missing").await;
+    }
+    life.announce(&two).await;
+    life.rest("moved on").await;
+    let mut operator = scene.test_service.operator();
+    if is_announced_before {
+        let dead = scene.task(&one).id;
+        operator.retry_one(dead, clock::now()).unwrap();
+    } else {
+        life.announce(&one).await;
+    }
+    life.rest("again").await;
+    let told = scene.told();
+    let places = two.places(&scene.objects());
+    assert!(places[0].key.starts_with("last/"), "{told}");
+    let task = scene.task(&one);
+    assert_eq!((task.state, scene.sink.count()), ("dead", 0), "{told}");
+
+    scene.record(&one);
+    if one.is_set() {
+        // The other one had a segment of this name.
+        scene.obs.world(|world| {
+            let segment = world.bucket(RECORDED).objects.remove("out/2.ts");
+            assert!(segment.is_some());
+        });
+        operator.retry_one(task.id, clock::now()).unwrap();
+        life.rest("a segment is missing").await;
+        assert_eq!(scene.task(&one).state, "dead", "{}", scene.told());
+        scene.record(&one);
+    }
+    operator.retry_one(task.id, clock::now()).unwrap();
+    life.rest("written").await;
+    life.stop().await;
+    assert_eq!(scene.task(&one).state, "done", "{}", scene.told());
+    scene.account(&[one, two], &[], "moved on");
+}
+
+/// What was moved is not at its key any more, and a later callback announces it again.
+#[tokio::test]
+async fn recording_that_has_moved_is_found_although_another_one_is_at_its_key() {
+    for [one, two] in pairs() {
+        let scene = scene(&format!("{{ rename: {{ to: 'away/' }} }}, {NOTIFY}")).await;
+        scene.record_all(&[one.clone(), two.clone()]);
+        let life = scene.serve().await;
+        life.announce(&one).await;
+        life.rest("moved").await;
+        replaced(&scene, &life, &two).await;
+        let before = scene.objects();
+        life.announce(&one.clone().ending(90)).await;
+        life.rest("announced again").await;
+        life.stop().await;
+        let told = scene.told();
+        let tasks = scene.test_service.tasks();
+        assert!(tasks.iter().all(|task| task.state == "done"), "{told}");
+        assert_eq!(scene.objects(), before, "{told}");
+        for sent in scene.sink.requests() {
+            let body = String::from_utf8_lossy(&sent.body).into_owned();
+            assert!(body.contains("away/"), "{body}");
+        }
+    }
+}
+
+/// The recorder writes the object after the survey found its key empty.
+#[tokio::test]
+async fn recording_that_comes_to_the_target_before_the_copy_is_replaced_too() {
+    for size in [500, 1150] {
+        let one = Film::mp4("one", "out/a.mp4", size).in_room("one");
+        let two = Film::mp4("two", "s/a.mp4", size).in_room("two");
+        let scene = scene(&format!("{{ rename: {{ to: 'away/' }} }}, {NOTIFY}")).await;
+        scene.record(&two);
+        let life = scene.serve().await;
+        life.announce(&one).await;
+        life.rest("not there").await;
+        let gate = Gate::new();
+        let before_copy = |request: &Recorded| request.line() == "HEAD recorded/out/a.mp4";
+        let hold = Fault::Hold(gate.clone());
+        scene.obs.strike_after(1, before_copy, hold);
+        life.announce(&two).await;
+        gate.reached().await;
+        scene.record(&one);
+        gate.open();
+        life.rest("replaced").await;
+        let before = scene.objects();
+        assert_eq!(
+            two.places(&before),
+            std::slice::from_ref(&one.at),
+            "{}",
+            scene.told()
+        );
+        let task = scene.task(&one).id;
+        scene
+            .test_service
+            .operator()
+            .retry_one(task, clock::now())
+            .unwrap();
+        life.rest("again").await;
+        life.stop().await;
+        assert_told(&scene, &two, &before);
     }
 }

@@ -164,6 +164,7 @@ impl Progress for Journal {
                 task,
                 one,
                 is_of_this_key: true,
+                is_from_named: true,
                 origin,
                 was_announced: true,
             });
