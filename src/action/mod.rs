@@ -235,31 +235,6 @@ impl ActionSubject {
         }
     }
 
-    /// The failure if what is at the key that the event names was put there by a task of another
-    /// recording: then this recording is not there.
-    async fn displaced(
-        &self,
-        reach: &Reach,
-        progress: &mut dyn Progress,
-    ) -> Result<Option<Failure>, Stopped> {
-        let place = self.place()?;
-        if self.moved_by.is_some() {
-            return Ok(None);
-        }
-        let put = progress.put_by_others(place).await?;
-        if put.is_empty() {
-            return Ok(None);
-        }
-        let bucket = reach.bucket(place)?;
-        let there = bucket.store.head(&place.key).await?;
-        let by = there.and_then(|there| put.into_iter().find(|put| put.etag == there.etag));
-        Ok(by.map(|PutBy { task, .. }| {
-            let absent = self.absent(&bucket.config, &place.to_string());
-            let reason = format!("{}; {task} moved another recording there", absent.reason);
-            Failure { reason, ..absent }
-        }))
-    }
-
     /// The failure for a missing part. Recorders announce files before they can be read, so it is
     /// temporary during the bucket's `source_grace`.
     fn absent(&self, bucket: &Bucket, what: &str) -> Failure {

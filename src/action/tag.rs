@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::rename::displaced::displaced;
 use super::rename::hls::{self, Object};
 use super::{ActionSubject, Done, OpenBucket, Progress, Reach, Stopped};
 use crate::model::bucket::TagLimits;
@@ -54,7 +55,7 @@ pub async fn tag(
     progress: &mut dyn Progress,
 ) -> Result<Done, Stopped> {
     let place = subject.unreplaced()?;
-    if let Some(absent) = subject.displaced(reach, progress).await? {
+    if let Some(absent) = displaced(reach, subject, progress).await? {
         return Err(absent.into());
     }
     let bucket = reach.bucket(place)?;

@@ -159,11 +159,33 @@ pub(super) async fn follow_all(
     progress: &mut dyn Progress,
 ) -> Result<BTreeMap<Place, EarlierMoves>, Stopped> {
     let blank = |(place, _): &(Place, Part)| (place.clone(), EarlierMoves::default());
-    let mut trails: BTreeMap<Place, EarlierMoves> = named.iter().map(blank).collect();
-    // Each with the place where its earlier moves begin, and its ETag there: a later move may be of
-    // another object.
+    let trails = named.iter().map(blank).collect();
     let open = |(named, part): (Place, Part)| (named.clone(), part, named, None);
-    let mut open: Vec<(Place, Part, Place, Option<String>)> = named.into_iter().map(open).collect();
+    go_on(trails, named.into_iter().map(open).collect(), progress).await
+}
+
+/// Follows what this move took to where it is now.
+pub(super) async fn follow_one(
+    made: MadeBy,
+    progress: &mut dyn Progress,
+) -> Result<BTreeMap<Place, EarlierMoves>, Stopped> {
+    let Move { from, to, part, .. } = made.one;
+    let etag = made.one.target_etag.unwrap_or_default();
+    let mut moves = EarlierMoves::default();
+    moves.add(to.clone(), etag.clone());
+    let trails = BTreeMap::from([(from.clone(), moves)]);
+    go_on(trails, vec![(from, part, to, Some(etag))], progress).await
+}
+
+/// A named object, the place where moves that are not followed yet begin, and its ETag there: a
+/// later move may be of another object.
+type Ahead = (Place, Part, Place, Option<String>);
+
+async fn go_on(
+    mut trails: BTreeMap<Place, EarlierMoves>,
+    mut open: Vec<Ahead>,
+    progress: &mut dyn Progress,
+) -> Result<BTreeMap<Place, EarlierMoves>, Stopped> {
     while !open.is_empty() {
         let from = open.iter().map(|(_, _, end, _)| end.clone()).collect();
         let mut hops: BTreeMap<Place, Vec<MadeBy>> = BTreeMap::new();

@@ -17,6 +17,7 @@ mod copy_all;
 mod copy_one;
 mod delete;
 mod delete_sources;
+pub(super) mod displaced;
 mod earlier_moves;
 mod forward;
 mod give_up;
@@ -48,9 +49,11 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use self::copy_one::Copying;
+use self::displaced::displaced;
 use self::forward::Way;
 use self::give_up::Kept;
 use self::late::Late;
+use self::moved_along::Seen;
 use self::survey::{Again, survey};
 use crate::action::{ActionSubject, Done, Progress, Reach, Stopped, WARNING};
 use crate::model::failure::{Failure, FailureKind};
@@ -210,7 +213,7 @@ impl Run<'_> {
             is_taken: self.is_taken,
             kept,
         };
-        if let Some(absent) = self.subject.displaced(self.reach, progress).await? {
+        if let Some(absent) = displaced(self.reach, self.subject, progress).await? {
             return match absent.kind {
                 FailureKind::Missing => self.moved_along(absent, true, progress).await,
                 _ => Err(absent.into()),
@@ -218,7 +221,12 @@ impl Run<'_> {
         }
         let surveyed = survey(self.reach, self.request, self.subject, again, progress).await;
         let surveyed = match surveyed {
-            Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Missing => {
+            Err(Stopped::Failed { failure, .. })
+                if matches!(
+                    failure.kind,
+                    FailureKind::Missing | FailureKind::NotThereYet
+                ) =>
+            {
                 return self.moved_along(*failure, false, progress).await;
             }
             Err(Stopped::Failed { failure, .. }) if failure.kind == FailureKind::Denied => {
@@ -250,7 +258,12 @@ impl Run<'_> {
         if progress.outline().await?.is_some() {
             return Err(missing.into());
         }
-        let place = moved_along::moved_along(self.reach, self.subject, displaced, progress);
+        let may_yet_come = missing.kind == FailureKind::NotThereYet;
+        let seen = Seen {
+            displaced,
+            may_yet_come,
+        };
+        let place = moved_along::moved_along(self.reach, self.subject, seen, progress);
         let Some(place) = place.await? else {
             return Err(missing.into());
         };

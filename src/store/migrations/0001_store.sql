@@ -189,6 +189,17 @@ CREATE TABLE replaced (
 ) WITHOUT ROWID;
 CREATE INDEX replaced_mover ON replaced (mover);
 
+-- The newest event of each recording under a key that was used before: by an event whose task needed
+-- the recording's turn, or by a move from there. `job` is as in `places`. So an event for a new key
+-- adds no row.
+CREATE TABLE announced (
+    recording BLOB NOT NULL,
+    job       TEXT NOT NULL,
+    event     INTEGER NOT NULL,
+    PRIMARY KEY (recording, job)
+) WITHOUT ROWID;
+CREATE INDEX announced_event ON announced (event);
+
 -- The manifests of renames. `attempt` is the claim that stored it, and part of its copies' mark.
 -- `under_way`: a run has begun and its requests may not have ended; a clean end resets it. `known`
 -- is the newest event that was stored when the claim began, so before it inspected anything.

@@ -15,10 +15,11 @@ use super::row::{
     DRAFTED, MOVE_COLUMNS, has_replaced, move_columns, part_number, phase_number, read_move,
     source_number, target_number,
 };
-use super::{keys, left, replaced, turn};
+use super::{keys, left, replaced, turn, whose};
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::Taken;
+use crate::model::moves::whose::{Took, is_another_announced};
 use crate::model::moves::{Earlier, MadeBy, Move, Outline, SameOrigin};
 use crate::model::recording::{Origin, Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
@@ -484,7 +485,8 @@ pub(super) fn drafts(
 }
 
 /// The newest completed move from each place by any step of any task of the recording: a second
-/// `rename` of a rule also looks for what the first one moved.
+/// `rename` of a rule also looks for what the first one moved. Under a reused key, those of surely
+/// another recording count only if there is no other.
 pub(super) fn earlier(
     conn: &Connection,
     recording: RecordingId,
@@ -495,11 +497,16 @@ pub(super) fn earlier(
         "SELECT ",
         move_columns!(),
         ", job FROM moves WHERE recording = ?1 AND from_bucket = ?2 AND from_key = ?3 AND phase = 2 \
-         ORDER BY task DESC, step DESC LIMIT 1"
+         ORDER BY task DESC, step DESC LIMIT ?4"
     ))?;
     let mut found = Vec::new();
     for place in from {
-        let row = (recording.as_bytes(), &place.bucket, &place.key);
+        let row = (
+            recording.as_bytes(),
+            &place.bucket,
+            &place.key,
+            MOVES_FROM_A_PLACE,
+        );
         let read = |row: &rusqlite::Row<'_>| {
             let mover: Option<String> = row.get(MOVE_COLUMNS)?;
             let mover = mover.as_deref().map(Origin::from_row);
@@ -508,7 +515,16 @@ pub(super) fn earlier(
                 origin: SameOrigin::of(mover.as_ref(), origin),
             })
         };
-        found.extend(statement.query_row(row, read).optional()?);
+        let mut newest = None;
+        for one in statement.query_map(row, read)? {
+            let one: Earlier = one?;
+            if one.origin != SameOrigin::No {
+                newest = Some(one);
+                break;
+            }
+            newest.get_or_insert(one);
+        }
+        found.extend(newest);
     }
     Ok(found)
 }
@@ -557,18 +573,35 @@ pub(super) fn made_from(
             } else {
                 SameOrigin::of_job
             };
-            Ok(MadeBy {
+            let made = MadeBy {
                 task: TaskId::from_bytes(id.unwrap_or_default()),
                 one: read_move(row)?,
                 is_of_this_key,
                 is_from_named: of == RecordingId::of(&main).as_bytes(),
                 origin: compare(mover.as_ref(), origin),
                 was_announced: known.is_some_and(|known| seq.event() <= known),
-            })
+                is_another_announced: false,
+            };
+            let known = known.unwrap_or(0);
+            Ok((
+                made,
+                Took {
+                    origin: mover,
+                    known,
+                },
+            ))
         };
-        for made in statement.query_map(row, read)? {
-            found.push(made?);
+        let moves: Vec<(MadeBy, Took)> =
+            statement.query_map(row, read)?.collect::<Result<_, _>>()?;
+        let (mut made, took): (Vec<MadeBy>, Vec<Took>) = moves.into_iter().unzip();
+        if !made.is_empty() && RecordingId::of(place) == recording {
+            let announced = whose::announced(conn, recording)?;
+            for (made, one) in made.iter_mut().zip(&took) {
+                made.is_another_announced =
+                    is_another_announced(origin, one.known, &announced, &took);
+            }
         }
+        found.extend(made);
     }
     Ok(found)
 }

@@ -44,6 +44,7 @@ mod turn;
 mod wait;
 mod waiting;
 mod wal;
+mod whose;
 mod writer;
 
 use std::ops::Range;

@@ -340,6 +340,7 @@ impl Step<'_, '_> {
              AND recording = (SELECT recording FROM tasks WHERE seq >= ?1 AND seq < ?2 LIMIT 1)",
             (first, end, event),
         )?;
+        self.delete("DELETE FROM announced WHERE event = ?1", [event])?;
         self.replaced(first, end)?;
         self.tasks(first, end)?;
         if self.rows > 0 {

@@ -19,7 +19,7 @@ use super::lock::Lock;
 use super::operator::SqliteOperator;
 use super::{
     bucket_ids, claim, due, journal, keys, lanes, left, prune, record, recover, replaced, schema,
-    service_reads, wait,
+    service_reads, wait, whose,
 };
 use crate::model::attempt::{AttemptRecord, Outcome};
 use crate::model::breaker::{LaneChange, Pause, Whom};
@@ -94,6 +94,7 @@ const SOURCES: &[&str] = &[
     include_str!("chunks.rs"),
     include_str!("turn.rs"),
     include_str!("wait.rs"),
+    include_str!("whose.rs"),
 ];
 
 #[test]
@@ -385,6 +386,10 @@ fn journal_of(core: &mut Core, claim: &Claim) {
     let found = journal::earlier(&core.conn, recording, None, &[place("first")]).unwrap();
     assert_eq!(found.len(), 1);
     journal::made_from(&core.conn, claim.key, recording, None, &[place("first")]).unwrap();
+    let mut event = (*claim.event).clone();
+    event.fields.job = Some("j".into());
+    run(core, |txn| whose::note(txn, &event, claim.key.event()));
+    assert_eq!(whose::announced(&core.conn, recording).unwrap().len(), 1);
     let other = RecordingId::of(&place("new"));
     replaced::put_by_others(&core.conn, other, None, &place("new")).unwrap();
 }

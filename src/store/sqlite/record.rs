@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 
 use super::core::Txn;
 use super::row::json;
-use super::{certain, notice, order, turn};
+use super::{certain, notice, order, turn, whose};
 use crate::model::event::Event;
 use crate::model::id::{EventId, TaskId};
 use crate::model::identity;
@@ -50,6 +50,7 @@ pub(super) fn record(
         .prepare_cached("INSERT INTO bodies (event, body) VALUES (?1, ?2)")?
         .execute((event_seq, &event.body[..]))?;
     certain::learn(txn.conn, event)?;
+    whose::note(txn, event, event_seq)?;
     let claims = tasks(txn, event_seq, 0, arrival, start)?;
     Ok(Recorded::New { claims })
 }

@@ -15,6 +15,7 @@ mod growth;
 mod half_replaced;
 mod killed;
 mod late;
+mod late_callback;
 mod left;
 mod marks;
 mod masters;

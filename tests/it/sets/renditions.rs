@@ -103,6 +103,79 @@ async fn rendition_that_its_master_playlist_has_taken_along_is_where_that_is() {
     }
 }
 
+/// It took what the waiting task's callback had announced: nothing more may come.
+#[tokio::test]
+async fn rendition_that_waited_while_its_master_playlist_took_it_along_needs_no_further_wait() {
+    for [of_rendition, of_master] in JOBS {
+        let rooms = [("v", "kept/v/"), ("m", "kept/m/")];
+        let scene = Scene::with(&rooms, "source_grace: 1h").await;
+        record_rendition(&scene, "hd/");
+        record_master(&scene, "hd/");
+        let (key, gate) = (rendition("hd/"), Gate::new());
+        let of = key.clone();
+        let is_first = move |one: &Recorded| one.key == of;
+        scene.obs.strike_first(is_first, Fault::Hold(gate.clone()));
+        scene.announce_of(of_rendition, &key, "v").await;
+        gate.reached().await;
+        scene.announce_of(of_master, MASTER, "m").await;
+        scene.rests("m").await;
+        gate.open();
+        scene.rest().await;
+        assert_eq!(scene.task("v"), ("done", String::new()));
+        let whole = ["kept/m/hd/".to_owned()];
+        assert_eq!(keys(&scene), parts(&whole, Some("kept/m/m.m3u8")));
+    }
+}
+
+/// Another job has recorded a rendition under its key before its callback came, or while that waits.
+#[tokio::test]
+async fn rendition_that_its_master_playlist_has_taken_along_is_not_what_another_job_recorded_there()
+{
+    for waits in [false, true] {
+        for names in [&["1.ts", "2.ts"][..], &["n1.ts"]] {
+            let grace = if waits {
+                "source_grace: 1h"
+            } else {
+                "source_grace: 1ms"
+            };
+            let rooms = [("v", "kept/v/"), ("m", "kept/m/"), ("other", "kept/o/")];
+            let scene = Scene::with(&rooms, grace).await;
+            // The other job's recording cannot move.
+            let in_the_way = "kept/o/v.m3u8".to_owned();
+            scene.put(&in_the_way, "in the way");
+            record_rendition(&scene, "hd/");
+            record_master(&scene, "hd/");
+            let key = rendition("hd/");
+            scene.announce_of(Some("j"), MASTER, "m").await;
+            scene.rest().await;
+            if waits {
+                scene.announce_of(Some("j"), &key, "v").await;
+                scene.waits("v").await;
+            }
+            for name in names {
+                scene.put(&format!("r/x/hd/{name}"), "other");
+            }
+            scene.put(&key, &playlist(names));
+            scene.announce_of(Some("k"), &key, "other").await;
+            if !waits {
+                scene.announce_of(Some("j"), &key, "v").await;
+            }
+            scene.rest().await;
+            assert_eq!(scene.task("v"), ("done", String::new()), "{names:?}");
+            let whole = ["kept/m/hd/".to_owned()];
+            let mut expected = parts(&whole, Some("kept/m/m.m3u8"));
+            expected.extend(names.iter().map(|name| format!("r/x/hd/{name}")));
+            expected.extend([key, in_the_way]);
+            expected.sort();
+            assert_eq!(keys(&scene), expected);
+            let shown = scene
+                .test_service
+                .aftertake(&["tasks", "show", &scene.id("v")]);
+            assert!(shown.contains("kept/m/hd/v.m3u8"), "{shown}");
+        }
+    }
+}
+
 /// The rendition's callback comes later. With another job it is another recording, which is missing.
 #[tokio::test]
 async fn rendition_that_is_announced_after_its_master_playlist_has_moved_is_found_unless_of_another_job()

@@ -167,6 +167,7 @@ impl Progress for Journal {
                 is_from_named: true,
                 origin,
                 was_announced: true,
+                is_another_announced: false,
             });
             made.collect()
         };
