@@ -10,7 +10,8 @@ use super::route::Route;
 use super::stat::find;
 use crate::action::{ActionSubject, Progress, Reach, Stopped};
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::moves::{MadeBy, Part, PutBy, whose};
+use crate::model::moves::whose::{self, Since};
+use crate::model::moves::{MadeBy, Part, PutBy};
 use crate::model::recording::{Extent, Place};
 
 /// The failure if what is at the key is another recording. Then this one is not there.
@@ -56,7 +57,7 @@ async fn recorded_by_another(
 ) -> Result<Option<Failure>, Stopped> {
     let place = subject.place()?;
     let made = progress.made_from(vec![place.clone()]).await?;
-    let Some(own) = whose::own(&made).filter(|own| own.is_another_announced) else {
+    let Some(own) = whose::own(&made).filter(|own| own.since == Since::Another) else {
         return Ok(None);
     };
     let Some(there) = reach.bucket(place)?.store.head(&place.key).await? else {

@@ -10,6 +10,7 @@ pub mod object;
 pub mod stage;
 pub mod whose;
 
+use self::whose::Since;
 use super::id::TaskId;
 use super::recording::{Origin, Place};
 
@@ -145,9 +146,8 @@ pub struct MadeBy {
     pub is_from_named: bool,
     /// Whether the event that asks had come before that move was planned.
     pub was_announced: bool,
-    /// Whether the key of the event that asks was used for another recording since, which is still
-    /// there: see [`whose::is_another_announced`].
-    pub is_another_announced: bool,
+    /// What the key of the event that asks was used for since.
+    pub since: Since,
 }
 
 impl MadeBy {
@@ -377,7 +377,7 @@ mod tests {
                     is_from_named,
                     origin,
                     was_announced,
-                    is_another_announced: false,
+                    since: Since::Nothing,
                 };
                 let expected = is_it && !is_of_this_key && is_from_named;
                 let label = format!("{origin:?} {was_announced} {is_of_this_key} {is_from_named}");

@@ -21,6 +21,16 @@ pub struct Took {
     pub known: i64,
 }
 
+/// What the key of the event that asks was used for since a move from there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Since {
+    /// No other recording that is still there, as far as events tell.
+    #[default]
+    Nothing,
+    /// Another one was announced: see [`is_another_announced`].
+    Another,
+}
+
 /// Whether one of these events announces a recording of surely another origin than that of the event
 /// that `asks`, which was written after everything up to event `since`, and which no task has moved
 /// away.

@@ -19,7 +19,7 @@ use super::{keys, left, replaced, turn, whose};
 use crate::model::id::TaskId;
 use crate::model::moment::{Moment, Present};
 use crate::model::moves::keys::Taken;
-use crate::model::moves::whose::{Took, is_another_announced};
+use crate::model::moves::whose::{Since, Took, is_another_announced};
 use crate::model::moves::{Earlier, MadeBy, Move, Outline, SameOrigin};
 use crate::model::recording::{Origin, Place, RecordingId};
 use crate::model::task::{Attempt, StepNo, Task};
@@ -580,7 +580,7 @@ pub(super) fn made_from(
                 is_from_named: of == RecordingId::of(&main).as_bytes(),
                 origin: compare(mover.as_ref(), origin),
                 was_announced: known.is_some_and(|known| seq.event() <= known),
-                is_another_announced: false,
+                since: Since::Nothing,
             };
             let known = known.unwrap_or(0);
             Ok((
@@ -597,8 +597,9 @@ pub(super) fn made_from(
         if !made.is_empty() && RecordingId::of(place) == recording {
             let announced = whose::announced(conn, recording)?;
             for (made, one) in made.iter_mut().zip(&took) {
-                made.is_another_announced =
-                    is_another_announced(origin, one.known, &announced, &took);
+                if is_another_announced(origin, one.known, &announced, &took) {
+                    made.since = Since::Another;
+                }
             }
         }
         found.extend(made);

@@ -8,6 +8,7 @@ use aftertake::action::{Progress, Stopped};
 use aftertake::model::failure::Failure;
 use aftertake::model::id::TaskId;
 use aftertake::model::moves::keys::Taken;
+use aftertake::model::moves::whose::Since;
 use aftertake::model::moves::{
     Earlier, MadeBy, Move, MovePhase, Outline, PutBy, SameOrigin, Source, Target,
 };
@@ -167,7 +168,7 @@ impl Progress for Journal {
                 is_from_named: true,
                 origin,
                 was_announced: true,
-                is_another_announced: false,
+                since: Since::Nothing,
             });
             made.collect()
         };
