@@ -2,7 +2,6 @@
 //! about the first one comes.
 
 use aftertake::clock;
-use aftertake::store::operator::Operator;
 
 use super::film::Film;
 use super::process::Process;
