@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use self::backlog::Backlog;
 use crate::in_force::Current;
+use crate::model::event::Event;
 use crate::model::failure::Failure;
 use crate::model::id::TaskId;
 use crate::model::plan::Plan;
@@ -36,6 +37,8 @@ pub struct Intake {
     supervisor: Supervisor,
     /// Limits log lines about tasks that are dead on arrival.
     dead_on_arrival: OncePerMinute,
+    /// Limits log lines about fields that cannot be used.
+    unusable: OncePerMinute,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +74,7 @@ impl Intake {
             backlog,
             supervisor,
             dead_on_arrival: OncePerMinute::default(),
+            unusable: OncePerMinute::default(),
         }
     }
 
@@ -102,11 +106,23 @@ impl Intake {
         let in_force = self.current.get();
         recorder::verify(from, &in_force.callers, headers, body, received)?;
         let event = recorder::parse(from, headers, body.clone(), received)?;
+        self.log_unusable(&event);
         let plan = in_force.rules.plan(&event, 0);
         Ok(Arrival {
             event: Arc::new(event),
             plan,
         })
+    }
+
+    fn log_unusable(&self, event: &Event) {
+        let fields = &event.fields.unusable;
+        if fields.is_empty() {
+            return;
+        }
+        if let Some(left_out) = self.unusable.line() {
+            let (event_id, fields) = (event.id, fields.join(", "));
+            tracing::warn!(%event_id, fields, left_out, "fields with values that cannot be used count as absent");
+        }
     }
 
     /// Stores the arrival once there is a slot for it. Reserves room in lanes only then, or a flood

@@ -118,6 +118,8 @@ pub struct Fields {
     pub object: Option<String>,
     pub download_url: Option<String>,
     pub detail_message: Option<String>,
+    /// Names of fields that were sent with a value that cannot be used. They count as absent.
+    pub unusable: Vec<&'static str>,
 }
 
 impl Fields {
@@ -141,6 +143,7 @@ impl Fields {
             object: None,
             download_url: None,
             detail_message: None,
+            unusable: Vec::new(),
         }
     }
 

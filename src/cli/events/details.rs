@@ -23,6 +23,10 @@ impl Answer for EventStory {
             Some(fields) => text.push_str(&fields_text(fields)),
             None => text.push_str("  its body has outlived --retention and is removed\n"),
         }
+        if !self.unusable.is_empty() {
+            let names = self.unusable.join(", ");
+            let _ = writeln!(text, "  sent with a value that cannot be used: {names}");
+        }
         if !self.tasks.is_empty() {
             text.push('\n');
             text.push_str(&rows_text(&self.tasks, width));

@@ -18,6 +18,9 @@ pub struct EventStory {
     pub event: EventRow,
     /// `null` after retention has removed the body.
     pub fields: Option<Fields>,
+    /// Names of fields that count as absent because their values cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<&'static str>,
     pub body: Option<String>,
     pub tasks: Vec<TaskLine>,
     /// Rules that did not match; `null` after retention has removed the body.
@@ -46,6 +49,7 @@ impl EventStory {
         };
         let interventions = detail.interventions.into_iter();
         Self {
+            unusable: event.map_or_else(Vec::new, |event| event.fields.unusable.clone()),
             fields: event.map(|event| event.fields.clone()),
             body: event.map(|event| String::from_utf8_lossy(&event.body).into_owned()),
             event: detail.row,

@@ -81,37 +81,63 @@ impl<'de> Visitor<'de> for CallbackVisitor {
         while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
             match serde_json::from_str(key.get()).unwrap_or(Key::Unknown) {
                 Key::Unknown => {}
-                key => set(&mut fields, key, Scalar::read(value)),
+                known => set(&mut fields, key.get().trim_matches('"'), known, value),
             }
         }
+        // In one order, whatever that of the keys was.
+        let noted = std::mem::take(&mut fields.unusable);
+        let names = Fields::NAMES.into_iter();
+        fields.unusable = names.filter(|name| noted.contains(name)).collect();
         Ok(fields)
     }
 }
 
-fn set(fields: &mut Fields, key: Key, value: Scalar<'_>) {
+/// Sets the field, and notes its name if it was sent with a value that cannot be used.
+fn set(fields: &mut Fields, name: &str, key: Key, value: &RawValue) {
+    let is_sent = !matches!(value.get(), "null" | "\"\"");
+    let is_usable = put(fields, key, Scalar::read(value));
+    fields.unusable.retain(|noted| *noted != name);
+    if is_sent && !is_usable {
+        let names = Fields::NAMES.into_iter();
+        fields.unusable.extend(names.filter(|known| *known == name));
+    }
+}
+
+fn put(fields: &mut Fields, key: Key, value: Scalar<'_>) -> bool {
+    fn is_some<T>(field: &mut Option<T>, value: Option<T>) -> bool {
+        *field = value;
+        field.is_some()
+    }
     match key {
         Key::EventType => {
-            fields.event_type = EventType::from_name(&value.text().unwrap_or_default());
+            let name = value.text();
+            let is_usable = name.is_some();
+            fields.event_type = EventType::from_name(&name.unwrap_or_default());
+            is_usable
         }
-        Key::AppId => fields.app = value.text(),
-        Key::RoomId => fields.room = value.text(),
-        Key::JobId => fields.job = value.text(),
-        Key::StreamName => fields.stream = value.text(),
+        Key::AppId => is_some(&mut fields.app, value.text()),
+        Key::RoomId => is_some(&mut fields.room, value.text()),
+        Key::JobId => is_some(&mut fields.job, value.text()),
+        Key::StreamName => is_some(&mut fields.stream, value.text()),
         Key::RecordFormat => {
-            fields.format = value.text().map(|format| format.to_ascii_uppercase());
+            let format = value.text().map(|format| format.to_ascii_uppercase());
+            is_some(&mut fields.format, format)
         }
-        Key::FileSize => fields.size = value.number(),
-        Key::RecordDuration => fields.duration = value.number(),
-        Key::Width => fields.width = value.number(),
-        Key::Height => fields.height = value.number(),
-        Key::StartTime => fields.start_time = value.time(),
-        Key::EndTime => fields.end_time = value.time(),
-        Key::ObsLocation => fields.location = value.text(),
-        Key::ObsBucket => fields.bucket = value.text(),
-        Key::ObsObject => fields.object = value.text().and_then(without_leading_slash),
-        Key::DownloadUrl => fields.download_url = value.text(),
-        Key::DetailMessage => fields.detail_message = value.text(),
-        Key::Unknown => {}
+        Key::FileSize => is_some(&mut fields.size, value.number()),
+        Key::RecordDuration => is_some(&mut fields.duration, value.number()),
+        Key::Width => is_some(&mut fields.width, value.number()),
+        Key::Height => is_some(&mut fields.height, value.number()),
+        Key::StartTime => is_some(&mut fields.start_time, value.time()),
+        Key::EndTime => is_some(&mut fields.end_time, value.time()),
+        Key::ObsLocation => is_some(&mut fields.location, value.text()),
+        Key::ObsBucket => is_some(&mut fields.bucket, value.text()),
+        Key::ObsObject => {
+            let key = value.text().and_then(without_leading_slash);
+            is_some(&mut fields.object, key)
+        }
+        Key::DownloadUrl => is_some(&mut fields.download_url, value.text()),
+        Key::DetailMessage => is_some(&mut fields.detail_message, value.text()),
+        Key::Unknown => true,
     }
 }
 
@@ -150,6 +176,15 @@ mod tests {
     fn last_of_repeated_keys_counts() {
         let fields = read(r#"{"room_id":"a","room_id":{"x":1},"room_id":7}"#);
         assert_eq!(fields.room.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn field_with_a_value_that_cannot_be_used_is_noted() {
+        let fields = read(
+            r#"{"start_time":"2026-11-27 08:00:00","record_duration":"60s","file_size":"","room_id":null,"app_id":[],
+                "width":"720p","width":720,"obs_object":"a.mp4","other":[]}"#,
+        );
+        assert_eq!(fields.unusable, ["app_id", "record_duration", "start_time"]);
     }
 
     #[test]

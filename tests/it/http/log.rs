@@ -92,6 +92,16 @@ async fn body_that_is_too_large_leaves_a_line_with_the_limit() {
 }
 
 #[tokio::test]
+async fn field_that_cannot_be_used_leaves_a_line_and_is_named_with_its_event() {
+    let program = Program::start(RULES);
+    let body = r#"{"event_type":"RECORD_NEW_FILE_START","room_id":"r","record_duration":"60s","start_time":"today"}"#;
+    assert_eq!(program.post("/callbacks/sparkrtc", body).await, 200);
+    let complaints = program.complaints().await;
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert_eq!(complaints[0]["fields"], "record_duration, start_time");
+}
+
+#[tokio::test]
 async fn events_of_a_bucket_that_is_not_configured_leave_one_line() {
     let program = Program::start(RULES);
     for number in 0..3 {
