@@ -31,7 +31,7 @@ use http::HeaderMap;
 use tempfile::TempDir;
 
 /// A timeout that no test reaches: turns a hang into a failure.
-pub(crate) const TOO_LONG: Duration = Duration::from_mins(1);
+pub(crate) const TOO_LONG: Duration = Duration::from_mins(3);
 
 /// Awaits `signal`; panics after [`TOO_LONG`].
 pub(crate) async fn in_time<T>(signal: impl Future<Output = T>) -> T {
