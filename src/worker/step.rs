@@ -74,7 +74,7 @@ impl Runner {
             return Ok(Ended::failure(
                 FailureKind::Crashed,
                 format!(
-                    "the process ended during each of the {} tries allowed",
+                    "the process ended during the last of its tries ({0} of {0}, retry.tries)",
                     work.rule.retry.tries
                 ),
             ));

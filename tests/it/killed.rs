@@ -154,6 +154,31 @@ async fn stop_under_load_loses_nothing_spends_no_try_and_sends_nothing_twice() {
     assert_eq!(ids.len(), announced.len());
 }
 
+#[tokio::test]
+async fn task_whose_last_try_a_kill_ended_says_no_more_than_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = [Reply::status(503), Reply::status(200).held()];
+    let sink = Sink::start(script).await;
+    rules(
+        folder.path(),
+        &sink,
+        "    retry: { first: 1ms, longest: 1ms, tries: 2 }\n    on_dead: lms\n",
+    );
+    let mut served = serve(folder.path());
+    assert!(post(&reqwest::Client::new(), &served.callbacks(), 0).await);
+    sink.received(2).await;
+    served.kill();
+    let _served = serve(folder.path());
+    let notice = sink.received(3).await.remove(2);
+    let notice: Value = serde_json::from_slice(&notice.body).unwrap();
+    let reason = "the process ended during the last of its tries (2 of 2, retry.tries)";
+    assert_eq!(
+        (&notice["type"], &notice["data"]["failure"]["reason"]),
+        (&json!("task.dead"), &json!(reason)),
+        "{notice}"
+    );
+}
+
 fn ids_by_object(sink: &Sink) -> BTreeMap<String, BTreeSet<String>> {
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for request in sink.requests() {

@@ -454,7 +454,7 @@ pub fn refuse_second_move(rule: &str, moved_by: Option<&MovedBy>) -> Result<(), 
 
 /// Nothing was begun, so that the task may wait for somebody to give the right.
 fn not_allowed_yet(denied: Failure) -> Failure {
-    let reason = format!("{}; allow it, and the task goes on", denied.reason);
+    let reason = format!("{}; nothing is moved until that is allowed", denied.reason);
     Failure {
         kind: FailureKind::NotNow,
         reason,

@@ -51,6 +51,20 @@ fn playlist(text: &str) -> impl FnOnce(&mut ObsService) {
 }
 
 #[tokio::test]
+async fn recording_that_nobody_allows_to_read_is_dead_after_the_last_try() {
+    let forbid = |obs_service: &mut ObsService| {
+        obs_service.tries = 1;
+        let reads = |request: &Recorded| matches!(request.method.as_str(), "GET" | "HEAD");
+        let of_recording = move |request: &Recorded| reads(request) && !request.key.is_empty();
+        let denied = Fault::Refuse(403, "AccessDenied");
+        obs_service.obs.strike_every(of_recording, denied);
+    };
+    let reason =
+        "; nothing is moved until that is allowed; gave up: all 1 tries are spent (retry.tries)";
+    dies(TAKES[0], forbid, reason).await;
+}
+
+#[tokio::test]
 async fn archived_source_is_left_as_it_is() {
     let archive = in_world(|world| {
         let objects = &mut world.bucket(RECORDED).objects;
