@@ -34,7 +34,7 @@ use crate::intake::backlog::{Backlog, BacklogLimits};
 use crate::model::failure::Failure;
 use crate::model::secret::Mask;
 use crate::rules::file::{Lookup, RulesFile};
-use crate::store::sqlite::{self, AroundCommit, OpenError, SqliteStore};
+use crate::store::sqlite::{self, AroundCommit, Found, OpenError, SqliteStore};
 use crate::store::{Retention, Store, Unavailable};
 use crate::supervision::{Ended, Supervisor};
 use crate::telemetry::Metrics;
@@ -197,7 +197,32 @@ fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, O
         commit();
         told(operations, watch.elapsed());
     });
-    Ok(Arc::new(SqliteStore::open(path, around)?))
+    let store = SqliteStore::open(path, around)?;
+    report(&store);
+    Ok(Arc::new(store))
+}
+
+/// Logs which file is served, and whether it is new: another one than before would be mistaken for
+/// a store that has lost everything.
+fn report(store: &SqliteStore) {
+    let file = store.place();
+    let file = file.display();
+    match store.found() {
+        Found::Store => {
+            tracing::info!(store = %file, waiting = store.waiting(), "opened the store")
+        }
+        Found::Nothing => tracing::info!(store = %file, "made a new store"),
+        Found::Empty => tracing::warn!(
+            store = %file,
+            "made a new store in a file that was empty; if it held callbacks, stop the service and put a backup back \
+             with `aftertake restore FILE`"
+        ),
+        Found::Gone => tracing::warn!(
+            store = %file,
+            "made a new store, although one of this name was served before and is gone; if it held callbacks, stop the \
+             service and put its file back, or a backup with `aftertake restore FILE`"
+        ),
+    }
 }
 
 fn token(settings: &Settings) -> Option<Token> {

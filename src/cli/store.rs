@@ -47,6 +47,8 @@ pub(super) const fn exit_of(error: &OpenError) -> Exit {
         | OpenError::ForeignLog(_)
         | OpenError::LogAlone(_)
         | OpenError::Replaced { .. }
+        | OpenError::Linked { .. }
+        | OpenError::Mounted(_)
         | OpenError::Malformed { .. } => Exit::BadSettings,
         OpenError::Missing(_)
         | OpenError::DeadLink(_)

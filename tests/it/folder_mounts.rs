@@ -8,6 +8,7 @@ use std::sync::mpsc::Receiver;
 use serde_json::Value;
 
 use crate::support::TOO_LONG;
+use crate::support::mounts::{after_mounts, may_mount};
 use crate::support::service_process::{ServiceProcess, serving};
 use crate::support::sink::{Received, Sink};
 use crate::support::test_service::callback;
@@ -19,12 +20,6 @@ struct Stage {
     folder: tempfile::TempDir,
     sink: Sink,
     content: String,
-}
-
-/// Whether a process may create a mount namespace here.
-fn may_mount() -> bool {
-    let tried = Command::new("unshare").args(["-rm", "true"]).output();
-    tried.is_ok_and(|tried| tried.status.success())
 }
 
 impl Stage {
@@ -73,13 +68,8 @@ impl Stage {
 
     /// Runs these shell commands, which mount, and then serves.
     fn serve(&self, mounts: &str) -> (ServiceProcess, Receiver<String>) {
-        let program = serving(self.folder.path());
-        let mut command = Command::new("unshare");
-        command
-            .args(["-rm", "sh", "-ec", &format!("{mounts}; exec \"$@\""), "sh"])
-            .arg(program.get_program())
-            .args(program.get_args())
-            .current_dir(self.folder.path());
+        let mut command = after_mounts(mounts, &serving(self.folder.path()));
+        command.current_dir(self.folder.path());
         ServiceProcess::start_heard(&mut command)
     }
 

@@ -64,6 +64,19 @@ pub enum OpenError {
         "store {} is malformed ({reason}); put a backup back with `aftertake restore FILE`", .path.display()
     )]
     Malformed { path: PathBuf, reason: String },
+    #[error(
+        "store {path} has {links} names, which are hard links to one file, and SQLite keeps the newest callbacks in a \
+         file -wal beside the name that was used: what is stored under one name is lost under another; remove the \
+         other names, which `find / -samefile {path}` lists, and keep the one with a -wal beside it",
+        path = .path.display()
+    )]
+    Linked { path: PathBuf, links: u64 },
+    #[error(
+        "store {} is a file that is mounted by itself, as with `docker run -v FILE:FILE`, and SQLite keeps the newest \
+         callbacks in a file -wal beside it, which is not at the file's other place and may go with the container; \
+         mount the folder that contains the store instead", .0.display()
+    )]
+    Mounted(PathBuf),
     #[error("store {} is a link to a missing file; point the link to a store, or remove it", .0.display())]
     DeadLink(PathBuf),
     #[error(

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
+#[cfg(target_os = "linux")]
+use rustix::fs::{Mode, OFlags};
 use tempfile::NamedTempFile;
 
 use super::error::OpenError;
@@ -57,6 +59,48 @@ pub(super) fn refuse_unusable(path: &Path, access: Access) -> Result<(), OpenErr
         Err(error) => Err(OpenError::io(path, "cannot use it", &error.into())),
         Ok(()) => Ok(()),
     }
+}
+
+/// Refuses a file that can be reached under another name. SQLite names the log and the index after
+/// the file, so the users of two names see neither each other's commits nor each other's locks.
+pub(super) fn refuse_other_names(path: &Path) -> Result<(), OpenError> {
+    let Ok(meta) = fs::metadata(path) else {
+        return Ok(());
+    };
+    match meta.nlink() {
+        links @ 2.. => Err(OpenError::Linked {
+            path: path.to_owned(),
+            links,
+        }),
+        _ if is_mounted(path) => Err(OpenError::Mounted(path.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the file itself is mounted, and not a folder that contains it.
+#[cfg(target_os = "linux")]
+fn is_mounted(path: &Path) -> bool {
+    let mounts = mount(path).zip(mount(folder(path)));
+    mounts.is_some_and(|(file, folder)| file != folder)
+}
+
+/// Other systems mount folders only.
+#[cfg(not(target_os = "linux"))]
+const fn is_mounted(_: &Path) -> bool {
+    false
+}
+
+/// The id of the mount that this path leads to (`proc_pid_fdinfo(5)`); `None` without `/proc`.
+#[cfg(target_os = "linux")]
+fn mount(path: &Path) -> Option<String> {
+    use std::os::fd::AsRawFd;
+
+    // A handle that cannot read: closing it gives up no lock.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    Some(id.trim().to_owned())
 }
 
 /// A temporary file in the folder of `to`. Removes those of killed processes, which have no lock.

@@ -24,7 +24,10 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Refuses a store with a second name: a lock beside one name does not keep the users of the
+    /// other one away.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
+        file::refuse_other_names(path)?;
         let (file, is_new) =
             open(path).map_err(|error| OpenError::io(path, "cannot make its lock file", &error))?;
         for attempt in 1.. {
@@ -84,11 +87,11 @@ impl Drop for Lock {
 /// Whether the store at `path` was left by a crash: then opening it checks the whole file, which
 /// takes long.
 pub fn has_crashed(path: &Path) -> bool {
-    match outside(path) {
+    file::real(path).is_ok_and(|path| match outside(&path) {
         LockState::Served => false,
         LockState::Crashed => true,
-        LockState::Free => file::is_filled(&file::beside(path, LOG)),
-    }
+        LockState::Free => file::is_filled(&file::beside(&path, LOG)),
+    })
 }
 
 /// A store as seen by a command that does not serve it.

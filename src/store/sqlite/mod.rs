@@ -14,6 +14,7 @@ mod core;
 mod due;
 mod error;
 mod file;
+mod found;
 mod health;
 mod interventions;
 mod journal;
@@ -79,6 +80,7 @@ use crate::model::wait::Outside;
 use crate::store::task_key::TaskKey;
 
 pub use self::error::OpenError;
+pub use self::found::Found;
 pub use self::lock::has_crashed;
 pub use self::operator::SqliteOperator;
 pub use self::restore::{RestoreError, Restored, restore};
@@ -96,6 +98,9 @@ pub struct SqliteStore {
     writer: Writer,
     reader: Arc<Mutex<Connection>>,
     path: PathBuf,
+    found: Found,
+    /// Tasks that waited when it was opened.
+    waiting: u64,
     health: Health,
     /// What the last sweep knew about the time.
     reckoning: Mutex<Option<Reckoning>>,
@@ -139,8 +144,10 @@ impl SqliteStore {
         file::refuse_unusable(path, file::USED)?;
         schema::refuse_foreign(path)?;
         let mut lock = Lock::take(path)?;
+        let found = Found::at(path, &lock);
         let mut core = Core::new(schema::open_serving(path, &lock)?, path)?;
         core.commit(recover).map_err(failed)?;
+        let waiting = service_reads::ready(&core.conn).map_err(failed)?;
         lock.serve(&core.files)
             .map_err(|error| OpenError::io(path, "cannot write its lock file", &error))?;
         let seen = data_version(&core.conn).map_err(failed)?;
@@ -154,11 +161,28 @@ impl SqliteStore {
             writer,
             reader: Arc::new(Mutex::new(reader)),
             path: path.to_owned(),
+            found,
+            waiting,
             health,
             reckoning: Mutex::default(),
             seen: AtomicI64::new(seen),
             _lock: lock,
         })
+    }
+
+    /// What was at its path when it was opened.
+    pub const fn found(&self) -> Found {
+        self.found
+    }
+
+    /// The number of tasks that waited when it was opened.
+    pub const fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Its file, independent of the current directory.
+    pub fn place(&self) -> PathBuf {
+        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
     }
 
     /// Limits the database to `pages` pages of 4,096 bytes; beyond that, writes fail as on a full

@@ -61,9 +61,12 @@ pub enum RestoreError {
 /// are renamed, with this time in their names.
 ///
 /// The copy replaces the old file in one step, and the old log is moved after that. If the process
-/// dies, there is the old store, the new one, or the new one with an old log, which is refused.
+/// dies, there is the old store, the new one, or one that is refused with the way out: the old one
+/// under two names, or the new one with an old log.
 pub fn restore(from: &Path, to: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
     let to = file::real(to)?;
+    // A log and a lock are beside the real file.
+    let from = &file::real(from).unwrap_or_else(|_| from.to_owned());
     let lock = Lock::take(&to)?;
     refuse(from, &to)?;
     let copy = copy(from, &to).map_err(failed(format!("copy {}", from.display())))?;

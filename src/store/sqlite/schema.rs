@@ -217,8 +217,8 @@ fn rewrite(path: &Path) -> io::Result<()> {
 }
 
 /// Opens an existing database of this version for a command. If nobody serves it, log and crash are
-/// checked as the service would. If somebody does, refuses files that are not those that the
-/// service has opened.
+/// checked as the service would, and a second name is refused. If somebody does, refuses files that
+/// are not those that the service has opened; then this is the name that the service uses.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
     file::refuse_unusable(path, file::USED)?;
     let outside = lock::outside(path);
@@ -232,6 +232,9 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Missing(path.to_owned()));
     }
     refuse_foreign(path)?;
+    if outside != LockState::Served {
+        file::refuse_other_names(path)?;
+    }
     let crashed = outside != LockState::Served && lock::has_crashed(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = open_found(path, flags, crashed)?;

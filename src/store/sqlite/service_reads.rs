@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::claim::earlier;
 use super::{row, wait};
 use crate::model::id::TaskId;
-use crate::model::task::RevisionId;
+use crate::model::task::{RevisionId, TaskState};
 use crate::model::time::Timestamp;
 use crate::store::Figures;
 
@@ -57,17 +57,27 @@ pub(super) fn first_due(conn: &Connection, lane: &str) -> rusqlite::Result<Optio
     .query_row([lane], |row| row.get(0))
 }
 
-pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Figures> {
+/// The number of tasks in each state.
+fn counts(conn: &Connection) -> rusqlite::Result<impl Fn(TaskState) -> u64> {
     let counts: Vec<i64> = conn
         .prepare_cached("SELECT tasks FROM counts ORDER BY state")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let count = |state: usize| {
-        counts
-            .get(state)
+    Ok(move |state: TaskState| {
+        let count = counts.get(state as usize);
+        count
             .and_then(|count| u64::try_from(*count).ok())
             .unwrap_or(0)
-    };
+    })
+}
+
+/// The number of tasks that wait.
+pub(super) fn ready(conn: &Connection) -> rusqlite::Result<u64> {
+    Ok(counts(conn)?(TaskState::Ready))
+}
+
+pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Figures> {
+    let count = counts(conn)?;
     let served = super::lanes::served(conn)?;
     let (mut due, mut waiting) = (None, wait::oldest(conn)?);
     for lane in lanes(conn)? {
@@ -88,11 +98,11 @@ pub(super) fn figures(conn: &Connection, now: Timestamp) -> rusqlite::Result<Fig
         )?
         .query_row([], |row| row.get(0))?;
     Ok(Figures {
-        ready: count(0),
-        running: count(1),
-        done: count(2),
-        dead: count(3),
-        cancelled: count(4),
+        ready: count(TaskState::Ready),
+        running: count(TaskState::Running),
+        done: count(TaskState::Done),
+        dead: count(TaskState::Dead),
+        cancelled: count(TaskState::Cancelled),
         oldest_due: age(due),
         oldest_waiting: age(waiting),
         leaving: u64::try_from(leaving).unwrap_or(0),

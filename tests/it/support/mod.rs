@@ -7,6 +7,7 @@ pub(crate) mod fake_obs;
 pub(crate) mod faults;
 pub(crate) mod folder_buckets;
 pub(crate) mod journal;
+pub(crate) mod mounts;
 pub(crate) mod obs_recording;
 pub(crate) mod obs_service;
 pub(crate) mod operator;
