@@ -145,7 +145,10 @@ async fn recording_that_is_at_its_target_is_not_touched() {
         (&0.into(), &"r/a.m3u8".into())
     );
     // What is there may be another recording.
-    assert_eq!(scene.world.gate.log(), ["outline", "put_by_others"]);
+    assert_eq!(
+        scene.world.gate.log(),
+        ["outline", "put_by_others", "made_from"]
+    );
 }
 
 /// A replayed event runs its steps again.
