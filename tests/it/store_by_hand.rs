@@ -385,6 +385,7 @@ async fn rename_that_was_passed_hinders_no_later_step_under_other_rules(backend:
 
 async fn cancelled_dead_task_no_longer_waits(backend: impl Backend) {
     let mut queue = Queue::new(backend);
+    queue.store.mark_unknown_lanes(vec![lane()]).await.unwrap();
     let id = queue.dead("k", FailureKind::Refused).await;
     queue.store(notify("newest", 2)).await;
     let ids = [id];

@@ -100,6 +100,7 @@ async fn backlog_from_a_clock_that_was_ahead_is_due_at_once_and_has_its_whole_ti
     backend: impl Backend,
 ) {
     let store = backend.open();
+    store.mark_unknown_lanes(vec![lane()]).await.unwrap();
     // More than one correction step handles.
     for number in 0..1_100 {
         let arrival = at(AHEAD, notify(&number.to_string(), number));
