@@ -209,7 +209,7 @@ fn report(store: &SqliteStore) {
     let file = file.display();
     match store.found() {
         Found::Store => {
-            tracing::info!(store = %file, waiting = store.waiting(), "opened the store")
+            tracing::info!(store = %file, waiting = store.waiting(), "opened the store");
         }
         Found::Nothing => tracing::info!(store = %file, "made a new store"),
         Found::Empty => tracing::warn!(
