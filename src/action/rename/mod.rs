@@ -206,6 +206,7 @@ impl Run<'_> {
     async fn begin(&self, kept: &Kept, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         self.subject.unreplaced()?;
         if let Some(done) = self.nothing_left()? {
+            forgets_none(kept)?;
             return Ok(done);
         }
         refuse_second_move(&self.subject.rule, self.subject.moved_by.as_ref())?;
@@ -235,6 +236,7 @@ impl Run<'_> {
             surveyed => surveyed?,
         };
         let Some(surveyed) = surveyed else {
+            forgets_none(kept)?;
             return done(self.reach, self.subject.place()?, 0, 0);
         };
         match Stage::of(progress.outline().await?) {
@@ -277,17 +279,10 @@ impl Run<'_> {
     /// forget them.
     async fn begin_anew(&self, progress: &mut dyn Progress) -> Result<Done, Stopped> {
         let kept = give_up::kept_before(self.reach, progress).await?;
-        let Some(left) = &kept.left else {
-            return self.begin(&kept, progress).await;
-        };
-        if self.request.on_conflict == OnConflict::Overwrite {
-            return self.begin(&kept, progress).await;
+        if self.request.on_conflict != OnConflict::Overwrite {
+            forgets_none(&kept)?;
         }
-        let reason = format!(
-            "{left}. An earlier try made them, and their sources have changed or gone since. \
-             Put them away, then retry the task"
-        );
-        Err(Failure::new(FailureKind::Conflict, reason).into())
+        self.begin(&kept, progress).await
     }
 
     /// Succeeds if another event's task already moved the recording with this event's part.
@@ -450,6 +445,18 @@ pub fn refuse_second_move(rule: &str, moved_by: Option<&MovedBy>) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// Fails if an earlier manifest kept copies: the task would end without a word of them.
+fn forgets_none(kept: &Kept) -> Result<(), Failure> {
+    let Some(left) = &kept.left else {
+        return Ok(());
+    };
+    let reason = format!(
+        "{left}. An earlier try made them, and their sources have changed or gone since. \
+         Put them away, then retry the task"
+    );
+    Err(Failure::new(FailureKind::Conflict, reason))
 }
 
 /// Nothing was begun, so that the task may wait for somebody to give the right.
