@@ -116,19 +116,6 @@ impl Scene {
         assert!(running.store.comes_true(settled).await, "{room}");
     }
 
-    /// Waits until a try of the room's task has found something missing that may yet come.
-    pub(super) async fn waits(&self, room: &str) {
-        let is_its = |task: &TaskRow| task.room.as_deref() == Some(room);
-        let waits = || {
-            let tasks = self.test_service.tasks();
-            tasks
-                .iter()
-                .any(|task| is_its(task) && task.failure.is_some())
-        };
-        let running = self.running.as_ref().unwrap();
-        assert!(running.store.comes_true(waits).await, "{room}");
-    }
-
     /// Announces a recording and waits for its task's state and reason.
     pub(super) async fn play(&self, key: &str, room: &str) -> (&'static str, String) {
         self.announce(key, room).await;
