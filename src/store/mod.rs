@@ -111,7 +111,7 @@ pub trait Store: Send + Sync {
         now: Present,
     ) -> Result<Option<Timestamp>, Unavailable>;
 
-    /// Ends the claim with a transition. [`Transition::Advance`] with [`Hold::Keep`] continues with
+    /// Ends the claim with a transition. [`Transition::Advance`] with `Hold::Keep` continues with
     /// the next step under a new claim and spends one try of it, unless that step has to wait for
     /// its turn. Releases the task that waited for a turn or order that this one gives up.
     async fn apply(
