@@ -44,8 +44,8 @@ pub struct LaneChange {
 pub fn list(store: &dyn Operator, now: Timestamp) -> Result<Vec<LaneLine>, Unavailable> {
     let rows = store.lanes()?.into_iter();
     let is_listed = |row: &LaneRow| {
-        let is_gone = !row.is_served && row.waiting > 0;
-        matches!(row.lane, Lane::Destination(_)) || row.state != LaneState::default() || is_gone
+        let is_closed = row.state == LaneState::default();
+        matches!(row.lane, Lane::Destination(_)) || !is_closed || row.is_gone()
     };
     Ok(rows
         .filter(is_listed)
@@ -97,7 +97,7 @@ impl LaneChange {
 
 impl LaneLine {
     fn new(row: LaneRow, now: Timestamp) -> Self {
-        let is_gone = !row.is_served && row.waiting > 0;
+        let is_gone = row.is_gone();
         let state = if is_gone {
             "missing"
         } else {

@@ -201,3 +201,10 @@ pub struct LaneRow {
     /// else.
     pub waiting: u64,
 }
+
+impl LaneRow {
+    /// Whether tasks wait for it although the rules file lacks it.
+    pub fn is_gone(&self) -> bool {
+        !self.is_served && self.waiting > 0
+    }
+}
